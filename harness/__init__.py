@@ -1,0 +1,12 @@
+"""The `medbench` command and its Python API: plan, train, score and report on one base and many adapters.
+
+    import harness
+    results = harness.run("quickstart", models="base,adapter", out="runs/quickstart")
+    print(results.verdict)
+
+Heavy libraries are imported by the functions that need them, not by this package.
+"""
+
+from harness.api import ask, open_run, report, run, score, train
+
+__all__ = ["ask", "open_run", "report", "run", "score", "train"]

@@ -1,0 +1,189 @@
+"""The `medbench` command: reads the command line, calls `harness.api`, turns errors into one message and an exit code.
+
+Exit codes: 0 done, 1 a check failed (`readme --check`), 2 usage or bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.logs import quiet_libraries
+from reports.errors import UserError
+
+app = typer.Typer(
+    name="medbench",
+    help="QLoRA-fine-tune a medical language model, score base and adapters on the same questions, and say with"
+    " statistics whether the adapter is better. Start with: medbench run",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Recipe = Annotated[
+    str | None, typer.Option("--recipe", help="A recipe's name or YAML file; the quickstart if not given.")
+]
+Models = Annotated[
+    str, typer.Option("--models", help="base, adapter (the recipe's own), NAME=folder-or-hub-id; separated by commas.")
+]
+Tasks = Annotated[
+    str | None, typer.Option("--tasks", help="lm-eval task names, separated by commas, instead of the recipe's.")
+]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Items for each task, drawn by seed.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe, such as lora.r=8.")
+]
+Out = Annotated[Path | None, typer.Option("--out", help="The run folder; runs/RECIPE if not given.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Instead of the recipe's seed.")]
+Again = Annotated[bool, typer.Option("--again", help="Ask everything anew, also what the folder holds answers to.")]
+Run = Annotated[Path, typer.Argument(help="A run folder.")]
+
+
+@app.command()
+def run(
+    recipe: Recipe = None,
+    models: Models = "base,adapter",
+    tasks: Tasks = None,
+    limit: Limit = None,
+    settings: Settings = None,
+    out: Out = None,
+    seed: Seed = None,
+    again: Again = False,  # noqa: FBT002
+) -> None:
+    """The main job: plan, train the adapter where needed, score all models on the same questions, compare, report."""
+    import harness
+
+    harness.run(
+        recipe,
+        models=models,
+        tasks=_split(tasks),
+        limit=limit,
+        settings=settings or (),
+        out=out,
+        seed=seed,
+        again=again,
+    )
+
+
+@app.command()
+def train(recipe: Recipe = None, settings: Settings = None, out: Out = None, seed: Seed = None) -> None:
+    """Only train the recipe's adapter."""
+    import harness
+
+    harness.train(recipe, settings=settings or (), out=out, seed=seed)
+
+
+@app.command()
+def score(
+    recipe: Recipe = None,
+    models: Models = "base,adapter",
+    tasks: Tasks = None,
+    limit: Limit = None,
+    settings: Settings = None,
+    out: Out = None,
+    seed: Seed = None,
+    again: Again = False,  # noqa: FBT002
+) -> None:
+    """Only score and compare; nothing is trained. With --out and no --recipe, the folder's own recipe is used."""
+    import harness
+
+    harness.score(
+        recipe,
+        models=models,
+        tasks=_split(tasks),
+        limit=limit,
+        settings=settings or (),
+        out=out,
+        seed=seed,
+        again=again,
+    )
+
+
+@app.command()
+def report(run: Run) -> None:
+    """Only write report.md and report.html of a run folder from its results and samples."""
+    import harness
+
+    harness.report(run)
+
+
+@app.command()
+def readme(
+    file: Annotated[Path, typer.Argument(help="A Markdown file with medbench markers.")] = Path("README.md"),
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; print a diff and exit 1 if stale.")] = False,  # noqa: FBT002
+) -> None:
+    """Write the result tables between the markers of a Markdown file from their runs."""
+    from harness.console import Terminal
+    from reports.readme import update
+
+    difference = update(file, check=check)
+    terminal = Terminal()
+    if check and difference:
+        terminal.say(difference)
+        terminal.say(f"{file} is stale: run `medbench readme {file}`")
+        raise typer.Exit(1)
+    terminal.say(f"{file}: {'written' if difference else 'up to date'}")
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="A medical question.")],
+    recipe: Recipe = None,
+    models: Models = "base,adapter",
+    settings: Settings = None,
+    out: Out = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option("--max-new-tokens", min=1, help="Instead of the recipe's.")
+    ] = None,
+) -> None:
+    """Put one question to several models and show their answers side by side."""
+    import harness
+    from harness.console import Terminal
+    from reports.tables import NOT_MEDICAL_ADVICE
+
+    found = harness.ask(
+        question, recipe, models=models, settings=settings or (), out=out, max_new_tokens=max_new_tokens
+    )
+    Terminal().columns(found)
+    Terminal().say(NOT_MEDICAL_ADVICE, style="bold")
+
+
+@app.command("list")
+def list_names(what: Annotated[str, typer.Argument(help="recipes, tasks or formats")]) -> None:
+    """List what can be named: recipes, tasks or formats."""
+    from harness.listing import LISTS, listing
+
+    if what not in LISTS:
+        raise UserError(f"there is no list of {what!r}", where="medbench list", fix=f"write one of {', '.join(LISTS)}")
+    from harness.console import Terminal
+
+    Terminal().table(("name", "what it is"), listing(what), left=True)
+
+
+def main() -> None:
+    """Run the command; one message and exit code 2 for whatever the user can mend."""
+    quiet_libraries()
+    try:
+        app()
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+    except OSError as error:
+        sys.stderr.write(f"error: {error.filename or 'the system'}: {error.strerror or error}\n")
+        sys.stderr.write("  fix: check the free disk space and the rights; what is finished is kept\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; what is finished is kept, the same command goes on from there\n")
+        sys.exit(130)
+
+
+def _split(names: str | None) -> list[str] | None:
+    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
+
+
+if __name__ == "__main__":
+    main()

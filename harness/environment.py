@@ -1,0 +1,71 @@
+"""What a run ran on: machine, versions and git commit, without names of users, hosts or folders."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from reports.version import __version__
+
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "peft",
+    "trl",
+    "bitsandbytes",
+    "accelerate",
+    "datasets",
+    "lm_eval",
+    "rouge_score",
+    "tokenizers",
+    "numpy",
+    "scipy",
+    "statsmodels",
+)
+
+
+def describe(device: str) -> dict[str, Any]:
+    """The environment as a JSON-able mapping."""
+    import torch
+
+    found: dict[str, Any] = {
+        "medbench": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu_name(),
+        "cpu_count": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "device": device,
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "git_commit": _git_commit(),
+    }
+    if device == "cuda":
+        found["gpu"] = torch.cuda.get_device_name()
+        found["gpu_memory_bytes"] = torch.cuda.get_device_properties(0).total_memory
+        found["cuda"] = torch.version.cuda
+    return found
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _git_commit() -> str | None:
+    """The commit of medbench's own checkout; None where it is installed without one."""
+    here = Path(__file__).resolve().parent.parent
+    if not (here / ".git").exists():
+        return None
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,67 @@
+"""Roughly how long a plan takes, from a short measurement of the device and the counts of tokens."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tasks import catalog
+from training.adapters import model_shell
+from training.loading import torch_dtype
+
+if TYPE_CHECKING:
+    from harness.plan import Plan
+
+# Shares of the measured matmul speed that the stages reach, seen on two CPU cores and on an H200 (see benchmarks/).
+_TRAIN_SHARE = 0.45
+_SCORE_SHARE = 0.55
+_LAYER_SECONDS = {"cpu": 0.0035, "cuda": 0.0006}  # for each layer and decoding step, whatever the batch
+_CHARACTERS_PER_TOKEN = 3.5
+_START_SECONDS = 12.0
+_TOKENS_PER_ROW = 300  # of a training row before it is tokenised
+
+
+def matmul_flops(device: str, dtype: str) -> float:
+    """Floating-point operations a second in a matrix product of the size that a small model has; takes about 0.2 s."""
+    import torch
+
+    size = 1024 if device == "cpu" else 4096
+    left = torch.randn(size, size, device=device, dtype=torch_dtype(dtype))  # type: ignore[arg-type]
+    best = float("inf")
+    for _ in range(5):
+        started = time.perf_counter()
+        product = left @ left
+        if device == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - started)
+        del product
+    return 2 * size**3 / best
+
+
+def seconds(plan: Plan) -> dict[str, float]:
+    """Estimated seconds of training and of scoring all models."""
+    shell = model_shell(plan.base)
+    parameters = sum(parameter.numel() for parameter in shell.parameters())
+    layers = int(getattr(shell.config.get_text_config(), "num_hidden_layers", 1))
+    estimates = {}
+    if plan.needs_training:
+        trainer = plan.recipe.trainer
+        batch = trainer.batch_size * trainer.gradient_accumulation
+        rows = (trainer.max_steps or 0) * batch or (trainer.epochs or 0) * plan.train_row_count
+        tokens = rows * min(_TOKENS_PER_ROW, trainer.max_length)
+        speed = matmul_flops(plan.device, plan.train_dtype) * _TRAIN_SHARE
+        estimates["train"] = _START_SECONDS + 6 * parameters * tokens / speed
+    speed = matmul_flops(plan.device, plan.score_dtype) * _SCORE_SHARE
+    one_model = 0.0
+    for loaded in plan.tasks:
+        read = sum(len(str(row.get("prompt", row))) for row in loaded.documents) / _CHARACTERS_PER_TOKEN
+        if loaded.name == catalog.PERPLEXITY:
+            read += sum(len(row["gold"]) for row in loaded.documents) / _CHARACTERS_PER_TOKEN
+        one_model += 2 * parameters * read / speed
+        if loaded.task.OUTPUT_TYPE == "generate_until":
+            limit = int(loaded.task.config.generation_kwargs.get("max_gen_toks", 256))
+            batches = -(-len(loaded.indices) // plan.recipe.scoring.batch_rows)
+            one_model += batches * limit * layers * _LAYER_SECONDS[plan.device]
+            one_model += 2 * parameters * limit * len(loaded.indices) / speed
+    estimates["score"] = _START_SECONDS + one_model * len(plan.models)
+    return estimates

@@ -1,0 +1,82 @@
+"""The run folder: where each file of a run lies, and reading back what earlier stages left."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from reports.errors import UserError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths of one run.
+
+    `recipe.yaml`, `adapter/`, `samples/MODEL/TASK.jsonl` (and `.json`, what the answers rest on), `results.json`,
+    `report.md`, `report.html`, `run.log`.
+    """
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def adapter(self) -> Path:
+        """The recipe's own adapter."""
+        return self.path / "adapter"
+
+    @property
+    def results(self) -> Path:
+        """The results document."""
+        return self.path / "results.json"
+
+    @property
+    def log(self) -> Path:
+        """What libraries and stages said."""
+        return self.path / "run.log"
+
+    def samples(self, model: str, task: str) -> Path:
+        """The samples of one model on one task."""
+        return self.path / "samples" / model / f"{task}.jsonl"
+
+    def make(self) -> None:
+        """Create the folder.
+
+        Raises:
+            UserError: It cannot be created or written to.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UserError(
+                f"cannot write to the run folder ({error.strerror})",
+                where=str(self.path),
+                fix="check its rights and the disk, or give another with --out",
+            ) from error
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep a second process out of the folder while this one works in it."""
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise UserError(
+                "another medbench is working in this run folder",
+                where=str(self.path),
+                fix="wait for it, or give another folder with --out",
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()

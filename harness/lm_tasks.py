@@ -1,0 +1,149 @@
+"""Loads lm-eval tasks for a recipe: ours with its data and format, any other that lm-eval knows by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reports.errors import UserError
+from reports.files import sha256_value
+from reports.schema import MetricInfo, TaskInfo
+from tasks import catalog
+from tasks.data import DataSource, sample_indices
+from tasks.data.rows import describe_selection, official_test_ids
+from training.base_model import BaseModel
+from training.recipe import Recipe
+
+_OURS = "medbench_"
+
+
+@dataclass(frozen=True)
+class LoadedTask:
+    """A task ready to be asked.
+
+    Attributes:
+        name: The lm-eval task.
+        task: lm-eval's own object.
+        indices: The items to ask, by their place in the task's documents.
+        items_hash: Hash over these items, which decides whether answers given earlier still stand.
+        info: What reports say about it; metrics of other people's tasks are filled in from their results.
+    """
+
+    name: str
+    task: Any
+    indices: list[int]
+    items_hash: str
+    info: TaskInfo
+
+    @property
+    def documents(self) -> list[dict[str, Any]]:
+        """The items to ask, in order."""
+        return [self.task.eval_docs[index] for index in self.indices]
+
+
+def own_task_names() -> list[str]:
+    """Names of medbench's own tasks."""
+    return sorted(path.stem for path in catalog.CONFIG_FOLDER.glob("*.yaml"))
+
+
+def load_tasks(names: Sequence[str], recipe: Recipe, base: BaseModel) -> list[LoadedTask]:
+    """Load tasks by name, groups taken apart into theirs.
+
+    Raises:
+        UserError: A name is unknown to lm-eval, or a task's data cannot be had.
+    """
+    from lm_eval.tasks import TaskManager
+
+    ours = set(own_task_names())
+    foreign = [name for name in names if name not in ours]
+    manager = TaskManager(
+        include_path=str(catalog.CONFIG_FOLDER), include_defaults=bool(foreign), metadata=_metadata(recipe, base)
+    )
+    known = set(manager.all_tasks)
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3)
+            hint = f"did you mean {' or '.join(near)}? " if near else ""
+            fix = f"{hint}medbench's own: {', '.join(sorted(ours))}; see `medbench list tasks`"
+            raise UserError(f"lm-eval knows no task {name!r}", where="--tasks", fix=fix)
+    loaded: dict[str, LoadedTask] = {}
+    for name in names:
+        for found, task in _load(manager, name).items():
+            loaded.setdefault(found, _prepare(found, task, recipe))
+    return list(loaded.values())
+
+
+def _metadata(recipe: Recipe, base: BaseModel) -> dict[str, Any]:
+    """What our data-set functions need to know; see `tasks.lm_eval_functions`."""
+    return {
+        "pubmedqa": recipe.data.pubmedqa.model_dump(mode="json"),
+        "reasoning": recipe.data.reasoning.model_dump(mode="json"),
+        "format": recipe.format.name,
+        "chat_template": recipe.format.chat_template,
+        "seed": recipe.seed,
+        "tokenizer": str(base.folder),
+    }
+
+
+def _load(manager: Any, name: str) -> dict[str, Any]:
+    try:
+        return dict(manager.load([name])["tasks"])
+    except UserError:
+        raise
+    except Exception as error:  # a task may fetch its data set, run its own code, or need a package that is not there
+        if name.startswith(_OURS):
+            raise
+        first = str(error).strip().splitlines()
+        raise UserError(
+            f"lm-eval could not load it: {first[0] if first else type(error).__name__}",
+            where=f"task {name}",
+            fix="its data comes from the hub: check the network, or leave the task out",
+        ) from error
+
+
+def _prepare(name: str, task: Any, recipe: Recipe) -> LoadedTask:
+    total = len(task.eval_docs)
+    indices = sample_indices(total, recipe.scoring.limit_of(name), recipe.seed)
+    if name == catalog.GENERATION:
+        task.config.generation_kwargs["max_gen_toks"] = recipe.scoring.max_new_tokens
+    documents = [task.eval_docs[index] for index in indices]
+    info = TaskInfo(
+        name=name,
+        title=catalog.TITLES.get(name, name),
+        version=str(task.VERSION),
+        metrics=[MetricInfo(**metric.model_dump()) for metric in catalog.METRICS.get(name, [])],
+        setting=f"{len(indices)} of {total} items",
+    )
+    if name in catalog.DATA_KEY:
+        source = task_source(name, recipe)
+        selection = describe_selection(source)
+        info.synthetic = source.is_sample
+        info.setting = f"{source_name(source)}, {selection}; {len(indices)} of {total} items" + (
+            " drawn by seed" if len(indices) < total else ""
+        )
+    items = [[{key: value for key, value in row.items() if key != "tokenizer"} for row in documents], info.version]
+    settings = task.config.generation_kwargs if task.OUTPUT_TYPE == "generate_until" else None
+    return LoadedTask(name, task, indices, sha256_value([_plain(items), _plain(settings)]), info)
+
+
+def task_source(name: str, recipe: Recipe) -> DataSource:
+    """The data source of one of our tasks, official test ids applied."""
+    source: DataSource = getattr(recipe.data, catalog.DATA_KEY[name])
+    return official_test_ids(source) if name == catalog.PUBMEDQA else source
+
+
+def source_name(source: DataSource) -> str:
+    """A source's name without the folders of this machine."""
+    path = source.file()
+    return source.source if path is None or source.is_sample else path.name
+
+
+def _plain(value: Any) -> Any:
+    """JSON-able form of whatever a task's documents hold."""
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)

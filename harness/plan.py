@@ -1,0 +1,153 @@
+"""The plan of a run: which models, tasks and items, on which device, what is already there, and roughly how long."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from harness import estimate
+from harness.engine import BASE
+from harness.folder import RunFolder
+from harness.lm_tasks import LoadedTask, load_tasks
+from reports.errors import UserError
+from training.adapters import Adapter, check_fits, check_target_modules, find_adapter, read_config
+from training.base_model import BaseModel, find_base
+from training.finetune import fingerprint, trained_adapter, training_rows
+from training.loading import describe_weights, pick_device, pick_dtype
+from training.recipe import Recipe
+
+OWN_ADAPTER = "adapter"
+DEFAULT_MODELS = f"{BASE},{OWN_ADAPTER}"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass
+class Plan:
+    """What a run will do.
+
+    Attributes:
+        models: Names in the order given; `base`, `adapter` (the recipe's own) and further adapters.
+        adapters: The further adapters by name.
+        needs_training: Whether the recipe's own adapter is asked for and not there yet.
+        tasks: What is asked of each model.
+        warnings: What the user should know before it starts.
+    """
+
+    recipe: Recipe
+    folder: RunFolder
+    base: BaseModel
+    models: list[str]
+    adapters: dict[str, Adapter]
+    needs_training: bool
+    tasks: list[LoadedTask]
+    device: str
+    train_dtype: str
+    score_dtype: str
+    train_row_count: int
+    seconds: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def baseline(self) -> str:
+        """The model that the others are compared with: the base where it is there, else the first."""
+        return BASE if BASE in self.models else self.models[0]
+
+    @property
+    def weights(self) -> str:
+        """How weights are held while scoring, in words."""
+        quantization = self.recipe.quantization if self.recipe.scoring.base == "as_trained" else None
+        return describe_weights(quantization, self.score_dtype)  # type: ignore[arg-type]
+
+
+def parse_models(text: str) -> dict[str, str | None]:
+    """`base,adapter,NAME=SOURCE` as sources by name, None for `base` and `adapter`.
+
+    Raises:
+        UserError: A name is wrong, given twice, or has no source.
+    """
+    models: dict[str, str | None] = {}
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        name, equals, source = (each.strip() for each in part.partition("="))
+        fix = "write base, adapter, or NAME=folder-or-hub-id, separated by commas"
+        if not _NAME.fullmatch(name):
+            raise UserError(
+                f"{name!r} is no name for a model (letters, digits, '.', '_', '-')", where=f"--models {text}", fix=fix
+            )
+        if name in models:
+            raise UserError(
+                f"the name {name} is given twice", where=f"--models {text}", fix="give each model a name of its own"
+            )
+        if (name in (BASE, OWN_ADAPTER)) == bool(equals) or (equals and not source):
+            what = f"{name} takes no source" if equals and source else f"{name} needs a source: {name}=folder-or-hub-id"
+            raise UserError(what, where=f"--models {text}", fix=fix)
+        models[name] = source or None
+    if not models:
+        raise UserError("no model is named", where="--models", fix="write base,adapter")
+    return models
+
+
+def make_plan(
+    recipe: Recipe,
+    folder: RunFolder,
+    models: str,
+    tasks: Sequence[str] | None,
+    say: Callable[[str], None] | None = None,
+) -> Plan:
+    """Check everything that can be checked before hours are spent, and estimate them.
+
+    Raises:
+        UserError: Anything the user has to mend: models, adapters, data, tasks.
+    """
+    named = parse_models(models)
+    device = pick_device()
+    train_dtype = pick_dtype(recipe.model.dtype, device)
+    score_dtype = pick_dtype(recipe.model.dtype if recipe.scoring.dtype == "auto" else recipe.scoring.dtype, device)
+    base = find_base(recipe.model, say)
+    if OWN_ADAPTER in named:
+        check_target_modules(recipe.lora.target_modules, base)
+    rows, validation = training_rows(recipe) if OWN_ADAPTER in named else ([], [])
+    wanted = fingerprint(recipe, base, rows, validation) if rows else ""
+    plan = Plan(
+        recipe=recipe,
+        folder=folder,
+        base=base,
+        models=list(named),
+        adapters={name: find_adapter(name, source, base) for name, source in named.items() if source},
+        needs_training=OWN_ADAPTER in named and trained_adapter(folder.adapter, wanted) is None,
+        tasks=load_tasks(list(dict.fromkeys(tasks or recipe.scoring.tasks)), recipe, base),
+        device=device,
+        train_dtype=train_dtype,
+        score_dtype=score_dtype,
+        train_row_count=len(rows),
+    )
+    for adapter in plan.adapters.values():
+        if (
+            adapter.base_name
+            and adapter.base_name.rstrip("/").rsplit("/", 1)[-1].lower() != base.name.rsplit("/", 1)[-1].lower()
+        ):
+            plan.warnings.append(
+                f"{adapter.name} says it was trained on {adapter.base_name}; its layers fit {base.name},"
+                " so it is scored on that"
+            )
+    plan.warnings += _overlaps(plan, {row.question for row in (*rows, *validation)})
+    plan.seconds = estimate.seconds(plan)
+    return plan
+
+
+def own_adapter(plan: Plan) -> Adapter:
+    """The recipe's own adapter once it is trained."""
+    check_fits(plan.folder.adapter, read_config(plan.folder.adapter), plan.base)
+    return find_adapter(OWN_ADAPTER, str(plan.folder.adapter), plan.base)
+
+
+def _overlaps(plan: Plan, trained_on: set[str]) -> list[str]:
+    """A warning for each task of ours whose questions are trained on."""
+    warnings = []
+    for loaded in plan.tasks:
+        shared = sum(any(question in str(row.get("prompt")) for question in trained_on) for row in loaded.documents)
+        if shared:
+            warnings.append(
+                f"{shared} of the {len(loaded.indices)} items of {loaded.name} contain a question that is trained on"
+            )
+    return warnings

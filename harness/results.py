@@ -1,0 +1,186 @@
+"""Puts what the stages found into the results document: scores, paired comparisons, costs and the verdict."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from harness.engine import BASE
+from harness.environment import describe
+from harness.lm_tasks import source_name, task_source
+from harness.plan import OWN_ADAPTER, Plan
+from harness.scoring import Scored
+from reports import statistics
+from reports.files import sha256_file, sha256_value
+from reports.schema import ClassCount, Comparison, DataInfo, MetricInfo, ModelInfo, Problem, Results, Score, Training
+from reports.verdict import sentences
+from reports.version import __version__
+from tasks import catalog
+from tasks.data.rows import describe_selection
+from training.adapters import WEIGHTS
+from training.finetune import rows_hash, training_rows
+from training.log import TrainingLog, read_log
+
+
+def assemble(
+    plan: Plan, scored: Sequence[Scored], *, command: str, stages: dict[str, float], trained_now: bool
+) -> Results:
+    """The results document of a run."""
+    seed = plan.recipe.seed
+    metrics = {(each.task.name, metric.key): metric for each in scored for metric in each.metrics}
+    comparisons, notes = _compare(plan, scored, metrics, seed)
+    tasks = {each.task.name: each.task.info.model_copy(update={"metrics": each.metrics}) for each in scored}
+    results = Results(
+        medbench_version=__version__,
+        name=plan.recipe.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command,
+        seed=seed,
+        baseline=plan.baseline,
+        recipe=plan.recipe.model_dump(mode="json"),
+        environment=describe(plan.device),
+        models=_models(plan),
+        data=_data(plan),
+        tasks=list(tasks.values()),
+        training=_training(plan, trained_now=trained_now),
+        scores=_scores(scored, seed),
+        comparisons=comparisons,
+        costs=[each.cost for each in scored],
+        classes=_classes(scored),
+        problems=_problems(scored),
+        stages=stages,
+        notes=[*plan.warnings, *notes],
+    )
+    return results.model_copy(update={"verdict": sentences(results)})
+
+
+def _scores(scored: Sequence[Scored], seed: int) -> list[Score]:
+    return [
+        statistics.score(metric, each.samples, each.figures.get(metric.key), seed=seed)
+        for each in scored
+        for metric in each.metrics
+    ]
+
+
+def _compare(
+    plan: Plan, scored: Sequence[Scored], metrics: dict[tuple[str, str], MetricInfo], seed: int
+) -> tuple[list[Comparison], list[str]]:
+    """Every other model against the baseline; Holm's correction runs over all metrics of one pair of models."""
+    notes: list[str] = []
+    comparisons: list[Comparison] = []
+    by_model = {(each.model, each.task.name): each for each in scored}
+    for model in plan.models:
+        if model == plan.baseline:
+            continue
+        pair = []
+        for loaded in plan.tasks:
+            before, after = by_model[plan.baseline, loaded.name], by_model[model, loaded.name]
+            for metric in after.metrics:
+                comparison, unpaired = statistics.compare(metric, before.samples, after.samples, seed=seed)
+                pair.append(comparison)
+                if unpaired:
+                    notes.append(
+                        f"{loaded.name}, {metric.title}: {len(unpaired)} items have no value for both"
+                        f" {plan.baseline} and {model} and are left out of their comparison"
+                    )
+        comparisons += statistics.judge(pair, metrics)
+    return comparisons, notes
+
+
+def _models(plan: Plan) -> list[ModelInfo]:
+    models = []
+    for name in plan.models:
+        if name == BASE:
+            source, sha256 = plan.base.name, plan.base.sha256
+        elif name == OWN_ADAPTER:
+            source, sha256 = f"trained by this recipe on {plan.base.name}", sha256_file(plan.folder.adapter / WEIGHTS)
+        else:
+            adapter = plan.adapters[name]
+            is_folder = adapter.folder.name != adapter.source and not adapter.source.startswith(("/", ".", "~"))
+            source, sha256 = adapter.source if is_folder else adapter.folder.name, adapter.sha256
+        models.append(
+            ModelInfo(
+                name=name,
+                kind="base" if name == BASE else "adapter",
+                source=source,
+                sha256=sha256,
+                weights=plan.weights,
+            )
+        )
+    return models
+
+
+def _data(plan: Plan) -> list[DataInfo]:
+    found = []
+    if OWN_ADAPTER in plan.models:
+        rows, validation = training_rows(plan.recipe)
+        sources = [("train", plan.recipe.data.train, rows)]
+        if validation:
+            sources.append(("validation", plan.recipe.data.validation or plan.recipe.data.train, validation))
+        found += [
+            DataInfo(
+                role=role,
+                source=source_name(source),
+                selection=describe_selection(source),
+                rows=len(chosen),
+                sha256=rows_hash(chosen),
+                synthetic=source.is_sample,
+            )
+            for role, source, chosen in sources
+        ]
+    for loaded in plan.tasks:
+        ours = loaded.name in catalog.DATA_KEY
+        found.append(
+            DataInfo(
+                role=loaded.name,
+                source=source_name(task_source(loaded.name, plan.recipe)) if ours else f"lm-eval task {loaded.name}",
+                selection=loaded.info.setting,
+                rows=len(loaded.indices),
+                sha256=loaded.items_hash if not ours else sha256_value([row["id"] for row in loaded.documents]),
+                synthetic=loaded.info.synthetic,
+            )
+        )
+    return found
+
+
+def _training(plan: Plan, *, trained_now: bool) -> Training | None:
+    log = read_log(plan.folder.adapter) if OWN_ADAPTER in plan.models else None
+    if log is None:
+        return None
+    shared = set(Training.model_fields) & set(TrainingLog.model_fields)
+    return Training(trained_now=trained_now, **log.model_dump(include=shared))
+
+
+def _classes(scored: Sequence[Scored]) -> list[ClassCount]:
+    """How often each label was right and given, for tasks of ours with labels."""
+    counts = []
+    for each in scored:
+        if each.task.name != catalog.PUBMEDQA:
+            continue
+        gold = Counter(sample.gold for sample in each.samples)
+        given = Counter(sample.output for sample in each.samples)
+        correct = Counter(sample.gold for sample in each.samples if sample.gold == sample.output)
+        counts += [
+            ClassCount(
+                model=each.model,
+                task=each.task.name,
+                label=label,
+                gold=gold[label],
+                predicted=given[label],
+                correct=correct[label],
+            )
+            for label in each.samples[0].choices or {}
+        ]
+    return counts
+
+
+def _problems(scored: Sequence[Scored]) -> list[Problem]:
+    found = []
+    for each in scored:
+        counts = Counter(problem for sample in each.samples for problem in sample.problems or ())
+        found += [
+            Problem(model=each.model, task=each.task.name, problem=problem, count=count)
+            for problem, count in counts.most_common()
+        ]
+    return found

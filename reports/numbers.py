@@ -1,0 +1,72 @@
+"""How figures are written for people, the same in the terminal, in reports and in README tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.schema import Comparison, MetricInfo, Score
+
+MISSING = "n/a"
+_HUNDRED = 100.0
+_THOUSAND = 1000.0
+
+
+def value_text(value: float | None, metric: MetricInfo) -> str:
+    """A figure with the digits that it deserves: shares as percentages, others by size."""
+    if value is None:
+        return MISSING
+    if metric.percent:
+        return f"{value * 100:.1f} %"
+    if abs(value) >= _THOUSAND:
+        return f"{value:,.0f}"
+    if abs(value) >= _HUNDRED:
+        return f"{value:.1f}"
+    return f"{value:.3f}" if metric.kind == "bits_per_byte" or abs(value) < 1 else f"{value:.2f}"
+
+
+def interval_text(low: float | None, high: float | None, metric: MetricInfo, *, signed: bool = False) -> str:
+    """A 95 % interval in brackets; empty where there is none."""
+    if low is None or high is None:
+        return ""
+    ends = [_signed(end, metric) if signed else value_text(end, metric) for end in (low, high)]
+    unit = " pp" if metric.percent and signed else " %" if metric.percent else ""
+    return "[{}, {}]".format(*(end.removesuffix(" %").removesuffix(" pp") for end in ends)) + unit
+
+
+def score_text(score: Score | None, metric: MetricInfo) -> str:
+    """A figure with its interval."""
+    if score is None:
+        return MISSING
+    return " ".join(filter(None, (value_text(score.value, metric), interval_text(score.low, score.high, metric))))
+
+
+def difference_text(comparison: Comparison, metric: MetricInfo, *, interval: bool = False) -> str:
+    """A difference with its sign; in percentage points for shares."""
+    if comparison.difference is None:
+        return MISSING
+    text = _signed(comparison.difference, metric)
+    return f"{text} {interval_text(comparison.low, comparison.high, metric, signed=True)}".strip() if interval else text
+
+
+def p_text(comparison: Comparison) -> str:
+    """The corrected p-value."""
+    if comparison.p_adjusted is None:
+        return MISSING
+    return "< 0.001" if comparison.p_adjusted < 0.001 else f"{comparison.p_adjusted:.3f}"  # noqa: PLR2004
+
+
+def better_arrow(metric: MetricInfo) -> str:
+    """Which direction is better, as an arrow."""
+    return {True: " \N{UPWARDS ARROW}", False: " \N{DOWNWARDS ARROW}", None: ""}[metric.higher_is_better]
+
+
+def join_words(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else ""
+
+
+def _signed(value: float, metric: MetricInfo) -> str:
+    text = value_text(abs(value), metric)
+    if metric.percent:
+        text = text.removesuffix(" %") + " pp"
+    return f"{'-' if value < 0 else '+'}{text}"

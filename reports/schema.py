@@ -1,0 +1,242 @@
+"""The results document of a run (`results.json`) and its samples (`samples/MODEL/TASK.jsonl`), as pydantic models.
+
+`schema_version` follows semantic versioning: a reader of 1.x reads every 1.y. Lengths are in tokens, times in seconds,
+sizes in bytes, log-likelihoods in nats. A number that could not be had is null, never NaN.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = "1.0"
+
+MetricKind = Literal["mean", "proportion", "perplexity", "bits_per_byte", "macro_f1", "other"]
+Outcome = Literal["better", "worse", "different", "no detectable difference", "not compared"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class MetricInfo(_Strict):
+    """What a metric is and how it may be compared.
+
+    Attributes:
+        key: Its name in lm-eval and in the samples.
+        title: Its name for people.
+        kind: How values of single samples make up the figure: the mean of numbers; the share of ones; perplexity from
+            (log-likelihood, tokens); bits per byte from (log-likelihood, bytes); macro-F1 from (gold, predicted)
+            labels; `other` where only lm-eval's own figure is known.
+        higher_is_better: None where neither direction is better in itself, such as the length of the reasoning.
+        percent: Whether people read it as a percentage.
+        description: One sentence.
+    """
+
+    key: str
+    title: str
+    kind: MetricKind = "mean"
+    higher_is_better: bool | None = None
+    percent: bool = False
+    description: str = ""
+
+
+class TaskInfo(_Strict):
+    """What was asked.
+
+    Attributes:
+        name: The lm-eval task.
+        title: Its name for people.
+        setting: Data, split, number of items and the way of scoring, in words.
+        synthetic: Whether the items are medbench's own invented samples, which are no benchmark.
+        metrics: The metrics in the order of the tables.
+        version: The task's own version.
+    """
+
+    name: str
+    title: str
+    setting: str = ""
+    synthetic: bool = False
+    metrics: list[MetricInfo] = Field(default_factory=list)
+    version: str = ""
+
+
+class ModelInfo(_Strict):
+    """One model that was scored.
+
+    Attributes:
+        name: The name in `--models`.
+        kind: `base`, or an adapter on it.
+        source: Hub id, built-in name, or the folder's name.
+        sha256: Hash of its weight files.
+        weights: How the weights were held while scoring, in words (quantisation, dtype).
+    """
+
+    name: str
+    kind: Literal["base", "adapter"]
+    source: str
+    sha256: str
+    weights: str
+
+
+class DataInfo(_Strict):
+    """One set of rows that a run used, by role (`train`, `validation`, or a task's name)."""
+
+    role: str
+    source: str
+    selection: str
+    rows: int
+    sha256: str
+    synthetic: bool
+
+
+class Score(_Strict):
+    """One metric of one model on one task, with a 95 % interval where the samples allow one."""
+
+    model: str
+    task: str
+    metric: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int
+
+
+class Comparison(_Strict):
+    """One metric of two models on the same items: `candidate` minus `baseline`.
+
+    Attributes:
+        difference: Candidate's figure minus the baseline's.
+        low: Lower end of the 95 % interval of the difference.
+        high: Upper end.
+        p_value: Two-sided, from the test named in `test`.
+        p_adjusted: After Holm's correction over the metrics of this pair of models.
+        outcome: One word on it at the 5 % level after the correction.
+    """
+
+    task: str
+    metric: str
+    baseline: str
+    candidate: str
+    n: int
+    difference: float | None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    p_adjusted: float | None = None
+    test: str = ""
+    outcome: Outcome
+
+
+class TaskCost(_Strict):
+    """What scoring one model on one task took."""
+
+    model: str
+    task: str
+    seconds: float
+    prompt_tokens: int
+    output_tokens: int
+    reused: bool = False
+
+
+class ClassCount(_Strict):
+    """How often a label was right and how often it was given, for one model on one classification task."""
+
+    model: str
+    task: str
+    label: str
+    gold: int
+    predicted: int
+    correct: int
+
+
+class Problem(_Strict):
+    """How many answers of one model broke their format in one way."""
+
+    model: str
+    task: str
+    problem: str
+    count: int
+
+
+class Training(_Strict):
+    """What training did.
+
+    Attributes:
+        trained_now: False when the adapter was found ready for the same recipe, data and base.
+        losses: One record for each logged step: step, and loss or eval_loss.
+        peak_memory_bytes: Allocated on the GPU, or resident on a CPU.
+    """
+
+    trained_now: bool
+    backend: str
+    device: str
+    steps: int
+    epochs: float
+    rows: int
+    validation_rows: int
+    truncated_rows: int
+    trained_tokens: int
+    trainable_parameters: int
+    total_parameters: int
+    seconds: float
+    peak_memory_bytes: int | None = None
+    final_loss: float | None
+    losses: list[dict[str, float]] = Field(default_factory=list)
+
+
+class Results(_Strict):
+    """Everything a report needs but the samples."""
+
+    schema_version: str = SCHEMA_VERSION
+    medbench_version: str
+    name: str
+    created: str
+    command: str
+    seed: int
+    baseline: str
+    recipe: dict[str, Any]
+    environment: dict[str, Any]
+    models: list[ModelInfo]
+    data: list[DataInfo]
+    tasks: list[TaskInfo]
+    training: Training | None = None
+    scores: list[Score] = Field(default_factory=list)
+    comparisons: list[Comparison] = Field(default_factory=list)
+    costs: list[TaskCost] = Field(default_factory=list)
+    classes: list[ClassCount] = Field(default_factory=list)
+    problems: list[Problem] = Field(default_factory=list)
+    stages: dict[str, float] = Field(default_factory=dict, description="seconds spent in each stage")
+    notes: list[str] = Field(default_factory=list)
+    verdict: list[str] = Field(default_factory=list, description="plain sentences made from the comparisons")
+
+
+class Sample(_Strict):
+    """One question asked of one model.
+
+    Attributes:
+        id: The item's own id; samples are paired on it.
+        doc_hash: Hash of the item as lm-eval saw it, so that a changed item never pairs with its former self.
+        output: The generated answer, or the chosen label.
+        metrics: Values by metric: a number, or a pair as its kind wants it.
+        choices: Log-likelihood of each label, for questions with choices.
+        problems: How a generated answer breaks its format.
+        finish_reason: `stop` or `length`, for generated answers.
+        seconds: From the start of the row's batch to its end for generated answers, else its share of the batch.
+    """
+
+    id: str
+    doc_hash: str
+    model: str
+    task: str
+    prompt: str
+    output: str
+    gold: str
+    metrics: dict[str, float | tuple[float, float] | None]
+    choices: dict[str, float] | None = None
+    problems: list[str] | None = None
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    finish_reason: Literal["stop", "length"] | None = None
+    seconds: float | None = None

@@ -1,0 +1,170 @@
+"""The tables that reports, READMEs and the terminal show, as plain rows of text made from a results document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reports.numbers import better_arrow, difference_text, p_text, score_text, value_text
+from reports.schema import Comparison, MetricInfo, Results, Score
+
+NOT_MEDICAL_ADVICE = "Research output of a language model. Not medical advice."
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts; the first row of `rows` is the first line below the columns."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def markdown(self) -> str:
+        """The table in GitHub-flavoured Markdown; the first column is left-aligned, the others right."""
+        lines = [_line(self.columns), _line(["---", *["---:"] * (len(self.columns) - 1)])]
+        return "\n".join([*lines, *(_line(row) for row in self.rows)])
+
+
+def scores_table(results: Results, *, brief: bool = False) -> Table:
+    """Metrics by model, with the difference of each other model from the baseline; without intervals if `brief`."""
+    names = [model.name for model in results.models]
+    others = [name for name in names if name != results.baseline]
+    scores = {(score.model, score.task, score.metric): score for score in results.scores}
+    pairs = {(each.candidate, each.task, each.metric): each for each in results.comparisons}
+    rows = []
+    for task in results.tasks:
+        for metric in task.metrics:
+            row = [metric.title + better_arrow(metric)]
+            for name in names:
+                score = scores.get((name, task.name, metric.key))
+                row.append(value_text(score.value if score else None, metric) if brief else score_text(score, metric))
+            row.append(str(_items(results.scores, task.name, metric.key)))
+            for name in others:
+                row += _comparison_cells(pairs.get((name, task.name, metric.key)), metric, interval=not brief)
+            rows.append(tuple(row))
+    columns = ["Metric", *names, "n"]
+    for name in others:
+        suffix = f" ({name})" if len(others) > 1 else ""
+        columns += [f"Difference{suffix}", f"p{suffix}", f"Outcome{suffix}"]
+    return Table(tuple(columns), tuple(rows))
+
+
+def readme_table(results: Results, candidate: str) -> Table:
+    """Metric | Baseline | Fine-tuned | Improvement, for the README of an adapter."""
+    scores = {(score.model, score.task, score.metric): score for score in results.scores}
+    pairs = {(each.candidate, each.task, each.metric): each for each in results.comparisons}
+    rows = []
+    for task in results.tasks:
+        for metric in task.metrics:
+            pair = pairs.get((candidate, task.name, metric.key))
+            change = difference_text(pair, metric, interval=True) if pair else ""
+            rows.append(
+                (
+                    metric.title + better_arrow(metric),
+                    score_text(scores.get((results.baseline, task.name, metric.key)), metric),
+                    score_text(scores.get((candidate, task.name, metric.key)), metric),
+                    change,
+                    pair.outcome if pair else "",
+                    str(_items(results.scores, task.name, metric.key)),
+                )
+            )
+    return Table(
+        ("Metric", f"Baseline ({results.baseline})", f"Fine-tuned ({candidate})", "Difference", "Outcome", "n"),
+        tuple(rows),
+    )
+
+
+def settings_table(results: Results) -> Table:
+    """Which items each task asked."""
+    rows = [(task.title, task.setting, "synthetic, no benchmark" if task.synthetic else "") for task in results.tasks]
+    return Table(("Task", "Items", "Note"), tuple(rows))
+
+
+def classes_table(results: Results) -> Table | None:
+    """How often each label was gold, given and right, by model; None where no task has labels."""
+    if not results.classes:
+        return None
+    rows = [
+        (each.model, each.label, str(each.gold), str(each.predicted), str(each.correct)) for each in results.classes
+    ]
+    return Table(("Model", "Label", "Gold", "Given", "Right"), tuple(rows))
+
+
+def problems_table(results: Results) -> Table | None:
+    """How answers broke their format, by model; None where all kept it."""
+    if not results.problems:
+        return None
+    rows = [(each.model, each.problem, str(each.count)) for each in results.problems]
+    return Table(("Model", "Problem", "Answers"), tuple(rows))
+
+
+def training_table(results: Results) -> Table | None:
+    """What training did, a line a fact; None where nothing was trained."""
+    training = results.training
+    if training is None:
+        return None
+    share = 100 * training.trainable_parameters / training.total_parameters
+    rows = [
+        ("Backend and device", f"{training.backend}, {training.device}"),
+        ("Rows", f"{training.rows} trained on, {training.validation_rows} to validate, {training.truncated_rows} cut"),
+        ("Steps", f"{training.steps} ({training.epochs:g} epochs)"),
+        ("Parameters", f"{training.trainable_parameters:,} of {training.total_parameters:,} trained ({share:.2f} %)"),
+        ("Tokens with a loss", f"{training.trained_tokens:,} a pass over the rows"),
+        ("Time", f"{training.seconds:.0f} s, {training.seconds / max(1, training.steps):.2f} s a step"),
+        ("First and last loss", _first_last(training.losses)),
+    ]
+    if training.peak_memory_bytes:
+        rows.append(("Peak memory", f"{training.peak_memory_bytes / 2**30:.2f} GiB"))
+    return Table(("Training", ""), tuple(rows))
+
+
+def costs_table(results: Results) -> Table:
+    """What scoring took, by model and task."""
+    rows = [
+        (
+            each.model,
+            each.task,
+            f"{each.seconds:.1f}",
+            f"{each.prompt_tokens:,}",
+            f"{each.output_tokens:,}",
+            "kept from an earlier run" if each.reused else "",
+        )
+        for each in results.costs
+    ]
+    return Table(("Model", "Task", "Seconds", "Prompt tokens", "Scored or generated tokens", ""), tuple(rows))
+
+
+def provenance_table(results: Results) -> Table:
+    """Everything that the numbers rest on: models, data, machine and versions."""
+    rows = [
+        (f"model {each.name}", f"{each.source}; {each.weights}; sha256 {each.sha256[:16]}") for each in results.models
+    ]
+    rows += [
+        (f"data {each.role}", f"{each.source}; {each.selection}; {each.rows} rows; sha256 {each.sha256[:16]}")
+        for each in results.data
+    ]
+    environment = results.environment
+    machine = [str(environment[key]) for key in ("gpu", "cpu", "system") if environment.get(key)]
+    rows.append(("machine", f"{', '.join(machine)}; {environment.get('cpu_count')} cores"))
+    packages = environment.get("packages") or {}
+    rows.append(("versions", ", ".join(f"{name} {version}" for name, version in packages.items())))
+    rows.append(("medbench", f"{results.medbench_version}, seed {results.seed}, {results.created}"))
+    return Table(("What", "Which"), tuple(rows))
+
+
+def _comparison_cells(comparison: Comparison | None, metric: MetricInfo, *, interval: bool) -> list[str]:
+    if comparison is None:
+        return ["", "", ""]
+    return [difference_text(comparison, metric, interval=interval), p_text(comparison), comparison.outcome]
+
+
+def _items(scores: Sequence[Score], task: str, metric: str) -> int:
+    return min((score.n for score in scores if (score.task, score.metric) == (task, metric)), default=0)
+
+
+def _first_last(losses: Sequence[dict[str, float]]) -> str:
+    values = [each["loss"] for each in losses if "loss" in each]
+    return f"{values[0]:.3f} -> {values[-1]:.3f}" if values else "n/a"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"

@@ -1,0 +1,78 @@
+"""Model answers that carry how they came about through lm-eval's filters into our metrics."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+FinishReason = Literal["stop", "length"]
+
+
+class GeneratedText(str):
+    """A generated answer that is a plain `str` to lm-eval and remembers its cost.
+
+    Attributes:
+        prompt_tokens: Tokens of the prompt.
+        output_tokens: Tokens generated, the end token included.
+        finish_reason: `stop` when the model ended by itself or at a stop string, `length` at the token limit.
+        seconds: From the start of the row's batch to the row's last token.
+    """
+
+    __slots__ = ("finish_reason", "output_tokens", "prompt_tokens", "seconds")
+
+    prompt_tokens: int
+    output_tokens: int
+    finish_reason: FinishReason
+    seconds: float
+
+    def __new__(
+        cls, text: str, *, prompt_tokens: int, output_tokens: int, finish_reason: FinishReason, seconds: float
+    ) -> Self:
+        """Make the text with its cost."""
+        self = super().__new__(cls, text)
+        self.prompt_tokens = prompt_tokens
+        self.output_tokens = output_tokens
+        self.finish_reason = finish_reason
+        self.seconds = seconds
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle and deep-copy with the attributes, which keyword-only `__new__` would otherwise lose."""
+        return (_rebuild, (str(self), self.prompt_tokens, self.output_tokens, self.finish_reason, self.seconds))
+
+
+def _rebuild(
+    text: str, prompt_tokens: int, output_tokens: int, finish_reason: FinishReason, seconds: float
+) -> GeneratedText:
+    return GeneratedText(
+        text, prompt_tokens=prompt_tokens, output_tokens=output_tokens, finish_reason=finish_reason, seconds=seconds
+    )
+
+
+class ScoredText(tuple[float, bool]):  # noqa: SLOT001 - a tuple cannot have slots with names
+    """A (log-likelihood in nats, is greedy) pair as lm-eval wants it, with the number of tokens scored.
+
+    Attributes:
+        tokens: Tokens of the continuation.
+        prompt_tokens: Tokens of the context.
+        seconds: The row's share of its batch's time.
+    """
+
+    tokens: int
+    prompt_tokens: int
+    seconds: float
+
+    def __new__(cls, logprob: float, *, greedy: bool, tokens: int, prompt_tokens: int, seconds: float) -> Self:
+        """Make the pair with its cost."""
+        self = super().__new__(cls, (logprob, greedy))
+        self.tokens = tokens
+        self.prompt_tokens = prompt_tokens
+        self.seconds = seconds
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle and deep-copy with the attributes."""
+        return (_rebuild_scored, (self[0], self[1], self.tokens, self.prompt_tokens, self.seconds))
+
+
+def _rebuild_scored(logprob: float, greedy: bool, tokens: int, prompt_tokens: int, seconds: float) -> ScoredText:  # noqa: FBT001
+    return ScoredText(logprob, greedy=greedy, tokens=tokens, prompt_tokens=prompt_tokens, seconds=seconds)

@@ -1,0 +1,76 @@
+"""Where rows come from: the recipe's description of a data source, and the samples that ship with medbench."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+from reports.errors import UserError
+
+SAMPLES_FOLDER = Path(__file__).resolve().parent.parent / "samples"
+SAMPLES = {
+    "samples:reasoning_train": SAMPLES_FOLDER / "reasoning_train.jsonl",
+    "samples:reasoning_heldout": SAMPLES_FOLDER / "reasoning_heldout.jsonl",
+    "samples:pubmedqa": SAMPLES_FOLDER / "pubmedqa.json",
+}
+FILE_SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+class DataSource(BaseModel):
+    """One set of rows.
+
+    Attributes:
+        source: A file (.json, .jsonl, .csv, .parquet), a data set id of the hub, or `samples:NAME`.
+        config: Configuration of a hub data set, such as `en` or `pqa_labeled`.
+        split: Split of a hub data set.
+        columns: Names of the columns in the source by the names medbench uses, such as `question: Prompt`.
+        ids: Keep only these ids: a list, or a JSON or text file that lists them (an object's keys count).
+        exclude_ids: Leave these ids out, given alike.
+        rows: Draw this many rows by the run's seed; all rows where it is not given.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Annotated[str, Field(min_length=1)]
+    config: str | None = None
+    split: str | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+    ids: str | list[str] | None = None
+    exclude_ids: str | list[str] | None = None
+    rows: PositiveInt | None = None
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether these rows are the synthetic ones that ship with medbench."""
+        return self.source.startswith("samples:")
+
+    def file(self) -> Path | None:
+        """The file to read; None when the rows are on the hub.
+
+        Raises:
+            UserError: It is neither a file that exists, a sample, nor the shape of a hub id.
+        """
+        if self.is_sample:
+            if self.source not in SAMPLES:
+                raise UserError(f"there is no {self.source!r}", fix=f"built-in samples: {', '.join(SAMPLES)}")
+            return SAMPLES[self.source]
+        path = Path(self.source).expanduser()
+        if path.is_file():
+            return path
+        if path.is_dir():
+            raise UserError(
+                "this is a folder, not a data file",
+                where=self.source,
+                fix=f"name one file ({', '.join(FILE_SUFFIXES)})",
+            )
+        if path.suffix in FILE_SUFFIXES or not _HUB_ID.fullmatch(self.source):
+            raise UserError(
+                "there is no such data file",
+                where=self.source,
+                fix="check the path; a hub data set is written owner/name, a built-in sample samples:NAME",
+            )
+        return None

@@ -1,0 +1,31 @@
+"""`evaluate` module: share of answers that keep their format strictly, with the reason of each failure."""
+
+import datasets
+import evaluate
+
+from tasks.formats import get_format
+from tasks.text_metrics import is_compliant
+
+
+class FormatCompliance(evaluate.Metric):  # type: ignore[misc]
+    """Strict compliance with one of medbench's answer formats."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description="Share of predictions that keep an answer format strictly, and what is wrong with the others.",
+            citation="",
+            inputs_description="predictions: full answers; answer_format: a format's name (see `medbench list"
+            " formats`); truncated: for each prediction, whether it stopped at a token limit.",
+            features=datasets.Features({"predictions": datasets.Value("string")}),
+        )
+
+    def _compute(
+        self, predictions: list[str], answer_format: str, truncated: list[bool] | None = None
+    ) -> dict[str, float | list[list[str]]]:
+        shape = get_format(answer_format)
+        cut = truncated or [False] * len(predictions)
+        parsed = [shape.parse(text, truncated=ended) for text, ended in zip(predictions, cut, strict=True)]
+        return {
+            "format_compliance": sum(map(is_compliant, parsed)) / len(parsed),
+            "problems": [list(each.problems) for each in parsed],
+        }

@@ -1,0 +1,57 @@
+"""Turns a question into the exact prompt text and tokens that training, scoring and `ask` all use."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from tasks.formats import AnswerFormat
+
+ChatTemplate = Literal["auto", "never"]
+
+
+@functools.lru_cache(maxsize=8)
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a local folder or hub id; loaded once a process."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(name)
+
+
+def render_prompt(
+    tokenizer: PreTrainedTokenizerBase | None, answer_format: AnswerFormat, question: str, chat: ChatTemplate = "auto"
+) -> str:
+    """The prompt for one question, through the model's chat template where it has one and `chat` allows it.
+
+    Some templates (DeepSeek-R1's) open the reasoning themselves. That marker belongs to the answer here, so it is taken
+    off: the model writes it, training teaches it, and the parser sees it.
+    """
+    turn = answer_format.user_turn(question)
+    if chat == "never" or tokenizer is None or not tokenizer.chat_template:
+        return turn + answer_format.plain_end
+    prompt: str = tokenizer.apply_chat_template(
+        [{"role": "user", "content": turn}], tokenize=False, add_generation_prompt=True
+    )
+    opening = answer_format.sections[0].opening
+    if opening and prompt.rstrip().endswith(opening):
+        prompt = prompt.rstrip().removesuffix(opening)
+    return prompt
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Token ids of a prompt, with the model's own start token exactly once."""
+    has_bos = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
+    ids: list[int] = tokenizer(text, add_special_tokens=not has_bos).input_ids
+    return ids
+
+
+def count_scored_tokens(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> int:
+    """How many tokens lm-eval scores for `answer` after `prompt`.
+
+    lm-eval moves white space at the end of a prompt to the answer and takes what remains of the joint encoding after
+    the prompt's own tokens (`lm_eval.api.model.TemplateLM._encode_pair`); this counts the same tokens.
+    """
+    return len(encode(tokenizer, prompt + answer)) - len(encode(tokenizer, prompt.rstrip()))

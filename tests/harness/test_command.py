@@ -1,0 +1,56 @@
+"""The command itself: quick to answer, lists, and the README check."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def test_help_answers_in_under_half_a_second():
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "harness", "--help"], capture_output=True, text=True, check=True)
+        times.append(time.perf_counter() - started)
+    assert "run" in done.stdout
+    assert min(times) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("recipes", ["quickstart"]),
+        ("tasks", ["medbench_pubmedqa", "medbench_perplexity", "medbench_generation"]),
+        ("formats", ["thinking-headings", "think", "think-response", "alpaca", "medical-question"]),
+    ],
+)
+def test_lists_show_all_names(command, what, names):
+    code, out, _ = command("list", what)
+    assert code == 0
+    assert all(name in out for name in names)
+
+
+def test_an_unknown_list_is_refused(command):
+    code, _, err = command("list", "models")
+    assert code == 2
+    assert "recipes, tasks, formats" in err
+
+
+def test_readme_tables_are_written_checked_and_found_stale(command, tiny_run, tmp_path):
+    file = tmp_path / "README.md"
+    file.write_text(f"# Mine\n\n<!-- medbench:results {tiny_run} -->\nTBD\n<!-- medbench:end -->\n")
+    assert command("readme", file, "--check")[0] == 1
+    assert command("readme", file)[0] == 0
+    assert "| Accuracy" in file.read_text()
+    assert command("readme", file, "--check")[0] == 0
+    file.write_text(file.read_text().replace("Accuracy", "Precision"))
+    code, out, _ = command("readme", file, "--check")
+    assert code == 1
+    assert "-| Precision" in out
+
+
+def test_model_output_cannot_steer_a_terminal():
+    from harness.console import printable
+
+    assert printable("a\x1b[31mb\x07\x9bc\r\nd\te") == "a[31mbc\nd\te"

@@ -1,0 +1,44 @@
+"""Our numbers are lm-eval's: stock HFLM on our task files with the same model in float32."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tasks.catalog import CONFIG_FOLDER
+
+
+@pytest.fixture(scope="module")
+def stock(tiny_model, tmp_path_factory):
+    """Results of the stock lm-eval command, run as a user would."""
+    out = tmp_path_factory.mktemp("stock")
+    command = [sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--model_args"]
+    command += [f"pretrained={tiny_model},dtype=float32,softmax_dtype=float32", "--device", "cpu", "--batch_size", "8"]
+    command += ["--include_path", str(CONFIG_FOLDER), "--tasks", "medbench_pubmedqa,medbench_perplexity"]
+    done = subprocess.run([*command, "--output_path", str(out)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (path,) = out.rglob("results_*.json")
+    return json.loads(path.read_text())["results"]
+
+
+@pytest.fixture(scope="module")
+def ours(tiny_recipe, tmp_path_factory):
+    import harness
+
+    settings = ["quantization.method=none", "scoring.limit=null"]
+    tasks = ["medbench_pubmedqa", "medbench_perplexity"]
+    out = tmp_path_factory.mktemp("ours")
+    results = harness.score(str(tiny_recipe), models="base", tasks=tasks, out=out, settings=settings, quiet=True)
+    return {(score.task, score.metric): score.value for score in results.scores}
+
+
+def test_stock_lm_eval_gives_the_same_pubmedqa_figures(stock, ours):
+    for metric in ("accuracy", "macro_f1"):
+        assert ours["medbench_pubmedqa", metric] == stock["medbench_pubmedqa"][f"{metric},none"]
+
+
+def test_stock_lm_eval_gives_the_same_perplexity(stock, ours):
+    for metric in ("perplexity", "bits_per_byte"):
+        wanted = stock["medbench_perplexity"][f"{metric},none"]
+        assert ours["medbench_perplexity", metric] == pytest.approx(wanted, rel=1e-4)

@@ -1,0 +1,187 @@
+"""The main job from end to end on a tiny model, and its stages singly."""
+
+import json
+import shutil
+
+import pytest
+
+from reports.files import read_jsonl
+from reports.render import read_results
+from reports.schema import Sample
+
+TASKS = ("medbench_pubmedqa", "medbench_perplexity", "medbench_generation")
+
+
+def test_a_run_folder_explains_itself(tiny_run):
+    names = {path.relative_to(tiny_run).as_posix() for path in tiny_run.rglob("*") if path.is_file()}
+    assert {"recipe.yaml", "results.json", "report.md", "report.html", "run.log", "adapter/training_log.json"} <= names
+    assert {f"samples/{model}/{task}.jsonl" for model in ("base", "adapter") for task in TASKS} <= names
+
+
+def test_every_sample_has_what_it_takes_to_check_it(tiny_run):
+    for task in TASKS:
+        samples = [Sample.model_validate(row) for _, row in read_jsonl(tiny_run / "samples" / "base" / f"{task}.jsonl")]
+        assert len(samples) == 6
+        for sample in samples:
+            assert sample.prompt
+            assert sample.gold
+            assert sample.metrics
+            assert sample.seconds is not None
+            assert sample.prompt_tokens
+        if task == "medbench_generation":
+            assert all(sample.finish_reason and sample.output_tokens for sample in samples)
+            assert all(sample.problems for sample in samples)
+        if task == "medbench_pubmedqa":
+            assert all(set(sample.choices) == {"yes", "no", "maybe"} for sample in samples)
+
+
+def test_results_hold_scores_comparisons_hashes_and_versions(tiny_run):
+    results = read_results(tiny_run)
+    assert {model.name for model in results.models} == {"base", "adapter"}
+    assert all(len(model.sha256) == 64 for model in results.models)
+    assert {data.role for data in results.data} == {"train", "validation", *TASKS}
+    assert results.environment["packages"]["torch"]
+    assert results.training.steps == 3
+    assert len(results.scores) == 2 * len(results.comparisons) == 2 * 9
+    assert sum(count.gold for count in results.classes if count.model == "base") == 6
+    assert results.verdict
+    assert all(task.synthetic for task in results.tasks)
+
+
+def test_figures_are_those_of_the_samples(tiny_run):
+    results = read_results(tiny_run)
+    rows = [row for _, row in read_jsonl(tiny_run / "samples" / "adapter" / "medbench_pubmedqa.jsonl")]
+    (score,) = [s for s in results.scores if (s.model, s.metric) == ("adapter", "accuracy")]
+    assert score.value == pytest.approx(sum(row["output"] == row["gold"] for row in rows) / len(rows))
+
+
+def test_nothing_names_a_folder_of_this_machine(tiny_run, tiny_model):
+    for name in ("results.json", "report.md", "report.html", "adapter/adapter_config.json"):
+        text = (tiny_run / name).read_text(encoding="utf-8")
+        if name == "results.json":
+            value = json.loads(text)
+            value["recipe"]["model"].pop("base")  # the recipe is kept as the user wrote it
+            value.pop("command")
+            text = json.dumps(value)
+        assert str(tiny_model.parent) not in text, name
+
+
+@pytest.fixture
+def copied_run(tiny_run, tmp_path):
+    return shutil.copytree(tiny_run, tmp_path / "run")
+
+
+def test_a_second_run_trains_and_asks_nothing_anew(copied_run, command):
+    before = json.loads((copied_run / "results.json").read_text())
+    code, out, err = command("run", "--out", copied_run)
+    assert code == 0, err
+    assert out.count("answered already, kept") == 6
+    assert "Train" not in out
+    after = json.loads((copied_run / "results.json").read_text())
+    assert after["scores"] == before["scores"]
+    assert after["comparisons"] == before["comparisons"]
+    assert all(cost["reused"] for cost in after["costs"])
+
+
+def test_the_same_seed_gives_the_same_numbers(tiny_run, tiny_recipe, tmp_path):
+    import harness
+
+    again = harness.run(str(tiny_recipe), out=tmp_path / "again", quiet=True)
+    assert again.scores == read_results(tiny_run).scores
+    assert again.comparisons == read_results(tiny_run).comparisons
+
+
+def test_broken_answers_from_earlier_are_asked_anew(copied_run, command):
+    path = copied_run / "samples" / "base" / "medbench_perplexity.jsonl"
+    path.write_text(path.read_text()[:-40])
+    code, out, err = command("score", "--out", copied_run)
+    assert code == 0, err
+    assert out.count("answered already, kept") == 5
+    assert len(path.read_text().splitlines()) == 6
+
+
+def test_stages_run_singly_on_the_same_folder(tiny_recipe, tmp_path, command):
+    out = tmp_path / "run"
+    code, _, err = command("score", "--recipe", tiny_recipe, "--out", out)
+    assert code == 2
+    assert "medbench train" in err
+    assert command("train", "--recipe", tiny_recipe, "--out", out)[0] == 0
+    code, printed, _ = command("train", "--out", out)
+    assert code == 0
+    assert "nothing to train" in printed
+    code, _, err = command("report", out)
+    assert code == 2
+    assert "there is no results.json" in err
+    assert command("score", "--out", out, "--limit", 5, "--tasks", "medbench_pubmedqa")[0] == 0
+    assert command("report", out)[0] == 0
+    assert (out / "report.html").stat().st_size > 1000
+
+
+def test_further_adapters_in_any_order_and_a_base_alone(tiny_run, tiny_recipe, tmp_path, command):
+    out = tmp_path / "run"
+    models = f"mine={tiny_run / 'adapter'},base"
+    words = ("--recipe", tiny_recipe, "--tasks", "medbench_pubmedqa,medbench_perplexity", "--out", out)
+    code, _, err = command("run", "--models", models, *words)
+    assert code == 0, err
+    results = read_results(out)
+    assert [model.name for model in results.models] == ["mine", "base"]
+    assert results.baseline == "base"
+    assert {each.candidate for each in results.comparisons} == {"mine"}
+    code, printed, _ = command("run", "--models", "base", *words)
+    assert code == 0
+    assert "nothing to compare it with" in printed
+
+
+def test_ask_shows_all_answers_and_the_note(copied_run, command):
+    code, out, err = command("ask", "What is a fever?", "--out", copied_run, "--max-new-tokens", 5)
+    assert code == 0, err
+    assert "base" in out
+    assert "adapter" in out
+    assert "Not medical advice" in out
+
+
+def test_a_second_process_is_kept_out_of_the_folder(copied_run, command):
+    from harness.folder import RunFolder
+
+    with RunFolder(copied_run).lock():
+        code, _, err = command("run", "--out", copied_run)
+    assert code == 2
+    assert "another medbench is working" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--models", "base,nothing"), "nothing needs a source"),
+        (("--models", "base=x"), "base takes no source"),
+        (("--models", "base,base"), "given twice"),
+        (("--models", "a/b=x"), "is no name for a model"),
+        (("--models", " , "), "no model is named"),
+        (("--tasks", "medbench_pubmedq"), "did you mean medbench_pubmedqa"),
+        (("--set", "data.reasoning.source=none.jsonl"), "none.jsonl: there is no such data file"),
+        (("--set", "model.base=no/such/folder"), "there is no such model folder"),
+        (("--set", "lora.target_modules=[no_proj]", "--models", "base,adapter"), "no_proj"),
+        (("--recipe", "none"), "there is no recipe of that name"),
+    ],
+)
+def test_what_a_user_gets_wrong_is_one_message_and_exit_code_2(tiny_recipe, tmp_path, command, words, message):
+    given = words if "--recipe" in words else ("--recipe", tiny_recipe, *words)
+    code, _, err = command("run", *given, "--out", tmp_path / "run")
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_run_folder_that_cannot_be_written_is_told(tiny_recipe, tmp_path, command):
+    (tmp_path / "file").write_text("")
+    code, _, err = command("run", "--recipe", tiny_recipe, "--out", tmp_path / "file" / "run")
+    assert code == 2
+    assert "cannot write to the run folder" in err
+
+
+def test_questions_that_are_trained_on_are_told(tiny_recipe, tmp_path, command):
+    source = "data.reasoning.source=samples:reasoning_train"
+    words = ("--tasks", "medbench_perplexity", "--set", source, "--limit", "96", "--out", tmp_path / "run")
+    code, out, err = command("run", "--recipe", tiny_recipe, *words)
+    assert code == 0, err
+    assert "8 of the 96 items of medbench_perplexity contain a question that is trained on" in out

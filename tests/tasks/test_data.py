@@ -1,0 +1,148 @@
+"""Readers: every form of the two data sets, and errors that name file and row."""
+
+import csv
+import json
+
+import pytest
+
+from reports.errors import UserError
+from tasks.data import DataSource, load_pubmedqa, load_reasoning, sample_indices, split_off
+from tasks.data.rows import official_test_ids
+
+ROW = {"question": "Why?", "complex_cot": "Because.", "response": "So."}
+HUB_ROW = {"Question": "Why?", "Complex_CoT": "Because.", "Response": "So."}
+
+
+def reasoning(path, **more):
+    return load_reasoning(DataSource(source=str(path), **more), seed=0)
+
+
+def official(decision="yes"):
+    return {"QUESTION": "Does it?", "CONTEXTS": ["One.", "Two."], "LABELS": ["A", "B"], "final_decision": decision}
+
+
+@pytest.mark.parametrize("row", [ROW, HUB_ROW])
+def test_both_spellings_of_the_columns_are_read(write_rows, row):
+    (found,) = reasoning(write_rows(row))
+    assert (found.question, found.reasoning, found.response) == ("Why?", "Because.", "So.")
+
+
+def test_json_csv_and_parquet_give_the_same_rows_and_ids(tmp_path, write_rows):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    rows = [ROW, {**ROW, "question": "Why, then?"}]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    with (tmp_path / "rows.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, ROW)
+        writer.writeheader()
+        writer.writerows(rows)
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    wanted = reasoning(write_rows(*rows))
+    for name in ("rows.json", "rows.csv", "rows.parquet"):
+        assert reasoning(tmp_path / name) == wanted
+
+
+def test_any_column_names_through_a_mapping(write_rows):
+    path = write_rows({"prompt": "Why?", "cot": "Because.", "out": "So."})
+    (found,) = reasoning(path, columns={"question": "prompt", "reasoning": "cot", "response": "out"})
+    assert found.reasoning == "Because."
+
+
+def test_pubmedqa_in_its_official_form_and_the_hubs(tmp_path):
+    (tmp_path / "ori.json").write_text(json.dumps({"1": official(), "2": official("maybe")}))
+    hub = {"pubid": 1, "question": "Does it?", "context": {"contexts": ["One.", "Two."]}, "final_decision": "yes"}
+    (tmp_path / "hub.jsonl").write_text(json.dumps(hub))
+    first, second = load_pubmedqa(DataSource(source=str(tmp_path / "ori.json")), seed=0)
+    assert (first.id, first.contexts, second.answer) == ("1", ("One.", "Two."), "maybe")
+    assert load_pubmedqa(DataSource(source=str(tmp_path / "hub.jsonl")), seed=0) == [first]
+
+
+def test_the_official_test_ids_beside_the_file_are_found(tmp_path):
+    (tmp_path / "ori_pqal.json").write_text(json.dumps({"1": official(), "2": official("no")}))
+    (tmp_path / "test_ground_truth.json").write_text(json.dumps({"2": "no"}))
+    source = official_test_ids(DataSource(source=str(tmp_path / "ori_pqal.json")))
+    assert [item.id for item in load_pubmedqa(source, seed=0)] == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([], "the file is empty"),
+        (["", " "], "there are no rows"),
+        ([ROW, "{broken", ROW], "line 2: not JSON"),
+        ([ROW, "[1]"], "line 2: expected an object"),
+        (
+            [ROW, {"question": "Why?", "complex_cot": "", "response": "So."}],
+            "line 2: column reasoning should hold a text",
+        ),
+        ([{"prompt": "Why?", "Complex_CoT": "x", "Response": "y"}], "line 1: there is no column question or Question"),
+        ([{**ROW, "id": "a"}, {**ROW, "id": "a", "response": "No."}], "two different rows have the id a"),
+        ([{**ROW, "question": 3}], "line 1: column question should hold a text, found 3"),
+    ],
+)
+def test_broken_files_are_refused_by_row(write_rows, lines, message):
+    path = write_rows(*lines)
+    with pytest.raises(UserError, match=message) as caught:
+        reasoning(path)
+    assert str(path) in str(caught.value)
+
+
+def test_text_that_is_not_utf8_is_refused_by_line(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(json.dumps(ROW).encode() + b'\n{"question": "\xff"}\n')
+    with pytest.raises(UserError, match="line 2: not UTF-8"):
+        reasoning(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "question,response\nWhy?,So.,more\n", "line 2: the row does not have the 2 columns"),
+        ("a.parquet", "no parquet", "not readable as Parquet"),
+        ("a.json", '{"a": ', "line 1: not JSON"),
+        ("a.json", "3", "expected a list of rows"),
+        ("a.txt", "x", "cannot tell what kind of file"),
+    ],
+)
+def test_broken_files_of_other_kinds_are_refused(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=message):
+        reasoning(tmp_path / name)
+
+
+def test_a_missing_file_is_not_taken_for_a_hub_id(tmp_path):
+    with pytest.raises(UserError, match="no such data file"):
+        reasoning(tmp_path / "none.jsonl")
+
+
+def test_a_hub_data_set_without_network_is_one_clear_error():
+    with pytest.raises(UserError, match="cannot load this data set from the hub"):
+        reasoning("nobody/nothing-at-all")
+
+
+def test_a_label_that_is_none_is_refused(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"17": official("perhaps")}))
+    with pytest.raises(UserError, match="key 17: the label is 'perhaps'"):
+        load_pubmedqa(DataSource(source=str(tmp_path / "a.json")), seed=0)
+
+
+def test_ids_select_and_missing_ones_are_told(write_rows):
+    path = write_rows(*({**ROW, "id": str(number), "question": f"Why {number}?"} for number in range(5)))
+    assert [row.id for row in reasoning(path, ids=["3", "1"])] == ["1", "3"]
+    assert [row.id for row in reasoning(path, exclude_ids=["0", "4"])] == ["1", "2", "3"]
+    with pytest.raises(UserError, match="1 of the 2 wanted ids"):
+        reasoning(path, ids=["3", "x"])
+
+
+def test_a_draw_is_by_seed_not_the_head_and_grows_without_changing():
+    small, large = sample_indices(100, 10, 3), sample_indices(100, 20, 3)
+    assert set(small) < set(large)
+    assert small != list(range(10))
+    assert small != sample_indices(100, 10, 4)
+
+
+def test_splitting_off_divides_without_overlap():
+    rest, drawn = split_off(range(20), 5, 1)
+    assert len(drawn) == 5
+    assert sorted(rest + drawn) == list(range(20))

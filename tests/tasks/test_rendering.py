@@ -1,0 +1,45 @@
+"""Prompts: one rendering for training and scoring, through the model's chat template where it has one."""
+
+from tasks.formats import FORMATS
+from tasks.rendering import count_scored_tokens, encode, load_tokenizer, render_prompt
+
+SHAPE = FORMATS["think"]
+
+
+def test_the_chat_template_is_used_where_the_model_has_one(tiny_model):
+    prompt = render_prompt(load_tokenizer(str(tiny_model)), SHAPE, " Why? ")
+    assert prompt == f"<|start|>user\nWhy?\n\n{SHAPE.instruction}<|end|>\n<|start|>assistant\n"
+
+
+def test_plain_text_is_used_where_the_template_is_not_wanted(tiny_model):
+    plain = f"Why?\n\n{SHAPE.instruction}\n\n"
+    assert render_prompt(load_tokenizer(str(tiny_model)), SHAPE, "Why?", "never") == plain
+    assert render_prompt(None, SHAPE, "Why?") == plain
+
+
+def test_a_template_that_opens_the_reasoning_itself_leaves_that_to_the_answer():
+    class R1:
+        chat_template = "yes"
+
+        def apply_chat_template(self, *_, **__):
+            return "<User>Why?<Assistant><think>\n"
+
+    assert render_prompt(R1(), SHAPE, "Why?") == "<User>Why?<Assistant>"
+
+
+def test_the_start_token_appears_once(tiny_model):
+    tokenizer = load_tokenizer(str(tiny_model))
+    ids = encode(tokenizer, render_prompt(tokenizer, SHAPE, "Why?"))
+    assert ids[0] == tokenizer.bos_token_id
+    assert ids[1] != tokenizer.bos_token_id
+
+
+def test_scored_tokens_are_counted_as_lm_eval_divides_them(tiny_model):
+    from harness.lm import EngineLM
+
+    tokenizer = load_tokenizer(str(tiny_model))
+    engine = type("E", (), {"tokenizer": tokenizer})()
+    lm = EngineLM(engine, "base", seed=0, progress=lambda _: None)
+    prompt = render_prompt(tokenizer, SHAPE, "Why?")
+    answer = SHAPE.completion("because", "so")
+    assert count_scored_tokens(tokenizer, prompt, answer) == len(lm._encode_pair(prompt, answer)[1])

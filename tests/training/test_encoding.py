@@ -1,0 +1,46 @@
+"""Training rows as tokens: exactly the answer and its end token are learned."""
+
+import pytest
+
+from reports.errors import UserError
+from tasks.data import ReasoningRow
+from tasks.formats import get_format
+from tasks.rendering import encode, load_tokenizer, render_prompt
+from training.encoding import MASKED, encode_row, encode_rows
+
+ROW = ReasoningRow("1", "Why?", "Because of this.", "So.")
+SHAPE = get_format("thinking-headings")
+
+
+@pytest.fixture
+def tokenizer(tiny_model):
+    return load_tokenizer(str(tiny_model))
+
+
+def test_the_prompt_is_masked_and_the_answer_with_its_end_is_learned(tokenizer):
+    row = encode_row(tokenizer, SHAPE, ROW, chat="auto", max_length=500)
+    learned = [label for label in row.labels if label != MASKED]
+    prompt = row.input_ids[: len(row.labels) - len(learned)]
+    assert tokenizer.decode(learned) == SHAPE.completion(ROW.reasoning, ROW.response) + tokenizer.eos_token
+    assert prompt == encode(tokenizer, render_prompt(tokenizer, SHAPE, ROW.question))
+    assert not row.truncated
+
+
+def test_a_long_row_is_cut_and_counted(tokenizer):
+    whole = encode_row(tokenizer, SHAPE, ROW, chat="auto", max_length=500)
+    length = len(whole.input_ids) - 3
+    rows = encode_rows(tokenizer, SHAPE, [ROW], chat="auto", max_length=length)
+    assert rows.truncated == 1
+    assert len(rows.rows[0].input_ids) == len(rows.rows[0].labels) == length
+
+
+def test_a_row_whose_prompt_fills_the_limit_is_dropped_by_name(tokenizer):
+    long = ReasoningRow("long", "Why? " * 300, "x", "y")
+    rows = encode_rows(tokenizer, SHAPE, [ROW, long], chat="auto", max_length=300)
+    assert rows.dropped == ["long"]
+    assert len(rows.rows) == 1
+
+
+def test_nothing_left_to_learn_is_an_error(tokenizer):
+    with pytest.raises(UserError, match=r"trainer.max_length"):
+        encode_rows(tokenizer, SHAPE, [ROW], chat="auto", max_length=8)

@@ -1,0 +1,108 @@
+"""The fine-tune on real NF4 with the real TRL: gradients, masks, the saved adapter, and what stops it."""
+
+import pytest
+import torch
+
+from reports.errors import UserError
+from training import finetune as module
+from training.base_model import find_base
+from training.finetune import finetune, fingerprint, trained_adapter, training_rows
+from training.log import read_log
+from training.recipe_file import check_recipe, load_recipe
+
+
+def ignore(*_):
+    pass
+
+
+def test_every_lora_layer_has_gradients_after_an_evaluation_in_the_middle(tiny_recipe, tmp_path, monkeypatch):
+    """On CPUs with AVX512-BF16, bitsandbytes would silently zero all but the last layer's after one."""
+    recipe = load_recipe(str(tiny_recipe), ["model.dtype=bfloat16"])
+    gradients = []
+    make = module._trainer
+
+    def watched(*arguments):
+        trainer = make(*arguments)
+        step = trainer.training_step
+
+        def training_step(model, *rest, **more):
+            loss = step(model, *rest, **more)
+            named = [(name, p) for name, p in model.named_parameters() if "lora_A" in name or "lora_B" in name]
+            gradients.append({name: float(p.grad.abs().sum()) for name, p in named})
+            return loss
+
+        trainer.training_step = training_step
+        return trainer
+
+    monkeypatch.setattr(module, "_trainer", watched)
+    log = finetune(recipe, find_base(recipe.model), tmp_path / "adapter", ignore)
+    assert [each["step"] for each in log.losses if "eval_loss" in each][:2] == [1.0, 2.0]
+    # At the first step every lora_B is zero, so lora_A can have no gradient; from the second on all have one.
+    assert all(value > 0 for name, value in gradients[-1].items()), [n for n, v in gradients[-1].items() if not v]
+    assert len(gradients[-1]) == 2 * 7 * 2
+
+
+def test_the_adapter_folder_says_what_it_is(tiny_run, tiny_model):
+    folder = tiny_run / "adapter"
+    assert {
+        "adapter_model.safetensors",
+        "adapter_config.json",
+        "tokenizer.json",
+        "recipe.yaml",
+        "training_log.json",
+    } <= {path.name for path in folder.iterdir()}
+    log = read_log(folder)
+    assert log.rows == 6
+    assert log.validation_rows == 2
+    assert log.trainable_parameters == 2 * 4 * (2 * (64 + 64) + 2 * (64 + 32) + 3 * (64 + 128))
+    assert [each["step"] for each in log.losses if "loss" in each] == [1.0, 2.0, 3.0]
+
+
+def test_training_lowers_the_loss_and_the_same_seed_gives_the_same_adapter(tiny_recipe, tmp_path):
+    recipe = load_recipe(str(tiny_recipe), ["trainer.max_steps=12", "trainer.eval_steps=null"])
+    base = find_base(recipe.model)
+    logs = [finetune(recipe, base, tmp_path / name, ignore) for name in "ab"]
+    assert logs[0].losses[-1]["eval_loss"] < logs[0].losses[0]["loss"]
+    files = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in "ab"]
+    assert files[0] == files[1]
+
+
+def test_an_adapter_is_reused_only_for_the_same_recipe_data_and_base(tiny_run, tiny_recipe):
+    recipe = load_recipe(str(tiny_recipe))
+    base = find_base(recipe.model)
+    rows, validation = training_rows(recipe)
+    wanted = fingerprint(recipe, base, rows, validation)
+    assert trained_adapter(tiny_run / "adapter", wanted) is not None
+    changed = check_recipe({**recipe.model_dump(mode="json"), "seed": 8}, "test")
+    assert fingerprint(changed, base, rows, validation) != wanted
+    assert fingerprint(recipe, base, rows[1:], validation) != wanted
+
+
+def test_another_adapter_in_the_folder_is_moved_aside_not_lost(tiny_recipe, tmp_path):
+    recipe = load_recipe(str(tiny_recipe), ["trainer.max_steps=1", "trainer.eval_steps=null"])
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    (folder / "precious").write_text("x")
+    finetune(recipe, find_base(recipe.model), folder, ignore)
+    assert (tmp_path / "adapter.old-1" / "precious").exists()
+
+
+def test_a_loss_that_is_no_number_stops_and_saves_nothing(tiny_recipe, tmp_path, monkeypatch):
+    recipe = load_recipe(str(tiny_recipe))
+    make = module._trainer
+
+    def poisoned(*arguments):
+        trainer = make(*arguments)
+        with torch.no_grad():
+            next(p for n, p in trainer.model.named_parameters() if "lora_B" in n).fill_(float("nan"))
+        return trainer
+
+    monkeypatch.setattr(module, "_trainer", poisoned)
+    with pytest.raises(UserError, match=r"became nan at step 1.*\n.*learning_rate"):
+        finetune(recipe, find_base(recipe.model), tmp_path / "adapter", ignore)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_more_validation_rows_than_rows_is_refused(tiny_recipe):
+    with pytest.raises(UserError, match="leaves none to train on"):
+        training_rows(load_recipe(str(tiny_recipe), ["data.validation_rows=8"]))

@@ -1,0 +1,1 @@
+"""Recipes, model loading and quantisation, and the QLoRA fine-tune."""

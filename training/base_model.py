@@ -1,0 +1,118 @@
+"""Finds the base model of a recipe: a folder with safetensors and a tokenizer, on disk or fetched from the hub."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from reports.errors import UserError
+from reports.files import read_json, sha256_file, sha256_value
+from training.quickstart_model import quickstart_model
+from training.recipe import QUICKSTART_MODEL, ModelSection
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer*", "*.model", "*.txt"]
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A base model on disk.
+
+    Attributes:
+        name: As the recipe names it: hub id, folder name or built-in name.
+        folder: Where its files are.
+        sha256: Hash over its weight files.
+    """
+
+    name: str
+    folder: Path
+    sha256: str
+
+
+def find_base(model: ModelSection, say: Callable[[str], None] | None = None) -> BaseModel:
+    """The base model's folder, fetched first where it is not on this machine.
+
+    Raises:
+        UserError: It cannot be found or fetched, or holds no safetensors.
+    """
+    folder = Path(model.base).expanduser()
+    if model.base == QUICKSTART_MODEL:
+        folder, name = quickstart_model(say), model.base
+    elif folder.is_dir():
+        folder, name = folder.resolve(), folder.resolve().name
+    elif _HUB_ID.fullmatch(model.base):
+        folder, name = fetch_from_hub(model.base, model.revision, say), model.base
+    else:
+        raise UserError(
+            "there is no such model folder",
+            where=f"model.base: {model.base}",
+            fix=f"check the path; a hub model is written owner/name, the built-in one {QUICKSTART_MODEL}",
+        )
+    return BaseModel(name, folder, weights_hash(folder))
+
+
+def fetch_from_hub(hub_id: str, revision: str | None, say: Callable[[str], None] | None = None) -> Path:
+    """Fetch a model or adapter from the hub into the hub library's own cache, safetensors only.
+
+    Raises:
+        UserError: It does not exist, is gated, or the hub cannot be reached.
+    """
+    import httpx
+    from huggingface_hub import errors, snapshot_download
+
+    if say is not None:
+        say(f"looking for {hub_id} in the hub's cache and on the hub")
+    where = f"hub model {hub_id}" + (f" at {revision}" if revision else "")
+    try:
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=_HUB_FILES))
+    except errors.GatedRepoError as error:
+        raise UserError(
+            "the model is gated and this machine has no access to it",
+            where=where,
+            fix=f"ask for access at its hub page ({hub_id}), then run `hf auth login` or set HF_TOKEN",
+        ) from error
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+        raise UserError(
+            "the hub does not have it, or this machine may not see it",
+            where=where,
+            fix="check the spelling; for a private model run `hf auth login` or set HF_TOKEN",
+        ) from error
+    except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        raise UserError(
+            f"it could not be fetched ({type(error).__name__})",
+            where=where,
+            fix="check the network and the free disk space; or name a local folder instead",
+        ) from error
+
+
+def weights_hash(folder: Path) -> str:
+    """Hash over the names and contents of a folder's safetensors files.
+
+    Raises:
+        UserError: There are none, as in a folder of pickled weights, which medbench does not load.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise UserError(
+            "there are no safetensors weights in this folder",
+            where=str(folder),
+            fix="give a model folder; convert pickled weights with transformers' save_pretrained",
+        )
+    return sha256_value([[path.name, _content_hash(path)] for path in files])
+
+
+def _content_hash(path: Path) -> str:
+    """SHA-256 of a file; the hub's cache already names large files by theirs."""
+    name = path.resolve().name
+    return name if _SHA256.fullmatch(name) else sha256_file(path)
+
+
+def model_config(base: BaseModel) -> dict[str, object]:
+    """The base's `config.json`."""
+    value = read_json(base.folder / "config.json")
+    if not isinstance(value, dict):
+        raise UserError("expected an object", where=str(base.folder / "config.json"), fix="fetch the model again")
+    return value

@@ -1,0 +1,100 @@
+"""Turns training rows into token ids and labels: the prompt masked, the answer and its end token learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reports.errors import UserError
+from tasks.rendering import ChatTemplate, encode, render_prompt
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from tasks.data import ReasoningRow
+    from tasks.formats import AnswerFormat
+
+MASKED = -100
+
+
+@dataclass(frozen=True)
+class EncodedRow:
+    """One row ready to train on.
+
+    Attributes:
+        input_ids: Tokens of prompt, answer and end token.
+        labels: The same, with the prompt's tokens masked (-100); as long as `input_ids`.
+        truncated: Whether the row was cut at the limit, and so lost its end token.
+    """
+
+    input_ids: list[int]
+    labels: list[int]
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """All rows of a set, with what was dropped (ids of rows whose prompt alone fills the limit)."""
+
+    rows: list[EncodedRow]
+    dropped: list[str]
+
+    @property
+    def truncated(self) -> int:
+        """How many rows were cut."""
+        return sum(row.truncated for row in self.rows)
+
+    @property
+    def trained_tokens(self) -> int:
+        """How many tokens carry a loss."""
+        return sum(label != MASKED for row in self.rows for label in row.labels)
+
+
+def encode_row(
+    tokenizer: PreTrainedTokenizerBase,
+    answer_format: AnswerFormat,
+    row: ReasoningRow,
+    *,
+    chat: ChatTemplate,
+    max_length: int,
+) -> EncodedRow | None:
+    """One row, or None where the prompt leaves no room for the answer."""
+    prompt = encode(tokenizer, render_prompt(tokenizer, answer_format, row.question, chat))
+    answer = tokenizer(answer_format.completion(row.reasoning, row.response), add_special_tokens=False).input_ids
+    ids = [*prompt, *answer, tokenizer.eos_token_id]
+    if len(prompt) >= max_length:
+        return None
+    labels = [MASKED] * len(prompt) + ids[len(prompt) :]
+    return EncodedRow(ids[:max_length], labels[:max_length], truncated=len(ids) > max_length)
+
+
+def encode_rows(
+    tokenizer: PreTrainedTokenizerBase,
+    answer_format: AnswerFormat,
+    rows: Sequence[ReasoningRow],
+    *,
+    chat: ChatTemplate,
+    max_length: int,
+) -> EncodedRows:
+    """All rows of a set.
+
+    Raises:
+        UserError: The tokenizer has no end token, or no row is left to learn from.
+    """
+    if tokenizer.eos_token_id is None:
+        raise UserError("the tokenizer has no end token, so answers could not learn to end", fix="set its eos_token")
+    encoded, dropped = [], []
+    for row in rows:
+        one = encode_row(tokenizer, answer_format, row, chat=chat, max_length=max_length)
+        if one is None:
+            dropped.append(row.id)
+        else:
+            encoded.append(one)
+    if not encoded:
+        raise UserError(
+            f"every one of the {len(rows)} rows has a prompt of {max_length} tokens or more, so nothing is learned",
+            where="trainer.max_length",
+            fix="raise it, such as --set trainer.max_length=2048",
+        )
+    return EncodedRows(encoded, dropped)

