@@ -22,8 +22,9 @@ from training.recipe_file import QUICKSTART, check_recipe, load_recipe, recipe_y
 if TYPE_CHECKING:
     from harness.plan import Plan
     from reports.schema import Results
+    from training.division import TrainingRows
     from training.log import TrainingLog
-    from training.recipe import Recipe
+    from training.recipe import Recipe, TrainerSection
 
 RUNS = Path("runs")
 DEFAULT_MODELS = "base,adapter"
@@ -96,8 +97,9 @@ def run(  # noqa: PLR0913 - one for each flag of the command
         log_to(folder.log)
         plan = _plan(resolved, folder, models, tasks, terminal)
         stages: dict[str, float] = {}
-        log = _train(plan, terminal, stages) if plan.needs_training else None
-        results = _score(plan, terminal, stages, again=again, trained_now=log is not None)
+        if plan.to_train is not None:
+            _train(plan, plan.to_train, terminal, stages)
+        results = _score(plan, terminal, stages, again=again)
         _report(folder, results, terminal)
     return results
 
@@ -119,8 +121,8 @@ def train(
     with folder.lock():
         log_to(folder.log)
         plan = _plan(resolved, folder, "adapter", None, terminal)
-        if plan.needs_training:
-            return _train(plan, terminal, {})
+        if plan.to_train is not None:
+            return _train(plan, plan.to_train, terminal, {})
         terminal.say(f"the adapter in {folder.adapter} is of this recipe, data and base: nothing to train")
         log = read_log(folder.adapter)
         if log is None:
@@ -153,13 +155,13 @@ def score(  # noqa: PLR0913 - one for each flag of the command
     with folder.lock():
         log_to(folder.log)
         plan = _plan(resolved, folder, models, tasks, terminal)
-        if plan.needs_training:
+        if plan.to_train is not None:
             raise UserError(
                 "it holds no adapter of this recipe, data and base",
                 where=str(folder.path),
                 fix="train first with `medbench train`, or use `medbench run`, or leave adapter out of --models",
             )
-        return _score(plan, terminal, {}, again=again, trained_now=False)
+        return _score(plan, terminal, {}, again=again)
 
 
 def report(run: str | Path, *, quiet: bool = False) -> tuple[Path, Path]:
@@ -200,13 +202,13 @@ def _plan(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[str] |
 
     plan = make_plan(recipe, folder, models, tasks, lambda line: terminal.say(f"  {line}"))
     terminal.say(f"  base {plan.base.name} on {plan.device}, scored as {plan.weights}")
-    if plan.needs_training:
+    if plan.to_train is not None:
         trainer = recipe.trainer
         steps = f"{trainer.max_steps} steps" if trainer.max_steps else f"{trainer.epochs:g} epochs"
         effective = trainer.batch_size * trainer.gradient_accumulation
         terminal.say(
-            f"  train: {steps} of {effective} rows out of {plan.train_row_count}, {recipe.quantization.method}, LoRA r"
-            f" {recipe.lora.r}, format {recipe.format.name}: about {duration(plan.seconds['train'])}"
+            f"  train: {steps} of {effective} rows out of {len(plan.to_train.train)}, {recipe.quantization.method},"
+            f" LoRA r {recipe.lora.r}, format {recipe.format.name}: about {duration(plan.seconds['train'])}"
         )
     terminal.say(
         f"  score: {', '.join(plan.models)}: about {duration(plan.seconds['score'])} if nothing is answered yet"
@@ -221,12 +223,12 @@ def _plan(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[str] |
     return plan
 
 
-def _train(plan: Plan, terminal: Terminal, stages: dict[str, float]) -> TrainingLog:
+def _train(plan: Plan, rows: TrainingRows, terminal: Terminal, stages: dict[str, float]) -> TrainingLog:
     from training.finetune import finetune
 
     terminal.heading("Train")
     started = time.perf_counter()
-    with terminal.progress("training", _steps(plan)) as advance:
+    with terminal.progress("training", _steps(plan.recipe.trainer, len(rows.train))) as advance:
         before = 0
 
         def progress(done: int, _: int, note: str) -> None:
@@ -234,7 +236,7 @@ def _train(plan: Plan, terminal: Terminal, stages: dict[str, float]) -> Training
             advance(done - before, note)
             before = done
 
-        log = finetune(plan.recipe, plan.base, plan.folder.adapter, progress)
+        log = finetune(plan.recipe, plan.base, rows, plan.folder.adapter, progress)
     stages["train"] = round(time.perf_counter() - started, 3)
     share = 100 * log.trainable_parameters / log.total_parameters
     losses = [each["loss"] for each in log.losses if "loss" in each]
@@ -252,15 +254,15 @@ def _train(plan: Plan, terminal: Terminal, stages: dict[str, float]) -> Training
     return log
 
 
-def _steps(plan: Plan) -> int:
-    trainer = plan.recipe.trainer
+def _steps(trainer: TrainerSection, rows: int) -> int:
+    """Optimizer steps, as the trainer will count them."""
     if trainer.max_steps:
         return trainer.max_steps
-    batches = -(-plan.train_row_count // trainer.batch_size)
+    batches = -(-rows // trainer.batch_size)
     return max(1, round((trainer.epochs or 0) * -(-batches // trainer.gradient_accumulation)))
 
 
-def _score(plan: Plan, terminal: Terminal, stages: dict[str, float], *, again: bool, trained_now: bool) -> Results:
+def _score(plan: Plan, terminal: Terminal, stages: dict[str, float], *, again: bool) -> Results:
     from harness.results import assemble
     from harness.scoring import score_models
     from reports.files import write_json
@@ -270,7 +272,7 @@ def _score(plan: Plan, terminal: Terminal, stages: dict[str, float], *, again: b
     scored = score_models(plan, terminal, again=again)
     stages["score"] = round(time.perf_counter() - started, 3)
     started = time.perf_counter()
-    results = assemble(plan, scored, command=_command(), stages=stages, trained_now=trained_now)
+    results = assemble(plan, scored, command=_command(), stages=stages)
     stages["compare"] = round(time.perf_counter() - started, 3)
     write_json(plan.folder.results, results.model_dump(mode="json"))
     return results

@@ -44,10 +44,10 @@ def seconds(plan: Plan) -> dict[str, float]:
     parameters = sum(parameter.numel() for parameter in shell.parameters())
     layers = int(getattr(shell.config.get_text_config(), "num_hidden_layers", 1))
     estimates = {}
-    if plan.needs_training:
+    if plan.to_train is not None:
         trainer = plan.recipe.trainer
         batch = trainer.batch_size * trainer.gradient_accumulation
-        rows = (trainer.max_steps or 0) * batch or (trainer.epochs or 0) * plan.train_row_count
+        rows = (trainer.max_steps or 0) * batch or (trainer.epochs or 0) * len(plan.to_train.train)
         tokens = rows * min(_TOKENS_PER_ROW, trainer.max_length)
         speed = matmul_flops(plan.device, plan.train_dtype) * _TRAIN_SHARE
         estimates["train"] = _START_SECONDS + 6 * parameters * tokens / speed

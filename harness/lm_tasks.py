@@ -14,6 +14,7 @@ from tasks import catalog
 from tasks.data import DataSource, sample_indices
 from tasks.data.rows import describe_selection, official_test_ids
 from training.base_model import BaseModel
+from training.division import held_out_source
 from training.recipe import Recipe
 
 _OURS = "medbench_"
@@ -79,7 +80,7 @@ def _metadata(recipe: Recipe, base: BaseModel) -> dict[str, Any]:
     """What our data-set functions need to know; see `tasks.lm_eval_functions`."""
     return {
         "pubmedqa": recipe.data.pubmedqa.model_dump(mode="json"),
-        "reasoning": recipe.data.reasoning.model_dump(mode="json"),
+        "reasoning": held_out_source(recipe).model_dump(mode="json"),
         "format": recipe.format.name,
         "chat_template": recipe.format.chat_template,
         "seed": recipe.seed,
@@ -116,7 +117,7 @@ def _prepare(name: str, task: Any, recipe: Recipe) -> LoadedTask:
         metrics=[MetricInfo(**metric.model_dump()) for metric in catalog.METRICS.get(name, [])],
         setting=f"{len(indices)} of {total} items",
     )
-    if name in catalog.DATA_KEY:
+    if name in catalog.METRICS:
         source = task_source(name, recipe)
         selection = describe_selection(source)
         info.synthetic = source.is_sample
@@ -130,8 +131,7 @@ def _prepare(name: str, task: Any, recipe: Recipe) -> LoadedTask:
 
 def task_source(name: str, recipe: Recipe) -> DataSource:
     """The data source of one of our tasks, official test ids applied."""
-    source: DataSource = getattr(recipe.data, catalog.DATA_KEY[name])
-    return official_test_ids(source) if name == catalog.PUBMEDQA else source
+    return official_test_ids(recipe.data.pubmedqa) if name == catalog.PUBMEDQA else held_out_source(recipe)
 
 
 def source_name(source: DataSource) -> str:

@@ -13,7 +13,8 @@ from harness.lm_tasks import LoadedTask, load_tasks
 from reports.errors import UserError
 from training.adapters import Adapter, check_fits, check_target_modules, find_adapter, read_config
 from training.base_model import BaseModel, find_base
-from training.finetune import fingerprint, trained_adapter, training_rows
+from training.division import TrainingRows, training_rows
+from training.finetune import fingerprint, trained_adapter
 from training.loading import describe_weights, pick_device, pick_dtype
 from training.recipe import Recipe
 
@@ -29,7 +30,8 @@ class Plan:
     Attributes:
         models: Names in the order given; `base`, `adapter` (the recipe's own) and further adapters.
         adapters: The further adapters by name.
-        needs_training: Whether the recipe's own adapter is asked for and not there yet.
+        rows: What the recipe's own adapter is trained on; None where it is not asked for.
+        to_train: The same rows where that adapter is not there yet, else None.
         tasks: What is asked of each model.
         warnings: What the user should know before it starts.
     """
@@ -39,12 +41,12 @@ class Plan:
     base: BaseModel
     models: list[str]
     adapters: dict[str, Adapter]
-    needs_training: bool
+    to_train: TrainingRows | None
     tasks: list[LoadedTask]
     device: str
     train_dtype: str
     score_dtype: str
-    train_row_count: int
+    rows: TrainingRows | None
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -106,20 +108,20 @@ def make_plan(
     base = find_base(recipe.model, say)
     if OWN_ADAPTER in named:
         check_target_modules(recipe.lora.target_modules, base)
-    rows, validation = training_rows(recipe) if OWN_ADAPTER in named else ([], [])
-    wanted = fingerprint(recipe, base, rows, validation) if rows else ""
+    rows = training_rows(recipe) if OWN_ADAPTER in named else None
+    is_trained = rows is None or trained_adapter(folder.adapter, fingerprint(recipe, base, rows)) is not None
     plan = Plan(
         recipe=recipe,
         folder=folder,
         base=base,
         models=list(named),
         adapters={name: find_adapter(name, source, base) for name, source in named.items() if source},
-        needs_training=OWN_ADAPTER in named and trained_adapter(folder.adapter, wanted) is None,
+        to_train=None if is_trained else rows,
         tasks=load_tasks(list(dict.fromkeys(tasks or recipe.scoring.tasks)), recipe, base),
         device=device,
         train_dtype=train_dtype,
         score_dtype=score_dtype,
-        train_row_count=len(rows),
+        rows=rows,
     )
     for adapter in plan.adapters.values():
         if (
@@ -130,7 +132,7 @@ def make_plan(
                 f"{adapter.name} says it was trained on {adapter.base_name}; its layers fit {base.name},"
                 " so it is scored on that"
             )
-    plan.warnings += _overlaps(plan, {row.question for row in (*rows, *validation)})
+    plan.warnings += _overlaps(plan)
     plan.seconds = estimate.seconds(plan)
     return plan
 
@@ -141,8 +143,11 @@ def own_adapter(plan: Plan) -> Adapter:
     return find_adapter(OWN_ADAPTER, str(plan.folder.adapter), plan.base)
 
 
-def _overlaps(plan: Plan, trained_on: set[str]) -> list[str]:
+def _overlaps(plan: Plan) -> list[str]:
     """A warning for each task of ours whose questions are trained on."""
+    if plan.rows is None:
+        return []
+    trained_on = {row.question for row in (*plan.rows.train, *plan.rows.validation)}
     warnings = []
     for loaded in plan.tasks:
         shared = sum(any(question in str(row.get("prompt")) for question in trained_on) for row in loaded.documents)

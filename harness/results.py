@@ -19,13 +19,11 @@ from reports.version import __version__
 from tasks import catalog
 from tasks.data.rows import describe_selection
 from training.adapters import WEIGHTS
-from training.finetune import rows_hash, training_rows
+from training.finetune import rows_hash
 from training.log import TrainingLog, read_log
 
 
-def assemble(
-    plan: Plan, scored: Sequence[Scored], *, command: str, stages: dict[str, float], trained_now: bool
-) -> Results:
+def assemble(plan: Plan, scored: Sequence[Scored], *, command: str, stages: dict[str, float]) -> Results:
     """The results document of a run."""
     seed = plan.recipe.seed
     metrics = {(each.task.name, metric.key): metric for each in scored for metric in each.metrics}
@@ -43,7 +41,7 @@ def assemble(
         models=_models(plan),
         data=_data(plan),
         tasks=list(tasks.values()),
-        training=_training(plan, trained_now=trained_now),
+        training=_training(plan, trained_now="train" in stages),
         scores=_scores(scored, seed),
         comparisons=comparisons,
         costs=[each.cost for each in scored],
@@ -97,8 +95,7 @@ def _models(plan: Plan) -> list[ModelInfo]:
             source, sha256 = f"trained by this recipe on {plan.base.name}", sha256_file(plan.folder.adapter / WEIGHTS)
         else:
             adapter = plan.adapters[name]
-            is_folder = adapter.folder.name != adapter.source and not adapter.source.startswith(("/", ".", "~"))
-            source, sha256 = adapter.source if is_folder else adapter.folder.name, adapter.sha256
+            source, sha256 = adapter.source, adapter.sha256
         models.append(
             ModelInfo(
                 name=name,
@@ -113,11 +110,11 @@ def _models(plan: Plan) -> list[ModelInfo]:
 
 def _data(plan: Plan) -> list[DataInfo]:
     found = []
-    if OWN_ADAPTER in plan.models:
-        rows, validation = training_rows(plan.recipe)
-        sources = [("train", plan.recipe.data.train, rows)]
-        if validation:
-            sources.append(("validation", plan.recipe.data.validation or plan.recipe.data.train, validation))
+    if plan.rows is not None:
+        sources = [("train", plan.recipe.data.train, plan.rows.train)]
+        if plan.rows.validation:
+            source = plan.recipe.data.validation or plan.recipe.data.train
+            sources.append(("validation", source, plan.rows.validation))
         found += [
             DataInfo(
                 role=role,
@@ -130,7 +127,7 @@ def _data(plan: Plan) -> list[DataInfo]:
             for role, source, chosen in sources
         ]
     for loaded in plan.tasks:
-        ours = loaded.name in catalog.DATA_KEY
+        ours = loaded.name in catalog.METRICS
         found.append(
             DataInfo(
                 role=loaded.name,

@@ -17,7 +17,6 @@ TITLES = {
     PERPLEXITY: "Perplexity of the gold reasoning and response",
     GENERATION: "Generated answers",
 }
-DATA_KEY = {PUBMEDQA: "pubmedqa", PERPLEXITY: "reasoning", GENERATION: "reasoning"}
 
 METRICS: dict[str, list[MetricInfo]] = {
     PUBMEDQA: [

@@ -22,7 +22,7 @@ class Adapter:
 
     Attributes:
         name: Its name in `--models`.
-        source: As the user gave it.
+        source: Its hub id, or its folder's name without the folders above it.
         folder: Where its files are.
         sha256: Hash of its weights.
         base_name: The base that its configuration names.
@@ -42,7 +42,9 @@ def find_adapter(name: str, source: str, base: BaseModel) -> Adapter:
         UserError: It cannot be found, is not a LoRA adapter in safetensors, or belongs to another base.
     """
     folder = Path(source).expanduser()
-    if not folder.is_dir():
+    if folder.is_dir():
+        source = folder.resolve().name
+    else:
         if source.count("/") != 1 or source.startswith((".", "~", "/")):
             raise UserError(
                 "there is no such adapter folder",

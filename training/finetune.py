@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from reports.errors import UserError
 from reports.files import sha256_value, write_text
-from tasks.data import load_reasoning, split_off
 from tasks.formats import get_format
 from tasks.rendering import load_tokenizer
 from training.base_model import BaseModel
+from training.division import TrainingRows
 from training.encoding import EncodedRows, encode_rows
 from training.loading import load_for_training, pick_device, pick_dtype, quiet_bitsandbytes
 from training.log import TrainingLog, read_log, write_log
@@ -32,32 +32,14 @@ Progress = Callable[[int, int, str], None]
 _VERSIONS = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
 
 
-def training_rows(recipe: Recipe) -> tuple[list[ReasoningRow], list[ReasoningRow]]:
-    """The rows to train on and the rows to validate on."""
-    rows = load_reasoning(recipe.data.train, seed=recipe.seed)
-    if recipe.data.validation is not None:
-        return rows, load_reasoning(recipe.data.validation, seed=recipe.seed)
-    if recipe.data.validation_rows is None:
-        return rows, []
-    if recipe.data.validation_rows >= len(rows):
-        raise UserError(
-            f"{recipe.data.validation_rows} of {len(rows)} rows to validate on leaves none to train on",
-            where="data.validation_rows",
-            fix="take fewer",
-        )
-    return split_off(rows, recipe.data.validation_rows, recipe.seed)
-
-
 def rows_hash(rows: Sequence[ReasoningRow]) -> str:
     """Hash over the contents of rows in their order."""
     return sha256_value([[row.id, row.question, row.reasoning, row.response] for row in rows])
 
 
-def fingerprint(
-    recipe: Recipe, base: BaseModel, rows: Sequence[ReasoningRow], validation: Sequence[ReasoningRow]
-) -> str:
+def fingerprint(recipe: Recipe, base: BaseModel, rows: TrainingRows) -> str:
     """What an adapter is the result of: two trainings with the same fingerprint are the same training."""
-    return sha256_value([recipe.training_part(), base.sha256, rows_hash(rows), rows_hash(validation)])
+    return sha256_value([recipe.training_part(), base.sha256, rows_hash(rows.train), rows_hash(rows.validation)])
 
 
 def trained_adapter(folder: Path, wanted: str) -> TrainingLog | None:
@@ -68,7 +50,7 @@ def trained_adapter(folder: Path, wanted: str) -> TrainingLog | None:
     return log if log is not None and log.fingerprint == wanted else None
 
 
-def finetune(recipe: Recipe, base: BaseModel, folder: Path, progress: Progress) -> TrainingLog:
+def finetune(recipe: Recipe, base: BaseModel, rows: TrainingRows, folder: Path, progress: Progress) -> TrainingLog:
     """Train the recipe's adapter and put it into `folder`.
 
     An adapter of another recipe that is already there is moved aside, never overwritten.
@@ -76,6 +58,7 @@ def finetune(recipe: Recipe, base: BaseModel, folder: Path, progress: Progress) 
     Args:
         recipe: The resolved recipe.
         base: Its base model.
+        rows: What to train and to validate on.
         folder: Where the adapter goes.
         progress: Called after each step with (steps done, steps in all, a note such as the loss).
 
@@ -87,12 +70,11 @@ def finetune(recipe: Recipe, base: BaseModel, folder: Path, progress: Progress) 
 
     device = pick_device()
     dtype = pick_dtype(recipe.model.dtype, device)
-    rows, validation = training_rows(recipe)
     tokenizer = load_tokenizer(str(base.folder))
     shape = get_format(recipe.format.name)
     encode = {"chat": recipe.format.chat_template, "max_length": recipe.trainer.max_length}
-    encoded = encode_rows(tokenizer, shape, rows, **encode)  # type: ignore[arg-type]
-    checked = encode_rows(tokenizer, shape, validation, **encode) if validation else None  # type: ignore[arg-type]
+    encoded = encode_rows(tokenizer, shape, rows.train, **encode)  # type: ignore[arg-type]
+    checked = encode_rows(tokenizer, shape, rows.validation, **encode) if rows.validation else None  # type: ignore[arg-type]
 
     set_seed(recipe.seed)
     model = load_for_training(base, recipe.quantization, dtype=dtype, device=device)
@@ -110,17 +92,17 @@ def finetune(recipe: Recipe, base: BaseModel, folder: Path, progress: Progress) 
         trainable, total = _count_parameters(trainer.model)
         losses = _losses(trainer.state.log_history)
         log = TrainingLog(
-            fingerprint=fingerprint(recipe, base, rows, validation),
+            fingerprint=fingerprint(recipe, base, rows),
             backend="trl",
             device=torch.cuda.get_device_name() if device == "cuda" else "cpu",
             dtype=dtype,
             base=base.name,
             base_sha256=base.sha256,
-            data_sha256=rows_hash(rows),
+            data_sha256=rows_hash(rows.train),
             steps=trainer.state.global_step,
             epochs=round(float(trainer.state.epoch or 0), 4),
             rows=len(encoded.rows),
-            validation_rows=len(validation),
+            validation_rows=len(rows.validation),
             truncated_rows=encoded.truncated,
             dropped_rows=encoded.dropped,
             trained_tokens=encoded.trained_tokens,

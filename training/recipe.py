@@ -98,20 +98,24 @@ class DataSection(_Section):
         train: Rows to train on.
         validation: Rows whose loss is followed while training.
         validation_rows: Instead, split this many off the training rows by seed.
-        reasoning: Held-out rows for perplexity and generated answers.
+        reasoning: Held-out rows for perplexity and generated answers; samples where neither this nor the next is given.
+        reasoning_rows: Instead, hold this many rows of the training source out by seed, before any are drawn from it.
         pubmedqa: PubMedQA items; beside `ori_pqal.json`, a `test_ground_truth.json` names the test ids by itself.
     """
 
     train: DataSource = DataSource(source="samples:reasoning_train")
     validation: DataSource | None = None
     validation_rows: PositiveInt | None = None
-    reasoning: DataSource = DataSource(source="samples:reasoning_heldout")
+    reasoning: DataSource | None = None
+    reasoning_rows: PositiveInt | None = None
     pubmedqa: DataSource = DataSource(source="samples:pubmedqa")
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.validation is not None and self.validation_rows is not None:
             raise ValueError("give validation or validation_rows, not both")
+        if self.reasoning is not None and self.reasoning_rows is not None:
+            raise ValueError("give reasoning or reasoning_rows, not both")
         return self
 
 
@@ -236,5 +240,5 @@ class Recipe(_Section):
     def training_part(self) -> dict[str, object]:
         """All that decides the adapter but the contents of data and base, for its fingerprint."""
         keep = {"seed", "model", "quantization", "lora", "format", "trainer"}
-        data = self.data.model_dump(mode="json", include={"train", "validation", "validation_rows"})
+        data = self.data.model_dump(mode="json", include={"train", "validation", "validation_rows", "reasoning_rows"})
         return {**self.model_dump(mode="json", include=keep), "data": data}

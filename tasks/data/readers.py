@@ -10,9 +10,11 @@ from typing import Any
 
 from reports.errors import UserError
 from reports.files import read_json, read_jsonl
-from tasks.data.source import FILE_SUFFIXES, DataSource
+from tasks.data.source import FILE_SUFFIXES, OFFICIAL_TEST, DataSource
 
 _MAX_CELL_CHARACTERS = 10_000_000
+# The PMIDs of PubMedQA's official test set (test_ground_truth.json of github.com/pubmedqa/pubmedqa), one a line.
+_OFFICIAL_TEST_FILE = Path(__file__).resolve().parent / "pubmedqa_test_ids.txt"
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def read_ids(ids: str | list[str] | None) -> set[str] | None:
     """A list of ids as given in a recipe: the list itself, or the file that holds it; None where none is given."""
     if ids is None or isinstance(ids, list):
         return None if ids is None else set(ids)
-    path = Path(ids).expanduser()
+    path = _OFFICIAL_TEST_FILE if ids == OFFICIAL_TEST else Path(ids).expanduser()
     if path.suffix != ".json":
         try:
             return {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from reports.errors import UserError
 from tasks.data.readers import Record, read_ids, read_records
-from tasks.data.source import DataSource
+from tasks.data.source import OFFICIAL_TEST, PUBMEDQA_HUB_ID, DataSource
 from tasks.data.splits import sample_indices
 
 LABELS = ("yes", "no", "maybe")
@@ -93,7 +93,12 @@ def load_pubmedqa(source: DataSource, *, seed: int) -> list[PubMedQAItem]:
 
 
 def official_test_ids(source: DataSource) -> DataSource:
-    """The source with `ids` set to a `test_ground_truth.json` beside its file, where no ids are given."""
+    """The source with the official test ids where none are given and it is PubMedQA's.
+
+    That is the data set on the hub, or a file with the official `test_ground_truth.json` beside it.
+    """
+    if source.ids is None and source.source == PUBMEDQA_HUB_ID:
+        return source.model_copy(update={"ids": OFFICIAL_TEST})
     path = source.file()
     beside = None if path is None else path.parent / "test_ground_truth.json"
     if source.ids is None and beside is not None and beside.is_file() and beside != path:
@@ -190,7 +195,8 @@ def _select(rows: Iterable[Row], source: DataSource) -> list[Row]:
 def describe_selection(source: DataSource) -> str:
     """Which rows of a source are used, in words for tables, such as `ids of test_ground_truth.json`."""
     if isinstance(source.ids, str):
-        words = f"ids of {Path(source.ids).name}"
+        official = source.ids == OFFICIAL_TEST or Path(source.ids).name == "test_ground_truth.json"
+        words = "official test ids" if official else f"ids of {Path(source.ids).name}"
     elif source.ids is not None:
         words = f"{len(source.ids)} listed ids"
     else:

@@ -16,6 +16,8 @@ SAMPLES = {
     "samples:reasoning_heldout": SAMPLES_FOLDER / "reasoning_heldout.jsonl",
     "samples:pubmedqa": SAMPLES_FOLDER / "pubmedqa.json",
 }
+OFFICIAL_TEST = "pubmedqa-official-test"
+PUBMEDQA_HUB_ID = "qiaojin/PubMedQA"
 FILE_SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -28,7 +30,8 @@ class DataSource(BaseModel):
         config: Configuration of a hub data set, such as `en` or `pqa_labeled`.
         split: Split of a hub data set.
         columns: Names of the columns in the source by the names medbench uses, such as `question: Prompt`.
-        ids: Keep only these ids: a list, or a JSON or text file that lists them (an object's keys count).
+        ids: Keep only these ids: a list, a JSON or text file that lists them (an object's keys count), or
+            `pubmedqa-official-test`, the 500 ids of PubMedQA's test set.
         exclude_ids: Leave these ids out, given alike.
         rows: Draw this many rows by the run's seed; all rows where it is not given.
     """

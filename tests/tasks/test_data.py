@@ -7,7 +7,8 @@ import pytest
 
 from reports.errors import UserError
 from tasks.data import DataSource, load_pubmedqa, load_reasoning, sample_indices, split_off
-from tasks.data.rows import official_test_ids
+from tasks.data.readers import read_ids
+from tasks.data.rows import describe_selection, official_test_ids
 
 ROW = {"question": "Why?", "complex_cot": "Because.", "response": "So."}
 HUB_ROW = {"Question": "Why?", "Complex_CoT": "Because.", "Response": "So."}
@@ -63,6 +64,13 @@ def test_the_official_test_ids_beside_the_file_are_found(tmp_path):
     (tmp_path / "test_ground_truth.json").write_text(json.dumps({"2": "no"}))
     source = official_test_ids(DataSource(source=str(tmp_path / "ori_pqal.json")))
     assert [item.id for item in load_pubmedqa(source, seed=0)] == ["2"]
+
+
+def test_the_official_test_ids_are_known_for_the_hubs_data_set():
+    source = official_test_ids(DataSource(source="qiaojin/PubMedQA", config="pqa_labeled"))
+    assert len(read_ids(source.ids)) == 500
+    assert describe_selection(source) == "official test ids"
+    assert official_test_ids(DataSource(source="qiaojin/PubMedQA", ids=["1"])).ids == ["1"]
 
 
 @pytest.mark.parametrize(

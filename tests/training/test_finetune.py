@@ -6,7 +6,8 @@ import torch
 from reports.errors import UserError
 from training import finetune as module
 from training.base_model import find_base
-from training.finetune import finetune, fingerprint, trained_adapter, training_rows
+from training.division import TrainingRows, training_rows
+from training.finetune import finetune, fingerprint, trained_adapter
 from training.log import read_log
 from training.recipe_file import check_recipe, load_recipe
 
@@ -35,7 +36,7 @@ def test_every_lora_layer_has_gradients_after_an_evaluation_in_the_middle(tiny_r
         return trainer
 
     monkeypatch.setattr(module, "_trainer", watched)
-    log = finetune(recipe, find_base(recipe.model), tmp_path / "adapter", ignore)
+    log = finetune(recipe, find_base(recipe.model), training_rows(recipe), tmp_path / "adapter", ignore)
     assert [each["step"] for each in log.losses if "eval_loss" in each][:2] == [1.0, 2.0]
     # At the first step every lora_B is zero, so lora_A can have no gradient; from the second on all have one.
     assert all(value > 0 for name, value in gradients[-1].items()), [n for n, v in gradients[-1].items() if not v]
@@ -61,7 +62,7 @@ def test_the_adapter_folder_says_what_it_is(tiny_run, tiny_model):
 def test_training_lowers_the_loss_and_the_same_seed_gives_the_same_adapter(tiny_recipe, tmp_path):
     recipe = load_recipe(str(tiny_recipe), ["trainer.max_steps=12", "trainer.eval_steps=null"])
     base = find_base(recipe.model)
-    logs = [finetune(recipe, base, tmp_path / name, ignore) for name in "ab"]
+    logs = [finetune(recipe, base, training_rows(recipe), tmp_path / name, ignore) for name in "ab"]
     assert logs[0].losses[-1]["eval_loss"] < logs[0].losses[0]["loss"]
     files = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in "ab"]
     assert files[0] == files[1]
@@ -70,12 +71,12 @@ def test_training_lowers_the_loss_and_the_same_seed_gives_the_same_adapter(tiny_
 def test_an_adapter_is_reused_only_for_the_same_recipe_data_and_base(tiny_run, tiny_recipe):
     recipe = load_recipe(str(tiny_recipe))
     base = find_base(recipe.model)
-    rows, validation = training_rows(recipe)
-    wanted = fingerprint(recipe, base, rows, validation)
+    rows = training_rows(recipe)
+    wanted = fingerprint(recipe, base, rows)
     assert trained_adapter(tiny_run / "adapter", wanted) is not None
     changed = check_recipe({**recipe.model_dump(mode="json"), "seed": 8}, "test")
-    assert fingerprint(changed, base, rows, validation) != wanted
-    assert fingerprint(recipe, base, rows[1:], validation) != wanted
+    assert fingerprint(changed, base, rows) != wanted
+    assert fingerprint(recipe, base, TrainingRows(rows.train[1:], rows.validation)) != wanted
 
 
 def test_another_adapter_in_the_folder_is_moved_aside_not_lost(tiny_recipe, tmp_path):
@@ -83,7 +84,7 @@ def test_another_adapter_in_the_folder_is_moved_aside_not_lost(tiny_recipe, tmp_
     folder = tmp_path / "adapter"
     folder.mkdir()
     (folder / "precious").write_text("x")
-    finetune(recipe, find_base(recipe.model), folder, ignore)
+    finetune(recipe, find_base(recipe.model), training_rows(recipe), folder, ignore)
     assert (tmp_path / "adapter.old-1" / "precious").exists()
 
 
@@ -99,10 +100,5 @@ def test_a_loss_that_is_no_number_stops_and_saves_nothing(tiny_recipe, tmp_path,
 
     monkeypatch.setattr(module, "_trainer", poisoned)
     with pytest.raises(UserError, match=r"became nan at step 1.*\n.*learning_rate"):
-        finetune(recipe, find_base(recipe.model), tmp_path / "adapter", ignore)
+        finetune(recipe, find_base(recipe.model), training_rows(recipe), tmp_path / "adapter", ignore)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_more_validation_rows_than_rows_is_refused(tiny_recipe):
-    with pytest.raises(UserError, match="leaves none to train on"):
-        training_rows(load_recipe(str(tiny_recipe), ["data.validation_rows=8"]))
