@@ -20,10 +20,11 @@ import harness
 from harness.environment import describe
 from reports.files import read_jsonl, write_json
 from tasks.catalog import CONFIG_FOLDER
-from tasks.data import DataSource, load_reasoning
+from tasks.data import load_reasoning
 from tasks.formats import get_format
 from tasks.rendering import encode, load_tokenizer, render_prompt
 from training.base_model import find_base
+from training.division import held_out_source
 from training.recipe_file import load_recipe
 
 TASKS = ["medbench_pubmedqa", "medbench_perplexity"]
@@ -58,7 +59,7 @@ def plain_logprobs(base: Path, adapter: Path, ids: set[str], recipe: str) -> dic
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     model = PeftModel.from_pretrained(model, str(adapter)).eval()
     found = {}
-    for row in load_reasoning(DataSource(**settings.data.reasoning.model_dump()), seed=settings.seed):
+    for row in load_reasoning(held_out_source(settings), seed=settings.seed):
         if row.id not in ids:
             continue
         prompt = render_prompt(tokenizer, shape, row.question, settings.format.chat_template)
@@ -87,12 +88,12 @@ def main() -> None:
         models = f"base,trained={args.run / 'adapter'}"
         results = harness.score(recipe, models=models, tasks=TASKS, out=folder, settings=FLOAT32)
         rows = [row for _, row in read_jsonl(Path(folder) / "samples" / "trained" / "medbench_perplexity.jsonl")]
-    ours = {f"{each.task}/{each.metric}": each.value for each in results.scores if each.model == "base"}
+    ours = {f"{each.task}/{each.metric}": each.value or math.nan for each in results.scores if each.model == "base"}
     stock = stock_figures(base.folder)
     logprobs = {row["id"]: row["metrics"]["perplexity"][0] for row in rows}
     plain = plain_logprobs(base.folder, args.run / "adapter", set(logprobs), recipe)
     figures = {
-        key: {"ours": ours[key], "stock": value, "relative_difference": relative(ours[key] or math.nan, value)}
+        key: {"ours": ours[key], "stock": value, "relative_difference": relative(ours[key], value)}
         for key, value in stock.items()
     }
     worst = max(relative(logprobs[key], plain[key]) for key in plain)

@@ -17,6 +17,8 @@ def value_text(value: float | None, metric: MetricInfo) -> str:
         return MISSING
     if metric.percent:
         return f"{value * 100:.1f} %"
+    if value == 0:
+        return "0"
     if abs(value) >= _THOUSAND:
         return f"{value:,.0f}"
     if abs(value) >= _HUNDRED:
@@ -25,12 +27,11 @@ def value_text(value: float | None, metric: MetricInfo) -> str:
 
 
 def interval_text(low: float | None, high: float | None, metric: MetricInfo, *, signed: bool = False) -> str:
-    """A 95 % interval in brackets; empty where there is none."""
+    """A 95 % interval in brackets, in the unit of its figure; empty where there is none."""
     if low is None or high is None:
         return ""
     ends = [_signed(end, metric) if signed else value_text(end, metric) for end in (low, high)]
-    unit = " pp" if metric.percent and signed else " %" if metric.percent else ""
-    return "[{}, {}]".format(*(end.removesuffix(" %").removesuffix(" pp") for end in ends)) + unit
+    return "[{}, {}]".format(*(end.removesuffix(" %").removesuffix(" pp") for end in ends))
 
 
 def score_text(score: Score | None, metric: MetricInfo) -> str:
@@ -69,4 +70,4 @@ def _signed(value: float, metric: MetricInfo) -> str:
     text = value_text(abs(value), metric)
     if metric.percent:
         text = text.removesuffix(" %") + " pp"
-    return f"{'-' if value < 0 else '+'}{text}"
+    return f"{'-' if value < 0 else '+' if value else ''}{text}"

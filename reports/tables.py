@@ -13,14 +13,21 @@ NOT_MEDICAL_ADVICE = "Research output of a language model. Not medical advice."
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts; the first row of `rows` is the first line below the columns."""
+    """A table of texts.
+
+    Attributes:
+        columns: Its headings.
+        rows: Its lines, each with a cell for each column.
+        figures: Whether its cells but the first are figures, which are aligned on the right.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    figures: bool = True
 
     def markdown(self) -> str:
-        """The table in GitHub-flavoured Markdown; the first column is left-aligned, the others right."""
-        lines = [_line(self.columns), _line(["---", *["---:"] * (len(self.columns) - 1)])]
+        """The table in GitHub-flavoured Markdown."""
+        lines = [_line(self.columns), _line(["---", *["---:" if self.figures else "---"] * (len(self.columns) - 1)])]
         return "\n".join([*lines, *(_line(row) for row in self.rows)])
 
 
@@ -76,7 +83,7 @@ def readme_table(results: Results, candidate: str) -> Table:
 def settings_table(results: Results) -> Table:
     """Which items each task asked."""
     rows = [(task.title, task.setting, "synthetic, no benchmark" if task.synthetic else "") for task in results.tasks]
-    return Table(("Task", "Items", "Note"), tuple(rows))
+    return Table(("Task", "Items", "Note"), tuple(rows), figures=False)
 
 
 def classes_table(results: Results) -> Table | None:
@@ -94,7 +101,7 @@ def problems_table(results: Results) -> Table | None:
     if not results.problems:
         return None
     rows = [(each.model, each.problem, str(each.count)) for each in results.problems]
-    return Table(("Model", "Problem", "Answers"), tuple(rows))
+    return Table(("Model", "Problem", "Answers"), tuple(rows), figures=False)
 
 
 def training_table(results: Results) -> Table | None:
@@ -114,7 +121,7 @@ def training_table(results: Results) -> Table | None:
     ]
     if training.peak_memory_bytes:
         rows.append(("Peak memory", f"{training.peak_memory_bytes / 2**30:.2f} GiB"))
-    return Table(("Training", ""), tuple(rows))
+    return Table(("Training", ""), tuple(rows), figures=False)
 
 
 def costs_table(results: Results) -> Table:
@@ -148,7 +155,7 @@ def provenance_table(results: Results) -> Table:
     packages = environment.get("packages") or {}
     rows.append(("versions", ", ".join(f"{name} {version}" for name, version in packages.items())))
     rows.append(("medbench", f"{results.medbench_version}, seed {results.seed}, {results.created}"))
-    return Table(("What", "Which"), tuple(rows))
+    return Table(("What", "Which"), tuple(rows), figures=False)
 
 
 def _comparison_cells(comparison: Comparison | None, metric: MetricInfo, *, interval: bool) -> list[str]:

@@ -36,7 +36,9 @@ def _sentence(
 
     better, worse = named("better"), named("worse")
     unclear = [
-        metrics[each.task, each.metric].title for each in comparisons if each.outcome == "no detectable difference"
+        metrics[each.task, each.metric].title
+        for each in comparisons
+        if each.outcome == "no detectable difference" and metrics[each.task, each.metric].higher_is_better is not None
     ]
     clauses = []
     if better:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -136,7 +136,7 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def write_rows(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+def write_rows(tmp_path: Path) -> Callable[..., Path]:
     """Write reasoning rows as a JSONL file, with given lines in between."""
 
     def write(*rows: dict | str, name: str = "rows.jsonl") -> Path:

@@ -57,16 +57,18 @@ def test_the_order_and_size_of_batches_change_nothing(engine, tiny_model):
     assert [a.logprob for a in single.score(requests()[::-1], ignore)][::-1] == pytest.approx(wanted, abs=1e-4)
 
 
-def test_choices_of_one_token_share_a_pass_and_keep_their_own_figures(engine, reference):
+def test_choices_of_one_token_share_a_pass_and_keep_their_own_figures(engine, reference, monkeypatch):
     context = (5, 6, 7, 8)
     asked = [ScoreRequest("base", context, (token,)) for token in (9, 10, 11)]
     passes = []
     hidden = engine._hidden
-    engine._hidden = lambda rows: passes.append(len(rows)) or hidden(rows)
-    try:
-        answers = engine.score(asked, ignore)
-    finally:
-        del engine._hidden
+
+    def watched(rows):
+        passes.append(len(rows))
+        return hidden(rows)
+
+    monkeypatch.setattr(engine, "_hidden", watched)
+    answers = engine.score(asked, ignore)
     assert passes == [1]
     for request, answer in zip(asked, answers, strict=True):
         assert answer.logprob == pytest.approx(plain_logprob(reference, request), abs=1e-4)
@@ -163,6 +165,6 @@ def test_running_out_of_memory_halves_the_batch_and_goes_on(tiny_model, monkeypa
 
 def test_progress_adds_up_to_the_requests(engine):
     for call, asked in ((engine.score, requests()), (engine.generate, prompts())):
-        done = []
+        done: list[int] = []
         call(asked, done.append)
         assert sum(done) == len(asked)

@@ -129,6 +129,30 @@ def test_a_hub_data_set_without_network_is_one_clear_error():
         reasoning("nobody/nothing-at-all")
 
 
+def test_a_hub_data_set_is_read_by_its_configuration_and_split(monkeypatch):
+    import datasets
+
+    asked = []
+
+    def load_dataset(*names, split):
+        asked.append((*names, split))
+        return datasets.Dataset.from_list([HUB_ROW])
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    (row,) = reasoning("FreedomIntelligence/medical-o1-reasoning-SFT", config="en", split="train")
+    assert row.reasoning == "Because."
+    assert asked == [("FreedomIntelligence/medical-o1-reasoning-SFT", "en", "train")]
+
+
+def test_a_hub_data_set_of_several_splits_asks_for_one(monkeypatch):
+    import datasets
+
+    several = {name: datasets.Dataset.from_list([HUB_ROW]) for name in ("train", "test")}
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: several)
+    with pytest.raises(UserError, match="has the splits train, test"):
+        reasoning("owner/name")
+
+
 def test_a_label_that_is_none_is_refused(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"17": official("perhaps")}))
     with pytest.raises(UserError, match="key 17: the label is 'perhaps'"):

@@ -43,6 +43,17 @@ def test_every_lora_layer_has_gradients_after_an_evaluation_in_the_middle(tiny_r
     assert len(gradients[-1]) == 2 * 7 * 2
 
 
+def test_an_evaluation_in_the_middle_changes_nothing_of_the_training(tiny_recipe, tmp_path):
+    weights = []
+    for eval_steps in ("1", "null"):
+        settings = ["model.dtype=bfloat16", "trainer.max_steps=4", f"trainer.eval_steps={eval_steps}"]
+        recipe = load_recipe(str(tiny_recipe), settings)
+        folder = tmp_path / eval_steps
+        finetune(recipe, find_base(recipe.model), training_rows(recipe), folder, ignore)
+        weights.append((folder / "adapter_model.safetensors").read_bytes())
+    assert weights[0] == weights[1]
+
+
 def test_the_adapter_folder_says_what_it_is(tiny_run, tiny_model):
     folder = tiny_run / "adapter"
     assert {

