@@ -14,6 +14,8 @@ import typer
 from harness.logs import quiet_libraries
 from reports.errors import UserError
 
+_INTERRUPTED = 130  # what typer exits with on Ctrl-C
+
 app = typer.Typer(
     name="medbench",
     help="QLoRA-fine-tune a medical language model, score base and adapters on the same questions, and say with"
@@ -176,9 +178,10 @@ def main() -> None:
         sys.stderr.write(f"error: {error.filename or 'the system'}: {error.strerror or error}\n")
         sys.stderr.write("  fix: check the free disk space and the rights; what is finished is kept\n")
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; what is finished is kept, the same command goes on from there\n")
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == _INTERRUPTED:
+            sys.stderr.write("interrupted; what is finished is kept, the same command goes on from there\n")
+        raise
 
 
 def _split(names: str | None) -> list[str] | None:

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 # Shares of the measured matmul speed that the stages reach, seen on two CPU cores and on an H200 (see benchmarks/).
 _TRAIN_SHARE = 0.45
 _SCORE_SHARE = 0.55
-_LAYER_SECONDS = {"cpu": 0.0035, "cuda": 0.0006}  # for each layer and decoding step, whatever the batch
+_TRAIN_LAYER_SECONDS = {"cpu": 0.0, "cuda": 0.009}  # for each layer and batch, whatever its size
+_DECODE_LAYER_SECONDS = {"cpu": 0.0035, "cuda": 0.0016}  # for each layer and decoding step, whatever the batch
 _CHARACTERS_PER_TOKEN = 3.5
 _START_SECONDS = 12.0
-_TOKENS_PER_ROW = 300  # of a training row before it is tokenised
+_PROMPT_TOKENS = 60  # of a training row, beside its texts
 
 
 def matmul_flops(device: str, dtype: str) -> float:
@@ -45,12 +46,14 @@ def seconds(plan: Plan) -> dict[str, float]:
     layers = int(getattr(shell.config.get_text_config(), "num_hidden_layers", 1))
     estimates = {}
     if plan.to_train is not None:
-        trainer = plan.recipe.trainer
-        batch = trainer.batch_size * trainer.gradient_accumulation
-        rows = (trainer.max_steps or 0) * batch or (trainer.epochs or 0) * len(plan.to_train.train)
-        tokens = rows * min(_TOKENS_PER_ROW, trainer.max_length)
+        trainer, rows = plan.recipe.trainer, plan.to_train.train
+        letters = sum(len(row.question) + len(row.reasoning) + len(row.response) for row in rows) / len(rows)
+        length = min(letters / _CHARACTERS_PER_TOKEN + _PROMPT_TOKENS, trainer.max_length)
+        steps = (trainer.max_steps or 0) * trainer.gradient_accumulation
+        batches = steps or (trainer.epochs or 0) * len(rows) / trainer.batch_size
         speed = matmul_flops(plan.device, plan.train_dtype) * _TRAIN_SHARE
-        estimates["train"] = _START_SECONDS + 6 * parameters * tokens / speed
+        one_batch = 6 * parameters * length * trainer.batch_size / speed + layers * _TRAIN_LAYER_SECONDS[plan.device]
+        estimates["train"] = _START_SECONDS + batches * one_batch
     speed = matmul_flops(plan.device, plan.score_dtype) * _SCORE_SHARE
     one_model = 0.0
     for loaded in plan.tasks:
@@ -61,7 +64,7 @@ def seconds(plan: Plan) -> dict[str, float]:
         if loaded.task.OUTPUT_TYPE == "generate_until":
             limit = int(loaded.task.config.generation_kwargs.get("max_gen_toks", 256))
             batches = -(-len(loaded.indices) // plan.recipe.scoring.batch_rows)
-            one_model += batches * limit * layers * _LAYER_SECONDS[plan.device]
+            one_model += batches * limit * layers * _DECODE_LAYER_SECONDS[plan.device]
             one_model += 2 * parameters * limit * len(loaded.indices) / speed
     estimates["score"] = _START_SECONDS + one_model * len(plan.models)
     return estimates

@@ -150,9 +150,7 @@ def _overlaps(plan: Plan) -> list[str]:
     trained_on = {row.question for row in (*plan.rows.train, *plan.rows.validation)}
     warnings = []
     for loaded in plan.tasks:
-        shared = sum(any(question in str(row.get("prompt")) for question in trained_on) for row in loaded.documents)
+        shared = sum(row.get("question") in trained_on for row in loaded.documents)
         if shared:
-            warnings.append(
-                f"{shared} of the {len(loaded.indices)} items of {loaded.name} contain a question that is trained on"
-            )
+            warnings.append(f"{shared} of the {len(loaded.indices)} questions of {loaded.name} are trained on")
     return warnings

@@ -46,7 +46,7 @@ def foreign_metrics(
     for key, figure in figures.items():
         values = [sample.metrics.get(key) for sample in samples]
         numbers = [value for value in values if isinstance(value, int | float)]
-        is_mean = len(numbers) == len(values) and abs(sum(numbers) / len(numbers) - figure) <= 1e-9 * max(
+        is_mean = 0 < len(numbers) == len(values) and abs(sum(numbers) / len(numbers) - figure) <= 1e-9 * max(
             1.0, abs(figure)
         )
         shares = is_mean and set(numbers) <= {0.0, 1.0}

@@ -34,6 +34,7 @@ def pubmedqa_dataset(
     rows = [
         {
             "id": item.id,
+            "question": item.question,
             "prompt": f"Abstract: {chr(10).join(item.contexts)}\nQuestion: {item.question}\nAnswer:",
             "gold": LABELS.index(item.answer),
         }
@@ -83,6 +84,7 @@ def reasoning_dataset(
         documents.append(
             {
                 "id": row.id,
+                "question": row.question,
                 "prompt": prompt,
                 "gold": gold,
                 "response": row.response,

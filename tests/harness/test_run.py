@@ -184,4 +184,4 @@ def test_questions_that_are_trained_on_are_told(tiny_recipe, tmp_path, command):
     words = ("--tasks", "medbench_perplexity", "--set", source, "--limit", "96", "--out", tmp_path / "run")
     code, out, err = command("run", "--recipe", tiny_recipe, *words)
     assert code == 0, err
-    assert "8 of the 96 items of medbench_perplexity contain a question that is trained on" in out
+    assert "8 of the 96 questions of medbench_perplexity are trained on" in out
