@@ -147,6 +147,7 @@ def ask(
     from harness.console import Terminal
     from reports.tables import NOT_MEDICAL_ADVICE
 
+    Terminal().say(f"asking {models}")
     found = harness.ask(
         question, recipe, models=models, settings=settings or (), out=out, max_new_tokens=max_new_tokens
     )

@@ -198,9 +198,11 @@ def ask(
 
 def _plan(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[str] | None, terminal: Terminal) -> Plan:
     terminal.heading("Plan")
+    from harness import estimate
     from harness.plan import make_plan
 
     plan = make_plan(recipe, folder, models, tasks, lambda line: terminal.say(f"  {line}"))
+    seconds = estimate.seconds(plan)
     terminal.say(f"  base {plan.base.name} on {plan.device}, scored as {plan.weights}")
     if plan.to_train is not None:
         trainer = recipe.trainer
@@ -208,11 +210,9 @@ def _plan(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[str] |
         effective = trainer.batch_size * trainer.gradient_accumulation
         terminal.say(
             f"  train: {steps} of {effective} rows out of {len(plan.to_train.train)}, {recipe.quantization.method},"
-            f" LoRA r {recipe.lora.r}, format {recipe.format.name}: about {duration(plan.seconds['train'])}"
+            f" LoRA r {recipe.lora.r}, format {recipe.format.name}: about {duration(seconds['train'])}"
         )
-    terminal.say(
-        f"  score: {', '.join(plan.models)}: about {duration(plan.seconds['score'])} if nothing is answered yet"
-    )
+    terminal.say(f"  score: {', '.join(plan.models)}: about {duration(seconds['score'])} if nothing is answered yet")
     for loaded in plan.tasks:
         terminal.say(f"    {loaded.name}: {loaded.info.setting}{' (synthetic)' if loaded.info.synthetic else ''}")
     for warning in plan.warnings:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from harness import estimate
 from harness.engine import BASE
 from harness.folder import RunFolder
 from harness.lm_tasks import LoadedTask, load_tasks
@@ -47,7 +46,6 @@ class Plan:
     train_dtype: str
     score_dtype: str
     rows: TrainingRows | None
-    seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -133,7 +131,6 @@ def make_plan(
                 " so it is scored on that"
             )
     plan.warnings += _overlaps(plan)
-    plan.seconds = estimate.seconds(plan)
     return plan
 
 
