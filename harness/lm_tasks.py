@@ -121,7 +121,7 @@ def _prepare(name: str, task: Any, recipe: Recipe) -> LoadedTask:
         source = task_source(name, recipe)
         selection = describe_selection(source)
         info.synthetic = source.is_sample
-        info.setting = f"{source_name(source)}, {selection}; {len(indices)} of {total} items" + (
+        info.setting = f"{source.public_name}, {selection}; {len(indices)} of {total} items" + (
             " drawn by seed" if len(indices) < total else ""
         )
     items = [[{key: value for key, value in row.items() if key != "tokenizer"} for row in documents], info.version]
@@ -132,12 +132,6 @@ def _prepare(name: str, task: Any, recipe: Recipe) -> LoadedTask:
 def task_source(name: str, recipe: Recipe) -> DataSource:
     """The data source of one of our tasks, official test ids applied."""
     return official_test_ids(recipe.data.pubmedqa) if name == catalog.PUBMEDQA else held_out_source(recipe)
-
-
-def source_name(source: DataSource) -> str:
-    """A source's name without the folders of this machine."""
-    path = source.file()
-    return source.source if path is None or source.is_sample else path.name
 
 
 def _plain(value: Any) -> Any:

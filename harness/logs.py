@@ -31,6 +31,7 @@ def quiet_libraries() -> None:
 
 def log_to(path: Path | None) -> None:
     """Log to a file from now on, or nowhere for None; what libraries print by handlers of their own goes there too."""
+    quiet_libraries()
     root = logging.getLogger()
     for earlier in [each for each in root.handlers if each.get_name() == _MARK]:
         root.removeHandler(earlier)

@@ -122,10 +122,7 @@ def make_plan(
         rows=rows,
     )
     for adapter in plan.adapters.values():
-        if (
-            adapter.base_name
-            and adapter.base_name.rstrip("/").rsplit("/", 1)[-1].lower() != base.name.rsplit("/", 1)[-1].lower()
-        ):
+        if adapter.base_name and _last(adapter.base_name) != _last(base.public_name):
             plan.warnings.append(
                 f"{adapter.name} says it was trained on {adapter.base_name}; its layers fit {base.name},"
                 " so it is scored on that"
@@ -138,6 +135,11 @@ def own_adapter(plan: Plan) -> Adapter:
     """The recipe's own adapter once it is trained."""
     check_fits(plan.folder.adapter, read_config(plan.folder.adapter), plan.base)
     return find_adapter(OWN_ADAPTER, str(plan.folder.adapter), plan.base)
+
+
+def _last(name: str) -> str:
+    """The last part of a model's name: folders and owners are spelled differently by different people."""
+    return name.rstrip("/").rpartition("/")[2].lower()
 
 
 def _overlaps(plan: Plan) -> list[str]:

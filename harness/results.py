@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from harness.engine import BASE
 from harness.environment import describe
-from harness.lm_tasks import source_name, task_source
+from harness.lm_tasks import task_source
 from harness.plan import OWN_ADAPTER, Plan
 from harness.scoring import Scored
 from reports import statistics
@@ -118,7 +118,7 @@ def _data(plan: Plan) -> list[DataInfo]:
         found += [
             DataInfo(
                 role=role,
-                source=source_name(source),
+                source=source.public_name,
                 selection=describe_selection(source),
                 rows=len(chosen),
                 sha256=rows_hash(chosen),
@@ -131,7 +131,7 @@ def _data(plan: Plan) -> list[DataInfo]:
         found.append(
             DataInfo(
                 role=loaded.name,
-                source=source_name(task_source(loaded.name, plan.recipe)) if ours else f"lm-eval task {loaded.name}",
+                source=task_source(loaded.name, plan.recipe).public_name if ours else f"lm-eval task {loaded.name}",
                 selection=loaded.info.setting,
                 rows=len(loaded.indices),
                 sha256=loaded.items_hash if not ours else sha256_value([row["id"] for row in loaded.documents]),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reports.errors import UserError
 from reports.files import read_json, sha256_file, sha256_value
-from training.quickstart_model import quickstart_model
+from training.quickstart_model import HUB_ID, quickstart_model
 from training.recipe import QUICKSTART_MODEL, ModelSection
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -25,11 +25,13 @@ class BaseModel:
         name: As the recipe names it: hub id, folder name or built-in name.
         folder: Where its files are.
         sha256: Hash over its weight files.
+        public_name: What others know it by: its hub id where it has one, else its name.
     """
 
     name: str
     folder: Path
     sha256: str
+    public_name: str
 
 
 def find_base(model: ModelSection, say: Callable[[str], None] | None = None) -> BaseModel:
@@ -51,7 +53,7 @@ def find_base(model: ModelSection, say: Callable[[str], None] | None = None) -> 
             where=f"model.base: {model.base}",
             fix=f"check the path; a hub model is written owner/name, the built-in one {QUICKSTART_MODEL}",
         )
-    return BaseModel(name, folder, weights_hash(folder))
+    return BaseModel(name, folder, weights_hash(folder), HUB_ID if model.base == QUICKSTART_MODEL else name)
 
 
 def fetch_from_hub(hub_id: str, revision: str | None, say: Callable[[str], None] | None = None) -> Path:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.errors import UserError
 from reports.files import sha256_value, write_text
+from reports.model_card import adapter_card
 from tasks.formats import get_format
 from tasks.rendering import load_tokenizer
 from training.base_model import BaseModel
@@ -119,10 +120,11 @@ def finetune(recipe: Recipe, base: BaseModel, rows: TrainingRows, folder: Path, 
             versions={package: importlib.metadata.version(package) for package in _VERSIONS},
         )
         made = work / "adapter"
-        trainer.model.peft_config["default"].base_model_name_or_path = base.name
+        trainer.model.peft_config["default"].base_model_name_or_path = base.public_name
         trainer.model.save_pretrained(made, save_embedding_layers=False)
         tokenizer.save_pretrained(made)
         write_text(made / "recipe.yaml", recipe_yaml(recipe))
+        write_text(made / "README.md", _card(recipe, base, len(encoded.rows)))
         write_log(made, log)
         _put(made, folder)
     return log
@@ -263,6 +265,20 @@ def _peak_memory(device: str) -> int | None:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def _card(recipe: Recipe, base: BaseModel, rows: int) -> str:
+    """The adapter's README.md; PEFT's own would name folders of this machine."""
+    source = recipe.data.train
+    return adapter_card(
+        name=recipe.name,
+        base=base.public_name,
+        data=source.public_name,
+        datasets=[source.source] if source.file() is None else [],
+        rows=rows,
+        answer_format=recipe.format.name,
+        synthetic=source.is_sample,
+    )
 
 
 def _put(made: Path, folder: Path) -> None:

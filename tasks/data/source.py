@@ -51,6 +51,12 @@ class DataSource(BaseModel):
         """Whether these rows are the synthetic ones that ship with medbench."""
         return self.source.startswith("samples:")
 
+    @property
+    def public_name(self) -> str:
+        """What reports call it: its hub id or sample name, or its file's name without the folders of this machine."""
+        path = self.file()
+        return self.source if path is None or self.is_sample else path.name
+
     def file(self) -> Path | None:
         """The file to read; None when the rows are on the hub.
 

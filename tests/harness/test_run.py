@@ -56,7 +56,7 @@ def test_figures_are_those_of_the_samples(tiny_run):
 
 
 def test_nothing_names_a_folder_of_this_machine(tiny_run, tiny_model):
-    for name in ("results.json", "report.md", "report.html", "adapter/adapter_config.json"):
+    for name in ("results.json", "report.md", "report.html", "adapter/adapter_config.json", "adapter/README.md"):
         text = (tiny_run / name).read_text(encoding="utf-8")
         if name == "results.json":
             value = json.loads(text)

@@ -70,6 +70,15 @@ def test_the_adapter_folder_says_what_it_is(tiny_run, tiny_model):
     assert [each["step"] for each in log.losses if "loss" in each] == [1.0, 2.0, 3.0]
 
 
+def test_the_adapters_card_is_valid_front_matter_and_says_what_it_is_not_for(tiny_run):
+    from huggingface_hub import ModelCard
+
+    card = ModelCard.load(tiny_run / "adapter" / "README.md")
+    assert card.data.base_model == "tiny"
+    assert "Not medical advice" in card.text
+    assert "synthetic" in card.text
+
+
 def test_training_lowers_the_loss_and_the_same_seed_gives_the_same_adapter(tiny_recipe, tmp_path):
     recipe = load_recipe(str(tiny_recipe), ["trainer.max_steps=12", "trainer.eval_steps=null"])
     base = find_base(recipe.model)
