@@ -72,6 +72,19 @@ def run(
 
 
 @app.command()
+def plan(
+    recipe: Annotated[
+        str | None, typer.Argument(help="A recipe's name or YAML file; the quickstart if not given.")
+    ] = None,
+    settings: Settings = None,
+) -> None:
+    """Say what a training will do, before it does: rows, lengths, an example, parameters, memory, time."""
+    import harness
+
+    harness.plan(recipe, settings=settings or ())
+
+
+@app.command()
 def train(recipe: Recipe = None, settings: Settings = None, out: Out = None, seed: Seed = None) -> None:
     """Only train the recipe's adapter."""
     import harness

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.engine import BASE, GenerateRequest
-from harness.plan import OWN_ADAPTER, make_plan, own_adapter
+from harness.run_plan import OWN_ADAPTER, make_plan, own_adapter
 from harness.scoring import load_engine
 from reports.errors import UserError
 from tasks.formats import get_format

@@ -20,10 +20,11 @@ from reports.errors import UserError
 from training.recipe_file import QUICKSTART, check_recipe, load_recipe, recipe_yaml
 
 if TYPE_CHECKING:
-    from harness.plan import Plan
+    from harness.run_plan import Plan
     from reports.schema import Results
     from training.division import TrainingRows
     from training.log import TrainingLog
+    from training.preflight import Preflight
     from training.recipe import Recipe, TrainerSection
 
 RUNS = Path("runs")
@@ -164,6 +165,15 @@ def score(  # noqa: PLR0913 - one for each flag of the command
         return _score(plan, terminal, {}, again=again)
 
 
+def plan(recipe: str | None = None, *, settings: Sequence[str] = (), quiet: bool = False) -> Preflight:
+    """Say what a recipe's training will do, without loading weights; returns what it rests on."""
+    from harness.training_plan import print_plan
+
+    log_to(None)
+    resolved, _ = open_run(recipe, settings=settings)
+    return print_plan(resolved, Terminal(quiet=quiet))
+
+
 def report(run: str | Path, *, quiet: bool = False) -> tuple[Path, Path]:
     """Write `report.md` and `report.html` of a run folder; returns their paths."""
     from reports.render import render
@@ -199,20 +209,21 @@ def ask(
 def _plan(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[str] | None, terminal: Terminal) -> Plan:
     terminal.heading("Plan")
     from harness import estimate
-    from harness.plan import make_plan
+    from harness.run_plan import make_plan
 
     plan = make_plan(recipe, folder, models, tasks, lambda line: terminal.say(f"  {line}"))
-    seconds = estimate.seconds(plan)
     terminal.say(f"  base {plan.base.name} on {plan.device}, scored as {plan.weights}")
     if plan.to_train is not None:
         trainer = recipe.trainer
         steps = f"{trainer.max_steps} steps" if trainer.max_steps else f"{trainer.epochs:g} epochs"
         effective = trainer.batch_size * trainer.gradient_accumulation
+        seconds = estimate.train_seconds(recipe, plan.base, plan.to_train, plan.device, plan.train_dtype)
         terminal.say(
             f"  train: {steps} of {effective} rows out of {len(plan.to_train.train)}, {recipe.quantization.method},"
-            f" LoRA r {recipe.lora.r}, format {recipe.format.name}: about {duration(seconds['train'])}"
+            f" LoRA r {recipe.lora.r}, format {recipe.format.name}: about {duration(seconds)}"
         )
-    terminal.say(f"  score: {', '.join(plan.models)}: about {duration(seconds['score'])} if nothing is answered yet")
+    answering = duration(estimate.score_seconds(plan))
+    terminal.say(f"  score: {', '.join(plan.models)}: about {answering} if nothing is answered yet")
     for loaded in plan.tasks:
         terminal.say(f"    {loaded.name}: {loaded.info.setting}{' (synthetic)' if loaded.info.synthetic else ''}")
     for warning in plan.warnings:

@@ -10,7 +10,10 @@ from training.adapters import model_shell
 from training.loading import torch_dtype
 
 if TYPE_CHECKING:
-    from harness.plan import Plan
+    from harness.run_plan import Plan
+    from training.base_model import BaseModel
+    from training.division import TrainingRows
+    from training.recipe import Recipe
 
 # Shares of the measured matmul speed that the stages reach, seen on two CPU cores and on an H200 (see benchmarks/).
 _TRAIN_SHARE = 0.45
@@ -39,21 +42,22 @@ def matmul_flops(device: str, dtype: str) -> float:
     return 2 * size**3 / best
 
 
-def seconds(plan: Plan) -> dict[str, float]:
-    """Estimated seconds of training and of scoring all models."""
-    shell = model_shell(plan.base)
-    parameters = sum(parameter.numel() for parameter in shell.parameters())
-    layers = int(getattr(shell.config.get_text_config(), "num_hidden_layers", 1))
-    estimates = {}
-    if plan.to_train is not None:
-        trainer, rows = plan.recipe.trainer, plan.to_train.train
-        letters = sum(len(row.question) + len(row.reasoning) + len(row.response) for row in rows) / len(rows)
-        length = min(letters / _CHARACTERS_PER_TOKEN + _PROMPT_TOKENS, trainer.max_length)
-        steps = (trainer.max_steps or 0) * trainer.gradient_accumulation
-        batches = steps or (trainer.epochs or 0) * len(rows) / trainer.batch_size
-        speed = matmul_flops(plan.device, plan.train_dtype) * _TRAIN_SHARE
-        one_batch = 6 * parameters * length * trainer.batch_size / speed + layers * _TRAIN_LAYER_SECONDS[plan.device]
-        estimates["train"] = _START_SECONDS + batches * one_batch
+def train_seconds(recipe: Recipe, base: BaseModel, rows: TrainingRows, device: str, dtype: str) -> float:
+    """Estimated seconds of training."""
+    parameters, layers = _size(base)
+    trainer = recipe.trainer
+    letters = sum(len(row.question) + len(row.reasoning) + len(row.response) for row in rows.train) / len(rows.train)
+    length = min(letters / _CHARACTERS_PER_TOKEN + _PROMPT_TOKENS, trainer.max_length)
+    steps = (trainer.max_steps or 0) * trainer.gradient_accumulation
+    batches = steps or (trainer.epochs or 0) * len(rows.train) / trainer.batch_size
+    speed = matmul_flops(device, dtype) * _TRAIN_SHARE
+    one_batch = 6 * parameters * length * trainer.batch_size / speed + layers * _TRAIN_LAYER_SECONDS[device]
+    return _START_SECONDS + batches * one_batch
+
+
+def score_seconds(plan: Plan) -> float:
+    """Estimated seconds of scoring all models of a plan."""
+    parameters, layers = _size(plan.base)
     speed = matmul_flops(plan.device, plan.score_dtype) * _SCORE_SHARE
     one_model = 0.0
     for loaded in plan.tasks:
@@ -66,5 +70,11 @@ def seconds(plan: Plan) -> dict[str, float]:
             batches = -(-len(loaded.indices) // plan.recipe.scoring.batch_rows)
             one_model += batches * limit * layers * _DECODE_LAYER_SECONDS[plan.device]
             one_model += 2 * parameters * limit * len(loaded.indices) / speed
-    estimates["score"] = _START_SECONDS + one_model * len(plan.models)
-    return estimates
+    return _START_SECONDS + one_model * len(plan.models)
+
+
+def _size(base: BaseModel) -> tuple[int, int]:
+    """(parameters, layers) of a base."""
+    shell = model_shell(base)
+    layers = int(getattr(shell.config.get_text_config(), "num_hidden_layers", 1))
+    return sum(parameter.numel() for parameter in shell.parameters()), layers

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from harness.engine import BASE
 from harness.environment import describe
 from harness.lm_tasks import task_source
-from harness.plan import OWN_ADAPTER, Plan
+from harness.run_plan import OWN_ADAPTER, Plan
 from harness.scoring import Scored
 from reports import statistics
 from reports.files import sha256_file, sha256_value

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from harness.engine import BASE
-from harness.plan import OWN_ADAPTER, Plan, own_adapter
+from harness.run_plan import OWN_ADAPTER, Plan, own_adapter
 from harness.samples import foreign_metrics, make_samples, reported_figures
 from reports.errors import UserError
 from reports.files import read_json, read_jsonl, sha256_value, write_json, write_jsonl

@@ -13,8 +13,7 @@ A LoRA adapter for `{base}`, trained with medbench on {rows} rows of {data}.
 
 > {advice} Trained on {kind} data; not for use by patients or clinicians.
 
-- Answer format: `{answer_format}`. Beside this file, `recipe.yaml` is the whole recipe and `training_log.json` says what
-  training did.
+- Answer format: `{answer_format}`. `recipe.yaml` is the whole recipe, `training_log.json` tells what training did.
 - Load it with `peft.PeftModel.from_pretrained(base_model, folder)`, or score it with
   `medbench run --models base,mine=FOLDER --set model.base={base}`.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,24 +40,48 @@ def find_base(model: ModelSection, say: Callable[[str], None] | None = None) -> 
     Raises:
         UserError: It cannot be found or fetched, or holds no safetensors.
     """
+    name, folder = _locate(model, _HUB_FILES, say)
+    return BaseModel(name, folder, weights_hash(folder), HUB_ID if model.base == QUICKSTART_MODEL else name)
+
+
+def find_base_config(model: ModelSection, say: Callable[[str], None] | None = None) -> BaseModel:
+    """The base model without its weights, for plans: configuration and tokenizer are enough, its hash is theirs.
+
+    Raises:
+        UserError: It cannot be found or fetched.
+    """
+    name, folder = _locate(model, [each for each in _HUB_FILES if "safetensors" not in each], say)
+    config = folder / "config.json"
+    if not config.is_file():
+        raise UserError("there is no config.json in it", where=str(folder), fix="give a model folder")
+    return BaseModel(name, folder, sha256_file(config), HUB_ID if model.base == QUICKSTART_MODEL else name)
+
+
+def _locate(model: ModelSection, patterns: list[str], say: Callable[[str], None] | None) -> tuple[str, Path]:
+    """(name, folder) of a recipe's base, fetched where it is neither built in nor on this machine."""
     folder = Path(model.base).expanduser()
     if model.base == QUICKSTART_MODEL:
         folder, name = quickstart_model(say), model.base
     elif folder.is_dir():
         folder, name = folder.resolve(), folder.resolve().name
     elif _HUB_ID.fullmatch(model.base):
-        folder, name = fetch_from_hub(model.base, model.revision, say), model.base
+        folder, name = fetch_from_hub(model.base, model.revision, say, patterns), model.base
     else:
         raise UserError(
             "there is no such model folder",
             where=f"model.base: {model.base}",
             fix=f"check the path; a hub model is written owner/name, the built-in one {QUICKSTART_MODEL}",
         )
-    return BaseModel(name, folder, weights_hash(folder), HUB_ID if model.base == QUICKSTART_MODEL else name)
+    return name, folder
 
 
-def fetch_from_hub(hub_id: str, revision: str | None, say: Callable[[str], None] | None = None) -> Path:
-    """Fetch a model or adapter from the hub into the hub library's own cache, safetensors only.
+def fetch_from_hub(
+    hub_id: str,
+    revision: str | None,
+    say: Callable[[str], None] | None = None,
+    patterns: Sequence[str] = _HUB_FILES,
+) -> Path:
+    """Fetch a model or adapter from the hub into the hub library's own cache; of weights, safetensors only.
 
     Raises:
         UserError: It does not exist, is gated, or the hub cannot be reached.
@@ -69,7 +93,7 @@ def fetch_from_hub(hub_id: str, revision: str | None, say: Callable[[str], None]
         say(f"looking for {hub_id} in the hub's cache and on the hub")
     where = f"hub model {hub_id}" + (f" at {revision}" if revision else "")
     try:
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=_HUB_FILES))
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns)))
     except errors.GatedRepoError as error:
         raise UserError(
             "the model is gated and this machine has no access to it",

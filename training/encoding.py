@@ -84,6 +84,12 @@ def encode_rows(
     """
     if tokenizer.eos_token_id is None:
         raise UserError("the tokenizer has no end token, so answers could not learn to end", fix="set its eos_token")
+    if answer_format.has_reasoning and any(not row.reasoning for row in rows):
+        raise UserError(
+            f"the rows have no reasoning, which the format {answer_format.name} asks for",
+            where="format.name",
+            fix="choose one without, such as medical-question, or rows with reasoning",
+        )
     encoded, dropped = [], []
     for row in rows:
         one = encode_row(tokenizer, answer_format, row, chat=chat, max_length=max_length)

@@ -183,7 +183,12 @@ def _trainer(
         eval_steps=settings.eval_steps,
         logging_steps=settings.logging_steps,
         logging_nan_inf_filter=False,
-        save_strategy="no",
+        save_strategy="steps" if settings.keep_best else "no",
+        save_steps=settings.eval_steps or 1,
+        save_total_limit=1,
+        load_best_model_at_end=settings.keep_best,
+        metric_for_best_model="eval_loss" if settings.keep_best else None,
+        greater_is_better=False if settings.keep_best else None,
         report_to="none",
         disable_tqdm=True,
     )
@@ -196,8 +201,10 @@ def _trainer(
         peft_config=lora,
         callbacks=[_callback(progress)],
     )
-    from transformers import PrinterCallback
+    from transformers import EarlyStoppingCallback, PrinterCallback
 
+    if settings.early_stopping_patience:
+        trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=settings.early_stopping_patience))
     trainer.remove_callback(PrinterCallback)
     # TRL turns a QLoRA adapter's weights to bfloat16, in which small updates are lost and float16 cards cannot scale
     # gradients; in float32 under autocast they are what PEFT makes by itself.

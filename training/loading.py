@@ -99,7 +99,7 @@ def _load(base: BaseModel, quantization: QuantizationSection | None, dtype: DTyp
     config: dict[str, Any] = {"dtype": torch_dtype(dtype), "device_map": {"": device}}
     try:
         with quiet_bitsandbytes():
-            if quantization is not None and quantization.method != "none":
+            if quantization is not None and quantization.method != "none" and not is_quantised(base):
                 config["quantization_config"] = _bitsandbytes(quantization, dtype)
             model = AutoModelForCausalLM.from_pretrained(
                 base.folder, local_files_only=True, use_safetensors=True, **config
@@ -114,6 +114,11 @@ def _load(base: BaseModel, quantization: QuantizationSection | None, dtype: DTyp
         ) from error
     _keep_gradients(model)
     return model
+
+
+def is_quantised(base: BaseModel) -> bool:
+    """Whether the base's own checkpoint is quantised already; then it is taken as it is."""
+    return bool(model_config(base).get("quantization_config"))
 
 
 def _bitsandbytes(quantization: QuantizationSection, dtype: DTypeName) -> Any:

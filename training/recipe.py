@@ -152,6 +152,8 @@ class TrainerSection(_Section):
         max_length: Longest row in tokens; longer ones are cut, and counted.
         gradient_checkpointing: Trade time for memory.
         eval_steps: Validation loss every so many steps; None for once at the end.
+        early_stopping_patience: Stop after so many validations without a lower loss.
+        keep_best: Keep the adapter of the lowest validation loss instead of the last.
     """
 
     epochs: PositiveFloat | None = None
@@ -170,6 +172,8 @@ class TrainerSection(_Section):
     max_length: Annotated[int, Field(ge=8)] = 2048
     gradient_checkpointing: bool = False
     eval_steps: PositiveInt | None = None
+    early_stopping_patience: PositiveInt | None = None
+    keep_best: bool = False
     logging_steps: PositiveInt = 1
 
     @model_validator(mode="after")
@@ -178,6 +182,10 @@ class TrainerSection(_Section):
             raise ValueError("give either epochs or max_steps")
         if self.warmup_steps is not None and self.warmup_ratio is not None:
             raise ValueError("give warmup_steps or warmup_ratio, not both")
+        if (self.early_stopping_patience or self.keep_best) and self.eval_steps is None:
+            raise ValueError("early_stopping_patience and keep_best need eval_steps")
+        if self.early_stopping_patience and not self.keep_best:
+            raise ValueError("early_stopping_patience goes with keep_best: true")
         return self
 
 
@@ -236,6 +244,13 @@ class Recipe(_Section):
     trainer: TrainerSection
     scoring: ScoringSection = ScoringSection()
     report: ReportSection = ReportSection()
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        validates = self.data.validation is not None or self.data.validation_rows is not None
+        if self.trainer.eval_steps is not None and not validates:
+            raise ValueError("trainer.eval_steps needs data.validation or data.validation_rows")
+        return self
 
     def training_part(self) -> dict[str, object]:
         """All that decides the adapter but the contents of data and base, for its fingerprint."""

@@ -26,6 +26,7 @@ _PUBMEDQA_COLUMNS = {
     "question": ("question", "QUESTION"),
     "context": ("context", "CONTEXTS"),
     "answer": ("final_decision", "answer"),
+    "conclusion": ("LONG_ANSWER", "long_answer"),
 }
 
 
@@ -41,12 +42,17 @@ class ReasoningRow:
 
 @dataclass(frozen=True)
 class PubMedQAItem:
-    """A research question with its abstract (without the conclusion) and the label yes, no or maybe."""
+    """A research question with its abstract (without the conclusion) and the label yes, no or maybe.
+
+    Attributes:
+        conclusion: The abstract's own conclusion; empty where the source has none.
+    """
 
     id: str
     question: str
     contexts: tuple[str, ...]
     answer: str
+    conclusion: str
 
 
 class _HasId(Protocol):
@@ -60,9 +66,17 @@ Row = TypeVar("Row", bound=_HasId)
 def load_reasoning(source: DataSource, *, seed: int) -> list[ReasoningRow]:
     """Rows of question, reasoning and response.
 
+    PubMedQA rows, where the source says that it holds them, have no reasoning; their response is the label and the
+    conclusion.
+
     Raises:
         UserError: The source is missing or broken, or a column or cell is not as needed; names the file and row.
     """
+    if source.kind == "pubmedqa":
+        return [
+            ReasoningRow(item.id, item.question, "", f"{item.answer.capitalize()}. {item.conclusion}".strip())
+            for item in load_pubmedqa(source, seed=seed)
+        ]
     cells = _Cells(source, _REASONING_COLUMNS, optional={"id"})
 
     def make(record: Record) -> ReasoningRow:
@@ -79,7 +93,7 @@ def load_pubmedqa(source: DataSource, *, seed: int) -> list[PubMedQAItem]:
     Raises:
         UserError: The source is missing or broken, or a column, cell or label is not as needed; names the file and row.
     """
-    cells = _Cells(source, _PUBMEDQA_COLUMNS, optional={"id"})
+    cells = _Cells(source, _PUBMEDQA_COLUMNS, optional={"id", "conclusion"})
 
     def make(record: Record) -> PubMedQAItem:
         question, answer = cells.text(record, "question"), cells.text(record, "answer").lower()
@@ -87,7 +101,8 @@ def load_pubmedqa(source: DataSource, *, seed: int) -> list[PubMedQAItem]:
             raise UserError(f"the label is {answer!r}", where=record.where, fix=f"use one of {', '.join(LABELS)}")
         contexts = _contexts(cells.value(record, "context"), record.where)
         digest = hashlib.sha256("\0".join((question, *contexts)).encode()).hexdigest()[:12]
-        return PubMedQAItem(cells.identifier(record) or digest, question, contexts, answer)
+        conclusion = str(cells.value(record, "conclusion") or "").strip()
+        return PubMedQAItem(cells.identifier(record) or digest, question, contexts, answer, conclusion)
 
     return _load(source, make, seed=seed)
 
@@ -168,7 +183,10 @@ class _Cells:
 
 
 def _load(source: DataSource, make: Callable[[Record], Row], *, seed: int) -> list[Row]:
-    rows = _select([make(record) for record in read_records(source)], source)
+    records = read_records(source)[source.start : source.stop]
+    if not records:
+        raise UserError(f"there are no rows from position {source.start} on", where=source.source, fix="lower start")
+    rows = _select([make(record) for record in records], source)
     return [rows[index] for index in sample_indices(len(rows), source.rows, seed)]
 
 
@@ -201,4 +219,6 @@ def describe_selection(source: DataSource) -> str:
         words = f"{len(source.ids)} listed ids"
     else:
         words = f"split {source.split}" if source.split else "all rows"
+    if source.start or source.stop:
+        words += f", positions {source.start} to {'the end' if source.stop is None else source.stop - 1}"
     return words + (", some left out" if source.exclude_ids else "") + (f", {source.rows} drawn" if source.rows else "")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 from reports.errors import UserError
 
@@ -34,6 +34,9 @@ class DataSource(BaseModel):
             `pubmedqa-official-test`, the 500 ids of PubMedQA's test set.
         exclude_ids: Leave these ids out, given alike.
         rows: Draw this many rows by the run's seed; all rows where it is not given.
+        start: Leave out the rows before this position in the source, counted from 0; for published set-ups.
+        stop: Leave out this position and those after it.
+        kind: `pubmedqa` where rows of PubMedQA are trained on; their answer is the label and the conclusion.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,6 +48,15 @@ class DataSource(BaseModel):
     ids: str | list[str] | None = None
     exclude_ids: str | list[str] | None = None
     rows: PositiveInt | None = None
+    start: NonNegativeInt = 0
+    stop: PositiveInt | None = None
+    kind: Literal["reasoning", "pubmedqa"] | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.stop is not None and self.stop <= self.start:
+            raise ValueError("stop must be greater than start")
+        return self
 
     @property
     def is_sample(self) -> bool:

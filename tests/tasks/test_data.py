@@ -167,6 +167,21 @@ def test_ids_select_and_missing_ones_are_told(write_rows):
         reasoning(path, ids=["3", "x"])
 
 
+def test_positions_are_for_published_set_ups(write_rows):
+    path = write_rows(*({**ROW, "id": str(number), "question": f"Why {number}?"} for number in range(5)))
+    assert [row.id for row in reasoning(path, start=3)] == ["3", "4"]
+    assert [row.id for row in reasoning(path, stop=2)] == ["0", "1"]
+    with pytest.raises(UserError, match="no rows from position 7 on"):
+        reasoning(path, start=7)
+
+
+def test_pubmedqa_rows_can_be_trained_on_outside_the_test_ids(tmp_path):
+    item = {**official("no"), "LONG_ANSWER": "It does not."}
+    (tmp_path / "ori.json").write_text(json.dumps({"12377809": item, "1": item}))
+    (row,) = reasoning(tmp_path / "ori.json", kind="pubmedqa", exclude_ids="pubmedqa-official-test")
+    assert (row.id, row.reasoning, row.response) == ("1", "", "No. It does not.")
+
+
 def test_a_draw_is_by_seed_not_the_head_and_grows_without_changing():
     small, large = sample_indices(100, 10, 3), sample_indices(100, 20, 3)
     assert set(small) < set(large)

@@ -88,6 +88,17 @@ def test_training_lowers_the_loss_and_the_same_seed_gives_the_same_adapter(tiny_
     assert files[0] == files[1]
 
 
+def test_early_stopping_keeps_the_best_adapter(tiny_recipe, tmp_path):
+    settings = ["trainer.max_steps=30", "trainer.learning_rate=30", "trainer.schedule=constant"]
+    recipe = load_recipe(str(tiny_recipe), [*settings, "trainer.keep_best=true", "trainer.early_stopping_patience=2"])
+    log = finetune(recipe, find_base(recipe.model), training_rows(recipe), tmp_path / "adapter", ignore)
+    validations = [each["eval_loss"] for each in log.losses if "eval_loss" in each]
+    assert log.steps < 30
+    # The last validation is of the adapter that was kept.
+    assert validations[-1] == pytest.approx(min(validations), rel=1e-4)
+    assert validations[-2] > min(validations)
+
+
 def test_an_adapter_is_reused_only_for_the_same_recipe_data_and_base(tiny_run, tiny_recipe):
     recipe = load_recipe(str(tiny_recipe))
     base = find_base(recipe.model)

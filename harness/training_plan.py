@@ -1,0 +1,73 @@
+"""`medbench plan`: prints what a recipe's training will do, before anything is loaded or spent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness import estimate
+from harness.console import duration
+from training.adapters import check_target_modules
+from training.base_model import find_base_config
+from training.division import training_rows
+from training.loading import pick_device, pick_dtype
+from training.preflight import Preflight, preflight
+
+if TYPE_CHECKING:
+    from harness.console import Terminal
+    from training.recipe import Recipe
+
+_GIB = 2**30
+
+
+def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
+    """Print the plan of a recipe and return what it rests on.
+
+    Raises:
+        UserError: The data, the base's configuration or the recipe cannot be used.
+    """
+    device = pick_device()
+    dtype = pick_dtype(recipe.model.dtype, device)
+    base = find_base_config(recipe.model, terminal.say)
+    check_target_modules(recipe.lora.target_modules, base)
+    rows = training_rows(recipe)
+    found = preflight(recipe, base, rows)
+    terminal.say(f"recipe {recipe.name}: {recipe.description}")
+    terminal.say(f"base: {base.name}, {found.total:,} parameters, {recipe.quantization.method}, {dtype} on {device}")
+    share = 100 * found.trainable / found.total
+    terminal.say(
+        f"adapter: {found.trainable:,} trainable parameters ({share:.2f} %), LoRA r {recipe.lora.r}, alpha"
+        f" {recipe.lora.alpha:g}, on {', '.join(recipe.lora.target_modules)}"
+    )
+    terminal.say(
+        f"rows: {found.rows} trained on, {len(rows.validation)} to validate, {len(found.dropped)} dropped (their prompt"
+        f" alone is longer than {recipe.trainer.max_length} tokens)"
+    )
+    low, middle, high, longest = found.lengths.values()
+    terminal.say(f"tokens a row: {middle} in the middle, 5 % below {low}, 5 % above {high}, longest {longest}")
+    cut = 100 * found.truncated / found.rows
+    terminal.say(f"cut at {recipe.trainer.max_length} tokens: {found.truncated} rows ({cut:.1f} %)")
+    terminal.say(f"end token learned: in {found.ended} of {found.rows} rows")
+    terminal.say("first row, masked part:\n" + _indent(found.example[0]))
+    terminal.say("first row, trained part:\n" + _indent(found.example[1]))
+    terminal.say("estimated memory while training on a GPU:")
+    sizes = [*found.memory.items(), ("together", found.memory_bytes)]
+    terminal.table(("component", "GiB"), [(name, f"{size / _GIB:.2f}") for name, size in sizes])
+    _say_card(found, terminal)
+    seconds = estimate.train_seconds(recipe, base, rows, device, dtype)
+    terminal.say(f"estimated time on this machine: {duration(seconds)}")
+    return found
+
+
+def _say_card(found: Preflight, terminal: Terminal) -> None:
+    """Hold the estimate against the card's memory, where there is a card."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return
+    size = torch.cuda.get_device_properties(0).total_memory
+    share = 100 * found.memory_bytes / size
+    terminal.say(f"{torch.cuda.get_device_name()}: {size / _GIB:.1f} GiB, the estimate is {share:.0f} % of it")
+
+
+def _indent(text: str) -> str:
+    return "\n".join(f"  | {line}" for line in text.splitlines())

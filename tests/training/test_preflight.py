@@ -1,0 +1,92 @@
+"""Plans: true parameter counts of the known set-ups, and what happens to the rows, without any weights."""
+
+import json
+
+import pytest
+
+from reports.errors import UserError
+from tests.conftest import make_tokenizer
+from training.base_model import find_base_config
+from training.division import training_rows
+from training.preflight import preflight
+from training.recipe_file import load_recipe
+
+LLAMA_8B = {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32}
+LLAMA_3B = {"hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 28, "num_attention_heads": 24}
+LLAMA_3B |= {"head_dim": 128, "tie_word_embeddings": True}
+ATTENTION = "lora.target_modules=[q_proj,k_proj,v_proj,o_proj]"
+OWN_ROWS = [
+    "data.train={source: 'samples:reasoning_train'}",
+    "data.reasoning={source: 'samples:reasoning_heldout'}",
+    "data.reasoning_rows=null",
+]
+
+
+@pytest.fixture
+def base(tmp_path):
+    """A base of which there is only the configuration and a tokenizer."""
+
+    def make(shape, **more):
+        config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "num_attention_heads": 32}
+        config |= {"num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 8192} | shape | more
+        make_tokenizer(["some text for the tokenizer"] * 3).save_pretrained(tmp_path)
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        return f"model.base={tmp_path}"
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "settings", "trainable"),
+    [
+        ("deepseek-r1-llama-8b", LLAMA_8B, [], 41_943_040),
+        ("llama3-8b-pubmedqa", LLAMA_8B, [], 41_943_040),
+        ("llama3-8b-pubmedqa", LLAMA_8B, [ATTENTION], 13_631_488),
+        ("llama32-3b-think", LLAMA_3B, ["data.validation=null"], 24_313_856),
+        ("mistral-7b-alpaca", LLAMA_8B | {"vocab_size": 32768}, ["data.validation_rows=4"], 41_943_040),
+        ("llama31-8b-huatuo", LLAMA_8B, [], 13_631_488),
+    ],
+)
+def test_the_known_set_ups_have_their_true_number_of_trainable_parameters(base, name, shape, settings, trainable):
+    recipe = load_recipe(name, [base(shape), *OWN_ROWS, *settings])
+    found = preflight(recipe, find_base_config(recipe.model), training_rows(recipe))
+    # LoRA adds r * (inputs + outputs) to each layer it changes.
+    heads, hidden, inner = 8 * 128, shape["hidden_size"], shape["intermediate_size"]
+    attention = 2 * (hidden + hidden) + 2 * (hidden + heads)
+    feed_forward = 3 * (hidden + inner) if "up_proj" in recipe.lora.target_modules else 0
+    assert found.trainable == 16 * shape["num_hidden_layers"] * (attention + feed_forward) == trainable
+
+
+def test_the_memory_of_an_8b_recipe_is_near_what_was_measured(base):
+    """benchmarks/results/gpu/llama8b-random.json: 5.83 GB at batch 2 with rows of up to about 1,000 tokens."""
+    recipe = load_recipe("llama31-8b-huatuo", [base(LLAMA_8B, vocab_size=49152), *OWN_ROWS, "trainer.max_length=1000"])
+    found = preflight(recipe, find_base_config(recipe.model), training_rows(recipe))
+    assert found.memory_bytes == pytest.approx(5.83e9, rel=0.15)
+
+
+def test_what_is_cut_dropped_and_learned_is_counted(tiny_recipe):
+    recipe = load_recipe(str(tiny_recipe), ["data.validation_rows=null", "trainer.eval_steps=null"])
+    base, rows = find_base_config(recipe.model), training_rows(recipe)
+    whole = preflight(recipe, base, rows)
+    assert (whole.rows, whole.truncated, whole.ended, whole.dropped) == (8, 7, 1, [])
+    assert whole.lengths[100] == 512
+    assert whole.example[0].endswith("assistant\n")
+    assert whole.example[1].startswith("## Thinking")
+
+
+def test_rows_without_reasoning_need_a_format_without(tiny_model):
+    settings = [f"model.base={tiny_model}", "data.train={source: 'samples:pubmedqa', kind: pubmedqa}"]
+    recipe = load_recipe("quickstart", settings)
+    with pytest.raises(UserError, match="the rows have no reasoning"):
+        preflight(recipe, find_base_config(recipe.model), training_rows(recipe))
+    recipe = load_recipe("quickstart", [*settings, "format.name=medical-question", "format.chat_template=never"])
+    found = preflight(recipe, find_base_config(recipe.model), training_rows(recipe))
+    assert found.example[0].startswith("MEDICAL QUESTION: ")
+    assert found.example[1].startswith((" Yes. ", " No. ", " Maybe. "))
+
+
+def test_the_command_prints_the_plan(command, tiny_recipe):
+    code, out, err = command("plan", tiny_recipe)
+    assert code == 0, err
+    for words in ("8,192 trainable parameters", "end token learned", "trained part:", "together", "estimated time"):
+        assert words in out

@@ -1,0 +1,151 @@
+"""What a training will do, found in seconds without loading weights: rows, lengths, parameters, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.formats import get_format
+from tasks.rendering import load_tokenizer
+from training.adapters import model_shell
+from training.encoding import MASKED, EncodedRow, encode_rows
+
+if TYPE_CHECKING:
+    from training.base_model import BaseModel
+    from training.division import TrainingRows
+    from training.recipe import Recipe
+
+_FLOAT32 = 4
+_BYTES_PER_PARAMETER = {"int8": 1.0, "none": 2.0}
+_BLOCK = 64  # weights that share a scale in 4-bit quantisation
+_OUTER_BLOCK = 256  # scales that share a scale in double quantisation
+_LOGIT_TOKENS = 256  # tokens whose logits TRL holds at once
+_QUANTILES = (5, 50, 95, 100)
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What was found.
+
+    Attributes:
+        rows: Rows that will be trained on.
+        dropped: Ids of rows whose prompt leaves no room for an answer.
+        truncated: How many rows lose their end at the limit.
+        ended: How many rows teach the end token.
+        lengths: Tokens of a row at the 5th, 50th, 95th percentile and of the longest.
+        example: (masked text, trained text) of the first row.
+        trainable: Parameters of the adapter.
+        total: Parameters of the base.
+        memory: Estimated bytes by component.
+    """
+
+    rows: int
+    dropped: list[str]
+    truncated: int
+    ended: int
+    lengths: dict[int, int]
+    example: tuple[str, str]
+    trainable: int
+    total: int
+    memory: dict[str, int]
+
+    @property
+    def memory_bytes(self) -> int:
+        """Estimated peak."""
+        return sum(self.memory.values())
+
+
+def preflight(recipe: Recipe, base: BaseModel, rows: TrainingRows) -> Preflight:
+    """Look at a recipe's rows and its base's configuration.
+
+    Raises:
+        UserError: The rows cannot be trained on.
+    """
+    tokenizer = load_tokenizer(str(base.folder))
+    encoded = encode_rows(
+        tokenizer,
+        get_format(recipe.format.name),
+        rows.train,
+        chat=recipe.format.chat_template,
+        max_length=recipe.trainer.max_length,
+    )
+    lengths = [len(row.input_ids) for row in encoded.rows]
+    shell = model_shell(base)
+    linear = _linear_layers(shell)
+    trainable = sum(
+        recipe.lora.r * (inputs + outputs) for name, (inputs, outputs) in linear.items() if _is_target(recipe, name)
+    )
+    return Preflight(
+        rows=len(encoded.rows),
+        dropped=encoded.dropped,
+        truncated=encoded.truncated,
+        ended=sum(row.labels[-1] == tokenizer.eos_token_id for row in encoded.rows),
+        lengths={quantile: int(np.percentile(lengths, quantile)) for quantile in _QUANTILES},
+        example=_example(tokenizer, encoded.rows),
+        trainable=trainable,
+        total=sum(parameter.numel() for parameter in shell.parameters()),
+        memory=_memory(recipe, shell, linear, trainable, max(lengths)),
+    )
+
+
+def _linear_layers(shell: Any) -> dict[str, tuple[int, int]]:
+    """(inputs, outputs) of every linear layer but the output head, by name."""
+    from torch import nn
+
+    head = shell.get_output_embeddings()
+    return {
+        name: (module.in_features, module.out_features)
+        for name, module in shell.named_modules()
+        if isinstance(module, nn.Linear) and module is not head
+    }
+
+
+def _is_target(recipe: Recipe, name: str) -> bool:
+    return any(name == target or name.endswith(f".{target}") for target in recipe.lora.target_modules)
+
+
+def _example(tokenizer: Any, rows: Sequence[EncodedRow]) -> tuple[str, str]:
+    row = rows[0]
+    masked = sum(label == MASKED for label in row.labels)
+    return tokenizer.decode(row.input_ids[:masked]), tokenizer.decode(row.input_ids[masked:])
+
+
+def _memory(
+    recipe: Recipe, shell: Any, linear: dict[str, tuple[int, int]], trainable: int, longest: int
+) -> dict[str, int]:
+    """Estimated bytes by component, on a GPU in 16 bits; activations are the roughest part.
+
+    Per layer and token, about 16 vectors of the hidden size and 6 of the feed-forward size live at once; with gradient
+    checkpointing only one layer's do, and each other layer keeps its input.
+    """
+    config = shell.config.get_text_config()
+    hidden, layers = int(config.hidden_size), int(config.num_hidden_layers)
+    inner = int(getattr(config, "intermediate_size", None) or 4 * hidden)
+    inside = sum(inputs * outputs for inputs, outputs in linear.values())
+    outside = sum(parameter.numel() for parameter in shell.parameters()) - inside
+    tokens = recipe.trainer.batch_size * longest
+    one_layer = tokens * (16 * hidden + 6 * inner) * 2
+    kept = layers * tokens * hidden * 2 if recipe.trainer.gradient_checkpointing else (layers - 1) * one_layer
+    states = 2 if recipe.trainer.optimizer.endswith("8bit") else 2 * _FLOAT32
+    estimate = {
+        "base weights": inside * _bytes_per_weight(recipe) + outside * 2,
+        "adapter": trainable * _FLOAT32,
+        "gradients": trainable * _FLOAT32,
+        "optimizer": trainable * states,
+        "activations": kept + one_layer,
+        "logits": 3 * min(_LOGIT_TOKENS, tokens) * int(config.vocab_size) * _FLOAT32,
+        "one layer dequantised": max(inputs * outputs for inputs, outputs in linear.values()) * 2,
+    }
+    return {name: round(size) for name, size in estimate.items()}
+
+
+def _bytes_per_weight(recipe: Recipe) -> float:
+    quantization = recipe.quantization
+    if not quantization.is_4bit:
+        return _BYTES_PER_PARAMETER[quantization.method]
+    if quantization.double_quant is False:
+        return 0.5 + _FLOAT32 / _BLOCK
+    return 0.5 + 1 / _BLOCK + _FLOAT32 / (_BLOCK * _OUTER_BLOCK)
