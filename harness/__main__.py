@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from harness.engine import DEFAULT_MODELS
 from harness.logs import quiet_libraries
 from reports.errors import UserError
 
@@ -48,7 +49,7 @@ Run = Annotated[Path, typer.Argument(help="A run folder.")]
 @app.command()
 def run(
     recipe: Recipe = None,
-    models: Models = "base,adapter",
+    models: Models = DEFAULT_MODELS,
     tasks: Tasks = None,
     limit: Limit = None,
     settings: Settings = None,
@@ -95,7 +96,7 @@ def train(recipe: Recipe = None, settings: Settings = None, out: Out = None, see
 @app.command()
 def score(
     recipe: Recipe = None,
-    models: Models = "base,adapter",
+    models: Models = DEFAULT_MODELS,
     tasks: Tasks = None,
     limit: Limit = None,
     settings: Settings = None,
@@ -148,7 +149,7 @@ def readme(
 def ask(
     question: Annotated[str, typer.Argument(help="A medical question.")],
     recipe: Recipe = None,
-    models: Models = "base,adapter",
+    models: Models = DEFAULT_MODELS,
     settings: Settings = None,
     out: Out = None,
     max_new_tokens: Annotated[

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.engine import BASE, GenerateRequest
-from harness.run_plan import OWN_ADAPTER, make_plan, own_adapter
+from harness.engine import BASE, OWN_ADAPTER, GenerateRequest
+from harness.run_plan import make_plan, own_adapter
 from harness.scoring import load_engine
 from reports.errors import UserError
 from tasks.formats import get_format

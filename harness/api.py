@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.console import Terminal, duration
+from harness.engine import DEFAULT_MODELS, OWN_ADAPTER
 from harness.folder import RunFolder
 from harness.logs import log_to
 from reports.errors import UserError
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from training.recipe import Recipe, TrainerSection
 
 RUNS = Path("runs")
-DEFAULT_MODELS = "base,adapter"
 _log = logging.getLogger("medbench")
 
 
@@ -121,7 +121,7 @@ def train(
     folder.make()
     with folder.lock():
         log_to(folder.log)
-        plan = _plan(resolved, folder, "adapter", None, terminal)
+        plan = _plan(resolved, folder, OWN_ADAPTER, None, terminal)
         if plan.to_train is not None:
             return _train(plan, plan.to_train, terminal, {})
         terminal.say(f"the adapter in {folder.adapter} is of this recipe, data and base: nothing to train")

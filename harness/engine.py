@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tasks.answers import FinishReason
 
 BASE = "base"
+OWN_ADAPTER = "adapter"  # the recipe's own
+DEFAULT_MODELS = f"{BASE},{OWN_ADAPTER}"
 Progress = Callable[[int], None]
 
 

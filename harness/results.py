@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from harness.engine import BASE
+from harness.engine import BASE, OWN_ADAPTER
 from harness.environment import describe
 from harness.lm_tasks import task_source
-from harness.run_plan import OWN_ADAPTER, Plan
+from harness.run_plan import Plan
 from harness.scoring import Scored
 from reports import statistics
 from reports.files import sha256_file, sha256_value
@@ -25,6 +26,7 @@ from training.log import TrainingLog, read_log
 
 def assemble(plan: Plan, scored: Sequence[Scored], *, command: str, stages: dict[str, float]) -> Results:
     """The results document of a run."""
+    scored = agree_on_metrics(scored)
     seed = plan.recipe.seed
     metrics = {(each.task.name, metric.key): metric for each in scored for metric in each.metrics}
     comparisons, notes = _compare(plan, scored, metrics, seed)
@@ -51,6 +53,21 @@ def assemble(plan: Plan, scored: Sequence[Scored], *, command: str, stages: dict
         notes=[*plan.warnings, *notes],
     )
     return results.model_copy(update={"verdict": sentences(results)})
+
+
+def agree_on_metrics(scored: Sequence[Scored]) -> list[Scored]:
+    """Give each metric of a task one kind: the one that holds for the samples of all models.
+
+    Only metrics of other people's tasks are told from their samples, so only theirs can disagree.
+    """
+    weaker = {"proportion": 0, "mean": 1, "other": 2}
+    agreed: dict[tuple[str, str], MetricInfo] = {}
+    for each in scored:
+        for metric in each.metrics:
+            known = agreed.setdefault((each.task.name, metric.key), metric)
+            if weaker.get(metric.kind, 0) > weaker.get(known.kind, 0):
+                agreed[each.task.name, metric.key] = metric
+    return [replace(each, metrics=[agreed[each.task.name, metric.key] for metric in each.metrics]) for each in scored]
 
 
 def _scores(scored: Sequence[Scored], seed: int) -> list[Score]:

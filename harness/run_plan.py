@@ -6,19 +6,17 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from harness.engine import BASE
+from harness.engine import BASE, OWN_ADAPTER
 from harness.folder import RunFolder
 from harness.lm_tasks import LoadedTask, load_tasks
 from reports.errors import UserError
-from training.adapters import Adapter, check_fits, check_target_modules, find_adapter, read_config
+from training.adapters import Adapter, check_target_modules, find_adapter
 from training.base_model import BaseModel, find_base
 from training.division import TrainingRows, training_rows
 from training.finetune import fingerprint, trained_adapter
-from training.loading import describe_weights, pick_device, pick_dtype
+from training.loading import DTypeName, describe_weights, pick_device, pick_dtype
 from training.recipe import Recipe
 
-OWN_ADAPTER = "adapter"
-DEFAULT_MODELS = f"{BASE},{OWN_ADAPTER}"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -43,8 +41,8 @@ class Plan:
     to_train: TrainingRows | None
     tasks: list[LoadedTask]
     device: str
-    train_dtype: str
-    score_dtype: str
+    train_dtype: DTypeName
+    score_dtype: DTypeName
     rows: TrainingRows | None
     warnings: list[str] = field(default_factory=list)
 
@@ -57,7 +55,7 @@ class Plan:
     def weights(self) -> str:
         """How weights are held while scoring, in words."""
         quantization = self.recipe.quantization if self.recipe.scoring.base == "as_trained" else None
-        return describe_weights(quantization, self.score_dtype)  # type: ignore[arg-type]
+        return describe_weights(quantization, self.score_dtype)
 
 
 def parse_models(text: str) -> dict[str, str | None]:
@@ -133,7 +131,6 @@ def make_plan(
 
 def own_adapter(plan: Plan) -> Adapter:
     """The recipe's own adapter once it is trained."""
-    check_fits(plan.folder.adapter, read_config(plan.folder.adapter), plan.base)
     return find_adapter(OWN_ADAPTER, str(plan.folder.adapter), plan.base)
 
 

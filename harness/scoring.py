@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from harness.engine import BASE
-from harness.run_plan import OWN_ADAPTER, Plan, own_adapter
+from harness.engine import BASE, OWN_ADAPTER
+from harness.run_plan import Plan, own_adapter
 from harness.samples import foreign_metrics, make_samples, reported_figures
 from reports.errors import UserError
 from reports.files import read_json, read_jsonl, sha256_value, write_json, write_jsonl
@@ -90,7 +90,9 @@ def load_engine(plan: Plan, adapters: dict[str, Path]) -> Engine:
     from training.loading import load_for_scoring
 
     quantization = plan.recipe.quantization if plan.recipe.scoring.base == "as_trained" else None
-    model = load_for_scoring(plan.base, quantization, dtype=plan.score_dtype, device=plan.device)  # type: ignore[arg-type]
+    model = load_for_scoring(
+        plan.base, quantization, train_dtype=plan.train_dtype, dtype=plan.score_dtype, device=plan.device
+    )
     return TransformersEngine(
         model,
         load_tokenizer(str(plan.base.folder)),
@@ -143,6 +145,7 @@ def _key(plan: Plan, loaded: LoadedTask, adapter: Adapter | None) -> str:
             plan.base.sha256,
             None if adapter is None else adapter.sha256,
             plan.weights,
+            plan.train_dtype,
             plan.device,
             loaded.name,
             loaded.items_hash,

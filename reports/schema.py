@@ -178,6 +178,8 @@ class Training(_Strict):
     validation_rows: int
     truncated_rows: int
     trained_tokens: int
+    batch_size: int | None = None
+    gradient_accumulation: int | None = None
     trainable_parameters: int
     total_parameters: int
     seconds: float

@@ -114,6 +114,7 @@ def training_table(results: Results) -> Table | None:
         ("Backend and device", f"{training.backend}, {training.device}"),
         ("Rows", f"{training.rows} trained on, {training.validation_rows} to validate, {training.truncated_rows} cut"),
         ("Steps", f"{training.steps} ({training.epochs:g} epochs)"),
+        ("Batch", f"{training.batch_size} x {training.gradient_accumulation}" if training.batch_size else "n/a"),
         ("Parameters", f"{training.trainable_parameters:,} of {training.total_parameters:,} trained ({share:.2f} %)"),
         ("Tokens with a loss", f"{training.trained_tokens:,} a pass over the rows"),
         ("Time", f"{training.seconds:.0f} s, {training.seconds / max(1, training.steps):.2f} s a step"),

@@ -64,7 +64,12 @@ def load_for_training(
 
 
 def load_for_scoring(
-    base: BaseModel, quantization: QuantizationSection | None, *, dtype: DTypeName, device: str
+    base: BaseModel,
+    quantization: QuantizationSection | None,
+    *,
+    train_dtype: DTypeName,
+    dtype: DTypeName,
+    device: str,
 ) -> PreTrainedModel:
     """The base for scoring, in evaluation mode.
 
@@ -74,14 +79,14 @@ def load_for_scoring(
     Args:
         base: The model.
         quantization: As in training; None for the base's own weights.
+        train_dtype: What training quantised, and what its 4-bit values are turned back into.
         dtype: Of weights and activations.
         device: Where to put it.
     """
-    # Training quantises 16-bit weights; quantising others would give other values.
-    load_dtype: DTypeName = "bfloat16" if dtype == "float32" and quantization is not None else dtype
-    model = _load(base, quantization, load_dtype, device)
-    if quantization is not None and quantization.method != "none":
-        model.dequantize(dtype=torch_dtype(load_dtype))
+    quantised = quantization is not None and quantization.method != "none"
+    model = _load(base, quantization, train_dtype if quantised else dtype, device)
+    if quantised or is_quantised(base):
+        model.dequantize(dtype=torch_dtype(train_dtype))
     return model.to(torch_dtype(dtype)).eval()
 
 

@@ -18,6 +18,8 @@ class TrainingLog(BaseModel):
 
     Attributes:
         fingerprint: Hash over the recipe's training part, the data and the base, which decides whether it is reused.
+        batch_size: Rows at once, as it came to be; smaller than the recipe's where memory ran out.
+        gradient_accumulation: Batches for each step; larger then, so that their product is the recipe's.
         losses: One record for each logged step: `step`, and `loss`, `learning_rate`, `grad_norm` or `eval_loss`.
         seconds: Of the training itself, without loading.
         peak_memory_bytes: Allocated on the GPU, or resident on a CPU.
@@ -39,6 +41,8 @@ class TrainingLog(BaseModel):
     truncated_rows: int
     dropped_rows: list[str]
     trained_tokens: int
+    batch_size: int
+    gradient_accumulation: int
     trainable_parameters: int
     total_parameters: int
     seconds: float

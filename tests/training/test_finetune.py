@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from reports.errors import UserError
-from training import finetune as module
+from training import trl_backend
 from training.base_model import find_base
 from training.division import TrainingRows, training_rows
 from training.finetune import finetune, fingerprint, trained_adapter
@@ -20,7 +20,7 @@ def test_every_lora_layer_has_gradients_after_an_evaluation_in_the_middle(tiny_r
     """On CPUs with AVX512-BF16, bitsandbytes would silently zero all but the last layer's after one."""
     recipe = load_recipe(str(tiny_recipe), ["model.dtype=bfloat16"])
     gradients = []
-    make = module._trainer
+    make = trl_backend.make_trainer
 
     def watched(*arguments):
         trainer = make(*arguments)
@@ -35,7 +35,7 @@ def test_every_lora_layer_has_gradients_after_an_evaluation_in_the_middle(tiny_r
         trainer.training_step = training_step
         return trainer
 
-    monkeypatch.setattr(module, "_trainer", watched)
+    monkeypatch.setattr(trl_backend, "make_trainer", watched)
     log = finetune(recipe, find_base(recipe.model), training_rows(recipe), tmp_path / "adapter", ignore)
     assert [each["step"] for each in log.losses if "eval_loss" in each][:2] == [1.0, 2.0]
     # At the first step every lora_B is zero, so lora_A can have no gradient; from the second on all have one.
@@ -121,7 +121,7 @@ def test_another_adapter_in_the_folder_is_moved_aside_not_lost(tiny_recipe, tmp_
 
 def test_a_loss_that_is_no_number_stops_and_saves_nothing(tiny_recipe, tmp_path, monkeypatch):
     recipe = load_recipe(str(tiny_recipe))
-    make = module._trainer
+    make = trl_backend.make_trainer
 
     def poisoned(*arguments):
         trainer = make(*arguments)
@@ -129,7 +129,39 @@ def test_a_loss_that_is_no_number_stops_and_saves_nothing(tiny_recipe, tmp_path,
             next(p for n, p in trainer.model.named_parameters() if "lora_B" in n).fill_(float("nan"))
         return trainer
 
-    monkeypatch.setattr(module, "_trainer", poisoned)
+    monkeypatch.setattr(trl_backend, "make_trainer", poisoned)
     with pytest.raises(UserError, match=r"became nan at step 1.*\n.*learning_rate"):
+        finetune(recipe, find_base(recipe.model), training_rows(recipe), tmp_path / "adapter", ignore)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_running_out_of_memory_halves_the_batch_and_keeps_the_effective_one(tiny_recipe, tmp_path, monkeypatch):
+    recipe = load_recipe(str(tiny_recipe), ["trainer.batch_size=4", "trainer.gradient_accumulation=2"])
+    make = trl_backend.make_trainer
+
+    def small_card(recipe, *rest):
+        trainer = make(recipe, *rest)
+        if recipe.trainer.batch_size > 1:
+            trainer.training_step = lambda *_, **__: (_ for _ in ()).throw(torch.OutOfMemoryError)
+        return trainer
+
+    monkeypatch.setattr(trl_backend, "make_trainer", small_card)
+    notes = []
+    rows, folder = training_rows(recipe), tmp_path / "adapter"
+    log = finetune(recipe, find_base(recipe.model), rows, folder, lambda *progress: notes.append(progress[2]))
+    assert (log.batch_size, log.gradient_accumulation, log.steps) == (1, 8, 3)
+    said = [note for note in notes if "out of memory" in note]
+    assert [note[-5:] for note in said] == ["2 x 4", "1 x 8"]
+    assert trained_adapter(folder, fingerprint(recipe, find_base(recipe.model), rows)) is not None
+
+
+def test_a_row_that_does_not_fit_into_memory_is_told(tiny_recipe, tmp_path, monkeypatch):
+    recipe = load_recipe(str(tiny_recipe))
+
+    def no_card(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(trl_backend, "make_trainer", no_card)
+    with pytest.raises(UserError, match="one row at a time does not fit"):
         finetune(recipe, find_base(recipe.model), training_rows(recipe), tmp_path / "adapter", ignore)
     assert list(tmp_path.iterdir()) == []
