@@ -1,35 +1,56 @@
-"""Makes a Llama of 8B shape with random weights, so that memory and speed can be measured without a hub.
+"""Makes a model of a known shape with random weights, so that memory and speed can be measured without a hub.
 
-    python benchmarks/random_llama.py TOKENIZER-FOLDER OUT-FOLDER [--layers 32]
+    python benchmarks/random_llama.py TOKENIZER-FOLDER OUT-FOLDER [--shape llama-8b|llama-3b|mistral-7b] [--four-bit]
 
-The shape is Llama-3.1-8B's; the words are those of the given tokenizer. Scores of such a model mean nothing.
+The shapes are those of the public configurations; the tokenizer is the given one. Scores of such a model mean nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
+from typing import Any
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "llama-8b": {
+        "vocab_size": 128256,
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+    },
+    "llama-3b": {
+        "vocab_size": 128256,
+        "hidden_size": 3072,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 24,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "tie_word_embeddings": True,
+    },
+    "mistral-7b": {
+        "vocab_size": 32768,
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+    },
+}
 
 
-def main() -> None:
-    """Make and save the model."""
+def make(tokenizer_folder: str, out: Path, shape: str, *, four_bit: bool = False) -> None:
+    """Save a random model of that shape; with `four_bit`, as a checkpoint that is quantised to NF4 already."""
     import torch
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tokenizer")
-    parser.add_argument("out")
-    parser.add_argument("--layers", type=int, default=32)
-    args = parser.parse_args()
-    started = time.perf_counter()
-    tokenizer = AutoTokenizer.from_pretrained(args.tokenizer)
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    settings = SHAPES[shape] | {"vocab_size": max(SHAPES[shape]["vocab_size"], len(tokenizer))}
     config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=4096,
-        intermediate_size=14336,
-        num_hidden_layers=args.layers,
-        num_attention_heads=32,
-        num_key_value_heads=8,
+        **settings,
         max_position_embeddings=8192,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -37,12 +58,43 @@ def main() -> None:
         dtype="bfloat16",
     )
     torch.manual_seed(0)
+    default = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16)
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = LlamaForCausalLM(config)
-    model.save_pretrained(args.out, max_shard_size="5GB")
-    tokenizer.save_pretrained(args.out)
-    print(f"{model.num_parameters():,} parameters in {time.perf_counter() - started:.0f} s")
+    try:
+        with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+            model = LlamaForCausalLM(config)
+    finally:
+        torch.set_default_dtype(default)
+    print(f"{shape}: {model.num_parameters():,} parameters")
+    model.save_pretrained(out, max_shard_size="5GB")
+    del model
+    if four_bit:
+        quantization = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+        )
+        small = AutoModelForCausalLM.from_pretrained(
+            out, quantization_config=quantization, dtype=torch.bfloat16, device_map={"": 0}
+        )
+        for path in out.glob("*.safetensors*"):
+            path.unlink()
+        small.save_pretrained(out)
+        del small
+    tokenizer.save_pretrained(out)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def main() -> None:
+    """Make one model from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tokenizer")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--shape", choices=SHAPES, default="llama-8b")
+    parser.add_argument("--four-bit", action="store_true")
+    args = parser.parse_args()
+    started = time.perf_counter()
+    make(args.tokenizer, args.out, args.shape, four_bit=args.four_bit)
+    print(f"{time.perf_counter() - started:.0f} s")
 
 
 if __name__ == "__main__":

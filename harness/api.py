@@ -242,9 +242,11 @@ def _train(plan: Plan, rows: TrainingRows, terminal: Terminal, stages: dict[str,
     with terminal.progress("training", _steps(plan.recipe.trainer, len(rows.train))) as advance:
         before = 0
 
-        def progress(done: int, _: int, note: str) -> None:
+        def progress(done: int, total: int, note: str) -> None:
             nonlocal before
-            advance(done - before, note)
+            if not total:
+                terminal.say(f"  {note}")
+            advance(done - before, note if total else "")
             before = done
 
         log = finetune(plan.recipe, plan.base, rows, plan.folder.adapter, progress)

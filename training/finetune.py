@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import shutil
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from training.division import TrainingRows
 from training.encoding import EncodedRows, encode_rows
 from training.loading import load_for_training, pick_device, pick_dtype
 from training.log import TrainingLog, read_log, write_log
-from training.recipe import Recipe
+from training.recipe import Recipe, TrainerSection
 from training.recipe_file import recipe_yaml
 from training.trl_backend import Progress
 
@@ -54,8 +54,10 @@ def trained_adapter(folder: Path, wanted: str) -> TrainingLog | None:
 def finetune(recipe: Recipe, base: BaseModel, rows: TrainingRows, folder: Path, progress: Progress) -> TrainingLog:
     """Train the recipe's adapter and put it into `folder`.
 
-    An adapter of another recipe that is already there is moved aside, never overwritten. When memory runs out, training
-    starts again with half the batch and twice the accumulation, so that the effective batch stays what the recipe says.
+    An adapter of another recipe that is already there is moved aside, never overwritten. A training that was killed
+    goes on from its last checkpoint, with the same order of rows, and ends with the adapter it would have had. When
+    memory runs out, training starts again with half the batch and twice the accumulation, so that the effective batch
+    stays what the recipe says.
 
     Args:
         recipe: The resolved recipe.
@@ -68,50 +70,73 @@ def finetune(recipe: Recipe, base: BaseModel, rows: TrainingRows, folder: Path, 
         UserError: The data cannot be used, one row at a time does not fit into memory, or the loss became NaN or
             infinite; no adapter is left behind then.
     """
-    import torch
-
     tokenizer = load_tokenizer(str(base.folder))
     shape = get_format(recipe.format.name)
     encode = {"chat": recipe.format.chat_template, "max_length": recipe.trainer.max_length}
     encoded = encode_rows(tokenizer, shape, rows.train, **encode)  # type: ignore[arg-type]
     checked = encode_rows(tokenizer, shape, rows.validation, **encode) if rows.validation else None  # type: ignore[arg-type]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for left_over in folder.parent.glob(f"{_WORK}*"):  # by a training that was killed
-        shutil.rmtree(left_over, ignore_errors=True)
-    smaller = recipe
+    wanted = fingerprint(recipe, base, rows)
+    with _work_folder(folder, wanted) as work:
+        done, used = _train_in_memory(recipe, base, encoded, checked, work, progress)
+        log = TrainingLog(
+            fingerprint=wanted,
+            base=base.name,
+            base_sha256=base.sha256,
+            data_sha256=rows_hash(rows.train),
+            rows=len(encoded.rows),
+            validation_rows=len(rows.validation),
+            truncated_rows=encoded.truncated,
+            dropped_rows=encoded.dropped,
+            trained_tokens=encoded.trained_tokens,
+            batch_size=used.batch_size,
+            gradient_accumulation=used.gradient_accumulation,
+            settings=recipe.training_part(),
+            versions={package: importlib.metadata.version(package) for package in _VERSIONS},
+            **done,
+        )
+        made = work / _MADE
+        tokenizer.save_pretrained(made)
+        write_text(made / "recipe.yaml", recipe_yaml(recipe))
+        write_text(made / "README.md", _card(recipe, base, len(encoded.rows)))
+        write_log(made, log)
+        _put(made, folder)
+    return log
+
+
+@contextlib.contextmanager
+def _work_folder(folder: Path, wanted: str) -> Iterator[Path]:
+    """A folder for one training beside the adapter's; what a killed training of the same fingerprint left is in it.
+
+    It is removed when the training ends, also by an error of the user's; it stays when the process is killed.
+    """
+    work = folder.parent / f"{_WORK}{wanted[:16]}"
+    for left_over in folder.parent.glob(f"{_WORK}*"):
+        if left_over != work:
+            shutil.rmtree(left_over, ignore_errors=True)
+    shutil.rmtree(work / _MADE, ignore_errors=True)
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        yield work
+    except UserError:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _train_in_memory(
+    recipe: Recipe, base: BaseModel, encoded: EncodedRows, checked: EncodedRows | None, work: Path, progress: Progress
+) -> tuple[dict[str, Any], TrainerSection]:
+    """Train with the largest batch that fits: (what the training did, the trainer's settings as used)."""
+    import torch
+
     while True:
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_WORK) as work:
-            try:
-                trained = _train(smaller, base, encoded, checked, Path(work), progress)
-            except torch.OutOfMemoryError:
-                smaller = _halved(smaller)
-                batch = f"{smaller.trainer.batch_size} x {smaller.trainer.gradient_accumulation}"
-                progress(0, 0, f"out of memory: starting again with batch {batch}")
-                torch.cuda.empty_cache()
-                continue
-            log = TrainingLog(
-                fingerprint=fingerprint(recipe, base, rows),
-                base=base.name,
-                base_sha256=base.sha256,
-                data_sha256=rows_hash(rows.train),
-                rows=len(encoded.rows),
-                validation_rows=len(rows.validation),
-                truncated_rows=encoded.truncated,
-                dropped_rows=encoded.dropped,
-                trained_tokens=encoded.trained_tokens,
-                batch_size=smaller.trainer.batch_size,
-                gradient_accumulation=smaller.trainer.gradient_accumulation,
-                settings=recipe.training_part(),
-                versions={package: importlib.metadata.version(package) for package in _VERSIONS},
-                **trained,
-            )
-            made = Path(work) / _MADE
-            tokenizer.save_pretrained(made)
-            write_text(made / "recipe.yaml", recipe_yaml(recipe))
-            write_text(made / "README.md", _card(recipe, base, len(encoded.rows)))
-            write_log(made, log)
-            _put(made, folder)
-            return log
+        try:
+            return _train(recipe, base, encoded, checked, work, progress), recipe.trainer
+        except torch.OutOfMemoryError:
+            recipe = _halved(recipe)
+        batch = f"{recipe.trainer.batch_size} x {recipe.trainer.gradient_accumulation}"
+        progress(0, 0, f"out of memory: starting again with batch {batch}")
+        torch.cuda.empty_cache()
 
 
 def _train(
@@ -135,7 +160,10 @@ def _train(
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     started = time.perf_counter()
-    trainer.train()
+    last = trl_backend.last_checkpoint(work)
+    if last is not None:
+        progress(0, 0, f"going on from step {last.name.rpartition('-')[2]}, where an earlier training was stopped")
+    trainer.train(resume_from_checkpoint=None if last is None else str(last))
     if checked is not None:
         trainer.evaluate()
     seconds = time.perf_counter() - started

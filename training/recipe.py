@@ -152,6 +152,7 @@ class TrainerSection(_Section):
         max_length: Longest row in tokens; longer ones are cut, and counted.
         gradient_checkpointing: Trade time for memory.
         eval_steps: Validation loss every so many steps; None for once at the end.
+        save_steps: Checkpoint every so many steps, from which a killed training goes on.
         early_stopping_patience: Stop after so many validations without a lower loss.
         keep_best: Keep the adapter of the lowest validation loss instead of the last.
     """
@@ -172,6 +173,7 @@ class TrainerSection(_Section):
     max_length: Annotated[int, Field(ge=8)] = 2048
     gradient_checkpointing: bool = False
     eval_steps: PositiveInt | None = None
+    save_steps: PositiveInt = 50
     early_stopping_patience: PositiveInt | None = None
     keep_best: bool = False
     logging_steps: PositiveInt = 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.errors import UserError
+from reports.files import read_json
 from training.encoding import EncodedRows
 from training.loading import quiet_bitsandbytes
 
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from training.recipe import Recipe
 
 Progress = Callable[[int, int, str], None]
+"""(steps done, steps in all, a note); where there are no steps, the note is a message of its own."""
+
+_CHECKPOINTS = "checkpoints"
+_STATE = "trainer_state.json"
 
 
 def make_trainer(
@@ -55,7 +61,7 @@ def make_trainer(
         bias="none",
     )
     arguments = SFTConfig(
-        output_dir=str(work / "checkpoints"),
+        output_dir=str(work / _CHECKPOINTS),
         seed=recipe.seed,
         data_seed=recipe.seed,
         num_train_epochs=settings.epochs or 1,
@@ -83,9 +89,9 @@ def make_trainer(
         eval_steps=settings.eval_steps,
         logging_steps=settings.logging_steps,
         logging_nan_inf_filter=False,
-        save_strategy="steps" if settings.keep_best else "no",
-        save_steps=settings.eval_steps or 1,
-        save_total_limit=1,
+        save_strategy="steps",
+        save_steps=(settings.eval_steps or 1) if settings.keep_best else settings.save_steps,
+        save_total_limit=2,
         load_best_model_at_end=settings.keep_best,
         metric_for_best_model="eval_loss" if settings.keep_best else None,
         greater_is_better=False if settings.keep_best else None,
@@ -112,6 +118,16 @@ def make_trainer(
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     return trainer
+
+
+def last_checkpoint(work: Path) -> Path | None:
+    """The last whole checkpoint in a work folder; the trainer writes its state as the last of a checkpoint's files."""
+    found = {}
+    for folder in (work / _CHECKPOINTS).glob("checkpoint-*"):
+        with contextlib.suppress(UserError, ValueError):
+            read_json(folder / _STATE)
+            found[int(folder.name.rpartition("-")[2])] = folder
+    return found[max(found)] if found else None
 
 
 def _dataset(encoded: EncodedRows) -> Dataset:
