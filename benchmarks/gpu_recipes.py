@@ -9,9 +9,9 @@ parameters, versions, and the estimate that `medbench plan` gives for the same r
 from __future__ import annotations
 
 import argparse
-import gc
 import json
-import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import harness
 from benchmarks.random_llama import make
 from harness.environment import describe
-from reports.files import write_json, write_jsonl
+from reports.files import read_json, write_json, write_jsonl
 from tasks.data import DataSource, load_reasoning
 from training.quickstart_model import quickstart_model
 
@@ -48,8 +48,6 @@ def long_rows(path: Path, count: int = 64) -> None:
 
 def train(name: str, base: Path, rows: Path, work: Path, steps: int) -> dict[str, Any]:
     """Train one recipe for a few steps: what its log says, and the estimate."""
-    import torch
-
     settings = [
         f"model.base={base}",
         f"data.train={{source: {rows}}}",
@@ -66,8 +64,6 @@ def train(name: str, base: Path, rows: Path, work: Path, steps: int) -> dict[str
     ]
     estimate = harness.plan(name, settings=settings, quiet=True)
     log = harness.train(name, out=work / name, settings=settings, quiet=True)
-    gc.collect()
-    torch.cuda.empty_cache()
     peak = log.peak_memory_bytes or 0
     return {
         "recipe": name,
@@ -84,33 +80,36 @@ def train(name: str, base: Path, rows: Path, work: Path, steps: int) -> dict[str
     }
 
 
-def main() -> None:
-    """Train all recipes and write down what was measured."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=6)
-    args = parser.parse_args()
-    found = []
+def measure(name: str, steps: int) -> dict[str, Any]:
+    """Make the recipe's base, train it, and describe the environment."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         long_rows(work / "rows.jsonl")
-        made = ""
-        for name, shape in SHAPES.items():
-            base = work / shape
-            if shape != made:
-                shutil.rmtree(work / made, ignore_errors=True) if made else None
-                make(str(quickstart_model()), base, shape, four_bit=name in FOUR_BIT)
-                made = shape
-            found.append(train(name, base, work / "rows.jsonl", work, args.steps))
-            print(json.dumps(found[-1]), flush=True)
-            write_json(
-                args.out,
-                {
-                    "command": "python -m benchmarks.gpu_recipes OUT.json",
-                    "recipes": found,
-                    "environment": describe("cuda"),
-                },
-            )
+        base = work / SHAPES[name]
+        make(str(quickstart_model()), base, SHAPES[name], four_bit=name in FOUR_BIT)
+        return train(name, base, work / "rows.jsonl", work, steps)
+
+
+def main() -> None:
+    """Train all recipes, each in a process of its own, and write down what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--only", choices=SHAPES, help="one recipe, in this process")
+    args = parser.parse_args()
+    if args.only:
+        write_json(args.out, measure(args.only, args.steps))
+        return
+    found = []
+    for name in SHAPES:
+        part = args.out.with_suffix(f".{name}.json")
+        words = [str(part), "--steps", str(args.steps), "--only", name]
+        subprocess.run([sys.executable, "-m", "benchmarks.gpu_recipes", *words], check=True)  # noqa: S603
+        found.append(read_json(part))
+        part.unlink()
+        print(json.dumps(found[-1]), flush=True)
+        command = "python -m benchmarks.gpu_recipes OUT.json"
+        write_json(args.out, {"command": command, "recipes": found, "environment": describe("cuda")})
 
 
 if __name__ == "__main__":
