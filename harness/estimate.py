@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ _START_SECONDS = 12.0
 _PROMPT_TOKENS = 60  # of a training row, beside its texts
 
 
+@functools.lru_cache(maxsize=4)
 def matmul_flops(device: str, dtype: str) -> float:
     """Floating-point operations a second in a matrix product of the size that a small model has; takes about 0.2 s."""
     import torch

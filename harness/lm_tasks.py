@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ class LoadedTask:
         name: The lm-eval task.
         task: lm-eval's own object.
         indices: The items to ask, by their place in the task's documents.
+        source: Where the items of one of our tasks come from; None for other people's.
         items_hash: Hash over these items, which decides whether answers given earlier still stand.
         info: What reports say about it; metrics of other people's tasks are filled in from their results.
     """
@@ -35,10 +37,11 @@ class LoadedTask:
     name: str
     task: Any
     indices: list[int]
+    source: DataSource | None
     items_hash: str
     info: TaskInfo
 
-    @property
+    @functools.cached_property
     def documents(self) -> list[dict[str, Any]]:
         """The items to ask, in order."""
         return [self.task.eval_docs[index] for index in self.indices]
@@ -59,8 +62,11 @@ def load_tasks(names: Sequence[str], recipe: Recipe, base: BaseModel) -> list[Lo
 
     ours = set(own_task_names())
     foreign = [name for name in names if name not in ours]
+    held_out = held_out_source(recipe)
     manager = TaskManager(
-        include_path=str(catalog.CONFIG_FOLDER), include_defaults=bool(foreign), metadata=_metadata(recipe, base)
+        include_path=str(catalog.CONFIG_FOLDER),
+        include_defaults=bool(foreign),
+        metadata=_metadata(recipe, base, held_out),
     )
     known = set(manager.all_tasks)
     for name in names:
@@ -72,15 +78,15 @@ def load_tasks(names: Sequence[str], recipe: Recipe, base: BaseModel) -> list[Lo
     loaded: dict[str, LoadedTask] = {}
     for name in names:
         for found, task in _load(manager, name).items():
-            loaded.setdefault(found, _prepare(found, task, recipe))
+            loaded.setdefault(found, _prepare(found, task, recipe, _source(found, recipe, held_out)))
     return list(loaded.values())
 
 
-def _metadata(recipe: Recipe, base: BaseModel) -> dict[str, Any]:
+def _metadata(recipe: Recipe, base: BaseModel, held_out: DataSource) -> dict[str, Any]:
     """What our data-set functions need to know; see `tasks.lm_eval_functions`."""
     return {
         "pubmedqa": recipe.data.pubmedqa.model_dump(mode="json"),
-        "reasoning": held_out_source(recipe).model_dump(mode="json"),
+        "reasoning": held_out.model_dump(mode="json"),
         "format": recipe.format.name,
         "chat_template": recipe.format.chat_template,
         "seed": recipe.seed,
@@ -104,7 +110,14 @@ def _load(manager: Any, name: str) -> dict[str, Any]:
         ) from error
 
 
-def _prepare(name: str, task: Any, recipe: Recipe) -> LoadedTask:
+def _source(name: str, recipe: Recipe, held_out: DataSource) -> DataSource | None:
+    """Where a task of ours has its items from, official test ids applied; None for other people's tasks."""
+    if name == catalog.PUBMEDQA:
+        return official_test_ids(recipe.data.pubmedqa)
+    return held_out if name in catalog.METRICS else None
+
+
+def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) -> LoadedTask:
     total = len(task.eval_docs)
     indices = sample_indices(total, recipe.scoring.limit_of(name), recipe.seed)
     if name == catalog.GENERATION:
@@ -117,8 +130,7 @@ def _prepare(name: str, task: Any, recipe: Recipe) -> LoadedTask:
         metrics=[MetricInfo(**metric.model_dump()) for metric in catalog.METRICS.get(name, [])],
         setting=f"{len(indices)} of {total} items",
     )
-    if name in catalog.METRICS:
-        source = task_source(name, recipe)
+    if source is not None:
         selection = describe_selection(source)
         info.synthetic = source.is_sample
         info.setting = f"{source.public_name}, {selection}; {len(indices)} of {total} items" + (
@@ -126,12 +138,7 @@ def _prepare(name: str, task: Any, recipe: Recipe) -> LoadedTask:
         )
     items = [[{key: value for key, value in row.items() if key != "tokenizer"} for row in documents], info.version]
     settings = task.config.generation_kwargs if task.OUTPUT_TYPE == "generate_until" else None
-    return LoadedTask(name, task, indices, sha256_value([_plain(items), _plain(settings)]), info)
-
-
-def task_source(name: str, recipe: Recipe) -> DataSource:
-    """The data source of one of our tasks, official test ids applied."""
-    return official_test_ids(recipe.data.pubmedqa) if name == catalog.PUBMEDQA else held_out_source(recipe)
+    return LoadedTask(name, task, indices, source, sha256_value([_plain(items), _plain(settings)]), info)
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 
 from harness.engine import BASE, OWN_ADAPTER
 from harness.environment import describe
-from harness.lm_tasks import task_source
 from harness.run_plan import Plan
 from harness.scoring import Scored
 from reports import statistics
@@ -144,14 +143,13 @@ def _data(plan: Plan) -> list[DataInfo]:
             for role, source, chosen in sources
         ]
     for loaded in plan.tasks:
-        ours = loaded.name in catalog.METRICS
         found.append(
             DataInfo(
                 role=loaded.name,
-                source=task_source(loaded.name, plan.recipe).public_name if ours else f"lm-eval task {loaded.name}",
+                source=loaded.source.public_name if loaded.source else f"lm-eval task {loaded.name}",
                 selection=loaded.info.setting,
                 rows=len(loaded.indices),
-                sha256=loaded.items_hash if not ours else sha256_value([row["id"] for row in loaded.documents]),
+                sha256=sha256_value([row["id"] for row in loaded.documents]) if loaded.source else loaded.items_hash,
                 synthetic=loaded.info.synthetic,
             )
         )

@@ -1,4 +1,4 @@
-"""The plan of a run: which models, tasks and items, on which device, what is already there, and roughly how long."""
+"""The plan of a run: which models, tasks and items, on which device, and what is already there."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def make_plan(
     tasks: Sequence[str] | None,
     say: Callable[[str], None] | None = None,
 ) -> Plan:
-    """Check everything that can be checked before hours are spent, and estimate them.
+    """Check everything that can be checked before hours are spent.
 
     Raises:
         UserError: Anything the user has to mend: models, adapters, data, tasks.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,7 @@ def check_fits(folder: Path, config: dict[str, Any], base: BaseModel) -> None:
     """
     import safetensors
 
-    shapes = _linear_shapes(base)
+    shapes = linear_shapes(base)
     where = str(folder / WEIGHTS)
     fix = f"score it on its own base ({config.get('base_model_name_or_path') or 'unknown'}): --set model.base=..."
     try:
@@ -128,7 +129,7 @@ def check_target_modules(names: Sequence[str], base: BaseModel) -> None:
     Raises:
         UserError: It lacks one; the message lists those it has.
     """
-    known = sorted({name.rpartition(".")[2] for name in _linear_shapes(base)} - {"lm_head"})
+    known = sorted({name.rpartition(".")[2] for name in linear_shapes(base)} - {"lm_head"})
     missing = [name for name in names if name.rpartition(".")[2] not in known]
     if missing:
         raise UserError(
@@ -138,20 +139,20 @@ def check_target_modules(names: Sequence[str], base: BaseModel) -> None:
         )
 
 
-def _linear_shapes(base: BaseModel) -> dict[str, tuple[int, int]]:
+def linear_shapes(base: BaseModel) -> dict[str, tuple[int, int]]:
     """(inputs, outputs) of every linear layer of the base, from its configuration alone."""
     from torch import nn
 
-    shell = model_shell(base)
     return {
         name: (module.in_features, module.out_features)
-        for name, module in shell.named_modules()
+        for name, module in model_shell(base).named_modules()
         if isinstance(module, nn.Linear)
     }
 
 
+@functools.lru_cache(maxsize=4)
 def model_shell(base: BaseModel) -> Any:
-    """The base's layers without weights, made in a moment on torch's meta device."""
+    """The base's layers without weights, on torch's meta device; made once for a base, to look at and not to change."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 

@@ -40,8 +40,8 @@ def find_base(model: ModelSection, say: Callable[[str], None] | None = None) -> 
     Raises:
         UserError: It cannot be found or fetched, or holds no safetensors.
     """
-    name, folder = _locate(model, _HUB_FILES, say)
-    return BaseModel(name, folder, weights_hash(folder), HUB_ID if model.base == QUICKSTART_MODEL else name)
+    name, public_name, folder = _locate(model, _HUB_FILES, say)
+    return BaseModel(name, folder, weights_hash(folder), public_name)
 
 
 def find_base_config(model: ModelSection, say: Callable[[str], None] | None = None) -> BaseModel:
@@ -50,29 +50,28 @@ def find_base_config(model: ModelSection, say: Callable[[str], None] | None = No
     Raises:
         UserError: It cannot be found or fetched.
     """
-    name, folder = _locate(model, [each for each in _HUB_FILES if "safetensors" not in each], say)
+    name, public_name, folder = _locate(model, [each for each in _HUB_FILES if "safetensors" not in each], say)
     config = folder / "config.json"
     if not config.is_file():
         raise UserError("there is no config.json in it", where=str(folder), fix="give a model folder")
-    return BaseModel(name, folder, sha256_file(config), HUB_ID if model.base == QUICKSTART_MODEL else name)
+    return BaseModel(name, folder, sha256_file(config), public_name)
 
 
-def _locate(model: ModelSection, patterns: list[str], say: Callable[[str], None] | None) -> tuple[str, Path]:
-    """(name, folder) of a recipe's base, fetched where it is neither built in nor on this machine."""
-    folder = Path(model.base).expanduser()
+def _locate(model: ModelSection, patterns: list[str], say: Callable[[str], None] | None) -> tuple[str, str, Path]:
+    """(name, public name, folder) of a recipe's base, fetched where it is neither built in nor on this machine."""
     if model.base == QUICKSTART_MODEL:
-        folder, name = quickstart_model(say), model.base
-    elif folder.is_dir():
-        folder, name = folder.resolve(), folder.resolve().name
-    elif _HUB_ID.fullmatch(model.base):
-        folder, name = fetch_from_hub(model.base, model.revision, say, patterns), model.base
-    else:
-        raise UserError(
-            "there is no such model folder",
-            where=f"model.base: {model.base}",
-            fix=f"check the path; a hub model is written owner/name, the built-in one {QUICKSTART_MODEL}",
-        )
-    return name, folder
+        return model.base, HUB_ID, quickstart_model(say)
+    folder = Path(model.base).expanduser()
+    if folder.is_dir():
+        folder = folder.resolve()
+        return folder.name, folder.name, folder
+    if _HUB_ID.fullmatch(model.base):
+        return model.base, model.base, fetch_from_hub(model.base, model.revision, say, patterns)
+    raise UserError(
+        "there is no such model folder",
+        where=f"model.base: {model.base}",
+        fix=f"check the path; a hub model is written owner/name, the built-in one {QUICKSTART_MODEL}",
+    )
 
 
 def fetch_from_hub(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import shutil
 import time
@@ -72,9 +73,11 @@ def finetune(recipe: Recipe, base: BaseModel, rows: TrainingRows, folder: Path, 
     """
     tokenizer = load_tokenizer(str(base.folder))
     shape = get_format(recipe.format.name)
-    encode = {"chat": recipe.format.chat_template, "max_length": recipe.trainer.max_length}
-    encoded = encode_rows(tokenizer, shape, rows.train, **encode)  # type: ignore[arg-type]
-    checked = encode_rows(tokenizer, shape, rows.validation, **encode) if rows.validation else None  # type: ignore[arg-type]
+    encode = functools.partial(
+        encode_rows, tokenizer, shape, chat=recipe.format.chat_template, max_length=recipe.trainer.max_length
+    )
+    encoded = encode(rows.train)
+    checked = encode(rows.validation) if rows.validation else None
     wanted = fingerprint(recipe, base, rows)
     with _work_folder(folder, wanted) as work:
         done, used = _train_in_memory(recipe, base, encoded, checked, work, progress)

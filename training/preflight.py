@@ -10,7 +10,7 @@ import numpy as np
 
 from tasks.formats import get_format
 from tasks.rendering import load_tokenizer
-from training.adapters import model_shell
+from training.adapters import linear_shapes, model_shell
 from training.encoding import MASKED, EncodedRow, encode_rows
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def preflight(recipe: Recipe, base: BaseModel, rows: TrainingRows) -> Preflight:
     )
     lengths = [len(row.input_ids) for row in encoded.rows]
     shell = model_shell(base)
-    linear = _linear_layers(shell)
+    head = shell.get_output_embeddings()
+    linear = {name: shape for name, shape in linear_shapes(base).items() if shell.get_submodule(name) is not head}
     trainable = sum(
         recipe.lora.r * (inputs + outputs) for name, (inputs, outputs) in linear.items() if _is_target(recipe, name)
     )
@@ -89,18 +90,6 @@ def preflight(recipe: Recipe, base: BaseModel, rows: TrainingRows) -> Preflight:
         total=sum(parameter.numel() for parameter in shell.parameters()),
         memory=_memory(recipe, shell, linear, trainable, max(lengths)),
     )
-
-
-def _linear_layers(shell: Any) -> dict[str, tuple[int, int]]:
-    """(inputs, outputs) of every linear layer but the output head, by name."""
-    from torch import nn
-
-    head = shell.get_output_embeddings()
-    return {
-        name: (module.in_features, module.out_features)
-        for name, module in shell.named_modules()
-        if isinstance(module, nn.Linear) and module is not head
-    }
 
 
 def _is_target(recipe: Recipe, name: str) -> bool:
