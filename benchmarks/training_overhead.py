@@ -1,16 +1,19 @@
 """Times training with medbench against a bare TRL script on the same rows, side by side.
 
-    python -m benchmarks.training_overhead OUT.json [--base quickstart] [--rows FILE.jsonl] [--steps 30] [--rounds 2]
+    python -m benchmarks.training_overhead OUT.json [--base FOLDER] [--rows FILE.jsonl] [--steps 30] [--rounds 2]
+        [--sides bare bare32 ours] [--set KEY=VALUE ...]
 
-All sides train the same tokenised rows with the same settings; each round runs each in a process of its own. `bare` is
-TRL as it comes, which holds a QLoRA adapter in bfloat16; `bare32` is the same script with the adapter in float32, as
-medbench holds it. The figure is the median time from one optimizer step to the next, the first three left out.
+All sides train the same tokenised rows in the same order with the same settings; each round runs each in a process of
+its own. `bare` is TRL as it comes, which holds a QLoRA adapter in bfloat16; `bare32` is the same script with the
+adapter in float32, as medbench holds it: its losses are medbench's. Steps are not equally long, so the ratio is of the
+same step on both sides: the median over steps and rounds, the first three steps left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import json
 import statistics
 import subprocess
@@ -49,7 +52,9 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     ]
     if args.rows:
         settings += [f"data.train={{source: {args.rows}}}", "trainer.max_length=2048"]
-    return load_recipe("quickstart", settings)
+    if args.base:
+        settings.append(f"model.base={args.base}")
+    return load_recipe("quickstart", [*settings, *args.set])
 
 
 def ours(recipe: Recipe, out: Path) -> dict[str, Any]:
@@ -64,7 +69,7 @@ def ours(recipe: Recipe, out: Path) -> dict[str, Any]:
             times.append(time.perf_counter())
 
     log = finetune(recipe, find_base(recipe.model), training_rows(recipe), out / "adapter", progress)
-    return {"times": times, "last_loss": log.final_loss}
+    return {"times": times, "losses": [each["loss"] for each in log.losses if "loss" in each]}
 
 
 def bare(recipe: Recipe, out: Path, *, in_float32: bool = False) -> dict[str, Any]:
@@ -117,6 +122,9 @@ def bare(recipe: Recipe, out: Path, *, in_float32: bool = False) -> dict[str, An
             gradient_accumulation_steps=recipe.trainer.gradient_accumulation,
             learning_rate=recipe.trainer.learning_rate,
             lr_scheduler_type=recipe.trainer.schedule,
+            warmup_steps=recipe.trainer.warmup_steps or 0,
+            seed=recipe.training_seed,
+            data_seed=recipe.training_seed,
             optim=recipe.trainer.optimizer,
             gradient_checkpointing=bool(recipe.trainer.gradient_checkpointing),
             bf16=dtype == torch.bfloat16,
@@ -132,7 +140,7 @@ def bare(recipe: Recipe, out: Path, *, in_float32: bool = False) -> dict[str, An
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     trainer.train()
-    return {"times": times, "last_loss": next(e["loss"] for e in reversed(trainer.state.log_history) if "loss" in e)}
+    return {"times": times, "losses": [each["loss"] for each in trainer.state.log_history if "loss" in each]}
 
 
 SIDES: dict[str, Callable[[Recipe, Path], dict[str, Any]]] = {
@@ -147,6 +155,22 @@ def step_seconds(times: list[float]) -> list[float]:
     return [after - before for before, after in zip(times[_WARM_UP:], times[_WARM_UP + 1 :], strict=False)]
 
 
+def ratios(ours_: list[list[float]], theirs: list[list[float]]) -> dict[str, float]:
+    """How much longer the same steps take: the median, and the quartiles that say how far it can be trusted."""
+    each = sorted(a / b for mine, other in zip(ours_, theirs, strict=True) for a, b in zip(mine, other, strict=True))
+    low, middle, high = statistics.quantiles(each, n=4)
+    return {"median": round(middle, 4), "lower quartile": round(low, 4), "upper quartile": round(high, 4)}
+
+
+def _shown(args: argparse.Namespace) -> list[str]:
+    """The options without the folders of this machine."""
+    words = ["--rows", args.rows.name] if args.rows else []
+    words += ["--base", args.base.name] if args.base else []
+    words += ["--sides", *args.sides] if args.sides != list(SIDES) else []
+    words += [word for each in args.set for word in ("--set", each)]
+    return [*words, "--steps", str(args.steps), "--rounds", str(args.rounds)]
+
+
 def main() -> None:
     """Run all sides in turn and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -154,39 +178,40 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, help="reasoning rows; the synthetic samples if not given")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--base", type=Path, help="a model folder; the quickstart's if not given")
+    parser.add_argument(
+        "--sides", nargs="+", choices=SIDES, default=list(SIDES), help="ours and what it is held against"
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the recipe")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.side:
         with tempfile.TemporaryDirectory() as folder:
             write_json(args.out, SIDES[args.side](recipe_of(args), Path(folder)))
         return
-    seconds: dict[str, list[float]] = {side: [] for side in SIDES}
-    losses: dict[str, float] = {}
+    seconds: dict[str, list[list[float]]] = {side: [] for side in args.sides}
+    losses: dict[str, list[float]] = {}
     for _ in range(args.rounds):
-        for side in seconds:
-            words = [sys.executable, "-m", "benchmarks.training_overhead", str(args.out), "--side", side]
-            words += ["--steps", str(args.steps), *(["--rows", str(args.rows)] if args.rows else [])]
+        for side, rounds in seconds.items():
+            words = [sys.executable, "-m", "benchmarks.training_overhead", str(args.out), *sys.argv[2:], "--side", side]
             subprocess.run(words, check=True)  # noqa: S603
             found = read_json(args.out)
-            seconds[side] += step_seconds(found["times"])
-            losses[side] = found["last_loss"]
-    medians = {side: statistics.median(each) for side, each in seconds.items()}
+            rounds.append(step_seconds(found["times"]))
+            losses[side] = found["losses"]
     result = {
-        "command": "python -m benchmarks.training_overhead OUT.json",
-        "steps_timed": {side: len(each) for side, each in seconds.items()},
-        "median_seconds_a_step": {side: round(each, 4) for side, each in medians.items()},
-        "ratio": round(medians["ours"] / medians["bare32"], 4),
-        "ratio_to_a_bfloat16_adapter": round(medians["ours"] / medians["bare"], 4),
+        "command": " ".join(["python -m benchmarks.training_overhead OUT.json", *_shown(args)]),
+        "base": args.base.name if args.base else "smollm2-135m-instruct",
+        "median_seconds_a_step": {
+            side: round(statistics.median(itertools.chain(*rounds)), 4) for side, rounds in seconds.items()
+        },
+        "ratio": {side: ratios(seconds["ours"], rounds) for side, rounds in seconds.items() if side != "ours"},
         "allowed": MOST,
-        "last_loss": losses,
+        "seconds": seconds,
+        "losses": losses,
         "environment": describe(pick_device()),
     }
     write_json(args.out, result)
-    print(
-        json.dumps(
-            {key: result[key] for key in ("median_seconds_a_step", "ratio", "ratio_to_a_bfloat16_adapter", "last_loss")}
-        )
-    )
+    print(json.dumps({key: result[key] for key in ("median_seconds_a_step", "ratio", "losses")}))
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ _ALONE = re.compile(rf"\b({_LABEL})\b(?=\s*(?:$|[\n.,;:!?/\"')]))", re.IGNORECAS
 
 def abstract_dataset(*, pubmedqa: Source = _SAMPLES, seed: int = 0, **_: Any) -> dict[str, Dataset]:
     """Question and abstract as lm-eval documents; the prompt is the one of lm-eval's own `pubmedqa` task."""
-    return _documents(pubmedqa, seed, lambda item: f"{_with_abstract(item)}\nAnswer:")
+    return _documents(pubmedqa, seed, lambda item: f"{item.with_abstract}\nAnswer:")
 
 
 def question_dataset(*, pubmedqa: Source = _SAMPLES, seed: int = 0, **_: Any) -> dict[str, Dataset]:
@@ -53,7 +53,7 @@ def question_dataset(*, pubmedqa: Source = _SAMPLES, seed: int = 0, **_: Any) ->
 
 def abstract_cot_dataset(*, pubmedqa: Source = _SAMPLES, seed: int = 0, **settings: Any) -> dict[str, Dataset]:
     """Question and abstract, to be reasoned about in the answer format before yes, no or maybe is said."""
-    return _documents(pubmedqa, seed, _asked(_with_abstract, **settings), settings.get("format"))
+    return _documents(pubmedqa, seed, _asked(lambda item: item.with_abstract, **settings), settings.get("format"))
 
 
 def question_cot_dataset(*, pubmedqa: Source = _SAMPLES, seed: int = 0, **settings: Any) -> dict[str, Dataset]:
@@ -61,10 +61,6 @@ def question_cot_dataset(*, pubmedqa: Source = _SAMPLES, seed: int = 0, **settin
     return _documents(
         pubmedqa, seed, _asked(lambda item: f"Question: {item.question}", **settings), settings.get("format")
     )
-
-
-def _with_abstract(item: PubMedQAItem) -> str:
-    return f"Abstract: {chr(10).join(item.contexts)}\nQuestion: {item.question}"
 
 
 def _asked(

@@ -63,6 +63,11 @@ class PubMedQAItem:
     conclusion: str
     fields: dict[str, str] = field(default_factory=dict, compare=False)
 
+    @property
+    def with_abstract(self) -> str:
+        """Abstract and question, as both training and scoring show them."""
+        return f"Abstract: {chr(10).join(self.contexts)}\nQuestion: {self.question}"
+
 
 class _HasId(Protocol):
     @property
@@ -81,9 +86,14 @@ def load_reasoning(source: DataSource, *, seed: int) -> list[ReasoningRow]:
     Raises:
         UserError: The source is missing or broken, or a column or cell is not as needed; names the file and row.
     """
-    if source.kind == "pubmedqa":
+    if source.kind in ("pubmedqa", "pubmedqa-abstract"):
         return [
-            ReasoningRow(item.id, item.question, "", f"{item.answer.capitalize()}. {item.conclusion}".strip())
+            ReasoningRow(
+                item.id,
+                item.question if source.kind == "pubmedqa" else item.with_abstract,
+                "",
+                f"{item.answer.capitalize()}. {item.conclusion}".strip(),
+            )
             for item in load_pubmedqa(source, seed=seed)
         ]
     cells = _Cells(source, _REASONING_COLUMNS, optional={"id"})

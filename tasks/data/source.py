@@ -37,6 +37,7 @@ class DataSource(BaseModel):
         start: Leave out the rows before this position in the source, counted from 0; for published set-ups.
         stop: Leave out this position and those after it.
         kind: `pubmedqa` where rows of PubMedQA are trained on; their answer is the label and the conclusion.
+            `pubmedqa-abstract` puts the abstract before the question, as scoring does.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,7 +51,7 @@ class DataSource(BaseModel):
     rows: PositiveInt | None = None
     start: NonNegativeInt = 0
     stop: PositiveInt | None = None
-    kind: Literal["reasoning", "pubmedqa"] | None = None
+    kind: Literal["reasoning", "pubmedqa", "pubmedqa-abstract"] | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

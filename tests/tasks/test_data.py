@@ -180,6 +180,9 @@ def test_pubmedqa_rows_can_be_trained_on_outside_the_test_ids(tmp_path):
     (tmp_path / "ori.json").write_text(json.dumps({"12377809": item, "1": item}))
     (row,) = reasoning(tmp_path / "ori.json", kind="pubmedqa", exclude_ids="pubmedqa-official-test")
     assert (row.id, row.reasoning, row.response) == ("1", "", "No. It does not.")
+    (same,) = reasoning(tmp_path / "ori.json", kind="pubmedqa-abstract", exclude_ids="pubmedqa-official-test")
+    assert same.question == "Abstract: " + "\n".join(item["CONTEXTS"]) + f"\nQuestion: {item['QUESTION']}"
+    assert (same.response, row.question) == (row.response, item["QUESTION"])
 
 
 def test_a_draw_is_by_seed_not_the_head_and_grows_without_changing():
