@@ -30,7 +30,8 @@ score)
   medbench report "$work/score"
   # Without the folders of this machine; the answers, whose questions are not ours to copy, stay out of it.
   for file in results.json report.md; do
-    sed -e "s#$work/##g" -e "s#$(dirname "$pubmedqa")/##g" "$work/score/$file" >"$out/$file"
+    sed -e "s#$work/##g" -e "s#$(dirname "$pubmedqa")/##g" -e "s#$(dirname "$train")/##g" -e "s#$(dirname "$test")/##g" \
+      "$work/score/$file" >"$out/$file"
   done
   ;;
 esac
