@@ -115,7 +115,8 @@ class Noise(Strict):
 
     Attributes:
         change: The figure of these items then, minus their figure in the run.
-        bound: What it moves at most, with 95 % confidence; the change's size where there are too few items for that.
+        bound: What the figure of all items moves at most, with 95 % confidence; the change's size where there are fewer
+            than five items. Few items give a wide bound, and none for moves that are too rare to be among them.
         items: How many were scored again.
         changed: How many of them have another value now.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,9 @@ def _noise(metric: MetricInfo, pairs: Sequence[Pair], seed: int) -> Noise | None
     moved = float(change(table.sum(0)))
     bound = abs(moved)
     if len(table) >= _MIN_UNITS:
+        every = len(with_value(metric, pairs[0][0])) or len(ids)
         around = t_interval(change, table, seed)
-        bound = max(abs(around.low), abs(around.high))
+        # Of the items that were scored again nothing is left to be unsure of: the finite population's correction.
+        bound = abs(moved) + (around.high - moved) * math.sqrt(max(0.0, 1 - len(ids) / every))
     changed = sum(a.metrics[metric.key] != b.metrics[metric.key] for a, b in zip(sides[0], sides[1], strict=True))
     return Noise(change=moved, bound=bound, items=len(ids), changed=changed)

@@ -31,7 +31,8 @@ POWER_NOTE = (
 )
 NOISE_NOTE = (
     "Noise is what a figure moves at most, with 95 % confidence, when the same items are computed in another"
-    " arithmetic. A difference that is no larger is not called better or worse."
+    " arithmetic; few items scored again give a wide bound. A difference that is no larger is not called better or"
+    " worse."
 )
 _SHOWN_MATCHES = 50
 NOT_MEDICAL_ADVICE = "Research output of a language model. Not medical advice."

@@ -23,6 +23,26 @@ def test_noise_is_at_least_the_change_and_counts_the_values_that_moved():
     assert (found.items, found.changed) == (10, 5)
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.02])
+def test_noise_measured_on_some_items_bounds_that_of_the_figure_of_all(shift):
+    generator = np.random.default_rng(3)
+    held = []
+    for _ in range(200):
+        moves = generator.normal(shift, 0.05, 300)
+        rows = samples([0.5] * 300)
+        again = [row.model_copy(update={"metrics": {"m": 0.5 + move}}) for row, move in zip(rows, moves, strict=True)]
+        held.append(abs(moves.mean()) <= model_noise(MEAN, rows, again[:16], seed=0).bound)
+    assert np.mean(held) > 0.93
+
+
+def test_the_more_items_are_scored_again_the_tighter_is_the_bound():
+    rows = samples([1.0] * 500)
+    again = [row.model_copy(update={"metrics": {"m": float(n % 20 != 3)}}) for n, row in enumerate(rows)]
+    bounds = [model_noise(MEAN, rows, again[:count], seed=0).bound for count in (20, 100, 500)]
+    assert bounds == sorted(bounds, reverse=True)
+    assert bounds[-1] == pytest.approx(0.05)
+
+
 def test_noise_that_both_models_share_cancels_in_their_difference():
     generator = np.random.default_rng(2)
     rows, others = samples(list(generator.random(12))), samples(list(generator.random(12)), "new")
@@ -32,8 +52,8 @@ def test_noise_that_both_models_share_cancels_in_their_difference():
         values = zip(several, moves, strict=True)
         return [row.model_copy(update={"metrics": {"m": row.metrics["m"] + move}}) for row, move in values]
 
-    alone = model_noise(MEAN, rows, moved(rows), seed=0)
-    between = difference_noise(MEAN, (rows, moved(rows)), (others, moved(others)), seed=0)
+    alone = model_noise(MEAN, rows, moved(rows)[:8], seed=0)
+    between = difference_noise(MEAN, (rows, moved(rows)[:8]), (others, moved(others)[:8]), seed=0)
     assert alone.bound > 0.01
     assert between.bound == pytest.approx(0.0, abs=1e-12)
 
