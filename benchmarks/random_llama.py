@@ -1,8 +1,9 @@
 """Makes a model of a known shape with random weights, so that memory and speed can be measured without a hub.
 
-    python benchmarks/random_llama.py TOKENIZER-FOLDER OUT-FOLDER [--shape llama-8b|llama-3b|mistral-7b] [--four-bit]
+    python benchmarks/random_llama.py TOKENIZER-FOLDER OUT-FOLDER [--shape SHAPE] [--four-bit]
 
-The shapes are those of the public configurations; the tokenizer is the given one. Scores of such a model mean nothing.
+The shapes are those of the public configurations (`tiny` is none); the tokenizer is the given one. Scores of such a
+model mean nothing.
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ SHAPES: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 8,
         "head_dim": 128,
         "tie_word_embeddings": True,
+    },
+    "tiny": {
+        "vocab_size": 49152,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
     },
     "mistral-7b": {
         "vocab_size": 32768,

@@ -83,7 +83,8 @@ def _by_blocks(
 def use_own_attention(model: PreTrainedModel) -> bool:
     """Switch a model to `attend` where that computes the same; False leaves it as it is.
 
-    It does for decoders whose every layer attends to all earlier tokens and nothing else remembers them.
+    It does for decoders whose every layer attends to all earlier tokens and nothing else remembers them. Layers that
+    are held in 4 or 8 bits stay with transformers too: their kernels were never recorded as CUDA graphs.
     """
     config = model.config.get_text_config()
     kinds = getattr(config, "layer_types", None) or ["full_attention"]
@@ -91,6 +92,7 @@ def use_own_attention(model: PreTrainedModel) -> bool:
     fits = (
         model._supports_attention_backend  # noqa: SLF001 - transformers has no public name for it
         and not model._is_stateful  # noqa: SLF001
+        and not any(hasattr(weight, "quant_state") or hasattr(weight, "SCB") for weight in model.parameters())
         and model.config._attn_implementation == "sdpa"  # noqa: SLF001
         and not model.config.is_encoder_decoder
         and all(kind == "full_attention" for kind in kinds)

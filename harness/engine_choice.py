@@ -74,7 +74,12 @@ def load_engine(plan: Plan, choice: Choice, folders: Mapping[str, Path], asked: 
 
     def load() -> PreTrainedModel:
         return load_for_scoring(
-            plan.base, quantization, train_dtype=plan.train_dtype, dtype=plan.score_dtype, device=plan.device
+            plan.base,
+            quantization,
+            train_dtype=plan.train_dtype,
+            dtype=plan.score_dtype,
+            device=plan.device,
+            dense=plan.dense,
         )
 
     if choice.name == "vllm":
@@ -106,6 +111,8 @@ def _no_vllm(plan: Plan) -> tuple[str, str] | None:
         return "there is no CUDA card", "set scoring.engine=transformers"
     if importlib.util.find_spec("vllm") is None:
         return "the extra vllm is not installed", "run `pip install 'medbench[vllm]'`"
+    if not plan.dense:
+        return "the base's dense weights do not fit into the card's memory", "set scoring.engine=transformers"
     if process_count() > 1:
         return "a launcher started several processes", "start one, with scoring.vllm={tensor_parallel_size: N}"
     return None

@@ -17,7 +17,7 @@ from training.backends import check_can_train
 from training.base_model import BaseModel, find_base
 from training.division import TrainingRows, training_rows
 from training.finetune import fingerprint, trained_adapter
-from training.loading import DTypeName, describe_weights, pick_device, pick_dtype
+from training.loading import DTypeName, describe_weights, fits_dense, pick_device, pick_dtype
 from training.recipe import Recipe
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -36,6 +36,7 @@ class Plan:
         warnings: What the user should know before it starts.
         trained_on: Rows by model, as far as they are known.
         overlap: Which items are trained on; None where nothing is known of what was trained on.
+        dense: Whether quantised weights are turned back into dense ones, which they are where those fit.
         own_folder: Where the recipe's own adapter is, if not in `folder`.
         pools: Models whose mean is reported as one more model, by its name.
     """
@@ -51,6 +52,7 @@ class Plan:
     train_dtype: DTypeName
     score_dtype: DTypeName
     rows: TrainingRows | None
+    dense: bool = True
     warnings: list[str] = field(default_factory=list)
     trained_on: dict[str, TrainingRows] = field(default_factory=dict)
     overlap: OverlapCheck | None = None
@@ -66,7 +68,7 @@ class Plan:
     def weights(self) -> str:
         """How weights are held while scoring, in words."""
         quantization = self.recipe.quantization if self.recipe.scoring.base == "as_trained" else None
-        return describe_weights(quantization, self.score_dtype)
+        return describe_weights(quantization, self.score_dtype, dense=self.dense)
 
 
 def parse_models(text: str) -> dict[str, str | None]:
@@ -130,6 +132,7 @@ def make_plan(
         train_dtype=train_dtype,
         score_dtype=score_dtype,
         rows=rows,
+        dense=fits_dense(base, score_dtype, device),
     )
     for adapter in plan.adapters.values():
         if adapter.base_name and _last(adapter.base_name) != _last(base.public_name):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 DTypeName = Literal["bfloat16", "float16", "float32"]
+_DENSE_SHARE = 0.75  # of a device's memory that dense weights may take; keys, values and activations need the rest
 
 
 def pick_device() -> Literal["cuda", "cpu"]:
@@ -90,6 +91,19 @@ def load_for_training(
     return _load(base, quantization, dtype, device, attention)
 
 
+def fits_dense(base: BaseModel, dtype: DTypeName, device: str) -> bool:
+    """Whether the base's weights fit into the device's memory in that dtype, beside what scoring needs.
+
+    By all the memory that the device has, not by what is free, so that one machine always scores alike.
+    """
+    import psutil
+    import torch
+
+    total = torch.cuda.mem_get_info()[1] if device == "cuda" else psutil.virtual_memory().total
+    count = sum(parameter.numel() for parameter in model_shell(base).parameters())
+    return bool(count * torch_dtype(dtype).itemsize <= _DENSE_SHARE * total)
+
+
 def load_for_scoring(
     base: BaseModel,
     quantization: QuantizationSection | None,
@@ -97,11 +111,12 @@ def load_for_scoring(
     train_dtype: DTypeName,
     dtype: DTypeName,
     device: str,
+    dense: bool = True,
 ) -> PreTrainedModel:
     """The base for scoring, in evaluation mode.
 
     Quantised weights are turned back into dense ones once: the same values that training multiplied with, at the speed
-    of dense kernels.
+    of dense kernels. Where they do not fit, the quantised kernels that training used compute with the same values.
 
     Args:
         base: The model.
@@ -109,13 +124,17 @@ def load_for_scoring(
         train_dtype: What training quantised, and what its 4-bit values are turned back into.
         dtype: Of weights and activations.
         device: Where to put it.
+        dense: Whether to turn quantised weights back; see `fits_dense`.
     """
     quantised = quantization is not None and quantization.method != "none"
     model = _load(base, quantization, train_dtype if quantised else dtype, device)
     if is_quantised(base) and not is_bitsandbytes(base):
         return model.eval()  # GPTQ and its like have no dense form here; their own kernels score
-    if quantised or is_quantised(base):
+    if dense and (quantised or is_quantised(base)):
         model.dequantize(dtype=torch_dtype(train_dtype))
+    for module in model.modules():
+        if hasattr(module, "compute_dtype"):  # of bitsandbytes' 4-bit layers
+            module.compute_dtype = torch_dtype(dtype)
     return cast_weights(model, dtype).eval()
 
 
@@ -131,12 +150,13 @@ def cast_weights(model: Any, dtype: DTypeName) -> Any:
     return model
 
 
-def describe_weights(quantization: QuantizationSection | None, dtype: DTypeName) -> str:
+def describe_weights(quantization: QuantizationSection | None, dtype: DTypeName, *, dense: bool = True) -> str:
     """How weights are held while scoring, for reports."""
     if quantization is None or quantization.method == "none":
         return f"{dtype}, not quantised"
     double = " with double quantisation" if quantization.is_4bit and quantization.double_quant is not False else ""
-    return f"{quantization.method.upper()}{double}, dequantised once to {dtype}"
+    held = f"dequantised once to {dtype}" if dense else f"held so, computed in {dtype}"
+    return f"{quantization.method.upper()}{double}, {held}"
 
 
 def _load(

@@ -4,12 +4,14 @@ import importlib.util
 
 import pytest
 
+import harness
 from harness import estimate
 from harness.api import open_run
 from harness.engine_choice import choose_engine
 from harness.run_plan import make_plan
 from harness.start_times import known_start_seconds, remember_start
 from reports.errors import UserError
+from reports.render import read_results
 
 
 @pytest.fixture
@@ -43,6 +45,13 @@ def test_a_cpu_is_scored_with_transformers(plan):
     choice = choose_engine(plan())
     assert choice.name == "transformers"
     assert "no CUDA card" in choice.why
+
+
+def test_vllm_needs_room_for_dense_weights(plan, gpu):
+    gpu(500.0, 200.0)
+    planned = on_gpu(plan())
+    planned.dense = False
+    assert choose_engine(planned).why == "the base's dense weights do not fit into the card's memory"
 
 
 def test_auto_takes_the_faster_by_estimate_and_says_why(plan, gpu):
@@ -93,3 +102,18 @@ def test_the_last_start_is_remembered(plan, monkeypatch, tmp_path):
     remember_start(made, 31.5)
     assert known_start_seconds(made) == 31.5
     assert known_start_seconds(plan("scoring.vllm={max_num_seqs: 8}")) > 100
+
+
+def test_a_base_that_fits_in_4_bits_only_is_scored_so_with_adapters_beside_it(
+    tiny_recipe, tiny_run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("harness.run_plan.fits_dense", lambda *_: False)
+    models, settings = f"base,mine={tiny_run / 'adapter'}", ["scoring.noise_items=0"]
+    results = harness.score(str(tiny_recipe), models=models, out=tmp_path / "run", settings=settings, quiet=True)
+    assert results.models[0].weights == "NF4 with double quantisation, held so, computed in float32"
+    assert results.engine["adapters"] == "unmerged"
+    dense = {(each.model, each.task, each.metric): each.value for each in read_results(tiny_run).scores}
+    for score in results.scores:
+        if score.metric == "perplexity":
+            before = dense[{"mine": "adapter"}.get(score.model, score.model), score.task, score.metric]
+            assert score.value == pytest.approx(before, rel=1e-4)
