@@ -116,16 +116,16 @@ def readme_table(results: Results, candidate: str) -> Table:
 
 def power_table(results: Results) -> Table | None:
     """What the compared items could show: effect sizes and detectable differences; None in results of version 1.0."""
-    metrics = {(task.name, metric.key): metric for task in results.tasks for metric in task.metrics}
+    metrics = {(task.name, metric.key): (task, metric) for task in results.tasks for metric in task.metrics}
     rows = []
     for each in results.comparisons:
         if each.effect_size is None or each.relevant is None:
             continue
-        metric = metrics[each.task, each.metric]
+        task, metric = metrics[each.task, each.metric]
         size = "Cohen's g" if each.discordant is not None else "Cohen's d"
         rows.append(
             (
-                f"{each.candidate}: {metric.title}",
+                f"{each.candidate}: {metric_title(task, metric)}",
                 f"{size} {each.effect_size:+.2f}",
                 MISSING if each.detectable is None else amount_text(each.detectable, metric),
                 amount_text(each.relevant, metric),
@@ -235,11 +235,15 @@ def confusion_table(results: Results) -> Table | None:
 
 
 def problems_table(results: Results) -> Table | None:
-    """How answers broke their format, by model; None where all kept it."""
+    """How answers broke their format, by model and task; None where all kept it."""
     if not results.problems:
         return None
-    rows = [(each.model, each.problem, str(each.count)) for each in results.problems]
-    return Table(("Model", "Problem", "Answers"), tuple(rows), figures=False)
+    labels = {task.name: task.label or task.title for task in results.tasks}
+    rows = [
+        (f"{each.model}, {labels.get(each.task, each.task)}", each.problem, str(each.count))
+        for each in results.problems
+    ]
+    return Table(("Model and items", "Problem", "Answers"), tuple(rows), figures=False)
 
 
 def overlap_table(results: Results) -> Table | None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from reports.numbers import TRAINED_ON, amount_text, difference_text, join_words
 from reports.schema import Comparison, MetricInfo, Results
+
+_Metrics = dict[tuple[str, str], MetricInfo]
 
 
 def sentences(results: Results) -> list[str]:
     """One sentence for each model that was compared with the baseline, the most important first."""
-    metrics = {(task.name, metric.key): metric for task in results.tasks for metric in task.metrics}
+    metrics = _metrics(results)
     others = [model.name for model in results.models if model.name != results.baseline]
     found = _trained_on(results)
     if not others:
@@ -22,6 +26,18 @@ def sentences(results: Results) -> list[str]:
             " result."
         )
     return found
+
+
+def _metrics(results: Results) -> _Metrics:
+    """Metrics by task and key; those of one title that several tasks have are told apart by the task."""
+    count = Counter(metric.title for task in results.tasks for metric in task.metrics)
+    return {
+        (task.name, metric.key): metric.model_copy(update={"title": f"{metric.title} [{task.label or task.title}]"})
+        if count[metric.title] > 1
+        else metric
+        for task in results.tasks
+        for metric in task.metrics
+    }
 
 
 def _trained_on(results: Results) -> list[str]:
@@ -41,9 +57,7 @@ def _trained_on(results: Results) -> list[str]:
     return found
 
 
-def _sentence(
-    model: str, baseline: str, comparisons: list[Comparison], metrics: dict[tuple[str, str], MetricInfo]
-) -> str:
+def _sentence(model: str, baseline: str, comparisons: list[Comparison], metrics: _Metrics) -> str:
     def named(outcome: str, *, secondary: bool = False) -> list[str]:
         return [
             f"{metrics[each.task, each.metric].title} ({difference_text(each, metrics[each.task, each.metric])})"
@@ -67,7 +81,7 @@ def _sentence(
     return "; ".join([first, *unclear]) + "." + beside
 
 
-def _in_noise(comparisons: list[Comparison], metrics: dict[tuple[str, str], MetricInfo]) -> str:
+def _in_noise(comparisons: list[Comparison], metrics: _Metrics) -> str:
     """Main metrics whose difference is no larger than what another arithmetic makes of it."""
     titles = [
         metrics[each.task, each.metric].title
@@ -77,13 +91,13 @@ def _in_noise(comparisons: list[Comparison], metrics: dict[tuple[str, str], Metr
     return f"the difference in {join_words(titles)} is within the numerical noise" if titles else ""
 
 
-def _equal(comparisons: list[Comparison], metrics: dict[tuple[str, str], MetricInfo]) -> str:
+def _equal(comparisons: list[Comparison], metrics: _Metrics) -> str:
     """Main metrics in which these items would have shown a relevant difference and did not."""
     titles = [metrics[each.task, each.metric].title for each in _main(comparisons, metrics, "no detectable difference")]
     return f"no difference could be detected in {join_words(titles)}" if titles else ""
 
 
-def _too_few(comparisons: list[Comparison], metrics: dict[tuple[str, str], MetricInfo]) -> str:
+def _too_few(comparisons: list[Comparison], metrics: _Metrics) -> str:
     """Main metrics that these items are too few for, with the number that a relevant difference takes."""
     named = []
     for each in _main(comparisons, metrics, "too few items"):
@@ -95,5 +109,5 @@ def _too_few(comparisons: list[Comparison], metrics: dict[tuple[str, str], Metri
     return f"these items are too few to tell for {join_words(named)}" if named else ""
 
 
-def _main(comparisons: list[Comparison], metrics: dict[tuple[str, str], MetricInfo], outcome: str) -> list[Comparison]:
+def _main(comparisons: list[Comparison], metrics: _Metrics, outcome: str) -> list[Comparison]:
     return [each for each in comparisons if each.outcome == outcome and not metrics[each.task, each.metric].secondary]

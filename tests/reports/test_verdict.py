@@ -38,6 +38,31 @@ def test_better_and_worse_are_named_with_their_size(verdict):
     )
 
 
+def test_metrics_of_one_name_are_told_apart_by_their_task(tiny_run):
+    results = read_results(tiny_run)
+    tasks = [
+        results.tasks[0].model_copy(update={"name": name, "label": label, "metrics": METRICS[:1], "synthetic": False})
+        for name, label in (("one", "PubMedQA"), ("two", "PubMedQA, question only"))
+    ]
+    pairs = [
+        Comparison(
+            task=task.name,
+            metric="accuracy",
+            baseline="base",
+            candidate="adapter",
+            n=60,
+            difference=change,
+            outcome="better" if change > 0 else "worse",
+        )
+        for task, change in zip(tasks, (0.031, -0.05), strict=True)
+    ]
+    said = sentences(results.model_copy(update={"tasks": tasks, "comparisons": pairs, "overlap": None}))[0]
+    assert said == (
+        "Against base, adapter is better in Accuracy [PubMedQA] (+3.1 pp) and worse in Accuracy"
+        " [PubMedQA, question only] (-5.0 pp)."
+    )
+
+
 def test_no_difference_is_not_too_few_items(verdict):
     said = verdict(accuracy="too few items", rouge_l="no detectable difference")
     assert said == (
