@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _POINTS = 400
 _GIB = 2**30
 _MOST_BARS = 24
+_LABEL_WIDTH = 28  # letters of a label beside the axis; longer ones go on in the next line
 _UP, _DOWN = " \N{UPWARDS ARROW}", " \N{DOWNWARDS ARROW}"
 
 
@@ -118,7 +120,7 @@ def throughput_picture(results: Results) -> Picture | None:
     def draw(axes: Axes) -> None:
         names, values = zip(*reversed(bars), strict=True)
         drawn = axes.barh(range(len(bars)), values, color=SERIES[0], height=0.6)
-        axes.set_yticks(range(len(bars)), names)
+        axes.set_yticks(range(len(bars)), [textwrap.fill(name, _LABEL_WIDTH) for name in names])
         axes.bar_label(drawn, fmt="{:,.0f}", padding=3, color=INK)
         axes.margins(x=0.15)
         axes.set(xlabel="tokens a second, prompt tokens included")
@@ -146,6 +148,8 @@ def _forest(name: str, title: str, points: list[_Point]) -> Picture | None:
         return None
     models = [*dict.fromkeys(each.model for each in points)]
     metrics = [*dict.fromkeys(each.metric for each in points)]
+    names = [textwrap.fill(metric, _LABEL_WIDTH) for metric in metrics]
+    lines = sum(name.count("\n") + 1 for name in names)
     told = ("better", "worse", "different")
 
     def draw(axes: Axes) -> None:
@@ -159,7 +163,7 @@ def _forest(name: str, title: str, points: list[_Point]) -> Picture | None:
                 marker = "osD^v"[number // len(SERIES) % 5]
                 axes.plot([each.value], [y], marker, color=look, label=label, markerfacecolor=inside)
         axes.axvline(0, color=INK, linewidth=0.8)
-        axes.set_yticks(range(len(metrics)), metrics)
+        axes.set_yticks(range(len(metrics)), names)
         axes.set_ylim(len(metrics) - 0.5, -0.5)
         axes.grid(visible=True, axis="x")
         axes.grid(visible=False, axis="y")
@@ -171,7 +175,7 @@ def _forest(name: str, title: str, points: list[_Point]) -> Picture | None:
         f" [{each.low:+.1f}, {each.high:+.1f}], {each.outcome}"
         for each in points
     )
-    height = 0.9 + 0.34 * len(metrics) * max(1.0, len(models) / 2)
+    height = 0.9 + max(0.34 * len(metrics) * max(1.0, len(models) / 2), 0.2 * lines)
     return picture(name, f"{title}. Filled where the difference is told", f"{words}.", draw, height=height)
 
 

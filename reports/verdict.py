@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from reports.numbers import TRAINED_ON, amount_text, difference_text, join_words
-from reports.schema import Comparison, MetricInfo, Results
+from reports.schema import Comparison, MetricInfo, Results, TaskInfo
 
 _Metrics = dict[tuple[str, str], MetricInfo]
 
@@ -30,14 +28,25 @@ def sentences(results: Results) -> list[str]:
 
 def _metrics(results: Results) -> _Metrics:
     """Metrics by task and key; those of one title that several tasks have are told apart by the task."""
-    count = Counter(metric.title for task in results.tasks for metric in task.metrics)
-    return {
-        (task.name, metric.key): metric.model_copy(update={"title": f"{metric.title} [{task.label or task.title}]"})
-        if count[metric.title] > 1
-        else metric
-        for task in results.tasks
-        for metric in task.metrics
-    }
+    having: dict[str, list[list[str]]] = {}
+    for task in results.tasks:
+        for metric in task.metrics:
+            having.setdefault(metric.title, []).append((task.label or task.title).split(", "))
+    ends = {title: _common_end(labels) for title, labels in having.items()}
+
+    def told_apart(task: TaskInfo, metric: MetricInfo) -> MetricInfo:
+        if len(having[metric.title]) == 1:
+            return metric
+        parts = (task.label or task.title).split(", ")
+        label = ", ".join(parts[: len(parts) - ends[metric.title]])
+        return metric.model_copy(update={"title": f"{metric.title} [{label}]"})
+
+    return {(task.name, metric.key): told_apart(task, metric) for task in results.tasks for metric in task.metrics}
+
+
+def _common_end(labels: list[list[str]]) -> int:
+    """1 where all labels end alike, in the items that they name, and say something before that."""
+    return int(min(map(len, labels)) > 1 and len({label[-1] for label in labels}) == 1)
 
 
 def _trained_on(results: Results) -> list[str]:
@@ -93,7 +102,8 @@ def _in_noise(comparisons: list[Comparison], metrics: _Metrics) -> str:
 
 def _equal(comparisons: list[Comparison], metrics: _Metrics) -> str:
     """Main metrics in which these items would have shown a relevant difference and did not."""
-    titles = [metrics[each.task, each.metric].title for each in _main(comparisons, metrics, "no detectable difference")]
+    equal = _main(comparisons, metrics, "no detectable difference")
+    titles = [metrics[each.task, each.metric].title for each in equal if not each.is_within_noise]
     return f"no difference could be detected in {join_words(titles)}" if titles else ""
 
 
