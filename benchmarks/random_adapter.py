@@ -11,7 +11,8 @@ import argparse
 from pathlib import Path
 
 from reports.files import write_json
-from training.adapters import CONFIG, WEIGHTS, linear_shapes
+from training.adapters import CONFIG, WEIGHTS
+from training.architecture import architecture
 from training.base_model import BaseModel
 
 _SIZE = 0.01  # standard deviation of the factors; their product changes a weight by about a tenth of its own
@@ -24,7 +25,7 @@ def make_adapter(base: Path, out: Path, *, seed: int = 1, rank: int = 16) -> Non
 
     generator = torch.Generator().manual_seed(seed)
     weights = {}
-    shapes = linear_shapes(BaseModel(base.name, base, "", base.name))
+    shapes = architecture(BaseModel(base.name, base, "", base.name)).linear
     targets = {name: shape for name, shape in shapes.items() if "lm_head" not in name}
     for name, (inputs, outputs) in targets.items():
         for part, shape in (("A", (rank, inputs)), ("B", (outputs, rank))):

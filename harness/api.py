@@ -16,7 +16,8 @@ from harness.engine import DEFAULT_MODELS, OWN_ADAPTER
 from harness.folder import RunFolder
 from harness.logs import log_to
 from harness.seeds import plan_seeds
-from harness.stages import plan_stage, report_stage, score_stage, train_stage
+from harness.stages import kept_stage, plan_stage, report_stage, score_stage, train_stage
+from harness.unchanged import is_unchanged, remember, signature
 from reports.errors import UserError
 from training.processes import is_main, refuse_several
 from training.recipe_file import QUICKSTART, check_recipe, load_recipe
@@ -100,6 +101,8 @@ def run(  # noqa: PLR0913 - one for each flag of the command
         terminal.say(f"recipe: {resolved.name} (choose another with --recipe; see `medbench list recipes`)")
     folder.make()
     with folder.lock():
+        if not (again or seeds) and is_unchanged(folder, signature(resolved, folder, models, tasks)):
+            return kept_stage(folder, terminal)
         log_to(folder.log)
         stages: dict[str, float] = {}
         if seeds:
@@ -110,6 +113,8 @@ def run(  # noqa: PLR0913 - one for each flag of the command
                 train_stage(plan, plan.to_train, terminal, stages)
         results = score_stage(plan, terminal, stages, again=again)
         report_stage(folder, results, terminal)
+        if not seeds:
+            remember(folder, signature(resolved, folder, models, tasks))
     return results
 
 

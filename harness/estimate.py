@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks import catalog
-from training.adapters import model_shell
+from training.architecture import architecture
 from training.loading import torch_dtype
 
 if TYPE_CHECKING:
@@ -111,6 +111,5 @@ def _work(loaded: LoadedTask) -> _Work:
 
 def _size(base: BaseModel) -> tuple[int, int]:
     """(parameters, layers) of a base."""
-    shell = model_shell(base)
-    layers = int(getattr(shell.config.get_text_config(), "num_hidden_layers", 1))
-    return sum(parameter.numel() for parameter in shell.parameters()), layers
+    known = architecture(base)
+    return known.parameters, known.layers

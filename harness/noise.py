@@ -18,7 +18,7 @@ from reports.files import sha256_value
 from reports.noise import Pair, difference_noise, model_noise
 from reports.schema import Comparison, MetricInfo
 from tasks.data import sample_indices
-from training.adapters import model_shell
+from training.architecture import architecture
 
 if TYPE_CHECKING:
     from harness.lm_tasks import LoadedTask
@@ -120,7 +120,7 @@ def _part(plan: Plan, loaded: LoadedTask) -> LoadedTask:
 
 def _fits_float32(plan: Plan) -> bool:
     """Whether the base in float32 fills at most half of the device's memory."""
-    size = _FLOAT32_BYTES * sum(parameter.numel() for parameter in model_shell(plan.base).parameters())
+    size = _FLOAT32_BYTES * architecture(plan.base).parameters
     if plan.device == "cuda":
         import torch
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from reports.errors import UserError
 from reports.files import read_json, sha256_file
+from training.architecture import architecture
 from training.base_model import BaseModel, fetch_from_hub
 
 WEIGHTS = "adapter_model.safetensors"
@@ -98,7 +98,7 @@ def check_fits(folder: Path, config: dict[str, Any], base: BaseModel) -> None:
     """
     import safetensors
 
-    shapes = linear_shapes(base)
+    shapes = architecture(base).linear
     where = str(folder / WEIGHTS)
     fix = f"score it on its own base ({config.get('base_model_name_or_path') or 'unknown'}): --set model.base=..."
     try:
@@ -133,7 +133,7 @@ def check_target_modules(names: Sequence[str], base: BaseModel) -> None:
     Raises:
         UserError: It lacks one; the message lists those it has.
     """
-    known = sorted({name.rpartition(".")[2] for name in linear_shapes(base)} - {"lm_head"})
+    known = sorted({name.rpartition(".")[2] for name in architecture(base).linear} - {"lm_head"})
     missing = [name for name in names if name.rpartition(".")[2] not in known]
     if missing:
         raise UserError(
@@ -141,31 +141,3 @@ def check_target_modules(names: Sequence[str], base: BaseModel) -> None:
             where="lora.target_modules",
             fix=f"choose from {', '.join(known)}",
         )
-
-
-def linear_shapes(base: BaseModel) -> dict[str, tuple[int, int]]:
-    """(inputs, outputs) of every linear layer of the base, from its configuration alone."""
-    from torch import nn
-
-    return {
-        name: (module.in_features, module.out_features)
-        for name, module in model_shell(base).named_modules()
-        if isinstance(module, nn.Linear)
-    }
-
-
-@functools.lru_cache(maxsize=4)
-def model_shell(base: BaseModel) -> Any:
-    """The base's layers without weights, on torch's meta device; made once for a base, to look at and not to change."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    try:
-        with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base.folder, local_files_only=True))
-    except (ValueError, OSError, KeyError) as error:
-        raise UserError(
-            f"transformers does not know this kind of model: {str(error).splitlines()[0]}",
-            where=str(base.folder / "config.json"),
-            fix="give a causal language model",
-        ) from error

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from reports.errors import UserError
-from training.adapters import model_shell
+from training.architecture import architecture
 from training.base_model import BaseModel, model_config
 from training.processes import is_sharded, local_index
 from training.recipe import QuantizationSection
@@ -72,7 +72,7 @@ def pick_attention(wanted: str, base: BaseModel, *, dtype: DTypeName, device: st
         )
     if wanted != "auto":
         return wanted
-    return "flash_attention_2" if runs and getattr(model_shell(base), "_supports_flash_attn", False) else None
+    return "flash_attention_2" if runs and architecture(base).flash_attention else None
 
 
 def load_for_training(
@@ -100,8 +100,7 @@ def fits_dense(base: BaseModel, dtype: DTypeName, device: str) -> bool:
     import torch
 
     total = torch.cuda.mem_get_info()[1] if device == "cuda" else psutil.virtual_memory().total
-    count = sum(parameter.numel() for parameter in model_shell(base).parameters())
-    return bool(count * torch_dtype(dtype).itemsize <= _DENSE_SHARE * total)
+    return bool(architecture(base).parameters * torch_dtype(dtype).itemsize <= _DENSE_SHARE * total)
 
 
 def load_for_scoring(

@@ -10,7 +10,7 @@ import numpy as np
 
 from tasks.formats import get_format
 from tasks.rendering import load_tokenizer
-from training.adapters import linear_shapes, model_shell
+from training.architecture import architecture, model_shell
 from training.encoding import MASKED, EncodedRow, encode_rows
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def preflight(recipe: Recipe, base: BaseModel, rows: TrainingRows) -> Preflight:
         lengths={quantile: int(np.percentile(lengths, quantile)) for quantile in _QUANTILES},
         example=_example(tokenizer, encoded.rows),
         trainable=trainable,
-        total=_parameters(base),
+        total=architecture(base).parameters,
         memory=estimated_memory(recipe, base, longest, trainable),
         full_memory=full_finetuning_memory(recipe, base, longest),
     )
@@ -120,7 +120,7 @@ def estimated_memory(recipe: Recipe, base: BaseModel, longest: int, trainable: i
     inside = sum(layers)
     states = 2 if recipe.trainer.optimizer.endswith("8bit") else 2 * _FLOAT32
     estimate = {
-        "base weights": inside * _bytes_per_weight(recipe) + (_parameters(base) - inside) * _HALF,
+        "base weights": inside * _bytes_per_weight(recipe) + (architecture(base).parameters - inside) * _HALF,
         "adapter": trainable * _FLOAT32,
         "gradients": trainable * _FLOAT32,
         "optimizer": trainable * states,
@@ -141,7 +141,7 @@ def full_finetuning_memory(recipe: Recipe, base: BaseModel, longest: int) -> dic
         base: Its base model, of which the configuration is enough.
         longest: Tokens of the longest row.
     """
-    total = _parameters(base)
+    total = architecture(base).parameters
     return {
         "base weights": total * _HALF,
         "adapter": 0,
@@ -174,13 +174,8 @@ def _passing(recipe: Recipe, base: BaseModel, longest: int) -> dict[str, int]:
 
 def _quantised_layers(base: BaseModel) -> dict[str, tuple[int, int]]:
     """(inputs, outputs) of the linear layers that quantisation replaces and adapters change: all but the output."""
-    shell = model_shell(base)
-    head = shell.get_output_embeddings()
-    return {name: shape for name, shape in linear_shapes(base).items() if shell.get_submodule(name) is not head}
-
-
-def _parameters(base: BaseModel) -> int:
-    return sum(parameter.numel() for parameter in model_shell(base).parameters())
+    known = architecture(base)
+    return {name: shape for name, shape in known.linear.items() if name != known.head}
 
 
 def _bytes_per_weight(recipe: Recipe) -> float:
