@@ -104,6 +104,9 @@ def bare(recipe: Recipe, out: Path, *, in_float32: bool = False) -> dict[str, An
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
         ),
     )
+    for module in model.modules():  # bitsandbytes' kernel for CPUs with AVX512-BF16 is many times slower here
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
     trainer = SFTTrainer(
         model=model,
         processing_class=tokenizer,
