@@ -28,7 +28,7 @@ _FLOAT32_BYTES = 4
 _MEMORY_SHARE = 0.5
 _OTHER_TOKENS = 512
 _OTHER_ROWS = 3
-_GENERATED_SHARE = 2  # one generated answer is measured for so many items that are only read
+_GENERATED_SHARE = 4  # one generated answer is measured for so many items that are only read
 
 
 class NoiseMeter:

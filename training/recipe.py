@@ -223,8 +223,8 @@ class ScoringSection(_Section):
             runs out.
         batch_rows: Rows generated at once; likewise.
         vllm: Settings handed to `vllm.LLM`, such as `{tensor_parallel_size: 2}`.
-        noise_items: Items of each task that are scored again in another arithmetic to measure numerical noise, half as
-            many where answers are generated; 0 for none.
+        noise_items: Items of each task that are scored again in another arithmetic to measure numerical noise, a
+            quarter as many where answers are generated; 0 for none.
     """
 
     tasks: Annotated[list[Text], Field(min_length=1)] = [PUBMEDQA, PERPLEXITY, GENERATION]
@@ -242,7 +242,7 @@ class ScoringSection(_Section):
     batch_tokens: Annotated[int, Field(ge=64)] | None = None
     batch_rows: PositiveInt | None = None
     vllm: dict[str, Any] = {}
-    noise_items: NonNegativeInt = 16
+    noise_items: NonNegativeInt = 32
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
