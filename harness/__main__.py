@@ -1,24 +1,25 @@
 """The `medbench` command: reads the command line, calls `harness.api`, turns errors into one message and an exit code.
 
 Exit codes: 0 done, 1 a check failed (`readme --check`, `gate`) or runs differ (`diff`), 2 usage or bad input, 3 `gate`
-could not decide, 130 interrupted.
+could not decide, 130 interrupted (SIGINT), 143 ended (SIGTERM).
 """
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from harness import comparing_commands, gate_commands
+from harness import cache_commands, comparing_commands, gate_commands
 from harness.engine import DEFAULT_MODELS
 from harness.logs import quiet_libraries
 from harness.rate_command import rate
 from reports.errors import UserError
-
-_INTERRUPTED = 130  # what typer exits with on Ctrl-C
+from training.machine_failures import machine_error
+from training.stopping import Stopped, stopping_on_signals
 
 app = typer.Typer(
     name="medbench",
@@ -253,6 +254,7 @@ def list_names(what: Annotated[str, typer.Argument(help="recipes, tasks or forma
     Terminal().table(("name", "what it is"), listing(what), left=True)
 
 
+cache_commands.register(app)
 comparing_commands.register(app)
 gate_commands.register(app)
 
@@ -261,7 +263,8 @@ def main() -> None:
     """Run the command; one message and exit code 2 for whatever the user can mend."""
     quiet_libraries()
     try:
-        app()
+        with stopping_on_signals():
+            app()
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
@@ -269,10 +272,16 @@ def main() -> None:
         sys.stderr.write(f"error: {error.filename or 'the system'}: {error.strerror or error}\n")
         sys.stderr.write("  fix: check the free disk space and the rights; what is finished is kept\n")
         sys.exit(2)
-    except SystemExit as stop:
-        if stop.code == _INTERRUPTED:
-            sys.stderr.write("interrupted; what is finished is kept, the same command goes on from there\n")
-        raise
+    except Stopped as stop:
+        words = shlex.join(["medbench", *sys.argv[1:]])
+        sys.stderr.write(f"stopped by {stop}; what is done is kept, go on with: {words}\n")
+        sys.exit(stop.exit_code)
+    except RuntimeError as error:
+        told = machine_error(error)
+        if told is None:
+            raise
+        sys.stderr.write(f"error: {told}\n")
+        sys.exit(2)
 
 
 def _numbers(text: str | None) -> list[int] | None:

@@ -7,7 +7,7 @@ the command would exit with code 2.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from harness.seeds import plan_seeds
 from harness.stages import kept_stage, plan_stage, report_stage, score_stage, train_stage
 from harness.unchanged import is_unchanged, remember, signature
 from reports.errors import UserError
+from training.machine_failures import told_failures
 from training.processes import is_main, refuse_several
 from training.recipe_file import QUICKSTART, check_recipe, load_recipe
 
@@ -64,6 +65,14 @@ def open_run(
     return resolved, RunFolder(Path(out) if out is not None else RUNS / resolved.name)
 
 
+@contextlib.contextmanager
+def _working_in(folder: RunFolder) -> Iterator[None]:
+    """Make a run folder, keep other processes out, and say what the machine does wrong meanwhile."""
+    folder.make()
+    with told_failures(), folder.lock() if is_main() else contextlib.nullcontext():
+        yield
+
+
 def run(  # noqa: PLR0913 - one for each flag of the command
     recipe: str | None = None,
     *,
@@ -99,8 +108,7 @@ def run(  # noqa: PLR0913 - one for each flag of the command
     resolved, folder = open_run(recipe, out=out, limit=limit, seed=seed, settings=settings)
     if recipe is None:
         terminal.say(f"recipe: {resolved.name} (choose another with --recipe; see `medbench list recipes`)")
-    folder.make()
-    with folder.lock():
+    with _working_in(folder):
         if not (again or seeds) and is_unchanged(folder, signature(resolved, folder, models, tasks)):
             return kept_stage(folder, terminal)
         log_to(folder.log)
@@ -134,8 +142,7 @@ def train(
 
     terminal = Terminal(quiet=quiet or not is_main())
     resolved, folder = open_run(recipe, out=out, seed=seed, settings=settings)
-    folder.make()
-    with folder.lock() if is_main() else contextlib.nullcontext():
+    with _working_in(folder):
         log_to(folder.log if is_main() else None)
         plan = plan_stage(resolved, folder, OWN_ADAPTER, None, terminal)
         if plan.to_train is not None:
@@ -170,8 +177,7 @@ def score(  # noqa: PLR0913 - one for each flag of the command
     """
     terminal = Terminal(quiet=quiet or not is_main())
     resolved, folder = open_run(recipe, out=out, limit=limit, seed=seed, settings=settings)
-    folder.make()
-    with folder.lock() if is_main() else contextlib.nullcontext():
+    with _working_in(folder):
         log_to(folder.log if is_main() else None)
         plan = plan_stage(resolved, folder, models, tasks, terminal)
         if plan.to_train is not None:

@@ -143,13 +143,6 @@ class Budget:
         self.tokens = max(1, min(self.tokens, used) // 2)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a computation failed for lack of memory; torch says so in its own way on a CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )
-
-
 def free_cached_memory() -> None:
     """Give back what torch holds on to after running out of memory."""
     if torch.cuda.is_available():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 import torch
 
 from harness.answer_text import AnswerEnd
-from harness.causal_model import Budget, CausalModel, free_cached_memory, is_out_of_memory
+from harness.causal_model import Budget, CausalModel, free_cached_memory
 from harness.engine import Cost, GenerateAnswer, GenerateRequest
 from harness.key_values import Recorded, Slots
 from harness.memory import PeakMemory, free_memory
@@ -18,6 +18,8 @@ from harness.prefixes import rows_below, shared_prefixes
 from harness.rows import Tokens
 from harness.sampling import Draws, choose
 from harness.step_graphs import StepGraphs
+from training.machine_failures import is_out_of_memory
+from training.stopping import stop_if_asked
 
 _SHORTEST_PREFIX = 16  # tokens
 _MEMORY_SHARE = 0.6  # of what is free, for keys and values
@@ -25,11 +27,14 @@ _REFILL_SHARE = 8  # places are filled again once this part of them is free
 
 
 class Row:
-    """One prompt while it is being continued."""
+    """One prompt while it is being continued; one whose answer is known only fills its place."""
 
-    def __init__(self, number: int, request: GenerateRequest, max_length: int) -> None:
+    def __init__(
+        self, number: int, request: GenerateRequest, max_length: int, known: GenerateAnswer | None = None
+    ) -> None:
         self.number = number
         self.request = request
+        self.known = known
         self.prompt = request.prompt[-max(1, max_length - request.max_new_tokens) :]
         self.limit = min(request.max_new_tokens, max_length - len(self.prompt))
         self.tokens: list[int] = []
@@ -52,9 +57,15 @@ class Row:
         """The random number for the next token."""
         return self._draws.at(len(self.tokens)) if self._draws else 0.0
 
+    def next(self, chosen: int) -> int:
+        """The next token: the chosen one, but for a known answer its own."""
+        return chosen if self.known is None else self.known.tokens[len(self.tokens)]
+
     def take(self, token: int, end: AnswerEnd, peak: PeakMemory) -> GenerateAnswer | None:
         """Add a token; the answer when that was its last."""
         self.tokens.append(token)
+        if self.known is not None:
+            return self.known if len(self.tokens) >= len(self.known.tokens) else None
         ended = end.reached(self.tokens, self.request.stop)
         if not ended and len(self.tokens) < self.limit:
             return None
@@ -84,9 +95,19 @@ class Decoder:
         self._make_places(0, 0)
 
     @torch.inference_mode()
-    def answers(self, requests: Sequence[GenerateRequest]) -> Iterator[tuple[int, GenerateAnswer]]:
-        """(place in `requests`, answer) of each as it ends; where memory runs out, half as many go on at once."""
-        rows = [Row(number, request, self._model.max_length) for number, request in enumerate(requests)]
+    def answers(
+        self, requests: Sequence[GenerateRequest], known: Mapping[int, GenerateAnswer]
+    ) -> Iterator[tuple[int, GenerateAnswer]]:
+        """(place in `requests`, answer) of each as it ends; where memory runs out, half as many go on at once.
+
+        Requests with a known answer come and go as they did when it was given, but nothing is computed while there are
+        no others.
+        """
+        if len(known) == len(requests):
+            return
+        rows = [
+            Row(number, request, self._model.max_length, known.get(number)) for number, request in enumerate(requests)
+        ]
         prompts = [row.prompt for row in rows]
         prefixes, _ = shared_prefixes(prompts, [len(prompt) - 1 for prompt in prompts], _SHORTEST_PREFIX)
         for prefix in prefixes:
@@ -141,6 +162,7 @@ class Decoder:
             elif len(free) == len(self._places):
                 return
             else:
+                stop_if_asked()
                 yield from self._step(closed=not waiting)
 
     def _fill(self, free: Sequence[int], waiting: deque[Row]) -> Iterator[tuple[int, GenerateAnswer]]:
@@ -150,35 +172,44 @@ class Decoder:
             self._places[place] = row
         placed.sort(key=lambda each: each[1].prompt[: each[1].shared])
         for prefix, same in groupby(placed, key=lambda each: each[1].prompt[: each[1].shared]):
-            before = self._model.states([prefix], keep=True)[1] if prefix else None
+            before = None
             sizes = self._budget.batches(list(same), lambda each: each[1].length - each[1].shared)
             for batch in sizes:
                 started = time.perf_counter()
                 rows = [row for _, row in batch]
-                chosen = self._prefill([place for place, _ in batch], rows, before)
+                computed = any(row.known is None for row in rows)
+                if computed and prefix and before is None:
+                    before = self._model.states([prefix], keep=True)[1]
+                places = [place for place, _ in batch]
+                found = self._prefill(places, rows, before) if computed else [0] * len(rows)
+                chosen = [row.next(token) for row, token in zip(rows, found, strict=True)]
+                self._begin(places, rows, chosen)
                 self._share(started, rows)
                 for (place, row), token in zip(batch, chosen, strict=True):
                     row.begun = row.begun or started
                     answer = row.take(token, self._end, self._peak)
                     if answer is not None:
                         self._leave([place])
-                        yield row.number, answer
+                        if row.known is None:
+                            yield row.number, answer
 
     def _prefill(self, places: list[int], rows: list[Row], before: Recorded | None) -> list[int]:
-        """Keys and values of prompts into their places; returns the next token of each."""
+        """Keys and values of prompts into their places; returns the likeliest or drawn next token of each."""
         tokens = [row.written[row.shared :] for row in rows]
         states, made = self._model.states(tokens, before, [0] * len(rows), keep=True)
         assert made is not None
         self._slots.put(places, made)
-        where = torch.tensor(places, device=states.device)
         last = torch.tensor([len(row) - 1 for row in tokens], device=states.device)
         logits = self._model.logits(states[torch.arange(len(rows), device=states.device), last])
-        chosen = choose(logits, [row.request for row in rows], [row.draw() for row in rows])
-        self._next[where] = chosen
-        self._positions[where] = torch.tensor([row.length for row in rows], device=states.device)
-        self._live[where] = 1
-        found: list[int] = chosen.tolist()
+        found: list[int] = choose(logits, [row.request for row in rows], [row.draw() for row in rows]).tolist()
         return found
+
+    def _begin(self, places: list[int], rows: list[Row], chosen: list[int]) -> None:
+        """Note the next token and its position of rows that now go on."""
+        where = torch.tensor(places, device=self._next.device)
+        self._next[where] = torch.tensor(chosen, device=where.device)
+        self._positions[where] = torch.tensor([row.length for row in rows], device=where.device)
+        self._live[where] = 1
 
     def _step(self, *, closed: bool) -> Iterator[tuple[int, GenerateAnswer]]:
         """One token for every row; if `closed`, no row takes a free place any more."""
@@ -188,22 +219,32 @@ class Decoder:
         live = [(place, row) for place, row in enumerate(self._places) if row is not None]
         count = self._steps.rows(live[-1][0] + 1, len(self._places))
         length = self._steps.length(max(row.length for _, row in live))
-        places = self._places[:count]
-        logits = self._steps.logits(self._next[:count], self._positions[:count], self._slots, length)
-        requests = [None if row is None else row.request for row in places]
-        chosen = choose(logits, requests, [0.0 if row is None else row.draw() for row in places])
-        self._next[:count] = chosen
+        words = self._chosen(count, length) if any(row.known is None for _, row in live) else [0] * count
+        if any(row.known is not None for _, row in live):
+            for place, row in live:
+                words[place] = row.next(words[place])
+            self._next[:count] = torch.tensor(words, device=self._next.device)
         self._positions[:count] += self._live[:count]
-        words = chosen.tolist()
         self._share(started, [row for _, row in live])
         ended = []
         for place, row in live:
             answer = row.take(words[place], self._end, self._peak)
             if answer is not None:
-                ended.append((place, row.number, answer))
+                ended.append((place, row, answer))
         self._leave([place for place, _, _ in ended])
-        for _, number, answer in ended:
-            yield number, answer
+        for _, row, answer in ended:
+            if row.known is None:
+                yield row.number, answer
+
+    def _chosen(self, count: int, length: int) -> list[int]:
+        """Compute one step of the first `count` places; returns their next tokens."""
+        places = self._places[:count]
+        logits = self._steps.logits(self._next[:count], self._positions[:count], self._slots, length)
+        requests = [None if row is None else row.request for row in places]
+        chosen = choose(logits, requests, [0.0 if row is None else row.draw() for row in places])
+        self._next[:count] = chosen
+        words: list[int] = chosen.tolist()
+        return words
 
     def _close_ranks(self) -> None:
         """Move rows from the last places to free ones, where a step then computes fewer rows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -66,11 +66,13 @@ class Cost:
         seconds: Its share of the time that the batches took which it was in.
         latency: Seconds from when its first batch began until it was answered.
         peak_memory: Highest memory in bytes while it was in work: allocated on a GPU, resident on a CPU.
+        reused: Whether the answer was given in an earlier run; then that took it.
     """
 
     seconds: float
     latency: float
     peak_memory: int
+    reused: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class GenerateAnswer:
 
 
 Answer = ScoreAnswer | GenerateAnswer
+NONE_KNOWN: Mapping[int, Answer] = {}
 
 
 class Engine(Protocol):
@@ -110,8 +113,17 @@ class Engine(Protocol):
     max_length: int
     setup: dict[str, str | float]
 
-    def answer(self, asked: Sequence[Asked]) -> Iterator[tuple[int, Answer]]:
-        """(place in `asked`, answer) of every request as soon as it is there, in any order."""
+    def answer(self, asked: Sequence[Asked], known: Mapping[int, Answer] = NONE_KNOWN) -> Iterator[tuple[int, Answer]]:
+        """(place in `asked`, answer) of every request that is not known, as soon as it is there, in any order.
+
+        Known answers take their place in the batches all the same, and only batches with nothing else are left out: so
+        answers given after an interruption are, to the bit, those that they would have been without it (not with vLLM,
+        which makes its batches itself).
+
+        Args:
+            asked: All requests, those with known answers among them.
+            known: Answers given earlier, by place.
+        """
         ...
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from harness.engine import Asked, Engine
     from harness.run_plan import Plan
+    from harness.stored_answers import StoredAnswers
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,13 @@ def choose_engine(plan: Plan) -> Choice:
     return Choice("vllm", why, other) if other < plain else Choice("transformers", why, plain)
 
 
-def load_engine(plan: Plan, choice: Choice, folders: Mapping[str, Path], asked: Sequence[Asked]) -> Engine:
+def load_engine(
+    plan: Plan,
+    choice: Choice,
+    folders: Mapping[str, Path],
+    asked: Sequence[Asked],
+    stored: StoredAnswers | None = None,
+) -> Engine:
     """Start the engine with the plan's base and the given adapter folders on it.
 
     Args:
@@ -65,7 +72,9 @@ def load_engine(plan: Plan, choice: Choice, folders: Mapping[str, Path], asked: 
         choice: The engine.
         folders: Adapter folders by name.
         asked: What it will be asked, by which vLLM sizes itself.
+        stored: Where each process keeps its answers as they come.
     """
+    from harness.stored_answers import KeepingEngine
     from training.loading import load_for_scoring
 
     tokenizer = load_tokenizer(str(plan.base.folder))
@@ -90,11 +99,11 @@ def load_engine(plan: Plan, choice: Choice, folders: Mapping[str, Path], asked: 
         model = dense_checkpoint(plan, load)
         started = VllmEngine(model, tokenizer, folders, asked, dtype=plan.score_dtype, settings=scoring.vllm)
         remember_start(plan, float(started.setup["start_seconds"]))
-        return started
+        return started if stored is None else KeepingEngine(started, stored)
     from harness.shared_engine import SharedEngine
     from harness.transformers_engine import TransformersEngine
 
-    engine = TransformersEngine(
+    engine: Engine = TransformersEngine(
         load,
         tokenizer,
         folders,
@@ -102,6 +111,8 @@ def load_engine(plan: Plan, choice: Choice, folders: Mapping[str, Path], asked: 
         batch_tokens=scoring.batch_tokens,
         batch_rows=scoring.batch_rows,
     )
+    if stored is not None:
+        engine = KeepingEngine(engine, stored)
     return SharedEngine(engine) if process_count() > 1 else engine
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from reports.errors import UserError
+from reports.files import remove_parts
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep a second process out of the folder while this one works in it."""
+        """Keep a second process out of the folder while this one works in it, and tidy up after one that was killed."""
         lock = FileLock(self.path / ".lock")
         try:
             lock.acquire(timeout=0)
@@ -86,6 +87,7 @@ class RunFolder:
                 fix="wait for it, or give another folder with --out",
             ) from error
         try:
+            remove_parts(self.path)
             yield
         finally:
             lock.release()

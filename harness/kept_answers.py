@@ -60,7 +60,8 @@ def read_kept(path: Path, key: str, model: str, loaded: LoadedTask) -> Scored | 
         if not isinstance(about, dict) or about.get("key") != key:
             return None
         samples = [Sample.model_validate(row) for _, row in read_jsonl(path)]
-        cost = TaskCost.model_validate(about["cost"]).model_copy(update={"reused": True})
+        cost = TaskCost.model_validate(about["cost"])
+        cost = cost.model_copy(update={"reused": True, "reused_seconds": cost.seconds})
         metrics = [MetricInfo.model_validate(each) for each in about["metrics"]]
         figures = {name: float("inf") if value is None else float(value) for name, value in about["figures"].items()}
     except (UserError, ValidationError, KeyError, TypeError, ValueError, AttributeError) as error:

@@ -86,6 +86,8 @@ class Slots(Cache):  # type: ignore[misc]
 
     def move(self, sources: Sequence[int], places: Sequence[int]) -> None:
         """Copy rows to other places."""
+        if not self._store:  # so far only rows were here whose answers are known
+            return
         device = self._store[0][0].device
         to, of = torch.tensor(places, device=device), torch.tensor(sources, device=device)
         for layer in self._store:

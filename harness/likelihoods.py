@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 import torch
 
-from harness.causal_model import Budget, CausalModel, free_cached_memory, is_out_of_memory
+from harness.causal_model import Budget, CausalModel, free_cached_memory
 from harness.engine import Cost
 from harness.key_values import Recorded
 from harness.memory import PeakMemory
 from harness.prefixes import Prefix, rows_below, shared_prefixes
 from harness.rows import Found, Row, Tokens
+from training.machine_failures import is_out_of_memory
+from training.stopping import stop_if_asked
 
 _SHORTEST_PREFIX = {"cpu": 16, "cuda": 64}  # tokens
 _CACHED_ROWS = 16  # of float32 logits
@@ -22,13 +24,15 @@ _EARLIER_TOKENS = 8  # tokens of an earlier pass that need as much memory as one
 
 @torch.inference_mode()
 def likelihoods(model: CausalModel, budget: Budget, rows: Sequence[Row], peak: PeakMemory) -> Iterator[Found]:
-    """The log-likelihood of every continuation, as soon as its batch is through."""
+    """The log-likelihood of every continuation, as soon as its batch is through; batches of known rows are left out."""
     prefixes: list[Prefix] = []
     alone: list[int] = list(range(len(rows)))
     if model.shares:
         tokens, heads = [row.tokens for row in rows], [len(row.tokens) - row.scored for row in rows]
         prefixes, alone = shared_prefixes(tokens, heads, _SHORTEST_PREFIX[model.device.type])
     for prefix in prefixes:
+        if _is_known(prefix, rows):
+            continue
         left = {id(rows[number]): number for number in rows_below(prefix)}
         meter = _Meter(peak)
         try:
@@ -36,6 +40,7 @@ def likelihoods(model: CausalModel, budget: Budget, rows: Sequence[Row], peak: P
                 for end in ends:
                     del left[id(end.row)]
                 yield from meter.answers(ends)
+            left = {}  # what remains is known
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -51,6 +56,10 @@ def _alone(model: CausalModel, budget: Budget, rows: Sequence[Row], peak: PeakMe
     left = sorted(rows, key=lambda row: len(row.tokens), reverse=True)
     while left:
         batch = budget.first(left, lambda row: len(row.tokens))
+        if all(row.is_known for row in batch):
+            left = left[len(batch) :]
+            continue
+        stop_if_asked()
         meter = _Meter(peak)
         try:
             states, _ = model.states([row.tokens for row in batch])
@@ -64,6 +73,11 @@ def _alone(model: CausalModel, budget: Budget, rows: Sequence[Row], peak: PeakMe
             left = left[len(batch) :]
             continue
         free_cached_memory()
+
+
+def _is_known(what: Prefix | int, rows: Sequence[Row]) -> bool:
+    """Whether all is known that a row, or the rows below a prefix, are fed for."""
+    return rows[what].is_known if isinstance(what, int) else all(rows[number].is_known for number in rows_below(what))
 
 
 @dataclass(frozen=True)
@@ -101,6 +115,9 @@ def _below(
     for kind in (int, Prefix):
         same = [part for part in parts if isinstance(part.what, kind)]
         for batch in budget.batches(same, lambda part: part.size(rows)):
+            if all(_is_known(part.what, rows) for part in batch):
+                continue
+            stop_if_asked()
             tokens, of = [part.tokens(rows) for part in batch], [part.of for part in batch]
             states, kept = model.states(tokens, before, of, keep=kind is Prefix)
             ended = [(rows[part.what], part.start) for part in batch if isinstance(part.what, int)]

@@ -42,6 +42,7 @@ def log_to(path: Path | None) -> None:
     root.addHandler(handler)
     logging.getLogger("medbench").setLevel(logging.INFO)
     logging.captureWarnings(capture=True)
+    logging.raiseExceptions = False  # a full disk is told by whoever writes results; lines of a log may be lost
     warnings.simplefilter("default")
     import datasets  # noqa: F401 - these two make handlers of their own when imported, so they are, before they lose them
     import transformers  # noqa: F401

@@ -80,11 +80,13 @@ def with_noise(
     return comparison.model_copy(update={"noise": noise})
 
 
-def measure_noise(plan: Plan, scored: Sequence[Scored], terminal: Terminal) -> NoiseMeter | None:
+def measure_noise(
+    plan: Plan, scored: Sequence[Scored], terminal: Terminal, *, again: bool = False
+) -> NoiseMeter | None:
     """Score some items of every task again, as every model; None where the recipe asks for none.
 
     In float32 where the run is in 16 bits and the memory allows it, else in batches of another shape: then the figures
-    of a float32 run should not move at all.
+    of a float32 run should not move at all. What an earlier such check answered is kept, unless `again`.
     """
     if not plan.recipe.scoring.noise_items:
         return None
@@ -102,9 +104,10 @@ def measure_noise(plan: Plan, scored: Sequence[Scored], terminal: Terminal) -> N
         folder=RunFolder(plan.folder.path / "noise"),
         tasks=[_part(plan, loaded) for loaded in plan.tasks],
         own_folder=plan.folder,
+        is_noise_check=True,
     )
-    again, _ = score_models(changed, Terminal(quiet=True), {})
-    return NoiseMeter(plan, scored, again, method)
+    second, _ = score_models(changed, Terminal(quiet=True), {}, again=again)
+    return NoiseMeter(plan, scored, second, method)
 
 
 def _part(plan: Plan, loaded: LoadedTask) -> LoadedTask:

@@ -6,18 +6,20 @@ Sliding windows, recurrent layers and the like keep their own kind of memory, wh
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from harness.answer_text import AnswerEnd
-from harness.causal_model import free_cached_memory, is_out_of_memory
+from harness.causal_model import free_cached_memory
 from harness.decoding import Row
 from harness.engine import GenerateAnswer, GenerateRequest
 from harness.memory import PeakMemory
 from harness.rows import Tokens
 from harness.sampling import choose
+from training.machine_failures import is_out_of_memory
+from training.stopping import stop_if_asked
 
 
 class PaddedDecoder:
@@ -39,16 +41,22 @@ class PaddedDecoder:
         self._peak = peak
 
     @torch.inference_mode()
-    def answers(self, requests: Sequence[GenerateRequest]) -> Iterator[tuple[int, GenerateAnswer]]:
-        """(place in `requests`, answer) of each as it ends."""
-        waiting = [Row(number, request, self._max_length) for number, request in enumerate(requests)]
+    def answers(
+        self, requests: Sequence[GenerateRequest], known: Mapping[int, GenerateAnswer]
+    ) -> Iterator[tuple[int, GenerateAnswer]]:
+        """(place in `requests`, answer) of each as it ends; a batch with nothing but known answers is left out."""
+        waiting = [Row(number, request, self._max_length, known.get(number)) for number, request in enumerate(requests)]
         waiting.sort(key=lambda row: len(row.prompt), reverse=True)
         while waiting:
             batch = waiting[: self._rows]
+            if all(row.known is not None for row in batch):
+                waiting = waiting[len(batch) :]
+                continue
             try:
                 for row, answer in self._run(batch):
                     waiting.remove(row)
-                    yield row.number, answer
+                    if row.known is None:
+                        yield row.number, answer
             except (torch.OutOfMemoryError, RuntimeError) as error:
                 if len(batch) == 1 or not is_out_of_memory(error):
                     raise
@@ -65,6 +73,7 @@ class PaddedDecoder:
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         cache = DynamicCache(config=self._model.config)
         while live:
+            stop_if_asked()
             started = time.perf_counter()
             output = self._model(
                 ids, attention_mask=mask, position_ids=positions, past_key_values=cache, logits_to_keep=1
@@ -72,7 +81,8 @@ class PaddedDecoder:
             chosen = choose(output.logits[:, -1], [row.request for row in live], [row.draw() for row in live])
             share = (time.perf_counter() - started) / len(live)
             keep = []
-            for number, (row, token) in enumerate(zip(live, chosen.tolist(), strict=True)):
+            words = [row.next(token) for row, token in zip(live, chosen.tolist(), strict=True)]
+            for number, (row, token) in enumerate(zip(live, words, strict=True)):
                 row.begun = row.begun or started
                 row.seconds += share
                 answer = row.take(token, self._end, self._peak)
@@ -86,7 +96,7 @@ class PaddedDecoder:
             live = [live[number] for number in keep]
             mask, positions = mask[kept], positions[kept, -1:] + 1
             mask = torch.cat([mask, mask.new_ones(len(live), 1)], 1)
-            ids = chosen[kept, None]
+            ids = torch.tensor(words, device=mask.device)[kept, None]
 
 
 def _left_padded(rows: Sequence[Tokens], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

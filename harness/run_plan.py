@@ -38,6 +38,7 @@ class Plan:
         overlap: Which items are trained on; None where nothing is known of what was trained on.
         dense: Whether quantised weights are turned back into dense ones, which they are where those fit.
         own_folder: Where the recipe's own adapter is, if not in `folder`.
+        is_noise_check: Whether it scores again what was scored already, and must take none of the answers to that.
         pools: Models whose mean is reported as one more model, by its name.
     """
 
@@ -58,6 +59,7 @@ class Plan:
     overlap: OverlapCheck | None = None
     pools: dict[str, list[str]] = field(default_factory=dict)
     own_folder: RunFolder | None = None
+    is_noise_check: bool = False
 
     @property
     def baseline(self) -> str:

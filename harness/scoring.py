@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
-import statistics
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.engine import BASE, OWN_ADAPTER, Answer, Asked, Engine, GenerateAnswer, Request
+from harness.answer_keys import model_key, pair_key, store_key
+from harness.engine import BASE, NONE_KNOWN, OWN_ADAPTER, Answer, Asked, Engine, Request
 from harness.engine_choice import Choice, choose_engine, load_engine
+from harness.evaluation import evaluated
 from harness.kept_answers import Scored, keep, read_kept
 from harness.run_plan import Plan, own_adapter
-from reports.files import sha256_value, write_json
-from reports.schema import Sample, TaskCost
-from reports.version import __version__
+from harness.shared_engine import known_to_all
+from harness.stored_answers import StoredAnswers, open_store
+from reports.files import write_json
 from tasks import catalog
 from tasks.pubmedqa import prediction
 from tasks.rendering import load_tokenizer
-from training.processes import is_main
+from training.processes import is_main, process_count
+from training.stopping import finishing_batches
 
 if TYPE_CHECKING:
+    from harness.answer_store import AnswerStore
     from harness.console import Advance, Terminal
-    from harness.lm_tasks import LoadedTask
     from harness.questions import Questions
     from training.adapters import Adapter
 
@@ -38,35 +42,52 @@ def score_models(
 ) -> tuple[list[Scored], dict[str, Any]]:
     """Score every model of a plan on every task: the scores, and what is to be said of the engine.
 
-    Answers given earlier in this folder are kept where model, items and settings are the same, unless `again`.
-    Notes in `stages` the seconds of starting the engine, answering, and computing metrics.
+    Samples that this folder holds are kept where model, items and settings are the same, and so are single answers that
+    the store holds, unless `again`. Notes in `stages` the seconds of starting the engine, answering, and computing
+    metrics.
     """
     adapters = _adapters(plan)
     choice = choose_engine(plan)
     about: dict[str, Any] = {"name": choice.name, "why": choice.why}
+    models = {model: model_key(plan, choice, adapters.get(model)) for model in plan.models}
     keys = {
-        (model, loaded.name): _key(plan, choice, loaded, adapters.get(model))
+        (model, loaded.name): pair_key(models[model], loaded, plan.recipe.seed)
         for model in plan.models
         for loaded in plan.tasks
     }
     found: dict[Pair, Scored] = {}
-    missing: list[Pair] = []
     tasks = {loaded.name: loaded for loaded in plan.tasks}
     for (model, task), key in keys.items():
         kept = None if again else read_kept(plan.folder.samples(model, task), key, model, tasks[task])
-        if kept is None:
-            missing.append((model, task))
-        else:
+        if kept is not None:
             terminal.say(f"  {model}, {task}: answered already, kept")
             found[model, task] = kept
-    if missing:
-        folders = {name: adapter.folder for name, adapter in adapters.items()}
-        for scored in _ask(plan, choice, folders, missing, terminal, stages, about):
-            pair = scored.model, scored.task.name
-            found[pair] = scored
-            if is_main():
-                keep(plan.folder.samples(*pair), keys[pair], scored)
+    with _opened(open_store(), terminal) as store:
+        stored = StoredAnswers(store, {model: store_key(key, plan.device) for model, key in models.items()})
+        missing = [pair for pair in keys if pair not in found]
+        if missing:
+            folders = {name: adapter.folder for name, adapter in adapters.items()}
+            asking = _Asking(plan, choice, folders, missing, terminal, stored, again, about)
+            for scored in asking.answers(stages):
+                pair = scored.model, scored.task.name
+                found[pair] = scored
+                if is_main():
+                    keep(plan.folder.samples(*pair), keys[pair], scored)
+        if "engine" not in about:
+            about |= stored.find_setup()
     return [found[pair] for pair in keys], about
+
+
+@contextlib.contextmanager
+def _opened(store: AnswerStore | None, terminal: Terminal) -> Iterator[AnswerStore | None]:
+    """The store, closed at the end; says what was found damaged in it."""
+    try:
+        yield store
+    finally:
+        if store is not None:
+            for path in store.set_aside:
+                terminal.say(f"  note: the answer store was damaged and set aside as {path.name}", style="yellow")
+            store.close()
 
 
 def write_predictions(plan: Plan, scored: Sequence[Scored]) -> None:
@@ -84,121 +105,119 @@ def _adapters(plan: Plan) -> dict[str, Adapter]:
     return {name: every[name] for name in plan.models if name != BASE}
 
 
-def _ask(
-    plan: Plan,
-    choice: Choice,
-    folders: Mapping[str, Path],
-    missing: Sequence[Pair],
-    terminal: Terminal,
-    stages: dict[str, float],
-    about: dict[str, Any],
-) -> Iterator[Scored]:
-    """Start the engine and put everything to it that is missing; notes what that took and how it was set up."""
-    from harness.lm import RequestMaker
-    from harness.questions import make_questions
+@dataclass(frozen=True)
+class _Asking:
+    """What is put to an engine.
 
-    started = time.perf_counter()
-    maker = RequestMaker(load_tokenizer(str(plan.base.folder)), plan.recipe.seed)
-    wanted = {task for _, task in missing}
-    questions = {each.name: make_questions(each, maker, plan.recipe.seed) for each in plan.tasks if each.name in wanted}
-    stages["questions"] = round(time.perf_counter() - started, 3)
-    asked = {(model, request) for model, task in missing for request in questions[task].requests()}
-    terminal.say(f"  loading {plan.base.name} ({plan.weights}), {len(folders)} adapter(s); engine: {choice.name}")
-    engine = load_engine(plan, choice, folders, list(asked))
-    about |= engine.setup
-    stages["start"] = float(engine.setup["start_seconds"])
-    started = time.perf_counter()
-    stages["metrics"] = 0.0
-    with contextlib.closing(engine), terminal.progress("answering", len(asked)) as advance:
-        for (model, task), answers in answered(engine, questions, missing, advance):
-            paused = time.perf_counter()
-            yield _evaluated(questions[task], model, answers)
-            stages["metrics"] = round(stages["metrics"] + time.perf_counter() - paused, 3)
-    stages["answer"] = round(time.perf_counter() - started - stages["metrics"], 3)
+    Attributes:
+        folders: Adapters by name.
+        missing: Models and tasks that are to be answered.
+        stored: Answers of earlier runs, and where new ones go.
+        again: Whether earlier ones do not count.
+        about: Gets what is to be said of the engine.
+    """
+
+    plan: Plan
+    choice: Choice
+    folders: Mapping[str, Path]
+    missing: Sequence[Pair]
+    terminal: Terminal
+    stored: StoredAnswers
+    again: bool
+    about: dict[str, Any]
+
+    def answers(self, stages: dict[str, float]) -> Iterator[Scored]:
+        """Everything that is missing; notes in `stages` what it took."""
+        from harness.lm import RequestMaker
+        from harness.questions import make_questions
+
+        plan = self.plan
+        started = time.perf_counter()
+        maker = RequestMaker(load_tokenizer(str(plan.base.folder)), plan.recipe.seed)
+        questions = {each.name: make_questions(each, maker, plan.recipe.seed) for each in plan.tasks}
+        asked, known = self._asked(questions)
+        stages["questions"] = round(time.perf_counter() - started, 3)
+        engine = self._start(asked, stages) if len(known) < len(asked) or process_count() > 1 else None
+        started = time.perf_counter()
+        stages["metrics"] = 0.0
+        to_do = len(asked) - len(known)
+        with (
+            contextlib.closing(engine) if engine else contextlib.nullcontext(),
+            self.terminal.progress("answering", to_do) as advance,
+        ):
+            for (model, task), answers in answered(engine, questions, self.missing, advance, asked, known):
+                paused = time.perf_counter()
+                yield evaluated(questions[task], model, answers)
+                stages["metrics"] = round(stages["metrics"] + time.perf_counter() - paused, 3)
+        stages["answer"] = round(time.perf_counter() - started - stages["metrics"], 3)
+
+    def _asked(self, questions: Mapping[str, Questions]) -> tuple[list[Asked], dict[int, Answer]]:
+        """All questions of the plan, and the answers that are known by their place.
+
+        Those of (model, task) that are finished are among them if their answers are known: then the batches are those
+        of a run that was never interrupted.
+        """
+        every = dict.fromkeys(
+            (model, request) for model in self.plan.models for each in questions.values() for request in each.requests()
+        )
+        wanted = {(model, request) for model, task in self.missing for request in questions[task].requests()}
+        asked = list(every)
+        found = {} if self.again else self.stored.find(asked)
+        told = known_to_all(set(found))
+        kept = [place for place, each in enumerate(asked) if place in told or each in wanted]
+        known = {number: found[place] for number, place in enumerate(kept) if place in told}
+        if known:
+            self.terminal.say(
+                f"  {len(known)} of {len(kept)} answers are in the store, {len(kept) - len(known)} are asked"
+            )
+        _log.info("%d questions, %d of them answered already", len(kept), len(known))
+        return [asked[place] for place in kept], known
+
+    def _start(self, asked: Sequence[Asked], stages: dict[str, float]) -> Engine:
+        plan, adapters = self.plan, len(self.folders)
+        self.terminal.say(
+            f"  loading {plan.base.name} ({plan.weights}), {adapters} adapter(s); engine: {self.choice.name}"
+        )
+        engine = load_engine(plan, self.choice, self.folders, asked, self.stored)
+        stages["start"] = float(engine.setup["start_seconds"])
+        self.about.update(engine.setup)
+        if is_main():
+            self.stored.keep_setup(engine.setup)
+        return engine
 
 
 def answered(
-    engine: Engine, questions: Mapping[str, Questions], pairs: Sequence[Pair], advance: Advance
+    engine: Engine | None,
+    questions: Mapping[str, Questions],
+    pairs: Sequence[Pair],
+    advance: Advance,
+    asked: Sequence[Asked] | None = None,
+    known: Mapping[int, Answer] = NONE_KNOWN,
 ) -> Iterator[tuple[Pair, dict[Request, Answer]]]:
     """Ask tasks of models, all of them at once; each pair comes out with its answers once the last of them is there.
 
     Args:
-        engine: Answers.
+        engine: Answers; None where all is known.
         questions: By task.
         pairs: Models and tasks.
-        advance: Called with 1 and the model's name for each answer.
+        advance: Called with 1 and the model's name for each answer that the engine gives.
+        asked: All questions of these pairs, and others whose answers are known; those of the pairs if not given.
+        known: Answers given earlier, by place in `asked`.
     """
     askers: defaultdict[Asked, list[Pair]] = defaultdict(list)
     for pair in pairs:
         for request in questions[pair[1]].requests():
             askers[pair[0], request].append(pair)
-    asked = list(askers)
+    asked = list(askers) if asked is None else asked
     wanted = Counter(pair for each in askers.values() for pair in each)
     answers: defaultdict[Pair, dict[Request, Answer]] = defaultdict(dict)
-    for place, answer in engine.answer(asked):
-        model, request = asked[place]
-        advance(1, model)
-        for pair in askers[model, request]:
-            answers[pair][request] = answer
-            if len(answers[pair]) == wanted[pair]:
-                yield pair, answers.pop(pair)
-
-
-def _evaluated(questions: Questions, model: str, answers: Mapping[Request, Answer]) -> Scored:
-    """lm-eval's evaluation of one model's answers to one task, and what they took."""
-    from harness.samples import foreign_metrics, make_samples, reported_figures
-
-    loaded = questions.loaded
-    evaluated = questions.evaluate(answers.__getitem__)
-    samples = make_samples(loaded, model, evaluated["samples"][loaded.name])
-    figures = reported_figures(evaluated["results"][loaded.name])
-    metrics = loaded.info.metrics or foreign_metrics(
-        samples, figures, evaluated["higher_is_better"].get(loaded.name, {})
-    )
-    cost = _cost(model, loaded, samples, list(answers.values()))
-    _log.info("%s %s: %s in %.1f s", model, loaded.name, figures, cost.seconds)
-    return Scored(model, loaded, samples, figures, metrics, cost)
-
-
-def _cost(model: str, loaded: LoadedTask, samples: Sequence[Sample], answers: Sequence[Answer]) -> TaskCost:
-    seconds = sum(answer.cost.seconds for answer in answers)
-    latencies = [answer.cost.latency for answer in answers]
-    marks = statistics.quantiles(latencies, n=20, method="inclusive") if len(latencies) > 1 else latencies * 19
-    prompt, output = (
-        sum(getattr(sample, name) or 0 for sample in samples) for name in ("prompt_tokens", "output_tokens")
-    )
-    return TaskCost(
-        model=model,
-        task=loaded.name,
-        seconds=round(seconds, 3),
-        prompt_tokens=prompt,
-        output_tokens=output,
-        tokens_per_second=round((prompt + output) / max(seconds, 1e-6), 1),
-        latency_p50=round(statistics.median(latencies), 4),
-        latency_p95=round(marks[18], 4),
-        peak_memory_bytes=max(answer.cost.peak_memory for answer in answers),
-        truncated=sum(isinstance(each, GenerateAnswer) and each.finish_reason == "length" for each in answers),
-    )
-
-
-def _key(plan: Plan, choice: Choice, loaded: LoadedTask, adapter: Adapter | None) -> str:
-    """Hash over everything that decides the answers of one model on one task."""
-    scoring = plan.recipe.scoring
-    return sha256_value(
-        [
-            __version__,
-            plan.base.sha256,
-            None if adapter is None else adapter.sha256,
-            plan.weights,
-            plan.train_dtype,
-            plan.device,
-            loaded.name,
-            loaded.items_hash,
-            plan.recipe.seed,
-            choice.name,
-            None if adapter is None else scoring.adapters,
-            scoring.batch_tokens,
-            scoring.batch_rows,
-            scoring.vllm if choice.name == "vllm" else None,
-        ]
-    )
+    new = engine.answer(asked, known) if engine is not None else ()
+    with finishing_batches():
+        for place, answer in itertools.chain(known.items(), new):
+            model, request = asked[place]
+            if place not in known:
+                advance(1, model)
+            for pair in askers.get((model, request), ()):
+                answers[pair][request] = answer
+                if len(answers[pair]) == wanted[pair]:
+                    yield pair, answers.pop(pair)

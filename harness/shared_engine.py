@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from harness.engine import Answer, Asked, Engine, GenerateRequest, PerplexityRequest, Request
+from harness.engine import NONE_KNOWN, Answer, Asked, Engine, GenerateRequest, PerplexityRequest, Request
+from training.processes import process_count
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -22,17 +23,16 @@ class SharedEngine:
     """
 
     def __init__(self, engine: Engine) -> None:
-        import torch
         from accelerate import PartialState
 
         self._engine = engine
-        self._state: Any = PartialState(cpu=not torch.cuda.is_available(), timeout=_PATIENCE)
+        self._state: Any = PartialState(cpu=not _has_card(), timeout=_PATIENCE)
         self.name = engine.name
         self.tokenizer: PreTrainedTokenizerBase = engine.tokenizer
         self.max_length = engine.max_length
         self.setup = {**engine.setup, "processes": self._state.num_processes}
 
-    def answer(self, asked: Sequence[Asked]) -> Iterator[tuple[int, Answer]]:
+    def answer(self, asked: Sequence[Asked], known: Mapping[int, Answer] = NONE_KNOWN) -> Iterator[tuple[int, Answer]]:
         """Answers model by model, once all processes are through with one."""
         from accelerate.utils import gather_object
 
@@ -40,12 +40,32 @@ class SharedEngine:
             places = [place for place, (model, _) in enumerate(asked) if model == name]
             places.sort(key=lambda place: _size(asked[place][1]), reverse=True)
             mine = places[self._state.process_index :: self._state.num_processes]
-            found = [(mine[place], answer) for place, answer in self._engine.answer([asked[place] for place in mine])]
+            given = {number: known[place] for number, place in enumerate(mine) if place in known}
+            answers = self._engine.answer([asked[place] for place in mine], given)
+            found = [(mine[number], answer) for number, answer in answers]
             yield from gather_object(found)
 
     def close(self) -> None:
         """Let go of this process's weights."""
         self._engine.close()
+
+
+def known_to_all(places: set[int]) -> set[int]:
+    """What every process says it knows: all of them must go by the same, or they would wait for one another."""
+    if process_count() == 1:
+        return places
+    from accelerate import PartialState
+    from accelerate.utils import gather_object
+
+    PartialState(cpu=not _has_card(), timeout=_PATIENCE)
+    found: list[set[int]] = gather_object([places])
+    return set.intersection(*found)
+
+
+def _has_card() -> bool:
+    import torch
+
+    return bool(torch.cuda.is_available())
 
 
 def _size(request: Request) -> tuple[bool, int]:

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
-from harness.causal_model import CausalModel, is_out_of_memory
+from harness.causal_model import CausalModel
 from harness.key_values import Slots
+from training.machine_failures import is_out_of_memory
 
 _log = logging.getLogger("medbench.decoding")
 _FIRST_USES = 2  # steps of a shape before it is recorded: few would not pay, and the first ones warm up

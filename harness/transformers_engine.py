@@ -16,7 +16,7 @@ from harness.adapter_switch import AdapterMode, adapter_switch
 from harness.answer_text import AnswerEnd, end_tokens
 from harness.causal_model import Budget, CausalModel, free_cached_memory
 from harness.decoding import Decoder
-from harness.engine import Answer, Asked, GenerateRequest, Request
+from harness.engine import NONE_KNOWN, Answer, Asked, GenerateAnswer, GenerateRequest, Request
 from harness.likelihoods import likelihoods
 from harness.memory import PeakMemory
 from harness.padded_decoding import PaddedDecoder
@@ -80,15 +80,17 @@ class TransformersEngine:
             "start_seconds": round(time.perf_counter() - started, 3),
         }
 
-    def answer(self, asked: Sequence[Asked]) -> Iterator[tuple[int, Answer]]:
+    def answer(self, asked: Sequence[Asked], known: Mapping[int, Answer] = NONE_KNOWN) -> Iterator[tuple[int, Answer]]:
         """Answers model by model: first all log-likelihoods of its tasks, then its generations."""
         for name in dict.fromkeys(model for model, _ in asked):
             mine = [(place, request) for place, (model, request) in enumerate(asked) if model == name]
+            if all(place in known for place, _ in mine):
+                continue
             self._switch.use(name)
             if self._switch.mode == "unmerged":
                 self._decoder.forget_weights()
-            yield from self._score(mine)
-            yield from self._generate(mine)
+            yield from self._score(mine, known)
+            yield from self._generate(mine, known)
 
     def close(self) -> None:
         """Let go of the weights."""
@@ -96,16 +98,21 @@ class TransformersEngine:
         gc.collect()  # layers of PEFT and recorded steps refer to one another
         free_cached_memory()
 
-    def _score(self, mine: Sequence[tuple[int, Request]]) -> Iterator[tuple[int, Answer]]:
+    def _score(self, mine: Sequence[tuple[int, Request]], known: Mapping[int, Answer]) -> Iterator[tuple[int, Answer]]:
         asked = [(place, request) for place, request in mine if not isinstance(request, GenerateRequest)]
-        gathered = Gathered([request for _, request in asked], self.max_length)
+        done = [number for number, (place, _) in enumerate(asked) if place in known]
+        gathered = Gathered([request for _, request in asked], self.max_length, done)
         for found in likelihoods(self._model, self._budget, gathered.rows, self._peak):
             if (whole := gathered.take(found)) is not None:
                 yield asked[whole[0]][0], whole[1]
 
-    def _generate(self, mine: Sequence[tuple[int, Request]]) -> Iterator[tuple[int, Answer]]:
+    def _generate(
+        self, mine: Sequence[tuple[int, Request]], known: Mapping[int, Answer]
+    ) -> Iterator[tuple[int, Answer]]:
         asked = [(place, request) for place, request in mine if isinstance(request, GenerateRequest)]
-        for number, answer in self._decoder.answers([request for _, request in asked]):
+        given = [(number, known.get(place)) for number, (place, _) in enumerate(asked)]
+        done = {number: answer for number, answer in given if isinstance(answer, GenerateAnswer)}
+        for number, answer in self._decoder.answers([request for _, request in asked], done):
             yield asked[number][0], answer
 
 

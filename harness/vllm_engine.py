@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.answer_text import AnswerEnd
-from harness.engine import Answer, Asked, Cost, GenerateAnswer, GenerateRequest, PerplexityRequest
+from harness.engine import NONE_KNOWN, Answer, Asked, Cost, GenerateAnswer, GenerateRequest, PerplexityRequest
 from harness.rows import Found, Gathered, Row
 from harness.windows import model_window
 from reports.errors import UserError
 from reports.files import read_json
 from training.adapters import CONFIG
 from training.quickstart_model import medbench_home
+from training.stopping import stop_if_asked
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
@@ -101,13 +102,13 @@ class VllmEngine:
             "start_seconds": round(time.perf_counter() - started, 3),
         }
 
-    def answer(self, asked: Sequence[Asked]) -> Iterator[tuple[int, Answer]]:
-        """Answers of all models, as they come out of one batch."""
+    def answer(self, asked: Sequence[Asked], known: Mapping[int, Answer] = NONE_KNOWN) -> Iterator[tuple[int, Answer]]:
+        """Answers of all models, as they come out of one batch; what is known is not asked."""
         from vllm import SamplingParams
 
         jobs: list[_Job] = []
         for name in dict.fromkeys(model for model, _ in asked):
-            mine = [(place, request) for place, (model, request) in enumerate(asked) if model == name]
+            mine = [(place, each[1]) for place, each in enumerate(asked) if each[0] == name and place not in known]
             scored = [(place, request) for place, request in mine if not isinstance(request, GenerateRequest)]
             gathered = Gathered([request for _, request in scored], self.max_length)
             places = [place for place, _ in scored]
@@ -127,6 +128,7 @@ class VllmEngine:
         waiting = {number.partition("-")[0]: job for number, job in zip(numbers, jobs, strict=True)}
         last = time.perf_counter()
         while self._llm.llm_engine.has_unfinished_requests():
+            stop_if_asked()
             done = [output for output in self._llm.llm_engine.step() if output.finished]
             now = time.perf_counter()
             for output in done:

@@ -22,3 +22,10 @@ class UserError(Exception):
         if fix:
             lines.append(f"  fix: {fix}")
         super().__init__("\n".join(lines))
+
+
+class MachineError(UserError):
+    """The machine failed, and not what it was given: a full disk, a lost device, a killed process.
+
+    What is done is kept; the same command goes on from there once the machine is mended.
+    """

@@ -10,34 +10,62 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from reports.errors import UserError
+from reports.errors import MachineError, UserError
 
 _BLOCK_BYTES = 1 << 20
+_PART = ".part"  # what a file is called at its end until it is whole
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` as UTF-8 so that a reader sees the old file or the new one, never a half.
+def write_text(path: Path, text: str | Iterable[str]) -> None:
+    """Write `text`, or its pieces one after another, to `path` as UTF-8.
+
+    A reader sees the old file or the new one, never a half, also after a power loss.
 
     Raises:
-        UserError: The folder cannot be written to, or the disk is full.
+        MachineError: The folder cannot be written to, or the disk is full.
     """
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
         temporary = Path(name)
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
+            stream.writelines([text] if isinstance(text, str) else text)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
+        sync_folder(path.parent)
     except OSError as error:
+        raise MachineError(
+            f"cannot write the file ({error.strerror})",
+            where=str(path),
+            fix="check its folder and the free disk space; what is done is kept, and the same command goes on",
+        ) from error
+    finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-        raise UserError(
-            f"cannot write the file ({error.strerror})", where=str(path), fix="check its folder and the free disk space"
-        ) from error
+
+
+def sync_folder(folder: Path, *, files: bool = False) -> None:
+    """See that the names in a folder, or also all files below it, are on the disk itself.
+
+    Raises:
+        OSError: They cannot be written.
+    """
+    below = [each for each in folder.rglob("*") if not each.is_symlink()] if files else []
+    for path in (*below, folder):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what a killed process left of files that it was writing; only where no other process writes."""
+    for path in folder.rglob(f".*{_PART}"):
+        path.unlink(missing_ok=True)
 
 
 def dumps(value: Any, *, indent: int | None = None) -> str:
@@ -71,8 +99,8 @@ def read_json(path: Path) -> Any:
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write one JSON object a line, atomically."""
-    write_text(path, "".join(dumps(row) + "\n" for row in rows))
+    """Write one JSON object a line, atomically; no more than a line is held in memory."""
+    write_text(path, (dumps(row) + "\n" for row in rows))
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:

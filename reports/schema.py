@@ -111,7 +111,9 @@ class TaskCost(Strict):
         latency_p95: 95 of 100 questions were answered within so many seconds of that.
         peak_memory_bytes: Highest while it was computed: allocated on the GPU, or resident on a CPU.
         truncated: Generated answers that were cut off at the token limit.
-        reused: Kept from an earlier run.
+        reused: All of it is kept from an earlier run, which it took the time given here.
+        reused_answers: Answers that are kept from an earlier run.
+        reused_seconds: The part of `seconds` that they took then.
     """
 
     model: str
@@ -125,6 +127,8 @@ class TaskCost(Strict):
     peak_memory_bytes: int | None = None
     truncated: int = 0
     reused: bool = False
+    reused_answers: int = 0
+    reused_seconds: float = 0.0
 
 
 class MemoryUse(Strict):

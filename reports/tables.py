@@ -267,7 +267,11 @@ def costs_table(results: Results) -> Table:
             f"{each.seconds:.1f}",
             f"{each.prompt_tokens:,}",
             f"{each.output_tokens:,}",
-            "kept from an earlier run" if each.reused else "",
+            "kept from an earlier run"
+            if each.reused
+            else f"{each.reused_answers} answers kept from an earlier run"
+            if each.reused_answers
+            else "",
         )
         for each in results.costs
     ]

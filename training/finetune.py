@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.errors import UserError
-from reports.files import sha256_value, write_text
+from reports.errors import MachineError, UserError
+from reports.files import sha256_value, sync_folder, write_text
 from reports.model_card import adapter_card
 from tasks.formats import get_format
 from tasks.rendering import load_tokenizer
@@ -23,6 +23,7 @@ from training.encoding import encode_rows
 from training.job import ADAPTER, Backend, Done, Job, Progress, as_dataset
 from training.loading import pick_device, pick_dtype
 from training.log import TrainingLog, read_log, write_log
+from training.machine_failures import told_failures
 from training.preflight import estimated_memory, full_finetuning_memory
 from training.processes import is_main, process_count, share_of_one, wait_for_all
 from training.recipe import Recipe, TrainerSection
@@ -94,7 +95,8 @@ def finetune(recipe: Recipe, base: BaseModel, rows: TrainingRows, folder: Path, 
             device=device,
             dtype=pick_dtype(recipe.model.dtype, device),
         )
-        done, used = _train_in_memory(job, BACKENDS[backend], progress)
+        with told_failures():
+            done, used = _train_in_memory(job, BACKENDS[backend], progress)
         longest = max(len(row.input_ids) for row in encoded.rows)
         fitted = job.recipe.model_copy(update={"trainer": used})
         log = TrainingLog(
@@ -129,7 +131,8 @@ def finetune(recipe: Recipe, base: BaseModel, rows: TrainingRows, folder: Path, 
 def _work_folder(folder: Path, wanted: str) -> Iterator[Path]:
     """A folder for one training beside the adapter's; what a killed training of the same fingerprint left is in it.
 
-    It is removed when the training ends, also by an error of the user's; it stays when the process is killed.
+    It is removed when the training ends, also by an error of the user's; it stays when the process is killed or the
+    machine fails, for the next training to go on from.
     """
     work = folder.parent / f"{_WORK}{wanted[:16]}"
     if not is_main():
@@ -144,6 +147,8 @@ def _work_folder(folder: Path, wanted: str) -> Iterator[Path]:
     wait_for_all()
     try:
         yield work
+    except MachineError:
+        raise
     except UserError:
         shutil.rmtree(work, ignore_errors=True)
         raise
@@ -205,10 +210,12 @@ def _card(recipe: Recipe, base: BaseModel, rows: int) -> str:
 
 def _put(made: Path, folder: Path) -> None:
     """Move a finished adapter to its place; one that is there already is kept under another name."""
+    sync_folder(made, files=True)
     if folder.exists():
         number = 1
         while (aside := folder.with_name(f"{folder.name}.old-{number}")).exists():
             number += 1
         folder.replace(aside)
     made.replace(folder)
+    sync_folder(folder.parent)
     shutil.rmtree(made, ignore_errors=True)

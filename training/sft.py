@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.errors import UserError
-from reports.files import read_json
+from reports.files import sync_folder, write_text
 from reports.schema import MemoryUse
 from training import trackers
 from training.job import Done, Job, Progress
 from training.loading import quiet_bitsandbytes
 from training.packing import pack
 from training.processes import is_main, local_index, process_count
+from training.stopping import finishing_batches, is_asked_to_stop, stop_if_asked
 
 if TYPE_CHECKING:
     from peft import LoraConfig
 
 _CHECKPOINTS = "checkpoints"
-_STATE = "trainer_state.json"
+_WHOLE = "medbench-whole"  # in a checkpoint: all its files are on the disk
 
 
 def lora_config(job: Job) -> LoraConfig:
@@ -157,7 +158,8 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> Done:
     last = last_checkpoint(job.work)
     if last is not None:
         progress(0, 0, f"going on from step {last.name.rpartition('-')[2]}, where an earlier training was stopped")
-    trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    with finishing_batches():
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
     if job.validation is not None:
         trainer.evaluate()
     seconds = time.perf_counter() - started
@@ -227,12 +229,12 @@ def _save(trainer: Any, job: Job) -> None:
 
 
 def last_checkpoint(work: Path) -> Path | None:
-    """The last whole checkpoint in a work folder; the trainer writes its state as the last of a checkpoint's files."""
+    """The last whole checkpoint in a work folder."""
     found = {}
     for folder in (work / _CHECKPOINTS).glob("checkpoint-*"):
-        with contextlib.suppress(UserError, ValueError):
-            read_json(folder / _STATE)
-            found[int(folder.name.rpartition("-")[2])] = folder
+        with contextlib.suppress(ValueError):
+            if (folder / _WHOLE).is_file():
+                found[int(folder.name.rpartition("-")[2])] = folder
     return found[max(found)] if found else None
 
 
@@ -240,29 +242,46 @@ def _watch(progress: Progress) -> Any:
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):  # type: ignore[misc]
-        """Reports progress, and stops a training whose loss is no number."""
+        """Reports progress, makes checkpoints sure, and stops where a signal asks for it or the loss is no number."""
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
             progress(0, state.max_steps, "")
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
             values = logs or {}
-            # In float16 a gradient that overflows is expected now and then: that step is skipped and the scale lowered.
-            for key in ("loss", "eval_loss", *(() if args.fp16 else ("grad_norm",))):
-                if key in values and not math.isfinite(float(values[key])):
-                    raise UserError(
-                        f"the {key} became {values[key]} at step {state.global_step}; the training stopped and nothing"
-                        " was saved",
-                        where="trainer",
-                        fix="lower trainer.learning_rate, add warm-up, or use dtype bfloat16 or float32",
-                    )
+            _check_finite(values, state.global_step, is_float16=args.fp16)
             if "loss" in values:
                 progress(state.global_step, state.max_steps, f"loss {float(values['loss']):.3f}")
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
             progress(state.global_step, state.max_steps, "")
+            if is_asked_to_stop():
+                if process_count() > 1:  # the others may not have been asked, and would wait for this one
+                    stop_if_asked()
+                control.should_save = True
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            if is_main() and folder.is_dir():
+                sync_folder(folder, files=True)
+                write_text(folder / _WHOLE, "")
+            stop_if_asked()
 
     return Watch()
+
+
+def _check_finite(values: dict[str, Any], step: int, *, is_float16: bool) -> None:
+    """Stop at a loss or gradient that is no number.
+
+    In float16 a gradient that overflows is expected now and then: that step is skipped and the scale lowered.
+    """
+    for key in ("loss", "eval_loss", *(() if is_float16 else ("grad_norm",))):
+        if key in values and not math.isfinite(float(values[key])):
+            raise UserError(
+                f"the {key} became {values[key]} at step {step}; the training stopped and nothing was saved",
+                where="trainer",
+                fix="lower trainer.learning_rate, add warm-up, or use dtype bfloat16 or float32",
+            )
 
 
 def logged_losses(history: list[dict[str, Any]]) -> list[dict[str, float]]:

@@ -1,0 +1,73 @@
+"""Says of what the machine did wrong while computing (a full disk, a lost device) what it is and how to go on."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+from collections.abc import Iterator
+
+from reports.errors import MachineError
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+_DISK_WORDS = ("No space left on device", "os error 28", "File too large", "PytorchStreamWriter", "file write failed")
+_DEVICE_WORDS = ("CUDA error", "CUDA driver error", "CUBLAS_STATUS", "cuDNN error", "HIP error", "NVML")
+_DEVICE_KINDS = ("AcceleratorError",)
+_PEER_WORDS = ("NCCL", "Connection closed by peer", "Connection reset by peer", "EngineDeadError", "EngineCore")
+_GO_ON = "what is done is kept, and the same command goes on"
+
+
+@contextlib.contextmanager
+def told_failures() -> Iterator[None]:
+    """Raise a `MachineError` in place of what libraries raise when the machine fails."""
+    try:
+        yield
+    except Exception as error:
+        told = machine_error(error)
+        if told is None:
+            raise
+        raise told from error
+
+
+def machine_error(error: BaseException) -> MachineError | None:
+    """What to tell of a failure of the machine; None where it is something else."""
+    kind = type(error).__name__
+    text = f"{kind}: {error}"
+    first = text.splitlines()[0]
+    if isinstance(error, OSError):
+        return _disk(error.strerror or first, error.filename) if error.errno in _DISK else None
+    if any(word in text for word in _DISK_WORDS):
+        return _disk(first, None)
+    what, where, fix = "", "", ""
+    if is_out_of_memory(error):
+        what, where = "memory ran out, with one row at a time", "the device, or the machine's memory"
+        fix = "end other programs on it, lower scoring.max_new_tokens, or take a machine with more memory"
+    elif kind in _PEER_WORDS or (isinstance(error, RuntimeError) and any(word in text for word in _PEER_WORDS)):
+        what, where = f"another process of this run ended: {first}", "a process that computes with this one"
+        fix = "see in its own messages, and with `dmesg`, what ended it"
+    elif kind in _DEVICE_KINDS or (isinstance(error, RuntimeError) and any(word in text for word in _DEVICE_WORDS)):
+        what, where = f"the device failed: {first}", "the GPU"
+        fix = "look at it with `nvidia-smi`, and restart the machine where it is lost"
+    return MachineError(what, where=where, fix=f"{fix}; {_GO_ON}") if what else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a computation failed for lack of memory; torch says so in its own way on a CPU."""
+    return isinstance(error, _memory_errors()) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+@functools.cache
+def _memory_errors() -> tuple[type[BaseException], ...]:
+    import torch
+
+    return MemoryError, torch.OutOfMemoryError
+
+
+def _disk(what: str, where: object) -> MachineError:
+    return MachineError(
+        f"the disk cannot be written to ({what})",
+        where=None if where is None else str(where),
+        fix=f"free some space or check the rights; {_GO_ON}",
+    )

@@ -1,0 +1,73 @@
+"""Stopping on SIGINT and SIGTERM where nothing is lost: between two batches or steps, at once anywhere else.
+
+Only the command installs handlers; for callers of the Python API signals are what they were.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+_NOTE = b"\nstopping after the batch in flight; once more stops at once\n"
+
+
+class Stopped(BaseException):
+    """A signal asked this process to stop; no `except Exception` of a library holds it up.
+
+    Attributes:
+        exit_code: 128 and the signal's number, as shells say it: 130 for SIGINT, 143 for SIGTERM.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
+
+
+class _State:
+    asked: int | None = None  # the signal that has come and waits
+    waiting = 0  # nested places in which signals wait
+
+
+@contextlib.contextmanager
+def stopping_on_signals() -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into `Stopped` while the block runs; only in the main thread."""
+    _State.asked, _State.waiting = None, 0
+    before = {number: signal.signal(number, _handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def finishing_batches() -> Iterator[None]:
+    """Let a first signal wait for `stop_if_asked`, or the end of the block; a second one stops at once."""
+    _State.waiting += 1
+    try:
+        yield
+        stop_if_asked()
+    finally:
+        _State.waiting -= 1
+
+
+def is_asked_to_stop() -> bool:
+    """Whether a signal waits."""
+    return _State.asked is not None
+
+
+def stop_if_asked() -> None:
+    """Raise `Stopped` where a signal waits; called where all that is computed has been handed on."""
+    if _State.asked is not None:
+        raise Stopped(_State.asked)
+
+
+def _handle(number: int, _: FrameType | None) -> None:
+    if not _State.waiting or _State.asked is not None:
+        raise Stopped(number)
+    _State.asked = number
+    with contextlib.suppress(OSError):
+        os.write(2, _NOTE)
