@@ -114,8 +114,7 @@ def test_a_full_disk_is_one_message_and_what_was_put_stays(path):
     store = AnswerStore(path, 10**9)
     store._do("PRAGMA max_page_count=60", [])  # SQLite then says what it says of a full disk
     with pytest.raises(MachineError, match="the disk is full"):
-        for key in keys("some", 1000):
-            store.put(key, bytes(1000))
+        [store.put(key, bytes(1000)) for key in keys("some", 1000)]
     kept = len(store.get(keys("some", 1000)))
     assert kept > 100
     store._do("PRAGMA max_page_count=100000", [])

@@ -1,0 +1,41 @@
+"""What the machine does wrong is told in words; what is anything else stays what it is."""
+
+import errno
+import os
+
+import pytest
+import safetensors
+import torch
+
+from training.machine_failures import machine_error, told_failures
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (torch.AcceleratorError("CUDA error: unspecified launch failure\nsecond line"), "the device failed: AcceleratorError"),
+        (RuntimeError("cuBLAS: CUBLAS_STATUS_EXECUTION_FAILED"), "the device failed"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "memory ran out"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "memory ran out"),
+        (RuntimeError("[gloo] Connection closed by peer [127.0.0.1]:4321"), "another process of this run ended"),
+        (type("EngineDeadError", (Exception,), {})("core died"), "another process of this run ended"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "file"), "file: the disk cannot be written to"),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS), "file"), "Read-only file system"),
+        (safetensors.SafetensorError("I/O error: No space left on device (os error 28)"), "the disk cannot be written"),
+        (RuntimeError("[enforce fail] PytorchStreamWriter failed writing file data/0"), "the disk cannot be written"),
+    ],
+)
+def test_failures_of_the_machine_are_told_with_the_way_on(error, message):
+    told = str(machine_error(error))
+    assert message in told
+    assert "what is done is kept, and the same command goes on" in told
+    assert "second line" not in told
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("shapes differ"), FileNotFoundError(2, "none"), ValueError("no"), KeyError()]
+)
+def test_other_errors_stay_what_they_are(error):
+    assert machine_error(error) is None
+    with pytest.raises(type(error)), told_failures():
+        raise error
