@@ -28,6 +28,11 @@ def keys(name, count):
     return [f"{name} {number}".encode() for number in range(count)]
 
 
+def fill(store, keys):
+    for key in keys:
+        store.put(key, bytes(1000))
+
+
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "answers" / "answers.sqlite"
@@ -97,12 +102,10 @@ def test_what_was_not_used_for_longest_goes_first(path, monkeypatch):
     now = 1_000_000.0
     monkeypatch.setattr("time.time", lambda: now)
     store = AnswerStore(path, 200_000)
-    for key in keys("old", 100) + keys("used", 100):
-        store.put(key, bytes(1000))
+    fill(store, keys("old", 100) + keys("used", 100))
     now += 7200
     assert len(store.get(keys("used", 100))) == 100
-    for key in keys("new", 100):
-        store.put(key, bytes(1000))
+    fill(store, keys("new", 100))
     store.close()
     store = AnswerStore(path, 200_000)
     assert store.info().size <= 200_000
@@ -114,7 +117,7 @@ def test_a_full_disk_is_one_message_and_what_was_put_stays(path):
     store = AnswerStore(path, 10**9)
     store._do("PRAGMA max_page_count=60", [])  # SQLite then says what it says of a full disk
     with pytest.raises(MachineError, match="the disk is full"):
-        [store.put(key, bytes(1000)) for key in keys("some", 1000)]
+        fill(store, keys("some", 1000))
     kept = len(store.get(keys("some", 1000)))
     assert kept > 100
     store._do("PRAGMA max_page_count=100000", [])

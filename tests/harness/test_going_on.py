@@ -7,6 +7,7 @@ import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -31,20 +32,18 @@ def store(tmp_path, monkeypatch):
 @pytest.fixture
 def asked(monkeypatch):
     """Number of answers that the engine gave, by call; a test may have it fail after some."""
-    given = []
+    counts = SimpleNamespace(given=[], after=lambda _: None)
     answer = TransformersEngine.answer
 
     def counted(self, *args):
-        given.append(0)
+        counts.given.append(0)
         for each in answer(self, *args):
-            given[-1] += 1
+            counts.given[-1] += 1
             yield each
-            counted.after(given[-1])
+            counts.after(counts.given[-1])
 
-    counted.after = lambda _: None
     monkeypatch.setattr(TransformersEngine, "answer", counted)
-    counted.given = given
-    return counted
+    return counts
 
 
 def stop_after(count, error):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, MistralConfig, MistralForCausalLM
 
-from harness.engine import GenerateRequest, PerplexityRequest, ScoreRequest
+from harness.engine import Asked, GenerateRequest, PerplexityRequest, ScoreRequest
 from harness.transformers_engine import TransformersEngine
 from tasks.rendering import load_tokenizer
 
@@ -17,7 +17,7 @@ def draw(length, seed):
 
 def questions():
     """All kinds for two models: alone, with shared beginnings, of several windows, generated of many lengths."""
-    asked = []
+    asked: list[Asked] = []
     for model in ("base", "one"):
         asked += [(model, ScoreRequest(draw(5 + 9 * number, number), draw(1 + number % 3, 9))) for number in range(20)]
         asked += [
@@ -77,12 +77,12 @@ def test_the_rest_is_answered_to_the_bit_as_without_the_interruption(kind, tiny_
             assert {p: content(a) for p, a in rest.items()} == {p: content(whole[p]) for p in rest}
 
 
-def test_nothing_is_computed_where_all_is_known(tiny_model):
+def test_nothing_is_computed_where_all_is_known(tiny_model, monkeypatch):
     def load():
         return AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
 
     engine = TransformersEngine(load, load_tokenizer(str(tiny_model)), {}, batch_tokens=300, batch_rows=4)
     asked = [each for each in questions() if each[0] == "base"]
     known = dict(engine.answer(asked))
-    engine._model.states = None
+    monkeypatch.setattr(engine._model, "states", None)
     assert list(engine.answer(asked, known)) == []

@@ -13,7 +13,10 @@ from training.machine_failures import machine_error, told_failures
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (torch.AcceleratorError("CUDA error: unspecified launch failure\nsecond line"), "the device failed: AcceleratorError"),
+        (
+            torch.AcceleratorError("CUDA error: unspecified launch failure\nsecond line"),
+            "the device failed: AcceleratorError",
+        ),
         (RuntimeError("cuBLAS: CUBLAS_STATUS_EXECUTION_FAILED"), "the device failed"),
         (torch.OutOfMemoryError("CUDA out of memory"), "memory ran out"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "memory ran out"),
