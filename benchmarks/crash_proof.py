@@ -77,6 +77,7 @@ class Bench:
             "PYTHONPATH": str(_ROOT),
             "PYTHONUNBUFFERED": "1",
             "HF_HUB_OFFLINE": "1",
+            "OMP_NUM_THREADS": "1",  # threads of a run that shares its cores wait for one another
         }
         command = [sys.executable, "-m", "harness", "run", *self.words, "--out", str(folder / "run")]
         return Started(command, environment)
