@@ -26,7 +26,8 @@ _NOT_DONE = {"num_beams": 1, "num_return_sequences": 1, "repetition_penalty": 1.
 class RequestMaker(TemplateLM):  # type: ignore[misc]
     """Turns lm-eval's requests into the engine's, divided into tokens as lm-eval does it.
 
-    lm-eval calls the methods of a model for answers; here they return requests.
+    lm-eval calls the methods of a model for answers; here they return requests. They are all held until the last answer
+    is there, so equal numbers and equal contexts are held once.
 
     Args:
         tokenizer: The base's.
@@ -37,6 +38,8 @@ class RequestMaker(TemplateLM):  # type: ignore[misc]
         super().__init__()
         self.tokenizer = tokenizer
         self._seed = seed
+        self._numbers: dict[int, int] = {}
+        self._contexts: dict[tuple[int, ...], tuple[int, ...]] = {}
 
     @property
     def eot_token_id(self) -> int:
@@ -52,14 +55,19 @@ class RequestMaker(TemplateLM):  # type: ignore[misc]
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:  # noqa: FBT001
         """Token ids, with the start token exactly once unless told otherwise."""
         if add_special_tokens is None:
-            return encode(self.tokenizer, string)
-        ids: list[int] = self.tokenizer(string, add_special_tokens=add_special_tokens).input_ids
-        return ids
+            ids = encode(self.tokenizer, string)
+        else:
+            ids = self.tokenizer(string, add_special_tokens=add_special_tokens).input_ids
+        return [self._numbers.setdefault(each, each) for each in ids]
 
     def _loglikelihood_tokens(
         self, requests: list[tuple[tuple[str, str], list[int], list[int]]], **_: Any
     ) -> list[Request]:
-        return [ScoreRequest(tuple(context), tuple(wanted)) for _, context, wanted in requests]
+        return [ScoreRequest(self._once(tuple(context)), tuple(wanted)) for _, context, wanted in requests]
+
+    def _once(self, context: tuple[int, ...]) -> tuple[int, ...]:
+        """The same object for equal contexts, as those of an item's choices are."""
+        return self._contexts.setdefault(context, context)
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Request]:  # noqa: ARG002, FBT001, FBT002
         """Whole texts."""
@@ -77,7 +85,7 @@ class RequestMaker(TemplateLM):  # type: ignore[misc]
             mark = f"{self._seed} {seen[context]} {context}"
             seen[context] += 1
             seed = int.from_bytes(hashlib.sha256(mark.encode()).digest()[:4])
-            asked.append(_generate_request(encode(self.tokenizer, context), settings, seed))
+            asked.append(_generate_request(self.tok_encode(context), settings, seed))
         return asked
 
 
