@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import statistics
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports.errors import UserError
-from reports.files import sync_folder, write_text
 from reports.schema import MemoryUse
 from training import trackers
 from training.job import Done, Job, Progress
 from training.loading import quiet_bitsandbytes
 from training.packing import pack
 from training.processes import is_main, local_index, process_count
-from training.stopping import finishing_batches, is_asked_to_stop, stop_if_asked
+from training.stopping import finishing_batches
+from training.watching import CHECKPOINTS, last_checkpoint, watch
 
 if TYPE_CHECKING:
     from peft import LoraConfig
-
-_CHECKPOINTS = "checkpoints"
-_WHOLE = "medbench-whole"  # in a checkpoint: all its files are on the disk
 
 
 def lora_config(job: Job) -> LoraConfig:
@@ -47,7 +41,7 @@ def sft_settings(job: Job) -> dict[str, Any]:
     settings = job.recipe.trainer
     validates = job.validation is not None and settings.eval_steps is not None
     return {
-        "output_dir": str(job.work / _CHECKPOINTS),
+        "output_dir": str(job.work / CHECKPOINTS),
         "seed": job.recipe.training_seed,
         "data_seed": job.recipe.training_seed,
         "num_train_epochs": settings.epochs or 1,
@@ -122,7 +116,7 @@ def make_trainer(
         eval_dataset=rows[1],
         processing_class=tokenizer,
         peft_config=lora,
-        callbacks=[_watch(progress)],
+        callbacks=[watch(progress)],
     )
     if settings.early_stopping_patience:
         trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=settings.early_stopping_patience))
@@ -226,62 +220,6 @@ def _save(trainer: Any, job: Job) -> None:
         return
     trainer.model.peft_config["default"].base_model_name_or_path = job.base.public_name
     trainer.model.save_pretrained(job.made, state_dict=state, save_embedding_layers=False)
-
-
-def last_checkpoint(work: Path) -> Path | None:
-    """The last whole checkpoint in a work folder."""
-    found = {}
-    for folder in (work / _CHECKPOINTS).glob("checkpoint-*"):
-        with contextlib.suppress(ValueError):
-            if (folder / _WHOLE).is_file():
-                found[int(folder.name.rpartition("-")[2])] = folder
-    return found[max(found)] if found else None
-
-
-def _watch(progress: Progress) -> Any:
-    from transformers import TrainerCallback
-
-    class Watch(TrainerCallback):  # type: ignore[misc]
-        """Reports progress, makes checkpoints sure, and stops where a signal asks for it or the loss is no number."""
-
-        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-            progress(0, state.max_steps, "")
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
-            values = logs or {}
-            _check_finite(values, state.global_step, is_float16=args.fp16)
-            if "loss" in values:
-                progress(state.global_step, state.max_steps, f"loss {float(values['loss']):.3f}")
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-            progress(state.global_step, state.max_steps, "")
-            if is_asked_to_stop():
-                if process_count() > 1:  # the others may not have been asked, and would wait for this one
-                    stop_if_asked()
-                control.should_save = True
-
-        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            if is_main() and folder.is_dir():
-                sync_folder(folder, files=True)
-                write_text(folder / _WHOLE, "")
-            stop_if_asked()
-
-    return Watch()
-
-
-def _check_finite(values: dict[str, Any], step: int, *, is_float16: bool) -> None:
-    """Stop at a loss or gradient that is no number.
-
-    In float16 a gradient that overflows is expected now and then: that step is skipped and the scale lowered.
-    """
-    for key in ("loss", "eval_loss", *(() if is_float16 else ("grad_norm",))):
-        if key in values and not math.isfinite(float(values[key])):
-            raise UserError(
-                f"the {key} became {values[key]} at step {step}; the training stopped and nothing was saved",
-                where="trainer",
-                fix="lower trainer.learning_rate, add warm-up, or use dtype bfloat16 or float32",
-            )
 
 
 def logged_losses(history: list[dict[str, Any]]) -> list[dict[str, float]]:
