@@ -293,6 +293,7 @@ def main() -> None:
         ):
             found[number.name] = interrupt(bench, whole, number, times, chance)
             print(number.name, found[number.name]["by_stage"], found[number.name]["runs"], flush=True)
+            write_json(args.out, found)
         if args.disk_steps:
             found["full disk"] = fill_disk(bench, whole, args.disk_steps)
             print("full disk", found["full disk"], flush=True)

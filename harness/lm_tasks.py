@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -144,9 +145,8 @@ def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) ->
         info.setting = f"{source.public_name}, {selection}; {len(indices)} of {total} items" + (
             " drawn by seed" if len(indices) < total else ""
         )
-    items = [[{key: value for key, value in row.items() if key != "tokenizer"} for row in documents], info.version]
     settings = [task.config.generation_kwargs, task.config.repeats] if task.OUTPUT_TYPE == "generate_until" else None
-    return LoadedTask(name, task, indices, source, sha256_value([_plain(items), _plain(settings)]), info)
+    return LoadedTask(name, task, indices, source, _items_hash(documents, [info.version, _plain(settings)]), info)
 
 
 def _set_sampling(task: Any, scoring: ScoringSection) -> None:
@@ -156,6 +156,15 @@ def _set_sampling(task: Any, scoring: ScoringSection) -> None:
         sampling = {"temperature": scoring.temperature, "top_p": scoring.top_p, "top_k": scoring.top_k}
         task.config.generation_kwargs |= {"do_sample": True, **sampling}
         task.config.repeats = scoring.repeats
+
+
+def _items_hash(documents: Sequence[dict[str, Any]], rest: Any) -> str:
+    """Hash over items, one after another so that their text is not held twice, and what else decides the answers."""
+    digest = hashlib.sha256()
+    for row in documents:
+        item = {key: value for key, value in row.items() if key != "tokenizer"}
+        digest.update(sha256_value(_plain(item)).encode())
+    return sha256_value([digest.hexdigest(), rest])
 
 
 def _plain(value: Any) -> Any:
