@@ -295,7 +295,9 @@ def _check_words(words: list[str]) -> None:
     """
     for word in words:
         if any(each not in "\n\t" and not each.isprintable() and ord(each) < 0xA0 for each in word):  # noqa: PLR2004
-            raise UserError("it has control characters", where=f"the word {printable(word)[:60]!r}", fix="leave them out")
+            raise UserError(
+                "it has control characters", where=f"the word {printable(word)[:60]!r}", fix="leave them out"
+            )
 
 
 def _numbers(text: str | None) -> list[int] | None:

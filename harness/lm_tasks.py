@@ -124,6 +124,10 @@ def _source(name: str, recipe: Recipe, held_out: DataSource) -> DataSource | Non
 
 
 def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) -> LoadedTask:
+    if getattr(task, "UNSAFE_CODE", False):
+        raise UserError(
+            "it runs the code that a model writes, which medbench does not", where=f"task {name}", fix="leave it out"
+        )
     total = len(task.eval_docs)
     indices = sample_indices(total, recipe.scoring.limit_of(name), recipe.seed)
     if name in catalog.METRICS and task.OUTPUT_TYPE == "generate_until":

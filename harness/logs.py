@@ -1,7 +1,7 @@
 """Sends what libraries log, warn and draw to the run's log file, so that the terminal shows only what medbench says.
 
-A line of the log is `TIME LEVEL LOGGER:LINE: MESSAGE`, and further lines of a message are indented, so that no message can
-look like another's line; with `--log-json` it is a JSON object. Secrets are hidden, control characters left out.
+A line of the log is `TIME LEVEL LOGGER:LINE: MESSAGE`, and further lines of a message are indented, so that no message
+can look like another's line; with `--log-json` it is a JSON object. Secrets are hidden, control characters left out.
 """
 
 from __future__ import annotations

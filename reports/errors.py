@@ -10,8 +10,8 @@ _MOST = 8000  # characters of a message, which may quote what somebody else wrot
 class UserError(Exception):
     """A mistake or missing thing outside medbench, told so that the reader can mend it.
 
-    It lives in `reports`, the package at the bottom, because every package raises it and none may import upwards. Access
-    tokens in what it quotes are hidden.
+    It lives in `reports`, the package at the bottom, because every package raises it and none may import upwards.
+    Access tokens in what it quotes are hidden.
 
     Attributes:
         what: What went wrong, in one sentence.

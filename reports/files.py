@@ -58,12 +58,14 @@ def read_json(path: Path, most_bytes: int = _MOST_BYTES) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: The file is missing, unreadable, too large, nested too deeply or not JSON; the message names the line.
+        UserError: The file is missing, unreadable, too large, nested too deeply or not JSON; the message says where.
     """
     try:
         if path.stat().st_size > most_bytes:
             raise UserError(
-                f"the file is larger than {most_bytes / 1e6:,.0f} MB", where=str(path), fix="give the file that is meant"
+                f"the file is larger than {most_bytes / 1e6:,.0f} MB",
+                where=str(path),
+                fix="give the file that is meant",
             )
         raw = path.read_bytes()
     except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
@@ -79,7 +81,9 @@ def read_json(path: Path, most_bytes: int = _MOST_BYTES) -> Any:
             f"not JSON: {error.msg}", where=f"{path}, line {error.lineno}", fix="mend or remove the file"
         ) from error
     except (RecursionError, ValueError) as error:
-        raise UserError(f"not JSON that can be read: {_UNREADABLE}", where=str(path), fix="mend or remove the file") from error
+        raise UserError(
+            f"not JSON that can be read: {_UNREADABLE}", where=str(path), fix="mend or remove the file"
+        ) from error
 
 
 def _parsed(text: str) -> Any:
@@ -126,7 +130,9 @@ def read_located_jsonl(path: Path) -> Iterator[tuple[int, int, Any]]:
     try:
         stream = path.open("rb")
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot read the file ({getattr(error, 'strerror', None) or error})", where=str(path), fix="check the path") from error
+        raise UserError(
+            f"cannot read the file ({getattr(error, 'strerror', None) or error})", where=str(path), fix="check the path"
+        ) from error
     with stream:
         number = end = 0
         while raw := stream.readline(_MOST_LINE_BYTES + 1):

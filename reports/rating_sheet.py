@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 from reports.errors import UserError
 from reports.evidence import Strict
 from reports.files import read_json, write_json, write_text
+from reports.names import PlainName
 from reports.schema import Sample
 from reports.spreadsheet import as_text, from_text
 
@@ -37,7 +38,7 @@ _CODE_BYTES = 4
 class KeyEntry(Strict):
     """Whose answer a code stands for."""
 
-    model: str
+    model: PlainName
     item: str
     doc_hash: str
     output_sha256: str
@@ -46,7 +47,7 @@ class KeyEntry(Strict):
 class Key(Strict):
     """What the codes of a sheet stand for; raters must not see it."""
 
-    task: str
+    task: PlainName
     codes: dict[str, KeyEntry] = Field(default_factory=dict)
 
 
