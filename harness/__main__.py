@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from harness import comparing_commands, gate_commands
+from harness import comparing_commands, doctor_command, gate_commands
 from harness.console import Terminal, print_error, printable
 from harness.engine import DEFAULT_MODELS
 from harness.logs import log_fault, quiet_libraries
@@ -263,6 +263,7 @@ def list_names(what: Annotated[str, typer.Argument(help="recipes, tasks or forma
 
 comparing_commands.register(app)
 gate_commands.register(app)
+doctor_command.register(app)
 
 
 def main() -> None:
