@@ -10,6 +10,7 @@ from typing import Any
 
 from reports.errors import UserError
 from reports.files import sha256_value
+from reports.names import is_plain_name
 from reports.schema import MetricInfo, TaskInfo
 from tasks import catalog
 from tasks.data import DataSource, sample_indices
@@ -68,6 +69,9 @@ def load_tasks(names: Sequence[str], recipe: Recipe, base: BaseModel) -> list[Lo
 
     ours = set(own_task_names())
     foreign = [name for name in names if name not in ours]
+    odd = next((name for name in foreign if not is_plain_name(name)), None)
+    if odd is not None:
+        raise UserError(f"lm-eval knows no task {odd[:80]!r}", where="--tasks", fix="see `medbench list tasks`")
     held_out = held_out_source(recipe)
     manager = TaskManager(
         include_path=str(catalog.CONFIG_FOLDER),

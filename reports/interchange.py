@@ -67,7 +67,8 @@ def _rows(run: Path, results: Results, columns: list[str]) -> Iterator[dict[str,
 
 def _write_csv(path: Path, columns: list[str], rows: Iterator[dict[str, Any]]) -> None:
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    # With "\n" alone a carriage return in an answer would stand unquoted, and what follows it be a row of its own.
+    writer = csv.DictWriter(stream, columns, lineterminator="\r\n")
     writer.writerow({name: as_text(name) for name in columns})
     writer.writerows({name: as_text(value) for name, value in row.items()} for row in rows)
     write_text(path, stream.getvalue())

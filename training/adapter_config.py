@@ -146,7 +146,8 @@ def check_config(value: Any, path: Path) -> LoraSettings:
     try:
         settings = LoraSettings.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
+        faults = error.errors()
+        first = next((each for each in faults if each["type"] == "value_error"), faults[0])
         raise UserError(
             f"{'.'.join(map(str, first['loc']))[:200]}: {first['msg'].removeprefix('Value error, ')}",
             where=str(path),
