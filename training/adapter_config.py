@@ -5,7 +5,6 @@ PEFT imports modules, copies layers, starts decompositions and compiles regular 
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 from re import _constants as constants  # type: ignore[attr-defined]
@@ -32,7 +31,7 @@ _HARMLESS = {
     "qalora_group_size",
     "revision",
 }
-_EMPTY: tuple[Any, ...] = (None, False, "none", {}, [])
+_EMPTY: tuple[Any, ...] = (None, False, "none", [])
 
 
 def _linear(text: str) -> str:
@@ -165,8 +164,7 @@ def check_config(value: Any, path: Path) -> LoraSettings:
 
 
 def _is_empty(value: Any) -> bool:
-    if isinstance(value, dict):  # such as a runtime_config of switches that are off
+    """Whether a setting is off; an empty object is not, which PEFT takes for a wish with defaults."""
+    if isinstance(value, dict) and value:  # such as a runtime_config of switches that are off
         return all(_is_empty(each) for each in value.values())
-    return any(value is each or value == each for each in _EMPTY) and not (
-        isinstance(value, float) and math.isnan(value)
-    )
+    return any(value is each or (value == each and type(value) is type(each)) for each in _EMPTY)

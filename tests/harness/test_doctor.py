@@ -49,12 +49,14 @@ def test_a_wrong_version_and_a_missing_package_are_problems_with_the_way_to_mend
     assert "pip install 'peft==0.21.*'" in out
 
 
+def denied(**_):
+    raise PermissionError(13, "denied")
+
+
 def test_a_full_disk_and_a_folder_without_rights_are_problems(monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
     assert states(tmp_path)["run folder"].state == "problem"
-    monkeypatch.setattr(
-        doctor.tempfile, "TemporaryFile", lambda **_: (_ for _ in ()).throw(PermissionError(13, "denied"))
-    )
+    monkeypatch.setattr("tempfile.TemporaryFile", denied)
     assert "cannot be written to" in states(tmp_path)["run folder"].found
 
 
@@ -71,8 +73,8 @@ def test_a_bundle_holds_no_texts_paths_or_secrets(tiny_run, tmp_path, command, m
     log_to(run / "run.log")
     logging.getLogger("transformers").warning("patient Smith has a fever\nof 40 degrees %s", TOKEN)
     try:
-        {}["Smith: fever"]
-    except KeyError:
+        int("Smith: fever")
+    except ValueError:
         logging.getLogger("medbench").exception("Smith cannot be read")
     log_to(None)
     bundle = tmp_path / "report.zip"
@@ -87,7 +89,7 @@ def test_a_bundle_holds_no_texts_paths_or_secrets(tiny_run, tmp_path, command, m
         assert json.loads(row)["question"] not in texts
     assert "transformers:" in files["run.log"]
     assert "test_doctor.py:" in files["run.log"]
-    assert "KeyError" in files["run.log"]
+    assert "ValueError" in files["run.log"]
     assert "[path]" in files["recipe.yaml"]
     code, _, err = command("doctor", run, "--bundle", bundle)
     assert code == 2
