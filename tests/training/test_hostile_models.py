@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from reports.errors import UserError
 from tasks.rendering import load_tokenizer
 from training.adapter_config import check_config
-from training.adapters import find_adapter, locate_adapter, model_shell
+from training.adapters import find_adapter, locate_adapter
+from training.architecture import model_shell
 from training.base_model import find_base
 from training.loading import load_for_scoring
 from training.recipe import ModelSection, ScoringSection
