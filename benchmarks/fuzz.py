@@ -60,7 +60,7 @@ def main() -> None:
             name: {
                 "inputs": sum(codes.values()),
                 "exit_codes": {str(code): codes[code] for code in sorted(codes)},
-                "slowest_seconds": round(bench.slowest[name], 3),
+                "slowest_processor_seconds": round(bench.slowest[name], 3),
             }
             for name, codes in bench.codes.items()
         },
