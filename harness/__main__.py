@@ -1,7 +1,7 @@
 """The `medbench` command: reads the command line, calls `harness.api`, turns errors into one message and an exit code.
 
 Exit codes: 0 done, 1 a check failed (`readme --check`, `gate`) or runs differ (`diff`), 2 usage or bad input, 3 `gate`
-could not decide, 130 interrupted (SIGINT), 143 ended (SIGTERM).
+could not decide, 4 a fault in medbench itself, 130 interrupted (SIGINT), 143 ended (SIGTERM).
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from harness import cache_commands, comparing_commands, gate_commands
+from harness import cache_commands, comparing_commands, doctor_command, gate_commands
+from harness.console import Terminal, print_error, printable
 from harness.engine import DEFAULT_MODELS
-from harness.logs import quiet_libraries
+from harness.logs import log_fault, quiet_libraries
 from harness.rate_command import rate
 from reports.errors import UserError
+from reports.secrets import redact
 from training.machine_failures import machine_error
 from training.stopping import Stopped, stopping_on_signals
+
+_FAULT = 4
 
 app = typer.Typer(
     name="medbench",
@@ -55,6 +59,16 @@ Again = Annotated[bool, typer.Option("--again", help="Ask everything anew, also 
 BaseWeights = Literal["as_trained", "full"]
 MergedDType = Literal["bfloat16", "float16", "float32"]
 Run = Annotated[Path, typer.Argument(help="A run folder.")]
+
+
+@app.callback()
+def settings_of_all(
+    log_json: Annotated[  # noqa: FBT002
+        bool, typer.Option("--log-json", help="Say everything, also in run.log, as a JSON object a line.")
+    ] = False,
+) -> None:
+    """Take the options that stand before the command."""
+    Terminal.as_json = log_json
 
 
 @app.command()
@@ -151,7 +165,6 @@ def readme(
     check: Annotated[bool, typer.Option("--check", help="Change nothing; print a diff and exit 1 if stale.")] = False,  # noqa: FBT002
 ) -> None:
     """Write the result tables between the markers of a Markdown file from their runs."""
-    from harness.console import Terminal
     from reports.readme import update
 
     difference = update(file, check=check)
@@ -169,7 +182,6 @@ def diff(
     second: Annotated[Path, typer.Argument(help="Another one.")],
 ) -> None:
     """Say what differs between two runs: settings and versions, figures, items. Exits 1 if a figure or answer does."""
-    from harness.console import Terminal
     from harness.difference import print_difference
     from reports.diff import diff as difference
 
@@ -192,7 +204,6 @@ def ask(
 ) -> None:
     """Put one question to several models and show their answers side by side."""
     import harness
-    from harness.console import Terminal
     from reports.tables import NOT_MEDICAL_ADVICE
 
     Terminal().say(f"asking {models}")
@@ -249,7 +260,6 @@ def list_names(what: Annotated[str, typer.Argument(help="recipes, tasks or forma
 
     if what not in LISTS:
         raise UserError(f"there is no list of {what!r}", where="medbench list", fix=f"write one of {', '.join(LISTS)}")
-    from harness.console import Terminal
 
     Terminal().table(("name", "what it is"), listing(what), left=True)
 
@@ -257,31 +267,44 @@ def list_names(what: Annotated[str, typer.Argument(help="recipes, tasks or forma
 cache_commands.register(app)
 comparing_commands.register(app)
 gate_commands.register(app)
+doctor_command.register(app)
 
 
 def main() -> None:
     """Run the command; one message and exit code 2 for whatever the user can mend."""
     quiet_libraries()
     try:
+        _check_words(sys.argv[1:])
         with stopping_on_signals():
             app()
     except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
+        print_error(error)
         sys.exit(2)
     except OSError as error:
-        sys.stderr.write(f"error: {error.filename or 'the system'}: {error.strerror or error}\n")
-        sys.stderr.write("  fix: check the free disk space and the rights; what is finished is kept\n")
+        what = f"{error.filename or 'the system'}: {error.strerror or error}"
+        print_error(UserError(what, fix="check the free disk space and the rights; what is finished is kept"))
         sys.exit(2)
     except Stopped as stop:
-        words = shlex.join(["medbench", *sys.argv[1:]])
+        words = redact(shlex.join(["medbench", *sys.argv[1:]]))
         sys.stderr.write(f"stopped by {stop}; what is done is kept, go on with: {words}\n")
         sys.exit(stop.exit_code)
-    except RuntimeError as error:
-        told = machine_error(error)
-        if told is None:
-            raise
-        sys.stderr.write(f"error: {told}\n")
-        sys.exit(2)
+    except Exception as error:  # noqa: BLE001 - a traceback may hold a token or a patient's words: it goes to the log
+        told = machine_error(error) if isinstance(error, RuntimeError) else None
+        print_error(log_fault(error) if told is None else told)
+        sys.exit(_FAULT if told is None else 2)
+
+
+def _check_words(words: list[str]) -> None:
+    """See that the command line could be shown as it is.
+
+    Raises:
+        UserError: It has control characters.
+    """
+    for word in words:
+        if any(each not in "\n\t" and not each.isprintable() and ord(each) < 0xA0 for each in word):  # noqa: PLR2004
+            raise UserError(
+                "it has control characters", where=f"the word {printable(word)[:60]!r}", fix="leave them out"
+            )
 
 
 def _numbers(text: str | None) -> list[int] | None:

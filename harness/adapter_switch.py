@@ -142,7 +142,11 @@ class MergedAdapters:
 
 
 class UnmergedAdapters:
-    """PEFT's layers beside the base's own: for any kind of adapter, and for weights held in 4 bits."""
+    """PEFT's layers beside the base's own: for any kind of adapter, and for weights held in 4 bits.
+
+    Raises:
+        UserError: PEFT cannot load an adapter.
+    """
 
     mode = "unmerged"
 
@@ -150,11 +154,20 @@ class UnmergedAdapters:
         with quiet_bitsandbytes():
             from peft import PeftModel
 
-        names = iter(folders.items())
-        first, folder = next(names)
-        self._wrapped: Any = PeftModel.from_pretrained(model, str(folder), adapter_name=first)
-        for name, folder in names:
-            self._wrapped.load_adapter(str(folder), adapter_name=name)
+        self._wrapped: Any = None
+        for name, folder in folders.items():
+            try:
+                if self._wrapped is None:
+                    self._wrapped = PeftModel.from_pretrained(model, str(folder), adapter_name=name)
+                else:
+                    self._wrapped.load_adapter(str(folder), adapter_name=name)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:
+                first = (str(error).strip() or type(error).__name__).splitlines()[0]
+                raise UserError(
+                    f"PEFT cannot load this adapter: {first[:300]}", where=str(folder), fix="save it again with PEFT"
+                ) from error
         self._wrapped.eval()
 
     def use(self, name: str) -> None:

@@ -59,4 +59,4 @@ def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> fr
     """All tokens that end an answer: the tokenizer's and those of the model's generation settings."""
     configured = getattr(model.generation_config, "eos_token_id", None)
     several = configured if isinstance(configured, list) else [configured]
-    return frozenset(token for token in (tokenizer.eos_token_id, *several) if token is not None)
+    return frozenset(token for token in (tokenizer.eos_token_id, *several) if isinstance(token, int))

@@ -18,6 +18,7 @@ from reports.evidence import Strict
 from reports.files import read_json, sha256_file, write_json, write_jsonl
 from reports.gate.comparable import unusable
 from reports.gate.sides import ItemScore, Side, check_values, read_items
+from reports.names import is_plain_name
 from reports.render import read_results
 from reports.schema import Results, Sample
 
@@ -54,7 +55,7 @@ def set_baseline(side: Side, store: Path, name: str | None) -> Path:
         UserError: The name is no name, or the run is not whole.
     """
     chosen = name or side.results.name
-    if not _NAME.fullmatch(chosen):
+    if not (_NAME.fullmatch(chosen) and is_plain_name(chosen)):
         raise UserError(
             f"{chosen[:60]!r} is no name for a baseline (letters, digits, '.', '_', '-')",
             where="--name",

@@ -1,20 +1,32 @@
-"""What a person sees while medbench works: lines, tables, and progress with a time estimate."""
+"""What medbench says while it works: lines, tables and progress for people, or a JSON object a line for machines.
+
+All that is printed goes through here, since it may quote what a model, a data set or a file's name says.
+"""
 
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, ClassVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from reports.errors import UserError
+from reports.files import dumps
 from reports.numbers import duration
+from reports.secrets import redact
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Control characters but tab and line feed, and those that turn the direction of what follows.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_HALVES = re.compile("[\ud800-\udfff]")  # of characters, which no terminal can be sent
+_JSON_SECONDS = 1.0  # between two objects of progress
 _PLAIN_SECONDS = 15.0  # between two lines of progress where there is no terminal
 _COLUMN_WIDTH = 36
 _PLAIN_WIDTH = 120  # of tables in a file or a CI log
@@ -23,12 +35,40 @@ Advance = Callable[[int, str], None]
 
 
 def printable(text: str) -> str:
-    """Text without control characters, so that no model output can steer a terminal."""
-    return _CONTROL.sub("", text)
+    """Text without control characters and secrets, so that nothing it quotes can steer a terminal or give them away."""
+    return redact(_HALVES.sub("\N{REPLACEMENT CHARACTER}", _CONTROL.sub("", text)))
+
+
+def print_error(error: UserError) -> None:
+    """Say on standard error what the user can mend."""
+    if Terminal.as_json:
+        _write_json(sys.stderr, "error", level="error", message=error.what, where=error.where, fix=error.fix)
+    else:
+        sys.stderr.write(printable(f"error: {error}\n"))
+
+
+def _write_json(stream: Any, event: str, **values: Any) -> None:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    stream.write(dumps({"time": now, "event": event, **_printable(values)}) + "\n")
+    stream.flush()
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, Mapping):
+        return {printable(str(key)): _printable(each) for key, each in value.items()}
+    return [_printable(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 class Terminal:
-    """Prints for people; quiet when used as a library."""
+    """Prints for people, or for machines; quiet when used as a library.
+
+    Attributes:
+        as_json: Whether everything is printed as a JSON object a line; the command's `--log-json`.
+    """
+
+    as_json: ClassVar[bool] = False
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._console = Console(quiet=quiet, highlight=False, soft_wrap=True)
@@ -37,28 +77,44 @@ class Terminal:
         self._quiet = quiet
 
     def say(self, text: str = "", style: str = "") -> None:
-        """Print a line."""
-        self._console.print(printable(text), style=style or None, markup=False)
+        """Print a line; yellow ones are warnings."""
+        if not self.as_json:
+            self._console.print(printable(text), style=style or None, markup=False, emoji=False)
+        elif text.strip():
+            self._emit("message", level="warning" if style == "yellow" else "info", message=text.strip())
+
+    def _emit(self, event: str, **values: Any) -> None:
+        if not self._quiet:
+            _write_json(sys.stdout, event, **values)
 
     def heading(self, text: str) -> None:
         """Print the start of a stage."""
-        self.say(f"\n{text}", style="bold")
+        if self.as_json:
+            self._emit("stage", stage=text)
+        else:
+            self.say(f"\n{text}", style="bold")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool = False) -> None:
         """Print a table; the first column is left-aligned, the others right unless `left`."""
+        if self.as_json:
+            self._emit("table", columns=columns, rows=rows)
+            return
         table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
         for number, column in enumerate(columns):
             table.add_column(
-                column,
+                Text(printable(column)),
                 justify="left" if left or number == 0 else "right",
                 no_wrap=not left and number < len(columns) - 1,
             )
         for row in rows:
-            table.add_row(*(printable(cell).replace("[", r"\[") for cell in row))
+            table.add_row(*(Text(printable(cell)) for cell in row))
         self._console.print(table, soft_wrap=False)
 
     def columns(self, texts: Mapping[str, str]) -> None:
         """Print texts side by side under their names, or below each other where the terminal is narrow."""
+        if self.as_json:
+            self._emit("answers", answers=texts)
+            return
         if self._console.width < _COLUMN_WIDTH * len(texts):
             for name, text in texts.items():
                 self.say(f"--- {name} ---", style="bold")
@@ -66,14 +122,14 @@ class Terminal:
             return
         table = Table(pad_edge=False, show_lines=False)
         for name in texts:
-            table.add_column(name, ratio=1)
+            table.add_column(Text(printable(name)), ratio=1)
         table.add_row(*(Text(printable(text)) for text in texts.values()))
         self._console.print(table, soft_wrap=False)
 
     @contextmanager
     def progress(self, what: str, total: int) -> Iterator[Advance]:
         """Show progress of `total` units; call what is given with (units done since, a note)."""
-        if self._console.is_terminal and not self._quiet:
+        if self._console.is_terminal and not self._quiet and not self.as_json:
             with self._bar(what, total) as advance:
                 yield advance
         else:
@@ -82,18 +138,18 @@ class Terminal:
     @contextmanager
     def _bar(self, what: str, total: int) -> Iterator[Advance]:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
         )
         with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self._console) as bars:
-            task = bars.add_task(what, total=total, note="")
+            task = bars.add_task(printable(what), total=total, note="")
 
             def advance(done: int, note: str) -> None:
                 bars.update(task, advance=done)
                 if note:
-                    bars.update(task, note=note)
+                    bars.update(task, note=printable(note))
 
             yield advance
 
@@ -107,9 +163,13 @@ class Terminal:
             now = time.monotonic()
             if not count:  # the work starts now; what came before was loading
                 started = last = now
-            if not done or (now - last < _PLAIN_SECONDS and count < total):
+            pause = _JSON_SECONDS if self.as_json else _PLAIN_SECONDS
+            if not done or (now - last < pause and count < total):
                 return
             last = now
+            if self.as_json:
+                self._emit("progress", progress=what, done=count, total=total, seconds=now - started, note=note)
+                return
             left = (now - started) / count * (total - count)
             rest = f", about {duration(left)} left" if count < total else f", {duration(now - started)}"
             self.say(f"  {what}: {count}/{total}{rest}{f', {note}' if note else ''}")

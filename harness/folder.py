@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from reports.errors import UserError
 from reports.files import remove_parts
+from training.links import refuse_links_out
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,11 @@ class RunFolder:
         """Create the folder.
 
         Raises:
-            UserError: It cannot be created or written to.
+            UserError: It cannot be created or written to, or a link in it leads elsewhere.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            refuse_links_out(self.path)
             probe = self.path / ".writable"
             probe.touch()
             probe.unlink()

@@ -7,8 +7,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
 from harness.baselines import is_baseline, read_baseline
 from harness.console import Terminal
 from harness.engine import OWN_ADAPTER
@@ -174,10 +172,7 @@ def _check_finished(folder: RunFolder, results: Results) -> None:
         except UserError as error:
             raise UnfinishedError(f"{_name(folder.path)} is not finished: {error.what}") from error
     if folder.recipe.is_file():
-        try:
-            recipe = yaml.safe_load(folder.recipe.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-            raise UserError("not YAML", where=str(folder.recipe), fix="run again") from error
+        recipe, _ = read_yaml(folder.recipe, "recipe")
         if recipe != results.recipe:
             raise UnfinishedError(
                 f"{_name(folder.path)} is not finished: its recipe.yaml is not the one that results.json was made with"

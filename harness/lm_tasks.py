@@ -11,6 +11,7 @@ from typing import Any
 
 from reports.errors import UserError
 from reports.files import sha256_value
+from reports.names import is_plain_name
 from reports.schema import MetricInfo, TaskInfo
 from tasks import catalog
 from tasks.data import DataSource, sample_indices
@@ -69,6 +70,9 @@ def load_tasks(names: Sequence[str], recipe: Recipe, base: BaseModel) -> list[Lo
 
     ours = set(own_task_names())
     foreign = [name for name in names if name not in ours]
+    odd = next((name for name in foreign if not is_plain_name(name)), None)
+    if odd is not None:
+        raise UserError(f"lm-eval knows no task {odd[:80]!r}", where="--tasks", fix="see `medbench list tasks`")
     held_out = held_out_source(recipe)
     manager = TaskManager(
         include_path=str(catalog.CONFIG_FOLDER),
@@ -125,6 +129,10 @@ def _source(name: str, recipe: Recipe, held_out: DataSource) -> DataSource | Non
 
 
 def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) -> LoadedTask:
+    if getattr(task, "UNSAFE_CODE", False):
+        raise UserError(
+            "it runs the code that a model writes, which medbench does not", where=f"task {name}", fix="leave it out"
+        )
     total = len(task.eval_docs)
     indices = sample_indices(total, recipe.scoring.limit_of(name), recipe.seed)
     if name in catalog.METRICS and task.OUTPUT_TYPE == "generate_until":

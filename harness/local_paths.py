@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-import yaml
+from reports.errors import UserError
+from training.strict_yaml import parse_yaml
 
 _PATH = re.compile(r"""(?<![\w.~<:/\\-])(?:~?/|[A-Za-z]:\\{1,2})[^\s"'`,;:()<>|=*?]+""")
 _HOMES = ("home", "Users", "mnt", "media", "content", "kaggle", "workspace")  # also of the machine that trained
@@ -58,8 +59,8 @@ def _last(path: str) -> str:
 
 def _parsed(text: str, suffix: str) -> Any:
     try:
-        return json.loads(text) if suffix == ".json" else yaml.safe_load(text) if suffix == ".yaml" else None
-    except (ValueError, yaml.YAMLError):
+        return json.loads(text) if suffix == ".json" else parse_yaml(text, suffix)[0] if suffix == ".yaml" else None
+    except (ValueError, RecursionError, UserError):
         return None
 
 

@@ -1,11 +1,21 @@
-"""Sends what libraries log, warn and draw to the run's log file, so that the terminal shows only what medbench says."""
+"""Sends what libraries log, warn and draw to the run's log file, so that the terminal shows only what medbench says.
+
+A line of the log is `TIME LEVEL LOGGER:LINE: MESSAGE`, and further lines of a message are indented, so that no message
+can look like another's line; with `--log-json` it is a JSON object. Secrets are hidden, control characters left out.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import traceback
 import warnings
+from datetime import UTC, datetime
 from pathlib import Path
+
+from harness.console import Terminal, printable
+from reports.errors import UserError
+from reports.files import dumps
 
 _LIBRARIES = (
     "transformers",
@@ -19,6 +29,7 @@ _LIBRARIES = (
     "huggingface_hub",
 )
 _MARK = "medbench"
+_FRAMES = 5  # of the stack that are told, the innermost
 
 
 def quiet_libraries() -> None:
@@ -38,7 +49,7 @@ def log_to(path: Path | None) -> None:
         earlier.close()
     handler: logging.Handler = logging.NullHandler() if path is None else logging.FileHandler(path, encoding="utf-8")
     handler.set_name(_MARK)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(JsonLines() if Terminal.as_json else Lines())
     root.addHandler(handler)
     logging.getLogger("medbench").setLevel(logging.INFO)
     logging.captureWarnings(capture=True)
@@ -53,3 +64,47 @@ def log_to(path: Path | None) -> None:
             if isinstance(own, logging.StreamHandler) and not isinstance(own, logging.FileHandler):
                 logger.removeHandler(own)
         logger.propagate = True
+
+
+def log_fault(error: Exception) -> UserError:
+    """Write an error that nobody foresaw to the log, where there is one, and make a message of it.
+
+    The message tells only its kind and where it happened, since what it says may be of the data.
+    """
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    place = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+    handler = next((each for each in logging.getLogger().handlers if each.get_name() == _MARK), None)
+    file = handler.baseFilename if isinstance(handler, logging.FileHandler) else None
+    logging.getLogger(_MARK).error("unexpected error", exc_info=error)
+    told = f"the details are in {file}; " if file else ""
+    return UserError(
+        f"unexpected {type(error).__name__} ({place}): this is a fault in medbench",
+        fix=f"{told}for a report without your texts: medbench doctor --bundle report.zip",
+    )
+
+
+class Lines(logging.Formatter):
+    """Lines for people."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s:%(lineno)d: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record; its first line has all but the rest of a message of several."""
+        return "\n    ".join(printable(super().format(record)).splitlines())
+
+
+class JsonLines(logging.Formatter):
+    """A JSON object a line for machines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record."""
+        value = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": f"{record.name}:{record.lineno}",
+            "message": printable(record.getMessage()),
+        }
+        if record.exc_info:
+            value["exception"] = printable(self.formatException(record.exc_info))
+        return dumps(value)

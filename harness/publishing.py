@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import re
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -18,10 +17,12 @@ from harness.logs import log_to
 from reports.errors import UserError
 from reports.files import read_json, sha256_file, write_text
 from reports.model_card import PublishedCard, published_card
+from reports.names import is_hub_id
 from reports.render import read_results, render
 from reports.schema import Results
 from training.adapters import CONFIG, WEIGHTS, read_config
 from training.export import FILE as EXPORT
+from training.links import refuse_links_out
 
 _CARD = "README.md"
 _MODEL_FILES = (
@@ -32,7 +33,6 @@ _MODEL_FILES = (
 _TEXTS = (".json", ".jsonl", ".yaml", ".md", ".html", ".jinja", ".txt")
 _VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "merges.txt")  # whose words may look like paths
 _HEADER_BYTES = 1 << 20
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _KILO = 1000
 
 
@@ -114,6 +114,7 @@ def _find(source: Path) -> _Source:
     if (source / CONFIG).is_file():
         return _Source(source, scored, _adapter_hash(source))
     if (source / EXPORT).is_file():
+        refuse_links_out(source)
         return _Source(source, scored, str(read_json(source / EXPORT).get("adapter_sha256")))
     raise UserError(
         "there is nothing to push in it" if source.is_dir() else "there is no such folder",
@@ -225,7 +226,7 @@ def _note_missing(upload: Upload, results: Results | None) -> None:
         upload.missing.append(f"a card ({_CARD})")
     elif not card.licence:
         upload.missing.append("a licence: --license, in keeping with the base's and the data's")
-    if card is not None and not _HUB_ID.fullmatch(card.base):
+    if card is not None and not is_hub_id(card.base):
         upload.missing.append(f"a base model that the hub knows ({card.base or 'none'} is no hub id)")
     if "tokenizer_config.json" not in upload.files:
         upload.missing.append("the tokenizer")

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import TypeAdapter, ValidationError
+
 from harness.folder import RunFolder
 from harness.stages import report_stage
 from reports import statistics
@@ -93,7 +95,7 @@ def add_ratings(results: Results, folder: RunFolder) -> Results:
     if not (folder.ratings / _MARKS).is_file():
         return results
     key = read_key(folder.ratings)
-    ratings = [Rating(**row) for row in read_json(folder.ratings / _MARKS)]
+    ratings = _kept(folder.ratings / _MARKS, key)
     present = {model.name for model in results.models}
     current = {
         (model, item): output_hash(sample)
@@ -105,6 +107,24 @@ def add_ratings(results: Results, folder: RunFolder) -> Results:
     for model, several in samples.items():
         write_jsonl(folder.samples(model, TASK), (sample.model_dump(mode="json") for sample in several))
     return _with_task(results, key, ratings, valid, samples)
+
+
+def _kept(path: Path, key: Key) -> list[Rating]:
+    """The ratings that were imported before.
+
+    Raises:
+        UserError: The file is broken, or holds codes of another sheet.
+    """
+    try:
+        ratings = TypeAdapter(list[Rating]).validate_python(read_json(path))
+    except ValidationError as error:
+        raise UserError("not the ratings of a run", where=str(path), fix="import the sheets again") from error
+    strange = next((each.code for each in ratings if each.code not in key.codes), None)
+    if strange is not None:
+        raise UserError(
+            f"the code {strange[:60]!r} is of another sheet", where=str(path), fix="import the sheets again"
+        )
+    return ratings
 
 
 def _is_current(key: Key, rating: Rating, current: dict[tuple[str, str], str]) -> bool:

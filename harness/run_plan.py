@@ -12,6 +12,7 @@ from harness.leakage import check_overlap, overlap_lines, trained_rows
 from harness.lm_tasks import LoadedTask, load_tasks
 from reports.errors import UserError
 from reports.evidence import OverlapCheck
+from reports.names import is_plain_name
 from training.adapters import Adapter, check_target_modules, find_adapter
 from training.backends import check_can_train
 from training.base_model import BaseModel, find_base
@@ -83,9 +84,11 @@ def parse_models(text: str) -> dict[str, str | None]:
     for part in filter(None, (each.strip() for each in text.split(","))):
         name, equals, source = (each.strip() for each in part.partition("="))
         fix = "write base, adapter, or NAME=folder-or-hub-id, separated by commas"
-        if not _NAME.fullmatch(name):
+        if not (_NAME.fullmatch(name) and is_plain_name(name)):
             raise UserError(
-                f"{name!r} is no name for a model (letters, digits, '.', '_', '-')", where=f"--models {text}", fix=fix
+                f"{name[:80]!r} is no name for a model (letters, digits, '.', '_', '-')",
+                where=f"--models {text}",
+                fix=fix,
             )
         if name in models:
             raise UserError(

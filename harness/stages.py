@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.console import Terminal
 from harness.folder import RunFolder
 from reports.numbers import duration
+from reports.secrets import redact
 from training.processes import is_main
 from training.recipe_file import recipe_yaml
 
@@ -163,4 +164,4 @@ def _show(folder: RunFolder, results: Results, reports: tuple[Path, Path], termi
 def _command() -> str:
     """The command line, with the program's own path left out."""
     words: list[Any] = sys.argv[1:] if Path(sys.argv[0]).name in ("medbench", "__main__.py") else []
-    return " ".join(["medbench", *words]) if words else "Python API"
+    return redact(" ".join(["medbench", *words])) if words else "Python API"

@@ -67,7 +67,7 @@ class VllmEngine:
         from vllm import LLM
         from vllm.lora.request import LoRARequest
 
-        config = AutoConfig.from_pretrained(model)
+        config = AutoConfig.from_pretrained(model, local_files_only=True, trust_remote_code=False)
         chosen = {
             "model": str(model),
             "tokenizer": str(tokenizer.name_or_path),

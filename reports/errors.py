@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from reports.secrets import redact
+
+_MOST = 8000  # characters of a message, which may quote what somebody else wrote
+
 
 class UserError(Exception):
     """A mistake or missing thing outside medbench, told so that the reader can mend it.
 
     It lives in `reports`, the package at the bottom, because every package raises it and none may import upwards.
+    Access tokens in what it quotes are hidden.
 
     Attributes:
         what: What went wrong, in one sentence.
@@ -15,12 +20,12 @@ class UserError(Exception):
     """
 
     def __init__(self, what: str, *, where: str | None = None, fix: str | None = None) -> None:
-        self.what = what
-        self.where = where
-        self.fix = fix
-        lines = [f"{where}: {what}" if where else what]
-        if fix:
-            lines.append(f"  fix: {fix}")
+        self.what = _told(what)
+        self.where = _told(where) if where else None
+        self.fix = _told(fix) if fix else None
+        lines = [f"{self.where}: {self.what}" if self.where else self.what]
+        if self.fix:
+            lines.append(f"  fix: {self.fix}")
         super().__init__("\n".join(lines))
 
 
@@ -29,3 +34,8 @@ class MachineError(UserError):
 
     What is done is kept; the same command goes on from there once the machine is mended.
     """
+
+
+def _told(text: str) -> str:
+    text = redact(text)
+    return text if len(text) <= _MOST else f"{text[:_MOST]} [...]"

@@ -14,6 +14,10 @@ from reports.errors import MachineError, UserError
 
 _BLOCK_BYTES = 1 << 20
 _PART = ".part"  # what a file is called at its end until it is whole
+_MOST_BYTES = 4 << 30  # of a JSON file
+_MOST_LINE_BYTES = 64 << 20  # of a line of a JSONL file
+_UNREADABLE = "nested too deeply, or too many digits"
+_MOST_LEVELS = 64  # of lists and objects in each other; ours have fewer than ten
 
 
 def write_text(path: Path, text: str | Iterable[str]) -> None:
@@ -78,24 +82,60 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, dumps(value, indent=1) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, most_bytes: int = _MOST_BYTES) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: The file is missing, unreadable or not JSON; the message names the line.
+        UserError: The file is missing, unreadable, too large, nested too deeply or not JSON; the message says where.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read the file ({error.strerror})", where=str(path), fix="check the path") from error
+        if path.stat().st_size > most_bytes:
+            raise UserError(
+                f"the file is larger than {most_bytes / 1e6:,.0f} MB",
+                where=str(path),
+                fix="give the file that is meant",
+            )
+        raw = path.read_bytes()
+    except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot read the file ({reason})", where=str(path), fix="check the path") from error
+    try:
+        return _parsed(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise UserError(f"not UTF-8 text ({error.reason})", where=str(path), fix="save the file as UTF-8") from error
+        where = f"{path}, line {raw[: error.start].count(10) + 1}"
+        raise UserError(f"not UTF-8 text ({error.reason})", where=where, fix="save the file as UTF-8") from error
     except json.JSONDecodeError as error:
         raise UserError(
             f"not JSON: {error.msg}", where=f"{path}, line {error.lineno}", fix="mend or remove the file"
         ) from error
-    except (RecursionError, ValueError) as error:  # nested too deeply, or a number of thousands of digits
-        raise UserError("not JSON that can be read", where=str(path), fix="mend or remove the file") from error
+    except (RecursionError, ValueError) as error:
+        raise UserError(
+            f"not JSON that can be read: {_UNREADABLE}", where=str(path), fix="mend or remove the file"
+        ) from error
+
+
+def _parsed(text: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: It is not JSON, nested too deeply, or has a number of thousands of digits.
+        RecursionError: It is nested far too deeply.
+    """
+    value = json.loads(text)
+    if text.count("[") + text.count("{") <= _MOST_LEVELS:  # which most lines are
+        return value
+    level, inside = [value], 0
+    while level := [
+        inner
+        for each in level
+        if isinstance(each, dict | list)
+        for inner in (each.values() if isinstance(each, dict) else each)
+        if isinstance(inner, dict | list)
+    ]:
+        inside += 1
+        if inside >= _MOST_LEVELS:
+            raise ValueError("nested too deeply")
+    return value
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -117,25 +157,27 @@ def read_located_jsonl(path: Path) -> Iterator[tuple[int, int, Any]]:
     """
     try:
         stream = path.open("rb")
-    except OSError as error:
-        raise UserError(f"cannot read the file ({error.strerror})", where=str(path), fix="check the path") from error
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"cannot read the file ({getattr(error, 'strerror', None) or error})", where=str(path), fix="check the path"
+        ) from error
     with stream:
-        end = 0
-        for number, raw in enumerate(stream, 1):
-            start, end = end, end + len(raw)
+        number = end = 0
+        while raw := stream.readline(_MOST_LINE_BYTES + 1):
+            number, start, end = number + 1, end, end + len(raw)
+            where = f"{path}, line {number}"
+            if len(raw) > _MOST_LINE_BYTES:
+                raise UserError(f"the line is longer than {_MOST_LINE_BYTES >> 20} MiB", where=where, fix="cut the row")
             if not raw.strip():
                 continue
-            where = f"{path}, line {number}"
             try:
-                yield number, start, json.loads(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
+                yield number, start, _parsed(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
             except UnicodeDecodeError as error:
                 raise UserError(
                     f"not UTF-8 text ({error.reason})", where=where, fix="save the file as UTF-8"
                 ) from error
             except (ValueError, RecursionError) as error:
-                reason = (
-                    error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply, or too many digits"
-                )
+                reason = error.msg if isinstance(error, json.JSONDecodeError) else _UNREADABLE
                 raise UserError(f"not JSON: {reason}", where=where, fix="mend or remove the line") from error
 
 

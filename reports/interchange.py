@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -11,9 +12,11 @@ from typing import Any, Literal
 from reports.files import dumps, sha256_value, write_json, write_jsonl, write_text
 from reports.reading import read_results, read_samples, samples_path
 from reports.schema import Results, Sample
+from reports.spreadsheet import as_text
 
 Layout = Literal["csv", "parquet", "lm_eval"]
 _SCORE = ["model", "task", "metric", "value", "low", "high", "n"]
+_NO_DATE = re.compile(r"[^0-9A-Za-z.+]")  # of a date, what no file's name may have
 _BATCH = 2000  # rows held at once while Parquet is written
 
 
@@ -64,9 +67,10 @@ def _rows(run: Path, results: Results, columns: list[str]) -> Iterator[dict[str,
 
 def _write_csv(path: Path, columns: list[str], rows: Iterator[dict[str, Any]]) -> None:
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    # With "\n" alone a carriage return in an answer would stand unquoted, and what follows it be a row of its own.
+    writer = csv.DictWriter(stream, columns, lineterminator="\r\n")
+    writer.writerow({name: as_text(name) for name in columns})
+    writer.writerows({name: as_text(value) for name, value in row.items()} for row in rows)
     write_text(path, stream.getvalue())
 
 
@@ -92,7 +96,7 @@ def _write_parquet(path: Path, columns: list[str], rows: Iterator[dict[str, Any]
 
 def _lm_eval(run: Path, results: Results, model: str, out: Path) -> Iterator[Path]:
     """One model in lm-eval's layout; what lm-eval would know beyond our results document is left out, not invented."""
-    date = results.created.replace(":", "-")
+    date = _NO_DATE.sub("-", results.created)
     tasks = [
         task for task in results.tasks if any((each.model, each.task) == (model, task.name) for each in results.scores)
     ]

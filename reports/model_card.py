@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from reports.errors import UserError
+from reports.names import is_hub_id
 from reports.numbers import trained_on_mark
 from reports.readme import results_text
 from reports.schema import Results
 from reports.tables import NOT_MEDICAL_ADVICE
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HUB_METRICS = {"macro_f1": "f1", "rouge_l": "rouge"}  # other names are the hub's own
 
 _BODY = """
@@ -200,7 +199,7 @@ def _benchmarks(results: Results, candidate: str) -> list[Any]:
         task, metric, origin = tasks[score.task], metrics[score.task, score.metric], data.get(score.task)
         if score.model != candidate or score.value is None or metric.secondary or task.synthetic:
             continue
-        if origin is None or not _HUB_ID.fullmatch(origin.source) or trained_on_mark(results, candidate, task.name):
+        if origin is None or not is_hub_id(origin.source) or trained_on_mark(results, candidate, task.name):
             continue
         source = origin.source
         drawn: dict[str, Any] = next(

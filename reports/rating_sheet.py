@@ -19,7 +19,9 @@ from pydantic import Field, ValidationError
 from reports.errors import UserError
 from reports.evidence import Strict
 from reports.files import read_json, write_json, write_text
+from reports.names import PlainName
 from reports.schema import Sample
+from reports.spreadsheet import as_text, from_text
 
 ASPECTS = {
     "medical_accuracy": ("Medical accuracy", "Is what it says correct by current medical knowledge?"),
@@ -30,14 +32,13 @@ ASPECTS = {
 }
 SCALE = (1, 5)
 _COLUMNS = ("code", "question", "answer", *ASPECTS, "comment")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # spreadsheets take cells that start so for formulas
 _CODE_BYTES = 4
 
 
 class KeyEntry(Strict):
     """Whose answer a code stands for."""
 
-    model: str
+    model: PlainName
     item: str
     doc_hash: str
     output_sha256: str
@@ -46,7 +47,7 @@ class KeyEntry(Strict):
 class Key(Strict):
     """What the codes of a sheet stand for; raters must not see it."""
 
-    task: str
+    task: PlainName
     codes: dict[str, KeyEntry] = Field(default_factory=dict)
 
 
@@ -87,15 +88,11 @@ def make_sheet(samples: Mapping[str, Mapping[str, Sample]], items: Sequence[str]
     text = io.StringIO()
     writer = csv.DictWriter(text, _COLUMNS, restval="", lineterminator="\r\n")
     writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    writer.writerows({name: as_text(value) for name, value in row.items()} for row in rows)
     write_text(folder / "sheet.csv", text.getvalue())
     write_text(folder / "sheet.html", _page(rows))
     write_json(folder / "key.json", key.model_dump(mode="json"))
     return key
-
-
-def _cell(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _page(rows: Sequence[Mapping[str, str]]) -> str:
@@ -149,11 +146,15 @@ def read_sheet(path: Path, key: Key) -> list[Rating]:
         raise UserError(f"cannot read the sheet ({error})", where=str(path), fix="save it as UTF-8 CSV") from error
     first = text.partition("\n")[0]
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise UserError(f"not readable as CSV: {error}", where=str(path), fix="save the sheet as UTF-8 CSV") from error
     missing = [name for name in ("code", *ASPECTS) if name not in (reader.fieldnames or ())]
     if missing:
         raise UserError(f"it has no column {', '.join(missing)}", where=str(path), fix="keep the sheet's first line")
     found: dict[str, Rating] = {}
-    for number, row in enumerate(reader, 2):
+    for number, row in enumerate(rows, 2):
         where, code = f"{path}, row {number}", (row["code"] or "").strip()
         if code not in key.codes:
             raise UserError(f"the code {code!r} is of no answer of this run", where=where, fix="import the run's sheet")
@@ -161,7 +162,7 @@ def read_sheet(path: Path, key: Key) -> list[Rating]:
             raise UserError(f"the code {code} is there twice", where=where, fix="keep one of the two rows")
         marks = {name: _mark(row[name], f"{where}, {name}") for name in ASPECTS}
         given = {name: mark for name, mark in marks.items() if mark is not None}
-        found[code] = Rating(path.stem, code, given, (row.get("comment") or "").strip())
+        found[code] = Rating(path.stem, code, given, from_text((row.get("comment") or "").strip()))
     return [rating for rating in found.values() if rating.marks]
 
 

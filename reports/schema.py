@@ -22,6 +22,7 @@ from reports.evidence import (
     Reproduction,
     Strict,
 )
+from reports.names import PlainName
 from reports.scores import Comparison, MetricInfo, MetricKind, Outcome, Score
 
 __all__ = [
@@ -57,7 +58,7 @@ class TaskInfo(Strict):
         references: Figures to hold the scores against.
     """
 
-    name: str
+    name: PlainName
     title: str
     setting: str = ""
     synthetic: bool = False
@@ -80,7 +81,7 @@ class ModelInfo(Strict):
         members: The models of a pool.
     """
 
-    name: str
+    name: PlainName
     kind: Literal["base", "adapter", "pool"]
     source: str
     sha256: str

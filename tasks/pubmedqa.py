@@ -30,7 +30,7 @@ PREDICTIONS = (*LABELS, NO_ANSWER)
 _SAMPLES = "samples:pubmedqa"
 _ASK = "Answer with yes, no or maybe."
 _LABEL = "|".join(LABELS)
-_LISTED = rf"(?!\s*(?:/|,?\s*or\b|,\s*(?:{_LABEL})\b))"  # not the first of "yes, no or maybe"
+_LISTED = rf"(?!\s*(?:/|or\b|,\s*(?:or|{_LABEL})\b))"  # not the first of "yes, no or maybe"
 _STATED = re.compile(
     rf"\b(?:answer|conclusion|decision)\b(?:\s+is|\s+would be)?\W*\b({_LABEL})\b{_LISTED}", re.IGNORECASE
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Literal
 
+from reports.errors import UserError
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -15,10 +17,25 @@ ChatTemplate = Literal["auto", "never"]
 
 @functools.lru_cache(maxsize=8)
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a local folder or hub id; loaded once a process."""
+    """The tokenizer of a local folder or hub id; loaded once a process, and without code of its own.
+
+    Raises:
+        UserError: There is none that transformers can load.
+    """
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(name)
+    try:
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except BaseException as error:
+        # Files of a stranger's fail in any way; a panic of the library in Rust is no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"transformers cannot load its tokenizer: {first[:300]}",
+            where=name,
+            fix="give a model with a tokenizer of a kind that transformers knows itself",
+        ) from error
 
 
 def render_prompt(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _COPIED_RUN = 8  # words
 _COPIED_SHARE = 0.5
 _DISCLAIMER = re.compile(
-    r"\bnot (?:a |an )?(?:substitute|replacement) for (?:\w+ )*(?:medical|clinical) "
+    r"\bnot (?:a |an )?(?:substitute|replacement) for (?:\w+ ){0,8}(?:medical|clinical) "
     r"|\b(?:not|does not constitute) (?:professional )?medical advice"
     r"|\b(?:consult|see|contact|ask|speak (?:to|with)|talk to|advice (?:of|from)) (?:with )?(?:\w+ ){0,4}"
     r"(?:doctor|physician|clinician|specialist|pharmacist|(?:health ?care|medical) (?:professional|provider))"

@@ -7,14 +7,12 @@ import functools
 import importlib.metadata
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reports.errors import UserError
 from reports.files import read_json, sha256_file, sha256_value, write_json
+from training.base_model import BaseModel, model_config
 from training.quickstart_model import medbench_home
-
-if TYPE_CHECKING:
-    from training.base_model import BaseModel
 
 
 @dataclass(frozen=True)
@@ -67,14 +65,17 @@ def model_shell(base: BaseModel) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    model_config(base)  # refuses what no model needs
     try:
         with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base.folder, local_files_only=True))
-    except (ValueError, OSError, KeyError) as error:
+            config = AutoConfig.from_pretrained(base.folder, local_files_only=True, trust_remote_code=False)
+            return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"transformers does not know this kind of model: {str(error).splitlines()[0]}",
+            f"transformers does not know this kind of model: {first[:300]}",
             where=str(base.folder / "config.json"),
-            fix="give a causal language model",
+            fix="give a causal language model of a kind that transformers knows itself",
         ) from error
 
 

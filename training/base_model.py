@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
 from reports.errors import UserError
 from reports.files import read_json, sha256_file, sha256_value
+from reports.names import is_hub_id, is_plain_name
+from training.links import refuse_links_out
 from training.quickstart_model import HUB_ID, quickstart_model
 from training.recipe import QUICKSTART_MODEL, ModelSection
+from training.safetensors_file import read_header
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer*", "*.model", "*.txt"]
 _ACCESS = (
     "log in at the hub and ask for access at the model's page; once it is granted, make a token that may read gated"
     " models in your settings there, then run `hf auth login` or set HF_TOKEN (which is taken before a login)"
 )
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_MOST_CONFIG_BYTES = 16 << 20
+_MOST_INDEX_BYTES = 64 << 20
+_MOST_LAYERS = 1000  # more are no model that there is, but hours of making layers
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -46,6 +52,7 @@ def find_base(model: ModelSection, say: Callable[[str], None] | None = None) -> 
         UserError: It cannot be found or fetched, or holds no safetensors.
     """
     name, public_name, folder = _locate(model, _HUB_FILES, say)
+    check_weights(folder)
     return BaseModel(name, folder, weights_hash(folder), public_name)
 
 
@@ -56,6 +63,7 @@ def find_base_config(model: ModelSection, say: Callable[[str], None] | None = No
         UserError: It cannot be found or fetched.
     """
     name, public_name, folder = _locate(model, [each for each in _HUB_FILES if "safetensors" not in each], say)
+    refuse_links_out(folder)
     config = folder / "config.json"
     if not config.is_file():
         raise UserError("there is no config.json in it", where=str(folder), fix="give a model folder")
@@ -70,7 +78,7 @@ def _locate(model: ModelSection, patterns: list[str], say: Callable[[str], None]
     if folder.is_dir():
         folder = folder.resolve()
         return folder.name, folder.name, folder
-    if _HUB_ID.fullmatch(model.base):
+    if is_hub_id(model.base):
         return model.base, model.base, fetch_from_hub(model.base, model.revision, say, patterns)
     raise UserError(
         "there is no such model folder",
@@ -124,6 +132,25 @@ def _refusal(error: Exception) -> tuple[str, str]:
     )
 
 
+def check_weights(folder: Path) -> None:
+    """See that a folder's weights are whole safetensors files of its own, before any is loaded.
+
+    Raises:
+        UserError: A link leads out of the folder, a file is broken, or the index names files elsewhere.
+    """
+    refuse_links_out(folder)
+    for path in sorted(folder.glob("*.safetensors")):
+        read_header(path)
+    for path in sorted(folder.glob("*.safetensors.index.json")):
+        index = read_json(path, _MOST_INDEX_BYTES)
+        files = index.get("weight_map") if isinstance(index, dict) else None
+        if not isinstance(files, dict):
+            raise UserError("there is no weight_map in it", where=str(path), fix="fetch the model again")
+        for file in {str(each) for each in files.values()}:
+            if not is_plain_name(file) or not (folder / file).is_file():
+                raise UserError(f"the file {file[:100]!r} is not in the folder", where=str(path), fix="fetch it again")
+
+
 def weights_hash(folder: Path) -> str:
     """Hash over the names and contents of a folder's safetensors files.
 
@@ -132,10 +159,14 @@ def weights_hash(folder: Path) -> str:
     """
     files = sorted(folder.glob("*.safetensors"))
     if not files:
+        pickled = next((path.name for kind in _PICKLED for path in sorted(folder.glob(kind))), None)
         raise UserError(
-            "there are no safetensors weights in this folder",
+            f"its weights are pickled ({pickled}), which can run any code when loaded; medbench does not"
+            if pickled
+            else "there are no safetensors weights in this folder",
             where=str(folder),
-            fix="give a model folder; convert pickled weights with transformers' save_pretrained",
+            fix="give a model folder; pickled weights that you trust are converted by loading them with transformers"
+            " and save_pretrained",
         )
     return sha256_value([[path.name, _content_hash(path)] for path in files])
 
@@ -147,8 +178,26 @@ def _content_hash(path: Path) -> str:
 
 
 def model_config(base: BaseModel) -> dict[str, object]:
-    """The base's `config.json`."""
-    value = read_json(base.folder / "config.json")
+    """The base's `config.json`.
+
+    Raises:
+        UserError: It is no object, asks for code from elsewhere, or for more layers than any model has.
+    """
+    path = base.folder / "config.json"
+    value = read_json(path, _MOST_CONFIG_BYTES)
     if not isinstance(value, dict):
-        raise UserError("expected an object", where=str(base.folder / "config.json"), fix="fetch the model again")
+        raise UserError("expected an object", where=str(path), fix="fetch the model again")
+    for key, each in _settings(value):
+        if key.endswith("_implementation") and isinstance(each, str) and not each.replace("_", "").isalnum():
+            what = f"{key} names code from elsewhere ({each[:60]!r}), which medbench does not run"
+            raise UserError(what, where=str(path), fix="take the setting out where you trust the model")
+        if "layers" in key and isinstance(each, int) and each > _MOST_LAYERS:
+            raise UserError(f"{key} is {each:g}", where=str(path), fix="fetch the model again")
     return value
+
+
+def _settings(value: object) -> Iterator[tuple[str, object]]:
+    """(key, value) of all settings, those of parts of the model too."""
+    for key, each in value.items() if isinstance(value, dict) else ():
+        yield str(key), each
+        yield from _settings(each)

@@ -175,8 +175,13 @@ def _load(
         with quiet_bitsandbytes():
             if quantization is not None and quantization.method != "none" and not is_quantised(base):
                 config["quantization_config"] = _bitsandbytes(quantization, dtype)
-            model = AutoModelForCausalLM.from_pretrained(
-                base.folder, local_files_only=True, use_safetensors=True, **config
+            model, found = AutoModelForCausalLM.from_pretrained(
+                base.folder,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                **config,
             )
     except ImportError as error:
         method = (model_config(base).get("quantization_config") or {}).get("quant_method", "unknown")  # type: ignore[attr-defined]
@@ -185,7 +190,7 @@ def _load(
             where=f"{base.folder} (quantised with {method})",
             fix="install it (`pip install gptqmodel` for GPTQ), or give a base that is not quantised",
         ) from error
-    except (ValueError, OSError, KeyError, RuntimeError) as error:
+    except Exception as error:
         kind = model_config(base).get("model_type", "unknown")
         first = str(error).strip().splitlines()
         raise UserError(
@@ -193,6 +198,13 @@ def _load(
             where=str(base.folder),
             fix="give a causal language model with its config, safetensors and tokenizer",
         ) from error
+    if found["missing_keys"]:
+        name = min(found["missing_keys"])
+        raise UserError(
+            f"{len(found['missing_keys'])} of its weights are missing, such as {name[:200]}, and would be random",
+            where=str(base.folder),
+            fix="fetch the model again",
+        )
     _keep_gradients(model)
     return model
 

@@ -91,7 +91,9 @@ def load_afresh(part: Path) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
-    model, found = AutoModelForCausalLM.from_pretrained(part, local_files_only=True, output_loading_info=True)
+    model, found = AutoModelForCausalLM.from_pretrained(
+        part, local_files_only=True, trust_remote_code=False, output_loading_info=True
+    )
     wrong = [name for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in found[kind]]
     if wrong:
         raise UserError(

@@ -128,7 +128,7 @@ def _convert(gguf: Path, out: Path) -> None:
 
     tokenizer = _tokenizer(gguf)
     loaded: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, dtype=torch.float32
+        gguf.parent, gguf_file=gguf.name, dtype=torch.float32, trust_remote_code=False
     )
     # A model that came from GGUF calls itself quantised and refuses to be saved; a fresh one with its values does not.
     settings = {key: value for key, value in loaded.config.to_dict().items() if key != "quantization_config"}
@@ -147,7 +147,7 @@ def _tokenizer(gguf: Path) -> PreTrainedTokenizerBase:
     from tokenizers import decoders, normalizers, pre_tokenizers, processors
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)
     backend = tokenizer.backend_tokenizer
     backend.normalizer = normalizers.Sequence([])
     backend.pre_tokenizer = pre_tokenizers.Sequence(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from reports.names import PlainName
 from tasks.catalog import GENERATION, PERPLEXITY, PUBMEDQA
 from tasks.data import DataSource
 from tasks.formats import FORMATS
@@ -23,6 +24,30 @@ from tasks.rendering import ChatTemplate
 
 Text = Annotated[str, Field(min_length=1)]
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
+# Settings of vLLM about speed and memory; others name code, models or pickled weights to load.
+_VLLM = {
+    "block_size",
+    "cpu_offload_gb",
+    "data_parallel_size",
+    "disable_custom_all_reduce",
+    "enable_chunked_prefill",
+    "enable_expert_parallel",
+    "enable_prefix_caching",
+    "enforce_eager",
+    "fully_sharded_loras",
+    "gpu_memory_utilization",
+    "kv_cache_dtype",
+    "max_cpu_loras",
+    "max_loras",
+    "max_lora_rank",
+    "max_model_len",
+    "max_num_batched_tokens",
+    "max_num_seqs",
+    "pipeline_parallel_size",
+    "seed",
+    "swap_space",
+    "tensor_parallel_size",
+}
 QUICKSTART_MODEL = "smollm2-135m-instruct"
 
 
@@ -222,7 +247,7 @@ class ScoringSection(_Section):
         batch_tokens: Tokens (rows times longest row) computed at once; by the device if not given, less where memory
             runs out.
         batch_rows: Rows generated at once; likewise.
-        vllm: Settings handed to `vllm.LLM`, such as `{tensor_parallel_size: 2}`.
+        vllm: Settings handed to `vllm.LLM`, such as `{tensor_parallel_size: 2}`; those that name files or code are not.
         noise_items: Items of each task that are scored again in another arithmetic to measure numerical noise, a
             quarter as many where answers are generated; 0 for none.
     """
@@ -241,8 +266,16 @@ class ScoringSection(_Section):
     adapters: Literal["auto", "merged", "unmerged"] = "auto"
     batch_tokens: Annotated[int, Field(ge=64)] | None = None
     batch_rows: PositiveInt | None = None
-    vllm: dict[str, Any] = {}
+    vllm: dict[str, bool | int | float | str] = {}
     noise_items: NonNegativeInt = 32
+
+    @field_validator("vllm")
+    @classmethod
+    def _harmless(cls, settings: dict[str, object]) -> dict[str, object]:
+        odd = sorted(settings.keys() - _VLLM)
+        if odd:
+            raise ValueError(f"{odd[0]!r} is not handed to vLLM; known: {', '.join(sorted(_VLLM))}")
+        return settings
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -272,7 +305,7 @@ class ReportSection(_Section):
 class Recipe(_Section):
     """A whole run: `name`, `description` and `seed`, and the sections."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)]
+    name: Annotated[PlainName, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)]
     description: str = ""
     seed: NonNegativeInt = 42
     model: ModelSection = ModelSection()

@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 
 from reports.errors import UserError
+from reports.secrets import holds_secret
 from training.recipe import Recipe
-from training.strict_yaml import Loader, Place, check, read_yaml
+from training.strict_yaml import Place, check, parse_yaml, read_yaml
 
 RECIPES_FOLDER = Path(__file__).resolve().parent / "recipes"
 QUICKSTART = "quickstart"
@@ -58,7 +59,18 @@ def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def check_recipe(value: dict[str, Any], where: str, origins: dict[Place, str] | None = None) -> Recipe:
-    """Validate a recipe's mapping; `origins` tells where each key was written."""
+    """Validate a recipe's mapping; `origins` tells where each key was written.
+
+    Raises:
+        UserError: It has faults, or an access token: recipes are kept in runs, results and reports.
+    """
+    place = _secret_place(value)
+    if place is not None:
+        raise UserError(
+            f"{'.'.join(map(str, place)) or 'the recipe'} holds what looks like an access token or a password",
+            where=where,
+            fix="take it out: tokens come from HF_TOKEN or `hf auth login`; revoke it if others could see the file",
+        )
     return check(Recipe, value, where, "recipe", origins)
 
 
@@ -76,8 +88,8 @@ def _override(recipe: dict[str, Any], override: str, origins: dict[Place, str]) 
     if not equals or not all(keys):
         raise UserError("expected key=value, such as lora.r=8", where=where)
     try:
-        value = yaml.load(text, Loader)  # noqa: S506 - Loader is a SafeLoader
-    except yaml.YAMLError as error:
+        value, _ = parse_yaml(text, where)
+    except UserError as error:
         raise UserError("the value is not YAML", where=where, fix="quote it, such as name='\"a: b\"'") from error
     section = recipe
     for inner in keys[:-1]:
@@ -89,3 +101,17 @@ def _override(recipe: dict[str, Any], override: str, origins: dict[Place, str]) 
     for depth in range(1, len(keys) + 1):
         origins.setdefault(tuple(keys[:depth]), where)
     origins[tuple(keys)] = where
+
+
+def _secret_place(value: Any, place: Place = ()) -> Place | None:
+    """Where in nested mappings and lists a secret is; None where there is none."""
+    if isinstance(value, str):
+        return place if holds_secret(value) else None
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inner:
+        if isinstance(key, str) and holds_secret(key):
+            return place
+        found = _secret_place(each, (*place, key))
+        if found is not None:
+            return found
+    return None

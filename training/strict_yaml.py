@@ -17,24 +17,33 @@ from pydantic import BaseModel, ValidationError
 from reports.errors import UserError
 
 _MAX_BYTES = 1_000_000
+_MOST_LEVELS = 32  # of mappings and lists in each other
 Place = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class Loader(yaml.SafeLoader):
-    """Safe YAML in which 2e-4 is a number, as everyone but YAML 1.1 expects; aliases are refused."""
+    """Safe YAML in which 2e-4 is a number, as everyone but YAML 1.1 expects; aliases and deep nesting are refused."""
+
+    _level = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """Refuse aliases: settings have no use for them, and nested ones can grow without bound."""
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
         if self.check_event(yaml.events.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "aliases (*name) are not used here", mark)
-        return super().compose_node(parent, index)
+        if self._level >= _MOST_LEVELS:
+            raise yaml.composer.ComposerError(None, None, "nested too deeply", mark)
+        self._level += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._level -= 1
 
 
 Loader.yaml_implicit_resolvers = {key: list(value) for key, value in yaml.SafeLoader.yaml_implicit_resolvers.items()}
 Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:\d+(?:\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
 
 
@@ -51,18 +60,37 @@ def read_yaml(path: Path, what: str) -> tuple[Any, dict[Place, str]]:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise UserError(f"the {what} is larger than 1 MB", where=str(path), fix=f"give a {what}, not a data file")
-        text = path.read_text(encoding="utf-8")
+        raw = path.read_bytes()
+    except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot read the {what} ({reason})", where=str(path), fix="check the path") from error
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        where = f"{path}, line {raw[: error.start].count(10) + 1}"
+        raise UserError(f"not UTF-8 text ({error.reason})", where=where, fix="save it as UTF-8 YAML") from error
+    value, lines = parse_yaml(text, str(path))
+    return value, {place: f"{path}, line {line}" for place, line in lines.items()}
+
+
+def parse_yaml(text: str, where: str) -> tuple[Any, dict[Place, int]]:
+    """(value, the line of each key) of YAML text.
+
+    Raises:
+        UserError: It is not YAML; the message names the line.
+    """
+    try:
         loader = Loader(text)
         node = loader.get_single_node()
         lines: dict[Place, int] = {}
         _walk(node, (), lines)
-        value = loader.construct_document(node) if node is not None else None
+        return loader.construct_document(node) if node is not None else None, lines
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UserError(f"not YAML: {error.problem}", where=f"{path}{line}", fix="mend the line") from error
-    except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError, ValueError, TypeError) as error:
-        raise UserError(f"cannot read the {what}: {error}", where=str(path), fix="save it as UTF-8 YAML") from error
-    return value, {place: f"{path}, line {line}" for place, line in lines.items()}
+        raise UserError(f"not YAML: {error.problem}", where=f"{where}{line}", fix="mend the line") from error
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, OverflowError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"not YAML: {first}", where=where, fix="mend the value") from error
 
 
 def check(model: type[Model], value: Any, where: str, what: str, origins: dict[Place, str] | None = None) -> Model:

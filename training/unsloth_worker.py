@@ -53,6 +53,7 @@ def _train(work: Path, events: TextIO) -> dict[str, Any]:
         random_state=recipe.training_seed,
         use_exact_model_name=True,
         local_files_only=True,
+        trust_remote_code=False,
         fast_inference=False,
     )
     model = FastLanguageModel.get_peft_model(

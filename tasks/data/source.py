@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 from reports.errors import UserError
+from reports.names import is_hub_id
 
 SAMPLES_FOLDER = Path(__file__).resolve().parent.parent / "samples"
 SAMPLES = {
@@ -19,7 +19,6 @@ SAMPLES = {
 OFFICIAL_TEST = "pubmedqa-official-test"
 PUBMEDQA_HUB_ID = "qiaojin/PubMedQA"
 FILE_SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 class DataSource(BaseModel):
@@ -89,7 +88,7 @@ class DataSource(BaseModel):
                 where=self.source,
                 fix=f"name one file ({', '.join(FILE_SUFFIXES)})",
             )
-        if path.suffix in FILE_SUFFIXES or not _HUB_ID.fullmatch(self.source):
+        if path.suffix in FILE_SUFFIXES or not is_hub_id(self.source):
             raise UserError(
                 "there is no such data file",
                 where=self.source,

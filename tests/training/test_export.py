@@ -249,9 +249,9 @@ def test_an_adapter_with_nan_is_refused(make_adapter, merge, tmp_path):
     adapter = make_adapter()
     weights = load_file(adapter / "adapter_model.safetensors")
     save_file({key: value * float("nan") for key, value in weights.items()}, adapter / "adapter_model.safetensors")
-    with pytest.raises(UserError, match="NaNs detected"):
+    with pytest.raises(UserError, match="hold NaN or infinity"):
         merge(adapter)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_weights_too_large_for_float16_are_refused(make_adapter, merge):

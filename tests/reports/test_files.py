@@ -1,0 +1,43 @@
+"""JSON from strangers is bounded in size, depth and length of lines, and what is broken is named by its line."""
+
+import json
+
+import pytest
+
+from reports import files
+from reports.errors import UserError
+from reports.files import read_json, read_jsonl
+
+
+def nested(levels):
+    return "[" * levels + "]" * levels
+
+
+@pytest.mark.parametrize("levels", [65, 900, 100_000])
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_deep_nesting_is_refused(tmp_path, name, levels):
+    path = tmp_path / name
+    path.write_text(nested(levels))
+    with pytest.raises(UserError, match="nested too deeply"):
+        list(read_jsonl(path)) if name.endswith("l") else read_json(path)
+
+
+def test_what_is_wide_and_flat_is_read(tmp_path):
+    value = {"a": [[1], {"b": [2]}] * 1000, "text": nested(500)}
+    (tmp_path / "a.json").write_text("\ufeff" + json.dumps(value), encoding="utf-8")
+    assert read_json(tmp_path / "a.json") == value
+
+
+def test_broken_utf8_is_named_by_its_line(tmp_path):
+    (tmp_path / "a.json").write_bytes(b'[\n1,\n"\xff"]')
+    with pytest.raises(UserError, match="line 3: not UTF-8"):
+        read_json(tmp_path / "a.json")
+
+
+def test_lines_and_files_without_end_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_MOST_LINE_BYTES", 1000)
+    (tmp_path / "a.jsonl").write_text("{}\n" + '"' + "x" * 2000 + '"\n')
+    with pytest.raises(UserError, match="line 2: the line is longer"):
+        list(read_jsonl(tmp_path / "a.jsonl"))
+    with pytest.raises(UserError, match="the file is larger"):
+        read_json(tmp_path / "a.jsonl", 1000)

@@ -1,0 +1,67 @@
+"""What looks at model output takes a time that grows with its length alone: no answer can stall a run."""
+
+import time
+
+import pytest
+
+from harness.local_paths import shorten_paths
+from reports.text import fenced, plain_markdown
+from tasks.formats import FORMATS
+from tasks.overlap import words
+from tasks.pubmedqa import extract_label
+from tasks.text_metrics import copies_prompt, distinct_ngrams, has_disclaimer
+
+LENGTH = 100_000
+PIECES = [
+    *(
+        "answer ",
+        "answer is ",
+        "yes ",
+        "no ",
+        "yes,",
+        "yes or ",
+        "a",
+        " ",
+        "\n",
+        "\t",
+        "*",
+        "`",
+        "&a",
+        "_",
+        "a_",
+        "](",
+        "\\",
+    ),
+    *(
+        "not a substitute for ",
+        "see a ",
+        "speak to with ",
+        "as an ai ",
+        "## Thinking ",
+        "<think>",
+        "</think>",
+        "/home/a ",
+    ),
+]
+STARTS = ["", "answer is yes", "yes", "yes,", "no", "see ", "&", "## Thinking", "not a substitute for "]
+HOSTILE = [start + piece * (LENGTH // len(piece)) + end for start in STARTS for piece in PIECES for end in ("", "x")]
+LOOKS = {
+    **{f"label, {name}": lambda text, shape=shape: extract_label(text, shape) for name, shape in FORMATS.items()},
+    "disclaimer": has_disclaimer,
+    "words": words,
+    "ngrams": distinct_ngrams,
+    "copies": lambda text: copies_prompt(text, text),
+    "markdown": plain_markdown,
+    "fence": fenced,
+    "paths": lambda text: shorten_paths(text, ".md"),
+}
+
+
+@pytest.mark.parametrize("look", ["label, thinking-headings", "label, think", "label, alpaca", *list(LOOKS)[5:]])
+def test_hostile_answers_take_no_longer_than_others(look):
+    slowest = 0.0
+    for text in HOSTILE[:: 1 if look == "label, thinking-headings" else 7]:
+        started = time.process_time()
+        LOOKS[look](text)
+        slowest = max(slowest, time.process_time() - started)
+    assert slowest < 1  # the pattern that was quadratic took half a minute
