@@ -77,6 +77,7 @@ def test_progress_for_machines_counts(capsys, monkeypatch):
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_log_has_no_forged_lines_no_secrets_and_no_control_characters(tmp_path, monkeypatch, as_json):
     monkeypatch.setattr(Terminal, "as_json", as_json)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest-xdist cannot pass such a record on
     log_to(tmp_path / "run.log")
     forged = f"{HOSTILE}\n2026-01-01 00:00:00,000 ERROR medbench:1: forged {TOKEN}"
     logging.getLogger("transformers").warning(forged)
