@@ -8,9 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
+_AGAIN_SECONDS = 0.02
 _NOTE = b"\nstopping after the batch in flight; once more stops at once\n"
 
 
@@ -18,11 +21,13 @@ class Stopped(BaseException):
     """A signal asked this process to stop; no `except Exception` of a library holds it up.
 
     Attributes:
+        number: The signal's.
         exit_code: 128 and the signal's number, as shells say it: 130 for SIGINT, 143 for SIGTERM.
     """
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
+        self.number = number
         self.exit_code = 128 + number
 
 
@@ -36,9 +41,11 @@ def stopping_on_signals() -> Iterator[None]:
     """Turn SIGINT and SIGTERM into `Stopped` while the block runs; only in the main thread."""
     _State.asked, _State.waiting = None, 0
     before = {number: signal.signal(number, _handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    hook, sys.unraisablehook = sys.unraisablehook, _unraisable
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -71,3 +78,11 @@ def _handle(number: int, _: FrameType | None) -> None:
     _State.asked = number
     with contextlib.suppress(OSError):
         os.write(2, _NOTE)
+
+
+def _unraisable(found: sys.UnraisableHookArgs) -> None:
+    """Send a signal again that came while an object was taken down, where Python drops whatever is raised."""
+    if isinstance(found.exc_value, Stopped):
+        threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), found.exc_value.number)).start()
+    else:
+        sys.__unraisablehook__(found)
