@@ -3,7 +3,8 @@
     python -m benchmarks.gate_simulation --out benchmarks/results/gate_simulation.json
 
 A pilot of equal models is gated; the number of items that the gate asks for is then taken. With those, candidates equal
-to the baseline and candidates worse by the margin in one metric are gated. Nothing is trained or scored.
+to the baseline and candidates worse by the margin in one metric are gated. Nothing is trained or scored. Cases that OUT
+holds already are kept.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from reports.evidence import OverlapCheck
-from reports.files import write_json
+from reports.files import read_json, write_json
 from reports.gate.judging import judge
 from reports.gate.outcome import GateReport
 from reports.gate.policy import DEFAULT, Policy
@@ -214,13 +215,17 @@ def main() -> None:
     args = parser.parse_args()
     gc.freeze()  # statsmodels collects garbage at every correction, which takes longer the more is loaded
     cases = [([name], name) for name in METRICS] + [(list(METRICS), "accuracy"), (list(METRICS), "perplexity")]
-    found = []
+    command = f"python -m benchmarks.gate_simulation --times {args.times}"
+    about = {"command": command, "medbench": __version__, "pilot_items": PILOT}
+    before = read_json(args.out) if args.out.is_file() else {}
+    known = before.get("cases", []) if {name: before.get(name) for name in about} == about else []
+    found: list[dict[str, Any]] = []
     for names, worse_in in cases:
         started = time.perf_counter()
-        found.append(simulate(names, args.times, worse_in))
+        kept = next((each for each in known if (each["metrics"], each["worse_in"]) == (names, worse_in)), None)
+        found.append(kept or simulate(names, args.times, worse_in))
         print(f"{json.dumps(found[-1])} ({time.perf_counter() - started:.0f} s)", flush=True)
-    command = f"python -m benchmarks.gate_simulation --times {args.times}"
-    write_json(args.out, {"command": command, "medbench": __version__, "pilot_items": PILOT, "cases": found})
+        write_json(args.out, {**about, "cases": found + known[len(found) :]})
 
 
 if __name__ == "__main__":
