@@ -116,7 +116,7 @@ class Noise(Strict):
     Attributes:
         change: The figure of these items then, minus their figure in the run.
         bound: What the figure of all items moves at most, with 95 % confidence; the change's size where there are fewer
-            than five items. Few items give a wide bound, and none for moves that are too rare to be among them.
+            than ten items. Few items give a wide bound, and none for moves that are too rare to be among them.
         items: How many were scored again.
         changed: How many of them have another value now.
     """

@@ -16,7 +16,7 @@ from reports.sums import figure, label_count, units, with_value
 if TYPE_CHECKING:
     from reports.sums import Table
 
-_MIN_UNITS = 5
+_MIN_UNITS = 10  # fewer give a bound so wide that nothing would be told
 Pair = tuple[Sequence[Sample], Sequence[Sample]]  # some items as the run scored them, and as they were scored again
 
 
