@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.statistics_simulation import NAT_LEVEL, accuracy, macro_f1, rouge
 from reports.evidence import OverlapCheck
 from reports.files import read_json, write_json
 from reports.gate.judging import judge
@@ -37,64 +38,39 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
     Draw = Callable[[np.random.Generator, int, float], tuple[Values, Values]]
 
-LABEL_SHARES = (0.55, 0.34, 0.11)  # as in PubMedQA's test set
-HALF = 0.5
-NATS = 2.5  # mean negative log-likelihood of a token
 MARGIN = 0.05  # of the default policy
 PILOT = 60
 _SEEDS = 1000
 
 
-def accuracy(generator: np.random.Generator, items: int, loss: float) -> tuple[Values, Values]:
-    """Right or wrong; the models disagree on a fifth of the items."""
-    turned = generator.choice((-1, 0, 1), items, p=[(0.2 + loss) / 2, 0.8, (0.2 - loss) / 2])
-    same = generator.random(items) < HALF
-    return np.where(turned, turned < 0, same).astype(float), np.where(turned, turned > 0, same).astype(float)
-
-
-def rouge(generator: np.random.Generator, items: int, loss: float) -> tuple[Values, Values]:
-    """Skewed shares, half of them the same for both models."""
-    first, second, shared = generator.beta(1.2, 6, (3, items))
-    same = generator.random(items) < HALF
-    return np.where(same, shared, first), np.where(same, shared, second) - loss
-
-
 def perplexity(generator: np.random.Generator, items: int, loss: float) -> tuple[Values, Values]:
     """(log-likelihood, tokens) of documents of very different lengths; the loss is a share of the perplexity."""
     tokens = np.round(generator.lognormal(5.3, 0.5, items)) + 5
-    level = generator.normal(NATS, 0.5, items)
+    level = generator.normal(NAT_LEVEL, 0.5, items)
     first, second = generator.normal(0, 0.15, (2, items))
     rows = -tokens * (level + first), -tokens * (level + second + np.log1p(loss))
     return np.stack([rows[0], tokens], 1), np.stack([rows[1], tokens], 1)
 
 
-def macro_f1(generator: np.random.Generator, items: int, loss: float) -> tuple[Values, Values]:
-    """(gold, predicted) labels: the gold one, else one drawn by the labels' shares.
-
-    With a share q of the first kind, the F1 of a label is q + (1 - q) times its share, and macro-F1 q + (1 - q) / 3.
-    """
-    gold, guess, other = generator.choice(3, (3, items), p=LABEL_SHARES)
-    luck, own = generator.random((2, items))
-    shared = generator.random(items) < HALF
-    first = np.where(luck < HALF, gold, guess)
-    second = np.where(np.where(shared, luck, own) < HALF - 1.5 * loss, gold, np.where(shared, guess, other))
-    return np.stack([gold, first], 1).astype(float), np.stack([gold, second], 1).astype(float)
+def losing(draw: Draw) -> Draw:
+    """The same models, the second one worse by so much instead of better."""
+    return lambda generator, items, loss: draw(generator, items, -loss)
 
 
 METRICS: dict[str, tuple[MetricInfo, Draw]] = {
     "accuracy": (
         MetricInfo(key="accuracy", title="Accuracy", kind="proportion", higher_is_better=True, percent=True),
-        accuracy,
+        losing(accuracy),
     ),
     "macro_f1": (
         MetricInfo(key="macro_f1", title="Macro-F1", kind="macro_f1", higher_is_better=True, percent=True),
-        macro_f1,
+        losing(macro_f1),
     ),
     "perplexity": (
         MetricInfo(key="perplexity", title="Perplexity", kind="perplexity", higher_is_better=False),
         perplexity,
     ),
-    "rouge_l": (MetricInfo(key="rouge_l", title="ROUGE-L", higher_is_better=True, percent=True), rouge),
+    "rouge_l": (MetricInfo(key="rouge_l", title="ROUGE-L", higher_is_better=True, percent=True), losing(rouge)),
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 _EXTRA_TOKENS = 4  # looked back at beyond a stop string's own length, which is at least its length in tokens
 _UNFINISHED = "\ufffd"  # what part of a character decodes to
@@ -55,8 +55,8 @@ class AnswerEnd:
         return stop[-1] in piece or _UNFINISHED in piece or stop[-1].isspace()
 
 
-def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """All tokens that end an answer: the tokenizer's and those of the model's generation settings."""
-    configured = getattr(model.generation_config, "eos_token_id", None)
+def end_tokens(settings: object, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """All tokens that end an answer: the tokenizer's and those of a model's generation settings or configuration."""
+    configured = getattr(settings, "eos_token_id", None)
     several = configured if isinstance(configured, list) else [configured]
     return frozenset(token for token in (tokenizer.eos_token_id, *several) if isinstance(token, int))

@@ -11,15 +11,13 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from reports.errors import UserError
 from reports.evidence import Strict
-from reports.files import read_json, sha256_file, write_json, write_jsonl
+from reports.files import sha256_file, write_json, write_jsonl
 from reports.gate.comparable import unusable
 from reports.gate.sides import ItemScore, Side, check_values, read_items
 from reports.names import is_plain_name
-from reports.render import read_results
+from reports.reading import read_document, read_results
 from reports.schema import Results, Sample
 
 STORE = Path("baselines")
@@ -140,24 +138,8 @@ def list_baselines(store: Path) -> Iterator[tuple[str, str, str, str, str]]:
 
 
 def _read_manifest(folder: Path) -> Manifest:
-    path = folder / _MANIFEST
-    value = read_json(path)
-    version = str(value.get("schema_version", "")) if isinstance(value, dict) else ""
-    if version.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
-        raise UserError(
-            f"its schema version is {version[:20] or 'missing'}, this medbench reads {SCHEMA_VERSION}",
-            where=str(path),
-            fix="set the baseline again",
-        )
-    try:
-        return Manifest.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(
-            f"not a baseline: {'.'.join(map(str, first['loc']))}: {first['msg']}",
-            where=str(path),
-            fix="set the baseline again",
-        ) from error
+    fix = "set the baseline again"
+    return read_document(folder / _MANIFEST, Manifest, SCHEMA_VERSION, what="a baseline", later=fix, broken=fix)
 
 
 def _reduced(results: Results, model: str) -> Results:

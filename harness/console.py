@@ -13,11 +13,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
-
 from reports.errors import UserError
 from reports.files import dumps
 from reports.numbers import duration
@@ -71,6 +66,8 @@ class Terminal:
     as_json: ClassVar[bool] = False
 
     def __init__(self, *, quiet: bool = False) -> None:
+        from rich.console import Console
+
         self._console = Console(quiet=quiet, highlight=False, soft_wrap=True)
         if not self._console.is_terminal:
             self._console.width = max(_PLAIN_WIDTH, self._console.width)
@@ -99,6 +96,9 @@ class Terminal:
         if self.as_json:
             self._emit("table", columns=columns, rows=rows)
             return
+        from rich.table import Table
+        from rich.text import Text
+
         table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
         for number, column in enumerate(columns):
             table.add_column(
@@ -120,6 +120,9 @@ class Terminal:
                 self.say(f"--- {name} ---", style="bold")
                 self.say(text + "\n")
             return
+        from rich.table import Table
+        from rich.text import Text
+
         table = Table(pad_edge=False, show_lines=False)
         for name in texts:
             table.add_column(Text(printable(name)), ratio=1)
@@ -137,13 +140,17 @@ class Terminal:
 
     @contextmanager
     def _bar(self, what: str, total: int) -> Iterator[Advance]:
+        from rich import progress
+
         columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[note]}", markup=False),
+            progress.TimeElapsedColumn(),
+            progress.TimeRemainingColumn(),
         )
-        with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self._console) as bars:
+        with progress.Progress(*columns, console=self._console) as bars:
             task = bars.add_task(printable(what), total=total, note="")
 
             def advance(done: int, note: str) -> None:

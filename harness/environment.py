@@ -41,7 +41,7 @@ def describe(device: str) -> dict[str, Any]:
         "cpu_count": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "device": device,
-        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+        "packages": package_versions(),
         "git_commit": _git_commit(),
     }
     if device == "cuda":
@@ -49,6 +49,11 @@ def describe(device: str) -> dict[str, Any]:
         found["gpu_memory_bytes"] = torch.cuda.get_device_properties(0).total_memory
         found["cuda"] = torch.version.cuda
     return found
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that decide numbers, of those that are installed."""
+    return {name: version for name in _PACKAGES if (version := _version(name))}
 
 
 def _version(package: str) -> str | None:

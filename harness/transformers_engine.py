@@ -65,7 +65,7 @@ class TransformersEngine:
         device = self._model.device
         self._budget = Budget(batch_tokens or BATCH_TOKENS[device.type])
         self._peak = PeakMemory(device)
-        end = AnswerEnd(tokenizer, end_tokens(model, tokenizer))
+        end = AnswerEnd(tokenizer, end_tokens(model.generation_config, tokenizer))
         rows = batch_rows or BATCH_ROWS[device.type]
         self._decoder: Decoder | PaddedDecoder = (
             Decoder(self._model, end, rows, self._budget, self._peak)

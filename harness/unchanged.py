@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import harness
 import reports
 import tasks as task_package
 import training
-from harness.engine import BASE, OWN_ADAPTER
+from harness.environment import package_versions
 from reports.errors import UserError
 from reports.files import read_json, sha256_value, write_json
 from training.quickstart_model import medbench_home
@@ -25,18 +24,6 @@ if TYPE_CHECKING:
 
 _FILE = "finished.json"
 _NOT_RESULTS = {_FILE, "run.log", ".lock", "recipe.yaml"}
-_PACKAGES = (
-    "torch",
-    "transformers",
-    "peft",
-    "trl",
-    "bitsandbytes",
-    "datasets",
-    "lm_eval",
-    "tokenizers",
-    "numpy",
-    "scipy",
-)
 _VARIABLES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "WORLD_SIZE")
 
 
@@ -54,7 +41,7 @@ def signature(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[st
     if any(not name.startswith("medbench_") for name in wanted) or not folder.results.is_file():
         return None
     packages = [Path(module.__file__ or "").parent for module in (harness, task_package, reports, training)]
-    parts = [recipe.model_dump(mode="json"), models, wanted, [_version(name) for name in _PACKAGES]]
+    parts = [recipe.model_dump(mode="json"), models, wanted, package_versions()]
     machine = [os.cpu_count(), Path("/dev/nvidiactl").exists(), *(os.environ.get(name) for name in _VARIABLES)]
     return sha256_value([parts, machine, [_files(path) for path in (*packages, *inputs, folder.path)]])
 
@@ -100,15 +87,14 @@ def _base(recipe: Recipe) -> Iterator[Path]:
 
 
 def _adapters(models: str) -> Iterator[Path]:
-    for part in models.split(","):
-        name, _, source = (each.strip() for each in part.partition("="))
-        if name not in (BASE, OWN_ADAPTER):
-            yield _local(source)
+    from harness.run_plan import parse_models
+
+    yield from (_local(source) for source in parse_models(models).values() if source)
 
 
 def _local(source: str) -> Path:
     path = Path(source).expanduser()
-    if not source or not path.is_dir():
+    if not path.is_dir():
         raise LookupError(source)
     return path
 
@@ -121,10 +107,3 @@ def _files(path: Path) -> list[tuple[str, int, int]]:
             about = each.stat()
             found.append((str(each), about.st_size, about.st_mtime_ns))
     return found
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""

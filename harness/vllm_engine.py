@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.answer_text import AnswerEnd
+from harness.answer_text import AnswerEnd, end_tokens
 from harness.engine import NONE_KNOWN, Answer, Asked, Cost, GenerateAnswer, GenerateRequest, PerplexityRequest
 from harness.rows import Found, Gathered, Row
 from harness.windows import model_window
@@ -90,7 +90,7 @@ class VllmEngine:
             ) from error
         self.tokenizer = tokenizer
         self.max_length = int(chosen["max_model_len"]) - 1  # it wants room for a token even where none is kept
-        self._end = AnswerEnd(tokenizer, _end_tokens(config, model, tokenizer))
+        self._end = AnswerEnd(tokenizer, end_tokens(_generation_settings(config, model), tokenizer))
         self._adapters = {
             name: LoRARequest(name, number, str(folder)) for number, (name, folder) in enumerate(folders.items(), 1)
         }
@@ -260,14 +260,11 @@ def _lora_settings(folders: Mapping[str, Path]) -> dict[str, Any]:
     return {"enable_lora": True, "max_loras": count, "max_lora_rank": rank}
 
 
-def _end_tokens(config: PreTrainedConfig, model: Path, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """All tokens that end an answer: the tokenizer's and those of the model's generation settings."""
+def _generation_settings(config: PreTrainedConfig, model: Path) -> object:
+    """The model's generation settings; its configuration where it has none."""
     from transformers import GenerationConfig
 
-    settings = GenerationConfig.from_pretrained(model) if (model / "generation_config.json").is_file() else config
-    configured = getattr(settings, "eos_token_id", None)
-    several = configured if isinstance(configured, list) else [configured]
-    return frozenset(token for token in (tokenizer.eos_token_id, *several) if token is not None)
+    return GenerationConfig.from_pretrained(model) if (model / "generation_config.json").is_file() else config
 
 
 def _used_memory() -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from reports.schema import Comparison, MetricInfo, Results, Score
+if TYPE_CHECKING:
+    from reports.schema import Comparison, MetricInfo, Results, Score
 
 MISSING = "n/a"
 WITHIN_NOISE = "\N{ALMOST EQUAL TO}"  # marks differences no larger than the numerical noise

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from reports.errors import UserError
 from reports.files import read_json, read_jsonl, read_located_jsonl
 from reports.schema import SCHEMA_VERSION, Results, Sample
+
+Document = TypeVar("Document", bound=BaseModel)
 
 
 def read_results(run: Path) -> Results:
@@ -21,22 +23,44 @@ def read_results(run: Path) -> Results:
         UserError: It is missing, broken, or of a later schema than this medbench knows.
     """
     path = run / "results.json" if run.is_dir() or run.suffix != ".json" else run
+    return read_document(
+        path,
+        Results,
+        SCHEMA_VERSION,
+        what="a results document",
+        later="use the medbench that wrote it, or run again",
+        broken="run again",
+    )
+
+
+def read_document(path: Path, kind: type[Document], version: str, *, what: str, later: str, broken: str) -> Document:
+    """A JSON document that says its `schema_version`, checked against its model.
+
+    Args:
+        path: The file.
+        kind: Its model.
+        version: The schema's version here; another first number is another schema.
+        what: What it should be, in words.
+        later: What to do about another version.
+        broken: What to do where it is no such document.
+
+    Raises:
+        UserError: It is missing, broken, or of another version.
+    """
     value = read_json(path)
-    version = str(value.get("schema_version", "")) if isinstance(value, dict) else ""
-    if version.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
+    found = str(value.get("schema_version", "")) if isinstance(value, dict) else ""
+    if found.partition(".")[0] != version.partition(".")[0]:
         raise UserError(
-            f"its schema version is {version or 'missing'}, this medbench reads {SCHEMA_VERSION}",
+            f"its schema version is {found[:20] or 'missing'}, this medbench reads {version}",
             where=str(path),
-            fix="use the medbench that wrote it, or run again",
+            fix=later,
         )
     try:
-        return Results.model_validate(value)
+        return kind.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(
-            f"not a results document: {'.'.join(map(str, first['loc']))}: {first['msg']}",
-            where=str(path),
-            fix="run again",
+            f"not {what}: {'.'.join(map(str, first['loc']))}: {first['msg']}", where=str(path), fix=broken
         ) from error
 
 

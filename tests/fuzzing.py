@@ -64,7 +64,7 @@ def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 
 @st.composite
-def changed(draw: st.DrawFn, value: Any, junk: Any = JUNK) -> Any:
+def changed(draw: st.DrawFn, value: Any, junk: Any = JUNK, names: Any = TEXT) -> Any:
     """The value with something else, something more or nothing at one of its places."""
     value = copy.deepcopy(value)
     place = draw(st.sampled_from(list(places(value))))
@@ -75,7 +75,7 @@ def changed(draw: st.DrawFn, value: Any, junk: Any = JUNK) -> Any:
     if how == "remove":
         del inside[place[-1]]
     elif how == "add" and isinstance(inside, dict):
-        inside[draw(TEXT)] = draw(junk)
+        inside[draw(names)] = draw(junk)
     else:
         inside[place[-1]] = draw(junk)
     return value

@@ -1,6 +1,5 @@
 """Malformed policies, runs and baselines, drawn over their schemas: exit code 2 and a message, never a traceback."""
 
-import copy
 import json
 import shutil
 
@@ -13,6 +12,8 @@ from pydantic import ValidationError
 from harness.baselines import Manifest
 from reports.gate.policy import Policy
 from reports.schema import Results, Sample
+from tests.fuzzing import POLICY
+from tests.fuzzing import changed as changed_somewhere
 
 JUNK = st.recursive(
     st.none()
@@ -24,20 +25,6 @@ JUNK = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
-POLICY = {
-    "version": 1,
-    "inconclusive": "pass",
-    "power": 0.8,
-    "rules": [
-        {"rule": "complete", "name": "whole"},
-        {"rule": "bound", "metric": "medbench_perplexity/perplexity", "max": 1e6, "confidence": 0.9},
-        {"rule": "change", "metric": "*/*", "min": -1e9, "where": {"class": ["yes", "no"]}, "ids": ["1"]},
-        {"rule": "non_inferiority", "metric": "a/b", "margin": 0.1, "relative": False},
-        {"rule": "must_pass", "metric": "a/b", "ids": ["1"], "at_least": 0},
-        {"rule": "throughput", "min_tokens_per_second": 1.0, "of": "scoring"},
-        {"rule": "leakage", "max_items": 0},
-    ],
-}
 LENIENT = {"rules": [{"rule": "bound", "metric": "medbench_perplexity/perplexity", "max": 1e6}]}
 
 
@@ -51,30 +38,8 @@ def fuzz(examples):
     )
 
 
-def places(value, above=()):
-    """Every place in nested mappings and lists."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, each in inner:
-        yield (*above, key)
-        yield from places(each, (*above, key))
-
-
-@st.composite
-def changed(draw, value):
-    """The value with something else, something more or nothing at one of its places."""
-    value = copy.deepcopy(value)
-    place = draw(st.sampled_from(list(places(value))))
-    inside = value
-    for key in place[:-1]:
-        inside = inside[key]
-    how = draw(st.sampled_from(["replace", "remove", "add"]))
-    if how == "remove":
-        del inside[place[-1]]
-    elif how == "add" and isinstance(inside, dict):
-        inside[draw(st.text(max_size=8))] = draw(JUNK)
-    else:
-        inside[place[-1]] = draw(JUNK)
-    return value
+def changed(value):
+    return changed_somewhere(value, JUNK, st.text(max_size=8))
 
 
 def is_malformed(model, value, *, strict=False):

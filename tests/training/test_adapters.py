@@ -1,7 +1,6 @@
 """Adapters are checked against their base before anything is loaded."""
 
 import json
-import shutil
 
 import pytest
 
@@ -9,16 +8,6 @@ from reports.errors import UserError
 from training.adapters import find_adapter
 from training.base_model import find_base
 from training.recipe import ModelSection
-
-
-@pytest.fixture
-def base(tiny_model):
-    return find_base(ModelSection(base=str(tiny_model)))
-
-
-@pytest.fixture
-def adapter(tiny_run, tmp_path):
-    return shutil.copytree(tiny_run / "adapter", tmp_path / "mine")
 
 
 def test_a_fitting_adapter_is_found(base, adapter):

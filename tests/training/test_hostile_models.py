@@ -25,16 +25,6 @@ WEIGHTS = "adapter_model.safetensors"
 
 
 @pytest.fixture
-def base(tiny_model):
-    return find_base(ModelSection(base=str(tiny_model)))
-
-
-@pytest.fixture
-def adapter(tiny_run, tmp_path):
-    return shutil.copytree(tiny_run / "adapter", tmp_path / "mine")
-
-
-@pytest.fixture
 def model(tiny_model, tmp_path):
     return shutil.copytree(tiny_model, tmp_path / "model")
 
