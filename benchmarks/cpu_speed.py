@@ -24,7 +24,7 @@ from benchmarks.random_adapter import make_adapter
 from benchmarks.speed_items import GENERATION, PERPLEXITY, PUBMEDQA, write_tasks
 from harness.environment import describe
 from reports.files import read_json, write_json
-from training.quickstart_model import quickstart_model
+from training.models.quickstart_model import quickstart_model
 
 COUNTS = {PUBMEDQA: 60, PERPLEXITY: 20, GENERATION: 16}
 NEW_TOKENS = 96

@@ -30,9 +30,9 @@ from typing import Any
 
 import yaml
 
-from harness.answer_store import AnswerStore
+from harness.answers.answer_store import AnswerStore
+from harness.answers.stored_answers import SETUP
 from harness.environment import describe
-from harness.stored_answers import SETUP
 from reports.files import read_json, read_jsonl, sha256_file, write_json, write_text
 
 STAGES = {"start": "", "plan": "Plan", "train": "Train", "load": "Score", "answer": "loading", "noise": "noise"}
@@ -253,7 +253,7 @@ def fill_disk(bench: Bench, whole: dict[str, Any], steps: int) -> dict[str, Any]
 def make_bench(work: Path, *, quickstart: bool = False) -> Bench:
     """A bench on a tiny random model, or on the quickstart's own."""
     if quickstart:
-        from training.quickstart_model import medbench_home, quickstart_model
+        from training.models.quickstart_model import medbench_home, quickstart_model
 
         quickstart_model()
         return Bench(work, ["--recipe", "quickstart"], medbench_home() / "models")

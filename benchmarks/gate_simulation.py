@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from benchmarks.statistics_simulation import NAT_LEVEL, accuracy, macro_f1, rouge
-from reports.evidence import OverlapCheck
+from reports.comparison.sums import figure_of
+from reports.document.evidence import OverlapCheck
+from reports.document.schema import MetricInfo, ModelInfo, Results, Score, TaskInfo
 from reports.files import read_json, write_json
 from reports.gate.judging import judge
 from reports.gate.outcome import GateReport
 from reports.gate.policy import DEFAULT, Policy
 from reports.gate.sides import Side
-from reports.schema import MetricInfo, ModelInfo, Results, Score, TaskInfo
-from reports.sums import figure_of
 from reports.version import __version__
 
 if TYPE_CHECKING:

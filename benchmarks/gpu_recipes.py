@@ -23,7 +23,7 @@ from benchmarks.random_llama import make
 from harness.environment import describe
 from reports.files import read_json, write_json, write_jsonl
 from tasks.data import DataSource, load_reasoning
-from training.quickstart_model import quickstart_model
+from training.models.quickstart_model import quickstart_model
 
 SHAPES = {
     "deepseek-r1-llama-8b": "llama-8b",

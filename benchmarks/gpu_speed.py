@@ -23,7 +23,7 @@ from benchmarks.agreement import compare
 from benchmarks.random_adapter import make_adapter
 from benchmarks.speed_items import GENERATION, PUBMEDQA, write_tasks
 from reports.files import read_json, write_json
-from training.quickstart_model import quickstart_model
+from training.models.quickstart_model import quickstart_model
 
 PROMPTS, NEW_TOKENS, QUESTIONS, ADAPTERS = 256, 256, 200, 3
 _PART = (

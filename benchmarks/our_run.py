@@ -37,12 +37,12 @@ def main() -> None:
     quiet_libraries()
     from lm_eval.tasks import TaskManager
 
-    from harness.engine import BASE
-    from harness.lm import RequestMaker
-    from harness.lm_tasks import LoadedTask
-    from harness.questions import make_questions
+    from harness.engines.interface import BASE
+    from harness.planning.lm_tasks import LoadedTask
+    from harness.scoring.lm import RequestMaker
+    from harness.scoring.questions import make_questions
+    from reports.document.schema import TaskInfo
     from reports.files import write_json
-    from reports.schema import TaskInfo
     from tasks.rendering import load_tokenizer
 
     manager = TaskManager(include_path=str(args.tasks), include_defaults=False)
@@ -72,14 +72,14 @@ def main() -> None:
 
 def _engine(args: argparse.Namespace, folders: dict[str, Path], asked: list[Any]) -> Any:
     from tasks.rendering import load_tokenizer
-    from training.loading import torch_dtype
+    from training.models.loading import torch_dtype
 
     tokenizer = load_tokenizer(args.model)
     if args.engine == "vllm":
-        from harness.vllm_engine import VllmEngine
+        from harness.engines.vllm_engine import VllmEngine
 
         return VllmEngine(Path(args.model), tokenizer, folders, asked, dtype=args.dtype, settings=args.settings)
-    from harness.transformers_engine import TransformersEngine
+    from harness.engines.transformers_engine import TransformersEngine
 
     def load() -> Any:
         from transformers import AutoModelForCausalLM
@@ -93,7 +93,7 @@ def _engine(args: argparse.Namespace, folders: dict[str, Path], asked: list[Any]
 
 def _ask(engine: Any, questions: dict[str, Any], pairs: list[tuple[str, str]]) -> dict[str, Any]:
     """Ask everything once: answers; and seconds, peak memory and generated tokens by model and task."""
-    from harness.scoring import answered
+    from harness.scoring.stage import answered
 
     started = time.perf_counter()
     answers: dict[str, dict[str, Any]] = defaultdict(dict)

@@ -23,9 +23,9 @@ from tasks.catalog import CONFIG_FOLDER
 from tasks.data import load_reasoning
 from tasks.formats import get_format
 from tasks.rendering import encode, load_tokenizer, render_prompt
-from training.base_model import find_base
 from training.division import held_out_source
-from training.recipe_file import load_recipe
+from training.models.base_model import find_base
+from training.recipes.recipe_file import load_recipe
 
 TASKS = ["medbench_pubmedqa", "medbench_perplexity"]
 FLOAT32 = ["scoring.base=full", "scoring.dtype=float32"]

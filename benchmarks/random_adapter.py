@@ -11,9 +11,9 @@ import argparse
 from pathlib import Path
 
 from reports.files import write_json
-from training.adapters import CONFIG, WEIGHTS
-from training.architecture import architecture
-from training.base_model import BaseModel
+from training.models.adapters import CONFIG, WEIGHTS
+from training.models.architecture import architecture
+from training.models.base_model import BaseModel
 
 _SIZE = 0.01  # standard deviation of the factors; their product changes a weight by about a tenth of its own
 

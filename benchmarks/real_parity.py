@@ -26,15 +26,15 @@ from typing import Any
 import harness
 from harness.environment import describe
 from harness.folder import RunFolder
+from reports.document.reading import read_samples
+from reports.document.schema import Results, Sample
 from reports.files import read_json, write_json
-from reports.render import read_samples
-from reports.schema import Results, Sample
 from tasks import catalog
 from tasks.data import DataSource, load_reasoning
 from tasks.formats import get_format
 from tasks.rendering import encode, load_tokenizer
-from training.base_model import find_base
-from training.recipe_file import load_recipe
+from training.models.base_model import find_base
+from training.recipes.recipe_file import load_recipe
 
 TASKS = [catalog.PUBMEDQA, catalog.PERPLEXITY, catalog.GENERATION]
 TOLERANCE = 1e-5

@@ -62,7 +62,7 @@ def make_data(folder: Path, count: int) -> None:
 def measure(count: int, folder: Path) -> dict[str, Any]:
     """Score so many samples in this process."""
     import harness
-    from harness.stored_answers import StoredAnswers
+    from harness.answers.stored_answers import StoredAnswers
     from tests.conftest import make_model, tiny_recipe_value
 
     make_data(folder, count)

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from reports import statistics
+from reports.comparison import statistics
+from reports.comparison.resampling import LEVEL
+from reports.document.schema import Comparison, MetricInfo, Sample
 from reports.files import write_json
-from reports.resampling import LEVEL
-from reports.schema import Comparison, MetricInfo, Sample
 from reports.version import __version__
 
 if TYPE_CHECKING:

@@ -26,14 +26,14 @@ from typing import Any
 
 from harness.environment import describe
 from reports.files import read_json, write_json
-from training.base_model import find_base
+from training.backends.job import as_dataset
 from training.division import training_rows
 from training.encoding import encode_rows
 from training.finetune import finetune
-from training.job import as_dataset
-from training.loading import pick_device, pick_dtype
-from training.recipe import Recipe
-from training.recipe_file import load_recipe
+from training.models.base_model import find_base
+from training.models.loading import pick_device, pick_dtype
+from training.recipes.recipe import Recipe
+from training.recipes.recipe_file import load_recipe
 
 _WARM_UP = 3
 MOST = 1.03  # ratio that we allow ourselves

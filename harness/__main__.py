@@ -13,11 +13,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from harness import cache_commands, comparing_commands, doctor_command, gate_commands
+from harness.commands import cache as cache_commands
+from harness.commands import comparing as comparing_commands
+from harness.commands import doctor as doctor_command
+from harness.commands import gate as gate_commands
+from harness.commands.rate import rate
 from harness.console import Terminal, print_error, printable
-from harness.engine import DEFAULT_MODELS
+from harness.engines.interface import DEFAULT_MODELS
 from harness.logs import log_fault, quiet_libraries
-from harness.rate_command import rate
 from reports.errors import UserError
 from reports.secrets import redact
 from training.machine_failures import machine_error
@@ -165,7 +168,7 @@ def readme(
     check: Annotated[bool, typer.Option("--check", help="Change nothing; print a diff and exit 1 if stale.")] = False,  # noqa: FBT002
 ) -> None:
     """Write the result tables between the markers of a Markdown file from their runs."""
-    from reports.readme import update
+    from reports.readmes.readme import update
 
     difference = update(file, check=check)
     terminal = Terminal()
@@ -182,8 +185,8 @@ def diff(
     second: Annotated[Path, typer.Argument(help="Another one.")],
 ) -> None:
     """Say what differs between two runs: settings and versions, figures, items. Exits 1 if a figure or answer does."""
-    from harness.difference import print_difference
-    from reports.diff import diff as difference
+    from harness.commands.difference import print_difference
+    from reports.comparison.diff import diff as difference
 
     found = difference(first, second)
     print_difference(found, Terminal())
@@ -256,7 +259,7 @@ def push(
 @app.command("list")
 def list_names(what: Annotated[str, typer.Argument(help="recipes, tasks or formats")]) -> None:
     """List what can be named: recipes, tasks or formats."""
-    from harness.listing import LISTS, listing
+    from harness.commands.listing import LISTS, listing
 
     if what not in LISTS:
         raise UserError(f"there is no list of {what!r}", where="medbench list", fix=f"write one of {', '.join(LISTS)}")

@@ -12,26 +12,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.console import Terminal
-from harness.engine import DEFAULT_MODELS, OWN_ADAPTER
+from harness.engines.interface import DEFAULT_MODELS, OWN_ADAPTER
 from harness.folder import RunFolder
 from harness.logs import log_to
-from harness.seeds import plan_seeds
-from harness.stages import kept_stage, plan_stage, report_stage, score_stage, train_stage
-from harness.unchanged import is_unchanged, remember, signature
+from harness.runs.seeds import plan_seeds
+from harness.runs.stages import kept_stage, plan_stage, report_stage, score_stage, train_stage
+from harness.runs.unchanged import is_unchanged, remember, signature
 from reports.errors import UserError
 from training.machine_failures import told_failures
 from training.processes import is_main, refuse_several
-from training.recipe_file import QUICKSTART, check_recipe, load_recipe
+from training.recipes.recipe_file import QUICKSTART, check_recipe, load_recipe
 
 if TYPE_CHECKING:
-    from harness.publishing import Upload
+    from harness.releases.publishing import Upload
+    from reports.document.schema import Results
     from reports.gate.outcome import GateReport
-    from reports.schema import Results
-    from training.export import BaseWeights, ExportLog
-    from training.loading import DTypeName
+    from training.exporting.export import BaseWeights, ExportLog
     from training.log import TrainingLog
+    from training.models.loading import DTypeName
     from training.preflight import Preflight
-    from training.recipe import Recipe
+    from training.recipes.recipe import Recipe
 
 RUNS = Path("runs")
 
@@ -191,7 +191,7 @@ def score(  # noqa: PLR0913 - one for each flag of the command
 
 def plan(recipe: str | None = None, *, settings: Sequence[str] = (), quiet: bool = False) -> Preflight:
     """Say what a recipe's training will do, without loading weights; returns what it rests on."""
-    from harness.training_plan import print_plan
+    from harness.planning.training_plan import print_plan
 
     log_to(None)
     resolved, _ = open_run(recipe, settings=settings)
@@ -206,7 +206,7 @@ def report(run: str | Path, *, templates: str | Path | None = None, quiet: bool 
         templates: A folder of templates that stand in for ours (`docs/reports.md`).
         quiet: Print nothing.
     """
-    from reports.render import render
+    from reports.page.render import render
 
     paths = render(Path(run), None if templates is None else Path(templates))
     for path in paths:
@@ -227,7 +227,7 @@ def ask(
 
     Whoever shows them to a person adds `reports.tables.NOT_MEDICAL_ADVICE`.
     """
-    from harness.answering import answers
+    from harness.scoring.answering import answers
 
     log_to(None)
     if not question.strip():
@@ -259,7 +259,7 @@ def export(
         max_shard_size: Of one file of weights.
         quiet: Print nothing.
     """
-    from harness.exporting import run_export
+    from harness.releases.exporting import run_export
 
     return run_export(source, out, recipe, settings, base, dtype, max_shard_size, Terminal(quiet=quiet))
 
@@ -285,7 +285,7 @@ def push(
         licence: For the card, as the hub names it, such as `apache-2.0`.
         quiet: Print nothing.
     """
-    from harness.publishing import run_push
+    from harness.releases.publishing import run_push
 
     return run_push(
         Path(source).expanduser(),
@@ -319,7 +319,7 @@ def gate(
         out: Where to write; the run folder where it is not given.
         quiet: Print nothing.
     """
-    from harness.gating import run_gate
+    from harness.releases.gating import run_gate
 
     rules = None if policy is None else Path(policy)
     target = Path(run) if out is None else Path(out)

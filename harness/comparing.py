@@ -10,8 +10,8 @@ from harness.api import RUNS, open_run
 from harness.console import Terminal
 
 if TYPE_CHECKING:
-    from reports.schema import Results
-    from training.recipe import Recipe
+    from reports.document.schema import Results
+    from training.recipes.recipe import Recipe
 
 
 def compare(runs: Sequence[str | Path], *, out: str | Path, by: str | None = None, quiet: bool = False) -> Results:
@@ -26,8 +26,8 @@ def compare(runs: Sequence[str | Path], *, out: str | Path, by: str | None = Non
     Raises:
         UserError: A run cannot be read, or two models would have one name.
     """
-    from reports.compare import compare_runs
-    from reports.render import render
+    from reports.comparison.compare import compare_runs
+    from reports.page.render import render
 
     terminal = Terminal(quiet=quiet)
     results = compare_runs([Path(run) for run in runs], Path(out), name=Path(out).name, by=by)
@@ -77,7 +77,7 @@ def sweep(  # noqa: PLR0913 - one for each flag of the command
         UserError: The grid is at fault, or a cell fails for a reason that the user can mend.
     """
     from harness.folder import RunFolder
-    from harness.sweeping import Needs, make_cells, run_sweep
+    from harness.runs.sweeping import Needs, make_cells, run_sweep
 
     def load(more: Sequence[str]) -> Recipe:
         return open_run(recipe, limit=limit, seed=seed, settings=[*settings, *more])[0]

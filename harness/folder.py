@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from reports.errors import UserError
 from reports.files import remove_parts
-from training.links import refuse_links_out
+from training.models.links import refuse_links_out
 
 
 @dataclass(frozen=True)

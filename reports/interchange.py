@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from reports.document.reading import read_results, read_samples, samples_path
+from reports.document.schema import Results, Sample
 from reports.files import dumps, sha256_value, write_json, write_jsonl, write_text
-from reports.reading import read_results, read_samples, samples_path
-from reports.schema import Results, Sample
 from reports.spreadsheet import as_text
 
 Layout = Literal["csv", "parquet", "lm_eval"]

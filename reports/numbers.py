@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from reports.schema import Comparison, MetricInfo, Results, Score
+    from reports.document.schema import Comparison, MetricInfo, Results, Score
 
 MISSING = "n/a"
 WITHIN_NOISE = "\N{ALMOST EQUAL TO}"  # marks differences no larger than the numerical noise

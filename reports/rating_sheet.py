@@ -16,11 +16,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from pydantic import Field, ValidationError
 
+from reports.document.evidence import Strict
+from reports.document.schema import Sample
 from reports.errors import UserError
-from reports.evidence import Strict
 from reports.files import read_json, write_json, write_text
 from reports.names import PlainName
-from reports.schema import Sample
 from reports.spreadsheet import as_text, from_text
 
 ASPECTS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from reports.document.schema import Comparison, MetricInfo, Results, Score, TaskInfo
 from reports.numbers import (
     MISSING,
     amount_text,
@@ -15,7 +16,6 @@ from reports.numbers import (
     trained_on_mark,
     value_text,
 )
-from reports.schema import Comparison, MetricInfo, Results, Score, TaskInfo
 from reports.text import plain_markdown
 
 STATISTICS_NOTE = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
+from reports.document.schema import Results, Training
 from reports.numbers import duration, gib_text
-from reports.schema import Results, Training
 from reports.tables import Table
 
 MEASURED = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from reports.schema import MetricInfo
+from reports.document.schema import MetricInfo
 
 CONFIG_FOLDER = Path(__file__).resolve().parent / "lm_eval_tasks"
 

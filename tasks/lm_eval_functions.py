@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from reports.sums import figure_of
+from reports.comparison.sums import figure_of
 from tasks.answers import GeneratedText, ScoredText
 from tasks.data import DataSource, load_reasoning
 from tasks.formats import get_format

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.sums import figure_of
+from reports.comparison.sums import figure_of
 from tasks.answers import GeneratedText
 from tasks.data import DataSource, PubMedQAItem, load_pubmedqa
 from tasks.data.rows import LABELS, official_test_ids
@@ -22,7 +22,7 @@ from tasks.rendering import ChatTemplate, load_tokenizer, render_prompt
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from reports.schema import Sample
+    from reports.document.schema import Sample
 
 Source = str | dict[str, Any]
 NO_ANSWER = "none"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from reports.evidence import ReferenceLine
+from reports.document.evidence import ReferenceLine
 from tasks import catalog
 from tasks.data.readers import read_ids
 from tasks.data.source import OFFICIAL_TEST, DataSource

@@ -10,7 +10,7 @@ from tasks.data import DataSource, load_reasoning, sample_indices, split_off
 
 if TYPE_CHECKING:
     from tasks.data import ReasoningRow
-    from training.recipe import Recipe
+    from training.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True)

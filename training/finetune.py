@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING
 
 from reports.errors import MachineError, UserError
 from reports.files import sha256_value, sync_folder, write_text
-from reports.model_card import adapter_card
+from reports.readmes.model_card import adapter_card
 from tasks.formats import get_format
 from tasks.rendering import load_tokenizer
-from training.backends import BACKENDS, PACKAGES, check_can_train
-from training.base_model import BaseModel
+from training.backends.choice import BACKENDS, PACKAGES, check_can_train
+from training.backends.job import ADAPTER, Backend, Done, Job, Progress, as_dataset
 from training.division import TrainingRows
 from training.encoding import encode_rows
-from training.job import ADAPTER, Backend, Done, Job, Progress, as_dataset
-from training.loading import pick_device, pick_dtype
 from training.log import TrainingLog, read_log, write_log
 from training.machine_failures import told_failures
+from training.models.base_model import BaseModel
+from training.models.loading import pick_device, pick_dtype
 from training.preflight import estimated_memory, full_finetuning_memory
 from training.processes import is_main, process_count, share_of_one, wait_for_all
-from training.recipe import Recipe, TrainerSection
-from training.recipe_file import recipe_yaml
+from training.recipes.recipe import Recipe, TrainerSection
+from training.recipes.recipe_file import recipe_yaml
 
 if TYPE_CHECKING:
     from tasks.data import ReasoningRow

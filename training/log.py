@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from reports.errors import UserError
 from reports.files import read_json, write_json
-from training.job import Done
+from training.backends.job import Done
 
 FILE = "training_log.json"
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from tasks.formats import get_format
 from tasks.rendering import load_tokenizer
-from training.architecture import architecture, model_shell
 from training.encoding import MASKED, EncodedRow, encode_rows
+from training.models.architecture import architecture, model_shell
 
 if TYPE_CHECKING:
-    from training.base_model import BaseModel
     from training.division import TrainingRows
-    from training.recipe import Recipe
+    from training.models.base_model import BaseModel
+    from training.recipes.recipe import Recipe
 
 _FLOAT32 = 4
 _HALF = 2  # bytes of a value in 16 bits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from reports.errors import UserError
-from training.recipe import Recipe
+from training.recipes.recipe import Recipe
 
 
 def process_count() -> int:

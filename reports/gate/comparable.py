@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from reports.document.schema import MetricInfo
 from reports.gate.estimate import figure_of
 from reports.gate.sides import PAIRS, Side
 from reports.gate.units import units_of
-from reports.schema import MetricInfo
 
 _SCORERS = ("lm_eval", "rouge_score")  # packages whose code makes figures out of answers
 _SETTINGS = ("base", "dtype", "max_new_tokens")  # of a recipe's scoring part: all that moves answers but the items

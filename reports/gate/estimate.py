@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.schema import MetricKind
-from reports.sums import figure
+from reports.comparison.sums import figure
+from reports.document.schema import MetricKind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from reports.evidence import Strict
+from reports.document.evidence import Strict
 from reports.gate.policy import Policy
 
 SCHEMA_VERSION = "1.0"

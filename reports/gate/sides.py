@@ -11,10 +11,10 @@ from typing import Literal, TypeVar
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
+from reports.document.evidence import Strict
+from reports.document.schema import MetricInfo, ModelInfo, Results, Sample, Score, TaskInfo
 from reports.errors import UserError
-from reports.evidence import Strict
 from reports.files import read_jsonl
-from reports.schema import MetricInfo, ModelInfo, Results, Sample, Score, TaskInfo
 
 PAIRS = ("perplexity", "bits_per_byte", "macro_f1", "ece", "ratio")  # kinds whose value of an item is a pair
 _MAX_LABEL = 1000

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from reports.document.schema import MetricInfo, MetricKind, Sample
 from reports.gate.comparable import incomparable, unusable
 from reports.gate.estimate import figure_of, pseudo_values
 from reports.gate.outcome import MovedSample, RuleResult, Verdict
 from reports.gate.policy import Bound, Change, MustPass, OnMetric, rule_name, slice_text
 from reports.gate.sides import ItemScore, Side
 from reports.gate.units import members, units_of
-from reports.schema import MetricInfo, MetricKind, Sample
 
 if TYPE_CHECKING:
     from reports.gate.estimate import Values

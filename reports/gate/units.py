@@ -1,4 +1,4 @@
-"""The independent units of some items, as `reports.sums` makes them, and which items are in each."""
+"""The independent units of some items, as `reports.comparison.sums` makes them, and which items are in each."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
+from reports.comparison.sums import Units, units
+from reports.document.schema import MetricInfo, Sample
 from reports.gate.sides import ItemScore
-from reports.schema import MetricInfo, Sample
-from reports.sums import Units, units
 
 
 class _Keyed(NamedTuple):
-    """What `reports.sums` needs of a sample."""
+    """What `reports.comparison.sums` needs of a sample."""
 
     id: str
     cluster: str | None

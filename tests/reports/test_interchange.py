@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from reports.document.reading import read_results
 from reports.interchange import convert
-from reports.reading import read_results
 
 
 @pytest.mark.parametrize("layout", ["csv", "parquet"])

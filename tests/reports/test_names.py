@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
+from reports.document.schema import ModelInfo, TaskInfo
 from reports.names import is_hub_id, is_plain_name
-from reports.schema import ModelInfo, TaskInfo
 
 ESCAPES = [
     "../x",

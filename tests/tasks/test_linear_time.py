@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from harness.local_paths import shorten_paths
+from harness.releases.local_paths import shorten_paths
 from reports.text import fenced, plain_markdown
 from tasks.formats import FORMATS
 from tasks.overlap import words

@@ -35,7 +35,7 @@ def test_the_start_token_appears_once(tiny_model):
 
 
 def test_scored_tokens_are_counted_as_lm_eval_divides_them(tiny_model):
-    from harness.lm import RequestMaker
+    from harness.scoring.lm import RequestMaker
 
     tokenizer = load_tokenizer(str(tiny_model))
     lm = RequestMaker(tokenizer, seed=0)

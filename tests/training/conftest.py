@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from training.base_model import find_base
-from training.recipe import ModelSection
+from training.models.base_model import find_base
+from training.recipes.recipe import ModelSection
 
 
 @pytest.fixture

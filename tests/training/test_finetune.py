@@ -5,13 +5,13 @@ import torch
 
 from reports.errors import UserError
 from reports.files import write_json
-from training import sft, trl_backend
-from training.base_model import find_base
+from training.backends import sft, trl_backend
 from training.division import TrainingRows, training_rows
 from training.finetune import finetune, fingerprint, trained_adapter
 from training.log import read_log
+from training.models.base_model import find_base
 from training.preflight import preflight
-from training.recipe_file import check_recipe, load_recipe
+from training.recipes.recipe_file import check_recipe, load_recipe
 
 
 def ignore(*_):

@@ -6,10 +6,10 @@ import pytest
 
 from reports.errors import UserError
 from tests.conftest import make_tokenizer
-from training.base_model import find_base_config
 from training.division import training_rows
+from training.models.base_model import find_base_config
 from training.preflight import estimated_memory, preflight
-from training.recipe_file import load_recipe
+from training.recipes.recipe_file import load_recipe
 
 LLAMA_8B = {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32}
 LLAMA_3B = {"hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 28, "num_attention_heads": 24}

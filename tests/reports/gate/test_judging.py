@@ -7,12 +7,12 @@ import pytest
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from reports.evidence import OverlapCheck, OverlapMatch
+from reports.comparison.sums import figure_of
+from reports.document.evidence import OverlapCheck, OverlapMatch
+from reports.document.schema import MetricInfo, ModelInfo, Results, Sample, Score, TaskCost, TaskInfo
 from reports.gate.judging import judge
 from reports.gate.policy import DEFAULT, Policy
 from reports.gate.sides import Side
-from reports.schema import MetricInfo, ModelInfo, Results, Sample, Score, TaskCost, TaskInfo
-from reports.sums import figure_of
 
 ACCURACY = MetricInfo(key="m", title="Accuracy", kind="proportion", higher_is_better=True, percent=True)
 PERPLEXITY = MetricInfo(key="m", title="Perplexity", kind="perplexity", higher_is_better=False)

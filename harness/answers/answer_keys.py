@@ -1,0 +1,133 @@
+"""What decides an answer, as hashes: of a model and how it computes, and of a question put to it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+from array import array
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.engines.interface import GenerateRequest, PerplexityRequest, Request
+from reports.files import dumps, sha256_file, sha256_value
+from reports.version import __version__
+from training.models.adapters import CONFIG
+from training.processes import process_count
+
+if TYPE_CHECKING:
+    from harness.planning.engine_choice import Choice
+    from harness.planning.lm_tasks import LoadedTask
+    from harness.planning.run_plan import Plan
+    from training.models.adapters import Adapter
+
+ENGINE_CODE = (
+    "harness/engines/adapter_switch.py",
+    "harness/engines/answer_text.py",
+    "harness/engines/attention.py",
+    "harness/engines/causal_model.py",
+    "harness/engines/decoding.py",
+    "harness/scoring/dense_checkpoint.py",
+    "harness/engines/key_values.py",
+    "harness/engines/likelihoods.py",
+    "harness/engines/padded_decoding.py",
+    "harness/engines/prefixes.py",
+    "harness/engines/rows.py",
+    "harness/engines/sampling.py",
+    "harness/engines/step_graphs.py",
+    "harness/engines/transformers_engine.py",
+    "harness/engines/vllm_engine.py",
+    "harness/engines/windows.py",
+    "training/models/loading.py",
+)
+_TASK_CODE = (
+    "harness/scoring/lm.py",
+    "harness/scoring/questions.py",
+    "harness/scoring/samples.py",
+    "tasks/**/*.py",
+    "tasks/**/*.yaml",
+)
+_ROOT = Path(__file__).resolve().parents[2]
+_SMALL_FILES = ("*.json", "*.model", "*.txt", "*.jinja")  # of a model's folder: all but its weights
+_PACKAGES = {
+    "transformers": ("torch", "transformers", "tokenizers", "peft", "bitsandbytes"),
+    "vllm": ("torch", "transformers", "tokenizers", "vllm"),
+}
+
+
+def model_key(plan: Plan, choice: Choice, adapter: Adapter | None) -> str:
+    """Hash over everything that decides the answers of one model of a plan but the questions.
+
+    Weights and configuration of base and adapter, how they are held and computed, and the code that does it.
+    """
+    scoring = plan.recipe.scoring
+    return sha256_value(
+        [
+            __version__,
+            _code(ENGINE_CODE),
+            {name: importlib.metadata.version(name) for name in _PACKAGES[choice.name]},
+            plan.base.sha256,
+            _small_files(plan.base.folder),
+            None if adapter is None else [adapter.sha256, sha256_file(adapter.folder / CONFIG), scoring.adapters],
+            [plan.weights, plan.train_dtype, plan.score_dtype, plan.dense, plan.device],
+            [choice.name, scoring.batch_tokens, scoring.batch_rows, scoring.vllm if choice.name == "vllm" else None],
+            plan.is_noise_check,
+        ]
+    )
+
+
+def pair_key(model: str, loaded: LoadedTask, seed: int) -> str:
+    """Hash over everything that decides the samples of a model, given by its key, on a task."""
+    return sha256_value([model, loaded.name, loaded.items_hash, seed, _code(_TASK_CODE), _lm_eval_version()])
+
+
+def store_key(model: str, device: str) -> bytes:
+    """What a model's answers are kept under in the store: its key, the kind of chip, and how many share the work."""
+    import torch
+
+    chip = torch.cuda.get_device_name() if device == "cuda" else torch.backends.cpu.get_cpu_capability()
+    return hashlib.sha256(dumps([model, chip, process_count()]).encode()).digest()
+
+
+def answer_key(store: bytes, request: Request) -> bytes:
+    """The key of the answer to one request, repeats told apart by their seed."""
+    if isinstance(request, GenerateRequest):
+        settings = [
+            request.max_new_tokens,
+            request.stop,
+            request.temperature,
+            request.top_p,
+            request.top_k,
+            request.seed,
+        ]
+        parts = [b"generate", _packed(request.prompt), dumps(settings).encode()]
+    elif isinstance(request, PerplexityRequest):
+        parts = [b"perplexity", _packed(request.tokens), str(request.start).encode()]
+    else:
+        parts = [b"score", _packed(request.context), _packed(request.continuation)]
+    digest = hashlib.blake2b(store, digest_size=20)
+    for part in parts:
+        digest.update(len(part).to_bytes(8) + part)
+    return digest.digest()
+
+
+def _packed(tokens: Iterable[int]) -> bytes:
+    return array("q", tokens).tobytes()
+
+
+def _small_files(folder: Path) -> list[list[str]]:
+    """Configuration and tokenizer: what is in a model's folder beside weights."""
+    files = {path for pattern in _SMALL_FILES for path in folder.glob(pattern) if path.is_file()}
+    return [[path.name, sha256_file(path)] for path in sorted(files)]
+
+
+@functools.cache
+def _code(patterns: tuple[str, ...]) -> str:
+    """Hash over source files of medbench."""
+    files = sorted({path for pattern in patterns for path in _ROOT.glob(pattern)})
+    return sha256_value([[path.relative_to(_ROOT).as_posix(), sha256_file(path)] for path in files])
+
+
+def _lm_eval_version() -> str:
+    return importlib.metadata.version("lm_eval")

@@ -1,0 +1,53 @@
+"""The commands around the answer store: `medbench cache info` and `medbench cache clear`."""
+
+from __future__ import annotations
+
+import time
+
+import typer
+
+cache_app = typer.Typer(
+    name="cache",
+    help="The answers that all runs share, so that nothing is asked twice.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+_MB = 1e6
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the main one."""
+    app.add_typer(cache_app)
+
+
+@cache_app.command()
+def info() -> None:
+    """Say where the store is, how many answers it holds and how large it may become."""
+    from harness.answers.stored_answers import LIMIT, open_store
+    from harness.console import Terminal
+
+    store, terminal = open_store(), Terminal()
+    if store is None:
+        terminal.say(f"there is no answer store: {LIMIT} is 0, or medbench's folder cannot be written to")
+        return
+    found = store.info()
+    terminal.say(str(store.path))
+    terminal.say(
+        f"{found.entries:,} entries, {found.size / _MB:,.1f} MB of at most {found.limit / _MB:,.0f} MB ({LIMIT})"
+    )
+    if found.oldest_use is not None:
+        terminal.say(f"longest unused since {time.strftime('%Y-%m-%d %H:%M', time.localtime(found.oldest_use))}")
+    store.close()
+
+
+@cache_app.command()
+def clear() -> None:
+    """Remove all answers from the store; samples in run folders stay."""
+    from harness.answers.stored_answers import open_store
+    from harness.console import Terminal
+
+    store = open_store()
+    entries = 0 if store is None else store.clear()
+    if store is not None:
+        store.close()
+    Terminal().say(f"{entries:,} entries removed")

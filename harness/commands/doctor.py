@@ -1,0 +1,52 @@
+"""`medbench doctor` on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from harness.doctor.checks import Finding
+
+_MARKS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the main one."""
+    app.command()(doctor)
+
+
+def _row(finding: Finding) -> tuple[str, str, str]:
+    place = f"{finding.place}: " if finding.place else ""
+    return finding.name, _MARKS[finding.state], f"{place}{finding.found}"
+
+
+def doctor(
+    run: Annotated[Path, typer.Argument(help="The run folder to look at; it need not be there yet.")] = Path("runs"),
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", metavar="FILE.zip", help="Write what a bug report needs: no texts, paths or secrets."),
+    ] = None,
+) -> None:
+    """Check what medbench needs of this machine, and say what to do; exits 1 if something does not work."""
+    from harness.console import Terminal
+    from harness.doctor.checks import examine
+
+    terminal = Terminal()
+    findings = examine(run)
+    terminal.table(("what", "state", "found"), [_row(each) for each in findings], left=True)
+    for each in findings:
+        if each.fix:
+            terminal.say(f"{each.name}: {each.fix}", style="yellow" if each.state == "problem" else "")
+    if bundle is not None:
+        from harness.doctor.bug_report import write_bundle
+        from training.models.loading import pick_device
+
+        names = write_bundle(bundle, findings, run, pick_device())
+        terminal.say(f"\n{bundle}: {', '.join(names)}; look into it before you send it")
+    problems = [each.name for each in findings if each.state == "problem"]
+    terminal.say(f"\n{'Not ready: ' + ', '.join(problems) if problems else 'Ready.'}", style="bold")
+    if problems:
+        raise typer.Exit(1)

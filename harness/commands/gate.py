@@ -1,0 +1,119 @@
+"""The commands around the gate: `medbench gate`, `medbench baseline set`, `medbench baseline list`, `medbench init`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Run = Annotated[Path, typer.Argument(help="A run folder.")]
+Store = Annotated[Path, typer.Option("--store", help="The folder of the baselines.")]
+_STORE = Path("baselines")
+
+baseline_app = typer.Typer(
+    name="baseline",
+    help="Keep the scores of released models, to gate candidates against.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the main one."""
+    app.command()(gate)
+    app.command()(init)
+    app.add_typer(baseline_app)
+
+
+def gate(
+    run: Run,
+    policy: Annotated[
+        Path | None, typer.Option("--policy", help="A YAML file of rules; a default policy if not given.")
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline", metavar="RUN[:MODEL]", help="A run folder or a stored baseline; RUN's own if not given."
+        ),
+    ] = None,
+    candidate: Annotated[
+        str | None,
+        typer.Option("--candidate", metavar="MODEL", help="The model of RUN to judge; its adapter if not given."),
+    ] = None,
+    store: Store = _STORE,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where to write gate.json, .xml and .md; RUN if not given.")
+    ] = None,
+) -> None:
+    """Judge a model by a policy: exit code 0 passed, 1 blocked, 2 usage or bad input, 3 inconclusive."""
+    import harness
+
+    report = harness.gate(run, policy=policy, baseline=baseline, candidate=candidate, store=store, out=out)
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
+
+
+@baseline_app.command("set")
+def baseline_set(
+    run: Run,
+    model: Annotated[str | None, typer.Option("--model", help="The model of RUN; its adapter if not given.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Its name in the store; the run's if not given.")] = None,
+    store: Store = _STORE,
+) -> None:
+    """Keep a model of a finished run: figures and item scores, no texts."""
+    from harness.console import Terminal
+    from harness.releases.baselines import set_baseline
+    from harness.releases.gating import UnfinishedError, read_run
+    from reports.errors import UserError
+
+    try:
+        side = read_run(run, model)
+    except UnfinishedError as reason:
+        raise UserError(str(reason), where=str(run), fix="finish the run first") from reason
+    folder = set_baseline(side, store, name)
+    Terminal().say(f"baseline {folder.name}: {side.model} of {side.run}\n{folder}")
+
+
+@baseline_app.command("list")
+def baseline_list(store: Store = _STORE) -> None:
+    """List what the store holds, and whether a file was changed."""
+    from harness.console import Terminal
+    from harness.releases.baselines import list_baselines
+
+    rows = list(list_baselines(store))
+    Terminal().table(("name", "model", "run", "scored", "state"), rows, left=True)
+    if not rows:
+        Terminal().say(f"there is no baseline in {store}; keep one with `medbench baseline set RUN`")
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="The repository to write into.")] = Path(),
+    base: Annotated[str | None, typer.Option("--base", help="The base model: a folder or a hub id.")] = None,
+    train: Annotated[str | None, typer.Option("--train", help="Rows to train on.")] = None,
+    test: Annotated[str | None, typer.Option("--test", help="Held-out rows to score on.")] = None,
+    action: Annotated[
+        str | None, typer.Option("--action", metavar="OWNER/REPO@REF", help="Where GitHub finds medbench's action.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,  # noqa: FBT002
+) -> None:
+    """Write a starter recipe, gate policy and GitHub workflow; asks for what no flag says in a terminal."""
+    from harness.console import Terminal
+    from harness.starter import FILES, Answers, known_action, write_starter
+
+    asks = sys.stdin.isatty()
+
+    def answer(told: str | None, question: str, usual: str | None) -> str:
+        return told or (str(typer.prompt(question, default=usual)) if asks else usual or "")
+
+    answers = Answers(
+        base=answer(base, "Base model (folder or hub id)", "smollm2-135m-instruct"),
+        train=answer(train, "Rows to train on", "samples:reasoning_train"),
+        test=answer(test, "Held-out rows to score on", "samples:reasoning_heldout"),
+        action=answer(action, "medbench's action on GitHub (OWNER/REPO@REF)", known_action()),
+    )
+    write_starter(folder, answers, force=force)
+    for path in FILES:
+        Terminal().say(str(folder / path))
+    Terminal().say("next: medbench run --recipe recipe.yaml, then medbench gate runs/starter --policy gate.yaml")

@@ -1,0 +1,23 @@
+"""`medbench list`: the names that recipes and flags may use."""
+
+from __future__ import annotations
+
+from harness.planning.lm_tasks import own_task_names
+from tasks import catalog
+from tasks.formats import FORMATS
+from training.recipes.recipe_file import load_recipe, recipe_names
+
+LISTS = ("recipes", "tasks", "formats")
+
+
+def listing(what: str) -> list[tuple[str, str]]:
+    """(name, what it is) of every recipe, task or format."""
+    if what == "recipes":
+        return [(name, load_recipe(name).description) for name in recipe_names()]
+    if what == "formats":
+        return [(each.name, each.title) for each in FORMATS.values()]
+    own = [(name, catalog.TITLES.get(name, name)) for name in own_task_names()]
+    return [
+        *own,
+        ("any other", "every task and group that lm-eval 0.4.13 knows, such as medqa_4options or mmlu_anatomy"),
+    ]

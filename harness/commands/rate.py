@@ -1,0 +1,45 @@
+"""`medbench rate export` and `medbench rate import` on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+rate = typer.Typer(
+    name="rate",
+    help="Have people rate answers blindly: export a sheet, import it filled in.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@rate.command("export")
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    items: Annotated[int, typer.Option("--items", min=1, help="Questions to rate, drawn by seed.")] = 20,
+    models: Annotated[str | None, typer.Option("--models", help="Whose answers, separated by commas; all.")] = None,
+    task: Annotated[str | None, typer.Option("--task", help="The task; medbench_generation.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Make a new sheet; marks on the old one are lost.")] = False,  # noqa: FBT002
+) -> None:
+    """Write ratings/sheet.csv and sheet.html for raters; ratings/key.json says whose answers they are: keep it."""
+    from harness.console import Terminal
+    from harness.runs import rating
+
+    names = None if models is None else [name.strip() for name in models.split(",") if name.strip()]
+    folder = rating.export(run, items, names, task, again=again)
+    Terminal().say(f"for raters: {folder / 'sheet.html'} or {folder / 'sheet.csv'}")
+    Terminal().say(f"not for raters: {folder / 'key.json'}")
+
+
+@rate.command("import")
+def import_sheets(
+    run: Annotated[Path, typer.Argument(help="The run folder that the sheet is of.")],
+    sheets: Annotated[list[Path], typer.Argument(help="Filled sheets, one a rater, each named by its rater.")],
+) -> None:
+    """Unblind filled sheets and add their figures, with intervals and agreement, to results and report."""
+    from harness.console import Terminal
+    from harness.runs import rating
+
+    rating.import_sheets(run, sheets, Terminal())

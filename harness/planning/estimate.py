@@ -1,0 +1,115 @@
+"""Roughly how long a plan takes, from a short measurement of the device and the counts of tokens."""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks import catalog
+from training.models.architecture import architecture
+from training.models.loading import torch_dtype
+
+if TYPE_CHECKING:
+    from harness.planning.lm_tasks import LoadedTask
+    from harness.planning.run_plan import Plan
+    from training.division import TrainingRows
+    from training.models.base_model import BaseModel
+    from training.recipes.recipe import Recipe
+
+# Shares of the measured matmul speed that the stages reach, seen on two CPU cores and on an H200 (see benchmarks/).
+_TRAIN_SHARE = 0.45
+_SCORE_SHARE = 0.55
+_TRAIN_LAYER_SECONDS = {"cpu": 0.0, "cuda": 0.009}  # for each layer and batch, whatever its size
+_DECODE_LAYER_SECONDS = {"cpu": 0.0035, "cuda": 0.0016}  # for each layer and decoding step, whatever the batch
+_VLLM_LAYER_SECONDS = 0.0001
+_VLLM_ROWS = 256  # that it continues at once
+_CHARACTERS_PER_TOKEN = 3.5
+_START_SECONDS = 12.0
+_PROMPT_TOKENS = 60  # of a training row, beside its texts
+
+
+@functools.lru_cache(maxsize=4)
+def matmul_flops(device: str, dtype: str) -> float:
+    """Floating-point operations a second in a matrix product of the size that a small model has; takes about 0.2 s."""
+    import torch
+
+    size = 1024 if device == "cpu" else 4096
+    left = torch.randn(size, size, device=device, dtype=torch_dtype(dtype))  # type: ignore[arg-type]
+    best = float("inf")
+    for _ in range(5):
+        started = time.perf_counter()
+        product = left @ left
+        if device == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - started)
+        del product
+    return 2 * size**3 / best
+
+
+def train_seconds(recipe: Recipe, base: BaseModel, rows: TrainingRows, device: str, dtype: str) -> float:
+    """Estimated seconds of training."""
+    parameters, layers = _size(base)
+    trainer = recipe.trainer
+    letters = sum(len(row.question) + len(row.reasoning) + len(row.response) for row in rows.train) / len(rows.train)
+    length = min(letters / _CHARACTERS_PER_TOKEN + _PROMPT_TOKENS, trainer.max_length)
+    steps = (trainer.max_steps or 0) * trainer.gradient_accumulation
+    batches = steps or (trainer.epochs or 0) * len(rows.train) / trainer.batch_size
+    speed = matmul_flops(device, dtype) * _TRAIN_SHARE
+    one_batch = 6 * parameters * length * trainer.batch_size / speed + layers * _TRAIN_LAYER_SECONDS[device]
+    return _START_SECONDS + batches * one_batch
+
+
+def score_seconds(plan: Plan) -> float:
+    """Estimated seconds of scoring all models of a plan with the transformers engine, one model after the other."""
+    from harness.engines.transformers_engine import BATCH_ROWS
+
+    parameters, layers = _size(plan.base)
+    speed = matmul_flops(plan.device, plan.score_dtype) * _SCORE_SHARE
+    rows = plan.recipe.scoring.batch_rows or BATCH_ROWS[plan.device]
+    one_model = 0.0
+    for work in map(_work, plan.tasks):
+        steps = -(-work.answers // rows) * work.limit
+        one_model += steps * layers * _DECODE_LAYER_SECONDS[plan.device]
+        one_model += 2 * parameters * (work.read + work.answers * work.limit) / speed
+    return _START_SECONDS + one_model * len(plan.models)
+
+
+def vllm_seconds(plan: Plan) -> float:
+    """Estimated seconds of scoring all models of a plan with vLLM: its start, then all of them in one batch."""
+    from harness.planning.start_times import known_start_seconds
+
+    parameters, layers = _size(plan.base)
+    speed = matmul_flops(plan.device, plan.score_dtype) * _SCORE_SHARE
+    works = [_work(loaded) for loaded in plan.tasks]
+    tokens = sum(work.read + work.answers * work.limit for work in works) * len(plan.models)
+    answers = sum(work.answers for work in works) * len(plan.models)
+    steps = max((work.limit for work in works), default=0) * -(-answers // _VLLM_ROWS)
+    return known_start_seconds(plan) + steps * layers * _VLLM_LAYER_SECONDS + 2 * parameters * tokens / speed
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What one task asks of one model: tokens read, answers generated, and their limit in tokens."""
+
+    read: float
+    answers: int
+    limit: int
+
+
+def _work(loaded: LoadedTask) -> _Work:
+    letters = sum(len(str(row.get("prompt", row))) for row in loaded.documents)
+    if loaded.name == catalog.PERPLEXITY:
+        letters += sum(len(row["gold"]) for row in loaded.documents)
+    if loaded.task.OUTPUT_TYPE != "generate_until":
+        return _Work(letters / _CHARACTERS_PER_TOKEN, 0, 0)
+    config = loaded.task.config
+    limit = int(config.generation_kwargs.get("max_gen_toks", 256))
+    return _Work(letters / _CHARACTERS_PER_TOKEN, len(loaded.indices) * config.repeats, limit)
+
+
+def _size(base: BaseModel) -> tuple[int, int]:
+    """(parameters, layers) of a base."""
+    known = architecture(base)
+    return known.parameters, known.layers

@@ -1,0 +1,184 @@
+"""Loads lm-eval tasks for a recipe: ours with its data and format, any other that lm-eval knows by name."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reports.document.schema import MetricInfo, TaskInfo
+from reports.errors import UserError
+from reports.files import sha256_value
+from reports.names import is_plain_name
+from tasks import catalog
+from tasks.data import DataSource, sample_indices
+from tasks.data.rows import describe_selection, official_test_ids
+from tasks.references import label, references
+from training.division import held_out_source
+from training.models.base_model import BaseModel
+from training.recipes.recipe import Recipe, ScoringSection
+
+_OURS = "medbench_"
+
+
+@dataclass(frozen=True)
+class LoadedTask:
+    """A task ready to be asked.
+
+    Attributes:
+        name: The lm-eval task.
+        task: lm-eval's own object.
+        indices: The items to ask, by their place in the task's documents.
+        source: Where the items of one of our tasks come from; None for other people's.
+        items_hash: Hash over these items, which decides whether answers given earlier still stand.
+        info: What reports say about it; metrics of other people's tasks are filled in from their results.
+    """
+
+    name: str
+    task: Any
+    indices: list[int]
+    source: DataSource | None
+    items_hash: str
+    info: TaskInfo
+
+    @property
+    def answers(self) -> int:
+        """How many answers each item is asked for, a sample each; other people's tasks repeat as they like."""
+        return int(self.task.config.repeats) if self.name in catalog.METRICS else 1
+
+    @functools.cached_property
+    def documents(self) -> list[dict[str, Any]]:
+        """The items to ask, in order."""
+        return [self.task.eval_docs[index] for index in self.indices]
+
+
+def own_task_names() -> list[str]:
+    """Names of medbench's own tasks."""
+    return sorted(path.stem for path in catalog.CONFIG_FOLDER.glob("*.yaml"))
+
+
+def load_tasks(names: Sequence[str], recipe: Recipe, base: BaseModel) -> list[LoadedTask]:
+    """Load tasks by name, groups taken apart into theirs.
+
+    Raises:
+        UserError: A name is unknown to lm-eval, or a task's data cannot be had.
+    """
+    from lm_eval.tasks import TaskManager
+
+    ours = set(own_task_names())
+    foreign = [name for name in names if name not in ours]
+    odd = next((name for name in foreign if not is_plain_name(name)), None)
+    if odd is not None:
+        raise UserError(f"lm-eval knows no task {odd[:80]!r}", where="--tasks", fix="see `medbench list tasks`")
+    held_out = held_out_source(recipe)
+    manager = TaskManager(
+        include_path=str(catalog.CONFIG_FOLDER),
+        include_defaults=bool(foreign),
+        metadata=_metadata(recipe, base, held_out),
+    )
+    known = set(manager.all_tasks)
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3)
+            hint = f"did you mean {' or '.join(near)}? " if near else ""
+            fix = f"{hint}medbench's own: {', '.join(sorted(ours))}; see `medbench list tasks`"
+            raise UserError(f"lm-eval knows no task {name!r}", where="--tasks", fix=fix)
+    loaded: dict[str, LoadedTask] = {}
+    for name in names:
+        for found, task in _load(manager, name).items():
+            loaded.setdefault(found, _prepare(found, task, recipe, _source(found, recipe, held_out)))
+    return list(loaded.values())
+
+
+def _metadata(recipe: Recipe, base: BaseModel, held_out: DataSource) -> dict[str, Any]:
+    """What our data-set functions need to know; see `tasks.lm_eval_functions`."""
+    return {
+        "pubmedqa": recipe.data.pubmedqa.model_dump(mode="json"),
+        "reasoning": held_out.model_dump(mode="json"),
+        "format": recipe.format.name,
+        "chat_template": recipe.format.chat_template,
+        "seed": recipe.seed,
+        "tokenizer": str(base.folder),
+    }
+
+
+def _load(manager: Any, name: str) -> dict[str, Any]:
+    try:
+        return dict(manager.load([name])["tasks"])
+    except UserError:
+        raise
+    except Exception as error:  # a task may fetch its data set, run its own code, or need a package that is not there
+        if name.startswith(_OURS):
+            raise
+        first = str(error).strip().splitlines()
+        raise UserError(
+            f"lm-eval could not load it: {first[0] if first else type(error).__name__}",
+            where=f"task {name}",
+            fix="its data comes from the hub: check the network, or leave the task out",
+        ) from error
+
+
+def _source(name: str, recipe: Recipe, held_out: DataSource) -> DataSource | None:
+    """Where a task of ours has its items from, official test ids applied; None for other people's tasks."""
+    if name in catalog.PUBMEDQA_LABELS:
+        return official_test_ids(recipe.data.pubmedqa)
+    return held_out if name in catalog.METRICS else None
+
+
+def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) -> LoadedTask:
+    if getattr(task, "UNSAFE_CODE", False):
+        raise UserError(
+            "it runs the code that a model writes, which medbench does not", where=f"task {name}", fix="leave it out"
+        )
+    total = len(task.eval_docs)
+    indices = sample_indices(total, recipe.scoring.limit_of(name), recipe.seed)
+    if name in catalog.METRICS and task.OUTPUT_TYPE == "generate_until":
+        _set_sampling(task, recipe.scoring)
+    documents = [task.eval_docs[index] for index in indices]
+    info = TaskInfo(
+        name=name,
+        title=catalog.TITLES.get(name, name),
+        version=str(task.VERSION),
+        metrics=[MetricInfo(**metric.model_dump()) for metric in catalog.METRICS.get(name, [])],
+        setting=f"{len(indices)} of {total} items",
+    )
+    if source is not None:
+        selection = describe_selection(source)
+        info.synthetic = source.is_sample
+        info.label = label(name, documents, source)
+        info.references = references(name, documents)
+        info.setting = f"{source.public_name}, {selection}; {len(indices)} of {total} items" + (
+            " drawn by seed" if len(indices) < total else ""
+        )
+    settings = [task.config.generation_kwargs, task.config.repeats] if task.OUTPUT_TYPE == "generate_until" else None
+    return LoadedTask(name, task, indices, source, _items_hash(documents, [info.version, _plain(settings)]), info)
+
+
+def _set_sampling(task: Any, scoring: ScoringSection) -> None:
+    """Give a generation task of ours the recipe's length, sampling and repeats."""
+    task.config.generation_kwargs["max_gen_toks"] = scoring.max_new_tokens
+    if scoring.temperature > 0:
+        sampling = {"temperature": scoring.temperature, "top_p": scoring.top_p, "top_k": scoring.top_k}
+        task.config.generation_kwargs |= {"do_sample": True, **sampling}
+        task.config.repeats = scoring.repeats
+
+
+def _items_hash(documents: Sequence[dict[str, Any]], rest: Any) -> str:
+    """Hash over items, one after another so that their text is not held twice, and what else decides the answers."""
+    digest = hashlib.sha256()
+    for row in documents:
+        item = {key: value for key, value in row.items() if key != "tokenizer"}
+        digest.update(sha256_value(_plain(item)).encode())
+    return sha256_value([digest.hexdigest(), rest])
+
+
+def _plain(value: Any) -> Any:
+    """JSON-able form of whatever a task's documents hold."""
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)

@@ -1,0 +1,107 @@
+"""`medbench plan`: prints what a recipe's training will do, before anything is loaded or spent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.engines.interface import OWN_ADAPTER
+from harness.planning import estimate
+from harness.planning.leakage import check_overlap, overlap_lines
+from harness.planning.lm_tasks import load_tasks
+from reports.numbers import duration
+from training.backends.choice import check_can_train, unsloth_hindrance
+from training.division import training_rows
+from training.models.adapters import check_target_modules
+from training.models.base_model import find_base_config
+from training.models.loading import pick_device, pick_dtype
+from training.preflight import Preflight, preflight
+
+if TYPE_CHECKING:
+    from harness.console import Terminal
+    from training.division import TrainingRows
+    from training.models.base_model import BaseModel
+    from training.recipes.recipe import Recipe
+
+_GIB = 2**30
+
+
+def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
+    """Print the plan of a recipe and return what it rests on.
+
+    Raises:
+        UserError: The data, the base's configuration or the recipe cannot be used.
+    """
+    device = pick_device()
+    dtype = pick_dtype(recipe.model.dtype, device)
+    base = find_base_config(recipe.model, terminal.say)
+    check_target_modules(recipe.lora.target_modules, base)
+    backend = check_can_train(recipe, base, device)
+    rows = training_rows(recipe)
+    found = preflight(recipe, base, rows)
+    terminal.say(f"recipe {recipe.name}: {recipe.description}")
+    terminal.say(f"base: {base.name}, {found.total:,} parameters, {recipe.quantization.method}, {dtype} on {device}")
+    terminal.say(f"backend: {backend}{_why_not(recipe, device)}")
+    share = 100 * found.trainable / found.total
+    terminal.say(
+        f"adapter: {found.trainable:,} trainable parameters ({share:.2f} %), LoRA r {recipe.lora.r}, alpha"
+        f" {recipe.lora.alpha:g}, on {', '.join(recipe.lora.target_modules)}"
+    )
+    terminal.say(
+        f"rows: {found.rows} trained on, {len(rows.validation)} to validate, {len(found.dropped)} dropped (their prompt"
+        f" alone is longer than {recipe.trainer.max_length} tokens)"
+    )
+    low, middle, high, longest = found.lengths.values()
+    terminal.say(f"tokens a row: {middle} in the middle, 5 % below {low}, 5 % above {high}, longest {longest}")
+    cut = 100 * found.truncated / found.rows
+    terminal.say(f"cut at {recipe.trainer.max_length} tokens: {found.truncated} rows ({cut:.1f} %)")
+    terminal.say(f"end token learned: in {found.ended} of {found.rows} rows")
+    _say_overlap(recipe, base, rows, terminal)
+    terminal.say("first row, masked part:\n" + _indent(found.example[0]))
+    terminal.say("first row, trained part:\n" + _indent(found.example[1]))
+    _say_memory(found, terminal)
+    _say_card(found, terminal)
+    seconds = estimate.train_seconds(recipe, base, rows, device, dtype)
+    terminal.say(f"estimated time on this machine: {duration(seconds)}")
+    return found
+
+
+def _why_not(recipe: Recipe, device: str) -> str:
+    """Why not the faster backend, where the recipe left it open."""
+    hindrance = unsloth_hindrance(recipe, device)
+    return f" ({hindrance[0]})" if hindrance and recipe.trainer.backend == "auto" else ""
+
+
+def _say_memory(found: Preflight, terminal: Terminal) -> None:
+    """The estimated memory by component, beside what fine-tuning all weights would take."""
+    terminal.say("estimated memory while training on a GPU, beside fine-tuning all weights on the same batches:")
+    sizes = [(name, size, found.full_memory[name]) for name, size in found.memory.items()]
+    sizes.append(("together", found.memory_bytes, sum(found.full_memory.values())))
+    rows = [(name, f"{size / _GIB:.2f}", f"{full / _GIB:.2f}") for name, size, full in sizes]
+    terminal.table(("component", "this recipe, GiB", "all weights, GiB"), rows)
+    terminal.say("  (computed; all weights: weights and gradients in 16 bits, AdamW states in 32 bits)")
+
+
+def _say_overlap(recipe: Recipe, base: BaseModel, rows: TrainingRows, terminal: Terminal) -> None:
+    """Hold the rows against the items of every task that the recipe scores."""
+    tasks = load_tasks(recipe.scoring.tasks, recipe, base)
+    check = check_overlap({OWN_ADAPTER: rows}, tasks)
+    for line in overlap_lines(check):
+        terminal.say(f"test items are trained on: {line}", style="yellow")
+    if not check.matches:
+        items = sum(check.items.values())
+        terminal.say(f"test items among the {check.rows} rows: none of {items} ({', '.join(check.items)})")
+
+
+def _say_card(found: Preflight, terminal: Terminal) -> None:
+    """Hold the estimate against the card's memory, where there is a card."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return
+    size = torch.cuda.get_device_properties(0).total_memory
+    share = 100 * found.memory_bytes / size
+    terminal.say(f"{torch.cuda.get_device_name()}: {size / _GIB:.1f} GiB, the estimate is {share:.0f} % of it")
+
+
+def _indent(text: str) -> str:
+    return "\n".join(f"  | {line}" for line in text.splitlines())

@@ -1,0 +1,163 @@
+"""The baseline store: a folder that keeps the figures and item scores of released models, without any text of theirs.
+
+`STORE/NAME/` holds `results.json` (of that one model), `scores/TASK.jsonl` (ids, hashes of items, scores) and
+`baseline.json`, the hashes of these, so that a changed file is noticed. It may be committed, an artifact, or shared.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from reports.document.evidence import Strict
+from reports.document.reading import read_document, read_results
+from reports.document.schema import Results, Sample
+from reports.errors import UserError
+from reports.files import sha256_file, write_json, write_jsonl
+from reports.gate.comparable import unusable
+from reports.gate.sides import ItemScore, Side, check_values, read_items
+from reports.names import is_plain_name
+
+STORE = Path("baselines")
+SCHEMA_VERSION = "1.0"
+_MANIFEST = "baseline.json"
+_RESULTS = "results.json"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class Manifest(Strict):
+    """What a baseline is (`baseline.json`).
+
+    Attributes:
+        name: Its name in the store.
+        run: The name of the run that it was made of.
+        model: The model in it.
+        created: When that run was scored.
+        sha256: Hash of every other file, by its path in the baseline's folder.
+    """
+
+    schema_version: str = SCHEMA_VERSION
+    name: str
+    run: str
+    model: str
+    created: str
+    sha256: dict[str, str]
+
+
+def set_baseline(side: Side, store: Path, name: str | None) -> Path:
+    """Keep a model of a finished run as a baseline; one of the same name is replaced.
+
+    Raises:
+        UserError: The name is no name, or the run is not whole.
+    """
+    chosen = name or side.results.name
+    if not (_NAME.fullmatch(chosen) and is_plain_name(chosen)):
+        raise UserError(
+            f"{chosen[:60]!r} is no name for a baseline (letters, digits, '.', '_', '-')",
+            where="--name",
+            fix="give another",
+        )
+    for task in side.results.tasks:
+        for metric in task.metrics:
+            reason = "" if metric.secondary else unusable(side, task.name, metric)
+            if reason:
+                told = f"no baseline can be made of it: {reason}"
+                raise UserError(told, where=side.run, fix="finish or repeat the run")
+    store.mkdir(parents=True, exist_ok=True)
+    folder, fresh = store / chosen, store / f".{chosen}.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    results = _reduced(side.results, side.model)
+    write_json(fresh / _RESULTS, results.model_dump(mode="json"))
+    keep = set(ItemScore.model_fields)
+    for name_of_task, items in side.items.items():
+        write_jsonl(
+            _scores(fresh, name_of_task), (item.model_dump(mode="json", include=keep) for item in items.values())
+        )
+    manifest = Manifest(
+        name=chosen,
+        run=side.run,
+        model=side.model,
+        created=side.results.created,
+        sha256={path: sha256_file(fresh / path) for path in _paths(results)},
+    )
+    write_json(fresh / _MANIFEST, manifest.model_dump(mode="json"))
+    if folder.exists() and not is_baseline(folder):
+        shutil.rmtree(fresh)
+        raise UserError("it is there and no baseline", where=str(folder), fix="give another --name or --store")
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
+    return folder
+
+
+def is_baseline(folder: Path) -> bool:
+    """Whether a folder holds a baseline."""
+    return (folder / _MANIFEST).is_file()
+
+
+def read_baseline(folder: Path, model: str | None = None) -> Side:
+    """A baseline as a side of the gate.
+
+    Raises:
+        UserError: It is broken, a file is missing or was changed, or it has no such model.
+    """
+    manifest = _read_manifest(folder)
+    results = read_results(folder / _RESULTS)
+    expected = set(_paths(results))
+    if set(manifest.sha256) != expected:
+        raise UserError("its files are not those that its baseline.json lists", where=str(folder), fix="set it again")
+    for path, sha256 in manifest.sha256.items():
+        file = folder / path
+        if not file.resolve().is_relative_to(folder.resolve()) or not file.is_file():
+            raise UserError("the file is missing", where=str(file), fix="set the baseline again")
+        if sha256_file(file) != sha256:
+            raise UserError("the file was changed since the baseline was set", where=str(file), fix="set it again")
+    names = [each.name for each in results.models]
+    chosen = model or manifest.model
+    if chosen not in names:
+        raise UserError(f"it has no model {chosen[:60]}", where=str(folder), fix=f"it has {', '.join(names)[:200]}")
+    items: dict[str, Mapping[str, ItemScore | Sample]] = {}
+    for task in results.tasks:
+        items[task.name] = read_items(_scores(folder, task.name), ItemScore)
+        check_values(_scores(folder, task.name), task.metrics, items[task.name])
+    return Side(run=manifest.name, results=results, model=chosen, items=items)
+
+
+def list_baselines(store: Path) -> Iterator[tuple[str, str, str, str, str]]:
+    """(name, model, run, when it was scored, its state) of every baseline of a store."""
+    for folder in sorted(store.iterdir() if store.is_dir() else ()):
+        if not is_baseline(folder):
+            continue
+        try:
+            manifest = _read_manifest(folder)
+            items = sum(map(len, read_baseline(folder).items.values()))
+            yield folder.name, manifest.model, manifest.run, manifest.created, f"whole, {items} items"
+        except UserError as error:
+            yield folder.name, "", "", "", f"broken: {error.what} ({error.where})"
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    fix = "set the baseline again"
+    return read_document(folder / _MANIFEST, Manifest, SCHEMA_VERSION, what="a baseline", later=fix, broken=fix)
+
+
+def _reduced(results: Results, model: str) -> Results:
+    """The results of one model, without what is said of others."""
+    mine = {
+        key: [each for each in getattr(results, key) if each.model == model]
+        for key in ("scores", "costs", "classes", "problems")
+    }
+    models = [each for each in results.models if each.name == model]
+    return results.model_copy(
+        update={**mine, "models": models, "baseline": model, "comparisons": [], "verdict": [], "notes": []}
+    )
+
+
+def _paths(results: Results) -> list[str]:
+    """All files of a baseline but its manifest."""
+    return [_RESULTS, *(_scores(Path(), task.name).as_posix() for task in results.tasks)]
+
+
+def _scores(folder: Path, task: str) -> Path:
+    return folder / "scores" / f"{task}.jsonl"

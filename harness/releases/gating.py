@@ -1,0 +1,229 @@
+"""`medbench gate`: reads policy, candidate and baseline, judges, and writes and shows what was found."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.console import Terminal
+from harness.engines.interface import OWN_ADAPTER
+from harness.folder import RunFolder
+from harness.releases.baselines import is_baseline, read_baseline
+from reports.document.reading import read_results
+from reports.document.schema import Results, Sample
+from reports.errors import UserError
+from reports.files import write_json, write_text
+from reports.gate.outcome import GateReport, Party, Verdict
+from reports.gate.policy import DEFAULT, Policy
+from reports.gate.sides import ItemScore, Side, check_values, read_items
+from training.recipes.strict_yaml import check, read_yaml
+
+_SHOWN = 5
+_STYLES: dict[Verdict, str] = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
+
+
+class UnfinishedError(Exception):
+    """Why a run has nothing to judge yet; it is blocked with this reason."""
+
+
+def run_gate(
+    run: Path,
+    policy: Path | None,
+    baseline: str | None,
+    candidate: str | None,
+    store: Path,
+    out: Path,
+    terminal: Terminal,
+) -> GateReport:
+    """Judge a candidate; see `harness.api.gate`.
+
+    Raises:
+        UserError: Policy, run or baseline are missing or broken, or a model is not in them.
+    """
+    from reports.gate.judging import judge, party, refuse
+
+    rules = DEFAULT if policy is None else load_policy(policy)
+    try:
+        ours = read_run(run, candidate, avoid=baseline is None)
+        try:
+            theirs = read_other(ours, run, baseline, store)
+        except UnfinishedError as reason:
+            report = refuse(rules, str(reason), party(ours), Party(run=str(baseline), model=""))
+        else:
+            report = judge(rules, ours, theirs)
+    except UnfinishedError as reason:
+        report = refuse(rules, str(reason), Party(run=_name(run), model=candidate or ""), Party(run="", model=""))
+    _write(report, out)
+    _show(report, out, terminal)
+    return report
+
+
+def load_policy(path: Path) -> Policy:
+    """Read a policy.
+
+    Raises:
+        UserError: The file is at fault; all faults are listed, each with its line.
+    """
+    value, origins = read_yaml(path, "policy")
+    if not isinstance(value, dict):
+        raise UserError("a policy is a mapping with rules", where=str(path), fix="start from `medbench init`")
+    return check(Policy, value, str(path), "policy", origins)
+
+
+def read_run(run: Path, model: str | None, *, avoid: bool = False) -> Side:
+    """A model of a run folder with its samples.
+
+    Args:
+        run: The folder.
+        model: Its name; where it is not given the recipe's own adapter, else the only one.
+        avoid: Whether the run's own baseline is no answer.
+
+    Raises:
+        UserError: There is no run, it is broken, or has no such model.
+        UnfinishedError: The run was not finished.
+    """
+    folder = RunFolder(run)
+    if not folder.results.is_file():
+        if not folder.recipe.is_file() and not (run / "samples").is_dir():
+            raise UserError("there is no run in it", where=str(run), fix="give the folder of a `medbench run`")
+        raise UnfinishedError(f"{_name(run)} is not finished: it has no results.json yet")
+    results = read_results(run)
+    _check_finished(folder, results)
+    name = _model(results, model, str(run), avoid=results.baseline if avoid else None)
+    items: dict[str, Mapping[str, ItemScore | Sample]] = {}
+    faults: dict[str, str] = {}
+    for task in results.tasks:
+        path = folder.samples(name, task.name)
+        if not path.resolve().is_relative_to(run.resolve()):
+            raise UserError(f"the task name {task.name[:60]!r} leads out of the run", where=str(run), fix="run again")
+        if not path.is_file():
+            faults[task.name] = f"the samples of {task.name} are missing"
+            continue
+        found = read_items(path, Sample)
+        strange = next((each for each in found.values() if (each.model, each.task) != (name, task.name)), None)
+        if strange is not None:
+            raise UserError(
+                f"the item {strange.id[:60]} is of {strange.model[:60]} and {strange.task[:60]}",
+                where=str(path),
+                fix="score again",
+            )
+        check_values(path, task.metrics, found)
+        items[task.name] = found
+        asked = next((each.rows for each in results.data if each.role == task.name), len(found))
+        if len(found) != asked:
+            faults[task.name] = f"{len(found)} of the {asked} items of {task.name} are answered"
+    trained = name == OWN_ADAPTER and results.training is not None
+    return Side(run=_name(run), results=results, model=name, items=items, faults=faults, trained_here=trained)
+
+
+def read_other(candidate: Side, run: Path, baseline: str | None, store: Path) -> Side:
+    """The baseline: of the candidate's own run, of another, or of the store.
+
+    Raises:
+        UserError: It is missing, broken, or the candidate itself.
+        UnfinishedError: Its run was not finished.
+    """
+    if baseline is None:
+        side = read_run(run, candidate.results.baseline)
+        same = Side(side.run, candidate.results, side.model, side.items, side.faults)
+        return _other(candidate, same, run, run)
+    path, model = _place(baseline, store)
+    if is_baseline(path):
+        return read_baseline(path, model)
+    side = read_run(path, model)
+    if path.resolve() == run.resolve():
+        side = Side(side.run, candidate.results, side.model, side.items, side.faults)
+    return _other(candidate, side, run, path)
+
+
+def _other(candidate: Side, baseline: Side, run: Path, path: Path) -> Side:
+    if baseline.model == candidate.model and path.resolve() == run.resolve():
+        raise UserError(
+            f"candidate and baseline are both {candidate.model}",
+            where=str(run),
+            fix="name others with --candidate MODEL and --baseline RUN[:MODEL]",
+        )
+    return baseline
+
+
+def _place(baseline: str, store: Path) -> tuple[Path, str | None]:
+    """The folder and model of RUN[:MODEL], where RUN is a folder or a name in the store."""
+    name, colon, model = baseline.rpartition(":")
+    for place, chosen in ((baseline, None), *([(name, model)] if colon and name and model else [])):
+        for path in (Path(place).expanduser(), store / place):
+            if path.is_dir():
+                return path, chosen
+    raise UserError(
+        "there is no such run, nor a baseline of that name",
+        where=f"--baseline {baseline}",
+        fix=f"give a run folder, or a name of `medbench baseline list` (looked for in {store})",
+    )
+
+
+def _check_finished(folder: RunFolder, results: Results) -> None:
+    """Refuse a run that somebody works in, or whose recipe is newer than its results."""
+    if (folder.path / ".lock").is_file():
+        try:
+            # A folder that cannot be written to, such as an artifact, is nobody's work.
+            with contextlib.suppress(OSError), folder.lock():
+                pass
+        except UserError as error:
+            raise UnfinishedError(f"{_name(folder.path)} is not finished: {error.what}") from error
+    if folder.recipe.is_file():
+        recipe, _ = read_yaml(folder.recipe, "recipe")
+        if recipe != results.recipe:
+            raise UnfinishedError(
+                f"{_name(folder.path)} is not finished: its recipe.yaml is not the one that results.json was made with"
+            )
+
+
+def _model(results: Results, model: str | None, where: str, *, avoid: str | None) -> str:
+    names = [each.name for each in results.models]
+    if avoid is not None and avoid not in names:
+        raise UserError(f"its baseline {avoid[:60]} is not among its models", where=where, fix="run again")
+    choice = [name for name in names if name != avoid]
+    found = model or (OWN_ADAPTER if OWN_ADAPTER in choice else choice[0] if len(choice) == 1 else None)
+    if found in names and RunFolder(Path()).samples(str(found), "t").parent.name == found:
+        return str(found)
+    told = f"it has no model {model}" if model else f"it does not tell which of its {len(choice)} models is meant"
+    fix = f"name one of {', '.join(names)[:200] or 'none'} with --candidate MODEL or --baseline RUN:MODEL"
+    raise UserError(told, where=where, fix=fix)
+
+
+def _name(run: Path) -> str:
+    """A run's name without the folders above it, which are nobody's business."""
+    return run.resolve().name
+
+
+def _write(report: GateReport, out: Path) -> None:
+    from reports.gate.junit import junit_xml
+    from reports.gate.words import markdown
+
+    summary = markdown(report)
+    write_json(out / "gate.json", report.model_dump(mode="json"))
+    write_text(out / "gate.xml", junit_xml(report))
+    write_text(out / "gate.md", summary)
+    told = os.environ.get("GITHUB_STEP_SUMMARY")
+    if told:
+        with Path(told).open("a", encoding="utf-8") as stream:
+            stream.write(summary)
+
+
+def _show(report: GateReport, out: Path, terminal: Terminal) -> None:
+    from reports.gate.words import HEADINGS, github_annotations, moved_text, rules_table, told
+
+    table = rules_table(report)
+    terminal.say(f"candidate: {told(report.candidate)}; baseline: {told(report.baseline)}\n")
+    terminal.table(table.columns, table.rows, left=True)
+    for rule in report.rules:
+        if rule.moved:
+            terminal.say(f"\n{rule.name}: what moved it, worst first")
+            for sample in rule.moved[:_SHOWN]:
+                terminal.say(f"  {' '.join(moved_text(sample).split())}")
+    terminal.say(f"\n{HEADINGS[report.verdict]}. {report.reason}", style=_STYLES[report.verdict])
+    terminal.say(f"finding: {out / 'gate.json'}\n         {out / 'gate.md'}\n         {out / 'gate.xml'} (JUnit)")
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in github_annotations(report):
+            terminal.say(line)

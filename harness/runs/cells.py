@@ -1,0 +1,97 @@
+"""One cell of a sweep: a recipe trained and scored once, in a folder of its own on a disk or at any fsspec URL."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reports.errors import UserError
+from reports.files import write_text
+
+_RESULTS = "results.json"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What to train and score: the whole resolved recipe, so that a machine elsewhere needs no file of this one.
+
+    Attributes:
+        name: Its folder's name, made of what distinguishes it.
+        models: `base` or `adapter`.
+        recipe: The resolved recipe as JSON.
+    """
+
+    name: str
+    models: str
+    recipe: Mapping[str, Any]
+
+
+def is_finished(cell: Cell, store: str) -> bool:
+    """Whether `store` holds this very cell's results, with everything that its recipe says.
+
+    Raises:
+        UserError: The store cannot be read.
+    """
+    filesystem, path = _filesystem(f"{store}/{cell.name}/{_RESULTS}")
+    try:
+        value = json.loads(filesystem.cat_file(path))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"cannot read the results of the cell ({error})", where=f"{store}/{cell.name}", fix="remove the folder"
+        ) from error
+    same = {"recipe": dict(cell.recipe), "models": [cell.models]}
+    return same == {"recipe": value.get("recipe"), "models": [each["name"] for each in value.get("models", [])]}
+
+
+def run_cell(cell: Cell, folder: Path) -> None:
+    """Train and score a cell in a folder; what an interrupted one left there is kept, as in any run."""
+    import harness
+    from training.recipes.recipe_file import check_recipe, recipe_yaml
+
+    with tempfile.TemporaryDirectory() as scratch:
+        recipe = Path(scratch) / "recipe.yaml"
+        write_text(recipe, recipe_yaml(check_recipe(dict(cell.recipe), cell.name)))
+        harness.run(str(recipe), models=cell.models, out=folder, quiet=True)
+
+
+def run_stored(cell: Cell, store: str) -> str:
+    """Run a cell on this machine's own disk and put its folder into the store, the results last; returns its name."""
+    if is_finished(cell, store):
+        return cell.name
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / cell.name
+        run_cell(cell, folder)
+        filesystem, path = _filesystem(f"{store}/{cell.name}")
+        files = [each for each in folder.rglob("*") if each.is_file() and each.name != ".lock"]
+        for each in sorted(files, key=lambda file: file.name == _RESULTS):
+            target = f"{path}/{each.relative_to(folder).as_posix()}"
+            filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
+            filesystem.put_file(str(each), target)
+    return cell.name
+
+
+def fetch(cell: Cell, store: str, folder: Path) -> None:
+    """Copy a finished cell out of a store, unless it lies there already."""
+    filesystem, path = _filesystem(f"{store}/{cell.name}")
+    if Path(path) == folder.absolute():
+        return
+    for each in filesystem.find(path):
+        target = folder / each.removeprefix(f"{path}/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        filesystem.get_file(each, str(target))
+
+
+def _filesystem(url: str) -> tuple[Any, str]:
+    import fsspec
+
+    try:
+        filesystem, path = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise UserError(f"cannot open the store ({error})", where=f"--store {url}", fix="check the URL") from error
+    return filesystem, str(path)

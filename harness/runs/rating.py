@@ -1,0 +1,198 @@
+"""`medbench rate`: hands answers out to be rated blindly, takes the marks back, and adds them to results and report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.folder import RunFolder
+from harness.runs.stages import report_stage
+from reports.comparison import statistics
+from reports.comparison.verdict import sentences
+from reports.document.evidence import RatingSummary
+from reports.document.reading import read_results, read_samples
+from reports.document.schema import MetricInfo, Results, Sample, TaskInfo
+from reports.errors import UserError
+from reports.files import read_json, write_json, write_jsonl
+from reports.rating_sheet import ASPECTS, Key, Rating, agreement, make_sheet, output_hash, read_key, read_sheet
+from tasks import catalog
+from tasks.data import sample_indices
+
+if TYPE_CHECKING:
+    from harness.console import Terminal
+
+TASK = "human_rating"
+_MARKS = "ratings.json"
+_METRICS = [
+    MetricInfo(key=key, title=title, higher_is_better=True, description=f"{question} Marks from 1 to 5.", relevant=0.1)
+    for key, (title, question) in ASPECTS.items()
+]
+
+
+def export(run: Path, items: int, models: Sequence[str] | None, task: str | None, *, again: bool) -> Path:
+    """Write a blinded sheet of some items with all models' answers; returns the folder that it is in.
+
+    Raises:
+        UserError: The run has no such answers, or a sheet is there already.
+    """
+    results = read_results(run)
+    folder = RunFolder(run).ratings
+    if (folder / "key.json").is_file() and not again:
+        raise UserError(
+            "a sheet is there already, and marks on it would be lost", where=str(folder), fix="use it, or add --again"
+        )
+    asked = task or catalog.GENERATION
+    names = list(models or [model.name for model in results.models if model.kind != "pool"])
+    answers = {name: _answers(run, name, asked) for name in names}
+    shared = [item for item in answers[names[0]] if all(item in each for each in answers.values())]
+    chosen = [shared[index] for index in sample_indices(len(shared), items, results.seed)]
+    make_sheet(answers, chosen, asked, folder)
+    return folder
+
+
+def _answers(run: Path, model: str, task: str) -> dict[str, Sample]:
+    """The first answer of a model to each item."""
+    path = RunFolder(run).samples(model, task)
+    if not path.is_file():
+        raise UserError(
+            f"the run holds no answers of {model} to {task}", where=str(run), fix="name others with --models or --task"
+        )
+    return {sample.id: sample for sample in read_samples(path) if sample.repeat == 0}
+
+
+def import_sheets(run: Path, sheets: Sequence[Path], terminal: Terminal) -> Results:
+    """Unblind filled sheets, one a rater, add their figures to the run's results, and write its report anew.
+
+    Raises:
+        UserError: A sheet is broken or of another run, two have the same name, or none holds a mark.
+    """
+    folder = RunFolder(run)
+    results, key = read_results(run), read_key(folder.ratings)
+    names = [path.stem for path in sheets]
+    if len(set(names)) < len(names):
+        raise UserError(
+            "two sheets have the same name", where=", ".join(map(str, sheets)), fix="name each by its rater"
+        )
+    ratings = [rating for path in sheets for rating in read_sheet(path, key)]
+    if not ratings:
+        raise UserError("there is no mark in them", where=", ".join(map(str, sheets)), fix="fill the sheets in")
+    write_json(folder.ratings / _MARKS, [asdict(each) for each in ratings])
+    with_them = add_ratings(results, folder)
+    write_json(folder.results, with_them.model_dump(mode="json"))
+    report_stage(folder, with_them, terminal)
+    return with_them
+
+
+def add_ratings(results: Results, folder: RunFolder) -> Results:
+    """The results with the ratings that the run folder holds, as one more task; unchanged where it holds none.
+
+    Marks of answers that a model has changed since are left out and counted.
+    """
+    if not (folder.ratings / _MARKS).is_file():
+        return results
+    key = read_key(folder.ratings)
+    ratings = _kept(folder.ratings / _MARKS, key)
+    present = {model.name for model in results.models}
+    current = {
+        (model, item): output_hash(sample)
+        for model in {entry.model for entry in key.codes.values()} & present
+        for item, sample in _answers(folder.path, model, key.task).items()
+    }
+    valid = [each for each in ratings if _is_current(key, each, current)]
+    samples = _samples(key, valid)
+    for model, several in samples.items():
+        write_jsonl(folder.samples(model, TASK), (sample.model_dump(mode="json") for sample in several))
+    return _with_task(results, key, ratings, valid, samples)
+
+
+def _kept(path: Path, key: Key) -> list[Rating]:
+    """The ratings that were imported before.
+
+    Raises:
+        UserError: The file is broken, or holds codes of another sheet.
+    """
+    try:
+        ratings = TypeAdapter(list[Rating]).validate_python(read_json(path))
+    except ValidationError as error:
+        raise UserError("not the ratings of a run", where=str(path), fix="import the sheets again") from error
+    strange = next((each.code for each in ratings if each.code not in key.codes), None)
+    if strange is not None:
+        raise UserError(
+            f"the code {strange[:60]!r} is of another sheet", where=str(path), fix="import the sheets again"
+        )
+    return ratings
+
+
+def _is_current(key: Key, rating: Rating, current: dict[tuple[str, str], str]) -> bool:
+    entry = key.codes[rating.code]
+    return current.get((entry.model, entry.item)) == entry.output_sha256
+
+
+def _samples(key: Key, ratings: Sequence[Rating]) -> dict[str, list[Sample]]:
+    """Marks as samples by model: one for each answer and rater, so that the raters of an answer are averaged."""
+    raters = {name: number for number, name in enumerate(dict.fromkeys(rating.rater for rating in ratings))}
+    found: dict[str, list[Sample]] = {}
+    for rating in ratings:
+        entry = key.codes[rating.code]
+        sample = Sample(
+            id=entry.item,
+            doc_hash=entry.doc_hash,
+            model=entry.model,
+            task=TASK,
+            prompt="",
+            output="",
+            gold="",
+            metrics={name: float(mark) for name, mark in rating.marks.items()},
+            repeat=raters[rating.rater],
+        )
+        found.setdefault(entry.model, []).append(sample)
+    return found
+
+
+def _with_task(
+    results: Results, key: Key, ratings: Sequence[Rating], valid: Sequence[Rating], samples: dict[str, list[Sample]]
+) -> Results:
+    raters, answers = len({each.rater for each in valid}), len({each.code for each in valid})
+    rated = next((task for task in results.tasks if task.name == key.task), None)
+    task = TaskInfo(
+        name=TASK,
+        title="Human rating (1 to 5, blinded)",
+        setting=f"{answers} answers to {key.task}, {raters} raters",
+        synthetic=rated is not None and rated.synthetic,
+        metrics=_METRICS,
+        version="1.0",
+        label="human rating",
+    )
+    metrics = {(TASK, metric.key): metric for metric in _METRICS}
+    scores = [
+        statistics.score(metric, several, None, seed=results.seed)
+        for several in samples.values()
+        for metric in _METRICS
+    ]
+    comparisons = []
+    for model, several in samples.items():
+        if model != results.baseline and results.baseline in samples:
+            pairs = [
+                statistics.compare(metric, samples[results.baseline], several, seed=results.seed)[0]
+                for metric in _METRICS
+            ]
+            comparisons += statistics.judge(pairs, metrics)
+    found = results.model_copy(
+        update={
+            "tasks": [*(each for each in results.tasks if each.name != TASK), task],
+            "scores": [*(each for each in results.scores if each.task != TASK), *scores],
+            "comparisons": [*(each for each in results.comparisons if each.task != TASK), *comparisons],
+            "ratings": RatingSummary(
+                task=key.task,
+                raters=raters,
+                answers=answers,
+                outdated=len({each.code for each in ratings}) - answers,
+                agreement={name: agreement(valid, name) for name in ASPECTS},
+            ),
+        }
+    )
+    return found.model_copy(update={"verdict": sentences(found)})

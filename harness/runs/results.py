@@ -1,0 +1,241 @@
+"""Puts what the stages found into the results document: scores, paired comparisons, costs and the verdict."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from harness.engines.interface import BASE, OWN_ADAPTER
+from harness.environment import describe
+from harness.planning.run_plan import Plan
+from harness.runs.pooling import pool_models
+from harness.runs.reproduction import reproduction
+from harness.scoring.kept_answers import Scored
+from harness.scoring.noise import NoiseMeter, with_noise
+from reports.comparison import statistics
+from reports.comparison.verdict import sentences
+from reports.document.evidence import ClassCount, Confusion, Problem
+from reports.document.schema import Comparison, DataInfo, MetricInfo, ModelInfo, Results, Score, Training
+from reports.files import sha256_file, sha256_value
+from reports.version import __version__
+from tasks import catalog
+from tasks.data.rows import LABELS, describe_selection
+from tasks.pubmedqa import PREDICTIONS
+from training.finetune import rows_hash
+from training.log import TrainingLog, read_log
+from training.models.adapters import WEIGHTS
+
+
+def assemble(
+    plan: Plan,
+    scored: Sequence[Scored],
+    noise: NoiseMeter | None,
+    *,
+    command: str,
+    stages: dict[str, float],
+    engine: dict[str, Any],
+) -> Results:
+    """The results document of a run."""
+    scored = agree_on_metrics(scored)
+    seed = plan.recipe.seed
+    metrics = {(each.task.name, metric.key): metric for each in scored for metric in each.metrics}
+    comparisons, notes = _compare(plan, scored, metrics, noise)
+    pooled = pool_models(plan, scored, metrics, noise)
+    confusion = _confusion(scored)
+    tasks = {each.task.name: each.task.info.model_copy(update={"metrics": each.metrics}) for each in scored}
+    results = Results(
+        medbench_version=__version__,
+        name=plan.recipe.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command,
+        seed=seed,
+        baseline=plan.baseline,
+        recipe=plan.recipe.model_dump(mode="json"),
+        environment=describe(plan.device),
+        models=[*_models(plan), *pooled.models],
+        data=_data(plan),
+        tasks=list(tasks.values()),
+        training=_training(plan, trained_now="train" in stages),
+        scores=[*_scores(scored, seed), *pooled.scores],
+        comparisons=[*comparisons, *pooled.comparisons],
+        costs=[each.cost for each in scored],
+        classes=_classes(confusion),
+        confusion=confusion,
+        problems=_problems(scored),
+        overlap=plan.overlap,
+        noise=noise.check() if noise is not None else None,
+        reproduction=reproduction(plan, scored, engine["name"]),
+        stages=stages,
+        engine=engine,
+        notes=[*plan.warnings, *notes],
+    )
+    return results.model_copy(update={"verdict": sentences(results)})
+
+
+def agree_on_metrics(scored: Sequence[Scored]) -> list[Scored]:
+    """Give each metric of a task one kind: the one that holds for the samples of all models.
+
+    Only metrics of other people's tasks are told from their samples, so only theirs can disagree.
+    """
+    weaker = {"proportion": 0, "mean": 1, "other": 2}
+    agreed: dict[tuple[str, str], MetricInfo] = {}
+    for each in scored:
+        for metric in each.metrics:
+            known = agreed.setdefault((each.task.name, metric.key), metric)
+            if weaker.get(metric.kind, 0) > weaker.get(known.kind, 0):
+                agreed[each.task.name, metric.key] = metric
+    return [replace(each, metrics=[agreed[each.task.name, metric.key] for metric in each.metrics]) for each in scored]
+
+
+def _scores(scored: Sequence[Scored], seed: int) -> list[Score]:
+    return [
+        statistics.score(metric, each.samples, each.figures.get(metric.key), seed=seed)
+        for each in scored
+        for metric in each.metrics
+    ]
+
+
+def _compare(
+    plan: Plan, scored: Sequence[Scored], metrics: dict[tuple[str, str], MetricInfo], noise: NoiseMeter | None
+) -> tuple[list[Comparison], list[str]]:
+    """Every other model against the baseline; Holm's correction runs over all metrics of one pair of models."""
+    notes: list[str] = []
+    comparisons: list[Comparison] = []
+    by_model = {(each.model, each.task.name): each for each in scored}
+    for model in plan.models:
+        if model == plan.baseline:
+            continue
+        pair = []
+        for loaded in plan.tasks:
+            before, after = by_model[plan.baseline, loaded.name], by_model[model, loaded.name]
+            for metric in after.metrics:
+                comparison, unpaired = statistics.compare(metric, before.samples, after.samples, seed=plan.recipe.seed)
+                pair.append(with_noise(comparison, metric, noise))
+                if unpaired:
+                    notes.append(
+                        f"{loaded.name}, {metric.title}: {len(unpaired)} items have no value for both"
+                        f" {plan.baseline} and {model} and are left out of their comparison"
+                    )
+        comparisons += statistics.judge(pair, metrics)
+    return comparisons, notes
+
+
+def _models(plan: Plan) -> list[ModelInfo]:
+    models = []
+    for name in plan.models:
+        if name == BASE:
+            source, sha256, file = plan.base.name, plan.base.sha256, None
+        elif name == OWN_ADAPTER:
+            file = plan.folder.adapter / WEIGHTS
+            source, sha256 = f"trained by this recipe on {plan.base.name}", sha256_file(file)
+        else:
+            adapter = plan.adapters[name]
+            source, sha256, file = adapter.source, adapter.sha256, adapter.folder / WEIGHTS
+        models.append(
+            ModelInfo(
+                name=name,
+                kind="base" if name == BASE else "adapter",
+                source=source,
+                sha256=sha256,
+                weights=plan.weights,
+                weight_bytes=None if file is None else file.stat().st_size,
+            )
+        )
+    return models
+
+
+def _data(plan: Plan) -> list[DataInfo]:
+    found = []
+    if plan.rows is not None:
+        sources = [("train", plan.recipe.data.train, plan.rows.train)]
+        if plan.rows.validation:
+            source = plan.recipe.data.validation or plan.recipe.data.train
+            sources.append(("validation", source, plan.rows.validation))
+        found += [
+            DataInfo(
+                role=role,
+                source=source.public_name,
+                selection=describe_selection(source),
+                rows=len(chosen),
+                sha256=rows_hash(chosen),
+                synthetic=source.is_sample,
+            )
+            for role, source, chosen in sources
+        ]
+    for loaded in plan.tasks:
+        found.append(
+            DataInfo(
+                role=loaded.name,
+                source=loaded.source.public_name if loaded.source else f"lm-eval task {loaded.name}",
+                selection=loaded.info.setting,
+                rows=len(loaded.indices),
+                sha256=sha256_value([row["id"] for row in loaded.documents]) if loaded.source else loaded.items_hash,
+                synthetic=loaded.info.synthetic,
+            )
+        )
+    return found
+
+
+def _training(plan: Plan, *, trained_now: bool) -> Training | None:
+    own = [OWN_ADAPTER] if OWN_ADAPTER in plan.models else [name for names in plan.pools.values() for name in names]
+    log = read_log(plan.adapters[own[0]].folder if plan.pools else plan.folder.adapter) if own else None
+    if log is None:
+        return None
+    shared = set(Training.model_fields) & set(TrainingLog.model_fields)
+    peak = log.memory.peak_allocated_bytes
+    return Training(trained_now=trained_now, peak_memory_bytes=peak, **log.model_dump(include=shared))
+
+
+def _confusion(scored: Sequence[Scored]) -> list[Confusion]:
+    """How often each label was given to items of each gold label, for tasks of ours with labels."""
+    found = []
+    for each in scored:
+        if each.task.name not in catalog.PUBMEDQA_LABELS:
+            continue
+        pairs = Counter(sample.metrics["macro_f1"] for sample in each.samples)
+        counted = {(int(gold), int(predicted)): count for (gold, predicted), count in pairs.items()}  # type: ignore[misc]
+        found += [
+            Confusion(
+                model=each.model,
+                task=each.task.name,
+                gold=label,
+                predicted=PREDICTIONS[predicted],
+                count=counted.get((gold, predicted), 0),
+            )
+            for gold, label in enumerate(LABELS)
+            for predicted in sorted({*range(len(LABELS)), *(given for _, given in counted)})
+        ]
+    return found
+
+
+def _classes(confusion: Sequence[Confusion]) -> list[ClassCount]:
+    """How often each label was gold, given, and right."""
+    found = []
+    for model, task in dict.fromkeys((each.model, each.task) for each in confusion):
+        cells = [each for each in confusion if (each.model, each.task) == (model, task)]
+        found += [
+            ClassCount(
+                model=model,
+                task=task,
+                label=label,
+                gold=sum(each.count for each in cells if each.gold == label),
+                predicted=sum(each.count for each in cells if each.predicted == label),
+                correct=sum(each.count for each in cells if each.gold == each.predicted == label),
+            )
+            for label in dict.fromkeys([*LABELS, *(each.predicted for each in cells)])
+        ]
+    return found
+
+
+def _problems(scored: Sequence[Scored]) -> list[Problem]:
+    found = []
+    for each in scored:
+        counts = Counter(problem for sample in each.samples for problem in sample.problems or ())
+        found += [
+            Problem(model=each.model, task=each.task.name, problem=problem, count=count)
+            for problem, count in counts.most_common()
+        ]
+    return found

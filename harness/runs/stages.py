@@ -1,0 +1,167 @@
+"""The stages of a run, each saying on the terminal what it does: plan, train, score, report."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.console import Terminal
+from harness.folder import RunFolder
+from reports.numbers import duration
+from reports.secrets import redact
+from training.processes import is_main
+from training.recipes.recipe_file import recipe_yaml
+
+if TYPE_CHECKING:
+    from harness.planning.run_plan import Plan
+    from reports.document.schema import Results
+    from training.division import TrainingRows
+    from training.log import TrainingLog
+    from training.recipes.recipe import Recipe, TrainerSection
+
+_log = logging.getLogger("medbench")
+
+
+def plan_stage(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[str] | None, terminal: Terminal) -> Plan:
+    """Check the run, say what it will do and how long roughly, and keep the resolved recipe."""
+    terminal.heading("Plan")
+    from harness.planning import estimate
+    from harness.planning.engine_choice import choose_engine
+    from harness.planning.run_plan import make_plan
+
+    plan = make_plan(recipe, folder, models, tasks, lambda line: terminal.say(f"  {line}"))
+    terminal.say(f"  base {plan.base.name} on {plan.device}, scored as {plan.weights}")
+    if plan.to_train is not None:
+        trainer = recipe.trainer
+        steps = f"{trainer.max_steps} steps" if trainer.max_steps else f"{trainer.epochs:g} epochs"
+        effective = trainer.batch_size * trainer.gradient_accumulation
+        seconds = estimate.train_seconds(recipe, plan.base, plan.to_train, plan.device, plan.train_dtype)
+        terminal.say(
+            f"  train: {steps} of {effective} rows out of {len(plan.to_train.train)}, {recipe.quantization.method},"
+            f" LoRA r {recipe.lora.r}, format {recipe.format.name}: about {duration(seconds)}"
+        )
+    choice = choose_engine(plan)
+    terminal.say(
+        f"  score: {', '.join(plan.models)}: about {duration(choice.seconds)} if nothing is answered yet;"
+        f" engine {choice.name} ({choice.why})"
+    )
+    for loaded in plan.tasks:
+        terminal.say(f"    {loaded.name}: {loaded.info.setting}{' (synthetic)' if loaded.info.synthetic else ''}")
+    for warning in plan.warnings:
+        terminal.say(f"  note: {warning}", style="yellow")
+    from reports.files import write_text
+
+    if is_main():
+        write_text(folder.recipe, recipe_yaml(recipe))
+    return plan
+
+
+def train_stage(plan: Plan, rows: TrainingRows, terminal: Terminal, stages: dict[str, float]) -> TrainingLog:
+    """Train the recipe's adapter into the run folder; notes the seconds in `stages`."""
+    from training.finetune import finetune
+
+    terminal.heading("Train")
+    started = time.perf_counter()
+    with terminal.progress("training", _steps(plan.recipe.trainer, len(rows.train))) as advance:
+        before = 0
+
+        def progress(done: int, total: int, note: str) -> None:
+            nonlocal before
+            if not total:
+                terminal.say(f"  {note}")
+            advance(done - before, note if total else "")
+            before = done
+
+        log = finetune(plan.recipe, plan.base, rows, plan.folder.adapter, progress)
+    stages["train"] = round(time.perf_counter() - started, 3)
+    share = 100 * log.trainable_parameters / log.total_parameters
+    losses = [each["loss"] for each in log.losses if "loss" in each]
+    terminal.say(
+        f"  {log.trainable_parameters:,} trainable parameters ({share:.2f} %), {log.steps} steps in"
+        f" {duration(log.seconds)}, loss {losses[0]:.3f} -> {losses[-1]:.3f}"
+    )
+    if log.truncated_rows or log.dropped_rows:
+        terminal.say(
+            f"  note: {log.truncated_rows} rows were cut at {plan.recipe.trainer.max_length} tokens,"
+            f" {len(log.dropped_rows)} dropped whose prompt alone is longer; raise trainer.max_length",
+            style="yellow",
+        )
+    _log.info("trained: %s", log.model_dump(exclude={"losses", "settings"}))
+    return log
+
+
+def _steps(trainer: TrainerSection, rows: int) -> int:
+    """Optimizer steps, as the trainer will count them."""
+    if trainer.max_steps:
+        return trainer.max_steps
+    batches = -(-rows // trainer.batch_size)
+    return max(1, round((trainer.epochs or 0) * -(-batches // trainer.gradient_accumulation)))
+
+
+def score_stage(plan: Plan, terminal: Terminal, stages: dict[str, float], *, again: bool) -> Results:
+    """Score and compare all models, and write `results.json`; notes the seconds in `stages`."""
+    from harness.runs.rating import add_ratings
+    from harness.runs.results import assemble
+    from harness.scoring.noise import measure_noise
+    from harness.scoring.stage import score_models, write_predictions
+    from reports.files import write_json
+
+    terminal.heading("Score")
+    started = time.perf_counter()
+    scored, engine = score_models(plan, terminal, stages, again=again)
+    stages["score"] = round(time.perf_counter() - started, 3)
+    started = time.perf_counter()
+    noise = measure_noise(plan, scored, terminal, again=again)
+    stages["noise"] = round(time.perf_counter() - started, 3)
+    started = time.perf_counter()
+    results = assemble(plan, scored, noise, command=_command(), stages=stages, engine=engine)
+    results = add_ratings(results, plan.folder)
+    stages["compare"] = round(time.perf_counter() - started, 3)
+    if is_main():
+        write_predictions(plan, scored)
+        write_json(plan.folder.results, results.model_dump(mode="json"))
+    return results
+
+
+def report_stage(folder: RunFolder, results: Results, terminal: Terminal) -> None:
+    """Write the reports, show the table and the verdict, and name the files."""
+    from reports.page.render import render
+
+    _show(folder, results, render(folder.path), terminal)
+
+
+def kept_stage(folder: RunFolder, terminal: Terminal) -> Results:
+    """Show a finished run that would only be repeated; returns its results."""
+    from reports.document.reading import read_results
+
+    results = read_results(folder.path)
+    terminal.heading("Kept")
+    terminal.say(f"  nothing has changed since this run of {results.created}: recipe, data, models, versions, answers")
+    for cost in results.costs:
+        terminal.say(f"  {cost.model}, {cost.task}: answered already, kept")
+    _show(folder, results, (folder.path / "report.md", folder.path / "report.html"), terminal)
+    return results
+
+
+def _show(folder: RunFolder, results: Results, reports: tuple[Path, Path], terminal: Terminal) -> None:
+    from reports.tables import NOT_MEDICAL_ADVICE, scores_table
+
+    markdown, html = reports
+    terminal.heading("Result")
+    table = scores_table(results, brief=True)
+    terminal.table(table.columns, table.rows)
+    terminal.say()
+    for sentence in results.verdict:
+        terminal.say(sentence)
+    terminal.say(NOT_MEDICAL_ADVICE)
+    terminal.say(f"\nreport: {html}\n        {markdown}\nfigures: {folder.results}")
+
+
+def _command() -> str:
+    """The command line, with the program's own path left out."""
+    words: list[Any] = sys.argv[1:] if Path(sys.argv[0]).name in ("medbench", "__main__.py") else []
+    return redact(" ".join(["medbench", *words])) if words else "Python API"

@@ -1,0 +1,109 @@
+"""Tells a run that would only repeat a finished one by the files that it rests on, before heavy imports."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import harness
+import reports
+import tasks as task_package
+import training
+from harness.environment import package_versions
+from reports.errors import UserError
+from reports.files import read_json, sha256_value, write_json
+from training.models.quickstart_model import medbench_home
+from training.recipes.recipe import QUICKSTART_MODEL
+
+if TYPE_CHECKING:
+    from harness.folder import RunFolder
+    from tasks.data import DataSource
+    from training.recipes.recipe import Recipe
+
+_FILE = "finished.json"
+_NOT_RESULTS = {_FILE, "run.log", ".lock", "recipe.yaml"}
+_VARIABLES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "WORLD_SIZE")
+
+
+def signature(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[str] | None) -> str | None:
+    """A hash over recipe, models, versions, and size and time of every file that a run reads or has written.
+
+    None where that does not tell enough: what is on the hub may have changed, and other tasks than ours bring their own
+    data.
+    """
+    wanted = list(tasks or recipe.scoring.tasks)
+    try:
+        inputs = [*_sources(recipe), *_base(recipe), *_adapters(models)]
+    except (UserError, LookupError):
+        return None
+    if any(not name.startswith("medbench_") for name in wanted) or not folder.results.is_file():
+        return None
+    packages = [Path(module.__file__ or "").parent for module in (harness, task_package, reports, training)]
+    parts = [recipe.model_dump(mode="json"), models, wanted, package_versions()]
+    machine = [os.cpu_count(), Path("/dev/nvidiactl").exists(), *(os.environ.get(name) for name in _VARIABLES)]
+    return sha256_value([parts, machine, [_files(path) for path in (*packages, *inputs, folder.path)]])
+
+
+def is_unchanged(folder: RunFolder, now: str | None) -> bool:
+    """Whether the folder holds the finished run of this signature."""
+    path = folder.path / _FILE
+    if now is None or not path.is_file():
+        return False
+    try:
+        return bool(read_json(path) == {"signature": now})
+    except UserError:
+        return False
+
+
+def remember(folder: RunFolder, now: str | None) -> None:
+    """Note the signature of a run that has just finished."""
+    if now is not None:
+        write_json(folder.path / _FILE, {"signature": now})
+
+
+def _sources(recipe: Recipe) -> Iterator[Path]:
+    """The data files of a recipe, with those beside them that can change what they mean."""
+    data = recipe.data
+    for source in (data.train, data.validation, data.reasoning, data.pubmedqa):
+        if source is not None:
+            yield from _source(source)
+
+
+def _source(source: DataSource) -> Iterator[Path]:
+    path = source.file()
+    if path is None:
+        raise LookupError(source.source)
+    yield from (path, path.parent / "test_ground_truth.json")
+    yield from (Path(ids) for ids in (source.ids, source.exclude_ids) if isinstance(ids, str))
+
+
+def _base(recipe: Recipe) -> Iterator[Path]:
+    if recipe.model.base == QUICKSTART_MODEL:
+        yield medbench_home() / "models"
+        return
+    yield _local(recipe.model.base)
+
+
+def _adapters(models: str) -> Iterator[Path]:
+    from harness.planning.run_plan import parse_models
+
+    yield from (_local(source) for source in parse_models(models).values() if source)
+
+
+def _local(source: str) -> Path:
+    path = Path(source).expanduser()
+    if not path.is_dir():
+        raise LookupError(source)
+    return path
+
+
+def _files(path: Path) -> list[tuple[str, int, int]]:
+    """(path, size, time of the last change) of a file, or of all files below a folder."""
+    found = []
+    for each in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if each.is_file() and each.name not in _NOT_RESULTS and "__pycache__" not in each.parts:
+            about = each.stat()
+            found.append((str(each), about.st_size, about.st_mtime_ns))
+    return found

@@ -1,0 +1,54 @@
+"""A checkpoint of the base as scoring sees it, for an engine that reads files: 4-bit values made dense again."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reports.files import sha256_value
+from training.models.loading import is_quantised
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from harness.planning.run_plan import Plan
+
+
+def dense_checkpoint(plan: Plan, load: Callable[[], PreTrainedModel]) -> Path:
+    """The base's own folder where its weights are dense; else a checkpoint in the run's cache, written once.
+
+    Args:
+        plan: Names base, quantisation and dtype.
+        load: Loads the base with dense weights.
+    """
+    quantised = plan.recipe.scoring.base == "as_trained" and plan.recipe.quantization.method != "none"
+    if not (quantised or is_quantised(plan.base)):
+        return plan.base.folder
+    mark = sha256_value([plan.base.sha256, plan.weights, plan.train_dtype, plan.device])
+    folder = plan.folder.path / "cache" / f"dense-{mark[:16]}"
+    if folder.is_dir():
+        return folder
+    work = folder.with_suffix(".making")
+    shutil.rmtree(work, ignore_errors=True)
+    save_dense(load(), work)
+    work.replace(folder)
+    return folder
+
+
+def save_dense(model: PreTrainedModel, folder: Path) -> None:
+    """Save a model whose weights were dequantised; it would save itself as a quantised one."""
+    import torch
+
+    config = copy.deepcopy(model.config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    config.dtype = model.dtype
+    with torch.device("meta"):
+        plain = type(model)(config)
+    plain.load_state_dict(model.state_dict(), assign=True)
+    plain.tie_weights()
+    plain.generation_config = model.generation_config
+    plain.save_pretrained(folder)

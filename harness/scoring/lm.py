@@ -1,0 +1,175 @@
+"""lm-eval's view of the engine: its requests in tokens for the engine, and the engine's answers in its own form."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from lm_eval.api.model import LM, TemplateLM
+
+from harness.engines.interface import Answer, GenerateAnswer, GenerateRequest, PerplexityRequest, Request, ScoreRequest
+from reports.errors import UserError
+from tasks.answers import GeneratedText, ScoredText
+from tasks.rendering import encode
+
+if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
+    from transformers import PreTrainedTokenizerBase
+
+_DEFAULT_NEW_TOKENS = 256
+_NOT_DONE = {"num_beams": 1, "num_return_sequences": 1, "repetition_penalty": 1.0, "min_p": 0.0, "typical_p": 1.0}
+
+
+class RequestMaker(TemplateLM):  # type: ignore[misc]
+    """Turns lm-eval's requests into the engine's, divided into tokens as lm-eval does it.
+
+    lm-eval calls the methods of a model for answers; here they return requests. They are all held until the last answer
+    is there, so equal numbers and equal contexts are held once.
+
+    Args:
+        tokenizer: The base's.
+        seed: Of sampled answers.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, seed: int) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self._seed = seed
+        self._numbers: dict[int, int] = {}
+        self._contexts: dict[tuple[int, ...], tuple[int, ...]] = {}
+
+    @property
+    def eot_token_id(self) -> int:
+        """The end token, which stands for an empty context."""
+        return int(self.tokenizer.eos_token_id)
+
+    @property
+    def prefix_token_id(self) -> int:
+        """The start token where the model has one."""
+        start = self.tokenizer.bos_token_id
+        return self.eot_token_id if start is None else int(start)
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:  # noqa: FBT001
+        """Token ids, with the start token exactly once unless told otherwise."""
+        if add_special_tokens is None:
+            ids = encode(self.tokenizer, string)
+        else:
+            ids = self.tokenizer(string, add_special_tokens=add_special_tokens).input_ids
+        return [self._numbers.setdefault(each, each) for each in ids]
+
+    def _loglikelihood_tokens(
+        self, requests: list[tuple[tuple[str, str], list[int], list[int]]], **_: Any
+    ) -> list[Request]:
+        return [ScoreRequest(self._once(tuple(context)), tuple(wanted)) for _, context, wanted in requests]
+
+    def _once(self, context: tuple[int, ...]) -> tuple[int, ...]:
+        """The same object for equal contexts, as those of an item's choices are."""
+        return self._contexts.setdefault(context, context)
+
+    def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Request]:  # noqa: ARG002, FBT001, FBT002
+        """Whole texts."""
+        return [
+            PerplexityRequest(tuple(self.tok_encode(text, add_special_tokens=False)), self.prefix_token_id)
+            for (text,) in (request.args for request in requests)
+        ]
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Request]:  # noqa: ARG002, FBT001, FBT002
+        """Prompts to continue; each question and repeat has a seed of its own, the same for all models."""
+        asked: list[Request] = []
+        seen: Counter[str] = Counter()
+        for request in requests:
+            context, settings = request.args
+            mark = f"{self._seed} {seen[context]} {context}"
+            seen[context] += 1
+            seed = int.from_bytes(hashlib.sha256(mark.encode()).digest()[:4])
+            asked.append(_generate_request(self.tok_encode(context), settings, seed))
+        return asked
+
+
+class AnsweredLM(LM):  # type: ignore[misc]
+    """A model whose answers are all there: gives each request of lm-eval the one that belongs to it.
+
+    Args:
+        requests: What was asked, by lm-eval's type of request, in lm-eval's order.
+        answer_to: The answer to a request.
+    """
+
+    def __init__(self, requests: dict[str, list[Request]], answer_to: Callable[[Request], Answer]) -> None:
+        super().__init__()
+        self._requests = requests
+        self._answer_to = answer_to
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        """Log-likelihoods that carry their cost."""
+        return [_scored(each, self._answer_to(each)) for each in self._asked("loglikelihood", requests)]
+
+    def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
+        """Log-likelihoods of whole texts."""
+        return [_scored(each, self._answer_to(each))[0] for each in self._asked("loglikelihood_rolling", requests)]
+
+    def generate_until(self, requests: list[Instance]) -> list[str]:
+        """Generated answers that carry their cost."""
+        return [_generated(each, self._answer_to(each)) for each in self._asked("generate_until", requests)]
+
+    def _asked(self, kind: str, requests: Sequence[Instance]) -> list[Request]:
+        asked = self._requests[kind]
+        assert len(asked) == len(requests)
+        return asked
+
+
+def _scored(request: Request, answer: Answer) -> ScoredText:
+    assert not isinstance(request, GenerateRequest)
+    assert not isinstance(answer, GenerateAnswer)
+    if isinstance(request, PerplexityRequest):
+        tokens, prompt_tokens = len(request.tokens), 1
+    else:
+        tokens, prompt_tokens = len(request.continuation), len(request.context)
+    return ScoredText(
+        answer.logprob, greedy=answer.greedy, tokens=tokens, prompt_tokens=prompt_tokens, seconds=answer.cost.seconds
+    )
+
+
+def _generated(request: Request, answer: Answer) -> GeneratedText:
+    assert isinstance(request, GenerateRequest)
+    assert isinstance(answer, GenerateAnswer)
+    return GeneratedText(
+        answer.text,
+        prompt_tokens=len(request.prompt),
+        output_tokens=len(answer.tokens),
+        finish_reason=answer.finish_reason,
+        seconds=answer.cost.latency,
+    )
+
+
+def _generate_request(prompt: list[int], settings: dict[str, Any], seed: int) -> GenerateRequest:
+    """lm-eval's generation settings as the engine's; sampling only where they ask for it.
+
+    What greedy decoding does not look at is left out, so that equal questions are answered once.
+
+    Raises:
+        UserError: They ask for a way of decoding that the engine does not have.
+    """
+    for name, plain in _NOT_DONE.items():
+        if settings.get(name, plain) != plain:
+            raise UserError(
+                f"a task asks for {name}={settings[name]}, which medbench does not do",
+                where="the task's generation_kwargs",
+                fix=f"leave {name} out of them",
+            )
+    until = settings.get("until") or ()
+    limit = next((settings[key] for key in ("max_gen_toks", "max_new_tokens", "max_tokens") if key in settings), None)
+    stop = (until,) if isinstance(until, str) else tuple(each for each in until if each)
+    greedy = GenerateRequest(tuple(prompt), int(limit or _DEFAULT_NEW_TOKENS), stop=stop)
+    temperature = float(settings.get("temperature", 0.0) or 0.0)
+    if not settings.get("do_sample", temperature > 0):
+        return greedy
+    return replace(
+        greedy,
+        temperature=temperature or 1.0,
+        top_p=float(settings.get("top_p", 1.0) or 1.0),
+        top_k=int(settings.get("top_k", 0) or 0),
+        seed=seed,
+    )

@@ -1,0 +1,146 @@
+"""Turns lm-eval's logged samples into ours, and figures out what may be computed from other people's metrics."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from typing import Any
+
+from harness.planning.lm_tasks import LoadedTask
+from reports.document.schema import MetricInfo, Sample
+from reports.files import sha256_value
+from tasks import catalog
+from tasks.answers import GeneratedText, ScoredText
+from tasks.data.rows import short_fields
+from tasks.formats import get_format
+
+_NO_FILTER = "none"
+_SOURCES = ("context", "contexts", "passage", "article", "story", "document", "abstract", "support", "question")
+
+
+def make_samples(loaded: LoadedTask, model: str, logged: list[dict[str, Any]]) -> list[Sample]:
+    """One sample for each item and answer to it; a task's several filters become several metrics of it."""
+    by_item: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for entry in logged:
+        by_item[entry["doc_id"]].append(entry)
+    sources = {item: _source(entries[0]["doc"]) for item, entries in by_item.items()}
+    often = Counter(sources.values())
+    samples = []
+    for item, entries in sorted(by_item.items()):
+        source = sources[item]
+        cluster = sha256_value(source)[:16] if source is not None and often[source] > 1 else None
+        for repeat in range(loaded.answers):
+            sample = _make_sample(loaded, model, entries, repeat)
+            samples.append(sample.model_copy(update={"cluster": cluster}))
+    return samples
+
+
+def metric_key(name: str, filter_name: str) -> str:
+    """A metric's key: lm-eval's name, with the filter where it is not the only one."""
+    return name if filter_name == _NO_FILTER else f"{name},{filter_name}"
+
+
+def reported_figures(results: dict[str, Any]) -> dict[str, float]:
+    """lm-eval's own figures of one task by metric key, standard errors left out."""
+    figures = {}
+    for key, value in results.items():
+        name, comma, filter_name = key.partition(",")
+        if comma and not name.endswith("_stderr") and isinstance(value, int | float):
+            figures[metric_key(name, filter_name)] = float(value)
+    return figures
+
+
+def foreign_metrics(
+    samples: list[Sample], figures: dict[str, float], higher_is_better: dict[str, bool]
+) -> list[MetricInfo]:
+    """What is known of the metrics of a task that is not ours: means of numbers can be compared, others only shown."""
+    metrics = []
+    for key, figure in figures.items():
+        values = [sample.metrics.get(key) for sample in samples]
+        numbers = [value for value in values if isinstance(value, int | float)]
+        is_mean = 0 < len(numbers) == len(values) and abs(sum(numbers) / len(numbers) - figure) <= 1e-9 * max(
+            1.0, abs(figure)
+        )
+        shares = is_mean and set(numbers) <= {0.0, 1.0}
+        metrics.append(
+            MetricInfo(
+                key=key,
+                title=key,
+                kind="proportion" if shares else "mean" if is_mean else "other",
+                higher_is_better=higher_is_better.get(key.partition(",")[0]),
+                percent=shares,
+            )
+        )
+    return metrics
+
+
+def _source(document: dict[str, Any]) -> Any:
+    """The text that an item shares with others of its source: its context, or the question itself; None if unknown."""
+    named = {str(key).lower(): value for key, value in document.items()}
+    found = next((named[name] for name in _SOURCES if named.get(name)), None)
+    return found if found is None or isinstance(found, str) else repr(found)
+
+
+def _make_sample(loaded: LoadedTask, model: str, entries: list[dict[str, Any]], repeat: int) -> Sample:
+    first = entries[0]
+    document = first["doc"]
+    response = first["resps"][0][repeat]
+    contexts = [arguments[0] for arguments in first["arguments"]]
+    if repeat:  # lm-eval computes the metrics of the first answer only
+        found = loaded.task.process_results(document, [response])
+        metrics = {metric_key(name, _NO_FILTER): _number(value) for name, value in found.items()}
+    else:
+        metrics = {
+            metric_key(name, entry["filter"]): _number(entry[name]) for entry in entries for name in entry["metrics"]
+        }
+    is_ours = loaded.name in catalog.METRICS
+    sample = Sample(
+        id=str(document["id"]) if is_ours else str(first["doc_id"]),
+        doc_hash=sha256_value([document["id"], document["prompt"], document["gold"]]) if is_ours else first["doc_hash"],
+        model=model,
+        task=loaded.name,
+        prompt=str(contexts[0]),
+        output=str(response),
+        gold=str(first["target"]),
+        metrics=metrics,
+        repeat=repeat,
+        question=document["question"] if is_ours else None,
+        fields=json.loads(document["fields"]) if is_ours else short_fields(document),
+    )
+    if isinstance(response, GeneratedText):
+        sample.prompt_tokens = response.prompt_tokens
+        sample.output_tokens = response.output_tokens
+        sample.finish_reason = response.finish_reason
+        sample.seconds = round(response.seconds, 4)
+    elif isinstance(response, tuple):
+        _add_likelihoods(sample, loaded, first)
+    if is_ours and isinstance(response, str):
+        parsed = get_format(document["format"]).parse(str(response), truncated=sample.finish_reason == "length")
+        sample.problems = list(parsed.problems)
+    return sample
+
+
+def _add_likelihoods(sample: Sample, loaded: LoadedTask, entry: dict[str, Any]) -> None:
+    """Fill in the answer of a task by log-likelihood: the likeliest choice, or nothing where there is no choice."""
+    pairs = [response[0] for response in entry["resps"]]
+    costs = [pair for pair in pairs if isinstance(pair, ScoredText)]
+    sample.seconds = round(sum(cost.seconds for cost in costs), 4)
+    sample.prompt_tokens = max((cost.prompt_tokens for cost in costs), default=None)
+    sample.output_tokens = sum(cost.tokens for cost in costs)
+    if loaded.task.OUTPUT_TYPE != "multiple_choice":
+        sample.output = ""
+        return
+    choices = [str(choice) for choice in loaded.task.doc_to_choice(entry["doc"])][: len(pairs)]
+    sample.choices = {choice: float(pair[0]) for choice, pair in zip(choices, pairs, strict=False)}
+    sample.output = max(sample.choices, key=sample.choices.__getitem__)
+    target = entry["target"]
+    sample.gold = choices[target] if isinstance(target, int) and target < len(choices) else str(target)
+
+
+def _number(value: Any) -> float | tuple[float, float] | None:
+    """A metric's value of one sample, where it is a number or a pair of numbers."""
+    if isinstance(value, bool | int | float):
+        return float(value)
+    if isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(each, int | float) for each in value):  # noqa: PLR2004
+        return (float(value[0]), float(value[1]))
+    return float(value) if hasattr(value, "item") and getattr(value, "size", 0) == 1 else None

@@ -1,0 +1,1 @@
+"""Statistics: figures with intervals, paired comparisons, noise, the verdict, several runs, and what differs."""

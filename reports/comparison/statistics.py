@@ -1,0 +1,224 @@
+"""Figures with intervals and paired comparisons, from per-sample values, by scipy and statsmodels."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from reports.comparison import power
+from reports.comparison.resampling import LEVEL, finite, permuted, right_or_wrong, t_interval
+from reports.comparison.sums import Units, figure, figure_of, label_count, units, with_value
+from reports.document.schema import Comparison, MetricInfo, Outcome, Sample, Score
+
+_MIN_UNITS = 5
+
+
+def score(
+    metric: MetricInfo,
+    samples: Sequence[Sample],
+    reported: float | None,
+    *,
+    seed: int,
+    members: Sequence[float] = (),
+) -> Score:
+    """A metric's figure with its 95 % interval.
+
+    The interval is Wilson's for proportions, else Student's t with a bootstrap standard error over items (of the
+    logarithm, for perplexity).
+
+    Args:
+        metric: What to compute.
+        samples: The samples of one model on one task; several of one item are averaged.
+        reported: lm-eval's own figure, which is what the tables show unless it is None or items were asked several
+            times.
+        seed: Of the bootstrap.
+        members: The figures of which this one is the mean, where several adapters are pooled; their spread widens the
+            interval.
+    """
+    usable = with_value(metric, samples) if metric.kind != "other" else []
+    several: list[float] = []
+    low = high = None
+    items = len({sample.id for sample in samples})
+    if usable:
+        found = units(metric, usable)
+        items = found.items
+        low, high = _interval(metric, found, seed, members)
+        several = list(members) or _repeat_figures(metric, usable)
+        if not members and (len(several) > 1 or reported is None):  # lm-eval's own is of the first answers only
+            reported = float(figure(metric.kind)(found.table.sum(0)))
+    return Score(
+        model=samples[0].model,
+        task=samples[0].task,
+        metric=metric.key,
+        value=None if reported is None else finite(reported),
+        low=low,
+        high=high,
+        n=items,
+        repeats=max(1, len(several)),
+        spread=finite(float(np.std(several, ddof=1))) if len(several) > 1 else None,
+    )
+
+
+def _repeat_figures(metric: MetricInfo, samples: Sequence[Sample]) -> list[float]:
+    """The figure of the first answers to all items, of the second, and so on."""
+    values: dict[int, list[Any]] = defaultdict(list)
+    for sample in samples:
+        values[sample.repeat].append(sample.metrics[metric.key])
+    return [figure_of(metric.kind, each) for _, each in sorted(values.items())]
+
+
+def _interval(
+    metric: MetricInfo, found: Units, seed: int, members: Sequence[float]
+) -> tuple[float | None, float | None]:
+    """The 95 % interval of a figure; (None, None) where there are too few units for one."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    if metric.kind == "proportion" and found.are_right_or_wrong:
+        low, high = proportion_confint(found.table[:, 0].sum(), found.items, LEVEL, "wilson")
+        return float(low), float(high)
+    if len(found.table) < _MIN_UNITS:
+        return None, None
+    of = figure(metric.kind)
+    if metric.kind == "perplexity":
+        logarithms = [math.log(member) for member in members]
+        around = t_interval(lambda sums: np.log(of(sums)), found.table, seed, logarithms)
+        return finite(math.exp(around.low)), finite(math.exp(around.high))
+    around = t_interval(of, found.table, seed, members)
+    low, high = around.low, around.high
+    if metric.percent:
+        low, high = max(low, 0.0), min(high, 1.0)
+    elif (found.table >= 0).all():
+        low = max(low, 0.0)
+    return finite(low), finite(high)
+
+
+def compare(
+    metric: MetricInfo,
+    baseline: Sequence[Sample],
+    candidate: Sequence[Sample],
+    *,
+    seed: int,
+    members: Sequence[float] = (),
+) -> tuple[Comparison, list[str]]:
+    """Compare two models on the items that both answered.
+
+    Right/wrong metrics are tested with McNemar's test (exact below 25 discordant items), with the interval of Agresti
+    and Min (2005). All others, and items that share a source or were asked several times, are tested by a paired
+    permutation of the two models' answers to each unit, with a t interval around a bootstrap standard error over units.
+    Ratios such as perplexity are recomputed from the drawn items, so that long items weigh as they do in the figure.
+
+    Args:
+        metric: What to compare.
+        baseline: One model's samples.
+        candidate: The other's; several of one item are averaged.
+        seed: Of bootstrap and permutation.
+        members: Each member's difference from the baseline, where the candidate is a pool of several adapters; then the
+            test is a t-test over items and members.
+
+    Returns:
+        The comparison (not yet corrected for other metrics, nor judged), and the ids of items that only one answered.
+    """
+    left, right, unpaired = _paired(metric, baseline, candidate)
+    names = {
+        "task": baseline[0].task,
+        "metric": metric.key,
+        "baseline": baseline[0].model,
+        "candidate": candidate[0].model,
+        "n": len({sample.id for sample in left}),
+    }
+    if metric.kind == "other" or not left:
+        return Comparison(**names, difference=None, outcome="not compared"), unpaired
+    labels = label_count(metric, left, right)
+    before, after = (units(metric, each, labels=labels) for each in (left, right))
+    of = figure(metric.kind)
+    old, new = float(of(before.table.sum(0))), float(of(after.table.sum(0)))
+    is_share = metric.percent or metric.kind in ("proportion", "macro_f1", "ece")
+    comparison = Comparison(
+        **names,
+        difference=finite(new - old),
+        outcome="too few items",
+        units=len(before.table),
+        relevant=finite(metric.relevant * (1.0 if is_share else abs(old or new))),
+    )
+    if len(before.table) < _MIN_UNITS or comparison.difference is None:
+        return comparison, unpaired
+    if metric.kind == "proportion" and before.are_right_or_wrong and after.are_right_or_wrong:
+        found = right_or_wrong(before.table, after.table)
+    else:
+        found = permuted(before.table, after.table, of, seed, members)
+    return comparison.model_copy(update=found), unpaired
+
+
+def _paired(
+    metric: MetricInfo, baseline: Sequence[Sample], candidate: Sequence[Sample]
+) -> tuple[list[Sample], list[Sample], list[str]]:
+    """The samples of both on the items that both answered unchanged, and the ids of all other items."""
+    left, right = (with_value(metric, each) for each in (baseline, candidate))
+    hashes, others = ({sample.id: sample.doc_hash for sample in each} for each in (left, right))
+    both = {key for key, value in hashes.items() if others.get(key) == value}
+    left, right = ([sample for sample in each if sample.id in both] for each in (left, right))
+    return left, right, sorted((set(hashes) | set(others)) - both)
+
+
+def judge(comparisons: Sequence[Comparison], metrics: dict[tuple[str, str], MetricInfo]) -> list[Comparison]:
+    """Put each comparison of one pair of models in a word, after Holm's correction (1979).
+
+    The correction runs over the primary metrics of the pair, and apart from them over the secondary ones.
+    """
+    from statsmodels.stats.multitest import multipletests
+
+    judged = list(comparisons)
+    for secondary in (False, True):
+        family = [
+            place
+            for place, each in enumerate(judged)
+            if each.p_value is not None and metrics[each.task, each.metric].secondary == secondary
+        ]
+        if not family:
+            continue
+        adjusted = multipletests([judged[place].p_value for place in family], alpha=LEVEL, method="holm")[1]
+        # What Holm leaves to a metric, given what the others showed.
+        open_ones = int((adjusted >= LEVEL).sum())
+        for place, p_adjusted in zip(family, adjusted, strict=True):
+            each = judged[place]
+            level = LEVEL / (open_ones + (p_adjusted < LEVEL))
+            judged[place] = _with_outcome(each, float(p_adjusted), metrics[each.task, each.metric], level)
+    return judged
+
+
+def _with_outcome(comparison: Comparison, p_adjusted: float, metric: MetricInfo, level: float) -> Comparison:
+    """The comparison with its corrected p-value, what it could have detected at `level`, and its outcome."""
+    detectable = _detectable(comparison, metric, level)
+    relevant, difference = comparison.relevant or 0.0, comparison.difference or 0.0
+    outcome: Outcome = "too few items"
+    if p_adjusted < LEVEL and comparison.is_within_noise:
+        outcome = "no detectable difference"
+    elif p_adjusted < LEVEL:
+        outcome = "better" if (difference > 0) == metric.higher_is_better else "worse"
+        if metric.higher_is_better is None:
+            outcome = "different"
+    elif detectable is not None and detectable <= relevant:
+        outcome = "no detectable difference"
+    needed = power.items_needed(comparison.n, detectable, relevant) if detectable and relevant else None
+    update = {"p_adjusted": p_adjusted, "outcome": outcome, "detectable": detectable, "items_needed": needed}
+    return comparison.model_copy(update=update)
+
+
+def _detectable(comparison: Comparison, metric: MetricInfo, level: float) -> float | None:
+    """The smallest difference found with 80 % power; None where not even the greatest would be."""
+    count, error = comparison.units or 0, comparison.standard_error or 0.0
+    if comparison.discordant is not None:
+        share = (sum(comparison.discordant) + 1) / (comparison.n + 2)
+        return power.mcnemar_detectable(share, comparison.n, level)
+    if 2.0 ** (1 - count) > level:
+        return None  # with so few units even the rarest arrangement is no surprise
+    found = power.detectable(error, comparison.degrees_of_freedom or count - 1, level)
+    if metric.kind == "perplexity" and comparison.relevant:
+        # Errors of a perplexity grow with it, so that what is detectable is a factor.
+        old = comparison.relevant / metric.relevant
+        return old * math.expm1(found / old)
+    return found

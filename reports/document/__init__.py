@@ -1,0 +1,1 @@
+"""The results document and the samples: their schema, and reading them back."""

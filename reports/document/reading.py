@@ -1,0 +1,106 @@
+"""Reads what a run left behind: its results document, and its samples one by one, however many they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from reports.document.schema import SCHEMA_VERSION, Results, Sample
+from reports.errors import UserError
+from reports.files import read_json, read_jsonl, read_located_jsonl
+
+Document = TypeVar("Document", bound=BaseModel)
+
+
+def read_results(run: Path) -> Results:
+    """The results document of a run folder, or of a `results.json` itself.
+
+    Raises:
+        UserError: It is missing, broken, or of a later schema than this medbench knows.
+    """
+    path = run / "results.json" if run.is_dir() or run.suffix != ".json" else run
+    return read_document(
+        path,
+        Results,
+        SCHEMA_VERSION,
+        what="a results document",
+        later="use the medbench that wrote it, or run again",
+        broken="run again",
+    )
+
+
+def read_document(path: Path, kind: type[Document], version: str, *, what: str, later: str, broken: str) -> Document:
+    """A JSON document that says its `schema_version`, checked against its model.
+
+    Args:
+        path: The file.
+        kind: Its model.
+        version: The schema's version here; another first number is another schema.
+        what: What it should be, in words.
+        later: What to do about another version.
+        broken: What to do where it is no such document.
+
+    Raises:
+        UserError: It is missing, broken, or of another version.
+    """
+    value = read_json(path)
+    found = str(value.get("schema_version", "")) if isinstance(value, dict) else ""
+    if found.partition(".")[0] != version.partition(".")[0]:
+        raise UserError(
+            f"its schema version is {found[:20] or 'missing'}, this medbench reads {version}",
+            where=str(path),
+            fix=later,
+        )
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(
+            f"not {what}: {'.'.join(map(str, first['loc']))}: {first['msg']}", where=str(path), fix=broken
+        ) from error
+
+
+def samples_path(run: Path, model: str, task: str) -> Path:
+    """Where the samples of one model on one task lie in a run folder."""
+    return run / "samples" / model / f"{task}.jsonl"
+
+
+def read_samples(path: Path) -> Iterable[Sample]:
+    """The samples of one model on one task.
+
+    Raises:
+        UserError: A line is not a sample; the message names it.
+    """
+    for number, row in read_jsonl(path):
+        yield _checked(row, f"{path}, line {number}")
+
+
+def locate_samples(path: Path) -> Iterator[tuple[int, Sample]]:
+    """(offset in bytes, sample) of every sample, so that a few of many can be read again by `sample_at`.
+
+    Raises:
+        UserError: A line is not a sample; the message names it.
+    """
+    for number, start, row in read_located_jsonl(path):
+        yield start, _checked(row, f"{path}, line {number}")
+
+
+def sample_at(path: Path, offset: int) -> Sample:
+    """The sample whose line starts at this byte."""
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        return _checked(json.loads(stream.readline().decode("utf-8-sig")), f"{path}, byte {offset}")
+
+
+def _checked(row: Any, where: str) -> Sample:
+    try:
+        return Sample.model_validate(row)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(
+            f"not a sample: {'.'.join(map(str, first['loc']))}: {first['msg']}", where=where, fix="score again"
+        ) from error

@@ -1,0 +1,1 @@
+"""Tables between markers of any Markdown file, and the README.md of an adapter."""

@@ -1,0 +1,126 @@
+"""What `medbench readme` writes between markers: results, training, memory, examples, environment, a template."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from reports import tables, training_tables
+from reports.document.reading import read_results
+from reports.document.schema import Results
+from reports.errors import UserError
+from reports.page import answers
+from reports.page.digest import digest
+from reports.text import cut, fenced, plain_markdown
+
+TEMPLATE = "template"
+_EXAMPLES = 3  # questions of each task
+_CHARACTERS = 1500
+
+
+def block_text(name: str, runs: Sequence[Path], template: Path | None, where: str) -> str:
+    """The Markdown of a block.
+
+    Args:
+        name: One of `BLOCKS`, or `template`.
+        runs: Run folders or `results.json` files, all there.
+        template: The template's file, for `template`.
+        where: File and line of the block, for messages.
+
+    Raises:
+        UserError: A run lacks what the block shows, or the template fails.
+    """
+    found = [(run, read_results(run)) for run in runs]
+    if template is not None:
+        return _from_template(template, [results for _, results in found])
+    parts = []
+    for run, results in found:
+        text = BLOCKS[name](run, results)
+        if not text:
+            raise UserError(
+                f"the run {run.name} has nothing for the block {name}", where=where, fix="name another run or block"
+            )
+        parts.append(f"**{plain_markdown(results.name)}**\n\n{text}" if len(found) > 1 else text)
+    return "\n\n".join(parts)
+
+
+def results_text(results: Results, candidate: str | None = None) -> str:
+    """The tables of a run's results, or one candidate's alone, with what they rest on."""
+    others = [each.name for each in results.models if each.name != results.baseline and candidate in (None, each.name)]
+    parts = [tables.readme_table(results, name).markdown() for name in others]
+    parts = parts or [tables.scores_table(results).markdown()]
+    settings = "; ".join(f"{task.title}: {task.setting}" for task in results.tasks)
+    scored = ", ".join(dict.fromkeys(model.weights for model in results.models))
+    synthetic = (
+        " The items are synthetic: a demonstration, no benchmark." if any(t.synthetic for t in results.tasks) else ""
+    )
+    machine = results.environment.get("gpu") or results.environment.get("cpu")
+    parts.append(
+        f"Run `{results.name}`, seed {results.seed}, {machine}, weights {scored}; improvement is fine-tuned less"
+        f" baseline, the arrow says which direction is better; 95 % intervals, paired tests with Holm's correction."
+        f" {settings}.{synthetic}"
+    )
+    return "\n\n".join(parts)
+
+
+def _training(_: Path, results: Results) -> str:
+    table = training_tables.training_table(results)
+    return table.markdown() if table else ""
+
+
+def _memory(_: Path, results: Results) -> str:
+    measured, computed = training_tables.memory_table(results), training_tables.full_finetuning_table(results)
+    parts = [(measured, training_tables.MEASURED), (computed, training_tables.COMPUTED)]
+    return "\n\n".join(f"{table.markdown()}\n\n{note}" for table, note in parts if table)
+
+
+def _examples(run: Path, results: Results) -> str:
+    """A few questions with every answer, in code blocks, since a model may write any markup."""
+    folder = run if run.is_dir() else run.parent
+    parts = [f"> {tables.NOT_MEDICAL_ADVICE}"]
+    for shown in answers.side_by_side(results, digest(folder, results), _EXAMPLES):
+        for question in shown.questions:
+            parts.append(f"**{plain_markdown(shown.task.title)}, {plain_markdown(question.id)}**")
+            parts += [f"Gold:\n\n{fenced(cut(question.gold, _CHARACTERS))}"]
+            for each in question.answers:
+                said = ", ".join(f"{title} {value}" for title, value, _ in each.metrics)
+                text = cut(each.text, _CHARACTERS) or "(empty)"
+                parts.append(f"{each.model} ({plain_markdown(said)}):\n\n{fenced(text)}")
+    return "\n\n".join(parts) if len(parts) > 1 else ""
+
+
+def _environment(_: Path, results: Results) -> str:
+    return tables.provenance_table(results).markdown()
+
+
+def _from_template(template: Path, found: list[Results]) -> str:
+    from jinja2 import StrictUndefined, TemplateError
+    from jinja2.sandbox import SandboxedEnvironment
+
+    from reports.text import visible
+
+    environment = SandboxedEnvironment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=visible
+    )
+    environment.filters |= {"fenced": fenced, "plain": plain_markdown}
+    blocks = {name: lambda results, make=make: make(Path(), results) for name, make in BLOCKS.items()}
+    blocks.pop("examples")  # they need the run's folder
+    try:
+        made = environment.from_string(template.read_text(encoding="utf-8"))
+        return made.render(runs=found, results=found[0], tables=tables, training_tables=training_tables, blocks=blocks)
+    except (TemplateError, UnicodeDecodeError) as error:
+        line = getattr(error, "lineno", None)
+        raise UserError(
+            f"the template fails: {error}",
+            where=f"{template}{f', line {line}' if line else ''}",
+            fix="mend it; docs/reports.md tells what a template gets",
+        ) from error
+
+
+BLOCKS: dict[str, Callable[[Path, Results], str]] = {
+    "results": lambda _, results: results_text(results),
+    "training": _training,
+    "memory": _memory,
+    "examples": _examples,
+    "environment": _environment,
+}

@@ -1,0 +1,103 @@
+"""The doctor finds what is wrong with a machine, and its bundle gives nothing away."""
+
+import importlib.metadata
+import json
+import logging
+import shutil
+import zipfile
+
+import pytest
+
+from harness.doctor import checks as doctor
+from harness.logs import log_to
+
+TOKEN = "hf_" + "aB3" * 12
+
+
+def states(run):
+    return {each.name: each for each in doctor.examine(run)}
+
+
+def test_a_good_machine_is_ready_and_being_offline_is_no_fault(command, tmp_path):
+    code, out, err = command("doctor", tmp_path)
+    assert code == 0, err
+    assert "Ready." in out
+    assert "HF_HUB_OFFLINE" in out
+
+
+def test_the_supported_versions_are_those_of_the_project():
+    import tomllib
+    from pathlib import Path
+
+    project = tomllib.loads((Path(doctor.__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert len(doctor.requirements()[""]) == len(project["dependencies"])
+    assert {"unsloth", "vllm"} <= doctor.requirements().keys()
+
+
+def test_a_wrong_version_and_a_missing_package_are_problems_with_the_way_to_mend_them(monkeypatch, command, tmp_path):
+    right = importlib.metadata.version
+
+    def version(name):
+        if name == "peft":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "1.0.0" if name == "transformers" else right(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    code, out, _ = command("doctor", tmp_path)
+    assert code == 1
+    assert "Not ready: peft, transformers" in out or "Not ready: transformers, peft" in out
+    assert "pip install 'peft==0.21.*'" in out
+
+
+def denied(**_):
+    raise PermissionError(13, "denied")
+
+
+def test_a_full_disk_and_a_folder_without_rights_are_problems(monkeypatch, tmp_path):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
+    assert states(tmp_path)["run folder"].state == "problem"
+    monkeypatch.setattr("tempfile.TemporaryFile", denied)
+    assert "cannot be written to" in states(tmp_path)["run folder"].found
+
+
+def test_a_token_is_told_but_not_shown(monkeypatch, command, tmp_path):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    _, out, err = command("doctor", tmp_path)
+    assert "there is one (not shown)" in out
+    assert TOKEN not in out + err
+
+
+def test_a_bundle_holds_no_texts_paths_or_secrets(tiny_run, tmp_path, command, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    run = shutil.copytree(tiny_run, tmp_path / "Smith's run", ignore=shutil.ignore_patterns("*.safetensors"))
+    log_to(run / "run.log")
+    logging.getLogger("transformers").warning("patient Smith has a fever\nof 40 degrees %s", TOKEN)
+    try:
+        int("Smith: fever")
+    except ValueError:
+        logging.getLogger("medbench").exception("Smith cannot be read")
+    log_to(None)
+    bundle = tmp_path / "report.zip"
+    assert command("doctor", run, "--bundle", bundle)[0] == 0
+    with zipfile.ZipFile(bundle) as opened:
+        files = {name: opened.read(name).decode() for name in opened.namelist()}
+    assert files.keys() == {"doctor.json", "environment.json", "packages.txt", "recipe.yaml", "results.json", "run.log"}
+    texts = "\n".join(files.values())
+    for secret in ("Smith", "fever", "40 degrees", TOKEN, str(tmp_path), str(tiny_run.parent), "Traceback"):
+        assert secret not in texts, secret
+    for row in (run / "samples" / "base" / "medbench_generation.jsonl").read_text().splitlines():
+        assert json.loads(row)["question"] not in texts
+    assert "transformers:" in files["run.log"]
+    assert "test_doctor.py:" in files["run.log"]
+    assert "ValueError" in files["run.log"]
+    assert "[path]" in files["recipe.yaml"]
+    code, _, err = command("doctor", run, "--bundle", bundle)
+    assert code == 2
+    assert "there already" in err
+
+
+@pytest.mark.parametrize("broken", ["recipe.yaml", "results.json"])
+def test_a_bundle_of_a_broken_run_says_so(tiny_run, tmp_path, command, broken):
+    run = shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("*.safetensors"))
+    (run / broken).write_text("{broken")
+    assert command("doctor", run, "--bundle", tmp_path / "report.zip")[0] == 0

@@ -1,0 +1,147 @@
+"""Adapters on one base: merged or beside it, exact, restored to the bit, and cheap."""
+
+import json
+import shutil
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM
+
+from harness.engines.adapter_switch import adapter_switch
+from reports.errors import UserError
+from tests.harness.engines.test_engine import ask, check_scores, engine_on, prompts, scores
+
+ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+def load(tiny_model, dtype=torch.float32):
+    return AutoModelForCausalLM.from_pretrained(tiny_model, dtype=dtype).eval()
+
+
+@pytest.fixture(scope="module")
+def make_adapter(tiny_model, tmp_path_factory):
+    """Save a random adapter whose effect is plain to see."""
+
+    def make(seed, **settings):
+        torch.manual_seed(seed)
+        config = LoraConfig(**{"r": 4, "lora_alpha": 16, "target_modules": ALL, "init_lora_weights": False, **settings})
+        folder = tmp_path_factory.mktemp("adapter")
+        get_peft_model(load(tiny_model), config).save_pretrained(folder)
+        return folder
+
+    return make
+
+
+def peft_reference(tiny_model, folder):
+    return PeftModel.from_pretrained(load(tiny_model), str(folder)).eval()
+
+
+@pytest.mark.parametrize(
+    ("settings", "mode"),
+    [
+        ({}, "merged"),
+        ({"use_rslora": True, "r": 8}, "merged"),
+        ({"rank_pattern": {"q_proj": 2}}, "merged"),
+        ({"use_dora": True}, "unmerged"),
+        ({"alpha_pattern": {"q_proj": 3}}, "unmerged"),
+        ({"target_modules": [*ALL, "lm_head"]}, "unmerged"),  # tied to the input embeddings
+        ({"modules_to_save": ["norm"]}, "unmerged"),
+    ],
+)
+def test_each_kind_of_adapter_answers_as_in_plain_peft(tiny_model, make_adapter, settings, mode):
+    folder = make_adapter(3, **settings)
+    engine = engine_on(tiny_model, {"one": folder})
+    assert engine.setup["adapters"] == mode
+    mixed = [each for pair in zip(scores("one"), scores("base"), strict=True) for each in pair]
+    found = ask(engine, mixed)
+    check_scores(found[::2], mixed[::2], peft_reference(tiny_model, folder))
+    check_scores(found[1::2], mixed[1::2], load(tiny_model))
+    assert found[0].logprob != pytest.approx(found[1].logprob, abs=1e-3)
+
+
+def test_generations_of_several_adapters_are_those_of_plain_peft(tiny_model, make_adapter):
+    folders = {"one": make_adapter(1), "two": make_adapter(2, target_modules=["q_proj", "v_proj"])}
+    engine = engine_on(tiny_model, folders)
+    asked = [*prompts("one"), *prompts("base"), *prompts("two")]
+    found = ask(engine, asked)
+    for name, answers in (("one", found[:9]), ("two", found[18:])):
+        reference = peft_reference(tiny_model, folders[name])
+        for (_, request), answer in zip(prompts(), answers, strict=True):
+            ids = torch.tensor([request.prompt])
+            wanted = reference.generate(
+                input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=20, do_sample=False
+            )
+            assert list(answer.tokens) == wanted[0, len(request.prompt) :].tolist()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_the_base_comes_back_to_the_bit_however_often_adapters_change(tiny_model, make_adapter, dtype):
+    model = load(tiny_model, dtype)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    switch = adapter_switch(model, {"one": make_adapter(1), "two": make_adapter(2, target_modules=["q_proj"])}, "auto")
+    switch.use("one")
+    merged = {name: weight.clone() for name, weight in model.state_dict().items()}
+    assert any(not torch.equal(before[name], merged[name]) for name in before)
+    for name in ("two", "one", "base", "two", "one"):
+        switch.use(name)
+    assert all(torch.equal(merged[name], weight) for name, weight in model.state_dict().items())
+    switch.use("base")
+    assert all(torch.equal(before[name], weight) for name, weight in model.state_dict().items())
+
+
+def test_a_merged_weight_is_rounded_once(tiny_model, make_adapter):
+    folder = make_adapter(1)
+    model = load(tiny_model, torch.bfloat16)
+    switch = adapter_switch(model, {"one": folder}, "merged")
+    switch.use("one")
+    exact = peft_reference(tiny_model, folder).merge_and_unload()
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, exact.state_dict()[name].to(torch.bfloat16)), name
+
+
+def test_a_further_adapter_takes_only_its_own_weights(tiny_model, make_adapter):
+    """At most 5 % more, and the base is loaded once."""
+    folders = {f"adapter{number}": make_adapter(number) for number in range(3)}
+
+    def held(names):
+        switch: Any = adapter_switch(load(tiny_model), {name: folders[name] for name in names}, "merged")
+        for name in names:
+            switch.use(name)
+        adapters = sum(
+            part.nbytes
+            for each in switch._adapters.values()
+            for change in each.values()
+            for part in (change.down, change.up)
+        )
+        return adapters + sum(weight.nbytes for weight in switch._pristine.values())
+
+    own = sum(path.stat().st_size for path in folders["adapter2"].glob("*.safetensors"))
+    further = held(list(folders)) - held(list(folders)[:2])
+    assert 0 < further <= 1.05 * own
+
+
+def test_merging_is_refused_where_it_cannot_be_exact(tiny_model, make_adapter):
+    with pytest.raises(UserError, match="cannot be merged"):
+        adapter_switch(load(tiny_model), {"one": make_adapter(1, use_dora=True)}, "merged")
+
+
+def test_a_setting_that_is_not_known_is_left_to_peft(tiny_model, make_adapter, tmp_path):
+    folder = shutil.copytree(make_adapter(1), tmp_path / "adapter")
+    config = json.loads((folder / "adapter_config.json").read_text())
+    assert adapter_switch(load(tiny_model), {"one": folder}, "auto").mode == "merged"
+    (folder / "adapter_config.json").write_text(json.dumps({**config, "init_lora_weights": "pissa"}))
+    from harness.engines.adapter_switch import _read
+
+    assert _read(folder, load(tiny_model)) is None
+
+
+def test_weights_in_4_bits_are_never_merged(tiny_model, make_adapter):
+    """A base that stays in 4 bits, because memory does not allow it dense, is scored with PEFT's layers beside it."""
+    from training.models.loading import load_for_training
+    from training.recipes.recipe import QuantizationSection
+
+    base = type("Base", (), {"folder": tiny_model, "name": "tiny"})
+    model = load_for_training(base, QuantizationSection(), dtype="float32", device="cpu").eval()
+    assert adapter_switch(model, {"one": make_adapter(1)}, "auto").mode == "unmerged"

@@ -1,0 +1,291 @@
+"""The transformers engine against plain references: log-likelihoods, generation, shared prefixes, memory."""
+
+import math
+import weakref
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from harness.engines.interface import Cost, GenerateRequest, PerplexityRequest, ScoreRequest
+from harness.engines.transformers_engine import TransformersEngine, cpu_threads
+from tasks.rendering import load_tokenizer
+
+
+@pytest.fixture(scope="module")
+def reference(tiny_model):
+    return AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
+
+
+def engine_on(tiny_model, folders=None, **settings):
+    def load():
+        return AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
+
+    settings = {"batch_tokens": 300, "batch_rows": 4, **settings}
+    return TransformersEngine(load, load_tokenizer(str(tiny_model)), folders or {}, **settings)
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_model, tiny_run):
+    return engine_on(tiny_model, {"one": tiny_run / "adapter"})
+
+
+def ask(engine, asked):
+    found = dict(engine.answer(asked))
+    return [found[place] for place in range(len(asked))]
+
+
+def draw(length, seed):
+    return tuple(torch.randint(2, 400, (length,), generator=torch.Generator().manual_seed(seed)).tolist())
+
+
+def scores(model="base", count=9):
+    return [(model, ScoreRequest(draw(3 + 7 * number, number), draw(1 + number % 4, 99))) for number in range(count)]
+
+
+def plain_logprob(model, request):
+    """Log-likelihood from the full logits in float64."""
+    ids = torch.tensor([[*request.context, *request.continuation]])
+    with torch.no_grad():
+        logprobs = model(ids).logits[0].double().log_softmax(-1)
+    start = len(request.context) - 1
+    return sum(float(logprobs[start + place, token]) for place, token in enumerate(request.continuation))
+
+
+def check_scores(found, asked, model):
+    for (_, request), answer in zip(asked, found, strict=True):
+        assert answer.logprob == pytest.approx(plain_logprob(model, request), abs=1e-4)
+
+
+def test_log_likelihoods_equal_a_plain_float64_reference(engine, reference):
+    check_scores(ask(engine, scores()), scores(), reference)
+
+
+def test_the_order_and_size_of_batches_change_nothing(engine, tiny_model):
+    wanted = [answer.logprob for answer in ask(engine, scores())]
+    single = engine_on(tiny_model, batch_tokens=64)
+    assert [a.logprob for a in ask(single, scores()[::-1])][::-1] == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.fixture
+def passes(engine, monkeypatch):
+    """Shape of each pass: rows and tokens of the longest."""
+    seen = []
+    states = engine._model.states
+
+    def watched(rows, *args, **kwargs):
+        seen.append((len(rows), max(map(len, rows))))
+        return states(rows, *args, **kwargs)
+
+    monkeypatch.setattr(engine._model, "states", watched)
+    return seen
+
+
+def test_choices_of_one_token_share_a_pass_and_keep_their_own_figures(engine, reference, passes):
+    asked = [("base", ScoreRequest((5, 6, 7, 8), (token,))) for token in (9, 10, 11)]
+    check_scores(ask(engine, asked), asked, reference)
+    assert passes == [(1, 4)]
+
+
+def few_shot(model="base"):
+    """Questions with the same examples before them, each with choices of several tokens."""
+    return [
+        (model, ScoreRequest((*draw(60, 1), *draw(20 + 3 * question, 50 + question)), draw(1 + choice, choice)))
+        for question in range(4)
+        for choice in range(1, 5)
+    ]
+
+
+def test_few_shot_examples_and_questions_are_computed_once(engine, reference, passes):
+    check_scores(ask(engine, few_shot()), few_shot(), reference)
+    assert passes[0] == (1, 60)
+    assert sum(rows * tokens for rows, tokens in passes) < 0.4 * sum(
+        len(request.context) + len(request.continuation) for _, request in few_shot()
+    )
+
+
+def test_shared_prefixes_that_do_not_fit_into_memory_are_computed_with_each_row(engine, reference, monkeypatch):
+    states = engine._model.states
+
+    def small(rows, before=None, of=(), *, keep=False):
+        if keep:
+            raise torch.OutOfMemoryError
+        return states(rows, before, of, keep=keep)
+
+    monkeypatch.setattr(engine._model, "states", small)
+    monkeypatch.setattr(engine._budget, "tokens", 300)
+    check_scores(ask(engine, few_shot()), few_shot(), reference)
+
+
+def test_greedy_tells_whether_every_token_was_the_likeliest(engine, reference):
+    context = (5, 6, 7, 8)
+    best = int(reference(torch.tensor([context])).logits[0, -1].argmax())
+    asked = [("base", ScoreRequest(context, (token,))) for token in (best, best + 1)]
+    assert [answer.greedy for answer in ask(engine, asked)] == [True, False]
+
+
+def test_a_context_longer_than_the_window_loses_its_start(engine, reference):
+    long = ScoreRequest(tuple([5, 6, 7] * 500), (9, 10))
+    cut = ScoreRequest(long.context[-(engine.max_length + 1 - 2) :], (9, 10))
+    assert ask(engine, [("base", long)])[0].logprob == pytest.approx(plain_logprob(reference, cut), abs=1e-4)
+
+
+def test_a_text_longer_than_the_window_is_scored_once_in_windows(engine, reference):
+    text = draw(engine.max_length + 70, 5)
+    (answer,) = ask(engine, [("base", PerplexityRequest(text, 0))])
+    first = ScoreRequest((0,), text[: engine.max_length])
+    rest = ScoreRequest(text[70 - 1 : engine.max_length], text[engine.max_length :])
+    wanted = plain_logprob(reference, first) + plain_logprob(reference, rest)
+    assert answer.logprob == pytest.approx(wanted, abs=1e-3)
+
+
+def test_answers_carry_what_they_took(engine):
+    asked = [*scores(), *prompts()]
+    for answer in ask(engine, asked):
+        assert isinstance(answer.cost, Cost)
+        assert 0 < answer.cost.seconds <= answer.cost.latency + 1e-9
+        assert answer.cost.peak_memory > 2**20
+
+
+def prompts(model="base", tokens=20, **more):
+    return [(model, GenerateRequest(request.context, tokens, **more)) for _, request in scores()]
+
+
+def plain_tokens(model, request):
+    ids = torch.tensor([request.prompt])
+    mask = torch.ones_like(ids)
+    found = model.generate(ids, attention_mask=mask, max_new_tokens=request.max_new_tokens, do_sample=False)
+    return found[0, len(request.prompt) :].tolist()
+
+
+def test_greedy_answers_equal_those_of_generate_token_for_token(engine, reference, tiny_model):
+    tokenizer = load_tokenizer(str(tiny_model))
+    for (_, request), answer in zip(prompts(), ask(engine, prompts()), strict=True):
+        assert list(answer.tokens) == plain_tokens(reference, request)
+        ended = answer.tokens[-1] == tokenizer.eos_token_id
+        assert answer.finish_reason == ("stop" if ended else "length")
+        assert tokenizer.eos_token not in answer.text
+
+
+def test_prompts_that_begin_alike_share_that_part(engine, reference, passes):
+    asked = [("base", GenerateRequest((*draw(40, 1), *draw(4 + number, number)), 8)) for number in range(4)]
+    for (_, request), answer in zip(asked, ask(engine, asked), strict=True):
+        assert list(answer.tokens) == plain_tokens(reference, request)
+    assert passes[0] == (1, 40)
+    assert max(tokens for _, tokens in passes[1:]) < 10
+
+
+def test_rows_that_end_are_replaced_and_leave_the_others_unchanged(engine, tiny_model):
+    """With end tokens that come early, rows end at different steps and waiting prompts take their places."""
+    whole = ask(engine, prompts())
+    ends = {answer.tokens[3 + number] for number, answer in enumerate(whole[:4])}
+    early = engine_on(tiny_model)
+    early._decoder._end.ends = frozenset(ends)
+    for before, after in zip(whole, ask(early, prompts()), strict=True):
+        length = next((place + 1 for place, token in enumerate(before.tokens) if token in ends), len(before.tokens))
+        assert after.tokens == before.tokens[:length]
+        assert after.finish_reason == ("stop" if length < 20 or before.tokens[-1] in ends else "length")
+
+
+def test_different_limits_in_one_batch(engine, reference):
+    asked = [("base", GenerateRequest(draw(9, number), 1 + 5 * number)) for number in range(6)]
+    for (_, request), answer in zip(asked, ask(engine, asked), strict=True):
+        assert list(answer.tokens) == plain_tokens(reference, request)
+
+
+def test_stop_strings_end_a_row_and_are_cut_off(engine):
+    (whole,) = ask(engine, prompts()[:1])
+    stop = whole.text[6:9]
+    (answer,) = ask(engine, prompts(stop=("never there", stop))[:1])
+    assert answer.text == whole.text.split(stop)[0]
+    assert answer.finish_reason == "stop"
+    assert len(answer.tokens) < len(whole.tokens)
+
+
+def test_a_prompt_without_room_for_the_answer_loses_its_start(engine, reference):
+    long = draw(engine.max_length + 30, 3)
+    (answer,) = ask(engine, [("base", GenerateRequest(long, 6))])
+    kept = GenerateRequest(long[-(engine.max_length - 6) :], 6)
+    assert list(answer.tokens) == plain_tokens(reference, kept)
+
+
+def test_running_out_of_memory_halves_the_batch_and_goes_on(tiny_model, monkeypatch):
+    engine = engine_on(tiny_model, batch_tokens=4096, batch_rows=8)
+    wanted = ask(engine, [*scores(), *prompts()])
+    states, logits = engine._model.states, engine._model.next_logits
+    fails = iter([False, True, False, True])
+
+    def small(rows, *args, **kwargs):
+        if len(rows) > 2:
+            raise torch.OutOfMemoryError
+        return states(rows, *args, **kwargs)
+
+    def now_and_then(*args):
+        if next(fails, False):
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return logits(*args)
+
+    monkeypatch.setattr(engine._model, "states", small)
+    monkeypatch.setattr(engine._model, "next_logits", now_and_then)
+    found = ask(engine, [*scores(), *prompts()])
+    for before, after in zip(wanted, found, strict=True):
+        if hasattr(before, "tokens"):
+            assert after.tokens == before.tokens
+        else:
+            assert after.logprob == pytest.approx(before.logprob, abs=1e-4)
+    assert math.isfinite(engine._budget.tokens)
+    assert engine._budget.tokens < 4096
+
+
+def test_one_row_that_does_not_fit_is_an_error(tiny_model, monkeypatch):
+    engine = engine_on(tiny_model)
+
+    def none(*_, **__):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(engine._model, "states", none)
+    for asked in (scores()[:1], prompts()[:1]):
+        with pytest.raises(torch.OutOfMemoryError):
+            ask(engine, asked)
+
+
+def test_a_model_with_a_sliding_window_keeps_its_own_attention(tmp_path, tiny_model):
+    from transformers import MistralConfig, MistralForCausalLM
+
+    small = AutoModelForCausalLM.from_pretrained(tiny_model).config
+    sizes = {key: getattr(small, key) for key in ("vocab_size", "hidden_size", "intermediate_size", "eos_token_id")}
+    config = MistralConfig(
+        **sizes, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, sliding_window=8, bos_token_id=0
+    )
+    torch.manual_seed(1)
+    MistralForCausalLM(config).save_pretrained(tmp_path)
+    load_tokenizer(str(tiny_model)).save_pretrained(tmp_path)
+    engine = engine_on(tmp_path)
+    assert not engine._model.shares
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
+    asked = [*scores(), *few_shot()]
+    check_scores(ask(engine, asked), asked, plain)
+    for (_, request), answer in zip(prompts(), ask(engine, prompts()), strict=True):
+        assert list(answer.tokens) == plain_tokens(plain, request)
+
+
+def test_closing_it_gives_the_weights_back(tiny_model, tiny_run):
+    engine = engine_on(tiny_model, {"one": tiny_run / "adapter"})
+    ask(engine, [*scores("one"), *prompts("one")])
+    weights = weakref.ref(engine._model.model)
+    engine.close()
+    assert weights() is None
+
+
+def test_threads_are_those_this_process_may_use(monkeypatch, tmp_path):
+    quota = tmp_path / "cpu.max"
+    monkeypatch.setattr("harness.engines.transformers_engine._QUOTA", quota)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    assert cpu_threads() == 8
+    quota.write_text("max 100000\n")
+    assert cpu_threads() == 8
+    quota.write_text("250000 100000\n")
+    assert cpu_threads() == 3
+    quota.unlink()
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert cpu_threads() == 4

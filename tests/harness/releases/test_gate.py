@@ -1,0 +1,198 @@
+"""`medbench gate` and the baseline store on runs of a tiny model: exit codes, files, messages, GitHub."""
+
+import json
+import shutil
+import time
+
+import junitparser
+import pytest
+import yaml
+from lxml import etree
+
+from reports.gate.outcome import GateReport
+
+LENIENT = {
+    "rules": [
+        {"rule": "complete"},
+        {"rule": "leakage"},
+        {"rule": "bound", "metric": "medbench_perplexity/perplexity", "max": 1e6},
+    ]
+}
+
+
+@pytest.fixture
+def run(tiny_run, tmp_path):
+    return shutil.copytree(tiny_run, tmp_path / "run")
+
+
+@pytest.fixture
+def policy(tmp_path):
+    def write(value):
+        path = tmp_path / "gate.yaml"
+        path.write_text(value if isinstance(value, str) else yaml.safe_dump(value), encoding="utf-8")
+        return path
+
+    return write
+
+
+def bound(**limits):
+    return {"rules": [{"rule": "bound", "metric": "medbench_perplexity/perplexity", **limits}]}
+
+
+def test_exit_codes_tell_passed_blocked_and_inconclusive(run, policy, command):
+    code, out, err = command("gate", run, "--policy", policy(LENIENT))
+    assert (code, err) == (0, "")
+    assert "Passed. Of 3 rules 3 passed." in out
+    code, out, _ = command("gate", run, "--policy", policy(bound(max=0.5)))
+    assert code == 1
+    assert "FAIL" in out
+    code, out, _ = command("gate", run)
+    assert code == 3
+    assert "it takes about" in " ".join(out.split())
+    assert command("gate", run, "--candidate", "nobody")[0] == 2
+
+
+def test_what_was_found_is_written_for_machines_and_people(run, policy, command, tmp_path, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    _, out, _ = command("gate", run, "--policy", policy(bound(max=0.5)))
+    report = GateReport.model_validate_json((run / "gate.json").read_text())
+    assert (report.schema_version, report.verdict, report.exit_code) == ("1.0", "fail", 1)
+    assert report.candidate.sha256
+    assert report.rules[0].moved
+    assert (tmp_path / "summary.md").read_text() == (run / "gate.md").read_text()
+    assert "## medbench gate: Blocked" in (run / "gate.md").read_text()
+    (line,) = [line for line in out.splitlines() if line.startswith("::")]
+    assert line.startswith("::error title=medbench gate%3A bound%3A medbench_perplexity/perplexity")
+
+
+def test_junit_is_valid_and_read_by_a_reader(run, command):
+    from pathlib import Path
+
+    command("gate", run)
+    schema = etree.XMLSchema(etree.parse(Path(__file__).parents[2] / "reports" / "gate" / "junit.xsd"))
+    schema.assertValid(etree.parse(run / "gate.xml"))
+    (suite,) = junitparser.JUnitXml.fromfile(str(run / "gate.xml"))
+    report = GateReport.model_validate_json((run / "gate.json").read_text())
+    assert {case.name for case in suite} == {rule.name for rule in report.rules}
+    assert suite.errors == sum(rule.verdict == "inconclusive" for rule in report.rules) > 0
+    assert not suite.failures
+
+
+def test_hostile_ids_and_answers_show_as_text(run, policy, command):
+    path = run / "samples" / "adapter" / "medbench_perplexity.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        row |= {"id": row["id"] + "\x00\x1b[31m<script>|\n::error::x]]>", "gold": "**b** @x <img src=x>"}
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code, out, _ = command("gate", run, "--policy", policy(bound(max=0.5)))
+    assert code == 1
+    assert "\x1b" not in out
+    assert not any(line.startswith("::error::x") for line in out.splitlines())
+    assert "<script>" not in (run / "gate.md").read_text()
+    assert "<img" not in (run / "gate.md").read_text()
+    etree.parse(run / "gate.xml")
+
+
+def test_a_run_that_is_not_finished_is_blocked(run, command):
+    (run / "samples" / "adapter" / "medbench_pubmedqa.jsonl").unlink()
+    code, out, _ = command("gate", run)
+    assert code == 1
+    assert "the samples of medbench_pubmedqa are missing" in " ".join(out.split())
+    recipe = run / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("seed: 7", "seed: 8"))
+    assert "recipe.yaml is not the one" in " ".join(command("gate", run)[1].split())
+    (run / "results.json").unlink()
+    code, out, _ = command("gate", run)
+    assert code == 1
+    assert "it has no results.json yet" in " ".join(out.split())
+
+
+def test_a_run_that_somebody_works_in_is_blocked(run, command):
+    from harness.folder import RunFolder
+
+    with RunFolder(run).lock():
+        code, out, _ = command("gate", run)
+    assert code == 1
+    assert "another medbench is working" in " ".join(out.split())
+
+
+def test_a_baseline_is_kept_without_texts_listed_and_gated_against(run, command, tmp_path):
+    store = tmp_path / "store"
+    code, out, err = command("baseline", "set", run, "--name", "released", "--store", store)
+    assert code == 0, err
+    kept = "".join(path.read_text() for path in store.rglob("*") if path.is_file())
+    for line in (run / "samples" / "adapter" / "medbench_generation.jsonl").read_text().splitlines():
+        assert json.loads(line)["prompt"] not in kept
+        assert json.loads(line)["gold"] not in kept
+    code, out, _ = command("baseline", "list", "--store", store)
+    assert (code, "released" in out, "whole, 18 items" in out) == (0, True, True)
+    code, out, err = command("gate", run, "--baseline", "released", "--store", store)
+    assert code == 3, err
+    assert "baseline: adapter of released" in out
+    for words in ((run, "--baseline", f"{run}:base"), (run, "--baseline", "released:adapter", "--store", store)):
+        assert command("gate", *words)[0] == 3
+    assert command("baseline", "set", run, "--name", "released", "--store", store)[0] == 0
+
+
+def test_a_changed_baseline_is_noticed(run, command, tmp_path):
+    store = tmp_path / "store"
+    command("baseline", "set", run, "--store", store)
+    path = store / "tiny" / "scores" / "medbench_pubmedqa.jsonl"
+    path.write_text(path.read_text().replace("1.0", "0.0"))
+    code, _, err = command("gate", run, "--baseline", "tiny", "--store", store)
+    assert code == 2
+    assert "was changed since the baseline was set" in err
+    assert "broken: the file was changed" in " ".join(command("baseline", "list", "--store", store)[1].split())
+    path.unlink()
+    assert "the file is missing" in command("gate", run, "--baseline", "tiny", "--store", store)[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--baseline", "nowhere"), "there is no such run, nor a baseline of that name"),
+        (("--baseline", "RUN:nobody"), "it has no model nobody"),
+        (("--candidate", "nobody"), "it has no model nobody"),
+        (("--candidate", "base"), "candidate and baseline are both base"),
+        (("--baseline", "RUN:adapter"), "candidate and baseline are both adapter"),
+        (("--policy", "missing.yaml"), "cannot read the policy"),
+    ],
+)
+def test_what_is_named_wrong_is_one_message(run, command, words, message):
+    code, _, err = command("gate", run, *(word.replace("RUN", str(run)) for word in words))
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_all_faults_of_a_policy_are_reported_together_with_their_lines(run, policy, command):
+    text = (
+        "rules:\n"
+        "- rule: bound\n  metric: medbench_pubmedqa/accuracy\n"
+        "- rule: superority\n  metric: a/b\n"
+        "- rule: bound\n  metric: a\n  min: low\n"
+        "- rule: no_regression\n  metric: a/b\n  marign: 0.1\n"
+        "- rule: bound\n  metric: a/b\n  min: 0\n  where: {class: yes}\n"
+        "- metric: a/b\n"
+    )
+    path = policy(text)
+    code, _, err = command("gate", run, "--policy", path)
+    assert code == 2
+    for fault in (
+        "has 7 faults",
+        f"{path}, line 2: rules.0: give min, max or both",
+        f"{path}, line 4: rules.1.rule: there is no rule 'superority'; did you mean superiority?",
+        f"{path}, line 7: rules.2.metric: string should match pattern",
+        f"{path}, line 8: rules.2.min: input should be a valid number (found 'low')",
+        f"{path}, line 11: rules.3.marign: unknown key; did you mean margin?",
+        f'{path}, line 15: rules.4.where: write the value of class in quotes, such as "yes"',
+        f"{path}, line 16: rules.5: expected a mapping with the key rule",
+    ):
+        assert fault in err
+
+
+def test_two_finished_runs_are_gated_in_three_seconds(run, tiny_run, command):
+    started = time.perf_counter()
+    command("gate", run, "--baseline", tiny_run)
+    assert time.perf_counter() - started < 3

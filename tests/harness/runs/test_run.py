@@ -1,0 +1,338 @@
+"""The main job from end to end on a tiny model, and its stages singly."""
+
+import json
+import shutil
+
+import pytest
+
+from reports.document.reading import read_results
+from reports.document.schema import Sample
+from reports.files import read_jsonl
+from tasks.data.source import SAMPLES
+
+TASKS = ("medbench_pubmedqa", "medbench_perplexity", "medbench_generation")
+
+
+def test_a_run_folder_explains_itself(tiny_run):
+    names = {path.relative_to(tiny_run).as_posix() for path in tiny_run.rglob("*") if path.is_file()}
+    assert {"recipe.yaml", "results.json", "report.md", "report.html", "run.log", "adapter/training_log.json"} <= names
+    assert {f"samples/{model}/{task}.jsonl" for model in ("base", "adapter") for task in TASKS} <= names
+
+
+def test_every_sample_has_what_it_takes_to_check_it(tiny_run):
+    for task in TASKS:
+        samples = [Sample.model_validate(row) for _, row in read_jsonl(tiny_run / "samples" / "base" / f"{task}.jsonl")]
+        assert len(samples) == 6
+        for sample in samples:
+            assert sample.prompt
+            assert sample.gold
+            assert sample.metrics
+            assert sample.seconds is not None
+            assert sample.prompt_tokens
+        if task == "medbench_generation":
+            assert all(sample.finish_reason and sample.output_tokens for sample in samples)
+            assert all(sample.problems for sample in samples)
+        if task == "medbench_pubmedqa":
+            assert all(set(sample.choices) == {"yes", "no", "maybe"} for sample in samples)
+
+
+def test_results_hold_scores_comparisons_hashes_and_versions(tiny_run):
+    results = read_results(tiny_run)
+    assert {model.name for model in results.models} == {"base", "adapter"}
+    assert all(len(model.sha256) == 64 for model in results.models)
+    assert {data.role for data in results.data} == {"train", "validation", *TASKS}
+    assert results.environment["packages"]["torch"]
+    assert results.training.steps == 3
+    assert len(results.scores) == 2 * len(results.comparisons) == 2 * 17
+    assert sum(count.gold for count in results.classes if count.model == "base") == 6
+    assert results.verdict
+    assert all(task.synthetic for task in results.tasks)
+
+
+def test_figures_are_those_of_the_samples(tiny_run):
+    results = read_results(tiny_run)
+    rows = [row for _, row in read_jsonl(tiny_run / "samples" / "adapter" / "medbench_pubmedqa.jsonl")]
+    (score,) = [s for s in results.scores if (s.model, s.metric) == ("adapter", "accuracy")]
+    assert score.value == pytest.approx(sum(row["output"] == row["gold"] for row in rows) / len(rows))
+
+
+def test_predictions_are_written_in_the_official_submission_format(tiny_run):
+    path = tiny_run / "predictions" / "adapter" / "medbench_pubmedqa.json"
+    rows = [row for _, row in read_jsonl(tiny_run / "samples" / "adapter" / "medbench_pubmedqa.jsonl")]
+    assert json.loads(path.read_text()) == {row["id"]: row["output"] for row in rows}
+
+
+def test_generated_pubmedqa_answers_are_scored_counted_and_compared(tiny_recipe, tiny_run, tmp_path, command):
+    out = tmp_path / "run"
+    tasks = "medbench_pubmedqa_cot,medbench_pubmedqa_question,medbench_pubmedqa_question_cot"
+    words = ("--recipe", tiny_recipe, "--models", f"base,mine={tiny_run / 'adapter'}", "--tasks", tasks, "--out", out)
+    code, _, err = command("run", *words)
+    assert code == 0, err
+    results = read_results(out)
+    assert results.tasks[0].label == "PubMedQA, generated, synthetic items"
+    counts = {(each.gold, each.predicted): each.count for each in results.confusion if each.model == "mine"}
+    assert sum(each.count for each in results.confusion) == 2 * 3 * 6
+    assert {"yes", "no", "maybe"} <= {gold for gold, _ in counts}
+    given = json.loads((out / "predictions" / "mine" / "medbench_pubmedqa_cot.json").read_text())
+    assert set(given.values()) <= {"yes", "no", "maybe", "none"}
+    (answered,) = [
+        s
+        for s in results.scores
+        if (s.model, s.metric, s.task) == ("mine", "answered", tasks.split(",", maxsplit=1)[0])
+    ]
+    assert answered.value == pytest.approx(sum(each != "none" for each in given.values()) / 6)
+
+
+def test_several_seeds_are_trained_scored_and_pooled(tiny_recipe, tmp_path, command):
+    out = tmp_path / "run"
+    words = ("run", "--recipe", tiny_recipe, "--tasks", "medbench_perplexity", "--seeds", "1,2,3", "--out", out)
+    code, printed, err = command(*words)
+    assert code == 0, err
+    assert printed.count("trainable parameters") == 3
+    results = read_results(out)
+    assert [model.name for model in results.models] == ["base", "seed-1", "seed-2", "seed-3", "adapter-mean"]
+    values = {score.model: score for score in results.scores if score.metric == "perplexity"}
+    each = [values[f"seed-{seed}"].value for seed in (1, 2, 3)]
+    assert len(set(each)) == 3
+    assert values["adapter-mean"].value == pytest.approx(sum(each) / 3)
+    assert values["adapter-mean"].repeats == 3
+    assert values["adapter-mean"].spread > 0
+    pooled = [pair for pair in results.comparisons if pair.candidate == "adapter-mean"]
+    assert {pair.test for pair in pooled} == {"t-test over items and seeds"}
+    assert "adapter-mean" in " ".join(results.verdict)
+    assert results.training.steps == 3
+    assert "seed-2" in results.overlap.models
+    code, printed, err = command(*words)
+    assert code == 0, err
+    assert "trainable parameters" not in printed
+    assert printed.count("answered already, kept") == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--seeds", "1"), "several different seeds are needed"),
+        (("--seeds", "1,1"), "several different seeds are needed"),
+        (("--seeds", "1,x"), "not a list of whole numbers"),
+        (("--seeds", "1,2", "--models", "base"), "--models leaves adapter out"),
+    ],
+)
+def test_seeds_that_cannot_be_pooled_are_refused(tiny_recipe, tmp_path, command, words, message):
+    code, _, err = command("run", "--recipe", tiny_recipe, *words, "--out", tmp_path / "run")
+    assert code == 2
+    assert message in err
+
+
+def test_items_that_share_an_abstract_are_known_as_such(tiny_recipe, tmp_path):
+    import harness
+
+    items = json.loads(SAMPLES["samples:pubmedqa"].read_text(encoding="utf-8"))
+    twice, other = list(items)[:2]
+    (tmp_path / "items.json").write_text(json.dumps({"a": items[twice], "b": items[twice], "c": items[other]}))
+    settings = [f"data.pubmedqa.source={tmp_path / 'items.json'}"]
+    task = "medbench_pubmedqa"
+    harness.run(str(tiny_recipe), models="base", tasks=[task], out=tmp_path / "run", settings=settings, quiet=True)
+    rows = [row for _, row in read_jsonl(tmp_path / "run" / "samples" / "base" / f"{task}.jsonl")]
+    first, second, third = (row["cluster"] for row in rows)
+    assert first == second
+    assert first
+    assert third is None
+
+
+def test_other_batches_move_no_figure_in_float32(tiny_run):
+    noise = read_results(tiny_run).noise
+    assert noise.method == "in batches of 512 tokens and 3 generated rows"
+    assert {each.metric for each in noise.figures} > {"accuracy", "perplexity", "rouge_l"}
+    assert all(each.noise.bound < 1e-4 for each in noise.figures if each.metric != "perplexity")
+    assert not any(each.is_within_noise for each in read_results(tiny_run).comparisons)
+
+
+def test_numerical_noise_of_16_bits_is_measured_and_shown(tiny_recipe, tiny_run, tmp_path, command):
+    out = tmp_path / "run"
+    models = f"base,mine={tiny_run / 'adapter'}"
+    words = ("--recipe", tiny_recipe, "--models", models, "--tasks", "medbench_perplexity,medbench_generation")
+    code, printed, err = command("run", *words, "--set", "scoring.dtype=bfloat16", "--out", out)
+    assert code == 0, err
+    assert "some items again, in float32 instead of bfloat16" in printed
+    results = read_results(out)
+    moved = {(each.model, each.metric): each.noise for each in results.noise.figures}
+    assert moved["base", "perplexity"].changed == 6
+    assert moved["base", "perplexity"].bound > 0
+    assert moved["base", "rouge_l"].items == 6
+    assert all(each.noise is not None for each in results.comparisons)
+    assert "### Numerical noise" in (out / "report.md").read_text()
+    off = ("--set", "scoring.dtype=bfloat16", "--set", "scoring.noise_items=0")
+    assert command("score", "--models", models, "--tasks", "medbench_perplexity", *off, "--out", out)[0] == 0
+    assert read_results(out).noise is None
+
+
+def test_nothing_names_a_folder_of_this_machine(tiny_run, tiny_model):
+    for name in ("results.json", "report.md", "report.html", "adapter/adapter_config.json", "adapter/README.md"):
+        text = (tiny_run / name).read_text(encoding="utf-8")
+        if name == "results.json":
+            value = json.loads(text)
+            value["recipe"]["model"].pop("base")  # the recipe is kept as the user wrote it
+            value.pop("command")
+            text = json.dumps(value)
+        assert str(tiny_model.parent) not in text, name
+
+
+@pytest.fixture
+def copied_run(tiny_run, tmp_path):
+    return shutil.copytree(tiny_run, tmp_path / "run")
+
+
+def test_a_second_run_trains_and_asks_nothing_anew(copied_run, command):
+    before = json.loads((copied_run / "results.json").read_text())
+    code, out, err = command("run", "--out", copied_run)
+    assert code == 0, err
+    assert out.count("answered already, kept") == 6
+    assert "Train" not in out
+    after = json.loads((copied_run / "results.json").read_text())
+    assert after["scores"] == before["scores"]
+    assert after["comparisons"] == before["comparisons"]
+    assert all(cost["reused"] for cost in after["costs"])
+
+
+def test_the_same_seed_gives_the_same_numbers(tiny_run, tiny_recipe, tmp_path):
+    import harness
+
+    again = harness.run(str(tiny_recipe), out=tmp_path / "again", quiet=True)
+    assert again.scores == read_results(tiny_run).scores
+    assert again.comparisons == read_results(tiny_run).comparisons
+
+
+def test_broken_answers_from_earlier_are_asked_anew(copied_run, command):
+    path = copied_run / "samples" / "base" / "medbench_perplexity.jsonl"
+    path.write_text(path.read_text()[:-40])
+    code, out, err = command("score", "--out", copied_run)
+    assert code == 0, err
+    assert out.count("answered already, kept") == 5
+    assert len(path.read_text().splitlines()) == 6
+
+
+def test_stages_run_singly_on_the_same_folder(tiny_recipe, tmp_path, command):
+    out = tmp_path / "run"
+    code, _, err = command("score", "--recipe", tiny_recipe, "--out", out)
+    assert code == 2
+    assert "medbench train" in err
+    assert command("train", "--recipe", tiny_recipe, "--out", out)[0] == 0
+    code, printed, _ = command("train", "--out", out)
+    assert code == 0
+    assert "nothing to train" in printed
+    code, _, err = command("report", out)
+    assert code == 2
+    assert "there is no results.json" in err
+    assert command("score", "--out", out, "--limit", 5, "--tasks", "medbench_pubmedqa")[0] == 0
+    assert command("report", out)[0] == 0
+    assert (out / "report.html").stat().st_size > 1000
+
+
+def test_further_adapters_in_any_order_and_a_base_alone(tiny_run, tiny_recipe, tmp_path, command):
+    out = tmp_path / "run"
+    models = f"mine={tiny_run / 'adapter'},base"
+    words = ("--recipe", tiny_recipe, "--tasks", "medbench_pubmedqa,medbench_perplexity", "--out", out)
+    code, _, err = command("run", "--models", models, *words)
+    assert code == 0, err
+    results = read_results(out)
+    assert [model.name for model in results.models] == ["mine", "base"]
+    assert results.baseline == "base"
+    assert {each.candidate for each in results.comparisons} == {"mine"}
+    code, printed, _ = command("run", "--models", "base", *words)
+    assert code == 0
+    assert "nothing to compare it with" in printed
+
+
+def test_ask_shows_all_answers_and_the_note(copied_run, command):
+    code, out, err = command("ask", "What is a fever?", "--out", copied_run, "--max-new-tokens", 5)
+    assert code == 0, err
+    assert "base" in out
+    assert "adapter" in out
+    assert "Not medical advice" in out
+
+
+def test_a_second_process_is_kept_out_of_the_folder(copied_run, command):
+    from harness.folder import RunFolder
+
+    with RunFolder(copied_run).lock():
+        code, _, err = command("run", "--out", copied_run)
+    assert code == 2
+    assert "another medbench is working" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--models", "base,nothing"), "nothing needs a source"),
+        (("--models", "base=x"), "base takes no source"),
+        (("--models", "base,base"), "given twice"),
+        (("--models", "a/b=x"), "is no name for a model"),
+        (("--models", " , "), "no model is named"),
+        (("--tasks", "medbench_pubmedq"), "did you mean medbench_pubmedqa"),
+        (("--set", "data.reasoning.source=none.jsonl"), "none.jsonl: there is no such data file"),
+        (("--set", "model.base=no/such/folder"), "there is no such model folder"),
+        (("--set", "lora.target_modules=[no_proj]", "--models", "base,adapter"), "no_proj"),
+        (("--recipe", "none"), "there is no recipe of that name"),
+    ],
+)
+def test_what_a_user_gets_wrong_is_one_message_and_exit_code_2(tiny_recipe, tmp_path, command, words, message):
+    given = words if "--recipe" in words else ("--recipe", tiny_recipe, *words)
+    code, _, err = command("run", *given, "--out", tmp_path / "run")
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_run_folder_that_cannot_be_written_is_told(tiny_recipe, tmp_path, command):
+    (tmp_path / "file").write_text("")
+    code, _, err = command("run", "--recipe", tiny_recipe, "--out", tmp_path / "file" / "run")
+    assert code == 2
+    assert "cannot write to the run folder" in err
+
+
+def test_questions_that_are_trained_on_are_told(tiny_recipe, tmp_path, command):
+    """Training rows are asked: the run says so before it starts, at the top of its report and at its scores."""
+    out, source = tmp_path / "run", "data.reasoning.source=samples:reasoning_train"
+    words = ("--tasks", "medbench_perplexity", "--set", source, "--limit", "96", "--out", out)
+    code, printed, err = command("run", "--recipe", tiny_recipe, *words)
+    assert code == 0, err
+    assert "8 of the 96 items of medbench_perplexity share text with rows that are trained on (8 exact)" in printed
+    results = read_results(out)
+    assert {match.role for match in results.overlap.matches} == {"train", "validation"}
+    assert all(match.item == match.row for match in results.overlap.matches)
+    assert results.verdict[0].startswith("Trained on test items: 8 of the 96 items")
+    for name in ("report.md", "report.html"):
+        text = (out / name).read_text(encoding="utf-8")
+        assert text.index("Trained on test items") < text.index("Results")
+        assert "syn-train-" in text
+    (row,) = [
+        line
+        for line in (out / "report.md").read_text().splitlines()
+        if line.startswith("| Perplexity \N{DOWNWARDS ARROW}")
+    ]
+    assert [cell.strip().endswith("\N{DAGGER}") for cell in row.split("|")[2:4]] == [False, True]
+
+
+def test_the_rows_of_an_adapter_given_by_its_folder_are_known_by_the_recipe_beside_it(
+    tiny_recipe, tiny_run, tmp_path, command
+):
+    out, unknown = tmp_path / "run", shutil.copytree(tiny_run / "adapter", tmp_path / "unknown")
+    (unknown / "recipe.yaml").unlink()
+    words = ("--models", f"base,mine={tiny_run / 'adapter'},other={unknown}", "--tasks", "medbench_perplexity")
+    asked = ("--set", "data.reasoning.source=samples:reasoning_train", "--limit", "96", "--out", out)
+    code, printed, err = command("run", "--recipe", tiny_recipe, *words, *asked)
+    assert code == 0, err
+    results = read_results(out)
+    assert results.overlap.models == ["mine"]
+    assert results.overlap.affected("medbench_perplexity", "mine") == 8
+    assert "what other was trained on is not known here" in printed
+    assert "rows that mine learned from" in results.verdict[0]
+
+
+def test_a_plan_says_which_items_are_trained_on(tiny_recipe, command):
+    code, printed, err = command("plan", tiny_recipe)
+    assert code == 0, err
+    assert "test items among the 8 rows: none of 18" in printed
+    code, printed, err = command("plan", tiny_recipe, "--set", "data.reasoning.source=samples:reasoning_train")
+    assert code == 0, err
+    assert "test items are trained on: " in printed

@@ -1,0 +1,75 @@
+"""A run that would only repeat a finished one is shown as it is, in a second; whatever changes is noticed."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+import harness
+from harness.api import open_run
+from harness.runs.unchanged import is_unchanged, remember, signature
+
+
+@pytest.fixture
+def finished(tiny_recipe, tiny_run, tmp_path):
+    """A copy of a finished run, and how to ask whether it would be repeated."""
+    folder = shutil.copytree(tiny_run, tmp_path / "run")
+    recipe, run_folder = open_run(str(tiny_recipe), out=folder)
+    remember(run_folder, signature(recipe, run_folder, "base,adapter", None))
+
+    def unchanged(*settings, models="base,adapter"):
+        recipe, run_folder = open_run(str(tiny_recipe), out=folder, settings=settings)
+        return is_unchanged(run_folder, signature(recipe, run_folder, models, None))
+
+    return folder, unchanged
+
+
+def test_a_finished_run_is_shown_without_planning_it(finished, tiny_recipe, monkeypatch, command):
+    folder, _ = finished
+    monkeypatch.setattr("harness.api.plan_stage", lambda *_: pytest.fail("planned"))
+    code, out, _ = command("run", "--recipe", tiny_recipe, "--out", folder)
+    assert code == 0
+    assert "base, medbench_generation: answered already, kept" in out
+    assert "report.html" in out
+    with pytest.raises(pytest.fail.Exception, match="planned"):
+        harness.run(str(tiny_recipe), out=folder, again=True, quiet=True)
+
+
+@pytest.mark.parametrize("name", ["samples/base/medbench_pubmedqa.jsonl", "adapter/adapter_model.safetensors"])
+def test_a_file_that_changed_is_noticed(finished, name):
+    folder, unchanged = finished
+    assert unchanged()
+    os.utime(folder / name, (1, 1))
+    assert not unchanged()
+
+
+def test_another_recipe_or_model_is_another_run(finished):
+    folder, unchanged = finished
+    assert not unchanged("scoring.limit=5")
+    assert not unchanged(models="base")
+    assert not unchanged(models=f"base,adapter,other={folder / 'adapter'}")
+    assert unchanged()
+
+
+def test_what_is_on_the_hub_may_have_changed(finished):
+    _, unchanged = finished
+    assert not unchanged("data.reasoning={source: owner/rows}")
+    assert not unchanged(models="base,adapter,other=owner/adapter")
+
+
+def test_nothing_heavy_is_imported_for_it(finished, tiny_recipe):
+    folder, _ = finished
+    started = time.perf_counter()
+    code = "import sys; from harness.__main__ import main; sys.argv = ['medbench', *sys.argv[1:]]; main()"
+    found = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", code, "run", "--recipe", str(tiny_recipe), "--out", str(folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert time.perf_counter() - started < 5
+    assert "answered already, kept" in found.stdout
+    assert not any(line.endswith((" torch", " transformers", " lm_eval")) for line in found.stderr.splitlines())

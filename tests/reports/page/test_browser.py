@@ -1,0 +1,147 @@
+"""The page in a real headless Chromium: filters, search, deep links, keyboard, phone, print, accessibility."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from reports.document.reading import read_results
+from reports.files import write_json
+from reports.page.render import render
+from tests.reports.page.test_reports import HOSTILE, change_sample
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[test]'")
+CHROMIUM = os.environ.get("MEDBENCH_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM, reason="no browser: apt-get install chromium, or name one in MEDBENCH_CHROMIUM"
+)
+QUESTIONS = "details.question:visible"
+TO_ANSWER = "medbench_generation"
+
+
+@pytest.fixture(scope="module")
+def page_file(tiny_run, tmp_path_factory):
+    """A report with hostile answers, in a run folder of its own."""
+    run = shutil.copytree(tiny_run, tmp_path_factory.mktemp("page") / "run")
+    for model in ("base", "adapter"):
+        change = {"output": HOSTILE, "id": '"><img src=x onerror=alert(1)>', "finish_reason": "length"}
+        change_sample(run, model, TO_ANSWER, **change, problems=["missing: </details><script>alert(2)</script>"])
+    results = read_results(run)
+    write_json(run / "results.json", results.model_copy(update={"notes": [HOSTILE]}).model_dump(mode="json"))
+    return render(run)[1]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(browser, page_file):
+    """Open the report as a user has it; whatever the page complains of or asks for fails the test."""
+    contexts, complaints = [], []
+
+    def make(fragment="", **settings):
+        context = browser.new_context(**settings)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        page.on("request", lambda request: complaints.append(request.url) if request.url[:5] != "file:" else None)
+        page.goto(page_file.as_uri() + fragment)
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert not complaints
+
+
+def test_filters_show_what_they_say(open_page):
+    page = open_page()
+    everything = page.locator(QUESTIONS).count()
+    counts = {}
+    for name in ("Won", "Lost", "Wrong format", "Truncated", "Longest", "All"):
+        page.get_by_label(name, exact=True).check()
+        counts[name] = page.locator(QUESTIONS).count()
+        assert page.locator("output").inner_text() == f"{counts[name]} of {everything} questions shown"
+    assert counts["All"] == everything
+    assert 0 < counts["Truncated"] < everything
+    assert 0 < counts["Wrong format"] < everything
+    page.get_by_label("Task").select_option(TO_ANSWER)
+    assert page.locator(QUESTIONS).count() == 6
+
+
+def test_search_finds_words_of_prompts_and_answers(open_page):
+    page = open_page()
+    page.get_by_label("Search").fill("<SCRIPT>alert(1)  gnol")
+    assert page.locator(QUESTIONS).count() == 1
+    page.get_by_label("Search").fill("no such words anywhere")
+    assert page.locator(QUESTIONS).count() == 0
+    assert page.locator("section.task:visible").count() == 0
+
+
+def test_a_deep_link_opens_its_question_with_and_without_javascript(open_page):
+    anchor = open_page().locator("details.question > div").last.get_attribute("id")
+    for javascript in (True, False):
+        page = open_page(f"#{anchor}", java_script_enabled=javascript)
+        page.wait_for_timeout(300)
+        assert page.locator(f"[id='{anchor}']").is_visible()
+    page = open_page()
+    page.get_by_label("Search").fill("no such words anywhere")
+    page.evaluate(f"location.hash = '{anchor}'")
+    page.wait_for_timeout(100)
+    assert page.locator(f"[id='{anchor}']").is_visible()
+
+
+def test_without_javascript_everything_is_there_and_no_dead_control(open_page):
+    page = open_page(java_script_enabled=False)
+    assert not page.locator("form").is_visible()
+    first = page.locator("details.question").first
+    first.locator("summary").click()
+    assert first.locator("pre").first.is_visible()
+
+
+def test_the_keyboard_reaches_and_works_everything(open_page):
+    page = open_page()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the results"
+    page.locator("details.question summary").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("details.question").first.get_attribute("open") is not None
+    page.get_by_label("All", exact=True).focus()
+    page.keyboard.press("ArrowRight")
+    assert page.get_by_label("Won").is_checked()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_nothing_is_wider_than_the_window(open_page, scheme, width):
+    page = open_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (background == "rgb(255, 255, 255)") == (scheme == "light")
+
+
+def test_it_prints_on_paper(open_page):
+    page = open_page(color_scheme="dark")
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(open_page, scheme):
+    axe = pytest.importorskip("axe_playwright_python", reason="axe is not installed: pip install -e '.[test]'")
+    page = open_page(color_scheme=scheme)
+    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run()")
+    assert len(found["passes"]) > 20
+    assert [each["id"] for each in found["violations"] if each["impact"] in ("serious", "critical")] == []

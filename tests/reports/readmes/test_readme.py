@@ -1,0 +1,145 @@
+"""README blocks: every kind, nothing outside the markers, line endings kept, broken markers refused."""
+
+import json
+import shutil
+
+import pytest
+
+from reports.errors import UserError
+from reports.readmes.readme import update
+
+
+@pytest.fixture
+def run(tiny_run, tmp_path):
+    return shutil.copytree(tiny_run, tmp_path / "run")
+
+
+def test_a_block_is_rewritten_and_nothing_else(run):
+    file = run / "README.md"
+    before = "# A\r\n\r\n```\r\n<!-- medbench:results nowhere -->\r\n```\r\n<!-- medbench:results . -->\r\n"
+    file.write_bytes(f"{before}TBD\r\n<!-- medbench:end -->\r\nlast line without end".encode())
+    assert update(file)
+    text = file.read_bytes().decode()
+    assert text.startswith(before)
+    assert text.endswith("<!-- medbench:end -->\r\nlast line without end")
+    assert "TBD" not in text
+    assert "\n" not in text.replace("\r\n", "")
+    assert update(file) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nothing\n", "there is no block to write"),
+        ("<!-- medbench:results . -->\n", "line 1: the block has no end marker"),
+        ("a\n<!-- medbench:end -->\n", "line 2: an end marker without a start"),
+        ("<!-- medbench:results . -->\n<!-- medbench:results . -->\n", "line 2: a block starts inside"),
+        ("<!-- medbench:result . -->\n<!-- medbench:end -->\n", "line 1: there is no block 'result'"),
+        ("<!-- medbench:results -->\n<!-- medbench:end -->\n", "line 1: the block names no run"),
+        ("<!-- medbench:results . --\n<!-- medbench:end -->\n", "line 1: the marker is broken"),
+        ("<!-- medbench:results gone -->\n<!-- medbench:end -->\n", "line 1: the block's run is missing: gone"),
+    ],
+)
+def test_broken_markers_are_refused_and_the_file_is_left_alone(run, text, message):
+    file = run / "README.md"
+    file.write_text(text)
+    with pytest.raises(UserError, match=message):
+        update(file)
+    assert file.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("results", "| Improvement |"),
+        ("training", "| Backend and device |"),
+        ("memory", "Peak while training"),
+        ("examples", "Not medical advice"),
+        ("environment", "| machine |"),
+    ],
+)
+def test_every_block_is_written_and_stays(run, name, words):
+    file = run / "README.md"
+    file.write_text(f"<!-- medbench:{name} . -->\n<!-- medbench:end -->\n")
+    assert words in update(file)
+    assert words in file.read_text()
+    assert update(file) == update(file, check=True) == ""
+
+
+def test_several_blocks_of_several_runs_stand_in_one_file(run):
+    other = shutil.copytree(run, run / "other")
+    value = json.loads((other / "results.json").read_text()) | {"name": "other"}
+    (other / "results.json").write_text(json.dumps(value))
+    file = run / "README.md"
+    file.write_text(
+        "# T\n<!-- medbench:results . other -->\n<!-- medbench:end -->\nbetween\n"
+        "<!-- medbench:training other/results.json -->\nold\n<!-- medbench:end -->\n"
+    )
+    assert update(file)
+    text = file.read_text()
+    assert text.index("**tiny**") < text.index("**other**") < text.index("\nbetween\n") < text.index("| Backend")
+    assert update(file) == ""
+
+
+def test_a_block_of_a_template_of_the_user_s(run):
+    file, template = run / "README.md", run / "mine.md.j2"
+    template.write_text("{% for run in runs %}\n{{ run.name }}: {{ run.verdict | length }}\n{% endfor %}\n")
+    file.write_text("<!-- medbench:template . file=mine.md.j2 -->\n<!-- medbench:end -->\n")
+    assert update(file)
+    assert "\ntiny: 2\n" in file.read_text()
+    for text, message in (
+        ("{{ runs[0].nothing }}", "has no attribute 'nothing'"),
+        ("{{ ''.__class__.__mro__ }}", "unsafe"),
+        ("<!-- medbench:end -->", "holds a medbench marker"),
+        ("```", "leaves a code fence open"),
+    ):
+        template.write_text(text)
+        before = file.read_bytes()
+        with pytest.raises(UserError, match=message):
+            update(file)
+        assert file.read_bytes() == before
+
+
+def test_fences_within_fences_that_mention_markers_are_text(run):
+    file = run / "README.md"
+    before = (
+        "````md\n```\n<!-- medbench:results nowhere -->\n```\n<!-- medbench:end -->\n````\n"
+        "~~~ text\n```\n<!-- medbench:end -->\n``` no end\n~~~\nfor `a` and ```b``` inline\n"
+    )
+    file.write_text(before + "<!-- medbench:environment . -->\n<!-- medbench:end -->\nrest\x0c\u2028more")
+    assert update(file)
+    text = file.read_text()
+    assert text.startswith(before)
+    assert text.endswith("<!-- medbench:end -->\nrest\x0c\u2028more")
+
+
+def test_a_check_changes_nothing_prints_a_diff_and_exits_1(run, command):
+    file = run / "README.md"
+    file.write_text("<!-- medbench:results . -->\nstale\n<!-- medbench:end -->\n")
+    before = file.read_bytes()
+    code, out, _ = command("readme", file, "--check")
+    assert (code, file.read_bytes()) == (1, before)
+    assert "-stale" in out
+    assert command("readme", file)[0] == 0
+    assert command("readme", file, "--check")[0] == 0
+
+
+def test_a_block_that_the_run_has_nothing_for_is_refused(run):
+    value = json.loads((run / "results.json").read_text()) | {"training": None}
+    (run / "results.json").write_text(json.dumps(value))
+    file = run / "README.md"
+    file.write_text("<!-- medbench:memory . -->\n<!-- medbench:end -->\n")
+    with pytest.raises(UserError, match="has nothing for the block memory"):
+        update(file)
+
+
+def test_answers_that_hold_fences_and_markers_stay_within_their_block(run):
+    path = run / "samples" / "base" / "medbench_generation.jsonl"
+    rows = [json.loads(line) | {"output": "```\n<!-- medbench:end -->\n~~~~"} for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    file = run / "README.md"
+    file.write_text("<!-- medbench:examples . -->\n<!-- medbench:end -->\nafter\n")
+    assert update(file)
+    assert "````text\n```\n<!-- medbench:end -->\n~~~~\n````" in file.read_text()
+    assert file.read_text().endswith("\n<!-- medbench:end -->\nafter\n")
+    assert update(file) == ""

@@ -1,0 +1,136 @@
+"""Which backend trains, and Unsloth's process: what it is told, what it tells, and how it ends."""
+
+import importlib.util
+import sys
+import textwrap
+
+import pytest
+import torch
+
+from reports.errors import UserError
+from training.backends import choice as backends
+from training.backends import unsloth_backend
+from training.backends.job import Job, as_dataset
+from training.division import training_rows
+from training.encoding import encode_rows
+from training.models.base_model import find_base
+from training.recipes.recipe_file import load_recipe
+
+
+@pytest.fixture
+def unsloth_is_installed(monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name == "unsloth" else found(name))
+
+
+def recipe_with(tiny_recipe, *settings):
+    return load_recipe(str(tiny_recipe), settings)
+
+
+def test_auto_is_unsloth_on_a_card_with_the_extra_and_trl_elsewhere(tiny_recipe, unsloth_is_installed):
+    assert backends.pick_backend(recipe_with(tiny_recipe), "cuda") == "unsloth"
+    assert backends.pick_backend(recipe_with(tiny_recipe), "cpu") == "trl"
+    assert backends.pick_backend(recipe_with(tiny_recipe, "trainer.backend=trl"), "cuda") == "trl"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "quantization.method=fp4",
+        "quantization.method=int8",
+        "quantization.double_quant=false",
+        "trainer.packing=true",
+        "trainer.attention=eager",
+    ],
+)
+def test_what_unsloth_cannot_do_is_trained_with_trl_and_refused_where_unsloth_is_asked_for(
+    tiny_recipe, unsloth_is_installed, setting
+):
+    assert backends.pick_backend(recipe_with(tiny_recipe, setting), "cuda") == "trl"
+    with pytest.raises(UserError, match=r"trainer\.backend=trl"):
+        backends.pick_backend(recipe_with(tiny_recipe, setting, "trainer.backend=unsloth"), "cuda")
+
+
+def test_several_processes_train_with_trl(tiny_recipe, unsloth_is_installed, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert backends.pick_backend(recipe_with(tiny_recipe), "cuda") == "trl"
+
+
+def test_unsloth_without_a_card_is_refused_before_anything_is_loaded(tiny_recipe, command, tmp_path):
+    words = ("--set", "trainer.backend=unsloth", "--out", tmp_path / "run")
+    code, _, error = command("train", "--recipe", tiny_recipe, *words)
+    assert code == 2
+    assert "there is none here" in error
+    assert not (tmp_path / "run" / "recipe.yaml").exists()
+
+
+@pytest.fixture
+def job(tiny_recipe, tmp_path):
+    from tasks.formats import get_format
+    from tasks.rendering import load_tokenizer
+
+    recipe = load_recipe(str(tiny_recipe))
+    base = find_base(recipe.model)
+    rows = training_rows(recipe)
+    encode = (load_tokenizer(str(base.folder)), get_format(recipe.format.name))
+    sets = [
+        as_dataset(encode_rows(*encode, each, chat="auto", max_length=512)) for each in (rows.train, rows.validation)
+    ]
+    return Job(recipe, base, sets[0], sets[1], tmp_path, "cpu", "float32")
+
+
+def test_a_job_is_the_same_after_its_way_to_another_process(job):
+    job.save()
+    read = Job.load(job.work)
+    assert (read.recipe, read.base, read.device, read.dtype) == (job.recipe, job.base, job.device, job.dtype)
+    assert read.train.to_dict() == job.train.to_dict()
+    assert read.validation.to_dict() == job.validation.to_dict()
+
+
+@pytest.fixture
+def worker(tmp_path, monkeypatch):
+    """Put a script into the place of Unsloth's process."""
+
+    def put(text):
+        path = tmp_path / "worker.py"
+        path.write_text("import json, sys\n" + textwrap.dedent(text))
+        monkeypatch.setattr(unsloth_backend, "_COMMAND", [sys.executable, str(path)])
+
+    return put
+
+
+def test_progress_comes_from_the_worker_and_what_libraries_print_does_not(job, worker):
+    worker("""
+        print(json.dumps({"step": 1, "steps": 3, "note": "loss 2.000"}))
+        print("noise", file=sys.stderr)
+        print(json.dumps({"error": {"what": "the loss became nan", "where": "trainer", "fix": "less"}}))
+    """)
+    told = []
+    with pytest.raises(UserError, match="trainer: the loss became nan\n  fix: less"):
+        unsloth_backend.train(job, lambda *progress: told.append(progress))
+    assert told == [(1, 3, "loss 2.000")]
+
+
+def test_the_workers_lack_of_memory_is_ours(job, worker):
+    worker('print(json.dumps({"out_of_memory": "tried to allocate 2 GiB"}))')
+    with pytest.raises(torch.OutOfMemoryError, match="2 GiB"):
+        unsloth_backend.train(job, lambda *_: None)
+
+
+def test_a_worker_that_dies_is_told_with_its_last_words(job, worker):
+    worker('sys.exit("no kernel image is available")')
+    with pytest.raises(UserError, match=r"code 1(.|\n)*no kernel image(.|\n)*backend=trl"):
+        unsloth_backend.train(job, lambda *_: None)
+
+
+def test_the_worker_ends_when_we_are_stopped(job, worker):
+    worker("""
+        print(json.dumps({"step": 1, "steps": 3, "note": ""}), flush=True)
+        sys.stdin.read()
+    """)
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        unsloth_backend.train(job, stopped)  # would wait for ever for a worker that goes on

@@ -1,0 +1,345 @@
+"""Merging an adapter into its base: the folder is plain, agrees with the unmerged adapter, and is whole or absent."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from reports.errors import UserError
+from training.exporting import merging
+from training.exporting.agreement import compare, logits, rounding_tolerance
+from training.exporting.export import ExportLog, export_merged
+from training.models.adapters import find_adapter
+from training.models.base_model import find_base
+from training.models.loading import load_for_scoring
+from training.recipes.recipe import ModelSection, QuantizationSection
+from training.recipes.recipe_file import load_recipe
+
+PROMPTS = [[0, 5, 9, 31, 77, 140], [0, 3, 8, 200]]
+
+
+def ignore(*_):
+    pass
+
+
+def load(folder, **more):
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, **more).eval()
+
+
+@pytest.fixture
+def make_adapter(tiny_model, tmp_path):
+    """Save an adapter with random weights, strong enough to be seen."""
+    from peft import LoraConfig, get_peft_model
+
+    def make(base=tiny_model, **lora):
+        settings = {"r": 4, "init_lora_weights": False, "target_modules": ["q_proj", "down_proj"], **lora}
+        torch.manual_seed(3)
+        model = get_peft_model(load(base), LoraConfig(task_type="CAUSAL_LM", **settings))
+        model.save_pretrained(tmp_path / "made", save_embedding_layers=False)
+        return tmp_path / "made"
+
+    return make
+
+
+@pytest.fixture
+def merge(tiny_recipe, tmp_path):
+    """Export an adapter folder onto the recipe's base: (the log, the written folder)."""
+
+    def call(folder, *settings, **more):
+        recipe = load_recipe(str(tiny_recipe), settings)
+        base = find_base(recipe.model)
+        out = tmp_path / "out" / "merged"
+        return export_merged(recipe, base, find_adapter("mine", str(folder), base), out, say=ignore, **more), out
+
+    return call
+
+
+def unmerged(base, adapter):
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(base, str(adapter)).eval()
+
+
+def test_the_written_folder_is_plain_and_whole(tiny_run, tiny_model, merge):
+    from transformers import AutoTokenizer
+
+    log, folder = merge(tiny_run / "adapter")
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "README.md"}
+    assert names >= {"recipe.yaml", "export.json"}
+    model = load(folder)
+    assert model.dtype == torch.bfloat16
+    assert model.config.tie_word_embeddings
+    assert not hasattr(model.config, "quantization_config")
+    assert (
+        AutoTokenizer.from_pretrained(folder).chat_template == AutoTokenizer.from_pretrained(tiny_model).chat_template
+    )
+    assert ExportLog.model_validate(json.loads((folder / "export.json").read_text())) == log
+    assert log.mean_kl < log.tolerance_kl < log.adapter_kl
+    assert log.base_weights == "as_trained"
+    assert log.weights == "NF4 with double quantisation, dequantised once to float32"
+    assert [path.name for path in folder.parent.iterdir()] == ["merged"]
+    for path in folder.iterdir():
+        assert path.stat().st_mode & 0o044 == 0o044, path
+        assert path.name == "recipe.yaml" or str(tiny_model.parent).encode() not in path.read_bytes(), path
+
+
+def test_the_card_names_the_base_and_says_what_it_is_not_for(tiny_run, merge):
+    from huggingface_hub import ModelCard
+
+    _, folder = merge(tiny_run / "adapter")
+    card = ModelCard.load(folder / "README.md")
+    assert (card.data.base_model, card.data.library_name) == ("tiny", "transformers")
+    assert "Not medical advice" in card.text
+    assert "synthetic" in card.text
+    assert "NF4" in card.text
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_merged_weights_are_the_sum_rounded_once(tiny_run, tiny_model, merge, dtype):
+    """Against the arithmetic of LoRA itself, not PEFT's merge: W + alpha / r * B A on the weights that training saw."""
+    from safetensors.torch import load_file
+
+    adapter = tiny_run / "adapter"
+    _, folder = merge(adapter, dtype=dtype)
+    base = find_base(ModelSection(base=str(tiny_model)))
+    seen = load_for_scoring(base, QuantizationSection(), train_dtype="float32", dtype="float32", device="cpu")
+    lora = load_file(adapter / "adapter_model.safetensors")
+    merged = load_file(folder / "model.safetensors")
+    names = [key for key in lora if key.endswith("lora_A.weight")]
+    assert len(names) == 2 * 7
+    for key in names:
+        name = key.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
+        update = 8 / 4 * lora[key.replace("lora_A", "lora_B")] @ lora[key]
+        wanted = (seen.get_submodule(name).weight + update).to(merged[f"{name}.weight"].dtype)
+        torch.testing.assert_close(
+            merged[f"{name}.weight"], wanted, rtol=2**-7 if dtype != "float32" else 1e-5, atol=1e-6
+        )
+        assert (merged[f"{name}.weight"] == wanted).float().mean() > (0.999 if dtype != "float32" else 0.5)
+
+
+def test_the_finer_the_dtype_the_better_the_agreement(tiny_run, merge):
+    divergence = {}
+    for dtype in ("bfloat16", "float16", "float32"):
+        log, folder = merge(tiny_run / "adapter", dtype=dtype)
+        shutil.rmtree(folder)
+        divergence[dtype] = log.mean_kl
+    # Rounding errors go with the unit roundoff, divergence with its square: 8 times finer is 64 times nearer.
+    assert divergence["bfloat16"] / divergence["float16"] == pytest.approx(64, rel=0.7)
+    assert divergence["float32"] < 1e-9
+
+
+def test_the_bases_own_weights_can_be_taken_instead(tiny_run, tiny_model, merge):
+    adapter = tiny_run / "adapter"
+    log, folder = merge(adapter, base_weights="full", dtype="float32")
+    assert (log.base_weights, log.weights) == ("full", "its own weights in bfloat16")
+    with torch.inference_mode():
+        wanted = logits(unmerged(load(tiny_model, dtype=torch.float32), adapter), PROMPTS)
+        assert compare(wanted, logits(load(folder), PROMPTS)).mean_kl < 1e-9
+    shutil.rmtree(folder)
+    _, folder = merge(adapter, dtype="float32")
+    assert compare(wanted, logits(load(folder), PROMPTS)).mean_kl > 1e-6
+
+
+def test_weights_go_into_several_files_when_they_are_large(tiny_run, merge):
+    log, folder = merge(tiny_run / "adapter", max_shard_size="100KB")
+    assert log.files > 1
+    assert len(list(folder.glob("model-*.safetensors"))) == log.files
+    assert (folder / "model.safetensors.index.json").is_file()
+    load(folder)
+
+
+@pytest.mark.parametrize(
+    "lora",
+    [
+        {"target_modules": ["q_proj", "lm_head"]},
+        {"modules_to_save": ["lm_head"]},
+        {"use_dora": True},
+        {"use_rslora": True, "lora_alpha": 3},
+        {"target_modules": ["q_proj"], "lora_bias": True},
+        {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"down_proj": 32}},
+    ],
+    ids=["tied head", "saved head", "dora", "rslora", "bias", "patterns"],
+)
+def test_kinds_of_lora_are_merged_as_they_compute_or_refused(tiny_model, make_adapter, merge, lora):
+    """An adapter on a tied head changes the head alone: the written model has its embeddings untied."""
+    adapter = make_adapter(**lora)
+    if lora.get("lora_bias"):  # transformers has no place for a bias that this architecture lacks
+        with pytest.raises(UserError):
+            merge(adapter, base_weights="full", dtype="float32")
+        return
+    log, folder = merge(adapter, base_weights="full", dtype="float32")
+    assert log.mean_kl < 1e-9
+    wanted = logits(unmerged(load(tiny_model, dtype=torch.float32), adapter), PROMPTS)
+    assert compare(wanted, logits(load(folder), PROMPTS)).mean_kl < 1e-9
+    head = "lm_head" in (*lora.get("target_modules", ()), *lora.get("modules_to_save", ()))
+    assert load(folder).config.tie_word_embeddings == (not head)
+
+
+def test_a_base_that_is_quantised_already_is_merged_as_it_is(tiny_model, tiny_run, tiny_recipe, tmp_path, merge):
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+    nf4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
+    quantised = tmp_path / "tiny-4bit"
+    AutoModelForCausalLM.from_pretrained(tiny_model, quantization_config=nf4).save_pretrained(quantised)
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(quantised)
+    given = f"model.base={quantised}"
+    log, folder = merge(tiny_run / "adapter", given)
+    assert "its own quantised checkpoint" in log.weights
+    assert "was trained on other weights than those of tiny-4bit" in log.notes[0]
+    assert not hasattr(load(folder).config, "quantization_config")
+    shutil.rmtree(folder)
+    with pytest.raises(UserError, match="there are no full-precision weights"):
+        merge(tiny_run / "adapter", given, base_weights="full")
+
+
+def test_odd_generation_settings_of_the_base_are_kept(tiny_model, tiny_run, tmp_path, merge):
+    """Settings that transformers refuses to save, such as Llama 2's, must not stop an export."""
+    base = shutil.copytree(tiny_model, tmp_path / "tiny")
+    settings = json.loads((base / "generation_config.json").read_text())
+    (base / "generation_config.json").write_text(json.dumps({**settings, "do_sample": False, "temperature": 0.6}))
+    _, folder = merge(tiny_run / "adapter", f"model.base={base}")
+    assert json.loads((folder / "generation_config.json").read_text())["temperature"] == 0.6
+
+
+def test_nothing_is_ever_overwritten(tiny_run, merge, tmp_path):
+    (tmp_path / "out" / "merged").mkdir(parents=True)
+    with pytest.raises(UserError, match="there already"):
+        merge(tiny_run / "adapter")
+
+
+@pytest.mark.parametrize("fault", ["forgotten", "doubled"])
+def test_a_wrong_merge_is_found_and_leaves_nothing(tiny_run, merge, monkeypatch, tmp_path, fault):
+    from peft.tuners.lora import Linear
+
+    right = Linear.merge
+
+    def wrong(layer, **more):
+        if fault == "doubled":
+            layer.scaling["default"] *= 2
+        else:
+            layer.scaling["default"] = 0.0
+        right(layer, **more)
+
+    monkeypatch.setattr(Linear, "merge", wrong)
+    with pytest.raises(UserError, match="does not predict what the adapter on its base predicts"):
+        merge(tiny_run / "adapter")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_adapter_that_rounding_would_swallow_is_not_exported_as_if_it_were_there(make_adapter, merge):
+    from safetensors.torch import load_file, save_file
+
+    adapter = make_adapter()
+    weights = load_file(adapter / "adapter_model.safetensors")
+    file = adapter / "adapter_model.safetensors"
+    save_file({key: value * (3e-4 if "lora_B" in key else 1) for key, value in weights.items()}, file)
+    with pytest.raises(UserError, match=r"does not predict[^\n]*\n.*--dtype float32"):
+        merge(adapter, base_weights="full")
+    log, _ = merge(adapter, base_weights="full", dtype="float32")
+    assert log.notes == []
+
+
+def test_an_adapter_with_nan_is_refused(make_adapter, merge, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    adapter = make_adapter()
+    weights = load_file(adapter / "adapter_model.safetensors")
+    save_file({key: value * float("nan") for key, value in weights.items()}, adapter / "adapter_model.safetensors")
+    with pytest.raises(UserError, match="hold NaN or infinity"):
+        merge(adapter)
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_too_large_for_float16_are_refused(make_adapter, merge):
+    from safetensors.torch import load_file, save_file
+
+    adapter = make_adapter()
+    weights = load_file(adapter / "adapter_model.safetensors")
+    save_file({key: value * 1e4 for key, value in weights.items()}, adapter / "adapter_model.safetensors")
+    with pytest.raises(UserError, match="too large for float16"):
+        merge(adapter, dtype="float16")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (torch.OutOfMemoryError(), 'CUDA_VISIBLE_DEVICES=""'),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (
+            RuntimeError("layers of this kind\nand more"),
+            "cannot be merged into a model of type llama: layers of this kind",
+        ),
+    ],
+)
+def test_what_stops_the_writing_is_one_message_and_leaves_nothing(
+    tiny_run, merge, monkeypatch, tmp_path, error, message
+):
+    def fail(model, base, part, size):
+        (part / "half").write_text("x")
+        raise error
+
+    monkeypatch.setattr("training.exporting.export.write_model", fail)
+    with pytest.raises(UserError, match=message):
+        merge(tiny_run / "adapter")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_full_disk_is_seen_before_anything_is_written(tiny_run, merge, monkeypatch):
+    monkeypatch.setattr("training.exporting.merging.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
+    with pytest.raises(UserError, match="the disk has"):
+        merge(tiny_run / "adapter")
+
+
+def test_a_model_that_does_not_load_whole_is_not_kept(tiny_run, merge, monkeypatch, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    write = merging.write_model
+
+    def lose_one(model, base, part, size):
+        write(model, base, part, size)
+        weights = load_file(part / "model.safetensors")
+        weights.pop("model.norm.weight")
+        save_file(weights, part / "model.safetensors", {"format": "pt"})
+
+    monkeypatch.setattr("training.exporting.export.write_model", lose_one)
+    with pytest.raises(UserError, match=r"does not load whole: 1 weights .* model\.norm\.weight"):
+        merge(tiny_run / "adapter")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_a_killed_export_left_is_no_hindrance(tiny_run, merge, tmp_path):
+    left = tmp_path / "out" / ".merged.part"
+    left.mkdir(parents=True)
+    (left / "half").write_text("x")
+    _, folder = merge(tiny_run / "adapter")
+    assert not (folder / "half").exists()
+    assert not left.exists()
+
+
+def test_comparing_in_float32_leaves_16_bit_weights_as_they_were(tiny_model):
+    model = load(tiny_model)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    found = logits(model, PROMPTS)
+    assert all(each.dtype == torch.float32 for each in found)
+    assert compare(found, logits(model.float(), PROMPTS)).max_difference < 1e-4
+    model = load(tiny_model)
+    with pytest.raises(IndexError):
+        logits(model, [[10**6]])
+    assert all(value.dtype == before[name].dtype for name, value in model.state_dict().items())
+
+
+def test_agreement_is_the_divergence_and_its_tolerance_grows_with_the_roundoff():
+    reference = [torch.tensor([[0.0, 1.0, 2.0], [0.0, 3.0, 0.0]])]
+    other = [torch.tensor([[0.0, 1.0, 2.0], [0.0, 3.0, 4.0]])]
+    found = compare(reference, other)
+    p, q = reference[0][1].softmax(-1), other[0][1].softmax(-1)
+    assert found.mean_kl == pytest.approx(float((p * (p / q).log()).sum()) / 2)
+    assert (found.max_difference, found.same_top) == (4.0, 0.5)
+    assert compare(reference, reference).mean_kl == 0
+    assert rounding_tolerance(3.0, 200, "bfloat16") == pytest.approx((2 * 2**-8 * 200**0.5 * 3) ** 2 / 2)
+    assert rounding_tolerance(3.0, 200, "bfloat16") == pytest.approx(64 * rounding_tolerance(3.0, 200, "float16"))
+    assert rounding_tolerance(3.0, 200, "float32") == 1e-7

@@ -1,0 +1,73 @@
+"""Which backend trains a recipe here, and why not another."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from reports.errors import UserError
+from training.backends import trl_backend, unsloth_backend
+from training.backends.job import Backend
+from training.backends.trackers import check_trackers
+from training.models.base_model import BaseModel
+from training.models.loading import pick_attention, pick_dtype
+from training.processes import process_count
+from training.recipes.recipe import Recipe
+
+BACKENDS: dict[str, Backend] = {trl_backend.NAME: trl_backend.train, unsloth_backend.NAME: unsloth_backend.train}
+PACKAGES = {trl_backend.NAME: trl_backend.PACKAGES, unsloth_backend.NAME: unsloth_backend.PACKAGES}
+
+
+def pick_backend(recipe: Recipe, device: str) -> str:
+    """The name of the backend that trains a recipe: Unsloth where it can and the recipe leaves it open.
+
+    Raises:
+        UserError: The recipe asks for Unsloth, which cannot train it here.
+    """
+    wanted = recipe.trainer.backend
+    if wanted == trl_backend.NAME:
+        return wanted
+    hindrance = unsloth_hindrance(recipe, device)
+    if hindrance is None:
+        return unsloth_backend.NAME
+    if wanted == unsloth_backend.NAME:
+        what, fix = hindrance
+        raise UserError(what, where="trainer.backend: unsloth", fix=f"{fix}, or --set trainer.backend=trl")
+    return trl_backend.NAME
+
+
+def check_can_train(recipe: Recipe, base: BaseModel, device: str) -> str:
+    """The name of the backend that trains a recipe, after a look at all that it needs here.
+
+    Raises:
+        UserError: A package, a card or a token that the recipe asks for is missing.
+    """
+    dtype = pick_dtype(recipe.model.dtype, device)
+    pick_attention(recipe.trainer.attention, base, dtype=dtype, device=device)
+    check_trackers(recipe.trainer.trackers)
+    return pick_backend(recipe, device)
+
+
+def unsloth_hindrance(recipe: Recipe, device: str) -> tuple[str, str] | None:
+    """Why Unsloth cannot train a recipe here, and what would help; None where it can."""
+    here = _machine_hindrance(device)
+    if here is not None:
+        return here
+    quantization = recipe.quantization
+    if quantization.method not in ("nf4", "none") or quantization.double_quant is False:
+        return "Unsloth quantises to NF4 with double quantisation only", "set quantization to that"
+    if recipe.trainer.packing:
+        return "packing is done with TRL here", "set trainer.packing=false"
+    if recipe.trainer.attention not in ("auto", "sdpa"):
+        return "Unsloth chooses its own attention", "set trainer.attention=auto"
+    return None
+
+
+def _machine_hindrance(device: str) -> tuple[str, str] | None:
+    """The same for what this machine and launcher are."""
+    if device != "cuda":
+        return "Unsloth trains on a CUDA card, and there is none here", "run it where there is one"
+    if importlib.util.find_spec("unsloth") is None:
+        return "Unsloth is not installed", 'run `pip install "medbench[unsloth]"`'
+    if process_count() > 1:
+        return "Unsloth trains on one card here, and a launcher started several processes", "start one process"
+    return None

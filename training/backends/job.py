@@ -1,0 +1,133 @@
+"""What a training backend gets and gives: a job, which another process can read from disk, and what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from reports.document.schema import MemoryUse
+from reports.files import read_json, write_json
+from training.encoding import EncodedRows
+from training.models.base_model import BaseModel as Base
+from training.models.loading import DTypeName
+from training.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Progress = Callable[[int, int, str], None]
+"""(steps done, steps in all, a note); where there are no steps, the note is a message of its own."""
+
+ADAPTER = "adapter"
+_FILE = "job.json"
+_TRAIN, _VALIDATION = "rows-train", "rows-validation"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Attributes:
+        recipe: With the batch size to use on this device.
+        base: The base model.
+        train: Rows of `input_ids` and `labels`, tokenised, masked and within the recipe's length.
+        validation: Rows whose loss is followed, if any.
+        work: Folder for checkpoints; the adapter goes into its `adapter`.
+        device: `cuda` or `cpu`.
+        dtype: Of the computation; 16-bit ones run under autocast with the adapter in float32.
+    """
+
+    recipe: Recipe
+    base: Base
+    train: Dataset
+    validation: Dataset | None
+    work: Path
+    device: str
+    dtype: DTypeName
+
+    @property
+    def made(self) -> Path:
+        """Where the finished adapter is saved."""
+        return self.work / ADAPTER
+
+    def save(self) -> None:
+        """Write the job into its work folder."""
+        self.train.save_to_disk(self.work / _TRAIN)
+        if self.validation is not None:
+            self.validation.save_to_disk(self.work / _VALIDATION)
+        base = {name: str(value) for name, value in asdict(self.base).items()}
+        rest = {"device": self.device, "dtype": self.dtype, "validates": self.validation is not None}
+        write_json(self.work / _FILE, {"recipe": self.recipe.model_dump(mode="json"), "base": base, **rest})
+
+    @classmethod
+    def load(cls, work: Path) -> Job:
+        """Read a job that `save` wrote."""
+        from datasets import load_from_disk
+
+        value = read_json(work / _FILE)
+        base = Base(**value["base"])
+        return cls(
+            recipe=Recipe.model_validate(value["recipe"]),
+            base=replace(base, folder=Path(base.folder)),
+            train=load_from_disk(work / _TRAIN),
+            validation=load_from_disk(work / _VALIDATION) if value["validates"] else None,
+            work=work,
+            device=value["device"],
+            dtype=value["dtype"],
+        )
+
+
+def as_dataset(encoded: EncodedRows) -> Dataset:
+    """Encoded rows as a data set."""
+    from datasets import Dataset
+
+    return Dataset.from_list([{"input_ids": row.input_ids, "labels": row.labels} for row in encoded.rows])
+
+
+class Done(BaseModel):
+    """What a training did.
+
+    Attributes:
+        backend: `trl` or `unsloth`.
+        device: The card's name, or `cpu`.
+        processes: How many trained together, each with its own batch.
+        attention: The implementation that ran.
+        seconds: Of the training itself, without loading; where it went on from a checkpoint, since then.
+        seconds_per_step: Median time from one step's end to the next's, with nothing else in between.
+        tokens_per_second: Tokens of rows, neither padding nor validation counted.
+        losses: One record for each logged step: `step`, and `loss`, `learning_rate`, `grad_norm` or `eval_loss`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    backend: str
+    device: str
+    processes: int
+    dtype: str
+    attention: str
+    steps: int
+    epochs: float
+    trainable_parameters: int
+    total_parameters: int
+    seconds: float
+    seconds_per_step: float
+    tokens_per_second: float
+    memory: MemoryUse
+    final_loss: float | None
+    losses: list[dict[str, float]]
+
+
+class Backend(Protocol):
+    """Trains a job: the adapter in `job.made`, what was done as the answer.
+
+    Raises:
+        UserError: The loss became NaN or infinite, or the base cannot be loaded.
+        torch.OutOfMemoryError: The batch does not fit.
+    """
+
+    def __call__(self, job: Job, progress: Progress) -> Done:
+        """Train."""

@@ -1,0 +1,29 @@
+"""The TRL backend: transformers loads the quantised base, PEFT puts the adapter on it, TRL trains, in this process."""
+
+from __future__ import annotations
+
+from tasks.rendering import load_tokenizer
+from training.backends.job import Done, Job, Progress
+from training.backends.packing import check_apart
+from training.backends.sft import lora_config, make_trainer, run
+from training.models.loading import load_for_training, pick_attention
+
+NAME = "trl"
+PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
+
+
+def train(job: Job, progress: Progress) -> Done:
+    """Train a job; see `training.backends.job.Backend`."""
+    from transformers import set_seed
+
+    recipe = job.recipe
+    set_seed(recipe.training_seed)
+    attention = pick_attention(recipe.trainer.attention, job.base, dtype=job.dtype, device=job.device)
+    model = load_for_training(job.base, recipe.quantization, dtype=job.dtype, device=job.device, attention=attention)
+    if recipe.trainer.packing:
+        check_apart(model)
+        model.config.use_cache = False  # with a cache, transformers takes a packed sequence for one row
+    offload = recipe.trainer.gradient_checkpointing == "offload" and job.device == "cuda"
+    tokenizer = load_tokenizer(str(job.base.folder))
+    trainer = make_trainer(job, model, tokenizer, progress, lora_config(job), activation_offloading=offload)
+    return run(trainer, job, progress, NAME)

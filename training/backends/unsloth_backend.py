@@ -1,0 +1,90 @@
+"""The Unsloth backend, this process's side: starts the worker process, relays what it tells, ends it when we end.
+
+Unsloth patches transformers, PEFT and TRL for the whole process it is imported into, so it gets one of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import training
+from reports.errors import UserError
+from training.backends.job import Done, Job, Progress
+
+NAME = "unsloth"
+PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "unsloth", "unsloth_zoo")
+_LOG = "unsloth.log"
+_TAIL_LINES = 8
+_COMMAND = [sys.executable, "-m", "training.backends.unsloth_worker"]
+
+
+def train(job: Job, progress: Progress) -> Done:
+    """Train a job in a process of its own; see `training.backends.job.Backend`.
+
+    Raises:
+        UserError: Also when the process ends without an answer; the end of what it printed is in the message.
+    """
+    job.save()
+    answer: dict[str, Any] | None = None
+    with _worker(job.work) as worker:
+        for line in worker.stdout or ():
+            event = json.loads(line)
+            if "step" in event:
+                progress(event["step"], event["steps"], event["note"])
+            else:
+                answer = event
+    if answer is None:
+        raise _died(job.work / _LOG, worker.returncode)
+    if "out_of_memory" in answer:
+        import torch
+
+        raise torch.OutOfMemoryError(answer["out_of_memory"])
+    if "error" in answer:
+        raise UserError(**answer["error"])
+    return Done.model_validate(answer["done"])
+
+
+@contextmanager
+def _worker(work: Path) -> Iterator[subprocess.Popen[str]]:
+    """The worker process; its output is in a file, its events come through `stdout`, and it ends with `stdin`."""
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([_root(), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "UNSLOTH_DISABLE_STATISTICS": "1",
+        "UNSLOTH_DISABLE_CPU_FALLBACK": "1",
+        "UNSLOTH_DISABLE_AUTO_PADDING_FREE": "1",
+        "UNSLOTH_COMPILE_LOCATION": str((work / "unsloth_compiled").resolve()),
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    command = [*_COMMAND, str(work.resolve())]
+    with (work / _LOG).open("w", encoding="utf-8") as log:
+        worker = subprocess.Popen(  # noqa: S603 - our own module
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+        try:
+            yield worker
+            worker.wait()
+        finally:
+            worker.kill()
+            worker.communicate()
+
+
+def _root() -> str:
+    """The folder that `training` is imported from."""
+    return str(Path(training.__path__[0]).resolve().parent)
+
+
+def _died(log: Path, code: int) -> UserError:
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return UserError(
+        f"Unsloth's process ended with code {code} and no result; the last it said:\n  "
+        + "\n  ".join(lines[-_TAIL_LINES:]),
+        where="trainer.backend: unsloth",
+        fix="train with --set trainer.backend=trl, or mend what it says",
+    )

@@ -1,0 +1,74 @@
+"""Watches a training: tells its progress, makes checkpoints sure, stops it at a signal or a loss that is no number."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from pathlib import Path
+from typing import Any
+
+from reports.errors import UserError
+from reports.files import sync_folder, write_text
+from training.backends.job import Progress
+from training.processes import is_main, process_count
+from training.stopping import is_asked_to_stop, stop_if_asked
+
+CHECKPOINTS = "checkpoints"
+_WHOLE = "medbench-whole"  # in a checkpoint: all its files are on the disk
+
+
+def last_checkpoint(work: Path) -> Path | None:
+    """The last whole checkpoint in a work folder."""
+    found = {}
+    for folder in (work / CHECKPOINTS).glob("checkpoint-*"):
+        with contextlib.suppress(ValueError):
+            if (folder / _WHOLE).is_file():
+                found[int(folder.name.rpartition("-")[2])] = folder
+    return found[max(found)] if found else None
+
+
+def watch(progress: Progress) -> Any:
+    """A callback of the trainer that reports to `progress` and does what else is said above."""
+    from transformers import TrainerCallback
+
+    class Watch(TrainerCallback):  # type: ignore[misc]
+        """Reports progress, makes checkpoints sure, and stops where a signal asks for it or the loss is no number."""
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+            progress(0, state.max_steps, "")
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
+            values = logs or {}
+            _check_finite(values, state.global_step, is_float16=args.fp16)
+            if "loss" in values:
+                progress(state.global_step, state.max_steps, f"loss {float(values['loss']):.3f}")
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+            progress(state.global_step, state.max_steps, "")
+            if is_asked_to_stop():
+                if process_count() > 1:  # the others may not have been asked, and would wait for this one
+                    stop_if_asked()
+                control.should_save = True
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            if is_main() and folder.is_dir():
+                sync_folder(folder, files=True)
+                write_text(folder / _WHOLE, "")
+            stop_if_asked()
+
+    return Watch()
+
+
+def _check_finite(values: dict[str, Any], step: int, *, is_float16: bool) -> None:
+    """Stop at a loss or gradient that is no number.
+
+    In float16 a gradient that overflows is expected now and then: that step is skipped and the scale lowered.
+    """
+    for key in ("loss", "eval_loss", *(() if is_float16 else ("grad_norm",))):
+        if key in values and not math.isfinite(float(values[key])):
+            raise UserError(
+                f"the {key} became {values[key]} at step {step}; the training stopped and nothing was saved",
+                where="trainer",
+                fix="lower trainer.learning_rate, add warm-up, or use dtype bfloat16 or float32",
+            )

@@ -1,0 +1,297 @@
+"""Merges an adapter into its base as a plain model folder that is checked against the two before it gets its name."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib.metadata
+import math
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from reports.errors import UserError
+from reports.files import write_json, write_text
+from reports.readmes.model_card import merged_card
+from tasks.rendering import load_tokenizer
+from training.exporting.agreement import ARITHMETIC_KL, Agreement, compare, logits, probe_tokens, rounding_tolerance
+from training.exporting.merging import load_afresh, merge, one_message, with_adapter, write_model
+from training.log import read_log
+from training.models.adapters import Adapter
+from training.models.base_model import BaseModel as Base
+from training.models.base_model import model_config
+from training.models.loading import (
+    DTypeName,
+    describe_weights,
+    is_bitsandbytes,
+    is_quantised,
+    load_for_scoring,
+    pick_device,
+    pick_dtype,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+    from training.recipes.recipe import Recipe
+
+FILE = "export.json"
+BaseWeights = Literal["as_trained", "full"]
+_RECIPE = "recipe.yaml"
+_WEAK = 0.1  # share of the adapter's own effect that rounding may have before the user is told
+_LOST = 0.9  # share from which on the adapter counts as lost in the rounding, or in a faulty merge
+_VERSIONS = ("torch", "transformers", "peft", "bitsandbytes")
+
+
+class ExportLog(BaseModel):
+    """What was merged and how well the merged model agrees with the adapter on its base; kept as `export.json`.
+
+    Attributes:
+        base: What others know the base by.
+        base_weights: Whether it is the base as training saw it, or the base's own weights.
+        weights: How the base's weights were held, in words.
+        dtype: Of the merged weights.
+        files: How many files the weights are in.
+        weight_bytes: Their size.
+        probes: How many texts both were run on.
+        probe_tokens: How many tokens those have.
+        max_logit_difference: The biggest difference of two logits, merged against unmerged.
+        mean_kl: Mean divergence of the merged model's predictions from the unmerged one's, in nats.
+        same_top_token: Share of positions at which both hold the same token for the likeliest.
+        tolerance_kl: The `mean_kl` that is allowed: what rounding to `dtype` explains, but less than `adapter_kl`.
+        adapter_kl: What the adapter itself changes: the base's divergence from base and adapter, in nats.
+        notes: What the user should know.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    base: str
+    base_sha256: str
+    base_weights: BaseWeights
+    weights: str
+    adapter: str
+    adapter_sha256: str
+    dtype: DTypeName
+    files: int
+    weight_bytes: int
+    probes: int
+    probe_tokens: int
+    max_logit_difference: float
+    mean_kl: float
+    same_top_token: float
+    tolerance_kl: float
+    adapter_kl: float
+    notes: list[str]
+    versions: dict[str, str]
+
+
+def export_merged(
+    recipe: Recipe,
+    base: Base,
+    adapter: Adapter,
+    folder: Path,
+    *,
+    base_weights: BaseWeights = "as_trained",
+    dtype: DTypeName = "bfloat16",
+    max_shard_size: str = "5GB",
+    say: Callable[[str], None],
+) -> ExportLog:
+    """Write base and adapter as one model that `AutoModelForCausalLM.from_pretrained(folder)` loads.
+
+    The update is added in float32 and the sum rounded once. The folder is made under another name beside its own,
+    loaded afresh and compared with base and unmerged adapter; only then it gets its name, and an error leaves nothing.
+
+    Args:
+        recipe: What the adapter was trained with: quantisation, dtype and answer format.
+        base: The base model.
+        adapter: The adapter, which fits it.
+        folder: The folder to write, which must not be there.
+        base_weights: `as_trained` merges into the values that training multiplied with, 4-bit ones turned back into
+            dense ones; `full` into the base's own weights, which the adapter never saw where it was trained on 4 bits.
+        dtype: Of the merged weights.
+        max_shard_size: Of one file, such as `5GB`.
+        say: Called with a line for each step.
+
+    Raises:
+        UserError: The folder is there, the model cannot be merged, written or loaded, does not fit into memory or on
+            the disk, or the merged model disagrees with the adapter on its base by more than rounding explains, or by
+            as much as the adapter itself changes.
+    """
+    kept, weights = _kept_weights(recipe, base, adapter, base_weights)
+    has_tokenizer = (adapter.folder / "tokenizer_config.json").is_file()
+    tokenizer = load_tokenizer(str(adapter.folder if has_tokenizer else base.folder))
+    probes = probe_tokens(tokenizer, recipe.format)
+    with _partial(folder) as part, one_message(base):
+        say(f"  the adapter on {base.name} ({weights}), run on {len(probes)} texts to compare with")
+        model = load_for_scoring(
+            base,
+            recipe.quantization if base_weights == "as_trained" else None,
+            train_dtype=kept,
+            dtype=kept,
+            device=pick_device(),
+        )
+        wanted, effect, tolerance = _merge_and_write(model, base, adapter, probes, part, dtype, max_shard_size, say)
+        tokenizer.save_pretrained(part)
+        del model
+        _free_memory()
+        say("  loading the folder afresh and comparing")
+        found = compare(wanted, logits(load_afresh(part), probes))
+        _judge(found, tolerance, dtype)
+        files = sorted(part.glob("*.safetensors"))
+        log = ExportLog(
+            base=base.public_name,
+            base_sha256=base.sha256,
+            base_weights=base_weights,
+            weights=weights,
+            adapter=adapter.source,
+            adapter_sha256=adapter.sha256,
+            dtype=dtype,
+            files=len(files),
+            weight_bytes=sum(file.stat().st_size for file in files),
+            probes=len(probes),
+            probe_tokens=sum(map(len, probes)),
+            max_logit_difference=found.max_difference,
+            mean_kl=found.mean_kl,
+            same_top_token=found.same_top,
+            tolerance_kl=tolerance,
+            adapter_kl=effect.mean_kl,
+            notes=_notes(base, adapter, found, effect, dtype),
+            versions={package: importlib.metadata.version(package) for package in _VERSIONS},
+        )
+        _describe(recipe, adapter, part, log)
+        part.replace(folder)
+    return log
+
+
+def _kept_weights(recipe: Recipe, base: Base, adapter: Adapter, base_weights: BaseWeights) -> tuple[DTypeName, str]:
+    """(dtype in which the base's weights are held before the merge, how they are held in words)."""
+    config = model_config(base)
+    if is_quantised(base) and not is_bitsandbytes(base):
+        raise UserError(
+            "its weights are quantised in a way that has no dense form here, so nothing can be merged into them",
+            where=base.name,
+            fix="use the adapter without merging, or name the unquantised model: --set model.base=... --base full",
+        )
+    if base_weights == "full":
+        if is_quantised(base):
+            raise UserError(
+                "its checkpoint is quantised, so there are no full-precision weights to merge into",
+                where=base.name,
+                fix="leave --base full out, or name the unquantised model with --set model.base=...",
+            )
+        own = str(config.get("dtype") or config.get("torch_dtype"))
+        kept: DTypeName = own if own in ("bfloat16", "float16") else "float32"  # type: ignore[assignment]
+        return kept, f"its own weights in {kept}"
+    log = read_log(adapter.folder)
+    kept = log.dtype if log is not None else pick_dtype(recipe.model.dtype, pick_device())  # type: ignore[assignment]
+    if is_quantised(base):
+        return kept, f"its own quantised checkpoint, dequantised once to {kept}"
+    return kept, describe_weights(recipe.quantization, kept)
+
+
+def _merge_and_write(
+    model: Any,
+    base: Base,
+    adapter: Adapter,
+    probes: Sequence[Sequence[int]],
+    part: Path,
+    dtype: DTypeName,
+    max_shard_size: str,
+    say: Callable[[str], None],
+) -> tuple[list[torch.Tensor], Agreement, float]:
+    """Merge and write; (logits of base and unmerged adapter, what the adapter changes, the tolerance that follows)."""
+    wrapped = with_adapter(model, adapter)
+    wanted = logits(wrapped, probes)
+    with wrapped.disable_adapter():
+        effect = compare(wanted, logits(wrapped, probes))
+    say(f"  merging in float32, rounding once to {dtype}")
+    merged = merge(wrapped, dtype)
+    matrices = sum(parameter.ndim > 1 for parameter in merged.parameters())
+    write_model(merged, base, part, max_shard_size)
+    return wanted, effect, _tolerance(effect, matrices, dtype)
+
+
+def _tolerance(effect: Agreement, matrices: int, dtype: DTypeName) -> float:
+    """What rounding explains, but less than the adapter itself changes: a merge without the adapter must not pass."""
+    explained = rounding_tolerance(effect.spread, matrices, dtype)
+    return min(explained, max(_LOST * effect.mean_kl, ARITHMETIC_KL))
+
+
+def _judge(found: Agreement, tolerance: float, dtype: DTypeName) -> None:
+    if not found.mean_kl <= tolerance:  # NaN is no agreement either
+        raise UserError(
+            f"the merged model does not predict what the adapter on its base predicts: mean KL divergence"
+            f" {found.mean_kl:.2g} nats, where rounding to {dtype} and the adapter's own effect allow {tolerance:.2g};"
+            " nothing was kept",
+            fix="try --dtype float32, which keeps weak adapters too, or use the adapter on its base",
+        )
+
+
+def _notes(base: Base, adapter: Adapter, found: Agreement, effect: Agreement, dtype: DTypeName) -> list[str]:
+    notes = []
+    log = read_log(adapter.folder)
+    if log is not None and log.base_sha256 != base.sha256:
+        notes.append(f"the adapter was trained on other weights than those of {base.name}")
+    if found.mean_kl > _WEAK * effect.mean_kl and dtype != "float32":
+        notes.append(
+            f"the adapter is so weak that rounding to {dtype} changes the predictions"
+            f" {found.mean_kl / effect.mean_kl if effect.mean_kl else math.inf:.0%} as much as the adapter does;"
+            " --dtype float32 keeps it"
+        )
+    return notes
+
+
+def _describe(recipe: Recipe, adapter: Adapter, part: Path, log: ExportLog) -> None:
+    """Write what the folder is: its card, the adapter's recipe and the export's log."""
+    own = adapter.folder / _RECIPE
+    source = recipe.data.train if own.is_file() else None
+    card = merged_card(
+        name=recipe.name if own.is_file() else adapter.source,
+        base=log.base,
+        weights=log.weights,
+        dtype=log.dtype,
+        data=source.public_name if source else None,
+        datasets=[source.source] if source and source.file() is None else [],
+        synthetic=source is not None and source.is_sample,
+        agreement=f"{log.same_top_token:.1%} equal likeliest tokens, mean KL divergence {log.mean_kl:.2g} nats",
+    )
+    write_text(part / "README.md", card)
+    if own.is_file():
+        shutil.copyfile(own, part / _RECIPE)
+    write_json(part / FILE, log.model_dump(mode="json"))
+
+
+def _free_memory() -> None:
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+@contextlib.contextmanager
+def _partial(folder: Path) -> Iterator[Path]:
+    """A folder beside the wanted one, on the same disk; gone afterwards unless it was renamed.
+
+    Raises:
+        UserError: The wanted folder is there already, or cannot be made.
+    """
+    if folder.exists():
+        raise UserError(
+            "it is there already, and an export never overwrites", where=str(folder), fix="choose another with --out"
+        )
+    part = folder.with_name(f".{folder.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)  # what a killed export left
+        part.mkdir(parents=True)
+        yield part
+    except OSError as error:
+        raise UserError(
+            f"cannot write the model ({error.strerror or type(error).__name__})",
+            where=str(folder),
+            fix="check the folder's rights and the free disk space",
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

@@ -1,0 +1,126 @@
+"""Puts a LoRA adapter into its base's weights, writes the model as plain safetensors, and loads what was written."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reports.errors import UserError
+from training.models.base_model import model_config
+from training.models.loading import cast_weights, is_quantised, pick_device, quiet_bitsandbytes, torch_dtype
+
+if TYPE_CHECKING:
+    from training.models.adapters import Adapter
+    from training.models.base_model import BaseModel
+    from training.models.loading import DTypeName
+
+_GENERATION = "generation_config.json"
+
+
+def with_adapter(model: Any, adapter: Adapter) -> Any:
+    """The base with the adapter on it, unmerged, in evaluation mode."""
+    with quiet_bitsandbytes():
+        from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, str(adapter.folder)).eval()
+
+
+def merge(wrapped: Any, dtype: DTypeName) -> Any:
+    """The plain model with the adapter in its weights: each layer is widened, merged by PEFT and rounded once.
+
+    Raises:
+        UserError: The adapter holds NaN, or a weight is too large for the dtype.
+    """
+    import torch
+    from peft.tuners.lora import LoraLayer
+
+    narrow = torch_dtype(dtype)
+    embedding = wrapped.get_base_model().get_input_embeddings()
+    for layer in wrapped.modules():
+        if not isinstance(layer, LoraLayer):
+            continue
+        inner = layer.get_base_layer()
+        if inner is not embedding and getattr(inner, "weight", None) is embedding.weight:
+            inner.weight = torch.nn.Parameter(inner.weight.clone())  # the adapter changes the head alone
+        inner.float()
+        layer.merge(safe_merge=True)
+        inner.to(narrow)
+    model = cast_weights(wrapped.merge_and_unload(), dtype)  # what is merged stays so; other kinds of layers follow
+    head = model.get_output_embeddings()
+    if head is not None and head.weight is not model.get_input_embeddings().weight:
+        model.config.get_text_config().tie_word_embeddings = model.config.tie_word_embeddings = False
+    if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
+        raise UserError(
+            f"merged weights are too large for {dtype}, or no numbers", where="--dtype", fix="use bfloat16 or float32"
+        )
+    return model
+
+
+def write_model(model: Any, base: BaseModel, part: Path, max_shard_size: str) -> None:
+    """Save the merged model; its generation settings are the base's own file, which need not pass today's checks."""
+    from transformers import GenerationConfig
+
+    needed = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    free = shutil.disk_usage(part).free
+    if free < needed:
+        raise UserError(
+            f"the merged model takes {needed / 1e9:.1f} GB, the disk has {free / 1e9:.1f} GB left",
+            where=str(part.parent),
+            fix="free some space, or choose another disk with --out",
+        )
+    if is_quantised(base):
+        model._weight_conversions = None  # noqa: SLF001 - how 4-bit files were read, which cannot be turned around
+    generation = base.folder / _GENERATION
+    if generation.is_file():
+        model.generation_config = GenerationConfig()
+    model.save_pretrained(part, max_shard_size=max_shard_size)
+    if generation.is_file():
+        shutil.copyfile(generation, part / _GENERATION)
+    for file in part.glob("*.safetensors"):
+        file.chmod(0o644)  # as the other files; safetensors keeps them from other users
+
+
+def load_afresh(part: Path) -> Any:
+    """The written model, as anyone loads it.
+
+    Raises:
+        UserError: Weights are missing from it or left over.
+    """
+    from transformers import AutoModelForCausalLM
+
+    model, found = AutoModelForCausalLM.from_pretrained(
+        part, local_files_only=True, trust_remote_code=False, output_loading_info=True
+    )
+    wrong = [name for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in found[kind]]
+    if wrong:
+        raise UserError(
+            f"the written model does not load whole: {len(wrong)} weights differ in name or shape, such as {wrong[0]}",
+            fix="this kind of model cannot be exported; use the adapter on its base",
+        )
+    return model.to(pick_device()).eval()
+
+
+@contextlib.contextmanager
+def one_message(base: BaseModel) -> Iterator[None]:
+    """Turn what libraries raise over a model that they cannot merge into one message."""
+    import torch
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            "the base in 16 bits does not fit into the card's memory",
+            where=base.name,
+            fix='do it in main memory: CUDA_VISIBLE_DEVICES="" medbench export ...',
+        ) from error
+    except (ValueError, RuntimeError, KeyError, AttributeError, TypeError, ImportError, SafetensorError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"this adapter cannot be merged into a model of type {model_config(base).get('model_type')}: {first}",
+            where=base.name,
+            fix="use the adapter on its base without merging",
+        ) from error

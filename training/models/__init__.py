@@ -1,0 +1,1 @@
+"""Bases and adapters: found, checked as if from strangers, and loaded."""

@@ -1,0 +1,192 @@
+"""Finds adapters and checks them against their base before anything is loaded: they may come from anyone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reports.errors import UserError
+from reports.files import read_json, sha256_file
+from reports.names import is_hub_id
+from training.models.adapter_config import LoraSettings, check_config
+from training.models.architecture import architecture, model_shell
+from training.models.base_model import BaseModel, fetch_from_hub
+from training.models.links import refuse_links_out
+from training.models.safetensors_file import FLOATS, Tensor, check_finite, read_header
+
+WEIGHTS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+_PREFIX = "base_model.model."
+_PICKLED = ("adapter_model.bin", "adapter_model.pt", "pytorch_model.bin")
+_MOST_CONFIG_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA adapter on disk.
+
+    Attributes:
+        name: Its name in `--models`.
+        source: Its hub id, or its folder's name without the folders above it.
+        folder: Where its files are.
+        sha256: Hash of its weights.
+        base_name: The base that its configuration names.
+    """
+
+    name: str
+    source: str
+    folder: Path
+    sha256: str
+    base_name: str
+
+
+def find_adapter(name: str, source: str, base: BaseModel) -> Adapter:
+    """An adapter given by folder or hub id, checked against the base.
+
+    Raises:
+        UserError: It cannot be found, is not a LoRA adapter in safetensors, is broken, or belongs to another base.
+    """
+    source, folder = locate_adapter(source, f"--models {name}={source}")
+    settings = check_config(read_config(folder), folder / CONFIG)
+    check_fits(folder, settings, base)
+    check_finite(folder / WEIGHTS)
+    return Adapter(name, source, folder, sha256_file(folder / WEIGHTS), settings.base_model_name_or_path or "")
+
+
+def locate_adapter(source: str, where: str) -> tuple[str, Path]:
+    """(its public name, its folder) of an adapter given by folder or hub id, fetched where it is on the hub.
+
+    Raises:
+        UserError: It cannot be found.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder.resolve().name, folder
+    if not is_hub_id(source):
+        raise UserError("there is no such adapter folder", where=where, fix="check the path, or give a hub id")
+    return source, fetch_from_hub(source, None)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The adapter's configuration, with its files checked to be there.
+
+    Raises:
+        UserError: A file is missing, or the adapter is not LoRA.
+    """
+    refuse_links_out(folder)
+    if not (folder / CONFIG).is_file():
+        raise UserError(f"there is no {CONFIG} in it", where=str(folder), fix="give the folder of a PEFT adapter")
+    if not (folder / WEIGHTS).is_file():
+        pickled = next((name for name in _PICKLED if (folder / name).is_file()), None)
+        raise UserError(
+            f"the adapter's weights are pickled ({pickled}), which can run any code when loaded; medbench does not"
+            if pickled
+            else f"there is no {WEIGHTS} in it",
+            where=str(folder),
+            fix="where you trust it, load it with PEFT and save it again: save_pretrained writes safetensors",
+        )
+    config = read_json(folder / CONFIG, _MOST_CONFIG_BYTES)
+    check_config(config, folder / CONFIG)
+    return dict(config)
+
+
+def check_fits(folder: Path, settings: LoraSettings, base: BaseModel) -> None:
+    """Compare names, shapes and kinds of an adapter's weights with its settings and the base's layers; loads neither.
+
+    Raises:
+        UserError: They do not fit, as with an adapter of another base, or one that is not whole.
+    """
+    where = str(folder / WEIGHTS)
+    held = read_header(folder / WEIGHTS)
+    shapes = architecture(base).linear
+    fix = f"score it on its own base ({settings.base_model_name_or_path or 'unknown'}): --set model.base=..."
+    parts: dict[str, set[str]] = {}
+    for key, tensor in held.items():
+        if tensor.dtype not in FLOATS:
+            raise UserError(f"{key} is of type {tensor.dtype}, not a float", where=where, fix="save the adapter again")
+        module, _, part = key.removeprefix(_PREFIX).rpartition(".lora_")
+        if not module:
+            _check_saved(key, tensor, base, where)
+            continue
+        if module not in shapes:
+            raise UserError(f"the adapter changes {module}, which {base.name} does not have", where=where, fix=fix)
+        wanted = _shape(part, shapes[module], settings.rank_of(module))
+        if wanted is None:
+            raise UserError(f"{key} is no weight of a LoRA adapter", where=where, fix="save the adapter with PEFT")
+        if tensor.shape != wanted:
+            raise _misfit(module, part, tensor.shape, wanted, base, where, fix)
+        parts.setdefault(module, set()).add(part)
+    if not parts:
+        raise UserError("there are no LoRA weights in it", where=where, fix="give a LoRA adapter")
+    wanted_modules = {module for module in shapes if settings.wants(module)} - {architecture(base).head}
+    half = [module for module, found in parts.items() if not {"A.weight", "B.weight"} <= found]
+    missing = sorted({*half, *(wanted_modules - parts.keys())})
+    if missing:
+        raise UserError(
+            f"weights are missing: of {missing[0]}{f' and {len(missing) - 1} more layers' if missing[1:] else ''}",
+            where=where,
+            fix="fetch or save the adapter again",
+        )
+
+
+def _shape(part: str, layer: tuple[int, int], rank: int) -> tuple[int, ...] | None:
+    """The shape that a part of LoRA has on a layer of (inputs, outputs); None where there is no such part."""
+    inputs, outputs = layer
+    return {
+        "A.weight": (rank, inputs),
+        "B.weight": (outputs, rank),
+        "B.bias": (outputs,),
+        "magnitude_vector": (outputs,),
+        "magnitude_vector.weight": (outputs,),
+    }.get(part)
+
+
+def _misfit(
+    module: str, part: str, found: tuple[int, ...], wanted: tuple[int, ...], base: BaseModel, where: str, fix: str
+) -> UserError:
+    """What is wrong with a weight's shape: the rank, the base, or all of it."""
+    rank_at = {"A.weight": 0, "B.weight": 1}.get(part)
+    if len(found) != len(wanted):
+        return UserError(f"{module}.lora_{part} has the shape {found}, not {wanted}", where=where, fix=fix)
+    if rank_at is not None and found[1 - rank_at] == wanted[1 - rank_at]:
+        what = f"{module} has rank {found[rank_at]}, where {CONFIG} declares {wanted[rank_at]}"
+        return UserError(what, where=where, fix="save the adapter again with its own configuration")
+    side, at = ("inputs", 1) if part == "A.weight" else ("outputs", 0)
+    return UserError(
+        f"the adapter is for another base: {module} has {side} {wanted[at]} in {base.name}, {found[at]} in the adapter",
+        where=where,
+        fix=fix,
+    )
+
+
+def _check_saved(key: str, tensor: Tensor, base: BaseModel, where: str) -> None:
+    """See that a weight that is no LoRA's stands in for one of the base's, as those of saved modules do."""
+    name = key.removeprefix(_PREFIX).replace(".modules_to_save.", ".").replace(".base_layer.", ".")
+    own = model_shell(base).state_dict().get(name)
+    if own is None:
+        raise UserError(f"the extra weight {key} is of no layer of {base.name}", where=where, fix="save it again")
+    if tuple(own.shape) != tensor.shape:
+        raise UserError(
+            f"the adapter is for another base: {name} has the shape {tuple(own.shape)} in {base.name},"
+            f" {tensor.shape} in the adapter",
+            where=where,
+            fix="score it on its own base: --set model.base=...",
+        )
+
+
+def check_target_modules(names: Sequence[str], base: BaseModel) -> None:
+    """See that the base has linear layers of all these names.
+
+    Raises:
+        UserError: It lacks one; the message lists those it has.
+    """
+    known = sorted({name.rpartition(".")[2] for name in architecture(base).linear} - {"lm_head"})
+    missing = [name for name in names if name.rpartition(".")[2] not in known]
+    if missing:
+        raise UserError(
+            f"{base.name} has no linear layer named {', '.join(missing)}",
+            where="lora.target_modules",
+            fix=f"choose from {', '.join(known)}",
+        )

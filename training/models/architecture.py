@@ -1,0 +1,107 @@
+"""What a base's layers are, from its configuration alone; remembered on disk, since building them takes seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.metadata
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from reports.errors import UserError
+from reports.files import read_json, sha256_file, sha256_value, write_json
+from training.models.base_model import BaseModel, model_config
+from training.models.quickstart_model import medbench_home
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The layers of a causal language model.
+
+    Attributes:
+        linear: (inputs, outputs) of every linear layer, by its name.
+        head: The linear layer that makes logits; None where there is none of its own.
+        parameters: Of the whole model; weights that two layers share count once.
+        layers: Of the decoder.
+        flash_attention: Whether transformers can run it with FlashAttention.
+    """
+
+    linear: dict[str, tuple[int, int]]
+    head: str | None
+    parameters: int
+    layers: int
+    flash_attention: bool
+
+
+@functools.lru_cache(maxsize=4)
+def architecture(base: BaseModel) -> Architecture:
+    """The base's layers.
+
+    Raises:
+        UserError: transformers does not know this kind of model.
+    """
+    config = base.folder / "config.json"
+    if not config.is_file():
+        return _build(base)
+    key = sha256_value([sha256_file(config), importlib.metadata.version("transformers")])
+    path = medbench_home() / "architectures" / f"{key[:32]}.json"
+    known = _read(path)
+    if known is None:
+        known = _build(base)
+        with contextlib.suppress(OSError):  # it is only remembered where there is room for it
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, asdict(known))
+    return known
+
+
+@functools.lru_cache(maxsize=4)
+def model_shell(base: BaseModel) -> Any:
+    """The base's layers without weights, on torch's meta device; made once for a base, to look at and not to change.
+
+    Raises:
+        UserError: transformers does not know this kind of model.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    model_config(base)  # refuses what no model needs
+    try:
+        with torch.device("meta"):
+            config = AutoConfig.from_pretrained(base.folder, local_files_only=True, trust_remote_code=False)
+            return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"transformers does not know this kind of model: {first[:300]}",
+            where=str(base.folder / "config.json"),
+            fix="give a causal language model of a kind that transformers knows itself",
+        ) from error
+
+
+def _read(path: Path) -> Architecture | None:
+    if not path.is_file():
+        return None
+    try:
+        value = read_json(path)
+        linear = {str(name): (int(inputs), int(outputs)) for name, (inputs, outputs) in value["linear"].items()}
+        return Architecture(
+            linear, value["head"], int(value["parameters"]), int(value["layers"]), bool(value["flash_attention"])
+        )
+    except (UserError, KeyError, TypeError, ValueError, AttributeError):
+        return None  # written by nobody we know; it is made anew
+
+
+def _build(base: BaseModel) -> Architecture:
+    from torch import nn
+
+    shell = model_shell(base)
+    modules = {name: module for name, module in shell.named_modules() if isinstance(module, nn.Linear)}
+    head = shell.get_output_embeddings()
+    return Architecture(
+        linear={name: (module.in_features, module.out_features) for name, module in modules.items()},
+        head=next((name for name, module in modules.items() if module is head), None),
+        parameters=sum(parameter.numel() for parameter in shell.parameters()),
+        layers=int(getattr(shell.config.get_text_config(), "num_hidden_layers", 1)),
+        flash_attention=bool(getattr(shell, "_supports_flash_attn", False)),
+    )

@@ -1,0 +1,203 @@
+"""Finds the base model of a recipe: a folder with safetensors and a tokenizer, on disk or fetched from the hub."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+from reports.errors import UserError
+from reports.files import read_json, sha256_file, sha256_value
+from reports.names import is_hub_id, is_plain_name
+from training.models.links import refuse_links_out
+from training.models.quickstart_model import HUB_ID, quickstart_model
+from training.models.safetensors_file import read_header
+from training.recipes.recipe import QUICKSTART_MODEL, ModelSection
+
+_HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer*", "*.model", "*.txt"]
+_ACCESS = (
+    "log in at the hub and ask for access at the model's page; once it is granted, make a token that may read gated"
+    " models in your settings there, then run `hf auth login` or set HF_TOKEN (which is taken before a login)"
+)
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_MOST_CONFIG_BYTES = 16 << 20
+_MOST_INDEX_BYTES = 64 << 20
+_MOST_LAYERS = 1000  # more are no model that there is, but hours of making layers
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A base model on disk.
+
+    Attributes:
+        name: As the recipe names it: hub id, folder name or built-in name.
+        folder: Where its files are.
+        sha256: Hash over its weight files.
+        public_name: What others know it by: its hub id where it has one, else its name.
+    """
+
+    name: str
+    folder: Path
+    sha256: str
+    public_name: str
+
+
+def find_base(model: ModelSection, say: Callable[[str], None] | None = None) -> BaseModel:
+    """The base model's folder, fetched first where it is not on this machine.
+
+    Raises:
+        UserError: It cannot be found or fetched, or holds no safetensors.
+    """
+    name, public_name, folder = _locate(model, _HUB_FILES, say)
+    check_weights(folder)
+    return BaseModel(name, folder, weights_hash(folder), public_name)
+
+
+def find_base_config(model: ModelSection, say: Callable[[str], None] | None = None) -> BaseModel:
+    """The base model without its weights, for plans: configuration and tokenizer are enough, its hash is theirs.
+
+    Raises:
+        UserError: It cannot be found or fetched.
+    """
+    name, public_name, folder = _locate(model, [each for each in _HUB_FILES if "safetensors" not in each], say)
+    refuse_links_out(folder)
+    config = folder / "config.json"
+    if not config.is_file():
+        raise UserError("there is no config.json in it", where=str(folder), fix="give a model folder")
+    return BaseModel(name, folder, sha256_file(config), public_name)
+
+
+def _locate(model: ModelSection, patterns: list[str], say: Callable[[str], None] | None) -> tuple[str, str, Path]:
+    """(name, public name, folder) of a recipe's base, fetched where it is neither built in nor on this machine."""
+    if model.base == QUICKSTART_MODEL:
+        return model.base, HUB_ID, quickstart_model(say)
+    folder = Path(model.base).expanduser()
+    if folder.is_dir():
+        folder = folder.resolve()
+        return folder.name, folder.name, folder
+    if is_hub_id(model.base):
+        return model.base, model.base, fetch_from_hub(model.base, model.revision, say, patterns)
+    raise UserError(
+        "there is no such model folder",
+        where=f"model.base: {model.base}",
+        fix=f"check the path; a hub model is written owner/name, the built-in one {QUICKSTART_MODEL}",
+    )
+
+
+def fetch_from_hub(
+    hub_id: str,
+    revision: str | None,
+    say: Callable[[str], None] | None = None,
+    patterns: Sequence[str] = _HUB_FILES,
+) -> Path:
+    """Fetch a model or adapter from the hub into the hub library's own cache; of weights, safetensors only.
+
+    Raises:
+        UserError: It does not exist, is gated, or the hub cannot be reached.
+    """
+    import httpx
+    from huggingface_hub import errors, snapshot_download
+
+    if say is not None:
+        say(f"looking for {hub_id} in the hub's cache and on the hub")
+    where = f"hub model {hub_id}" + (f" at {revision}" if revision else "")
+    try:
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns)))
+    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
+        what, fix = _refusal(error)
+        raise UserError(what, where=where, fix=fix) from error
+
+
+def _refusal(error: Exception) -> tuple[str, str]:
+    """(what the hub or the way to it refused, what to do); never with the text of a request, which holds the token."""
+    from huggingface_hub import errors
+
+    answer = error if isinstance(error, errors.HfHubHTTPError) else error.__cause__
+    status = answer.response.status_code if isinstance(answer, errors.HfHubHTTPError) else None
+    if isinstance(answer, errors.GatedRepoError):
+        return "the model is gated and this machine has no access to it", _ACCESS
+    if isinstance(answer, errors.RepositoryNotFoundError | errors.RevisionNotFoundError):
+        return (
+            "the hub does not have it, or this machine may not see it",
+            "check the spelling; for a private or gated model run `hf auth login` or set HF_TOKEN",
+        )
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return "the hub refused this machine's token", _ACCESS
+    return (
+        f"it could not be fetched ({type(error).__name__})",
+        "check the network and the free disk space; or name a local folder instead",
+    )
+
+
+def check_weights(folder: Path) -> None:
+    """See that a folder's weights are whole safetensors files of its own, before any is loaded.
+
+    Raises:
+        UserError: A link leads out of the folder, a file is broken, or the index names files elsewhere.
+    """
+    refuse_links_out(folder)
+    for path in sorted(folder.glob("*.safetensors")):
+        read_header(path)
+    for path in sorted(folder.glob("*.safetensors.index.json")):
+        index = read_json(path, _MOST_INDEX_BYTES)
+        files = index.get("weight_map") if isinstance(index, dict) else None
+        if not isinstance(files, dict):
+            raise UserError("there is no weight_map in it", where=str(path), fix="fetch the model again")
+        for file in {str(each) for each in files.values()}:
+            if not is_plain_name(file) or not (folder / file).is_file():
+                raise UserError(f"the file {file[:100]!r} is not in the folder", where=str(path), fix="fetch it again")
+
+
+def weights_hash(folder: Path) -> str:
+    """Hash over the names and contents of a folder's safetensors files.
+
+    Raises:
+        UserError: There are none, as in a folder of pickled weights, which medbench does not load.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        pickled = next((path.name for kind in _PICKLED for path in sorted(folder.glob(kind))), None)
+        raise UserError(
+            f"its weights are pickled ({pickled}), which can run any code when loaded; medbench does not"
+            if pickled
+            else "there are no safetensors weights in this folder",
+            where=str(folder),
+            fix="give a model folder; pickled weights that you trust are converted by loading them with transformers"
+            " and save_pretrained",
+        )
+    return sha256_value([[path.name, _content_hash(path)] for path in files])
+
+
+def _content_hash(path: Path) -> str:
+    """SHA-256 of a file; the hub's cache already names large files by theirs."""
+    name = path.resolve().name
+    return name if _SHA256.fullmatch(name) else sha256_file(path)
+
+
+def model_config(base: BaseModel) -> dict[str, object]:
+    """The base's `config.json`.
+
+    Raises:
+        UserError: It is no object, asks for code from elsewhere, or for more layers than any model has.
+    """
+    path = base.folder / "config.json"
+    value = read_json(path, _MOST_CONFIG_BYTES)
+    if not isinstance(value, dict):
+        raise UserError("expected an object", where=str(path), fix="fetch the model again")
+    for key, each in _settings(value):
+        if key.endswith("_implementation") and isinstance(each, str) and not each.replace("_", "").isalnum():
+            what = f"{key} names code from elsewhere ({each[:60]!r}), which medbench does not run"
+            raise UserError(what, where=str(path), fix="take the setting out where you trust the model")
+        if "layers" in key and isinstance(each, int) and each > _MOST_LAYERS:
+            raise UserError(f"{key} is {each:g}", where=str(path), fix="fetch the model again")
+    return value
+
+
+def _settings(value: object) -> Iterator[tuple[str, object]]:
+    """(key, value) of all settings, those of parts of the model too."""
+    for key, each in value.items() if isinstance(value, dict) else ():
+        yield str(key), each
+        yield from _settings(each)

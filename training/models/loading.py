@@ -1,0 +1,257 @@
+"""Loads a base model: for training as the recipe quantises it, for scoring as training saw it but computed densely."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from reports.errors import UserError
+from training.models.architecture import architecture
+from training.models.base_model import BaseModel, model_config
+from training.processes import is_sharded, local_index
+from training.recipes.recipe import QuantizationSection
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+DTypeName = Literal["bfloat16", "float16", "float32"]
+_DENSE_SHARE = 0.75  # of a device's memory that dense weights may take; keys, values and activations need the rest
+
+
+def pick_device() -> Literal["cuda", "cpu"]:
+    """The device that runs: a CUDA card where there is one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def pick_dtype(wanted: str, device: str) -> DTypeName:
+    """The dtype that `auto` means: bfloat16 where the device's hardware has it, else float16 (GPU) or float32 (CPU)."""
+    import torch
+
+    if wanted == "auto":
+        if device == "cuda":
+            return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+        return "bfloat16" if _cpu_has_bf16() else "float32"
+    if wanted == "float16" and device == "cpu":
+        raise UserError("float16 is not for CPUs", where="dtype", fix="use auto, bfloat16 or float32")
+    return wanted  # type: ignore[return-value]
+
+
+def _cpu_has_bf16() -> bool:
+    import torch
+
+    test = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(test and test())
+
+
+def torch_dtype(name: DTypeName) -> torch.dtype:
+    """The torch dtype of that name."""
+    import torch
+
+    return {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}[name]
+
+
+def pick_attention(wanted: str, base: BaseModel, *, dtype: DTypeName, device: str) -> str | None:
+    """The attention implementation to train with; None leaves it to transformers.
+
+    Raises:
+        UserError: FlashAttention is asked for where it cannot run.
+    """
+    from transformers.utils import is_flash_attn_2_available
+
+    runs = device == "cuda" and dtype != "float32" and is_flash_attn_2_available()
+    if wanted == "flash_attention_2" and not runs:
+        raise UserError(
+            "FlashAttention 2 needs a CUDA card, 16-bit weights and the package flash-attn",
+            where="trainer.attention",
+            fix="run `pip install flash-attn`, or set trainer.attention=auto",
+        )
+    if wanted != "auto":
+        return wanted
+    return "flash_attention_2" if runs and architecture(base).flash_attention else None
+
+
+def load_for_training(
+    base: BaseModel,
+    quantization: QuantizationSection,
+    *,
+    dtype: DTypeName,
+    device: str,
+    attention: str | None = None,
+) -> PreTrainedModel:
+    """The base with its linear layers quantised, ready for PEFT.
+
+    Raises:
+        UserError: The folder is no causal language model that transformers can load.
+    """
+    return _load(base, quantization, dtype, device, attention)
+
+
+def fits_dense(base: BaseModel, dtype: DTypeName, device: str) -> bool:
+    """Whether the base's weights fit into the device's memory in that dtype, beside what scoring needs.
+
+    By all the memory that the device has, not by what is free, so that one machine always scores alike.
+    """
+    import psutil
+    import torch
+
+    total = torch.cuda.mem_get_info()[1] if device == "cuda" else psutil.virtual_memory().total
+    return bool(architecture(base).parameters * torch_dtype(dtype).itemsize <= _DENSE_SHARE * total)
+
+
+def load_for_scoring(
+    base: BaseModel,
+    quantization: QuantizationSection | None,
+    *,
+    train_dtype: DTypeName,
+    dtype: DTypeName,
+    device: str,
+    dense: bool = True,
+) -> PreTrainedModel:
+    """The base for scoring, in evaluation mode.
+
+    Quantised weights are turned back into dense ones once: the same values that training multiplied with, at the speed
+    of dense kernels. Where they do not fit, the quantised kernels that training used compute with the same values.
+
+    Args:
+        base: The model.
+        quantization: As in training; None for the base's own weights.
+        train_dtype: What training quantised, and what its 4-bit values are turned back into.
+        dtype: Of weights and activations.
+        device: Where to put it.
+        dense: Whether to turn quantised weights back; see `fits_dense`.
+    """
+    quantised = quantization is not None and quantization.method != "none"
+    model = _load(base, quantization, train_dtype if quantised else dtype, device)
+    if is_quantised(base) and not is_bitsandbytes(base):
+        return model.eval()  # GPTQ and its like have no dense form here; their own kernels score
+    if dense and (quantised or is_quantised(base)):
+        model.dequantize(dtype=torch_dtype(train_dtype))
+    for module in model.modules():
+        if hasattr(module, "compute_dtype"):  # of bitsandbytes' 4-bit layers
+            module.compute_dtype = torch_dtype(dtype)
+    return cast_weights(model, dtype).eval()
+
+
+def cast_weights(model: Any, dtype: DTypeName) -> Any:
+    """Turn a model's weights to a dtype in place, and nothing but them; returns the model.
+
+    `model.to(dtype)` would round the frequencies of rotary embeddings too, which are buffers that training and everyone
+    who loads the model hold in float32: in bfloat16 distant positions are then no longer where the model learned them.
+    """
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            parameter.data = parameter.data.to(torch_dtype(dtype))
+    return model
+
+
+def describe_weights(quantization: QuantizationSection | None, dtype: DTypeName, *, dense: bool = True) -> str:
+    """How weights are held while scoring, for reports."""
+    if quantization is None or quantization.method == "none":
+        return f"{dtype}, not quantised"
+    double = " with double quantisation" if quantization.is_4bit and quantization.double_quant is not False else ""
+    held = f"dequantised once to {dtype}" if dense else f"held so, computed in {dtype}"
+    return f"{quantization.method.upper()}{double}, {held}"
+
+
+def _load(
+    base: BaseModel,
+    quantization: QuantizationSection | None,
+    dtype: DTypeName,
+    device: str,
+    attention: str | None = None,
+) -> PreTrainedModel:
+    from transformers import AutoModelForCausalLM
+
+    place = local_index() if device == "cuda" else device
+    config: dict[str, Any] = {"dtype": torch_dtype(dtype), "device_map": {"": place}}
+    if attention is not None:
+        config["attn_implementation"] = attention
+    try:
+        with quiet_bitsandbytes():
+            if quantization is not None and quantization.method != "none" and not is_quantised(base):
+                config["quantization_config"] = _bitsandbytes(quantization, dtype)
+            model, found = AutoModelForCausalLM.from_pretrained(
+                base.folder,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                **config,
+            )
+    except ImportError as error:
+        method = (model_config(base).get("quantization_config") or {}).get("quant_method", "unknown")  # type: ignore[attr-defined]
+        raise UserError(
+            f"loading it needs a package that is not here: {str(error).strip().splitlines()[0]}",
+            where=f"{base.folder} (quantised with {method})",
+            fix="install it (`pip install gptqmodel` for GPTQ), or give a base that is not quantised",
+        ) from error
+    except Exception as error:
+        kind = model_config(base).get("model_type", "unknown")
+        first = str(error).strip().splitlines()
+        raise UserError(
+            f"transformers cannot load this model (type {kind}): {first[0] if first else type(error).__name__}",
+            where=str(base.folder),
+            fix="give a causal language model with its config, safetensors and tokenizer",
+        ) from error
+    if found["missing_keys"]:
+        name = min(found["missing_keys"])
+        raise UserError(
+            f"{len(found['missing_keys'])} of its weights are missing, such as {name[:200]}, and would be random",
+            where=str(base.folder),
+            fix="fetch the model again",
+        )
+    _keep_gradients(model)
+    return model
+
+
+def is_quantised(base: BaseModel) -> bool:
+    """Whether the base's own checkpoint is quantised already; then it is taken as it is."""
+    return bool(model_config(base).get("quantization_config"))
+
+
+def is_bitsandbytes(base: BaseModel) -> bool:
+    """Whether the base's own checkpoint is quantised by bitsandbytes, which can be turned back into dense weights."""
+    method = model_config(base).get("quantization_config")
+    return isinstance(method, dict) and method.get("quant_method", "bitsandbytes") == "bitsandbytes"
+
+
+def _bitsandbytes(quantization: QuantizationSection, dtype: DTypeName) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    if not quantization.is_4bit:
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=quantization.method,
+        bnb_4bit_use_double_quant=quantization.double_quant is not False,
+        bnb_4bit_compute_dtype=torch_dtype(dtype),
+        bnb_4bit_quant_storage=torch_dtype(dtype) if is_sharded() else None,  # FSDP shards one dtype only
+    )
+
+
+def _keep_gradients(model: PreTrainedModel) -> None:
+    """Stop bitsandbytes from repacking 4-bit weights in evaluation mode on CPUs with AVX512-BF16.
+
+    It never unpacks them, so that after an evaluation in the middle of training all LoRA layers but the last would get
+    gradients of zero (bitsandbytes 0.50, `Linear4bit.forward`).
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+@contextlib.contextmanager
+def quiet_bitsandbytes() -> Iterator[None]:
+    """Keep bitsandbytes from announcing on import that it has no CPU kernels, which is known and harmless."""
+    logger = logging.getLogger("bitsandbytes")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
