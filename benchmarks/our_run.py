@@ -37,8 +37,8 @@ def main() -> None:
     quiet_libraries()
     from lm_eval.tasks import TaskManager
 
-    from harness.engines.interface import BASE
     from harness.planning.lm_tasks import LoadedTask
+    from harness.planning.model_names import BASE
     from harness.scoring.lm import RequestMaker
     from harness.scoring.questions import make_questions
     from reports.document.schema import TaskInfo

@@ -19,8 +19,8 @@ from harness.commands import doctor as doctor_command
 from harness.commands import gate as gate_commands
 from harness.commands.rate import rate
 from harness.console import Terminal, print_error, printable
-from harness.engines.interface import DEFAULT_MODELS
 from harness.logs import log_fault, quiet_libraries
+from harness.planning.model_names import DEFAULT_MODELS
 from reports.errors import UserError
 from reports.secrets import redact
 from training.machine_failures import machine_error

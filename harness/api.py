@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.console import Terminal
-from harness.engines.interface import DEFAULT_MODELS, OWN_ADAPTER
 from harness.folder import RunFolder
 from harness.logs import log_to
+from harness.planning.model_names import DEFAULT_MODELS, OWN_ADAPTER
 from harness.runs.seeds import plan_seeds
-from harness.runs.stages import kept_stage, plan_stage, report_stage, score_stage, train_stage
+from harness.runs.showing import kept_stage, report_stage
+from harness.runs.stages import plan_stage, score_stage, train_stage
 from harness.runs.unchanged import is_unchanged, remember, signature
 from reports.errors import UserError
 from training.machine_failures import told_failures
@@ -191,7 +192,7 @@ def score(  # noqa: PLR0913 - one for each flag of the command
 
 def plan(recipe: str | None = None, *, settings: Sequence[str] = (), quiet: bool = False) -> Preflight:
     """Say what a recipe's training will do, without loading weights; returns what it rests on."""
-    from harness.planning.training_plan import print_plan
+    from harness.runs.training_plan import print_plan
 
     log_to(None)
     resolved, _ = open_run(recipe, settings=settings)

@@ -17,7 +17,7 @@ from training.models.adapters import CONFIG
 from training.processes import process_count
 
 if TYPE_CHECKING:
-    from harness.planning.engine_choice import Choice
+    from harness.engines.choice import Choice
     from harness.planning.lm_tasks import LoadedTask
     from harness.planning.run_plan import Plan
     from training.models.adapters import Adapter
@@ -28,7 +28,7 @@ ENGINE_CODE = (
     "harness/engines/attention.py",
     "harness/engines/causal_model.py",
     "harness/engines/decoding.py",
-    "harness/scoring/dense_checkpoint.py",
+    "harness/engines/dense_checkpoint.py",
     "harness/engines/key_values.py",
     "harness/engines/likelihoods.py",
     "harness/engines/padded_decoding.py",

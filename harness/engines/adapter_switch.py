@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import torch
 from torch import nn
 
-from harness.engines.interface import BASE
 from harness.engines.memory import free_memory
+from harness.planning.model_names import BASE
 from reports.errors import UserError
 from reports.files import read_json
 from training.models.adapters import CONFIG, WEIGHTS

@@ -11,10 +11,6 @@ if TYPE_CHECKING:
 
     from tasks.answers import FinishReason
 
-BASE = "base"
-OWN_ADAPTER = "adapter"  # the recipe's own
-DEFAULT_MODELS = f"{BASE},{OWN_ADAPTER}"
-
 
 @dataclass(frozen=True)
 class ScoreRequest:

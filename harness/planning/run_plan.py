@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from harness.engines.interface import BASE, OWN_ADAPTER
 from harness.folder import RunFolder
 from harness.planning.leakage import check_overlap, overlap_lines, trained_rows
 from harness.planning.lm_tasks import LoadedTask, load_tasks
+from harness.planning.model_names import BASE, OWN_ADAPTER, parse_models
 from reports.document.evidence import OverlapCheck
-from reports.errors import UserError
-from reports.names import is_plain_name
 from training.backends.choice import check_can_train
 from training.division import TrainingRows, training_rows
 from training.finetune import fingerprint, trained_adapter
@@ -20,8 +17,6 @@ from training.models.adapters import Adapter, check_target_modules, find_adapter
 from training.models.base_model import BaseModel, find_base
 from training.models.loading import DTypeName, describe_weights, fits_dense, pick_device, pick_dtype
 from training.recipes.recipe import Recipe
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass
@@ -74,35 +69,6 @@ class Plan:
         return describe_weights(quantization, self.score_dtype, dense=self.dense)
 
 
-def parse_models(text: str) -> dict[str, str | None]:
-    """`base,adapter,NAME=SOURCE` as sources by name, None for `base` and `adapter`.
-
-    Raises:
-        UserError: A name is wrong, given twice, or has no source.
-    """
-    models: dict[str, str | None] = {}
-    for part in filter(None, (each.strip() for each in text.split(","))):
-        name, equals, source = (each.strip() for each in part.partition("="))
-        fix = "write base, adapter, or NAME=folder-or-hub-id, separated by commas"
-        if not (_NAME.fullmatch(name) and is_plain_name(name)):
-            raise UserError(
-                f"{name[:80]!r} is no name for a model (letters, digits, '.', '_', '-')",
-                where=f"--models {text}",
-                fix=fix,
-            )
-        if name in models:
-            raise UserError(
-                f"the name {name} is given twice", where=f"--models {text}", fix="give each model a name of its own"
-            )
-        if (name in (BASE, OWN_ADAPTER)) == bool(equals) or (equals and not source):
-            what = f"{name} takes no source" if equals and source else f"{name} needs a source: {name}=folder-or-hub-id"
-            raise UserError(what, where=f"--models {text}", fix=fix)
-        models[name] = source or None
-    if not models:
-        raise UserError("no model is named", where="--models", fix="write base,adapter")
-    return models
-
-
 def make_plan(
     recipe: Recipe,
     folder: RunFolder,
@@ -139,13 +105,21 @@ def make_plan(
         rows=rows,
         dense=fits_dense(base, score_dtype, device),
     )
+    _look_at_adapters(plan)
+    look_for_overlap(plan)
+    return plan
+
+
+def _look_at_adapters(plan: Plan) -> None:
+    """Note what each model was trained on, as far as it is known, and warn where an adapter names another base."""
+    if plan.rows is not None:
+        plan.trained_on[OWN_ADAPTER] = plan.rows
     for adapter in plan.adapters.values():
-        if adapter.base_name and _last(adapter.base_name) != _last(base.public_name):
+        if adapter.base_name and _last(adapter.base_name) != _last(plan.base.public_name):
             plan.warnings.append(
-                f"{adapter.name} says it was trained on {adapter.base_name}; its layers fit {base.name},"
+                f"{adapter.name} says it was trained on {adapter.base_name}; its layers fit {plan.base.name},"
                 " so it is scored on that"
             )
-    plan.trained_on = {} if rows is None else {OWN_ADAPTER: rows}
     for adapter in plan.adapters.values():
         known = trained_rows(adapter.folder)
         if known is not None:
@@ -154,8 +128,6 @@ def make_plan(
             plan.warnings.append(
                 f"what {adapter.name} was trained on is not known here, so it was not looked for among the test items"
             )
-    look_for_overlap(plan)
-    return plan
 
 
 def look_for_overlap(plan: Plan) -> None:

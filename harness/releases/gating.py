@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.console import Terminal
-from harness.engines.interface import OWN_ADAPTER
 from harness.folder import RunFolder
+from harness.planning.model_names import OWN_ADAPTER
 from harness.releases.baselines import is_baseline, read_baseline
 from reports.document.reading import read_results
 from reports.document.schema import Results, Sample

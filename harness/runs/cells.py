@@ -51,13 +51,13 @@ def is_finished(cell: Cell, store: str) -> bool:
 
 def run_cell(cell: Cell, folder: Path) -> None:
     """Train and score a cell in a folder; what an interrupted one left there is kept, as in any run."""
-    import harness
+    from harness.api import run
     from training.recipes.recipe_file import check_recipe, recipe_yaml
 
     with tempfile.TemporaryDirectory() as scratch:
         recipe = Path(scratch) / "recipe.yaml"
         write_text(recipe, recipe_yaml(check_recipe(dict(cell.recipe), cell.name)))
-        harness.run(str(recipe), models=cell.models, out=folder, quiet=True)
+        run(str(recipe), models=cell.models, out=folder, quiet=True)
 
 
 def run_stored(cell: Cell, store: str) -> str:

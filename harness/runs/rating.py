@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter, ValidationError
 
 from harness.folder import RunFolder
-from harness.runs.stages import report_stage
+from harness.runs.showing import report_stage
 from reports.comparison import statistics
 from reports.comparison.verdict import sentences
 from reports.document.evidence import RatingSummary

@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from harness.engines.interface import BASE, OWN_ADAPTER
 from harness.environment import describe
+from harness.planning.model_names import BASE, OWN_ADAPTER
 from harness.planning.run_plan import Plan
 from harness.runs.pooling import pool_models
 from harness.runs.reproduction import reproduction

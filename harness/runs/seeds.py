@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.engines.interface import OWN_ADAPTER
 from harness.folder import RunFolder
 from harness.planning.leakage import check_overlap
+from harness.planning.model_names import OWN_ADAPTER
 from harness.runs.stages import plan_stage, train_stage
 from reports.errors import UserError
 from training.division import training_rows

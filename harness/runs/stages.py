@@ -1,4 +1,4 @@
-"""The stages of a run, each saying on the terminal what it does: plan, train, score, report."""
+"""The stages of a run that compute, each saying on the terminal what it does: plan, train, score."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _log = logging.getLogger("medbench")
 def plan_stage(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[str] | None, terminal: Terminal) -> Plan:
     """Check the run, say what it will do and how long roughly, and keep the resolved recipe."""
     terminal.heading("Plan")
-    from harness.planning import estimate
-    from harness.planning.engine_choice import choose_engine
+    from harness.engines import estimate
+    from harness.engines.choice import choose_engine
     from harness.planning.run_plan import make_plan
 
     plan = make_plan(recipe, folder, models, tasks, lambda line: terminal.say(f"  {line}"))
@@ -125,40 +125,6 @@ def score_stage(plan: Plan, terminal: Terminal, stages: dict[str, float], *, aga
         write_predictions(plan, scored)
         write_json(plan.folder.results, results.model_dump(mode="json"))
     return results
-
-
-def report_stage(folder: RunFolder, results: Results, terminal: Terminal) -> None:
-    """Write the reports, show the table and the verdict, and name the files."""
-    from reports.page.render import render
-
-    _show(folder, results, render(folder.path), terminal)
-
-
-def kept_stage(folder: RunFolder, terminal: Terminal) -> Results:
-    """Show a finished run that would only be repeated; returns its results."""
-    from reports.document.reading import read_results
-
-    results = read_results(folder.path)
-    terminal.heading("Kept")
-    terminal.say(f"  nothing has changed since this run of {results.created}: recipe, data, models, versions, answers")
-    for cost in results.costs:
-        terminal.say(f"  {cost.model}, {cost.task}: answered already, kept")
-    _show(folder, results, (folder.path / "report.md", folder.path / "report.html"), terminal)
-    return results
-
-
-def _show(folder: RunFolder, results: Results, reports: tuple[Path, Path], terminal: Terminal) -> None:
-    from reports.tables import NOT_MEDICAL_ADVICE, scores_table
-
-    markdown, html = reports
-    terminal.heading("Result")
-    table = scores_table(results, brief=True)
-    terminal.table(table.columns, table.rows)
-    terminal.say()
-    for sentence in results.verdict:
-        terminal.say(sentence)
-    terminal.say(NOT_MEDICAL_ADVICE)
-    terminal.say(f"\nreport: {html}\n        {markdown}\nfigures: {folder.results}")
 
 
 def _command() -> str:

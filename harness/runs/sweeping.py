@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.console import Terminal
-from harness.engines.interface import BASE, OWN_ADAPTER
+from harness.planning.model_names import BASE, OWN_ADAPTER
 from harness.runs.cells import Cell, fetch, is_finished, run_cell, run_stored
 from reports.errors import UserError
 

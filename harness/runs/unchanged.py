@@ -7,10 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import harness
-import reports
-import tasks as task_package
-import training
 from harness.environment import package_versions
 from reports.errors import UserError
 from reports.files import read_json, sha256_value, write_json
@@ -22,6 +18,7 @@ if TYPE_CHECKING:
     from tasks.data import DataSource
     from training.recipes.recipe import Recipe
 
+_ROOT = Path(__file__).resolve().parents[2]
 _FILE = "finished.json"
 _NOT_RESULTS = {_FILE, "run.log", ".lock", "recipe.yaml"}
 _VARIABLES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "WORLD_SIZE")
@@ -40,7 +37,7 @@ def signature(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[st
         return None
     if any(not name.startswith("medbench_") for name in wanted) or not folder.results.is_file():
         return None
-    packages = [Path(module.__file__ or "").parent for module in (harness, task_package, reports, training)]
+    packages = [_ROOT / name for name in ("harness", "tasks", "reports", "training")]
     parts = [recipe.model_dump(mode="json"), models, wanted, package_versions()]
     machine = [os.cpu_count(), Path("/dev/nvidiactl").exists(), *(os.environ.get(name) for name in _VARIABLES)]
     return sha256_value([parts, machine, [_files(path) for path in (*packages, *inputs, folder.path)]])
@@ -87,7 +84,7 @@ def _base(recipe: Recipe) -> Iterator[Path]:
 
 
 def _adapters(models: str) -> Iterator[Path]:
-    from harness.planning.run_plan import parse_models
+    from harness.planning.model_names import parse_models
 
     yield from (_local(source) for source in parse_models(models).values() if source)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.engines.interface import BASE, OWN_ADAPTER, Asked, GenerateAnswer, GenerateRequest
-from harness.planning.engine_choice import Choice, load_engine
+from harness.engines.choice import Choice, load_engine
+from harness.engines.interface import Asked, GenerateAnswer, GenerateRequest
+from harness.planning.model_names import BASE, OWN_ADAPTER
 from harness.planning.run_plan import make_plan, own_adapter
 from reports.errors import UserError
 from tasks.formats import get_format

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.answers.answer_keys import model_key, pair_key, store_key
 from harness.answers.stored_answers import StoredAnswers, open_store
-from harness.engines.interface import BASE, NONE_KNOWN, OWN_ADAPTER, Answer, Asked, Engine, Request
+from harness.engines.choice import Choice, choose_engine, load_engine
+from harness.engines.interface import NONE_KNOWN, Answer, Asked, Engine, Request
 from harness.engines.shared_engine import known_to_all
-from harness.planning.engine_choice import Choice, choose_engine, load_engine
+from harness.planning.model_names import BASE, OWN_ADAPTER
 from harness.planning.run_plan import Plan, own_adapter
 from harness.scoring.evaluation import evaluated
 from harness.scoring.kept_answers import Scored, keep, read_kept

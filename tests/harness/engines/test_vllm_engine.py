@@ -110,8 +110,8 @@ def test_adapters_that_vllm_would_read_wrongly_are_refused(tiny_model, tiny_run,
 
 def test_a_quantised_base_is_written_out_dense_once(tiny_recipe, tmp_path):
     from harness.api import open_run
+    from harness.engines.dense_checkpoint import dense_checkpoint
     from harness.planning.run_plan import make_plan
-    from harness.scoring.dense_checkpoint import dense_checkpoint
     from training.models.loading import load_for_scoring
 
     recipe, folder = open_run(str(tiny_recipe), out=tmp_path / "run")

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from benchmarks.crash_proof import Bench, answered, lasting
+from harness.engines.choice import Choice
 from harness.engines.interface import GenerateRequest, PerplexityRequest, ScoreRequest
 from harness.engines.transformers_engine import TransformersEngine
-from harness.planning.engine_choice import Choice
 from reports.document.reading import read_results
 from training.recipes.recipe_file import load_recipe
 
@@ -277,7 +277,7 @@ def test_all_that_decides_an_answer_is_in_the_code_that_keys_hash():
         [
             "harness/engines/transformers_engine.py",
             "harness/engines/vllm_engine.py",
-            "harness/scoring/dense_checkpoint.py",
+            "harness/engines/dense_checkpoint.py",
         ],
     )
     while left:

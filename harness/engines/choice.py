@@ -40,7 +40,7 @@ def choose_engine(plan: Plan) -> Choice:
     Raises:
         UserError: The recipe asks for vLLM where it cannot run.
     """
-    from harness.planning import estimate
+    from harness.engines import estimate
 
     wanted = plan.recipe.scoring.engine
     hindrance = _no_vllm(plan)
@@ -92,9 +92,9 @@ def load_engine(
         )
 
     if choice.name == "vllm":
+        from harness.engines.dense_checkpoint import dense_checkpoint
+        from harness.engines.start_times import remember_start
         from harness.engines.vllm_engine import VllmEngine
-        from harness.planning.start_times import remember_start
-        from harness.scoring.dense_checkpoint import dense_checkpoint
 
         model = dense_checkpoint(plan, load)
         started = VllmEngine(model, tokenizer, folders, asked, dtype=plan.score_dtype, settings=scoring.vllm)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.engines.interface import OWN_ADAPTER
-from harness.planning import estimate
+from harness.engines import estimate
 from harness.planning.leakage import check_overlap, overlap_lines
 from harness.planning.lm_tasks import load_tasks
+from harness.planning.model_names import OWN_ADAPTER
 from reports.numbers import duration
 from training.backends.choice import check_can_train, unsloth_hindrance
 from training.division import training_rows

@@ -78,7 +78,7 @@ def score_seconds(plan: Plan) -> float:
 
 def vllm_seconds(plan: Plan) -> float:
     """Estimated seconds of scoring all models of a plan with vLLM: its start, then all of them in one batch."""
-    from harness.planning.start_times import known_start_seconds
+    from harness.engines.start_times import known_start_seconds
 
     parameters, layers = _size(plan.base)
     speed = matmul_flops(plan.device, plan.score_dtype) * _SCORE_SHARE

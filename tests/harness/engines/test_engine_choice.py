@@ -6,10 +6,10 @@ import pytest
 
 import harness
 from harness.api import open_run
-from harness.planning import estimate
-from harness.planning.engine_choice import choose_engine
+from harness.engines import estimate
+from harness.engines.choice import choose_engine
+from harness.engines.start_times import known_start_seconds, remember_start
 from harness.planning.run_plan import make_plan
-from harness.planning.start_times import known_start_seconds, remember_start
 from reports.document.reading import read_results
 from reports.errors import UserError
 
