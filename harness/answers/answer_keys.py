@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.engines.interface import GenerateRequest, PerplexityRequest, Request
+from harness.engines.kinds import ENGINES
 from reports.files import dumps, sha256_file, sha256_value
 from reports.version import __version__
 from training.models.adapters import CONFIG
@@ -36,10 +37,9 @@ ENGINE_CODE = (
     "harness/engines/rows.py",
     "harness/engines/sampling.py",
     "harness/engines/step_graphs.py",
-    "harness/engines/transformers_engine.py",
-    "harness/engines/vllm_engine.py",
     "harness/engines/windows.py",
     "training/models/loading.py",
+    *(f"harness/{path.name}" for path in sorted(Path(__file__).parent.glob("*_engine.py"))),
 )
 _TASK_CODE = (
     "harness/scoring/lm.py",
@@ -50,10 +50,6 @@ _TASK_CODE = (
 )
 _ROOT = Path(__file__).resolve().parents[2]
 _SMALL_FILES = ("*.json", "*.model", "*.txt", "*.jinja")  # of a model's folder: all but its weights
-_PACKAGES = {
-    "transformers": ("torch", "transformers", "tokenizers", "peft", "bitsandbytes"),
-    "vllm": ("torch", "transformers", "tokenizers", "vllm"),
-}
 
 
 def model_key(plan: Plan, choice: Choice, adapter: Adapter | None) -> str:
@@ -66,7 +62,7 @@ def model_key(plan: Plan, choice: Choice, adapter: Adapter | None) -> str:
         [
             __version__,
             _code(ENGINE_CODE),
-            {name: importlib.metadata.version(name) for name in _PACKAGES[choice.name]},
+            {name: importlib.metadata.version(name) for name in ENGINES[choice.name].packages},
             plan.base.sha256,
             _small_files(plan.base.folder),
             None if adapter is None else [adapter.sha256, sha256_file(adapter.folder / CONFIG), scoring.adapters],

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from harness.engines.kinds import ENGINES, Start
 from reports.errors import UserError
 from reports.numbers import duration
 from tasks.rendering import load_tokenizer
 from training.processes import process_count
+from training.recipes.recipe import EngineName
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -29,7 +30,7 @@ class Choice:
         seconds: Estimated time of scoring everything with it.
     """
 
-    name: Literal["transformers", "vllm"]
+    name: EngineName
     why: str
     seconds: float
 
@@ -38,22 +39,21 @@ def choose_engine(plan: Plan) -> Choice:
     """The engine that answers a whole plan, whatever of it is answered already: answers of two are not compared.
 
     Raises:
-        UserError: The recipe asks for vLLM where it cannot run.
+        UserError: The recipe asks for an engine that cannot run here.
     """
-    from harness.engines import estimate
-
     wanted = plan.recipe.scoring.engine
-    hindrance = _no_vllm(plan)
-    if wanted == "vllm":
+    if wanted != "auto":
+        kind = ENGINES[wanted]
+        hindrance = kind.hindrance(plan)
         if hindrance:
-            raise UserError(f"vLLM cannot score here: {hindrance[0]}", where="scoring.engine", fix=hindrance[1])
-        return Choice("vllm", "the recipe says so", estimate.vllm_seconds(plan))
-    plain = estimate.score_seconds(plan)
-    if wanted == "transformers":
-        return Choice("transformers", "the recipe says so", plain)
+            what = f"{kind.title} cannot score here: {hindrance[0]}"
+            raise UserError(what, where="scoring.engine", fix=hindrance[1])
+        return Choice(wanted, "the recipe says so", kind.seconds(plan))
+    hindrance = ENGINES["vllm"].hindrance(plan)
+    plain = ENGINES["transformers"].seconds(plan)
     if hindrance:
         return Choice("transformers", hindrance[0], plain)
-    other = estimate.vllm_seconds(plan)
+    other = ENGINES["vllm"].seconds(plan)
     why = f"estimated {duration(plain)} with transformers, {duration(other)} with vLLM, its start included"
     return Choice("vllm", why, other) if other < plain else Choice("transformers", why, plain)
 
@@ -75,9 +75,9 @@ def load_engine(
         stored: Where each process keeps its answers as they come.
     """
     from harness.answers.stored_answers import KeepingEngine
+    from harness.engines.shared_engine import SharedEngine
     from training.models.loading import load_for_scoring
 
-    tokenizer = load_tokenizer(str(plan.base.folder))
     scoring = plan.recipe.scoring
     quantization = plan.recipe.quantization if scoring.base == "as_trained" else None
 
@@ -91,39 +91,7 @@ def load_engine(
             dense=plan.dense,
         )
 
-    if choice.name == "vllm":
-        from harness.engines.dense_checkpoint import dense_checkpoint
-        from harness.engines.start_times import remember_start
-        from harness.engines.vllm_engine import VllmEngine
-
-        model = dense_checkpoint(plan, load)
-        started = VllmEngine(model, tokenizer, folders, asked, dtype=plan.score_dtype, settings=scoring.vllm)
-        remember_start(plan, float(started.setup["start_seconds"]))
-        return started if stored is None else KeepingEngine(started, stored)
-    from harness.engines.shared_engine import SharedEngine
-    from harness.engines.transformers_engine import TransformersEngine
-
-    engine: Engine = TransformersEngine(
-        load,
-        tokenizer,
-        folders,
-        adapters=scoring.adapters,
-        batch_tokens=scoring.batch_tokens,
-        batch_rows=scoring.batch_rows,
-    )
+    engine = ENGINES[choice.name].start(Start(plan, load, load_tokenizer(str(plan.base.folder)), folders, asked))
     if stored is not None:
         engine = KeepingEngine(engine, stored)
     return SharedEngine(engine) if process_count() > 1 else engine
-
-
-def _no_vllm(plan: Plan) -> tuple[str, str] | None:
-    """(why vLLM cannot answer this plan, how to mend it); None where it can."""
-    if plan.device != "cuda":
-        return "there is no CUDA card", "set scoring.engine=transformers"
-    if importlib.util.find_spec("vllm") is None:
-        return "the extra vllm is not installed", "run `pip install 'medbench[vllm]'`"
-    if not plan.dense:
-        return "the base's dense weights do not fit into the card's memory", "set scoring.engine=transformers"
-    if process_count() > 1:
-        return "a launcher started several processes", "start one, with scoring.vllm={tensor_parallel_size: N}"
-    return None

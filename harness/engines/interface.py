@@ -98,7 +98,7 @@ class Engine(Protocol):
     """Holds one base and its adapters, and answers for all of them.
 
     Attributes:
-        name: `transformers` or `vllm`.
+        name: As in `harness.engines.kinds`.
         tokenizer: The base's.
         max_length: Longest row in tokens; what is longer loses its start.
         setup: How it was set up, for the report: seconds to start, and settings that it chose itself.

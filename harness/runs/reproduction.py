@@ -7,7 +7,7 @@ import importlib.metadata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.engines.transformers_engine import BATCH_ROWS, BATCH_TOKENS
+from harness.engines.kinds import ENGINES
 from reports.document.evidence import Reproduction
 from reports.files import sha256_file, sha256_value
 from tasks.rendering import load_tokenizer
@@ -15,30 +15,31 @@ from tasks.rendering import load_tokenizer
 if TYPE_CHECKING:
     from harness.planning.run_plan import Plan
     from harness.scoring.kept_answers import Scored
+    from training.recipes.recipe import EngineName
 
 _TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model")
 
 
-def reproduction(plan: Plan, scored: Sequence[Scored], engine: str) -> Reproduction:
+def reproduction(plan: Plan, scored: Sequence[Scored], engine: EngineName) -> Reproduction:
     """What the numbers of a run rest on, beside what its results say anyway.
 
     Args:
         plan: The run.
         scored: Its answers.
-        engine: The name of what computed them; each engine is a package of that name.
+        engine: What computed them.
     """
-    recipe, folder = plan.recipe, plan.base.folder
+    recipe, folder, kind = plan.recipe, plan.base.folder, ENGINES[engine]
     template = load_tokenizer(str(folder)).chat_template if recipe.format.chat_template == "auto" else None
     files = sorted({path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern) if path.is_file()})
     quantization = recipe.quantization
     double = ", double quantisation" if quantization.is_4bit and quantization.double_quant is not False else ""
     asked = {each.task.name: each for each in scored}
     return Reproduction(
-        engine=f"{engine} {importlib.metadata.version(engine)}",
+        engine=" ".join(dict.fromkeys((engine, kind.packages[0], importlib.metadata.version(kind.packages[0])))),
         quantization=quantization.method + double,
         train_dtype=plan.train_dtype,
         score_dtype=plan.score_dtype,
-        batching=_batching(plan, engine),
+        batching=kind.batching(plan),
         tokenizer_sha256=sha256_value([[path.name, sha256_file(path)] for path in files]),
         chat_template_sha256=None if not template else hashlib.sha256(str(template).encode()).hexdigest(),
         prompts={name: sha256_value([[s.id, s.prompt] for s in each.samples]) for name, each in asked.items()},
@@ -49,13 +50,3 @@ def reproduction(plan: Plan, scored: Sequence[Scored], engine: str) -> Reproduct
             if each.task.task.OUTPUT_TYPE == "generate_until"
         },
     )
-
-
-def _batching(plan: Plan, engine: str) -> str:
-    """How rows are put into batches, in words."""
-    scoring = plan.recipe.scoring
-    if engine != "transformers":
-        return f"by {engine}, {scoring.vllm or 'its own settings'}"
-    tokens = scoring.batch_tokens or BATCH_TOKENS[plan.device]
-    rows = scoring.batch_rows or BATCH_ROWS[plan.device]
-    return f"{tokens} tokens, {rows} generated rows, fewer where memory runs out; adapters {scoring.adapters}"

@@ -24,6 +24,7 @@ from tasks.rendering import ChatTemplate
 
 Text = Annotated[str, Field(min_length=1)]
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
+EngineName = Literal["transformers", "vllm"]  # each has its entry in `harness.engines.kinds`
 # Settings of vLLM about speed and memory; others name code, models or pickled weights to load.
 _VLLM = {
     "block_size",
@@ -262,7 +263,7 @@ class ScoringSection(_Section):
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: NonNegativeInt = 0
     repeats: PositiveInt = 1
-    engine: Literal["auto", "transformers", "vllm"] = "auto"
+    engine: Literal["auto", EngineName] = "auto"
     adapters: Literal["auto", "merged", "unmerged"] = "auto"
     batch_tokens: Annotated[int, Field(ge=64)] | None = None
     batch_rows: PositiveInt | None = None

@@ -1,6 +1,7 @@
 """Which engine answers a plan, and why."""
 
 import importlib.util
+from typing import get_args
 
 import pytest
 
@@ -8,10 +9,12 @@ import harness
 from harness.api import open_run
 from harness.engines import estimate
 from harness.engines.choice import choose_engine
+from harness.engines.kinds import ENGINES
 from harness.engines.start_times import known_start_seconds, remember_start
 from harness.planning.run_plan import make_plan
 from reports.document.reading import read_results
 from reports.errors import UserError
+from training.recipes.recipe import EngineName
 
 
 @pytest.fixture
@@ -39,6 +42,10 @@ def gpu(monkeypatch):
 def on_gpu(plan):
     plan.device = "cuda"
     return plan
+
+
+def test_every_engine_that_a_recipe_may_name_has_its_entry():
+    assert tuple(ENGINES) == get_args(EngineName)
 
 
 def test_a_cpu_is_scored_with_transformers(plan):
