@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,21 @@ PUBMEDQA_QUESTION_COT = "medbench_pubmedqa_question_cot"
 PERPLEXITY = "medbench_perplexity"
 GENERATION = "medbench_generation"
 
-TITLES = {
-    PUBMEDQA: "PubMedQA (question and abstract, log-likelihood of yes / no / maybe)",
-    PUBMEDQA_QUESTION: "PubMedQA (question only, log-likelihood of yes / no / maybe)",
-    PUBMEDQA_COT: "PubMedQA (question and abstract, generated reasoning and answer)",
-    PUBMEDQA_QUESTION_COT: "PubMedQA (question only, generated reasoning and answer)",
-    PERPLEXITY: "Perplexity of the gold reasoning and response",
-    GENERATION: "Generated answers",
-}
-PUBMEDQA_LABELS = {
-    PUBMEDQA: "PubMedQA",
-    PUBMEDQA_QUESTION: "PubMedQA, question only",
-    PUBMEDQA_COT: "PubMedQA, generated",
-    PUBMEDQA_QUESTION_COT: "PubMedQA, question only, generated",
-}
+
+@dataclass(frozen=True)
+class OwnTask:
+    """What is said of one of our tasks; its configuration for lm-eval is the file of its name in `CONFIG_FOLDER`.
+
+    Attributes:
+        title: Its name for people.
+        metrics: Those that the configuration lists, in the order of the report.
+        pubmedqa: Its short name in tables where its items are the recipe's `data.pubmedqa`; the items of all others are
+            the held-out reasoning rows.
+    """
+
+    title: str
+    metrics: list[MetricInfo]
+    pubmedqa: str = ""
 
 
 def _share(key: str, title: str, description: str, *, better: bool | None = True, **more: Any) -> MetricInfo:
@@ -81,77 +83,92 @@ _GENERATED = [
     _share("answered", "Answer found", "Share of answers in which yes, no or maybe was found.", secondary=True),
     _ENDED,
 ]
-METRICS: dict[str, list[MetricInfo]] = {
-    PUBMEDQA: _LIKELIHOOD,
-    PUBMEDQA_QUESTION: _LIKELIHOOD,
-    PUBMEDQA_COT: _GENERATED,
-    PUBMEDQA_QUESTION_COT: _GENERATED,
-    PERPLEXITY: [
-        _number(
-            "perplexity",
-            "Perplexity",
-            "exp of the mean negative log-likelihood per token of the gold answer; only comparable between models that"
-            " share a tokenizer.",
-            better=False,
-            kind="perplexity",
-        ),
-        _number(
-            "bits_per_byte",
-            "Bits per byte",
-            "The same log-likelihood for each byte of the gold answer; comparable between tokenizers.",
-            better=False,
-            kind="bits_per_byte",
-            secondary=True,
-            relevant=0.02,
-        ),
-    ],
-    GENERATION: [
-        _share(
-            "rouge_l",
-            "ROUGE-L",
-            "F-measure of the longest common subsequence of words between the final response and the gold one"
-            " (rouge_score, no stemming); the whole answer is taken where the response's marker is missing.",
-            kind="mean",
-            relevant=0.02,
-        ),
-        _share(
-            "format_compliance",
-            "Format compliance",
-            "Share of answers that keep the asked format strictly: every part once, in order, not empty, nothing"
-            " outside, not cut off.",
-        ),
-        _ENDED,
-        _share(
-            "distinct_trigrams",
-            "Distinct trigrams",
-            "Share of an answer's runs of three words that are distinct (Li et al. 2016); low where it repeats itself.",
-            kind="mean",
-            secondary=True,
-        ),
-        _share("empty", "Empty answers", "Share of answers without any text.", better=False, secondary=True),
-        _share(
-            "copied",
-            "Copies of the prompt",
-            "Share of answers half of whose runs of eight words stand in the prompt.",
-            better=False,
-            secondary=True,
-        ),
-        _share(
-            "disclaimer",
-            "Disclaimers",
-            "Share of final responses that send the reader to a professional or say that they are no medical advice.",
-            better=None,
-            secondary=True,
-        ),
-        _length("tokens", "Tokens of the reasoning part, by the base model's tokenizer; 0 where there is none."),
-        _length("words", "Words of the reasoning part; 0 where there is none."),
-        _length("characters", "Characters of the reasoning part; 0 where there is none."),
-        _number(
-            "tokens_per_word",
-            "Tokens per word",
-            "Tokens of all answers for each of their words; lengths in tokens compare between tokenizers by it.",
-            kind="ratio",
-            secondary=True,
-        ),
-    ],
+_TEXTS = [
+    _number(
+        "perplexity",
+        "Perplexity",
+        "exp of the mean negative log-likelihood per token of the gold answer; only comparable between models that"
+        " share a tokenizer.",
+        better=False,
+        kind="perplexity",
+    ),
+    _number(
+        "bits_per_byte",
+        "Bits per byte",
+        "The same log-likelihood for each byte of the gold answer; comparable between tokenizers.",
+        better=False,
+        kind="bits_per_byte",
+        secondary=True,
+        relevant=0.02,
+    ),
+]
+_ANSWERS = [
+    _share(
+        "rouge_l",
+        "ROUGE-L",
+        "F-measure of the longest common subsequence of words between the final response and the gold one"
+        " (rouge_score, no stemming); the whole answer is taken where the response's marker is missing.",
+        kind="mean",
+        relevant=0.02,
+    ),
+    _share(
+        "format_compliance",
+        "Format compliance",
+        "Share of answers that keep the asked format strictly: every part once, in order, not empty, nothing"
+        " outside, not cut off.",
+    ),
+    _ENDED,
+    _share(
+        "distinct_trigrams",
+        "Distinct trigrams",
+        "Share of an answer's runs of three words that are distinct (Li et al. 2016); low where it repeats itself.",
+        kind="mean",
+        secondary=True,
+    ),
+    _share("empty", "Empty answers", "Share of answers without any text.", better=False, secondary=True),
+    _share(
+        "copied",
+        "Copies of the prompt",
+        "Share of answers half of whose runs of eight words stand in the prompt.",
+        better=False,
+        secondary=True,
+    ),
+    _share(
+        "disclaimer",
+        "Disclaimers",
+        "Share of final responses that send the reader to a professional or say that they are no medical advice.",
+        better=None,
+        secondary=True,
+    ),
+    _length("tokens", "Tokens of the reasoning part, by the base model's tokenizer; 0 where there is none."),
+    _length("words", "Words of the reasoning part; 0 where there is none."),
+    _length("characters", "Characters of the reasoning part; 0 where there is none."),
+    _number(
+        "tokens_per_word",
+        "Tokens per word",
+        "Tokens of all answers for each of their words; lengths in tokens compare between tokenizers by it.",
+        kind="ratio",
+        secondary=True,
+    ),
+]
+TASKS = {
+    PUBMEDQA: OwnTask(
+        "PubMedQA (question and abstract, log-likelihood of yes / no / maybe)", _LIKELIHOOD, pubmedqa="PubMedQA"
+    ),
+    PUBMEDQA_QUESTION: OwnTask(
+        "PubMedQA (question only, log-likelihood of yes / no / maybe)", _LIKELIHOOD, pubmedqa="PubMedQA, question only"
+    ),
+    PUBMEDQA_COT: OwnTask(
+        "PubMedQA (question and abstract, generated reasoning and answer)", _GENERATED, pubmedqa="PubMedQA, generated"
+    ),
+    PUBMEDQA_QUESTION_COT: OwnTask(
+        "PubMedQA (question only, generated reasoning and answer)",
+        _GENERATED,
+        pubmedqa="PubMedQA, question only, generated",
+    ),
+    PERPLEXITY: OwnTask("Perplexity of the gold reasoning and response", _TEXTS),
+    GENERATION: OwnTask("Generated answers", _ANSWERS),
 }
+TITLES = {name: task.title for name, task in TASKS.items()}
+METRICS = {name: task.metrics for name, task in TASKS.items()}
+PUBMEDQA_LABELS = {name: task.pubmedqa for name, task in TASKS.items() if task.pubmedqa}
