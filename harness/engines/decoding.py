@@ -18,6 +18,7 @@ from harness.engines.prefixes import rows_below, shared_prefixes
 from harness.engines.rows import Tokens
 from harness.engines.sampling import Draws, choose
 from harness.engines.step_graphs import StepGraphs
+from harness.engines.windows import fitted
 from training.machine_failures import is_out_of_memory
 from training.stopping import stop_if_asked
 
@@ -35,8 +36,7 @@ class Row:
         self.number = number
         self.request = request
         self.known = known
-        self.prompt = request.prompt[-max(1, max_length - request.max_new_tokens) :]
-        self.limit = min(request.max_new_tokens, max_length - len(self.prompt))
+        self.prompt, self.limit = fitted(request, max_length)
         self.tokens: list[int] = []
         self.shared = 0  # tokens that other prompts begin with too
         self.begun: float | None = None

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from harness.engines.interface import Cost, PerplexityRequest, ScoreAnswer, ScoreRequest
-from harness.engines.windows import windows
+from harness.engines.windows import fed, windows
 
 Tokens = tuple[int, ...]
 
@@ -65,9 +65,8 @@ class Gathered:
         self._known = frozenset(known)
         for number, request in enumerate(requests):
             for part in windows(request, max_length):
-                fed = (*part.context, *part.continuation)[-(max_length + 1) : -1]
-                continuation = part.continuation[-len(fed) :]
-                row = rows.setdefault((fed, len(continuation)), Row(fed, []))
+                tokens, continuation = fed(part, max_length)
+                row = rows.setdefault((tokens, len(continuation)), Row(tokens, []))
                 row.wanted.append((len(self._owners), continuation))
                 row.is_known = row.is_known and number in self._known
                 self._owners.append(number)

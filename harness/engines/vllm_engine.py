@@ -24,7 +24,7 @@ from harness.engines.interface import (
     PerplexityRequest,
 )
 from harness.engines.rows import Found, Gathered, Row
-from harness.engines.windows import model_window
+from harness.engines.windows import fitted, model_window
 from reports.errors import UserError
 from reports.files import read_json
 from training.models.adapters import CONFIG
@@ -187,11 +187,10 @@ class _GenerateJob:
 
     def __init__(self, model: str, place: int, request: GenerateRequest, end: AnswerEnd, window: int) -> None:
         self.model = model
-        self.prompt = request.prompt[-max(1, window - request.max_new_tokens) :]
+        self.prompt, self._limit = fitted(request, window)
         self._place = place
         self._request = request
         self._end = end
-        self._limit = min(request.max_new_tokens, window - len(self.prompt))
 
     def settings(self) -> dict[str, Any]:
         request = self._request

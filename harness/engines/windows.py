@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from harness.engines.interface import PerplexityRequest, ScoreRequest
+from harness.engines.interface import GenerateRequest, PerplexityRequest, ScoreRequest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
@@ -31,3 +31,15 @@ def windows(request: ScoreRequest | PerplexityRequest, max_length: int) -> Itera
     )
     for context, continuation in map(make_disjoint_window, parts):
         yield ScoreRequest(tuple(context), tuple(continuation))
+
+
+def fed(request: ScoreRequest, max_length: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """(tokens to feed, tokens wanted after the last of these): what is longer than the window loses its start."""
+    tokens = (*request.context, *request.continuation)[-(max_length + 1) : -1]
+    return tokens, request.continuation[-len(tokens) :]
+
+
+def fitted(request: GenerateRequest, max_length: int) -> tuple[tuple[int, ...], int]:
+    """(prompt, how many tokens its answer may have): a prompt that leaves the answer no room loses its start."""
+    prompt = request.prompt[-max(1, max_length - request.max_new_tokens) :]
+    return prompt, min(request.max_new_tokens, max_length - len(prompt))
