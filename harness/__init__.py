@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.api import ask, export, gate, open_run, plan, push, report, run, score, train
-    from harness.comparing import compare, sweep
+    from harness.sweeps.comparing import compare, sweep
 
 __all__ = ["ask", "compare", "export", "gate", "open_run", "plan", "push", "report", "run", "score", "sweep", "train"]
 
@@ -21,5 +21,5 @@ def __getattr__(name: str) -> Any:
     """A function of the API, imported when it is first named: the command's `--help` needs none of them."""
     if name not in __all__:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
-    module = "harness.comparing" if name in {"compare", "sweep"} else "harness.api"
+    module = "harness.sweeps.comparing" if name in {"compare", "sweep"} else "harness.api"
     return getattr(importlib.import_module(module), name)

@@ -1,29 +1,56 @@
-"""The packages import one way down: harness, training, tasks, reports."""
+"""The packages import one way down: harness, training, tasks, reports; so do their folders, and so do all files."""
 
 import ast
+from collections import defaultdict
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ORDER = ["harness", "training", "tasks", "reports"]
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for package in ORDER
+    for path in (ROOT / package).rglob("*.py")
+}
 
 
-def imported_packages(path: Path) -> set[str]:
+def imported(path: Path) -> set[str]:
+    """Modules of ours that a file imports, at its top or within a function."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.split(".")[0])
-    return found
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}"
+                found.add(submodule if submodule in MODULES else node.module)
+    return found & set(MODULES)
+
+
+def folder(module: str) -> str:
+    """The folder of a package that a module is in; the module itself where it is in none."""
+    return ".".join(module.split(".")[:2])
 
 
 @pytest.mark.parametrize("package", ORDER)
 def test_a_package_imports_only_itself_and_those_below_it(package):
     above = set(ORDER[: ORDER.index(package)])
-    for path in (ROOT / package).rglob("*.py"):
-        assert not imported_packages(path) & above, path
+    for name, path in MODULES.items():
+        if name.split(".")[0] == package:
+            assert not {each.split(".")[0] for each in imported(path)} & above, path
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    TopologicalSorter({name: imported(path) for name, path in MODULES.items()}).prepare()
+
+
+def test_no_folder_imports_itself_by_way_of_others():
+    arrows: dict[str, set[str]] = defaultdict(set)
+    for name, path in MODULES.items():
+        arrows[folder(name)] |= {folder(each) for each in imported(path)} - {folder(name)}
+    TopologicalSorter(arrows).prepare()
 
 
 @pytest.mark.parametrize("package", ORDER)

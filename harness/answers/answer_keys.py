@@ -23,24 +23,7 @@ if TYPE_CHECKING:
     from harness.planning.run_plan import Plan
     from training.models.adapters import Adapter
 
-ENGINE_CODE = (
-    "harness/engines/adapter_switch.py",
-    "harness/engines/answer_text.py",
-    "harness/engines/attention.py",
-    "harness/engines/causal_model.py",
-    "harness/engines/decoding.py",
-    "harness/engines/dense_checkpoint.py",
-    "harness/engines/key_values.py",
-    "harness/engines/likelihoods.py",
-    "harness/engines/padded_decoding.py",
-    "harness/engines/prefixes.py",
-    "harness/engines/rows.py",
-    "harness/engines/sampling.py",
-    "harness/engines/step_graphs.py",
-    "harness/engines/windows.py",
-    "training/models/loading.py",
-    *(f"harness/{path.name}" for path in sorted(Path(__file__).parent.glob("*_engine.py"))),
-)
+ENGINE_CODE = ("harness/engines/*.py", "training/models/loading.py")
 _TASK_CODE = (
     "harness/scoring/lm.py",
     "harness/scoring/questions.py",

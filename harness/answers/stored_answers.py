@@ -71,6 +71,10 @@ class StoredAnswers:
         if self._store is not None:
             self._store.put(answer_key(self._keys[asked[0]], asked[1]), _written(answer))
 
+    def keeping(self, engine: Engine) -> KeepingEngine:
+        """An engine whose answers are kept here as they come."""
+        return KeepingEngine(engine, self)
+
     def find_setup(self) -> dict[str, Any]:
         """How the engine was set up that gave the answers, but for the time that took."""
         values = {} if self._store is None else self._store.get([self._setup_key])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,6 @@ from training.recipes.recipe import EngineName
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from harness.answers.stored_answers import StoredAnswers
     from harness.engines.interface import Asked, Engine
     from harness.planning.run_plan import Plan
 
@@ -63,7 +62,7 @@ def load_engine(
     choice: Choice,
     folders: Mapping[str, Path],
     asked: Sequence[Asked],
-    stored: StoredAnswers | None = None,
+    keeping: Callable[[Engine], Engine] | None = None,
 ) -> Engine:
     """Start the engine with the plan's base and the given adapter folders on it.
 
@@ -72,9 +71,8 @@ def load_engine(
         choice: The engine.
         folders: Adapter folders by name.
         asked: What it will be asked, by which vLLM sizes itself.
-        stored: Where each process keeps its answers as they come.
+        keeping: Wraps the engine of each process into one that keeps its answers as they come.
     """
-    from harness.answers.stored_answers import KeepingEngine
     from harness.engines.shared_engine import SharedEngine
     from training.models.loading import load_for_scoring
 
@@ -92,6 +90,6 @@ def load_engine(
         )
 
     engine = ENGINES[choice.name].start(Start(plan, load, load_tokenizer(str(plan.base.folder)), folders, asked))
-    if stored is not None:
-        engine = KeepingEngine(engine, stored)
+    if keeping is not None:
+        engine = keeping(engine)
     return SharedEngine(engine) if process_count() > 1 else engine

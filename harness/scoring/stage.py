@@ -179,7 +179,7 @@ class _Asking:
         self.terminal.say(
             f"  loading {plan.base.name} ({plan.weights}), {adapters} adapter(s); engine: {self.choice.name}"
         )
-        engine = load_engine(plan, self.choice, self.folders, asked, self.stored)
+        engine = load_engine(plan, self.choice, self.folders, asked, self.stored.keeping)
         stages["start"] = float(engine.setup["start_seconds"])
         self.about.update(engine.setup)
         if is_main():

@@ -11,13 +11,13 @@ from typing import Any
 from reports.comparison import statistics
 from reports.comparison.verdict import sentences
 from reports.document.configurations import Configuration, RunsCompared
+from reports.document.digest import lead_metric
 from reports.document.evidence import OverlapCheck
 from reports.document.reading import read_results, read_samples, samples_path
 from reports.document.schema import Comparison, MetricInfo, ModelInfo, Results, Sample, TaskInfo
 from reports.errors import UserError
 from reports.files import write_json, write_jsonl
 from reports.numbers import MISSING, value_text
-from reports.page.digest import lead_metric
 from reports.version import __version__
 
 

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from reports.document.digest import Digest, Seen, lead_metric, probabilities
 from reports.document.reading import sample_at
 from reports.document.schema import MetricInfo, Results, Sample, TaskInfo
 from reports.numbers import MISSING, value_text
-from reports.page.digest import Digest, Seen, lead_metric, probabilities
 from reports.text import cut
 
 BUDGET = 1_300_000  # bytes of all texts together; what a page has besides them stays below the rest of 2 MB

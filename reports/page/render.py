@@ -19,12 +19,12 @@ from jinja2 import (
 from markupsafe import Markup
 
 from reports import tables, text, training_tables
+from reports.document.digest import digest
 from reports.document.reading import read_results
 from reports.document.schema import Results
 from reports.errors import UserError
 from reports.files import write_text
 from reports.page import answers, caveats, configuration_views, figures, sample_figures, sample_tables
-from reports.page.digest import digest
 
 _EXAMPLES = 3  # questions of a task in report.md
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.console import Terminal
 from harness.planning.model_names import BASE, OWN_ADAPTER
-from harness.runs.cells import Cell, fetch, is_finished, run_cell, run_stored
+from harness.sweeps.cells import Cell, fetch, is_finished, run_cell, run_stored
 from reports.errors import UserError
 
 if TYPE_CHECKING:

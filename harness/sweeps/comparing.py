@@ -77,7 +77,7 @@ def sweep(  # noqa: PLR0913 - one for each flag of the command
         UserError: The grid is at fault, or a cell fails for a reason that the user can mend.
     """
     from harness.folder import RunFolder
-    from harness.runs.sweeping import Needs, make_cells, run_sweep
+    from harness.sweeps.sweeping import Needs, make_cells, run_sweep
 
     def load(more: Sequence[str]) -> Recipe:
         return open_run(recipe, limit=limit, seed=seed, settings=[*settings, *more])[0]

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 import harness
-from harness.runs import cells, sweeping
+from harness.sweeps import cells, sweeping
 from reports.document.reading import read_results
 from reports.errors import UserError
 
