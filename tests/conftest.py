@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +72,21 @@ def make_model(folder: Path, *, width: int = 64, layers: int = 2, seed: int = 0)
     LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+_imported = 0
+
+
+def pytest_runtest_teardown() -> None:
+    """Keep the collector from going through all that libraries have imported, half a second each time it is called.
+
+    Trainers and engines call it when they are done, some thousand times in all tests together.
+    """
+    global _imported  # noqa: PLW0603 - pytest calls a function
+    if len(sys.modules) > _imported + 500:
+        _imported = len(sys.modules)
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")
