@@ -7,12 +7,19 @@ from typing import Annotated
 
 import typer
 
+from harness.commands.options import split_names
+
 rate = typer.Typer(
     name="rate",
     help="Have people rate answers blindly: export a sheet, import it filled in.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the main one."""
+    app.add_typer(rate)
 
 
 @rate.command("export")
@@ -27,8 +34,7 @@ def export(
     from harness.console import Terminal
     from harness.runs import rating
 
-    names = None if models is None else [name.strip() for name in models.split(",") if name.strip()]
-    folder = rating.export(run, items, names, task, again=again)
+    folder = rating.export(run, items, split_names(models), task, again=again)
     Terminal().say(f"for raters: {folder / 'sheet.html'} or {folder / 'sheet.csv'}")
     Terminal().say(f"not for raters: {folder / 'key.json'}")
 

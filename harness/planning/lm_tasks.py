@@ -100,7 +100,7 @@ def _tasks_of_lm_eval() -> dict[str, Any]:
     """The tasks that come with lm-eval by name, found once a process: it reads 14,000 files for that."""
     from lm_eval.tasks import TaskManager
 
-    return TaskManager().task_index
+    return dict(TaskManager().task_index)
 
 
 def _metadata(recipe: Recipe, base: BaseModel, held_out: DataSource) -> dict[str, Any]:

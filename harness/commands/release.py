@@ -1,0 +1,56 @@
+"""The commands that give a trained adapter to others: `medbench export` and `medbench push`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from harness.commands.options import Settings
+
+BaseWeights = Literal["as_trained", "full"]
+MergedDType = Literal["bfloat16", "float16", "float32"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the main one."""
+    for command in (export, push):
+        app.command()(command)
+
+
+def export(
+    source: Annotated[str, typer.Argument(help="A run folder, or an adapter's folder or hub id.")],
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="Instead of the recipe in the adapter's folder.")
+    ] = None,
+    settings: Settings = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The folder to write; RUN/merged or ADAPTER-merged if not given.")
+    ] = None,
+    base: Annotated[
+        BaseWeights, typer.Option("--base", help="Merge into the base as training saw it, or into its own weights.")
+    ] = "as_trained",
+    dtype: Annotated[MergedDType, typer.Option("--dtype", help="Of the merged weights.")] = "bfloat16",
+    max_shard_size: Annotated[str, typer.Option("--max-shard-size", help="Of one file of weights.")] = "5GB",
+) -> None:
+    """Merge an adapter into its base: a plain model folder, checked against the unmerged adapter."""
+    import harness
+
+    harness.export(
+        source, out, recipe=recipe, settings=settings or (), base=base, dtype=dtype, max_shard_size=max_shard_size
+    )
+
+
+def push(
+    source: Annotated[Path, typer.Argument(help="A run folder, an adapter's folder, or one that export wrote.")],
+    repo: Annotated[str, typer.Argument(help="Its repository on the hub: OWNER/NAME.")],
+    execute: Annotated[bool, typer.Option("--execute", help="Send it; without, only say what would be sent.")] = False,  # noqa: FBT002
+    public: Annotated[bool, typer.Option("--public", help="For everybody to see; private if not given.")] = False,  # noqa: FBT002
+    samples: Annotated[bool, typer.Option("--samples", help="Send the texts of questions and answers too.")] = False,  # noqa: FBT002
+    licence: Annotated[str | None, typer.Option("--license", help="For the card, such as apache-2.0.")] = None,
+) -> None:
+    """Upload an adapter or an exported model, with card and results, to the hub; a dry run unless --execute."""
+    import harness
+
+    harness.push(source, repo, execute=execute, public=public, samples=samples, licence=licence)

@@ -1,0 +1,58 @@
+"""The commands that show what a run found: `medbench report`, `readme` and `diff`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.console import Terminal
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the main one."""
+    for command in (report, readme, diff):
+        app.command()(command)
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    templates: Annotated[
+        Path | None, typer.Option("--templates", help="A folder of templates that stand in for ours.")
+    ] = None,
+) -> None:
+    """Only write report.md and report.html of a run folder from its results and samples."""
+    import harness
+
+    harness.report(run, templates=templates)
+
+
+def readme(
+    file: Annotated[Path, typer.Argument(help="A Markdown file with medbench markers.")] = Path("README.md"),
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; print a diff and exit 1 if stale.")] = False,  # noqa: FBT002
+) -> None:
+    """Write the result tables between the markers of a Markdown file from their runs."""
+    from reports.readmes.readme import update
+
+    difference = update(file, check=check)
+    terminal = Terminal()
+    if check and difference:
+        terminal.say(difference)
+        terminal.say(f"{file} is stale: run `medbench readme {file}`")
+        raise typer.Exit(1)
+    terminal.say(f"{file}: {'written' if difference else 'up to date'}")
+
+
+def diff(
+    first: Annotated[Path, typer.Argument(help="A run folder.")],
+    second: Annotated[Path, typer.Argument(help="Another one.")],
+) -> None:
+    """Say what differs between two runs: settings and versions, figures, items. Exits 1 if a figure or answer does."""
+    from harness.commands.difference import print_difference
+    from reports.comparison.diff import diff as difference
+
+    found = difference(first, second)
+    print_difference(found, Terminal())
+    if found.changes_numbers:
+        raise typer.Exit(1)

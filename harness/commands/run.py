@@ -1,0 +1,122 @@
+"""The main job and its stages: `medbench run`, `plan`, `train` and `score`, and a single question: `medbench ask`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from harness.commands.options import (
+    Again,
+    Limit,
+    Models,
+    Out,
+    Recipe,
+    Seed,
+    Seeds,
+    Settings,
+    Tasks,
+    numbers,
+    split_names,
+)
+from harness.console import Terminal
+from harness.planning.model_names import DEFAULT_MODELS
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the main one."""
+    for command in (run, plan, train, score, ask):
+        app.command()(command)
+
+
+def run(  # noqa: PLR0913, PLR0917 - one for each flag
+    recipe: Recipe = None,
+    models: Models = DEFAULT_MODELS,
+    tasks: Tasks = None,
+    limit: Limit = None,
+    settings: Settings = None,
+    out: Out = None,
+    seed: Seed = None,
+    seeds: Seeds = None,
+    again: Again = False,  # noqa: FBT002
+) -> None:
+    """The main job: plan, train the adapter where needed, score all models on the same questions, compare, report."""
+    import harness
+
+    harness.run(
+        recipe,
+        models=models,
+        tasks=split_names(tasks),
+        limit=limit,
+        settings=settings or (),
+        out=out,
+        seed=seed,
+        seeds=numbers(seeds),
+        again=again,
+    )
+
+
+def plan(
+    recipe: Annotated[
+        str | None, typer.Argument(help="A recipe's name or YAML file; the quickstart if not given.")
+    ] = None,
+    settings: Settings = None,
+) -> None:
+    """Say what a training will do, before it does: rows, lengths, an example, parameters, memory, time."""
+    import harness
+
+    harness.plan(recipe, settings=settings or ())
+
+
+def train(recipe: Recipe = None, settings: Settings = None, out: Out = None, seed: Seed = None) -> None:
+    """Only train the recipe's adapter."""
+    import harness
+
+    harness.train(recipe, settings=settings or (), out=out, seed=seed)
+
+
+def score(
+    recipe: Recipe = None,
+    models: Models = DEFAULT_MODELS,
+    tasks: Tasks = None,
+    limit: Limit = None,
+    settings: Settings = None,
+    out: Out = None,
+    seed: Seed = None,
+    again: Again = False,  # noqa: FBT002
+) -> None:
+    """Only score and compare; nothing is trained. With --out and no --recipe, the folder's own recipe is used."""
+    import harness
+
+    harness.score(
+        recipe,
+        models=models,
+        tasks=split_names(tasks),
+        limit=limit,
+        settings=settings or (),
+        out=out,
+        seed=seed,
+        again=again,
+    )
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="A medical question.")],
+    recipe: Recipe = None,
+    models: Models = DEFAULT_MODELS,
+    settings: Settings = None,
+    out: Out = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option("--max-new-tokens", min=1, help="Instead of the recipe's.")
+    ] = None,
+) -> None:
+    """Put one question to several models and show their answers side by side."""
+    import harness
+    from reports.tables import NOT_MEDICAL_ADVICE
+
+    Terminal().say(f"asking {models}")
+    found = harness.ask(
+        question, recipe, models=models, settings=settings or (), out=out, max_new_tokens=max_new_tokens
+    )
+    Terminal().columns(found)
+    Terminal().say(NOT_MEDICAL_ADVICE, style="bold")
