@@ -11,15 +11,26 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.api import ask, export, gate, open_run, plan, push, report, run, score, train
+    from harness.api import ask, open_run, plan, report, run, score, train
+    from harness.releases.exporting import export
+    from harness.releases.gating import gate
+    from harness.releases.publishing import push
     from harness.sweeps.comparing import compare, sweep
 
 __all__ = ["ask", "compare", "export", "gate", "open_run", "plan", "push", "report", "run", "score", "sweep", "train"]
+
+
+_ELSEWHERE = {
+    "compare": "harness.sweeps.comparing",
+    "export": "harness.releases.exporting",
+    "gate": "harness.releases.gating",
+    "push": "harness.releases.publishing",
+    "sweep": "harness.sweeps.comparing",
+}
 
 
 def __getattr__(name: str) -> Any:
     """A function of the API, imported when it is first named: the command's `--help` needs none of them."""
     if name not in __all__:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
-    module = "harness.sweeps.comparing" if name in {"compare", "sweep"} else "harness.api"
-    return getattr(importlib.import_module(module), name)
+    return getattr(importlib.import_module(_ELSEWHERE.get(name, "harness.api")), name)

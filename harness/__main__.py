@@ -1,4 +1,4 @@
-"""The `medbench` command: reads the command line, calls `harness.api`, turns errors into one message and an exit code.
+"""The `medbench` command: reads the command line, calls the Python API, turns errors into one message and an exit code.
 
 Exit codes: 0 done, 1 a check failed (`readme --check`, `gate`) or runs differ (`diff`), 2 usage or bad input, 3 `gate`
 could not decide, 4 a fault in medbench itself, 130 interrupted (SIGINT), 143 ended (SIGTERM).

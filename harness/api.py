@@ -25,12 +25,8 @@ from training.processes import is_main, refuse_several
 from training.recipes.recipe_file import QUICKSTART, check_recipe, load_recipe
 
 if TYPE_CHECKING:
-    from harness.releases.publishing import Upload
     from reports.document.schema import Results
-    from reports.gate.outcome import GateReport
-    from training.exporting.export import BaseWeights, ExportLog
     from training.log import TrainingLog
-    from training.models.loading import DTypeName
     from training.preflight import Preflight
     from training.recipes.recipe import Recipe
 
@@ -235,93 +231,3 @@ def ask(
         raise UserError("the question is empty", where="medbench ask", fix='write it in quotes: medbench ask "..."')
     resolved, folder = open_run(recipe, out=out, settings=settings)
     return answers(question, resolved, folder, models, max_new_tokens)
-
-
-def export(
-    source: str | Path,
-    out: str | Path | None = None,
-    *,
-    recipe: str | None = None,
-    settings: Sequence[str] = (),
-    base: BaseWeights = "as_trained",
-    dtype: DTypeName = "bfloat16",
-    max_shard_size: str = "5GB",
-    quiet: bool = False,
-) -> ExportLog:
-    """Write an adapter and its base as one plain model folder, checked against the unmerged adapter.
-
-    Args:
-        source: A run folder, whose own adapter is taken, or an adapter's folder or hub id.
-        out: The folder to write, never one that is there; `RUN/merged` or `ADAPTER-merged` where it is not given.
-        recipe: Instead of the one that lies in the adapter's folder.
-        settings: `key.path=value` overrides, such as `model.base=...`.
-        base: `as_trained` merges into the base's weights as training saw them, `full` into its own.
-        dtype: Of the merged weights.
-        max_shard_size: Of one file of weights.
-        quiet: Print nothing.
-    """
-    from harness.releases.exporting import run_export
-
-    return run_export(source, out, recipe, settings, base, dtype, max_shard_size, Terminal(quiet=quiet))
-
-
-def push(
-    source: str | Path,
-    repo: str,
-    *,
-    execute: bool = False,
-    public: bool = False,
-    samples: bool = False,
-    licence: str | None = None,
-    quiet: bool = False,
-) -> Upload:
-    """Upload an adapter or an exported model, with card and results, to the hub; without `execute`, only show what.
-
-    Args:
-        source: A run folder, whose own adapter is taken, an adapter's folder, or one that `export` wrote.
-        repo: Its repository on the hub, OWNER/NAME, which is created where it is not there.
-        execute: Send it; else nothing leaves this machine.
-        public: For everybody to see; else private.
-        samples: Send the texts of questions and answers too.
-        licence: For the card, as the hub names it, such as `apache-2.0`.
-        quiet: Print nothing.
-    """
-    from harness.releases.publishing import run_push
-
-    return run_push(
-        Path(source).expanduser(),
-        repo,
-        execute=execute,
-        public=public,
-        samples=samples,
-        licence=licence,
-        terminal=Terminal(quiet=quiet),
-    )
-
-
-def gate(
-    run: str | Path,
-    *,
-    policy: str | Path | None = None,
-    baseline: str | None = None,
-    candidate: str | None = None,
-    store: str | Path = "baselines",
-    out: str | Path | None = None,
-    quiet: bool = False,
-) -> GateReport:
-    """Judge a model of a run by a policy, and write `gate.json`, `gate.xml` (JUnit) and `gate.md`.
-
-    Args:
-        run: The candidate's run folder.
-        policy: A YAML file of rules; `reports.gate.policy.DEFAULT` where it is not given.
-        baseline: `RUN[:MODEL]`, a run folder or a stored baseline; the run's own baseline where it is not given.
-        candidate: The model to judge; the recipe's own adapter, else the only other one, where it is not given.
-        store: The folder of the stored baselines.
-        out: Where to write; the run folder where it is not given.
-        quiet: Print nothing.
-    """
-    from harness.releases.gating import run_gate
-
-    rules = None if policy is None else Path(policy)
-    target = Path(run) if out is None else Path(out)
-    return run_gate(Path(run), rules, baseline, candidate, Path(store), target, Terminal(quiet=quiet))

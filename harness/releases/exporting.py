@@ -25,21 +25,33 @@ if TYPE_CHECKING:
 _SIZE = re.compile(r"[1-9]\d*(KB|MB|GB)")
 
 
-def run_export(
+def export(
     source: str | Path,
-    out: str | Path | None,
-    recipe: str | None,
-    settings: Sequence[str],
-    base_weights: BaseWeights,
-    dtype: DTypeName,
-    max_shard_size: str,
-    terminal: Terminal,
+    out: str | Path | None = None,
+    *,
+    recipe: str | None = None,
+    settings: Sequence[str] = (),
+    base: BaseWeights = "as_trained",
+    dtype: DTypeName = "bfloat16",
+    max_shard_size: str = "5GB",
+    quiet: bool = False,
 ) -> ExportLog:
-    """Export an adapter; see `harness.api.export`.
+    """Write an adapter and its base as one plain model folder, checked against the unmerged adapter.
+
+    Args:
+        source: A run folder, whose own adapter is taken, or an adapter's folder or hub id.
+        out: The folder to write, never one that is there; `RUN/merged` or `ADAPTER-merged` where it is not given.
+        recipe: Instead of the one that lies in the adapter's folder.
+        settings: `key.path=value` overrides, such as `model.base=...`.
+        base: `as_trained` merges into the base's weights as training saw them, `full` into its own.
+        dtype: Of the merged weights.
+        max_shard_size: Of one file of weights.
+        quiet: Print nothing.
 
     Raises:
         UserError: The adapter, its base or its recipe cannot be had, or the merge fails.
     """
+    terminal = Terminal(quiet=quiet)
     if not _SIZE.fullmatch(max_shard_size):
         raise UserError(
             "not a size", where=f"--max-shard-size {max_shard_size}", fix="write a whole number, such as 5GB"
@@ -54,13 +66,11 @@ def run_export(
             folder if name == folder.resolve().name else Path(name.rpartition("/")[2])
         )  # not beside the hub's cache
         target = beside.with_name(f"{beside.name}-merged")
-        return _export(
-            str(source), Path(out or target), recipe, settings, base_weights, dtype, max_shard_size, terminal
-        )
+        return _export(str(source), Path(out or target), recipe, settings, base, dtype, max_shard_size, terminal)
     with run.lock():
         log_to(run.log)
         target = Path(out or run.path / "merged")
-        return _export(str(run.adapter), target, recipe, settings, base_weights, dtype, max_shard_size, terminal)
+        return _export(str(run.adapter), target, recipe, settings, base, dtype, max_shard_size, terminal)
 
 
 def _export(

@@ -28,35 +28,47 @@ class UnfinishedError(Exception):
     """Why a run has nothing to judge yet; it is blocked with this reason."""
 
 
-def run_gate(
-    run: Path,
-    policy: Path | None,
-    baseline: str | None,
-    candidate: str | None,
-    store: Path,
-    out: Path,
-    terminal: Terminal,
+def gate(
+    run: str | Path,
+    *,
+    policy: str | Path | None = None,
+    baseline: str | None = None,
+    candidate: str | None = None,
+    store: str | Path = "baselines",
+    out: str | Path | None = None,
+    quiet: bool = False,
 ) -> GateReport:
-    """Judge a candidate; see `harness.api.gate`.
+    """Judge a model of a run by a policy, and write `gate.json`, `gate.xml` (JUnit) and `gate.md`.
+
+    Args:
+        run: The candidate's run folder.
+        policy: A YAML file of rules; `reports.gate.policy.DEFAULT` where it is not given.
+        baseline: `RUN[:MODEL]`, a run folder or a stored baseline; the run's own baseline where it is not given.
+        candidate: The model to judge; the recipe's own adapter, else the only other one, where it is not given.
+        store: The folder of the stored baselines.
+        out: Where to write; the run folder where it is not given.
+        quiet: Print nothing.
 
     Raises:
         UserError: Policy, run or baseline are missing or broken, or a model is not in them.
     """
     from reports.gate.judging import judge, party, refuse
 
-    rules = DEFAULT if policy is None else load_policy(policy)
+    run = Path(run)
+    rules = DEFAULT if policy is None else load_policy(Path(policy))
     try:
         ours = read_run(run, candidate, avoid=baseline is None)
         try:
-            theirs = read_other(ours, run, baseline, store)
+            theirs = read_other(ours, run, baseline, Path(store))
         except UnfinishedError as reason:
             report = refuse(rules, str(reason), party(ours), Party(run=str(baseline), model=""))
         else:
             report = judge(rules, ours, theirs)
     except UnfinishedError as reason:
         report = refuse(rules, str(reason), Party(run=_name(run), model=candidate or ""), Party(run="", model=""))
-    _write(report, out)
-    _show(report, out, terminal)
+    folder = run if out is None else Path(out)
+    _write(report, folder)
+    _show(report, folder, Terminal(quiet=quiet))
     return report
 
 

@@ -71,14 +71,31 @@ class _Source:
     adapter_sha256: str
 
 
-def run_push(
-    source: Path, repo: str, *, execute: bool, public: bool, samples: bool, licence: str | None, terminal: Terminal
+def push(
+    source: str | Path,
+    repo: str,
+    *,
+    execute: bool = False,
+    public: bool = False,
+    samples: bool = False,
+    licence: str | None = None,
+    quiet: bool = False,
 ) -> Upload:
-    """Show what a push sends, and send it if `execute`; see `harness.api.push`.
+    """Upload an adapter or an exported model, with card and results, to the hub; without `execute`, only show what.
+
+    Args:
+        source: A run folder, whose own adapter is taken, an adapter's folder, or one that `export` wrote.
+        repo: Its repository on the hub, OWNER/NAME, which is created where it is not there.
+        execute: Send it; else nothing leaves this machine.
+        public: For everybody to see; else private.
+        samples: Send the texts of questions and answers too.
+        licence: For the card, as the hub names it, such as `apache-2.0`.
+        quiet: Print nothing.
 
     Raises:
         UserError: There is nothing to push, a file may not be published, or the hub refuses it.
     """
+    terminal, source = Terminal(quiet=quiet), Path(source).expanduser()
     log_to(None)
     check_repository(repo)
     found = _find(source)
