@@ -19,7 +19,7 @@ from tasks.rendering import load_tokenizer
 from training.backends.choice import BACKENDS, PACKAGES, check_can_train
 from training.backends.job import ADAPTER, Backend, Done, Job, Progress, as_dataset
 from training.division import TrainingRows
-from training.encoding import encode_rows
+from training.encoding import EncodedRows, encode_rows
 from training.log import TrainingLog, read_log, write_log
 from training.machine_failures import told_failures
 from training.models.base_model import BaseModel
@@ -97,26 +97,7 @@ def finetune(recipe: Recipe, base: BaseModel, rows: TrainingRows, folder: Path, 
         )
         with told_failures():
             done, used = _train_in_memory(job, BACKENDS[backend], progress)
-        longest = max(len(row.input_ids) for row in encoded.rows)
-        fitted = job.recipe.model_copy(update={"trainer": used})
-        log = TrainingLog(
-            fingerprint=wanted,
-            base=base.name,
-            base_sha256=base.sha256,
-            data_sha256=rows_hash(rows.train),
-            rows=len(encoded.rows),
-            validation_rows=len(rows.validation),
-            truncated_rows=encoded.truncated,
-            dropped_rows=encoded.dropped,
-            trained_tokens=encoded.trained_tokens,
-            batch_size=used.batch_size,
-            gradient_accumulation=used.gradient_accumulation,
-            estimated_memory=estimated_memory(fitted, base, longest, done.trainable_parameters),
-            full_finetuning_memory=full_finetuning_memory(fitted, base, longest),
-            settings=recipe.training_part(),
-            versions={package: importlib.metadata.version(package) for package in PACKAGES[backend]},
-            **done.model_dump(),
-        )
+        log = _log(recipe, job, rows, encoded, done, used, PACKAGES[backend])
         if is_main():
             tokenizer.save_pretrained(job.made)
             write_text(job.made / "recipe.yaml", recipe_yaml(recipe))
@@ -125,6 +106,38 @@ def finetune(recipe: Recipe, base: BaseModel, rows: TrainingRows, folder: Path, 
             _put(job.made, folder)
         wait_for_all()
     return log
+
+
+def _log(
+    recipe: Recipe,
+    job: Job,
+    rows: TrainingRows,
+    encoded: EncodedRows,
+    done: Done,
+    used: TrainerSection,
+    packages: Sequence[str],
+) -> TrainingLog:
+    """What was done, and how: as the recipe says, but for the batch where memory ran out."""
+    longest = max(len(row.input_ids) for row in encoded.rows)
+    fitted = job.recipe.model_copy(update={"trainer": used})
+    return TrainingLog(
+        fingerprint=fingerprint(recipe, job.base, rows),
+        base=job.base.name,
+        base_sha256=job.base.sha256,
+        data_sha256=rows_hash(rows.train),
+        rows=len(encoded.rows),
+        validation_rows=len(rows.validation),
+        truncated_rows=encoded.truncated,
+        dropped_rows=encoded.dropped,
+        trained_tokens=encoded.trained_tokens,
+        batch_size=used.batch_size,
+        gradient_accumulation=used.gradient_accumulation,
+        estimated_memory=estimated_memory(fitted, job.base, longest, done.trainable_parameters),
+        full_finetuning_memory=full_finetuning_memory(fitted, job.base, longest),
+        settings=recipe.training_part(),
+        versions={package: importlib.metadata.version(package) for package in packages},
+        **done.model_dump(),
+    )
 
 
 @contextlib.contextmanager
