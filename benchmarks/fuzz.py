@@ -3,7 +3,7 @@
     python -m benchmarks.fuzz --examples 2400 --out benchmarks/results/fuzz.json
 
 Each input ends with exit code 2 and a message, or is taken; never a traceback, never longer than five seconds, and no
-file outside the run folder is written (an audit hook watches). The tests run some of each kind; see `tests/fuzzing.py`.
+file outside the run folder is written (an audit hook watches). The tests run some of each kind; see `tests/fuzzing`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import yaml
 from reports.files import write_json
 from reports.version import __version__
 from tests.conftest import make_model, tiny_recipe_value
-from tests.fuzzing import MOST_SECONDS, TARGETS, Bench, fuzz, make_bench
+from tests.fuzzing.bench import MOST_SECONDS, Bench, make_bench
+from tests.fuzzing.targets import TARGETS, fuzz
 
 
 def prepare(root: Path) -> Bench:

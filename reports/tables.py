@@ -1,4 +1,7 @@
-"""The tables that reports, READMEs and the terminal show, as plain rows of text made from a results document."""
+"""The tables that reports, READMEs and the terminal show, as plain rows of text made from a results document.
+
+Longer than other files: templates, also those that users write, call all of it as `tables`.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,6 @@ from reports.gate.comparable import unusable
 from reports.gate.sides import ItemScore, Side, check_values, read_items
 from reports.names import is_plain_name
 
-STORE = Path("baselines")
 SCHEMA_VERSION = "1.0"
 _MANIFEST = "baseline.json"
 _RESULTS = "results.json"

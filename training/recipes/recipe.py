@@ -1,4 +1,7 @@
-"""The recipe: everything that decides a run, as strict pydantic models."""
+"""The recipe: everything that decides a run, as strict pydantic models.
+
+Longer than other files: whoever looks for a setting finds it here.
+"""
 
 from __future__ import annotations
 

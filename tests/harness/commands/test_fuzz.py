@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.fuzzing import TARGETS, fuzz, make_bench
+from tests.fuzzing.bench import make_bench
+from tests.fuzzing.targets import TARGETS, fuzz
 
 
 @pytest.fixture(scope="module")

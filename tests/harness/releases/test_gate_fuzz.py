@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from harness.releases.baselines import Manifest
 from reports.document.schema import Results, Sample
 from reports.gate.policy import Policy
-from tests.fuzzing import POLICY
-from tests.fuzzing import changed as changed_somewhere
+from tests.fuzzing.drawing import changed as changed_somewhere
+from tests.fuzzing.targets import POLICY
 
 JUNK = st.recursive(
     st.none()

@@ -1,21 +1,10 @@
-"""Hostile inputs of every kind drawn by hypothesis, and a bench on which the command is run on them and watched."""
+"""Hostile inputs of every kind, and what each is given to: `fuzz` draws them and runs the command on each."""
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import faulthandler
-import io
 import json
-import os
 import shutil
-import signal
-import sys
-import tempfile
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,183 +14,8 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 from reports.names import is_plain_name
-
-MOST_SECONDS = 5
-SPECIAL = [
-    *(
-        "",
-        " ",
-        "\0",
-        "../..",
-        "/etc/passwd",
-        "~",
-        "CON",
-        "a/b",
-        "a" * 300,
-        "\x1b[31mred",
-        "[bold]x[/]",
-        "=1+1",
-        "\ud800",
-    ),
-    *("yes", "1e999", "nan", "<think>", "{{ 7 * 7 }}", "{% for i in range(9) %}", "hf_" + "a" * 34, "samples:pubmedqa"),
-    *("owner/name", "base", "adapter", "medbench_pubmedqa", "*/*", "(a+)+$", "\u202egnol", "x" * 3000),
-]
-TEXT = st.text(max_size=12) | st.sampled_from(SPECIAL)
-NUMBER = st.integers(-(10**20), 10**20) | st.floats() | st.sampled_from([0, -1, 1, 2**31, 2**63, 10**9])
-JUNK = st.recursive(
-    st.none() | st.booleans() | NUMBER | TEXT,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
-    max_leaves=6,
-)
-
-
-def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place in nested mappings and lists."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, each in inner:
-        yield (*above, key)
-        yield from places(each, (*above, key))
-
-
-@st.composite
-def changed(draw: st.DrawFn, value: Any, junk: Any = JUNK, names: Any = TEXT) -> Any:
-    """The value with something else, something more or nothing at one of its places."""
-    value = copy.deepcopy(value)
-    place = draw(st.sampled_from(list(places(value))))
-    inside = value
-    for key in place[:-1]:
-        inside = inside[key]
-    how = draw(st.sampled_from(["replace", "remove", "add"]))
-    if how == "remove":
-        del inside[place[-1]]
-    elif how == "add" and isinstance(inside, dict):
-        inside[draw(names)] = draw(junk)
-    else:
-        inside[place[-1]] = draw(junk)
-    return value
-
-
-@st.composite
-def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
-    """Bytes of which some at one place are other ones, more or missing."""
-    start = draw(st.integers(0, len(whole)))
-    length = draw(st.integers(0, min(40, len(whole) - start)))
-    some = st.binary(max_size=12) | st.sampled_from(
-        [b"\xff", b"\x00", b'"', b"[" * 3000, b"{", b"\n", b"\xef\xbb\xbf", b"9" * 5000]
-    )
-    return whole[:start] + draw(some) + whole[start + length :]
-
-
-def watch() -> Callable[..., list[str]]:
-    """Watch this process for writing; the function given back sets where it may and tells what was elsewhere."""
-    found: list[str] = []
-    allowed: list[str] = []
-    writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-    changes = {"os.mkdir", "os.remove", "os.rmdir", "os.rename", "os.symlink", "os.link", "os.truncate", "os.chmod"}
-
-    def hook(event: str, values: tuple[Any, ...]) -> None:
-        if not allowed or not (event in changes or (event == "open" and values[2] and values[2] & writing)):
-            return
-        for path in values[: 2 if event in ("os.rename", "os.link") else 1]:
-            if isinstance(path, str | bytes | os.PathLike):
-                beside = values[-1] if event in ("os.remove", "os.rmdir", "os.mkdir", "os.chmod") else -1
-                above = Path(f"/proc/self/fd/{beside}").readlink() if isinstance(beside, int) and beside > 0 else Path()
-                place = os.path.realpath(above / os.fsdecode(path))
-                if not any(place == root or place.startswith(f"{root}/") for root in (*allowed, "/dev", "/proc")):
-                    found.append(f"{event} {place}")
-
-    sys.addaudithook(hook)
-
-    def allow(*folders: Path) -> list[str]:
-        seen = list(found)
-        found.clear()
-        allowed[:] = [os.path.realpath(folder) for folder in folders]
-        return seen
-
-    return allow
-
-
-class TooSlowError(BaseException):
-    """The command took longer than anyone waits; no Exception, so that nobody turns it into a message."""
-
-
-@dataclass
-class Bench:
-    """A folder with a tiny model and a finished run of it; inputs are put beside them.
-
-    Attributes:
-        root: Everything is in it; the command may write to `root/out` only.
-        run: The finished run, from which `root/out` is made again for each input.
-        allow: See `watch`.
-        codes: How often the command ended with which exit code, by kind of input.
-        slowest: Seconds of processor time of the slowest call, by kind of input.
-    """
-
-    root: Path
-    recipe: Path
-    model: Path
-    run: Path
-    allow: Callable[..., list[str]]
-    codes: dict[str, Counter[int]] = field(default_factory=dict)
-    slowest: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def out(self) -> Path:
-        """Where the command may write."""
-        return self.root / "out"
-
-    def fresh_run(self) -> Path:
-        """The finished run, whole again, in `out`."""
-        shutil.rmtree(self.out, ignore_errors=True)
-        shutil.copytree(self.run, self.out, ignore=shutil.ignore_patterns("*.html", "cache"))
-        return self.out
-
-    def call(self, kind: str, *words: object, codes: tuple[int, ...] = (0, 2)) -> int:
-        """Run the command in this process and hold it to its promises; returns its exit code."""
-        from harness.__main__ import main
-
-        def late(*_: object) -> None:
-            raise TooSlowError
-
-        said, errors = io.StringIO(), io.StringIO()
-        argv, sys.argv = sys.argv, ["medbench", *map(str, words)]
-        before = signal.signal(signal.SIGPROF, late)
-        kept, tempfile.tempdir = tempfile.tempdir, str(self.root / "tmp")
-        home = os.environ.get("MEDBENCH_HOME")
-        os.environ["MEDBENCH_HOME"] = str(self.root / "tmp" / "home")  # where medbench remembers a model's layers
-        self.allow(self.out, self.root / "tmp")
-        started = time.process_time()
-        code = 0
-        try:
-            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(errors):
-                # Processor time, which other processes on the machine do not stretch; the next line is for waiting.
-                signal.setitimer(signal.ITIMER_PROF, MOST_SECONDS)
-                faulthandler.dump_traceback_later(
-                    6 * MOST_SECONDS, exit=True, file=sys.__stderr__
-                )  # for what no signal stops
-                main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        finally:
-            signal.setitimer(signal.ITIMER_PROF, 0)
-            faulthandler.cancel_dump_traceback_later()
-            elsewhere = self.allow()
-            tempfile.tempdir = kept
-            os.environ.pop("MEDBENCH_HOME")
-            os.environ.update({"MEDBENCH_HOME": home} if home is not None else {})
-            sys.argv = argv
-            signal.signal(signal.SIGPROF, before)
-        self.slowest[kind] = max(self.slowest.get(kind, 0.0), time.process_time() - started)
-        self.codes.setdefault(kind, Counter())[code] += 1
-        told = said.getvalue() + errors.getvalue()
-        assert code in codes, (words, code, errors.getvalue())
-        assert not elsewhere, (words, elsewhere)
-        assert "Traceback" not in told, told
-        assert "\x1b" not in told, told
-        assert "hf_aaaa" not in told, told
-        if code == 2:
-            assert errors.getvalue().startswith(("error: ", "Usage")), errors.getvalue()
-        return code
+from tests.fuzzing.bench import Bench, TooSlowError
+from tests.fuzzing.drawing import JUNK, TEXT, changed, damaged, places
 
 
 def recipes(data: st.DataObject, bench: Bench) -> None:
@@ -444,25 +258,6 @@ TARGETS: dict[str, Callable[[st.DataObject, Bench], None]] = {
     "results": results,
     "policies": policies,
 }
-
-
-def make_bench(root: Path, recipe: Path, model: Path, run: Path) -> Bench:
-    """A bench in a folder of its own."""
-    # The tiny model stands in for the one that pip would fetch where a recipe names no base.
-    quickstart = root / "tmp" / "home" / "models" / "smollm2-135m-instruct-v1"
-    shutil.copytree(model, quickstart, dirs_exist_ok=True)
-    (quickstart / "medbench-source.json").write_text("{}")
-    bench = Bench(root, recipe, model, run, watch())
-    import harness
-
-    harness.ask("Why?", str(recipe), models=f"base,mine={run / 'adapter'}", max_new_tokens=1)  # imports take their time
-    harness.plan(str(recipe), quiet=True)
-    harness.report(bench.fresh_run(), quiet=True)
-    harness.gate(bench.fresh_run(), quiet=True)
-    harness.push(bench.fresh_run(), "owner/name", quiet=True)
-    harness.compare([run, bench.fresh_run()], out=bench.out / "compared", quiet=True)
-    bench.fresh_run()
-    return bench
 
 
 def fuzz(name: str, bench: Bench, examples: int, *, seed: int | None = None, failed: list[str] | None = None) -> None:
