@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.api import RUNS, open_run
 from harness.console import Terminal
+from harness.folder import RunFolder
+from harness.sweeps.sweeping import Needs, make_cells, run_sweep, write_comparison
 
 if TYPE_CHECKING:
     from reports.document.schema import Results
@@ -26,16 +28,7 @@ def compare(runs: Sequence[str | Path], *, out: str | Path, by: str | None = Non
     Raises:
         UserError: A run cannot be read, or two models would have one name.
     """
-    from reports.comparison.compare import compare_runs
-    from reports.page.render import render
-
-    terminal = Terminal(quiet=quiet)
-    results = compare_runs([Path(run) for run in runs], Path(out), name=Path(out).name, by=by)
-    markdown, html = render(Path(out))
-    for sentence in [*results.verdict, *results.notes]:
-        terminal.say(sentence)
-    terminal.say(f"\nreport: {html}\n        {markdown}")
-    return results
+    return write_comparison([Path(run) for run in runs], Path(out), by, Terminal(quiet=quiet))
 
 
 def sweep(  # noqa: PLR0913 - one for each flag of the command
@@ -76,8 +69,6 @@ def sweep(  # noqa: PLR0913 - one for each flag of the command
     Raises:
         UserError: The grid is at fault, or a cell fails for a reason that the user can mend.
     """
-    from harness.folder import RunFolder
-    from harness.sweeps.sweeping import Needs, make_cells, run_sweep
 
     def load(more: Sequence[str]) -> Recipe:
         return open_run(recipe, limit=limit, seed=seed, settings=[*settings, *more])[0]

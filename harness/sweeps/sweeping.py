@@ -77,9 +77,6 @@ def run_sweep(
     Raises:
         UserError: A cell fails for a reason that the user can mend; what is finished is kept.
     """
-    from reports.comparison.compare import compare_runs
-    from reports.page.render import render
-
     place = store or str((out / "cells").absolute())
     folders = {cell.name: out / "cells" / cell.name for cell in cells}
     waiting = [cell for cell in cells if not is_finished(cell, place)]
@@ -96,9 +93,17 @@ def run_sweep(
         terminal.say(f"  {done} of {len(cells)}: {name}")
     for cell in cells:
         fetch(cell, place, folders[cell.name])
-    results = compare_runs(list(folders.values()), out, name=out.name, by=by)
+    return write_comparison(list(folders.values()), out, by, terminal)
+
+
+def write_comparison(runs: Sequence[Path], out: Path, by: str | None, terminal: Terminal) -> Results:
+    """Compare runs, write one report into `out`, and show the verdict."""
+    from reports.comparison.compare import compare_runs
+    from reports.page.render import render
+
+    results = compare_runs(runs, out, name=out.name, by=by)
     markdown, html = render(out)
-    for sentence in results.verdict:
+    for sentence in [*results.verdict, *results.notes]:
         terminal.say(sentence)
     terminal.say(f"\nreport: {html}\n        {markdown}")
     return results
