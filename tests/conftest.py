@@ -80,7 +80,7 @@ _imported = 0
 def pytest_runtest_teardown() -> None:
     """Keep the collector from going through all that libraries have imported, half a second each time it is called.
 
-    Trainers and engines call it when they are done, some thousand times in all tests together.
+    Trainers and engines call it when they are done, statsmodels at every correction: thousands of times in all tests.
     """
     global _imported  # noqa: PLW0603 - pytest calls a function
     if len(sys.modules) > _imported + 500:

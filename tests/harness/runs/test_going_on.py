@@ -230,6 +230,7 @@ def _full(handle, name):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+@pytest.mark.slow
 def test_a_real_run_is_stopped_by_signals_one_after_another_and_ends_the_same(tiny_recipe, tiny_run, tmp_path):
     """The shorter version of `benchmarks.crash_proof`; each signal comes in the middle of a stage."""
     bench = Bench(tmp_path, ["--recipe", str(tiny_recipe)])
