@@ -17,6 +17,7 @@ os.environ.update(
     MEDBENCH_CACHE_GB="0", HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TQDM_DISABLE="1", TOKENIZERS_PARALLELISM="false"
 )
 
+_MANY = 500  # modules
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|start|>{{ m['role'] }}\n{{ m['content'] }}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
@@ -77,13 +78,14 @@ def make_model(folder: Path, *, width: int = 64, layers: int = 2, seed: int = 0)
 _imported = 0
 
 
-def pytest_runtest_teardown() -> None:
-    """Keep the collector from going through all that libraries have imported, half a second each time it is called.
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Keep the collector from going through what stays until the end, half a second each time it is called.
 
     Trainers and engines call it when they are done, statsmodels at every correction: thousands of times in all tests.
+    What stays is what libraries have imported, and what is there still when a file of tests is done.
     """
     global _imported  # noqa: PLW0603 - pytest calls a function
-    if len(sys.modules) > _imported + 500:
+    if nextitem is None or nextitem.path != item.path or len(sys.modules) > _imported + _MANY:
         _imported = len(sys.modules)
         gc.collect()
         gc.freeze()
