@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from harness.engines.kinds import ENGINES
 from reports.version import __version__
 
 _PACKAGES = (
@@ -53,7 +54,8 @@ def describe(device: str) -> dict[str, Any]:
 
 def package_versions() -> dict[str, str]:
     """Versions of the packages that decide numbers, of those that are installed."""
-    return {name: version for name in _PACKAGES if (version := _version(name))}
+    engines = (name for kind in ENGINES.values() for name in kind.packages)
+    return {name: version for name in dict.fromkeys((*_PACKAGES, *engines)) if (version := _version(name))}
 
 
 def _version(package: str) -> str | None:

@@ -141,9 +141,10 @@ def tiny_run(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
     """Call the command in this process: (exit code, standard output, standard error)."""
-    from harness.__main__ import main
 
     def call(*words: object) -> tuple[int, str, str]:
+        from harness.__main__ import main
+
         monkeypatch.setattr("sys.argv", ["medbench", *map(str, words)])
         capsys.readouterr()
         try:

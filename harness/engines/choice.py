@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.engines.kinds import ENGINES, Start
+from harness.engines.interface import Start
+from harness.engines.kinds import ENGINES
 from reports.errors import UserError
 from reports.numbers import duration
 from tasks.rendering import load_tokenizer

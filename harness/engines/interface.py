@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from pathlib import Path
 
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from harness.planning.run_plan import Plan
     from tasks.answers import FinishReason
 
 
@@ -92,6 +95,25 @@ class GenerateAnswer:
 
 Answer = ScoreAnswer | GenerateAnswer
 NONE_KNOWN: Mapping[int, Answer] = {}
+
+
+@dataclass(frozen=True)
+class Start:
+    """What an engine is started with.
+
+    Attributes:
+        plan: What is scored, by which recipe, on which device.
+        load: Loads the base, in evaluation mode on its device.
+        tokenizer: The base's.
+        folders: Adapter folders by name.
+        asked: What it will be asked.
+    """
+
+    plan: Plan
+    load: Callable[[], PreTrainedModel]
+    tokenizer: PreTrainedTokenizerBase
+    folders: Mapping[str, Path]
+    asked: Sequence[Asked]
 
 
 class Engine(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,33 +11,10 @@ from training.processes import process_count
 from training.recipes.recipe import EngineName
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-    from harness.engines.interface import Asked, Engine
+    from harness.engines.interface import Engine, Start
     from harness.planning.run_plan import Plan
 
 Hindrance = tuple[str, str]  # why an engine cannot answer, and how to mend it
-
-
-@dataclass(frozen=True)
-class Start:
-    """What an engine is started with.
-
-    Attributes:
-        plan: What is scored, by which recipe, on which device.
-        load: Loads the base, in evaluation mode on its device.
-        tokenizer: The base's.
-        folders: Adapter folders by name.
-        asked: What it will be asked.
-    """
-
-    plan: Plan
-    load: Callable[[], PreTrainedModel]
-    tokenizer: PreTrainedTokenizerBase
-    folders: Mapping[str, Path]
-    asked: Sequence[Asked]
 
 
 def _nothing(_: Plan) -> None:

@@ -1,4 +1,4 @@
-"""Reads a walkthrough in docs/: the files it creates, the changes it makes, and the commands it gives, in order."""
+"""Reads the pages in Markdown: the commands they show, and of a walkthrough the files it creates and changes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted(path for folder in (ROOT, ROOT / "docs") for path in folder.glob("*.md") if path.name != "CHANGELOG.md")
+WALKTHROUGHS = sorted((ROOT / "docs").glob("add-a*.md"))
 _FENCE = re.compile(r"^(`{3,})(\w*)$")
+_COMMAND = re.compile(
+    r"(?:medbench|python3?|lm_eval|torchrun|accelerate|pip|pytest|ruff|mypy|deptry|git|hatchling|cp|cd|\.) \S"
+    r"|(?:pytest|mypy)$|(?:benchmarks/|\./)?\S*\.sh\b|\.ci/run$|\.venv\S*/bin/"
+)
 _FILE = re.compile(r"^(Create|Change) `([^`]+)`:$")
 
 
@@ -30,6 +37,16 @@ class Block:
     file: str = ""
 
 
+def name_of(page: Path) -> str:
+    """A page's name in the repository."""
+    return str(page.relative_to(ROOT))
+
+
+def text_of(page: Path) -> str:
+    """A page's text."""
+    return page.read_text(encoding="utf-8")
+
+
 def blocks(markdown: str) -> Iterator[Block]:
     """All fenced blocks of a page, in order."""
     fence = verb = file = language = ""
@@ -50,12 +67,8 @@ def blocks(markdown: str) -> Iterator[Block]:
             verb = file = ""
 
 
-def follow(block: Block, root: Path) -> list[str]:
-    """Do what a block says in a checkout; returns the commands that it gives, if any."""
-    if block.language == "sh":
-        return commands(block.text)
-    if block.language == "text":
-        return []
+def write(block: Block, root: Path) -> None:
+    """Create or change the file of a walkthrough's block in a checkout."""
     path = root / block.file
     if block.verb == "Create":
         assert not path.exists(), f"{block.file} is there already"
@@ -63,7 +76,6 @@ def follow(block: Block, root: Path) -> list[str]:
     else:
         assert (block.verb, block.language) == ("Change", "diff"), f"line {block.line}: what is this block?"
         path.write_text(changed(path.read_text(encoding="utf-8"), block), encoding="utf-8")
-    return []
 
 
 def changed(text: str, block: Block) -> str:
@@ -77,6 +89,14 @@ def changed(text: str, block: Block) -> str:
 
 
 def commands(text: str) -> list[str]:
-    """The commands of a block: continued lines put together, comments at their end taken off."""
-    lines = text.replace("\\\n", " ").splitlines()
-    return [re.split(r"(?:^|\s)#", line)[0].strip() for line in lines if re.split(r"(?:^|\s)#", line)[0].strip()]
+    """The commands of a block: continued lines put together, two on a line taken apart, comments taken off."""
+    lines = [re.split(r"(?:^|\s)#", line)[0] for line in text.replace("\\\n", " ").splitlines()]
+    return [each.strip() for line in lines for each in re.split(r"\s{3,}(?=medbench )", line) if each.strip()]
+
+
+def shown_commands(markdown: str) -> list[str]:
+    """Every command that a page shows, in blocks and within its text, once each."""
+    fenced = [each for block in blocks(markdown) if block.language in ("", "sh") for each in commands(block.text)]
+    prose = re.sub(r"^(`{3,}).*?^\1$", "", markdown, flags=re.MULTILINE | re.DOTALL)
+    inline = [" ".join(each.split()) for each in re.findall(r"(?<!`)`([^`]+)`(?!`)", prose)]
+    return list(dict.fromkeys(each for each in [*fenced, *inline] if _COMMAND.match(each)))
