@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -20,35 +21,67 @@ _UNREADABLE = "nested too deeply, or too many digits"
 _MOST_LEVELS = 64  # of lists and objects in each other; ours have fewer than ten
 
 
-def write_text(path: Path, text: str | Iterable[str]) -> None:
-    """Write `text`, or its pieces one after another, to `path` as UTF-8.
+class WholeFile:
+    """A text file that is written bit by bit and takes its place at `path` once it is whole.
 
     A reader sees the old file or the new one, never a half, also after a power loss.
 
     Raises:
-        MachineError: The folder cannot be written to, or the disk is full.
+        MachineError: In every method, where the folder cannot be written to or the disk is full.
     """
-    temporary: Path | None = None
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with _told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
+            self._part = Path(name)
+            self._stream = os.fdopen(handle, "w", encoding="utf-8", newline="")
+
+    def write(self, pieces: Iterable[str]) -> None:
+        """Add pieces of text, no more than one of them in memory."""
+        with _told(self._path):
+            self._stream.writelines(pieces)
+
+    def put(self) -> None:
+        """Put the file in its place; nothing can be added any more."""
+        with _told(self._path):
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+            self._stream.close()
+            self._part.chmod(0o644)
+            self._part.replace(self._path)
+            sync_folder(self._path.parent)
+
+    def close(self) -> None:
+        """Remove what was not put in its place."""
+        with contextlib.suppress(OSError):  # what is not flushed is not wanted
+            self._stream.close()
+        self._part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say which file the machine refused to write."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
-        temporary = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-            stream.writelines([text] if isinstance(text, str) else text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        sync_folder(path.parent)
+        yield
     except OSError as error:
         raise MachineError(
             f"cannot write the file ({error.strerror})",
             where=str(path),
             fix="check its folder and the free disk space; what is done is kept, and the same command goes on",
         ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str | Iterable[str]) -> None:
+    """Write `text`, or its pieces one after another, to `path` as UTF-8, atomically as `WholeFile` does.
+
+    Raises:
+        MachineError: The folder cannot be written to, or the disk is full.
+    """
+    with contextlib.closing(WholeFile(path)) as file:
+        file.write([text] if isinstance(text, str) else text)
+        file.put()
 
 
 def sync_folder(folder: Path, *, files: bool = False) -> None:
@@ -140,7 +173,12 @@ def _parsed(text: str) -> Any:
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write one JSON object a line, atomically; no more than a line is held in memory."""
-    write_text(path, (dumps(row) + "\n" for row in rows))
+    write_text(path, json_lines(rows))
+
+
+def json_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """The lines of a JSONL file."""
+    return (dumps(row) + "\n" for row in rows)
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
@@ -192,4 +230,27 @@ def sha256_file(path: Path) -> str:
 
 def sha256_value(value: Any) -> str:
     """Hex SHA-256 of a JSON-able value, independent of the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(_canonical(value)).hexdigest()
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
+
+
+class ListHash:
+    """What `sha256_value` gives for a list, from its entries one after another."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256(b"[")
+        self._between = b""
+
+    def add(self, value: Any) -> None:
+        """Add the next entry."""
+        self._digest.update(self._between + _canonical(value))
+        self._between = b", "
+
+    def hexdigest(self) -> str:
+        """The hash of the list so far."""
+        whole = self._digest.copy()
+        whole.update(b"]")
+        return whole.hexdigest()

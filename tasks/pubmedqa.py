@@ -22,7 +22,7 @@ from tasks.rendering import ChatTemplate, load_tokenizer, render_prompt
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from reports.document.schema import Sample
+    from reports.comparison.sums import Measured
 
 Source = str | dict[str, Any]
 NO_ANSWER = "none"
@@ -156,7 +156,7 @@ def extract_label(answer: str, shape: AnswerFormat) -> str | None:
     return alone.pop() if len(alone) == 1 else None
 
 
-def prediction(sample: Sample) -> str:
+def prediction(sample: Measured) -> str:
     """The label that a model gave, as the official submission format writes it; `none` where there is none."""
     pair = sample.metrics["macro_f1"]
     return PREDICTIONS[int(pair[1])] if isinstance(pair, tuple) else NO_ANSWER

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +62,7 @@ def load_engine(
     plan: Plan,
     choice: Choice,
     folders: Mapping[str, Path],
-    asked: Sequence[Asked],
+    asked: Iterable[Asked],
     keeping: Callable[[Engine], Engine] | None = None,
 ) -> Engine:
     """Start the engine with the plan's base and the given adapter folders on it.

@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks import catalog
 from training.models.architecture import architecture
 from training.models.loading import torch_dtype
 
@@ -99,14 +98,12 @@ class _Work:
 
 
 def _work(loaded: LoadedTask) -> _Work:
-    letters = sum(len(str(row.get("prompt", row))) for row in loaded.documents)
-    if loaded.name == catalog.PERPLEXITY:
-        letters += sum(len(row["gold"]) for row in loaded.documents)
+    read = loaded.letters / _CHARACTERS_PER_TOKEN
     if loaded.task.OUTPUT_TYPE != "generate_until":
-        return _Work(letters / _CHARACTERS_PER_TOKEN, 0, 0)
+        return _Work(read, 0, 0)
     config = loaded.task.config
     limit = int(config.generation_kwargs.get("max_gen_toks", 256))
-    return _Work(letters / _CHARACTERS_PER_TOKEN, len(loaded.indices) * config.repeats, limit)
+    return _Work(read, len(loaded.indices) * config.repeats, limit)
 
 
 def _size(base: BaseModel) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,7 @@ class VllmEngine:
         model: Path,
         tokenizer: PreTrainedTokenizerBase,
         folders: Mapping[str, Path],
-        asked: Sequence[Asked],
+        asked: Iterable[Asked],
         *,
         dtype: str,
         settings: Mapping[str, Any],
@@ -228,7 +228,7 @@ def _set_environment() -> None:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
 
 
-def _window(asked: Sequence[Asked], most: int) -> int:
+def _window(asked: Iterable[Asked], most: int) -> int:
     """Tokens that the longest request needs, as a power of two."""
     needed = _SHORTEST_WINDOW
     for _, request in asked:

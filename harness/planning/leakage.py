@@ -111,7 +111,7 @@ def _some(matches: Sequence[OverlapMatch]) -> str:
 
 def _passages(loaded: LoadedTask) -> Iterator[Passage]:
     """All texts of a task's items: of ours what is asked and its gold answer, of others every text in the document."""
-    for index, document in zip(loaded.indices, loaded.documents, strict=True):
+    for index, document in zip(loaded.indices, loaded.documents(), strict=True):
         if loaded.name in catalog.METRICS:
             texts: Iterable[tuple[str, str]] = (
                 (part, document[key]) for key, part in _OUR_PARTS.items() if isinstance(document.get(key), str)

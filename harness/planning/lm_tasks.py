@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from training.models.base_model import BaseModel
 from training.recipes.recipe import Recipe, ScoringSection
 
 _OURS = "medbench_"
+_SOURCES = ("context", "contexts", "passage", "article", "story", "document", "abstract", "support", "question")
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,28 @@ class LoadedTask:
         """How many answers each item is asked for, a sample each; other people's tasks repeat as they like."""
         return int(self.task.config.repeats) if self.name in catalog.METRICS else 1
 
+    def documents(self, indices: Iterable[int] | None = None) -> Iterator[dict[str, Any]]:
+        """The items to ask in order, or those at `indices`; read one by one, since all of them are much text."""
+        return _documents(self.task, self.indices if indices is None else indices)
+
     @functools.cached_property
-    def documents(self) -> list[dict[str, Any]]:
-        """The items to ask, in order."""
-        return [self.task.eval_docs[index] for index in self.indices]
+    def letters(self) -> int:
+        """About how many characters a model reads of all items."""
+        also = "gold" if self.name == catalog.PERPLEXITY else None
+        return sum(len(str(row.get("prompt", row))) + (len(row[also]) if also else 0) for row in self.documents())
+
+    @functools.cached_property
+    def shared_sources(self) -> frozenset[str]:
+        """Hashes of the sources that several items share; see `source_hash`."""
+        often = Counter(map(source_hash, self.documents()))
+        return frozenset(source for source, count in often.items() if source is not None and count > 1)
+
+
+def source_hash(document: dict[str, Any]) -> str | None:
+    """Hash of the text that an item may share with others: its context, or the question itself; None if unknown."""
+    named = {str(key).lower(): value for key, value in document.items()}
+    found = next((named[name] for name in _SOURCES if named.get(name)), None)
+    return None if found is None else sha256_value(found if isinstance(found, str) else repr(found))[:16]
 
 
 def own_task_names() -> list[str]:
@@ -147,7 +167,6 @@ def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) ->
     indices = sample_indices(total, recipe.scoring.limit_of(name), recipe.seed)
     if name in catalog.METRICS and task.OUTPUT_TYPE == "generate_until":
         _set_sampling(task, recipe.scoring)
-    documents = [task.eval_docs[index] for index in indices]
     info = TaskInfo(
         name=name,
         title=catalog.TITLES.get(name, name),
@@ -158,13 +177,21 @@ def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) ->
     if source is not None:
         selection = describe_selection(source)
         info.synthetic = source.is_sample
-        info.label = label(name, documents, source)
-        info.references = references(name, documents)
+        if name in catalog.PUBMEDQA_LABELS:
+            asked = [{key: row[key] for key in ("id", "gold", "label")} for row in _documents(task, indices)]
+            info.label = label(name, asked, source)
+            info.references = references(name, asked)
         info.setting = f"{source.public_name}, {selection}; {len(indices)} of {total} items" + (
             " drawn by seed" if len(indices) < total else ""
         )
     settings = [task.config.generation_kwargs, task.config.repeats] if task.OUTPUT_TYPE == "generate_until" else None
-    return LoadedTask(name, task, indices, source, _items_hash(documents, [info.version, _plain(settings)]), info)
+    items_hash = _items_hash(_documents(task, indices), [info.version, _plain(settings)])
+    return LoadedTask(name, task, indices, source, items_hash, info)
+
+
+def _documents(task: Any, indices: Iterable[int]) -> Iterator[dict[str, Any]]:
+    every = task.eval_docs
+    return (every[index] for index in indices)
 
 
 def _set_sampling(task: Any, scoring: ScoringSection) -> None:
@@ -176,7 +203,7 @@ def _set_sampling(task: Any, scoring: ScoringSection) -> None:
         task.config.repeats = scoring.repeats
 
 
-def _items_hash(documents: Sequence[dict[str, Any]], rest: Any) -> str:
+def _items_hash(documents: Iterable[dict[str, Any]], rest: Any) -> str:
     """Hash over items, one after another so that their text is not held twice, and what else decides the answers."""
     digest = hashlib.sha256()
     for row in documents:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from harness.scoring.noise import NoiseMeter, with_noise
@@ -40,7 +40,7 @@ def pool_models(
         for loaded in plan.tasks:
             several = [by_model[member, loaded.name] for member in members]
             baseline = by_model[plan.baseline, loaded.name]
-            joined = [sample.model_copy(update={"model": name}) for each in several for sample in each.samples]
+            joined = [replace(sample, model=name) for each in several for sample in each.samples]
             for metric in baseline.metrics:
                 figures = [each.figures[metric.key] for each in several if metric.key in each.figures]
                 if len(figures) < len(members):

@@ -42,8 +42,8 @@ def reproduction(plan: Plan, scored: Sequence[Scored], engine: EngineName) -> Re
         batching=kind.batching(plan),
         tokenizer_sha256=sha256_value([[path.name, sha256_file(path)] for path in files]),
         chat_template_sha256=None if not template else hashlib.sha256(str(template).encode()).hexdigest(),
-        prompts={name: sha256_value([[s.id, s.prompt] for s in each.samples]) for name, each in asked.items()},
-        golds={name: sha256_value([[s.id, s.gold] for s in each.samples]) for name, each in asked.items()},
+        prompts={name: each.tally.prompts.hexdigest() for name, each in asked.items()},
+        golds={name: each.tally.golds.hexdigest() for name, each in asked.items()},
         generation={
             name: dict(each.task.task.config.generation_kwargs)
             for name, each in asked.items()

@@ -172,7 +172,7 @@ def _data(plan: Plan) -> list[DataInfo]:
                 source=loaded.source.public_name if loaded.source else f"lm-eval task {loaded.name}",
                 selection=loaded.info.setting,
                 rows=len(loaded.indices),
-                sha256=sha256_value([row["id"] for row in loaded.documents]) if loaded.source else loaded.items_hash,
+                sha256=sha256_value([row["id"] for row in loaded.documents()]) if loaded.source else loaded.items_hash,
                 synthetic=loaded.info.synthetic,
             )
         )
@@ -233,9 +233,8 @@ def _classes(confusion: Sequence[Confusion]) -> list[ClassCount]:
 def _problems(scored: Sequence[Scored]) -> list[Problem]:
     found = []
     for each in scored:
-        counts = Counter(problem for sample in each.samples for problem in sample.problems or ())
         found += [
             Problem(model=each.model, task=each.task.name, problem=problem, count=count)
-            for problem, count in counts.most_common()
+            for problem, count in each.tally.problems.most_common()
         ]
     return found

@@ -1,15 +1,20 @@
-"""lm-eval's evaluation of one model's answers to one task, and what they took."""
+"""lm-eval's evaluation of one model's answers to one task, part by part, and what they took."""
 
 from __future__ import annotations
 
 import logging
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from array import array
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from harness.engines.interface import Answer, GenerateAnswer, Request
 from harness.scoring.kept_answers import Scored
-from reports.document.schema import Sample, TaskCost
+from harness.scoring.tally import Tally
+from reports.document.schema import TaskCost
+from reports.files import WholeFile, json_lines
 
 if TYPE_CHECKING:
     from harness.planning.lm_tasks import LoadedTask
@@ -18,41 +23,111 @@ if TYPE_CHECKING:
 _log = logging.getLogger("medbench.scoring")
 
 
-def evaluated(questions: Questions, model: str, answers: Mapping[Request, Answer]) -> Scored:
-    """The samples, figures and costs of one model on one task."""
-    from harness.scoring.samples import foreign_metrics, make_samples, reported_figures
+class Evaluation:
+    """Makes the samples of one model on one task, and their figures once all of them are there.
 
-    loaded = questions.loaded
-    found = questions.evaluate(answers.__getitem__)
-    samples = make_samples(loaded, model, found["samples"][loaded.name])
-    figures = reported_figures(found["results"][loaded.name])
-    metrics = loaded.info.metrics or foreign_metrics(samples, figures, found["higher_is_better"].get(loaded.name, {}))
-    cost = _cost(model, loaded, samples, list(answers.values()))
-    _log.info("%s %s: %s in %.1f s", model, loaded.name, figures, cost.seconds)
-    return Scored(model, loaded, samples, figures, metrics, cost)
+    Args:
+        model: The model's name.
+        loaded: The task.
+        path: Where the samples go, line by line; None where another process writes them.
+    """
+
+    def __init__(self, model: str, loaded: LoadedTask, path: Path | None) -> None:
+        self._model = model
+        self._loaded = loaded
+        self._file = None if path is None else WholeFile(path)
+        self._tally = Tally()
+        # By filter and metric; floats and pairs of them, but texts where the metric is of all texts together, as BLEU.
+        self._values: defaultdict[str, defaultdict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+        self._costs = _Costs()
+
+    def add(self, questions: Questions, answers: Mapping[Request, Answer]) -> None:
+        """Evaluate the answers to a part of the items; parts come in the order of the items."""
+        from harness.scoring.samples import make_samples
+
+        found = questions.evaluate(answers.__getitem__)
+        samples = make_samples(self._loaded, self._model, found["samples"][self._loaded.name])
+        for sample in samples:
+            self._tally.add(sample)
+        if self._file is not None:
+            self._file.write(json_lines(sample.model_dump(mode="json") for sample in samples))
+        for key, values in found["results"][self._loaded.name].items():
+            metric, comma, filter_name = key.partition(",")
+            if comma and isinstance(values, list):
+                self._values[filter_name][metric] += values
+        self._costs.add(answers.values())
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all items are there."""
+        return len(self._tally.values) == len(self._loaded.indices) * self._loaded.answers
+
+    def finish(self) -> Scored:
+        """Put the samples in their place; the figures of all of them."""
+        from harness.scoring.samples import foreign_metrics
+
+        loaded, tally = self._loaded, self._tally
+        if self._file is not None:
+            self._file.put()
+        figures = self._figures()
+        metrics = loaded.info.metrics or foreign_metrics(tally.values, figures, loaded.task.higher_is_better())
+        cost = self._costs.summed_up(self._model, loaded.name, tally)
+        _log.info("%s %s: %s in %.1f s", self._model, loaded.name, figures, cost.seconds)
+        return Scored(self._model, loaded, tally, figures, metrics, cost)
+
+    def close(self) -> None:
+        """Remove what was written of samples that are not all there."""
+        if self._file is not None:
+            self._file.close()
+
+    def _figures(self) -> dict[str, float]:
+        """lm-eval's own figures by metric key, as it takes them of all items."""
+        from lm_eval.api.metrics import mean
+
+        from harness.scoring.samples import metric_key
+
+        functions = self._loaded.task.aggregation()
+        found = {
+            metric_key(metric, filter_name): functions.get(metric, mean)(values)
+            for filter_name, metrics in self._values.items()
+            for metric, values in metrics.items()
+        }
+        return {key: float(value) for key, value in found.items() if isinstance(value, int | float)}
 
 
-def _cost(model: str, loaded: LoadedTask, samples: Sequence[Sample], answers: Sequence[Answer]) -> TaskCost:
+class _Costs:
     """What all answers took, and which part of that was in an earlier run."""
-    seconds = sum(answer.cost.seconds for answer in answers)
-    reused = [answer.cost.seconds for answer in answers if answer.cost.reused]
-    latencies = [answer.cost.latency for answer in answers]
-    marks = statistics.quantiles(latencies, n=20, method="inclusive") if len(latencies) > 1 else latencies * 19
-    prompt, output = (
-        sum(getattr(sample, name) or 0 for sample in samples) for name in ("prompt_tokens", "output_tokens")
-    )
-    return TaskCost(
-        model=model,
-        task=loaded.name,
-        seconds=round(seconds, 3),
-        prompt_tokens=prompt,
-        output_tokens=output,
-        tokens_per_second=round((prompt + output) / max(seconds, 1e-6), 1),
-        latency_p50=round(statistics.median(latencies), 4),
-        latency_p95=round(marks[18], 4),
-        peak_memory_bytes=max(answer.cost.peak_memory for answer in answers),
-        truncated=sum(isinstance(each, GenerateAnswer) and each.finish_reason == "length" for each in answers),
-        reused=len(reused) == len(answers),
-        reused_answers=len(reused),
-        reused_seconds=round(sum(reused), 3),
-    )
+
+    def __init__(self) -> None:
+        self._seconds = array("d")
+        self._latencies = array("d")
+        self._reused = array("d")
+        self._peak = self._truncated = 0
+
+    def add(self, answers: Collection[Answer]) -> None:
+        """Note some answers."""
+        self._seconds.extend(answer.cost.seconds for answer in answers)
+        self._latencies.extend(answer.cost.latency for answer in answers)
+        self._reused.extend(answer.cost.seconds for answer in answers if answer.cost.reused)
+        self._peak = max(self._peak, *(answer.cost.peak_memory for answer in answers))
+        self._truncated += sum(isinstance(each, GenerateAnswer) and each.finish_reason == "length" for each in answers)
+
+    def summed_up(self, model: str, task: str, tally: Tally) -> TaskCost:
+        """The costs of the samples of a tally."""
+        seconds, latencies = sum(self._seconds), self._latencies
+        marks = statistics.quantiles(latencies, n=20, method="inclusive") if len(latencies) > 1 else [*latencies] * 19
+        return TaskCost(
+            model=model,
+            task=task,
+            seconds=round(seconds, 3),
+            prompt_tokens=tally.prompt_tokens,
+            output_tokens=tally.output_tokens,
+            tokens_per_second=round((tally.prompt_tokens + tally.output_tokens) / max(seconds, 1e-6), 1),
+            latency_p50=round(statistics.median(latencies), 4),
+            latency_p95=round(marks[18], 4),
+            peak_memory_bytes=self._peak,
+            truncated=self._truncated,
+            reused=len(self._reused) == len(self._seconds),
+            reused_answers=len(self._reused),
+            reused_seconds=round(sum(self._reused), 3),
+        )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from harness.scoring.tally import SampleValues, Tally
 from reports.document.schema import MetricInfo, Sample, TaskCost
 from reports.errors import UserError
-from reports.files import read_json, read_jsonl, write_json, write_jsonl
+from reports.files import read_json, read_jsonl, write_json
 
 if TYPE_CHECKING:
     from harness.planning.lm_tasks import LoadedTask
@@ -22,25 +24,29 @@ _log = logging.getLogger("medbench.scoring")
 
 @dataclass(frozen=True)
 class Scored:
-    """One task asked of one model.
+    """One task asked of one model; the texts of its samples are in the run folder only.
 
     Attributes:
-        samples: One for each item.
+        tally: What is held of the samples, one for each item and repeat.
         figures: lm-eval's own figures by metric key.
         metrics: What the figures are; ours from the catalog, others as far as they can be told.
     """
 
     model: str
     task: LoadedTask
-    samples: list[Sample]
+    tally: Tally
     figures: dict[str, float]
     metrics: list[MetricInfo]
     cost: TaskCost
 
+    @property
+    def samples(self) -> Sequence[SampleValues]:
+        """The samples without their texts."""
+        return self.tally.values
+
 
 def keep(path: Path, key: str, scored: Scored) -> None:
-    """Write samples to `path`, and beside them what they rest on: a hash over everything that decides the answers."""
-    write_jsonl(path, (sample.model_dump(mode="json") for sample in scored.samples))
+    """Write beside the samples in `path` what they rest on: a hash over everything that decides the answers."""
     about = {
         "key": key,
         "figures": {name: value if math.isfinite(value) else None for name, value in scored.figures.items()},
@@ -59,7 +65,9 @@ def read_kept(path: Path, key: str, model: str, loaded: LoadedTask) -> Scored | 
         about = read_json(about_path)
         if not isinstance(about, dict) or about.get("key") != key:
             return None
-        samples = [Sample.model_validate(row) for _, row in read_jsonl(path)]
+        tally = Tally()
+        for _, row in read_jsonl(path):
+            tally.add(Sample.model_validate(row))
         cost = TaskCost.model_validate(about["cost"])
         cost = cost.model_copy(update={"reused": True, "reused_seconds": cost.seconds})
         metrics = [MetricInfo.model_validate(each) for each in about["metrics"]]
@@ -67,6 +75,6 @@ def read_kept(path: Path, key: str, model: str, loaded: LoadedTask) -> Scored | 
     except (UserError, ValidationError, KeyError, TypeError, ValueError, AttributeError) as error:
         _log.warning("%s: not usable, asked anew: %s", path, error)
         return None
-    if len(samples) != len(loaded.indices) * loaded.answers:
+    if len(tally.values) != len(loaded.indices) * loaded.answers:
         return None
-    return Scored(model, loaded, samples, figures, metrics, cost)
+    return Scored(model, loaded, tally, figures, metrics, cost)

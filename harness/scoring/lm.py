@@ -26,12 +26,12 @@ _NOT_DONE = {"num_beams": 1, "num_return_sequences": 1, "repetition_penalty": 1.
 class RequestMaker(TemplateLM):  # type: ignore[misc]
     """Turns lm-eval's requests into the engine's, divided into tokens as lm-eval does it.
 
-    lm-eval calls the methods of a model for answers; here they return requests. They are all held until the last answer
-    is there, so equal numbers and equal contexts are held once.
+    lm-eval calls the methods of a model for answers; here they return requests. Many of them are held at once, so equal
+    numbers and equal contexts are held once.
 
     Args:
         tokenizer: The base's.
-        seed: Of sampled answers.
+        seed: Of sampled answers; equal prompts are told apart by how often this maker has met them.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, seed: int) -> None:
@@ -39,7 +39,7 @@ class RequestMaker(TemplateLM):  # type: ignore[misc]
         self.tokenizer = tokenizer
         self._seed = seed
         self._numbers: dict[int, int] = {}
-        self._contexts: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._met: Counter[bytes] = Counter()  # sampled prompts by their hash
 
     @property
     def eot_token_id(self) -> int:
@@ -63,11 +63,12 @@ class RequestMaker(TemplateLM):  # type: ignore[misc]
     def _loglikelihood_tokens(
         self, requests: list[tuple[tuple[str, str], list[int], list[int]]], **_: Any
     ) -> list[Request]:
-        return [ScoreRequest(self._once(tuple(context)), tuple(wanted)) for _, context, wanted in requests]
-
-    def _once(self, context: tuple[int, ...]) -> tuple[int, ...]:
-        """The same object for equal contexts, as those of an item's choices are."""
-        return self._contexts.setdefault(context, context)
+        made: list[Request] = []
+        known: dict[tuple[int, ...], tuple[int, ...]] = {}  # the choices of an item have their context in common
+        for _, tokens, wanted in requests:
+            context = tuple(tokens)
+            made.append(ScoreRequest(known.setdefault(context, context), tuple(wanted)))
+        return made
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Request]:  # noqa: ARG002, FBT001, FBT002
         """Whole texts."""
@@ -79,14 +80,17 @@ class RequestMaker(TemplateLM):  # type: ignore[misc]
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Request]:  # noqa: ARG002, FBT001, FBT002
         """Prompts to continue; each question and repeat has a seed of its own, the same for all models."""
         asked: list[Request] = []
-        seen: Counter[str] = Counter()
         for request in requests:
             context, settings = request.args
-            mark = f"{self._seed} {seen[context]} {context}"
-            seen[context] += 1
-            seed = int.from_bytes(hashlib.sha256(mark.encode()).digest()[:4])
-            asked.append(_generate_request(self.tok_encode(context), settings, seed))
+            made = _generate_request(self.tok_encode(context), settings)
+            asked.append(made if made.temperature == 0 else replace(made, seed=self._seed_of(context)))
         return asked
+
+    def _seed_of(self, context: str) -> int:
+        name = hashlib.sha256(context.encode()).digest()
+        mark = f"{self._seed} {self._met[name]} {context}"
+        self._met[name] += 1
+        return int.from_bytes(hashlib.sha256(mark.encode()).digest()[:4])
 
 
 class AnsweredLM(LM):  # type: ignore[misc]
@@ -144,7 +148,7 @@ def _generated(request: Request, answer: Answer) -> GeneratedText:
     )
 
 
-def _generate_request(prompt: list[int], settings: dict[str, Any], seed: int) -> GenerateRequest:
+def _generate_request(prompt: list[int], settings: dict[str, Any]) -> GenerateRequest:
     """lm-eval's generation settings as the engine's; sampling only where they ask for it.
 
     What greedy decoding does not look at is left out, so that equal questions are answered once.
@@ -171,5 +175,4 @@ def _generate_request(prompt: list[int], settings: dict[str, Any], seed: int) ->
         temperature=temperature or 1.0,
         top_p=float(settings.get("top_p", 1.0) or 1.0),
         top_k=int(settings.get("top_k", 0) or 0),
-        seed=seed,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -49,8 +48,8 @@ class NoiseMeter:
         for each in again:
             before = first[each.model, each.task.name]
             # Few-shot examples are drawn anew for a part of the items; then it is another question.
-            prompts = {sample.id: sample.prompt for sample in before}
-            same = [sample for sample in each.samples if prompts[sample.id] == sample.prompt]
+            prompts = {sample.id: sample.prompt_hash for sample in before}
+            same = [sample for sample in each.samples if prompts[sample.id] == sample.prompt_hash]
             self._pairs[each.model, each.task.name] = (before, same)
         self._method = method
 
@@ -116,9 +115,7 @@ def _part(plan: Plan, loaded: LoadedTask) -> LoadedTask:
     if loaded.task.OUTPUT_TYPE == "generate_until":
         wanted = max(1, wanted // _GENERATED_SHARE)
     indices = [loaded.indices[place] for place in sample_indices(len(loaded.indices), wanted, plan.recipe.seed)]
-    task = copy.copy(loaded.task)
-    vars(task).pop("build_all_requests", None)  # that of the whole task, whose questions are built once for all
-    return replace(loaded, task=task, indices=indices, items_hash=sha256_value([loaded.items_hash, indices]))
+    return replace(loaded, indices=indices, items_hash=sha256_value([loaded.items_hash, indices]))
 
 
 def _fits_float32(plan: Plan) -> bool:

@@ -1,33 +1,43 @@
-"""The questions of a task, made once for all models, and lm-eval's evaluation of one model's answers to them."""
+"""The questions of tasks, some thousand items at a time, and lm-eval's evaluation of one model's answers to them."""
 
 from __future__ import annotations
 
+import copy
+import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lm_eval.evaluator import evaluate
+from lm_eval.filters.custom import CustomFilter
 
 from harness.engines.interface import Answer, Request
 from harness.scoring.lm import AnsweredLM, RequestMaker
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
+    from transformers import PreTrainedTokenizerBase
 
     from harness.planning.lm_tasks import LoadedTask
+
+BLOCK_SAMPLES = 2048  # held at once: documents, questions and answers of so many take some tens of megabytes
 
 
 @dataclass(frozen=True)
 class Questions:
-    """What one task asks.
+    """What one task asks about its items, or a part of them.
 
     Attributes:
         loaded: The task.
+        indices: The items, by their place in the task's documents.
+        task: lm-eval's own object with the requests for these items.
         by_type: The engine's requests by lm-eval's type of request, in lm-eval's order, repeats included.
     """
 
     loaded: LoadedTask
+    indices: list[int]
+    task: Any
     by_type: dict[str, list[Request]]
 
     def requests(self) -> Iterator[Request]:
@@ -35,31 +45,112 @@ class Questions:
         return iter(dict.fromkeys(each for requests in self.by_type.values() for each in requests))
 
     def evaluate(self, answer_to: Callable[[Request], Answer]) -> dict[str, Any]:
-        """lm-eval's results and samples for one model's answers."""
-        task = self.loaded.task
-        for instance in task.instances:
+        """lm-eval's results and samples for one model's answers; in place of figures there are the items' values."""
+        for instance in self.task.instances:
             instance.resps, instance.filtered_resps = [], {}
         evaluated: dict[str, Any] = evaluate(
             AnsweredLM(self.by_type, answer_to),
-            {"tasks": {self.loaded.name: task}, "groups": {}, "group_map": {}},
-            samples={self.loaded.name: self.loaded.indices},
+            {"tasks": {self.loaded.name: self.task}, "groups": {}, "group_map": {}},
+            samples={self.loaded.name: self.indices},
             bootstrap_iters=0,
         )
         return evaluated
 
 
-def make_questions(loaded: LoadedTask, maker: RequestMaker, seed: int) -> Questions:
-    """Build a task's requests.
+@dataclass(frozen=True)
+class Block:
+    """Items that are asked together, of as many tasks as there is room for.
 
-    lm-eval builds them anew at each evaluation and draws the few-shot examples anew; then a base and its adapter would
-    be asked different questions. So they are drawn once, by seed, and lm-eval is kept from doing it again.
+    Attributes:
+        number: Its place among the blocks, from 1.
+        count: How many blocks there are.
+        questions: By task.
     """
-    task = loaded.task
-    task.set_fewshot_seed(seed)
-    task.build_all_requests(samples=loaded.indices)
+
+    number: int
+    count: int
+    questions: dict[str, Questions]
+
+
+def question_blocks(tasks: Sequence[LoadedTask], tokenizer: PreTrainedTokenizerBase, seed: int) -> Iterator[Block]:
+    """All questions of tasks in blocks of equal size, one task after another.
+
+    However many items there are, no more than a block's documents, questions and answers need be in memory.
+    """
+    blocks = list(_divided(tasks))
+    parts = {
+        loaded.name: _parts(
+            loaded, RequestMaker(tokenizer, seed), seed, [b[loaded.name] for b in blocks if loaded.name in b]
+        )
+        for loaded in tasks
+    }
+    for number, block in enumerate(blocks, 1):
+        yield Block(number, len(blocks), {name: next(parts[name]) for name in block})
+
+
+def make_questions(loaded: LoadedTask, maker: RequestMaker, seed: int) -> Questions:
+    """All questions of a task at once."""
+    return next(_parts(loaded, maker, seed, [loaded.indices]))
+
+
+def _divided(tasks: Sequence[LoadedTask]) -> Iterator[dict[str, list[int]]]:
+    """The items of each block by task."""
+    total = sum(len(loaded.indices) * loaded.answers for loaded in tasks)
+    size = math.ceil(total / math.ceil(total / BLOCK_SAMPLES))
+    block: dict[str, list[int]] = {}
+    room = size
+    for loaded in tasks:
+        left = loaded.indices
+        while left:
+            fitting = math.ceil(room / loaded.answers) if _can_be_divided(loaded.task) else len(left)
+            block[loaded.name], left = left[:fitting], left[fitting:]
+            room -= len(block[loaded.name]) * loaded.answers
+            if room <= 0:
+                yield block
+                block, room = {}, size
+    if block:
+        yield block
+
+
+def _can_be_divided(task: Any) -> bool:
+    """Whether a part of the items can be evaluated by itself: lm-eval's own filters look at one item at a time.
+
+    A filter that a task brings itself gets the answers to all items and may compare them, so it is given all at once.
+    """
+    filters = [getattr(each, "func", each) for ensemble in getattr(task, "_filters", ()) for each in ensemble.filters]
+    return all(each.__module__.startswith("lm_eval.filters.") and each is not CustomFilter for each in filters)
+
+
+def _parts(loaded: LoadedTask, maker: RequestMaker, seed: int, parts: Iterable[list[int]]) -> Iterator[Questions]:
+    """The questions about each part of a task's items.
+
+    lm-eval builds requests anew at each evaluation and draws the few-shot examples anew; then a base and its adapter
+    would be asked different questions. So they are drawn once, by seed and in the order of the items, with a sampler
+    that is not shared with another call, and lm-eval is kept from doing it again.
+    """
+    whole = copy.copy(loaded.task)
+    if hasattr(whole, "sampler"):
+        whole.sampler = copy.copy(whole.sampler)
+    whole.set_fewshot_seed(seed)
+    for indices in parts:
+        yield _questions(loaded, copy.copy(whole), maker, indices)
+
+
+def _questions(loaded: LoadedTask, task: Any, maker: RequestMaker, indices: list[int]) -> Questions:
+    """The questions about some items; `task` is lm-eval's object of these questions alone."""
+    task.doc_iterator = lambda **_: enumerate(loaded.documents(indices))
+    task.build_all_requests(samples=indices)
     task.build_all_requests = lambda **_: None
+    task.aggregation = _Values
     instances: defaultdict[str, list[Instance]] = defaultdict(list)
     for instance in task.instances:
         instances[instance.request_type].extend([instance] * instance.repeats)
     by_type = {kind: getattr(maker, kind)(asked, disable_tqdm=True) for kind, asked in instances.items()}
-    return Questions(loaded, by_type)
+    return Questions(loaded, indices, task, by_type)
+
+
+class _Values(dict[str, Any]):
+    """In place of a task's aggregation functions: hands on the values, whose figure is of the items of all parts."""
+
+    def __missing__(self, metric: str) -> Callable[[list[Any]], list[Any]]:
+        return lambda values: values

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
-from harness.planning.lm_tasks import LoadedTask
+from harness.planning.lm_tasks import LoadedTask, source_hash
+from reports.comparison.sums import Measured
 from reports.document.schema import MetricInfo, Sample
 from reports.files import sha256_value
 from tasks import catalog
@@ -15,7 +17,6 @@ from tasks.data.rows import short_fields
 from tasks.formats import get_format
 
 _NO_FILTER = "none"
-_SOURCES = ("context", "contexts", "passage", "article", "story", "document", "abstract", "support", "question")
 
 
 def make_samples(loaded: LoadedTask, model: str, logged: list[dict[str, Any]]) -> list[Sample]:
@@ -23,12 +24,10 @@ def make_samples(loaded: LoadedTask, model: str, logged: list[dict[str, Any]]) -
     by_item: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for entry in logged:
         by_item[entry["doc_id"]].append(entry)
-    sources = {item: _source(entries[0]["doc"]) for item, entries in by_item.items()}
-    often = Counter(sources.values())
     samples = []
-    for item, entries in sorted(by_item.items()):
-        source = sources[item]
-        cluster = sha256_value(source)[:16] if source is not None and often[source] > 1 else None
+    for _, entries in sorted(by_item.items()):
+        source = source_hash(entries[0]["doc"])
+        cluster = source if source in loaded.shared_sources else None
         for repeat in range(loaded.answers):
             sample = _make_sample(loaded, model, entries, repeat)
             samples.append(sample.model_copy(update={"cluster": cluster}))
@@ -40,18 +39,8 @@ def metric_key(name: str, filter_name: str) -> str:
     return name if filter_name == _NO_FILTER else f"{name},{filter_name}"
 
 
-def reported_figures(results: dict[str, Any]) -> dict[str, float]:
-    """lm-eval's own figures of one task by metric key, standard errors left out."""
-    figures = {}
-    for key, value in results.items():
-        name, comma, filter_name = key.partition(",")
-        if comma and not name.endswith("_stderr") and isinstance(value, int | float):
-            figures[metric_key(name, filter_name)] = float(value)
-    return figures
-
-
 def foreign_metrics(
-    samples: list[Sample], figures: dict[str, float], higher_is_better: dict[str, bool]
+    samples: Sequence[Measured], figures: dict[str, float], higher_is_better: dict[str, bool]
 ) -> list[MetricInfo]:
     """What is known of the metrics of a task that is not ours: means of numbers can be compared, others only shown."""
     metrics = []
@@ -72,13 +61,6 @@ def foreign_metrics(
             )
         )
     return metrics
-
-
-def _source(document: dict[str, Any]) -> Any:
-    """The text that an item shares with others of its source: its context, or the question itself; None if unknown."""
-    named = {str(key).lower(): value for key, value in document.items()}
-    found = next((named[name] for name in _SOURCES if named.get(name)), None)
-    return found if found is None or isinstance(found, str) else repr(found)
 
 
 def _make_sample(loaded: LoadedTask, model: str, entries: list[dict[str, Any]], repeat: int) -> Sample:

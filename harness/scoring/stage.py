@@ -1,4 +1,4 @@
-"""The scoring stage: asks all tasks of all models at once, keeping each (model, task) on disk as soon as it is done."""
+"""The scoring stage: asks all models all tasks, block by block, keeping each (model, task) on disk once it is done."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.answers.answer_keys import model_key, pair_key, store_key
 from harness.answers.stored_answers import StoredAnswers, open_store
@@ -19,7 +19,7 @@ from harness.engines.interface import NONE_KNOWN, Answer, Asked, Engine, Request
 from harness.engines.shared_engine import known_to_all
 from harness.planning.model_names import BASE, OWN_ADAPTER
 from harness.planning.run_plan import Plan, own_adapter
-from harness.scoring.evaluation import evaluated
+from harness.scoring.evaluation import Evaluation
 from harness.scoring.kept_answers import Scored, keep, read_kept
 from reports.files import write_json
 from tasks import catalog
@@ -31,10 +31,11 @@ from training.stopping import finishing_batches
 if TYPE_CHECKING:
     from harness.answers.answer_store import AnswerStore
     from harness.console import Advance, Terminal
-    from harness.scoring.questions import Questions
+    from harness.scoring.questions import Block, Questions
     from training.models.adapters import Adapter
 
 _log = logging.getLogger("medbench.scoring")
+_Made = TypeVar("_Made")
 Pair = tuple[str, str]  # model and task
 
 
@@ -69,7 +70,7 @@ def score_models(
         if missing:
             folders = {name: adapter.folder for name, adapter in adapters.items()}
             asking = _Asking(plan, choice, folders, missing, terminal, stored, again, about)
-            for scored in asking.answers(stages):
+            for scored in asking.scores(stages):
                 pair = scored.model, scored.task.name
                 found[pair] = scored
                 if is_main():
@@ -127,64 +128,110 @@ class _Asking:
     again: bool
     about: dict[str, Any]
 
-    def answers(self, stages: dict[str, float]) -> Iterator[Scored]:
-        """Everything that is missing; notes in `stages` what it took."""
-        from harness.scoring.lm import RequestMaker
-        from harness.scoring.questions import make_questions
+    def scores(self, stages: dict[str, float]) -> Iterator[Scored]:
+        """Everything that is missing, its samples written; notes in `stages` what it took."""
+        from harness.scoring.questions import question_blocks
 
-        plan = self.plan
-        started = time.perf_counter()
-        maker = RequestMaker(load_tokenizer(str(plan.base.folder)), plan.recipe.seed)
-        questions = {each.name: make_questions(each, maker, plan.recipe.seed) for each in plan.tasks}
-        asked, known = self._asked(questions)
-        stages["questions"] = round(time.perf_counter() - started, 3)
-        engine = self._start(asked, stages) if len(known) < len(asked) or process_count() > 1 else None
-        started = time.perf_counter()
-        stages["metrics"] = 0.0
-        to_do = len(asked) - len(known)
-        with (
-            contextlib.closing(engine) if engine else contextlib.nullcontext(),
-            self.terminal.progress("answering", to_do) as advance,
-        ):
-            for (model, task), answers in answered(engine, questions, self.missing, advance, asked, known):
-                paused = time.perf_counter()
-                yield evaluated(questions[task], model, answers)
-                stages["metrics"] = round(stages["metrics"] + time.perf_counter() - paused, 3)
-        stages["answer"] = round(time.perf_counter() - started - stages["metrics"], 3)
+        tokenizer = load_tokenizer(str(self.plan.base.folder))
+        blocks = question_blocks(self.plan.tasks, tokenizer, self.plan.recipe.seed)
+        engine: Engine | None = None
+        evaluations: dict[Pair, Evaluation] = {}
+        with contextlib.ExitStack() as stack:
+            for block, asked, known in _timed(map(self._asked, blocks), stages, "questions"):
+                if engine is None and (len(known) < len(asked) or process_count() > 1):
+                    engine = stack.enter_context(contextlib.closing(self._start(block, asked, stages)))
+                stages.setdefault("metrics", 0.0)
+                pairs = [pair for pair in self.missing if pair[1] in block.questions]
+                with self.terminal.progress(f"answering{_part(block)}", len(asked) - len(known)) as advance:
+                    found = answered(engine, block.questions, pairs, advance, asked, known)
+                    for pair, answers in _timed(found, stages, "answer"):
+                        if pair not in evaluations:
+                            evaluations[pair] = stack.enter_context(contextlib.closing(self._evaluation(pair)))
+                        with _stage(stages, "metrics"):
+                            evaluations[pair].add(block.questions[pair[1]], answers)
+                            if evaluations[pair].is_whole:
+                                yield evaluations.pop(pair).finish()
+                        del answers
+                del block, asked, known  # the next ones need their room
 
-    def _asked(self, questions: Mapping[str, Questions]) -> tuple[list[Asked], dict[int, Answer]]:
-        """All questions of the plan, and the answers that are known by their place.
+    def _evaluation(self, pair: Pair) -> Evaluation:
+        model, task = pair
+        loaded = next(each for each in self.plan.tasks if each.name == task)
+        return Evaluation(model, loaded, self.plan.folder.samples(model, task) if is_main() else None)
+
+    def _asked(self, block: Block) -> tuple[Block, list[Asked], dict[int, Answer]]:
+        """A block with all its questions to the models, and the answers that are known by their place among them.
 
         Those of (model, task) that are finished are among them if their answers are known: then the batches are those
         of a run that was never interrupted.
         """
+        questions = block.questions
         every = dict.fromkeys(
             (model, request) for model in self.plan.models for each in questions.values() for request in each.requests()
         )
-        wanted = {(model, request) for model, task in self.missing for request in questions[task].requests()}
+        wanted = {
+            (model, request)
+            for model, task in self.missing
+            if task in questions
+            for request in questions[task].requests()
+        }
         asked = list(every)
         found = {} if self.again else self.stored.find(asked)
         told = known_to_all(set(found))
         kept = [place for place, each in enumerate(asked) if place in told or each in wanted]
         known = {number: found[place] for number, place in enumerate(kept) if place in told}
         if known:
-            self.terminal.say(
-                f"  {len(known)} of {len(kept)} answers are in the store, {len(kept) - len(known)} are asked"
-            )
-        _log.info("%d questions, %d of them answered already", len(kept), len(known))
-        return [asked[place] for place in kept], known
+            answers, left = f"{len(known)} of {len(kept)} answers{_part(block)}", len(kept) - len(known)
+            self.terminal.say(f"  {answers} are in the store, {left} are asked")
+        _log.info("%d questions%s, %d of them answered already", len(kept), _part(block), len(known))
+        return block, [asked[place] for place in kept], known
 
-    def _start(self, asked: Sequence[Asked], stages: dict[str, float]) -> Engine:
+    def _start(self, block: Block, asked: Sequence[Asked], stages: dict[str, float]) -> Engine:
         plan, adapters = self.plan, len(self.folders)
         self.terminal.say(
             f"  loading {plan.base.name} ({plan.weights}), {adapters} adapter(s); engine: {self.choice.name}"
         )
-        engine = load_engine(plan, self.choice, self.folders, asked, self.stored.keeping)
+        wanted = asked if block.count == 1 else self._whatever_is_asked()
+        engine = load_engine(plan, self.choice, self.folders, wanted, self.stored.keeping)
         stages["start"] = float(engine.setup["start_seconds"])
         self.about.update(engine.setup)
         if is_main():
             self.stored.keep_setup(engine.setup)
         return engine
+
+    def _whatever_is_asked(self) -> Iterator[Asked]:
+        """The questions of all blocks to the base, made once more, for an engine whose size depends on the longest."""
+        from harness.scoring.questions import question_blocks
+
+        tokenizer = load_tokenizer(str(self.plan.base.folder))
+        for block in question_blocks(self.plan.tasks, tokenizer, self.plan.recipe.seed):
+            for questions in block.questions.values():
+                yield from ((BASE, request) for request in questions.requests())
+
+
+def _part(block: Block) -> str:
+    """Which part of the questions a block is, in words; nothing where it is all of them."""
+    return "" if block.count == 1 else f" of part {block.number} of {block.count}"
+
+
+@contextlib.contextmanager
+def _stage(stages: dict[str, float], name: str) -> Iterator[None]:
+    """Add to a stage's seconds what the block takes."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        stages[name] = round(stages.get(name, 0.0) + time.perf_counter() - started, 3)
+
+
+def _timed(each: Iterator[_Made], stages: dict[str, float], name: str) -> Iterator[_Made]:
+    """What an iterator gives, the time that it takes added to a stage."""
+    while True:
+        with _stage(stages, name):
+            found = list(itertools.islice(each, 1))
+        if not found:
+            return
+        yield found.pop()
 
 
 def answered(

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reports.comparison.resampling import t_interval
-from reports.comparison.sums import figure, label_count, units, with_value
+from reports.comparison.sums import Measured, figure, label_count, units, with_value
 from reports.document.evidence import Noise
-from reports.document.schema import MetricInfo, Sample
+from reports.document.schema import MetricInfo
 
 if TYPE_CHECKING:
     from reports.comparison.sums import Table
 
 _MIN_UNITS = 10  # fewer give a bound so wide that nothing would be told
-Pair = tuple[Sequence[Sample], Sequence[Sample]]  # some items as the run scored them, and as they were scored again
+Pair = tuple[Sequence[Measured], Sequence[Measured]]  # some items as the run scored them, and as they were scored again
 
 
-def model_noise(metric: MetricInfo, first: Sequence[Sample], again: Sequence[Sample], *, seed: int) -> Noise | None:
+def model_noise(metric: MetricInfo, first: Sequence[Measured], again: Sequence[Measured], *, seed: int) -> Noise | None:
     """How far one model's figure moves; None where it cannot be computed from samples.
 
     Args:

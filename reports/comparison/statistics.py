@@ -11,15 +11,15 @@ import numpy as np
 
 from reports.comparison import power
 from reports.comparison.resampling import LEVEL, finite, permuted, right_or_wrong, t_interval
-from reports.comparison.sums import Units, figure, figure_of, label_count, units, with_value
-from reports.document.schema import Comparison, MetricInfo, Outcome, Sample, Score
+from reports.comparison.sums import Measured, Units, figure, figure_of, label_count, units, with_value
+from reports.document.schema import Comparison, MetricInfo, Outcome, Score
 
 _MIN_UNITS = 5
 
 
 def score(
     metric: MetricInfo,
-    samples: Sequence[Sample],
+    samples: Sequence[Measured],
     reported: float | None,
     *,
     seed: int,
@@ -63,7 +63,7 @@ def score(
     )
 
 
-def _repeat_figures(metric: MetricInfo, samples: Sequence[Sample]) -> list[float]:
+def _repeat_figures(metric: MetricInfo, samples: Sequence[Measured]) -> list[float]:
     """The figure of the first answers to all items, of the second, and so on."""
     values: dict[int, list[Any]] = defaultdict(list)
     for sample in samples:
@@ -98,8 +98,8 @@ def _interval(
 
 def compare(
     metric: MetricInfo,
-    baseline: Sequence[Sample],
-    candidate: Sequence[Sample],
+    baseline: Sequence[Measured],
+    candidate: Sequence[Measured],
     *,
     seed: int,
     members: Sequence[float] = (),
@@ -154,8 +154,8 @@ def compare(
 
 
 def _paired(
-    metric: MetricInfo, baseline: Sequence[Sample], candidate: Sequence[Sample]
-) -> tuple[list[Sample], list[Sample], list[str]]:
+    metric: MetricInfo, baseline: Sequence[Measured], candidate: Sequence[Measured]
+) -> tuple[list[Measured], list[Measured], list[str]]:
     """The samples of both on the items that both answered unchanged, and the ids of all other items."""
     left, right = (with_value(metric, each) for each in (baseline, candidate))
     hashes, others = ({sample.id: sample.doc_hash for sample in each} for each in (left, right))

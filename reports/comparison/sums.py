@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from reports.document.schema import MetricInfo, MetricKind, Sample
+from reports.document.schema import MetricInfo, MetricKind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,6 +18,28 @@ if TYPE_CHECKING:
 
 ECE_BINS = 10
 _MAX_LOG = 700.0  # exp of more overflows a double
+
+
+class Measured(Protocol):
+    """What figures and comparisons need of a sample: none of its texts. See `reports.document.schema.Sample`."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102 - as of a sample
+    @property
+    def doc_hash(self) -> str: ...  # noqa: D102
+    @property
+    def model(self) -> str: ...  # noqa: D102
+    @property
+    def task(self) -> str: ...  # noqa: D102
+    @property
+    def metrics(self) -> Mapping[str, float | tuple[float, float] | None]: ...  # noqa: D102
+    @property
+    def cluster(self) -> str | None: ...  # noqa: D102
+    @property
+    def repeat(self) -> int: ...  # noqa: D102
+
+
+AnyMeasured = TypeVar("AnyMeasured", bound=Measured)
 
 
 @dataclass(frozen=True)
@@ -69,12 +91,12 @@ def figure_of(kind: MetricKind, values: Sequence[Any]) -> float:
         return float(figure(kind)(_added(kind, table, labels).sum(0)))
 
 
-def with_value(metric: MetricInfo, samples: Sequence[Sample]) -> list[Sample]:
+def with_value(metric: MetricInfo, samples: Sequence[AnyMeasured]) -> list[AnyMeasured]:
     """The samples that the metric has a value for."""
     return [sample for sample in samples if sample.metrics.get(metric.key) is not None]
 
 
-def units(metric: MetricInfo, samples: Sequence[Sample], *, labels: int | None = None) -> Units:
+def units(metric: MetricInfo, samples: Sequence[Measured], *, labels: int | None = None) -> Units:
     """The units of one model's samples on one task, in the order of their names.
 
     Args:
@@ -92,7 +114,7 @@ def units(metric: MetricInfo, samples: Sequence[Sample], *, labels: int | None =
     return Units(_sums_by(group, items, len(names)), len(ids), int(counts.max()))
 
 
-def label_count(metric: MetricInfo, *several: Sequence[Sample]) -> int:
+def label_count(metric: MetricInfo, *several: Sequence[Measured]) -> int:
     """How many labels a metric's (gold, predicted) pairs have, counted from 0; 0 for metrics without labels."""
     if metric.kind != "macro_f1":
         return 0

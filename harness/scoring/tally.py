@@ -1,0 +1,72 @@
+"""What stays in memory of the samples of one model on one task, while their texts go to a file."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections import Counter
+from dataclasses import dataclass
+
+from reports.document.schema import Sample
+from reports.files import ListHash
+
+
+@dataclass(frozen=True, slots=True)
+class SampleValues:
+    """A sample without its texts; a `reports.comparison.sums.Measured`.
+
+    Attributes:
+        prompt_hash: Tells prompts apart.
+    """
+
+    id: str
+    doc_hash: str
+    model: str
+    task: str
+    metrics: dict[str, float | tuple[float, float] | None]
+    cluster: str | None
+    repeat: int
+    prompt_hash: bytes
+
+
+class Tally:
+    """Takes samples one by one and lets go of their texts.
+
+    Attributes:
+        values: Each sample without its texts.
+        prompts: Hash over [id, prompt] of all samples.
+        golds: Hash over [id, gold].
+        problems: How often answers broke their format in which way.
+        prompt_tokens: Of all samples together.
+        output_tokens: Likewise.
+    """
+
+    def __init__(self) -> None:
+        self.values: list[SampleValues] = []
+        self.prompts = ListHash()
+        self.golds = ListHash()
+        self.problems: Counter[str] = Counter()
+        self.prompt_tokens = self.output_tokens = 0
+
+    def add(self, sample: Sample) -> None:
+        """Note a sample."""
+        self.values.append(_values(sample))
+        self.prompts.add([sample.id, sample.prompt])
+        self.golds.add([sample.id, sample.gold])
+        self.problems.update(sample.problems or ())
+        self.prompt_tokens += sample.prompt_tokens or 0
+        self.output_tokens += sample.output_tokens or 0
+
+
+def _values(sample: Sample) -> SampleValues:
+    """The sample without its texts; names that samples, models and repeats have in common are held once."""
+    return SampleValues(
+        sys.intern(sample.id),
+        sys.intern(sample.doc_hash),
+        sys.intern(sample.model),
+        sys.intern(sample.task),
+        {sys.intern(key): value for key, value in sample.metrics.items()},
+        sample.cluster if sample.cluster is None else sys.intern(sample.cluster),
+        sample.repeat,
+        hashlib.blake2b(sample.prompt.encode(), digest_size=16).digest(),
+    )
