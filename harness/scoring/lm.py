@@ -65,7 +65,7 @@ class RequestMaker(TemplateLM):  # type: ignore[misc]
     ) -> list[Request]:
         made: list[Request] = []
         known: dict[tuple[int, ...], tuple[int, ...]] = {}  # the choices of an item have their context in common
-        for _, tokens, wanted in requests:
+        for _texts, tokens, wanted in requests:
             context = tuple(tokens)
             made.append(ScoreRequest(known.setdefault(context, context), tuple(wanted)))
         return made
