@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tasks.answers import FinishReason
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ScoreRequest:
     """How likely is `continuation` after `context`? Both are token ids; neither is empty."""
 
@@ -23,7 +23,7 @@ class ScoreRequest:
     continuation: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PerplexityRequest:
     """How likely is a whole text, in windows of the model's length whose scored parts do not overlap?
 
@@ -36,7 +36,7 @@ class PerplexityRequest:
     start: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class GenerateRequest:
     """Continue `prompt` (token ids) until an end token, a stop string, or `max_new_tokens`.
 
@@ -57,7 +57,7 @@ Request = ScoreRequest | PerplexityRequest | GenerateRequest
 Asked = tuple[str, Request]  # the name of the model that is asked, and what
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cost:
     """What one answer took.
 
@@ -74,7 +74,7 @@ class Cost:
     reused: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ScoreAnswer:
     """Log-likelihood in nats, from a float32 softmax, and whether every token was the likeliest."""
 
@@ -83,7 +83,7 @@ class ScoreAnswer:
     cost: Cost
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class GenerateAnswer:
     """The text without end token and stop string, and how it came about."""
 

@@ -163,6 +163,8 @@ def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) ->
         raise UserError(
             "it runs the code that a model writes, which medbench does not", where=f"task {name}", fix="leave it out"
         )
+    if not task.config.num_fewshot and hasattr(task, "sampler"):
+        task.sampler.replace_df([])  # lm-eval's list of all documents to draw examples from, of which none is drawn
     total = len(task.eval_docs)
     indices = sample_indices(total, recipe.scoring.limit_of(name), recipe.seed)
     if name in catalog.METRICS and task.OUTPUT_TYPE == "generate_until":

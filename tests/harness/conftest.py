@@ -1,7 +1,13 @@
-"""What tests of the hub share: the hub itself, replaced where its requests leave the process."""
+"""What tests of the hub share: it replaced where its requests leave the process, or by two data sets of it."""
 
 import httpx
 import pytest
+
+ARC = [
+    {"question": f"Which is {n}?", "choices": {"text": ["a", "bb", "c"], "label": ["A", "B", "C"]}, "answerKey": "B"}
+    for n in range(8)
+]
+GSM8K = [{"question": f"What is {n} and {n}?", "answer": f"{n} + {n} = {2 * n}\n#### {2 * n}"} for n in range(8)]
 
 
 @pytest.fixture
@@ -26,3 +32,17 @@ def http_hub(monkeypatch, tmp_path):
 
     yield answer_with
     set_client_factory(_http.default_client_factory)
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """The hub, at the edge: two data sets and no other."""
+    import datasets
+
+    def load_dataset(path, name=None, **_):
+        rows = {"allenai/ai2_arc": ARC, "openai/gsm8k": GSM8K, "gsm8k": GSM8K}[path]
+        return datasets.DatasetDict(
+            {split: datasets.Dataset.from_list(rows) for split in ("train", "validation", "test")}
+        )
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)

@@ -1,4 +1,4 @@
-"""JSON from strangers is bounded in size, depth and length of lines, and what is broken is named by its line."""
+"""JSON from strangers is bounded, and what is broken is named by its line; what is written is whole or absent."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 from reports import files
 from reports.errors import UserError
-from reports.files import read_json, read_jsonl
+from reports.files import ListHash, WholeFile, read_json, read_jsonl, sha256_value
 
 
 def nested(levels):
@@ -41,3 +41,27 @@ def test_lines_and_files_without_end_are_refused(tmp_path, monkeypatch):
         list(read_jsonl(tmp_path / "a.jsonl"))
     with pytest.raises(UserError, match="the file is larger"):
         read_json(tmp_path / "a.jsonl", 1000)
+
+
+def test_a_file_written_bit_by_bit_is_there_once_it_is_whole(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    file = WholeFile(path)
+    file.write(["one\n", "two\n"])
+    assert not path.exists()
+    file.write(["three\n"])
+    file.put()
+    file.close()
+    assert path.read_text() == "one\ntwo\nthree\n"
+    other = WholeFile(path)
+    other.write(["half"])
+    other.close()
+    assert path.read_text() == "one\ntwo\nthree\n"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("values", [[], [["1", "a"]], [["1", "a\u00e4\n"], {"b": 1, "a": [0.1, None]}, 3]])
+def test_a_list_has_the_same_hash_entry_by_entry(values):
+    found = ListHash()
+    for value in values:
+        found.add(value)
+    assert found.hexdigest() == sha256_value(values)

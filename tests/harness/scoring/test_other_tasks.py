@@ -1,29 +1,8 @@
 """Tasks of lm-eval that are not ours, added by name: their own configurations on data put in place of the hub's."""
 
-import pytest
 
 from reports.document.reading import read_results
 from reports.files import read_jsonl
-
-ARC = [
-    {"question": f"Which is {n}?", "choices": {"text": ["a", "bb", "c"], "label": ["A", "B", "C"]}, "answerKey": "B"}
-    for n in range(8)
-]
-GSM8K = [{"question": f"What is {n} and {n}?", "answer": f"{n} + {n} = {2 * n}\n#### {2 * n}"} for n in range(8)]
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    """The hub, at the edge: two data sets and no other."""
-    import datasets
-
-    def load_dataset(path, name=None, **_):
-        rows = {"allenai/ai2_arc": ARC, "openai/gsm8k": GSM8K, "gsm8k": GSM8K}[path]
-        return datasets.DatasetDict(
-            {split: datasets.Dataset.from_list(rows) for split in ("train", "validation", "test")}
-        )
-
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
 
 
 def test_other_tasks_are_scored_compared_and_reported_beside_ours(hub, tiny_recipe, tiny_run, tmp_path, command):
