@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from reports.comparison.sums import figure_of
 from tasks.answers import GeneratedText, ScoredText
-from tasks.data import DataSource, load_reasoning
+from tasks.data import DataSource, ReasoningRow, load_reasoning
+from tasks.data.documents import document_set
 from tasks.formats import get_format
 from tasks.rendering import count_scored_tokens, load_tokenizer, render_prompt
 from tasks.text_metrics import (
@@ -47,29 +48,26 @@ def reasoning_dataset(
 
     Without the name of a tokenizer the prompt is plain text and no token counts are made.
     """
-    from datasets import Dataset
-
     name = tokenizer or pretrained
     loaded = load_tokenizer(name) if name else None
     shape = get_format(format)
-    documents = []
-    for row in load_reasoning(_source(reasoning), seed=seed):
+
+    def document(row: ReasoningRow) -> dict[str, Any]:
         prompt = render_prompt(loaded, shape, row.question, "never" if chat_template == "never" else "auto")
         gold = shape.completion(row.reasoning, row.response)
-        documents.append(
-            {
-                "id": row.id,
-                "question": row.question,
-                "prompt": prompt,
-                "gold": gold,
-                "response": row.response,
-                "format": format,
-                "fields": json.dumps(row.fields | {"format": format}),
-                "gold_tokens": count_scored_tokens(loaded, prompt, gold) if loaded else None,
-                "tokenizer": name,
-            }
-        )
-    return {"test": Dataset.from_list(documents)}
+        return {
+            "id": row.id,
+            "question": row.question,
+            "prompt": prompt,
+            "gold": gold,
+            "response": row.response,
+            "format": format,
+            "fields": json.dumps(row.fields | {"format": format}),
+            "gold_tokens": count_scored_tokens(loaded, prompt, gold) if loaded else None,
+            "tokenizer": name,
+        }
+
+    return {"test": document_set(map(document, load_reasoning(_source(reasoning), seed=seed)))}
 
 
 def perplexity_results(doc: dict[str, Any], results: Sequence[LogLikelihood]) -> dict[str, Any]:

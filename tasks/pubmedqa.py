@@ -15,6 +15,7 @@ import numpy as np
 from reports.comparison.sums import figure_of
 from tasks.answers import GeneratedText
 from tasks.data import DataSource, PubMedQAItem, load_pubmedqa
+from tasks.data.documents import document_set
 from tasks.data.rows import LABELS, official_test_ids
 from tasks.formats import AnswerFormat, get_format
 from tasks.rendering import ChatTemplate, load_tokenizer, render_prompt
@@ -83,10 +84,8 @@ def _asked(
 def _documents(
     source: Source, seed: int, prompt: Callable[[PubMedQAItem], str], answer_format: str | None = None
 ) -> dict[str, Dataset]:
-    from datasets import Dataset
-
     named = DataSource(source=source) if isinstance(source, str) else DataSource(**source)
-    rows = [
+    rows = (
         {
             "id": item.id,
             "question": item.question,
@@ -98,8 +97,8 @@ def _documents(
             "format": answer_format or "thinking-headings",
         }
         for item in load_pubmedqa(official_test_ids(named), seed=seed)
-    ]
-    return {"test": Dataset.from_list(rows)}
+    )
+    return {"test": document_set(rows)}
 
 
 def likelihood_results(doc: dict[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, Any]:
