@@ -24,16 +24,17 @@ class HashEngine:
     name = "transformers"
     max_length = 1024
 
-    def __init__(self, tokenizer, watch):
+    def __init__(self, tokenizer, state):
         self.tokenizer = tokenizer
         self.setup = {"engine": self.name, "start_seconds": 0.0}
-        self._watch = watch
+        self._state = state
 
     def answer(self, asked, known):
         """One answer after another."""
+        self._state.asked |= {request for _, request in asked}
         for place, (model, request) in enumerate(asked):
             if place not in known:
-                self._watch(len(asked))
+                self._state.watch(len(asked))
                 yield place, answer_to(model, request)
 
     def close(self):
@@ -51,14 +52,17 @@ def answer_to(model, request):
 
 @pytest.fixture
 def engine(monkeypatch, tiny_model):
-    """The engine replaced; `watch` is called with the number of questions of a block before each answer to it."""
+    """The engine replaced; `watch` is called with the number of questions of a block before each answer to it.
+
+    `told` are the questions by which the engine could choose its size, `asked` those that it was asked.
+    """
     from tasks.rendering import load_tokenizer
 
-    state = SimpleNamespace(watch=lambda _: None)
+    state = SimpleNamespace(watch=lambda _: None, told=set(), asked=set())
 
     def load(plan, choice, folders, asked, stored):
-        made = HashEngine(load_tokenizer(str(tiny_model)), state.watch)
-        return KeepingEngine(made, stored)
+        state.told |= {request for _, request in asked}
+        return KeepingEngine(HashEngine(load_tokenizer(str(tiny_model)), state), stored)
 
     monkeypatch.setattr("harness.scoring.stage.load_engine", load)
     return state
@@ -122,7 +126,9 @@ def test_samples_and_figures_are_those_of_one_block(hub, engine, score, tasks, s
     whole = content(score(1000, *settings, tasks=tasks)[0])
     one = len(set(blocks))
     blocks.clear()
+    engine.told, engine.asked = set(), set()
     results, samples = content(score(7, *settings, tasks=tasks)[0])
+    assert engine.asked <= engine.told
     assert samples == whole[1]
     for key in results:
         assert results[key] == whole[0][key], key
