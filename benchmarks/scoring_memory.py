@@ -4,7 +4,7 @@
 
 Each number is a process of its own that scores so many PubMedQA-like items, texts and prompts (a third each) with a
 tiny random model; what is measured is the process's resident memory, in which such a model hardly counts. The C library
-would keep up to 64 MB of what is freed, more the longer it runs; it is told to give it back, so that what is seen is held.
+would keep some 64 MB of what is freed; it is told to give it back, so that what is seen is held.
 """
 
 from __future__ import annotations
