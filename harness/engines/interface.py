@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -113,7 +113,7 @@ class Start:
     load: Callable[[], PreTrainedModel]
     tokenizer: PreTrainedTokenizerBase
     folders: Mapping[str, Path]
-    asked: Sequence[Asked]
+    asked: Iterable[Asked]
 
 
 class Engine(Protocol):

@@ -10,8 +10,8 @@ import yaml
 
 from harness.answers.stored_answers import KeepingEngine
 from harness.engines.interface import Cost, GenerateAnswer, GenerateRequest, ScoreAnswer
+from reports.document.reading import read_results
 from reports.files import read_jsonl
-from reports.page.render import read_results
 from tests.conftest import tiny_recipe_value
 
 OURS = "medbench_pubmedqa,medbench_perplexity,medbench_generation"

@@ -1,6 +1,5 @@
 """Tasks of lm-eval that are not ours, added by name: their own configurations on data put in place of the hub's."""
 
-
 from reports.document.reading import read_results
 from reports.files import read_jsonl
 
