@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, field
 
-from reports.errors import UserError
+from reports.errors import UserError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -209,6 +208,6 @@ def get_format(name: str) -> AnswerFormat:
     """
     if name in FORMATS:
         return FORMATS[name]
-    near = difflib.get_close_matches(name, FORMATS, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise UserError(f"there is no answer format {name!r}", fix=f"{hint}known formats: {', '.join(FORMATS)}")
+    raise UserError(
+        f"there is no answer format {name!r}", fix=f"{did_you_mean(name, FORMATS)}known formats: {', '.join(FORMATS)}"
+    )

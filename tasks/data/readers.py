@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reports.errors import UserError
+from reports.errors import UserError, first_line
 from reports.files import read_json, read_jsonl
 from tasks.data.source import FILE_SUFFIXES, OFFICIAL_TEST, DataSource
 
@@ -140,9 +140,8 @@ def _read_hub(source: DataSource) -> Iterator[Record]:
     try:
         loaded = datasets.load_dataset(source.source, source.config, split=source.split)
     except Exception as error:  # whatever the hub, the network or a builder raises is the user's to see in one line
-        reason = str(error).strip().splitlines()
         raise UserError(
-            f"cannot load this data set from the hub: {reason[0] if reason else type(error).__name__}",
+            f"cannot load this data set from the hub: {first_line(error)}",
             where=name,
             fix="check the name, the network and, for a gated set, your login; or give a local file's path",
         ) from error

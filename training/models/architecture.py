@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from reports.errors import UserError
+from reports.errors import UserError, first_line
 from reports.files import read_json, sha256_file, sha256_value, write_json
 from training.models.base_model import BaseModel, model_config
 from training.models.quickstart_model import medbench_home
@@ -71,9 +71,8 @@ def model_shell(base: BaseModel) -> Any:
             config = AutoConfig.from_pretrained(base.folder, local_files_only=True, trust_remote_code=False)
             return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except Exception as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"transformers does not know this kind of model: {first[:300]}",
+            f"transformers does not know this kind of model: {first_line(error)[:300]}",
             where=str(base.folder / "config.json"),
             fix="give a causal language model of a kind that transformers knows itself",
         ) from error

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from reports.errors import UserError
+from reports.errors import UserError, first_line
 from training.models.architecture import architecture
 from training.models.base_model import BaseModel, model_config
 from training.processes import is_sharded, local_index
@@ -186,15 +186,14 @@ def _load(
     except ImportError as error:
         method = (model_config(base).get("quantization_config") or {}).get("quant_method", "unknown")  # type: ignore[attr-defined]
         raise UserError(
-            f"loading it needs a package that is not here: {str(error).strip().splitlines()[0]}",
+            f"loading it needs a package that is not here: {first_line(error)}",
             where=f"{base.folder} (quantised with {method})",
             fix="install it (`pip install gptqmodel` for GPTQ), or give a base that is not quantised",
         ) from error
     except Exception as error:
         kind = model_config(base).get("model_type", "unknown")
-        first = str(error).strip().splitlines()
         raise UserError(
-            f"transformers cannot load this model (type {kind}): {first[0] if first else type(error).__name__}",
+            f"transformers cannot load this model (type {kind}): {first_line(error)}",
             where=str(base.folder),
             fix="give a causal language model with its config, safetensors and tokenizer",
         ) from error

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from reports.errors import UserError
+from reports.errors import UserError, did_you_mean
 from reports.secrets import holds_secret
 from training.recipes.recipe import Recipe
 from training.recipes.strict_yaml import Place, check, parse_yaml, read_yaml
@@ -29,17 +28,16 @@ def find_recipe(name_or_file: str) -> Path:
     Raises:
         UserError: There is none.
     """
-    if name_or_file in recipe_names():
+    known = recipe_names()
+    if name_or_file in known:
         return RECIPES_FOLDER / f"{name_or_file}.yaml"
     path = Path(name_or_file).expanduser()
     if path.is_file():
         return path
-    near = difflib.get_close_matches(name_or_file, recipe_names(), n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
     raise UserError(
         "there is no recipe of that name, nor such a file",
         where=f"--recipe {name_or_file}",
-        fix=f"{hint}known recipes: {', '.join(recipe_names())}; or give the path of a YAML file",
+        fix=f"{did_you_mean(name_or_file, known)}known recipes: {', '.join(known)}; or give the path of a YAML file",
     )
 
 
