@@ -27,8 +27,8 @@ from harness.engines.rows import Found, Gathered, Row
 from harness.engines.windows import fitted, model_window
 from reports.errors import UserError, first_line
 from reports.files import read_json
+from training.home import medbench_home
 from training.models.adapters import CONFIG
-from training.models.quickstart_model import medbench_home
 from training.stopping import stop_if_asked
 
 if TYPE_CHECKING:

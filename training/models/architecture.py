@@ -11,8 +11,8 @@ from typing import Any
 
 from reports.errors import UserError, first_line
 from reports.files import read_json, sha256_file, sha256_value, write_json
+from training.home import medbench_home
 from training.models.base_model import BaseModel, model_config
-from training.models.quickstart_model import medbench_home
 
 
 @dataclass(frozen=True)
