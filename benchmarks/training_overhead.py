@@ -31,7 +31,7 @@ from training.division import training_rows
 from training.encoding import encode_rows
 from training.finetune import finetune
 from training.models.base_model import find_base
-from training.models.loading import pick_device, pick_dtype
+from training.models.device import pick_device, pick_dtype
 from training.recipes.recipe import Recipe
 from training.recipes.recipe_file import load_recipe
 

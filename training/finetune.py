@@ -23,7 +23,7 @@ from training.encoding import EncodedRows, encode_rows
 from training.log import TrainingLog, read_log, write_log
 from training.machine_failures import told_failures
 from training.models.base_model import BaseModel
-from training.models.loading import pick_device, pick_dtype
+from training.models.device import pick_device, pick_dtype
 from training.preflight import estimated_memory, full_finetuning_memory
 from training.processes import is_main, process_count, share_of_one, wait_for_all
 from training.recipes.recipe import Recipe, TrainerSection

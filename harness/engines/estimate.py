@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tasks import catalog
 from training.models.architecture import architecture
-from training.models.loading import torch_dtype
+from training.models.device import torch_dtype
 
 if TYPE_CHECKING:
     from harness.planning.lm_tasks import LoadedTask

@@ -19,7 +19,7 @@ from training.recipes.recipe_file import QUICKSTART, load_recipe
 
 if TYPE_CHECKING:
     from training.exporting.export import BaseWeights, ExportLog
-    from training.models.loading import DTypeName
+    from training.models.device import DTypeName
     from training.recipes.recipe import Recipe
 
 _SIZE = re.compile(r"[1-9]\d*(KB|MB|GB)")

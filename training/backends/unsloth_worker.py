@@ -37,7 +37,7 @@ def _train(work: Path, events: TextIO) -> dict[str, Any]:
 
     from training.backends.job import Job
     from training.backends.sft import make_trainer, run
-    from training.models.loading import torch_dtype
+    from training.models.device import torch_dtype
 
     job = Job.load(work)
     recipe = job.recipe

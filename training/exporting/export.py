@@ -23,15 +23,8 @@ from training.log import read_log
 from training.models.adapters import Adapter
 from training.models.base_model import BaseModel as Base
 from training.models.base_model import model_config
-from training.models.loading import (
-    DTypeName,
-    describe_weights,
-    is_bitsandbytes,
-    is_quantised,
-    load_for_scoring,
-    pick_device,
-    pick_dtype,
-)
+from training.models.device import DTypeName, pick_device, pick_dtype
+from training.models.loading import describe_weights, has_dense_form, is_quantised, load_for_scoring
 
 if TYPE_CHECKING:
     import torch
@@ -169,7 +162,7 @@ def export_merged(
 def _kept_weights(recipe: Recipe, base: Base, adapter: Adapter, base_weights: BaseWeights) -> tuple[DTypeName, str]:
     """(dtype in which the base's weights are held before the merge, how they are held in words)."""
     config = model_config(base)
-    if is_quantised(base) and not is_bitsandbytes(base):
+    if not has_dense_form(base):
         raise UserError(
             "its weights are quantised in a way that has no dense form here, so nothing can be merged into them",
             where=base.name,

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from reports.errors import UserError, first_line
 from training.models.base_model import model_config
-from training.models.loading import cast_weights, is_quantised, pick_device, quiet_bitsandbytes, torch_dtype
+from training.models.device import pick_device, torch_dtype
+from training.models.loading import cast_weights, is_quantised, quiet_bitsandbytes
 
 if TYPE_CHECKING:
     from training.models.adapters import Adapter
     from training.models.base_model import BaseModel
-    from training.models.loading import DTypeName
+    from training.models.device import DTypeName
 
 _GENERATION = "generation_config.json"
 
