@@ -79,8 +79,6 @@ def bare(recipe: Recipe, out: Path, *, in_float32: bool = False) -> dict[str, An
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, TrainerCallback, set_seed
     from trl import SFTConfig, SFTTrainer
 
-    from tasks.formats import get_format
-
     times: list[float] = []
 
     class Clock(TrainerCallback):  # type: ignore[misc]
@@ -90,9 +88,7 @@ def bare(recipe: Recipe, out: Path, *, in_float32: bool = False) -> dict[str, An
     base = find_base(recipe.model)
     tokenizer = AutoTokenizer.from_pretrained(base.folder)
     rows = training_rows(recipe).train
-    encoded = encode_rows(
-        tokenizer, get_format(recipe.format.name), rows, chat="auto", max_length=recipe.trainer.max_length
-    )
+    encoded = encode_rows(tokenizer, recipe, rows)
     device = pick_device()
     dtype = getattr(torch, pick_dtype("auto", device))
     set_seed(recipe.seed)
