@@ -5,7 +5,8 @@ from __future__ import annotations
 from tasks.rendering import load_tokenizer
 from training.backends.job import Done, Job, Progress
 from training.backends.packing import check_apart
-from training.backends.sft import lora_config, make_trainer, run
+from training.backends.running import run
+from training.backends.sft import lora_config, make_trainer
 from training.models.device import pick_attention
 from training.models.loading import load_base
 
