@@ -18,7 +18,7 @@ from training.models.loading import is_quantised
 from training.recipes.recipe_file import QUICKSTART, load_recipe
 
 if TYPE_CHECKING:
-    from training.exporting.export import BaseWeights, ExportLog
+    from training.exporting.export_log import BaseWeights, ExportLog
     from training.models.device import DTypeName
     from training.recipes.recipe import Recipe
 

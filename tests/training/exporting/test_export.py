@@ -9,7 +9,8 @@ import torch
 from reports.errors import UserError
 from training.exporting import merging
 from training.exporting.agreement import compare, logits, rounding_tolerance
-from training.exporting.export import ExportLog, export_merged
+from training.exporting.export import export_merged
+from training.exporting.export_log import ExportLog
 from training.models.adapters import find_adapter
 from training.models.base_model import find_base
 from training.models.loading import load_for_scoring
