@@ -22,7 +22,7 @@ from reports.names import is_hub_id
 from reports.page.render import render
 from reports.readmes.model_card import PublishedCard, published_card
 from training.exporting.export_log import EXPORT_FILE
-from training.models.adapters import CONFIG, WEIGHTS, read_config
+from training.models.adapters import CONFIG, WEIGHTS, read_settings
 from training.models.links import refuse_links_out
 
 _CARD = "README.md"
@@ -142,7 +142,7 @@ def _find(source: Path) -> _Source:
 
 
 def _adapter_hash(folder: Path) -> str:
-    read_config(folder)
+    read_settings(folder)
     return sha256_file(folder / WEIGHTS)
 
 
