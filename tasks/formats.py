@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from reports.errors import UserError, did_you_mean
 
@@ -52,6 +52,7 @@ class AnswerFormat:
         sections: The parts of an answer in their order.
         plain_end: What follows the user's turn where no chat template is used.
         lead: White space that an answer starts with.
+        gap: White space between two parts.
     """
 
     name: str
@@ -61,7 +62,7 @@ class AnswerFormat:
     user: str = "{question}\n\n{instruction}"
     plain_end: str = "\n\n"
     lead: str = ""
-    _gap: str = field(default="\n\n", repr=False)
+    gap: str = "\n\n"
 
     @property
     def has_reasoning(self) -> bool:
@@ -81,7 +82,7 @@ class AnswerFormat:
             # Tags hug their text; headings keep a blank line, as Markdown does.
             joint = "\n\n" if section.own_line else "\n"
             parts.append(joint.join(line for line in lines if line))
-        return self.lead + self._gap.join(parts)
+        return self.lead + self.gap.join(parts)
 
     def parse(self, text: str, *, truncated: bool = False) -> Parsed:
         """Split an answer into its parts and list all that is wrong with its shape.
@@ -176,7 +177,7 @@ _FORMATS = (
         instruction="Put your reasoning between <think> and </think> and your answer between <response> and"
         " </response>.",
         sections=(Section("reasoning", "<think>", "</think>"), Section("response", "<response>", "</response>")),
-        _gap="\n",
+        gap="\n",
     ),
     AnswerFormat(
         name="alpaca",
