@@ -62,10 +62,10 @@ def encode_row(
 ) -> EncodedRow | None:
     """One row, or None where the prompt leaves no room for the answer."""
     prompt = encode(tokenizer, render_prompt(tokenizer, answer_format, row.question, chat))
-    answer = tokenizer(answer_format.completion(row.reasoning, row.response), add_special_tokens=False).input_ids
-    ids = [*prompt, *answer, tokenizer.eos_token_id]
     if len(prompt) >= max_length:
         return None
+    answer = tokenizer(answer_format.completion(row.reasoning, row.response), add_special_tokens=False).input_ids
+    ids = [*prompt, *answer, tokenizer.eos_token_id]
     labels = [MASKED] * len(prompt) + ids[len(prompt) :]
     return EncodedRow(ids[:max_length], labels[:max_length], truncated=len(ids) > max_length)
 

@@ -21,6 +21,7 @@ from training.encoding import EncodedRows, encode_rows
 from training.log import TrainingLog, read_log, write_log
 from training.machine_failures import told_failures
 from training.memory_estimate import estimated_memory, full_finetuning_memory
+from training.models.adapters import WEIGHTS
 from training.models.base_model import BaseModel
 from training.models.device import pick_device, pick_dtype
 from training.processes import is_main, process_count, share_of_one, wait_for_all
@@ -45,7 +46,7 @@ def fingerprint(recipe: Recipe, base: BaseModel, rows: TrainingRows) -> str:
 
 def trained_adapter(folder: Path, wanted: str) -> TrainingLog | None:
     """The log of the adapter in `folder` if it is whole and has the wanted fingerprint, else None."""
-    if not (folder / "adapter_model.safetensors").is_file():
+    if not (folder / WEIGHTS).is_file():
         return None
     log = read_log(folder)
     return log if log is not None and log.fingerprint == wanted else None
@@ -222,4 +223,3 @@ def _put(made: Path, folder: Path) -> None:
         folder.replace(aside)
     made.replace(folder)
     sync_folder(folder.parent)
-    shutil.rmtree(made, ignore_errors=True)

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from reports.errors import UserError, first_line
 from reports.files import read_json, sha256_file, sha256_value, write_json
 from training.home import medbench_home
@@ -82,12 +84,8 @@ def _read(path: Path) -> Architecture | None:
     if not path.is_file():
         return None
     try:
-        value = read_json(path)
-        linear = {str(name): (int(inputs), int(outputs)) for name, (inputs, outputs) in value["linear"].items()}
-        return Architecture(
-            linear, value["head"], int(value["parameters"]), int(value["layers"]), bool(value["flash_attention"])
-        )
-    except (UserError, KeyError, TypeError, ValueError, AttributeError):
+        return TypeAdapter(Architecture).validate_python(read_json(path))
+    except (UserError, ValidationError):
         return None  # written by nobody we know; it is made anew
 
 
