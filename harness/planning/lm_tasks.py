@@ -102,7 +102,7 @@ def _tasks_of_lm_eval() -> dict[str, Any]:
 
 
 def _metadata(recipe: Recipe, base: BaseModel, held_out: DataSource) -> dict[str, Any]:
-    """What our data-set functions need to know; see `tasks.lm_eval_functions`."""
+    """What our data-set functions need to know; see `tasks.task_settings`."""
     return {
         "pubmedqa": recipe.data.pubmedqa.model_dump(mode="json"),
         "reasoning": held_out.model_dump(mode="json"),

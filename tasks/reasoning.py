@@ -1,9 +1,4 @@
-"""The functions that the lm-eval task configurations of this package name: data sets in, metrics out.
-
-Stock `lm_eval` hands its `--metadata` and `--model_args` to the data-set functions, so that these keys work with it as
-well as from `medbench`: `pubmedqa`, `reasoning` (a path, hub id, sample, or a data source's fields as an object),
-`format`, `chat_template` (`auto` or `never`), `seed`, and the tokenizer from `tokenizer` or `pretrained`.
-"""
+"""Held-out reasoning rows for lm-eval: perplexity of the gold answers, and metrics of generated ones."""
 
 from __future__ import annotations
 
@@ -14,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from reports.comparison.sums import figure_of
 from tasks.answers import GeneratedText, ScoredText
-from tasks.data import DataSource, load_reasoning
+from tasks.data import load_reasoning
 from tasks.formats import get_format
-from tasks.rendering import count_scored_tokens, load_tokenizer, render_prompt
+from tasks.rendering import count_scored_tokens, load_tokenizer
+from tasks.task_settings import TaskSettings
 from tasks.text_metrics import (
     copies_prompt,
     count_tokens,
@@ -33,29 +29,16 @@ if TYPE_CHECKING:
 LogLikelihood = tuple[float, bool]
 
 
-def reasoning_dataset(
-    *,
-    reasoning: str | dict[str, Any] = "samples:reasoning_heldout",
-    format: str = "thinking-headings",  # noqa: A002 - the key that users write
-    chat_template: str = "auto",
-    seed: int = 0,
-    tokenizer: str | None = None,
-    pretrained: str | None = None,
-    **_: Any,
-) -> dict[str, Dataset]:
-    """Reasoning rows as lm-eval documents, with the prompt rendered exactly as training renders it.
-
-    Without the name of a tokenizer the prompt is plain text and no token counts are made.
-    """
+def reasoning_dataset(**settings: Any) -> dict[str, Dataset]:
+    """Reasoning rows as lm-eval documents, with their prompts; `TaskSettings` says what may be set."""
     from datasets import Dataset
 
-    name = tokenizer or pretrained
-    loaded = load_tokenizer(name) if name else None
-    shape = get_format(format)
+    told = TaskSettings(**settings)
+    tokenizer = load_tokenizer(told.tokenizer_name) if told.tokenizer_name else None
     documents = []
-    for row in load_reasoning(_source(reasoning), seed=seed):
-        prompt = render_prompt(loaded, shape, row.question, "never" if chat_template == "never" else "auto")
-        gold = shape.completion(row.reasoning, row.response)
+    for row in load_reasoning(told.reasoning, seed=told.seed):
+        prompt = told.prompt(row.question)
+        gold = get_format(told.format).completion(row.reasoning, row.response)
         documents.append(
             {
                 "id": row.id,
@@ -63,10 +46,10 @@ def reasoning_dataset(
                 "prompt": prompt,
                 "gold": gold,
                 "response": row.response,
-                "format": format,
-                "fields": json.dumps(row.fields | {"format": format}),
-                "gold_tokens": count_scored_tokens(loaded, prompt, gold) if loaded else None,
-                "tokenizer": name,
+                "format": told.format,
+                "fields": json.dumps(row.fields | {"format": told.format}),
+                "gold_tokens": count_scored_tokens(tokenizer, prompt, gold) if tokenizer else None,
+                "tokenizer": told.tokenizer_name,
             }
         )
     return {"test": Dataset.from_list(documents)}
@@ -123,7 +106,3 @@ def generation_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str,
 def ratio(pairs: Sequence[tuple[float, float]]) -> float:
     """The sum of the first numbers over the sum of the second."""
     return figure_of("ratio", pairs)
-
-
-def _source(value: str | dict[str, Any]) -> DataSource:
-    return DataSource(source=value) if isinstance(value, str) else DataSource(**value)
