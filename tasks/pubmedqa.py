@@ -15,7 +15,8 @@ import numpy as np
 from reports.comparison.sums import figure_of
 from tasks.answers import GeneratedText
 from tasks.data import PubMedQAItem, load_pubmedqa
-from tasks.data.rows import LABELS, official_test_ids
+from tasks.data.rows import LABELS
+from tasks.data.selection import official_test_ids
 from tasks.formats import AnswerFormat, get_format
 from tasks.task_settings import TaskSettings
 

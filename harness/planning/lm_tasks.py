@@ -14,7 +14,7 @@ from reports.files import sha256_value
 from reports.names import is_plain_name
 from tasks import catalog
 from tasks.data import DataSource, sample_indices
-from tasks.data.rows import describe_selection, official_test_ids
+from tasks.data.selection import describe_selection, official_test_ids
 from tasks.references import label, references
 from training.division import held_out_source
 from training.models.base_model import BaseModel
