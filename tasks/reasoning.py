@@ -17,7 +17,7 @@ from tasks.text_metrics import (
     copies_prompt,
     count_tokens,
     count_words,
-    distinct_ngrams,
+    distinct_trigrams,
     has_disclaimer,
     is_compliant,
     rouge_l,
@@ -92,7 +92,7 @@ def generation_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str,
         "copied": float(copies_prompt(answer, doc["prompt"])),
         "disclaimer": float(has_disclaimer(parsed.response)),
     }
-    if (distinct := distinct_ngrams(answer)) is not None:
+    if (distinct := distinct_trigrams(answer)) is not None:
         metrics["distinct_trigrams"] = distinct
     if doc["tokenizer"]:
         tokenizer = load_tokenizer(doc["tokenizer"])

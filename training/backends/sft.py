@@ -31,7 +31,7 @@ def lora_config(job: Job) -> LoraConfig:
     )
 
 
-def sft_settings(job: Job) -> dict[str, Any]:
+def _sft_settings(job: Job) -> dict[str, Any]:
     """The arguments of TRL's SFTConfig for a job; nothing that decides a number is left to a default."""
     settings = job.recipe.trainer
     validates = job.validation is not None and settings.eval_steps is not None
@@ -99,7 +99,7 @@ def make_trainer(
     rows = [job.train, job.validation]
     if settings.packing:
         rows = [None if each is None else pack(each, settings.max_length) for each in rows]
-    arguments = SFTConfig(**{**sft_settings(job), **further})
+    arguments = SFTConfig(**{**_sft_settings(job), **further})
     if arguments.n_gpu > 1:
         # Alone on a machine of several cards, transformers would spread each batch over them with DataParallel, which
         # makes the batch larger than the recipe's and adds up the losses.

@@ -56,9 +56,9 @@ def export_merged(
     adapter: Adapter,
     folder: Path,
     *,
-    base_weights: BaseWeights = "as_trained",
-    dtype: DTypeName = "bfloat16",
-    max_shard_size: str = "5GB",
+    base_weights: BaseWeights,
+    dtype: DTypeName,
+    max_shard_size: str,
     say: Callable[[str], None],
 ) -> ExportLog:
     """Write base and adapter as one model that `AutoModelForCausalLM.from_pretrained(folder)` loads.

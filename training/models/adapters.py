@@ -49,7 +49,7 @@ def find_adapter(name: str, source: str, base: BaseModel) -> Adapter:
     """
     source, folder = locate_adapter(source, f"--models {name}={source}")
     settings = read_settings(folder)
-    check_fits(folder, settings, base)
+    _check_fits(folder, settings, base)
     check_finite(folder / WEIGHTS)
     return Adapter(name, source, folder, sha256_file(folder / WEIGHTS), settings.base_model_name_or_path or "")
 
@@ -89,7 +89,7 @@ def read_settings(folder: Path) -> LoraSettings:
     return check_config(read_json(folder / CONFIG, _MOST_CONFIG_BYTES), folder / CONFIG)
 
 
-def check_fits(folder: Path, settings: LoraSettings, base: BaseModel) -> None:
+def _check_fits(folder: Path, settings: LoraSettings, base: BaseModel) -> None:
     """Compare names, shapes and kinds of an adapter's weights with its settings and the base's layers; loads neither.
 
     Raises:

@@ -52,8 +52,8 @@ def find_base(model: ModelSection, say: Callable[[str], None] | None = None) -> 
         UserError: It cannot be found or fetched, or holds no safetensors.
     """
     name, public_name, folder = _locate(model, _HUB_FILES, say)
-    check_weights(folder)
-    return BaseModel(name, folder, weights_hash(folder), public_name)
+    _check_weights(folder)
+    return BaseModel(name, folder, _weights_hash(folder), public_name)
 
 
 def find_base_config(model: ModelSection, say: Callable[[str], None] | None = None) -> BaseModel:
@@ -132,7 +132,7 @@ def _refusal(error: Exception) -> tuple[str, str]:
     )
 
 
-def check_weights(folder: Path) -> None:
+def _check_weights(folder: Path) -> None:
     """See that a folder's weights are whole safetensors files of its own, before any is loaded.
 
     Raises:
@@ -151,7 +151,7 @@ def check_weights(folder: Path) -> None:
                 raise UserError(f"the file {file[:100]!r} is not in the folder", where=str(path), fix="fetch it again")
 
 
-def weights_hash(folder: Path) -> str:
+def _weights_hash(folder: Path) -> str:
     """Hash over the names and contents of a folder's safetensors files.
 
     Raises:

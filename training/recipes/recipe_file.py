@@ -22,7 +22,7 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in RECIPES_FOLDER.glob("*.yaml"))
 
 
-def find_recipe(name_or_file: str) -> Path:
+def _find_recipe(name_or_file: str) -> Path:
     """The file of a recipe given by name or by path.
 
     Raises:
@@ -47,7 +47,7 @@ def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         UserError: The file or an override is at fault; all faults are listed, each with its place.
     """
-    path = find_recipe(name_or_file)
+    path = _find_recipe(name_or_file)
     value, origins = read_yaml(path, "recipe")
     if not isinstance(value, dict):
         raise UserError("a recipe is a mapping of sections", where=str(path), fix="start from the quickstart recipe")

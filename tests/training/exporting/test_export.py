@@ -53,7 +53,8 @@ def merge(tiny_recipe, tmp_path):
         recipe = load_recipe(str(tiny_recipe), settings)
         base = find_base(recipe.model)
         out = tmp_path / "out" / "merged"
-        return export_merged(recipe, base, find_adapter("mine", str(folder), base), out, say=ignore, **more), out
+        how = {"base_weights": "as_trained", "dtype": "bfloat16", "max_shard_size": "5GB", "say": ignore, **more}
+        return export_merged(recipe, base, find_adapter("mine", str(folder), base), out, **how), out
 
     return call
 
