@@ -172,9 +172,12 @@ def _weights_hash(folder: Path) -> str:
 
 
 def _content_hash(path: Path) -> str:
-    """SHA-256 of a file; the hub's cache already names large files by theirs."""
-    name = path.resolve().name
-    return name if _SHA256.fullmatch(name) else sha256_file(path)
+    """SHA-256 of a file; the hub's cache, and nothing else that is to be believed, names large files by theirs."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    whole = path.resolve()
+    is_named_by_it = _SHA256.fullmatch(whole.name) and whole.is_relative_to(Path(HF_HUB_CACHE).resolve())
+    return whole.name if is_named_by_it else sha256_file(path)
 
 
 def model_config(base: BaseModel) -> dict[str, object]:

@@ -201,6 +201,15 @@ def test_hub_ids_cannot_escape(source):
         find_base(ModelSection(base=source))
 
 
+def test_the_name_of_a_file_does_not_stand_for_its_hash_outside_the_hubs_cache(model):
+    (model / "model.safetensors").rename(model / ("0" * 64))
+    (model / "model.safetensors").symlink_to("0" * 64)
+    spoofed = find_base(ModelSection(base=str(model))).sha256
+    (model / "model.safetensors").unlink()
+    (model / ("0" * 64)).rename(model / "model.safetensors")
+    assert find_base(ModelSection(base=str(model))).sha256 == spoofed
+
+
 def test_an_index_cannot_name_files_elsewhere(model):
     (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "../../other.safetensors"}}))
     with pytest.raises(UserError, match="is not in the folder"):
