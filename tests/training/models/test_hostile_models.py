@@ -119,10 +119,13 @@ def test_a_header_that_fills_memory_is_not_read(adapter, base):
     assert time.monotonic() - started < 2
 
 
-@pytest.mark.parametrize("name", ["adapter_config.json", WEIGHTS, "README.md"])
+@pytest.mark.parametrize(
+    "name", ["adapter_config.json", WEIGHTS, "README.md", "additional_chat_templates/default.jinja"]
+)
 def test_links_that_lead_out_of_the_folder_are_refused(adapter, base, tmp_path, name):
     (tmp_path / "outside").write_text("secret")
     (adapter / name).unlink(missing_ok=True)
+    (adapter / name).parent.mkdir(exist_ok=True)
     (adapter / name).symlink_to(tmp_path / "outside")
     refused(adapter, base, "the link leads out of its folder")
 
