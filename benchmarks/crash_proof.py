@@ -253,7 +253,8 @@ def fill_disk(bench: Bench, whole: dict[str, Any], steps: int) -> dict[str, Any]
 def make_bench(work: Path, *, quickstart: bool = False) -> Bench:
     """A bench on a tiny random model, or on the quickstart's own."""
     if quickstart:
-        from training.models.quickstart_model import medbench_home, quickstart_model
+        from training.home import medbench_home
+        from training.models.quickstart_model import quickstart_model
 
         quickstart_model()
         return Bench(work, ["--recipe", "quickstart"], medbench_home() / "models")

@@ -72,7 +72,7 @@ def main() -> None:
 
 def _engine(args: argparse.Namespace, folders: dict[str, Path], asked: list[Any]) -> Any:
     from tasks.rendering import load_tokenizer
-    from training.models.loading import torch_dtype
+    from training.models.device import torch_dtype
 
     tokenizer = load_tokenizer(args.model)
     if args.engine == "vllm":

@@ -13,7 +13,8 @@ import yaml
 
 from reports.files import write_jsonl
 from tasks.data import DataSource, load_pubmedqa, load_reasoning, sample_indices
-from tasks.data.rows import LABELS, official_test_ids
+from tasks.data.rows import LABELS
+from tasks.data.selection import official_test_ids
 from tasks.formats import get_format
 from tasks.rendering import load_tokenizer, render_prompt
 

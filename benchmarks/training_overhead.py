@@ -31,7 +31,7 @@ from training.division import training_rows
 from training.encoding import encode_rows
 from training.finetune import finetune
 from training.models.base_model import find_base
-from training.models.loading import pick_device, pick_dtype
+from training.models.device import pick_device, pick_dtype
 from training.recipes.recipe import Recipe
 from training.recipes.recipe_file import load_recipe
 
@@ -79,8 +79,6 @@ def bare(recipe: Recipe, out: Path, *, in_float32: bool = False) -> dict[str, An
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, TrainerCallback, set_seed
     from trl import SFTConfig, SFTTrainer
 
-    from tasks.formats import get_format
-
     times: list[float] = []
 
     class Clock(TrainerCallback):  # type: ignore[misc]
@@ -90,9 +88,7 @@ def bare(recipe: Recipe, out: Path, *, in_float32: bool = False) -> dict[str, An
     base = find_base(recipe.model)
     tokenizer = AutoTokenizer.from_pretrained(base.folder)
     rows = training_rows(recipe).train
-    encoded = encode_rows(
-        tokenizer, get_format(recipe.format.name), rows, chat="auto", max_length=recipe.trainer.max_length
-    )
+    encoded = encode_rows(tokenizer, recipe, rows)
     device = pick_device()
     dtype = getattr(torch, pick_dtype("auto", device))
     set_seed(recipe.seed)

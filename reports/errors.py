@@ -1,6 +1,9 @@
-"""The one exception for mistakes that a user can mend; the command prints it and exits with code 2."""
+"""The exceptions for what a user can mend; the command prints them and exits with code 2. And how they are worded."""
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 from reports.secrets import redact
 
@@ -34,6 +37,17 @@ class MachineError(UserError):
 
     What is done is kept; the same command goes on from there once the machine is mended.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what a library's error says; the name of its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def did_you_mean(name: str, known: Iterable[str], *, most: int = 1) -> str:
+    """The beginning of a fix that offers the nearest known names, with a space at its end; empty if none is near."""
+    near = difflib.get_close_matches(name, known, n=most)
+    return f"did you mean {' or '.join(near)}? " if near else ""
 
 
 def _told(text: str) -> str:

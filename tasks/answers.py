@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 FinishReason = Literal["stop", "length"]
 
@@ -35,17 +35,9 @@ class GeneratedText(str):
         self.seconds = seconds
         return self
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """Pickle and deep-copy with the attributes, which keyword-only `__new__` would otherwise lose."""
-        return (_rebuild, (str(self), self.prompt_tokens, self.output_tokens, self.finish_reason, self.seconds))
-
-
-def _rebuild(
-    text: str, prompt_tokens: int, output_tokens: int, finish_reason: FinishReason, seconds: float
-) -> GeneratedText:
-    return GeneratedText(
-        text, prompt_tokens=prompt_tokens, output_tokens=output_tokens, finish_reason=finish_reason, seconds=seconds
-    )
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
+        """What `__new__` takes, so that copies and pickles keep the cost."""
+        return (str(self),), {name: getattr(self, name) for name in self.__slots__}
 
 
 class ScoredText(tuple[float, bool]):  # noqa: SLOT001 - a tuple cannot have slots with names
@@ -69,10 +61,6 @@ class ScoredText(tuple[float, bool]):  # noqa: SLOT001 - a tuple cannot have slo
         self.seconds = seconds
         return self
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """Pickle and deep-copy with the attributes."""
-        return (_rebuild_scored, (self[0], self[1], self.tokens, self.prompt_tokens, self.seconds))
-
-
-def _rebuild_scored(logprob: float, greedy: bool, tokens: int, prompt_tokens: int, seconds: float) -> ScoredText:  # noqa: FBT001
-    return ScoredText(logprob, greedy=greedy, tokens=tokens, prompt_tokens=prompt_tokens, seconds=seconds)
+    def __getnewargs_ex__(self) -> tuple[tuple[float], dict[str, Any]]:
+        """What `__new__` takes, so that copies and pickles keep the cost."""
+        return (self[0],), {"greedy": self[1], **vars(self)}

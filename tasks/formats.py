@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from reports.errors import UserError
+from reports.errors import UserError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,7 @@ class AnswerFormat:
         sections: The parts of an answer in their order.
         plain_end: What follows the user's turn where no chat template is used.
         lead: White space that an answer starts with.
+        gap: White space between two parts.
     """
 
     name: str
@@ -62,7 +62,7 @@ class AnswerFormat:
     user: str = "{question}\n\n{instruction}"
     plain_end: str = "\n\n"
     lead: str = ""
-    _gap: str = field(default="\n\n", repr=False)
+    gap: str = "\n\n"
 
     @property
     def has_reasoning(self) -> bool:
@@ -82,7 +82,7 @@ class AnswerFormat:
             # Tags hug their text; headings keep a blank line, as Markdown does.
             joint = "\n\n" if section.own_line else "\n"
             parts.append(joint.join(line for line in lines if line))
-        return self.lead + self._gap.join(parts)
+        return self.lead + self.gap.join(parts)
 
     def parse(self, text: str, *, truncated: bool = False) -> Parsed:
         """Split an answer into its parts and list all that is wrong with its shape.
@@ -177,7 +177,7 @@ _FORMATS = (
         instruction="Put your reasoning between <think> and </think> and your answer between <response> and"
         " </response>.",
         sections=(Section("reasoning", "<think>", "</think>"), Section("response", "<response>", "</response>")),
-        _gap="\n",
+        gap="\n",
     ),
     AnswerFormat(
         name="alpaca",
@@ -209,6 +209,6 @@ def get_format(name: str) -> AnswerFormat:
     """
     if name in FORMATS:
         return FORMATS[name]
-    near = difflib.get_close_matches(name, FORMATS, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise UserError(f"there is no answer format {name!r}", fix=f"{hint}known formats: {', '.join(FORMATS)}")
+    raise UserError(
+        f"there is no answer format {name!r}", fix=f"{did_you_mean(name, FORMATS)}known formats: {', '.join(FORMATS)}"
+    )

@@ -14,21 +14,20 @@ import numpy as np
 
 from reports.comparison.sums import figure_of
 from tasks.answers import GeneratedText
-from tasks.data import DataSource, PubMedQAItem, load_pubmedqa
+from tasks.data import PubMedQAItem, load_pubmedqa
 from tasks.data.documents import document_set
-from tasks.data.rows import LABELS, official_test_ids
+from tasks.data.rows import LABELS
+from tasks.data.selection import official_test_ids
 from tasks.formats import AnswerFormat, get_format
-from tasks.rendering import ChatTemplate, load_tokenizer, render_prompt
+from tasks.task_settings import TaskSettings
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
     from reports.comparison.sums import Measured
 
-Source = str | dict[str, Any]
 NO_ANSWER = "none"
 PREDICTIONS = (*LABELS, NO_ANSWER)
-_SAMPLES = "samples:pubmedqa"
 _ASK = "Answer with yes, no or maybe."
 _LABEL = "|".join(LABELS)
 _LISTED = rf"(?!\s*(?:/|or\b|,\s*(?:or|{_LABEL})\b))"  # not the first of "yes, no or maybe"
@@ -42,49 +41,31 @@ _FIRST = re.compile(
 _ALONE = re.compile(rf"\b({_LABEL})\b(?=\s*(?:$|[\n.,;:!?/\"')]))", re.IGNORECASE)
 
 
-def abstract_dataset(*, pubmedqa: Source = _SAMPLES, seed: int = 0, **_: Any) -> dict[str, Dataset]:
+def abstract_dataset(**settings: Any) -> dict[str, Dataset]:
     """Question and abstract as lm-eval documents; the prompt is the one of lm-eval's own `pubmedqa` task."""
-    return _documents(pubmedqa, seed, lambda item: f"{item.with_abstract}\nAnswer:")
+    return _documents(TaskSettings(**settings), lambda item: f"{item.with_abstract}\nAnswer:")
 
 
-def question_dataset(*, pubmedqa: Source = _SAMPLES, seed: int = 0, **_: Any) -> dict[str, Dataset]:
+def question_dataset(**settings: Any) -> dict[str, Dataset]:
     """The question alone as lm-eval documents."""
-    return _documents(pubmedqa, seed, lambda item: f"Question: {item.question}\nAnswer:")
+    return _documents(TaskSettings(**settings), lambda item: f"Question: {item.question}\nAnswer:")
 
 
-def abstract_cot_dataset(*, pubmedqa: Source = _SAMPLES, seed: int = 0, **settings: Any) -> dict[str, Dataset]:
+def abstract_cot_dataset(**settings: Any) -> dict[str, Dataset]:
     """Question and abstract, to be reasoned about in the answer format before yes, no or maybe is said."""
-    return _documents(pubmedqa, seed, _asked(lambda item: item.with_abstract, **settings), settings.get("format"))
+    told = TaskSettings(**settings)
+    return _documents(told, lambda item: told.prompt(f"{item.with_abstract}\n\n{_ASK}"), told.format)
 
 
-def question_cot_dataset(*, pubmedqa: Source = _SAMPLES, seed: int = 0, **settings: Any) -> dict[str, Dataset]:
+def question_cot_dataset(**settings: Any) -> dict[str, Dataset]:
     """The question alone, to be reasoned about in the answer format before yes, no or maybe is said."""
-    return _documents(
-        pubmedqa, seed, _asked(lambda item: f"Question: {item.question}", **settings), settings.get("format")
-    )
-
-
-def _asked(
-    turn: Callable[[PubMedQAItem], str],
-    *,
-    format: str = "thinking-headings",  # noqa: A002 - the key that users write
-    chat_template: str = "auto",
-    tokenizer: str | None = None,
-    pretrained: str | None = None,
-    **_: Any,
-) -> Callable[[PubMedQAItem], str]:
-    """The prompt of an item in an answer format, rendered as training renders its prompts."""
-    name = tokenizer or pretrained
-    loaded = load_tokenizer(name) if name else None
-    shape = get_format(format)
-    chat: ChatTemplate = "never" if chat_template == "never" else "auto"
-    return lambda item: render_prompt(loaded, shape, f"{turn(item)}\n\n{_ASK}", chat)
+    told = TaskSettings(**settings)
+    return _documents(told, lambda item: told.prompt(f"Question: {item.question}\n\n{_ASK}"), told.format)
 
 
 def _documents(
-    source: Source, seed: int, prompt: Callable[[PubMedQAItem], str], answer_format: str | None = None
+    told: TaskSettings, prompt: Callable[[PubMedQAItem], str], answer_format: str = "thinking-headings"
 ) -> dict[str, Dataset]:
-    named = DataSource(source=source) if isinstance(source, str) else DataSource(**source)
     rows = (
         {
             "id": item.id,
@@ -94,9 +75,9 @@ def _documents(
             "gold": LABELS.index(item.answer),
             "label": item.answer,
             "fields": json.dumps(item.fields),
-            "format": answer_format or "thinking-headings",
+            "format": answer_format,
         }
-        for item in load_pubmedqa(official_test_ids(named), seed=seed)
+        for item in load_pubmedqa(official_test_ids(told.pubmedqa), seed=told.seed)
     )
     return {"test": document_set(rows)}
 

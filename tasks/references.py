@@ -8,7 +8,7 @@ from typing import Any
 
 from reports.document.evidence import ReferenceLine
 from tasks import catalog
-from tasks.data.readers import read_ids
+from tasks.data.selection import read_ids
 from tasks.data.source import OFFICIAL_TEST, DataSource
 from tasks.pubmedqa import macro_f1
 
@@ -25,7 +25,7 @@ def label(task: str, documents: Sequence[dict[str, Any]], source: DataSource) ->
     """Short name of a PubMedQA task and its items; empty for other tasks."""
     if task not in catalog.PUBMEDQA_LABELS:
         return ""
-    official = read_ids(OFFICIAL_TEST) or set()
+    official = read_ids(OFFICIAL_TEST)
     asked = {document["id"] for document in documents}
     if asked == official:
         items = f"official {len(official)} test ids"

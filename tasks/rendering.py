@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Literal
 
-from reports.errors import UserError
+from reports.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -30,9 +30,8 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         # Files of a stranger's fail in any way; a panic of the library in Rust is no Exception.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"transformers cannot load its tokenizer: {first[:300]}",
+            f"transformers cannot load its tokenizer: {first_line(error)[:300]}",
             where=name,
             fix="give a model with a tokenizer of a kind that transformers knows itself",
         ) from error

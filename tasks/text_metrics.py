@@ -54,19 +54,20 @@ def is_compliant(parsed: Parsed) -> bool:
     return not parsed.problems
 
 
-def distinct_ngrams(text: str, size: int = 3) -> float | None:
-    """Share of a text's runs of `size` words that are distinct (Li et al. 2016); None where there is no such run."""
-    runs = _runs(words(text), size)
+def distinct_trigrams(text: str) -> float | None:
+    """Share of a text's runs of three words that are distinct (Li et al. 2016); None where there is no such run."""
+    runs = _runs(words(text), 3)
     return len(set(runs)) / len(runs) if runs else None
 
 
 def copies_prompt(text: str, prompt: str) -> bool:
     """Whether at least half of a text's runs of eight words stand in its prompt; all its words, if it has fewer."""
     said = words(text)
+    if not said:
+        return False
     size = min(_COPIED_RUN, len(said))
-    runs = _runs(said, size) if said else []
-    known = set(_runs(words(prompt), size)) if said else set()
-    return bool(runs) and sum(run in known for run in runs) >= _COPIED_SHARE * len(runs)
+    runs, known = _runs(said, size), set(_runs(words(prompt), size))
+    return sum(run in known for run in runs) >= _COPIED_SHARE * len(runs)
 
 
 def has_disclaimer(text: str) -> bool:

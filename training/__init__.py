@@ -1,1 +1,1 @@
-"""Recipes, model loading and quantisation, and the QLoRA fine-tune."""
+"""Recipes, bases and adapters, the QLoRA fine-tune, and the export of what it made."""

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reports.errors import UserError
+from tasks.formats import AnswerFormat, get_format
 from tasks.rendering import ChatTemplate, encode, render_prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from tasks.data import ReasoningRow
-    from tasks.formats import AnswerFormat
+    from training.recipes.recipe import Recipe
 
 MASKED = -100
 
@@ -61,29 +62,23 @@ def encode_row(
 ) -> EncodedRow | None:
     """One row, or None where the prompt leaves no room for the answer."""
     prompt = encode(tokenizer, render_prompt(tokenizer, answer_format, row.question, chat))
-    answer = tokenizer(answer_format.completion(row.reasoning, row.response), add_special_tokens=False).input_ids
-    ids = [*prompt, *answer, tokenizer.eos_token_id]
     if len(prompt) >= max_length:
         return None
+    answer = tokenizer(answer_format.completion(row.reasoning, row.response), add_special_tokens=False).input_ids
+    ids = [*prompt, *answer, tokenizer.eos_token_id]
     labels = [MASKED] * len(prompt) + ids[len(prompt) :]
     return EncodedRow(ids[:max_length], labels[:max_length], truncated=len(ids) > max_length)
 
 
-def encode_rows(
-    tokenizer: PreTrainedTokenizerBase,
-    answer_format: AnswerFormat,
-    rows: Sequence[ReasoningRow],
-    *,
-    chat: ChatTemplate,
-    max_length: int,
-) -> EncodedRows:
-    """All rows of a set.
+def encode_rows(tokenizer: PreTrainedTokenizerBase, recipe: Recipe, rows: Sequence[ReasoningRow]) -> EncodedRows:
+    """All rows of a set in a recipe's answer format, up to its length.
 
     Raises:
         UserError: The tokenizer has no end token, or no row is left to learn from.
     """
     if tokenizer.eos_token_id is None:
         raise UserError("the tokenizer has no end token, so answers could not learn to end", fix="set its eos_token")
+    answer_format, max_length = get_format(recipe.format.name), recipe.trainer.max_length
     if answer_format.has_reasoning and any(not row.reasoning for row in rows):
         raise UserError(
             f"the rows have no reasoning, which the format {answer_format.name} asks for",
@@ -92,7 +87,7 @@ def encode_rows(
         )
     encoded, dropped = [], []
     for row in rows:
-        one = encode_row(tokenizer, answer_format, row, chat=chat, max_length=max_length)
+        one = encode_row(tokenizer, answer_format, row, chat=recipe.format.chat_template, max_length=max_length)
         if one is None:
             dropped.append(row.id)
         else:

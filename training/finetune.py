@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib.metadata
 import shutil
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING
 from reports.errors import MachineError, UserError
 from reports.files import sha256_value, sync_folder, write_text
 from reports.readmes.model_card import adapter_card
-from tasks.formats import get_format
 from tasks.rendering import load_tokenizer
 from training.backends.choice import BACKENDS, PACKAGES, check_can_train
 from training.backends.job import ADAPTER, Backend, Done, Job, Progress, as_dataset
@@ -22,9 +20,10 @@ from training.division import TrainingRows
 from training.encoding import EncodedRows, encode_rows
 from training.log import TrainingLog, read_log, write_log
 from training.machine_failures import told_failures
+from training.memory_estimate import estimated_memory, full_finetuning_memory
+from training.models.adapters import WEIGHTS
 from training.models.base_model import BaseModel
-from training.models.loading import pick_device, pick_dtype
-from training.preflight import estimated_memory, full_finetuning_memory
+from training.models.device import pick_device, pick_dtype
 from training.processes import is_main, process_count, share_of_one, wait_for_all
 from training.recipes.recipe import Recipe, TrainerSection
 from training.recipes.recipe_file import recipe_yaml
@@ -47,7 +46,7 @@ def fingerprint(recipe: Recipe, base: BaseModel, rows: TrainingRows) -> str:
 
 def trained_adapter(folder: Path, wanted: str) -> TrainingLog | None:
     """The log of the adapter in `folder` if it is whole and has the wanted fingerprint, else None."""
-    if not (folder / "adapter_model.safetensors").is_file():
+    if not (folder / WEIGHTS).is_file():
         return None
     log = read_log(folder)
     return log if log is not None and log.fingerprint == wanted else None
@@ -75,22 +74,15 @@ def finetune(recipe: Recipe, base: BaseModel, rows: TrainingRows, folder: Path, 
     device = pick_device()
     backend = check_can_train(recipe, base, device)
     tokenizer = load_tokenizer(str(base.folder))
-    encode = functools.partial(
-        encode_rows,
-        tokenizer,
-        get_format(recipe.format.name),
-        chat=recipe.format.chat_template,
-        max_length=recipe.trainer.max_length,
-    )
-    encoded = encode(rows.train)
-    checked = encode(rows.validation) if rows.validation else None
+    encoded = encode_rows(tokenizer, recipe, rows.train)
+    validation = as_dataset(encode_rows(tokenizer, recipe, rows.validation)) if rows.validation else None
     wanted = fingerprint(recipe, base, rows)
     with _work_folder(folder, wanted) as work:
         job = Job(
             recipe=share_of_one(recipe),
             base=base,
             train=as_dataset(encoded),
-            validation=as_dataset(checked) if checked is not None else None,
+            validation=validation,
             work=work,
             device=device,
             dtype=pick_dtype(recipe.model.dtype, device),
@@ -231,4 +223,3 @@ def _put(made: Path, folder: Path) -> None:
         folder.replace(aside)
     made.replace(folder)
     sync_folder(folder.parent)
-    shutil.rmtree(made, ignore_errors=True)

@@ -38,17 +38,25 @@ def machine_error(error: BaseException) -> MachineError | None:
         return _disk(error.strerror or first, error.filename) if error.errno in _DISK else None
     if any(word in text for word in _DISK_WORDS):
         return _disk(first, None)
-    what, where, fix = "", "", ""
     if is_out_of_memory(error):
-        what, where = "memory ran out, with one row at a time", "the device, or the machine's memory"
-        fix = "end other programs on it, lower scoring.max_new_tokens, or take a machine with more memory"
-    elif kind in _PEER_WORDS or (isinstance(error, RuntimeError) and any(word in text for word in _PEER_WORDS)):
-        what, where = f"another process of this run ended: {first}", "a process that computes with this one"
-        fix = "see in its own messages, and with `dmesg`, what ended it"
-    elif kind in _DEVICE_KINDS or (isinstance(error, RuntimeError) and any(word in text for word in _DEVICE_WORDS)):
-        what, where = f"the device failed: {first}", "the GPU"
-        fix = "look at it with `nvidia-smi`, and restart the machine where it is lost"
-    return MachineError(what, where=where, fix=f"{fix}; {_GO_ON}") if what else None
+        return MachineError(
+            "memory ran out, with one row at a time",
+            where="the device, or the machine's memory",
+            fix="end other programs on it, lower scoring.max_new_tokens, or take a machine with more memory; " + _GO_ON,
+        )
+    if kind in _PEER_WORDS or (isinstance(error, RuntimeError) and any(word in text for word in _PEER_WORDS)):
+        return MachineError(
+            f"another process of this run ended: {first}",
+            where="a process that computes with this one",
+            fix=f"see in its own messages, and with `dmesg`, what ended it; {_GO_ON}",
+        )
+    if kind in _DEVICE_KINDS or (isinstance(error, RuntimeError) and any(word in text for word in _DEVICE_WORDS)):
+        return MachineError(
+            f"the device failed: {first}",
+            where="the GPU",
+            fix=f"look at it with `nvidia-smi`, and restart the machine where it is lost; {_GO_ON}",
+        )
+    return None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

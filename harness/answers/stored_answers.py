@@ -14,7 +14,7 @@ from harness.answers.answer_keys import answer_key
 from harness.answers.answer_store import AnswerStore
 from harness.engines.interface import NONE_KNOWN, Answer, Asked, Cost, Engine, GenerateAnswer, ScoreAnswer
 from reports.errors import UserError
-from training.models.quickstart_model import medbench_home
+from training.home import medbench_home
 
 LIMIT = "MEDBENCH_CACHE_GB"
 _DEFAULT_GB = 4.0

@@ -42,7 +42,7 @@ def doctor(
             terminal.say(f"{each.name}: {each.fix}", style="yellow" if each.state == "problem" else "")
     if bundle is not None:
         from harness.doctor.bug_report import write_bundle
-        from training.models.loading import pick_device
+        from training.models.device import pick_device
 
         names = write_bundle(bundle, findings, run, pick_device())
         terminal.say(f"\n{bundle}: {', '.join(names)}; look into it before you send it")

@@ -16,7 +16,7 @@ from typing import Literal
 
 from packaging.requirements import Requirement
 
-from training.models.quickstart_model import medbench_home
+from training.home import medbench_home
 
 State = Literal["ok", "note", "problem"]
 _ROOT = Path(__file__).resolve().parents[2]

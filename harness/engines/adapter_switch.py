@@ -17,7 +17,7 @@ from torch import nn
 
 from harness.engines.memory import free_memory
 from harness.planning.model_names import BASE
-from reports.errors import UserError
+from reports.errors import UserError, first_line
 from reports.files import read_json
 from training.models.adapters import CONFIG, WEIGHTS
 from training.models.loading import quiet_bitsandbytes
@@ -164,9 +164,10 @@ class UnmergedAdapters:
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:
-                first = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise UserError(
-                    f"PEFT cannot load this adapter: {first[:300]}", where=str(folder), fix="save it again with PEFT"
+                    f"PEFT cannot load this adapter: {first_line(error)[:300]}",
+                    where=str(folder),
+                    fix="save it again with PEFT",
                 ) from error
         self._wrapped.eval()
 

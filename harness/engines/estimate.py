@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from training.models.architecture import architecture
-from training.models.loading import torch_dtype
+from training.models.device import torch_dtype
 
 if TYPE_CHECKING:
     from harness.planning.lm_tasks import LoadedTask

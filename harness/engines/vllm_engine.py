@@ -25,10 +25,10 @@ from harness.engines.interface import (
 )
 from harness.engines.rows import Found, Gathered, Row
 from harness.engines.windows import fitted, model_window
-from reports.errors import UserError
+from reports.errors import UserError, first_line
 from reports.files import read_json
+from training.home import medbench_home
 from training.models.adapters import CONFIG
-from training.models.quickstart_model import medbench_home
 from training.stopping import stop_if_asked
 
 if TYPE_CHECKING:
@@ -90,9 +90,8 @@ class VllmEngine:
         try:
             self._llm: Any = LLM(**chosen)
         except (TypeError, ValueError) as error:
-            first = str(error).strip().splitlines()
             raise UserError(
-                f"vLLM does not start: {first[0] if first else type(error).__name__}",
+                f"vLLM does not start: {first_line(error)}",
                 where="scoring.vllm",
                 fix="check the settings there, or set scoring.engine=transformers",
             ) from error

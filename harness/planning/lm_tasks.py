@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 from collections import Counter
@@ -11,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.document.schema import MetricInfo, TaskInfo
-from reports.errors import UserError
+from reports.errors import UserError, did_you_mean, first_line
 from reports.files import sha256_value
 from reports.names import is_plain_name
 from tasks import catalog
 from tasks.data import DataSource, sample_indices
-from tasks.data.rows import describe_selection, official_test_ids
+from tasks.data.selection import describe_selection, official_test_ids
 from tasks.references import label, references
 from training.division import held_out_source
 from training.models.base_model import BaseModel
@@ -104,9 +103,8 @@ def load_tasks(names: Sequence[str], recipe: Recipe, base: BaseModel) -> list[Lo
         known |= {name: entry for name, entry in _tasks_of_lm_eval().items() if name not in known}
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=3)
-            hint = f"did you mean {' or '.join(near)}? " if near else ""
-            fix = f"{hint}medbench's own: {', '.join(sorted(ours))}; see `medbench list tasks`"
+            near = did_you_mean(name, known, most=3)
+            fix = f"{near}medbench's own: {', '.join(sorted(ours))}; see `medbench list tasks`"
             raise UserError(f"lm-eval knows no task {name!r}", where="--tasks", fix=fix)
     loaded: dict[str, LoadedTask] = {}
     for name in names:
@@ -124,7 +122,7 @@ def _tasks_of_lm_eval() -> dict[str, Any]:
 
 
 def _metadata(recipe: Recipe, base: BaseModel, held_out: DataSource) -> dict[str, Any]:
-    """What our data-set functions need to know; see `tasks.lm_eval_functions`."""
+    """What our data-set functions need to know; see `tasks.task_settings`."""
     return {
         "pubmedqa": recipe.data.pubmedqa.model_dump(mode="json"),
         "reasoning": held_out.model_dump(mode="json"),
@@ -143,9 +141,8 @@ def _load(manager: Any, name: str) -> dict[str, Any]:
     except Exception as error:  # a task may fetch its data set, run its own code, or need a package that is not there
         if name.startswith(_OURS):
             raise
-        first = str(error).strip().splitlines()
         raise UserError(
-            f"lm-eval could not load it: {first[0] if first else type(error).__name__}",
+            f"lm-eval could not load it: {first_line(error)}",
             where=f"task {name}",
             fix="its data comes from the hub: check the network, or leave the task out",
         ) from error

@@ -15,7 +15,8 @@ from training.division import TrainingRows, training_rows
 from training.finetune import fingerprint, trained_adapter
 from training.models.adapters import Adapter, check_target_modules, find_adapter
 from training.models.base_model import BaseModel, find_base
-from training.models.loading import DTypeName, describe_weights, fits_dense, pick_device, pick_dtype
+from training.models.device import DTypeName, pick_device, pick_dtype
+from training.models.loading import describe_weights, fits_dense
 from training.recipes.recipe import Recipe
 
 

@@ -6,20 +6,21 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.console import Terminal
 from harness.folder import RunFolder
 from harness.logs import log_to
 from reports.errors import UserError
-from training.models.adapters import CONFIG, find_adapter, locate_adapter, read_config
+from training.models.adapters import CONFIG, find_adapter, locate_adapter, read_settings
 from training.models.base_model import find_base
 from training.models.loading import is_quantised
 from training.recipes.recipe_file import QUICKSTART, load_recipe
 
 if TYPE_CHECKING:
-    from training.exporting.export import BaseWeights, ExportLog
-    from training.models.loading import DTypeName
+    from training.exporting.export_log import BaseWeights, ExportLog
+    from training.models.adapter_config import LoraSettings
+    from training.models.device import DTypeName
     from training.recipes.recipe import Recipe
 
 _SIZE = re.compile(r"[1-9]\d*(KB|MB|GB)")
@@ -88,7 +89,7 @@ def _export(
 
     _, folder = locate_adapter(source, source)
     terminal.heading("Export")
-    known = _recipe(folder, read_config(folder), recipe, settings)
+    known = _recipe(folder, read_settings(folder), recipe, settings)
     base = find_base(known.model, lambda line: terminal.say(f"  {line}"))
     if base_weights == "as_trained" and not _is_told(folder, recipe, settings) and not is_quantised(base):
         raise UserError(
@@ -110,11 +111,11 @@ def _export(
     return log
 
 
-def _recipe(folder: Path, config: dict[str, Any], recipe: str | None, settings: Sequence[str]) -> Recipe:
+def _recipe(folder: Path, adapter: LoraSettings, recipe: str | None, settings: Sequence[str]) -> Recipe:
     """The recipe that the adapter was trained with; where it has none, its base is the one that it names."""
     own = folder / "recipe.yaml"
     if recipe is None and not own.is_file():
-        named = config.get("base_model_name_or_path") or ""
+        named = adapter.base_model_name_or_path or ""
         told = (f"model.base={json.dumps(named)}", "quantization.double_quant=null")
         return load_recipe(QUICKSTART, [*told, *settings])
     return load_recipe(recipe or str(own), settings)

@@ -21,15 +21,15 @@ from reports.files import read_json, sha256_file, write_text
 from reports.names import is_hub_id
 from reports.page.render import render
 from reports.readmes.model_card import PublishedCard, published_card
-from training.exporting.export import FILE as EXPORT
-from training.models.adapters import CONFIG, WEIGHTS, read_config
+from training.exporting.export_log import EXPORT_FILE
+from training.models.adapters import CONFIG, WEIGHTS, read_settings
 from training.models.links import refuse_links_out
 
 _CARD = "README.md"
 _MODEL_FILES = (
     *(CONFIG, WEIGHTS, "config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json"),
     *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.jinja"),
-    *("recipe.yaml", "training_log.json", EXPORT, _CARD),
+    *("recipe.yaml", "training_log.json", EXPORT_FILE, _CARD),
 )
 _TEXTS = (".json", ".jsonl", ".yaml", ".md", ".html", ".jinja", ".txt")
 _VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "merges.txt")  # whose words may look like paths
@@ -131,9 +131,9 @@ def _find(source: Path) -> _Source:
     scored = parent if parent.results.is_file() else None
     if (source / CONFIG).is_file():
         return _Source(source, scored, _adapter_hash(source))
-    if (source / EXPORT).is_file():
+    if (source / EXPORT_FILE).is_file():
         refuse_links_out(source)
-        return _Source(source, scored, str(read_json(source / EXPORT).get("adapter_sha256")))
+        return _Source(source, scored, str(read_json(source / EXPORT_FILE).get("adapter_sha256")))
     raise UserError(
         "there is nothing to push in it" if source.is_dir() else "there is no such folder",
         where=str(source),
@@ -142,7 +142,7 @@ def _find(source: Path) -> _Source:
 
 
 def _adapter_hash(folder: Path) -> str:
-    read_config(folder)
+    read_settings(folder)
     return sha256_file(folder / WEIGHTS)
 
 
@@ -198,7 +198,7 @@ def _publish_card(
         results=results,
         candidate=candidate,
         licence=licence,
-        merged=(found.model / EXPORT).is_file(),
+        merged=(found.model / EXPORT_FILE).is_file(),
     )
     write_text(path, upload.card.text)
 

@@ -22,7 +22,8 @@ from reports.document.schema import Comparison, DataInfo, MetricInfo, ModelInfo,
 from reports.files import sha256_file, sha256_value
 from reports.version import __version__
 from tasks import catalog
-from tasks.data.rows import LABELS, describe_selection
+from tasks.data.rows import LABELS
+from tasks.data.selection import describe_selection
 from tasks.pubmedqa import PREDICTIONS
 from training.finetune import rows_hash
 from training.log import TrainingLog, read_log

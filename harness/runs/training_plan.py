@@ -13,7 +13,7 @@ from training.backends.choice import check_can_train, unsloth_hindrance
 from training.division import training_rows
 from training.models.adapters import check_target_modules
 from training.models.base_model import find_base_config
-from training.models.loading import pick_device, pick_dtype
+from training.models.device import pick_device, pick_dtype
 from training.preflight import Preflight, preflight
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.environment import package_versions
 from reports.errors import UserError
 from reports.files import read_json, sha256_value, write_json
-from training.models.quickstart_model import medbench_home
+from training.home import medbench_home
 from training.recipes.recipe import QUICKSTART_MODEL
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from reports.document.schema import MetricInfo, Sample
 from reports.files import sha256_value
 from tasks import catalog
 from tasks.answers import GeneratedText, ScoredText
-from tasks.data.rows import short_fields
+from tasks.data.cells import short_fields
 from tasks.formats import get_format
 
 _NO_FILTER = "none"

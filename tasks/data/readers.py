@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reports.errors import UserError
+from reports.errors import UserError, first_line
 from reports.files import read_json, read_jsonl
-from tasks.data.source import FILE_SUFFIXES, OFFICIAL_TEST, DataSource
+from tasks.data.source import FILE_SUFFIXES, DataSource
 
 _MAX_CELL_CHARACTERS = 10_000_000
-# The PMIDs of PubMedQA's official test set (test_ground_truth.json of github.com/pubmedqa/pubmedqa), one a line.
-_OFFICIAL_TEST_FILE = Path(__file__).resolve().parent / "pubmedqa_test_ids.txt"
 
 
 @dataclass(frozen=True)
@@ -43,22 +41,6 @@ def read_records(source: DataSource) -> list[Record]:
     if not records:
         raise UserError("there are no rows in it", where=source.source, fix="give a source with at least one row")
     return records
-
-
-def read_ids(ids: str | list[str] | None) -> set[str] | None:
-    """A list of ids as given in a recipe: the list itself, or the file that holds it; None where none is given."""
-    if ids is None or isinstance(ids, list):
-        return None if ids is None else set(ids)
-    path = _OFFICIAL_TEST_FILE if ids == OFFICIAL_TEST else Path(ids).expanduser()
-    if path.suffix != ".json":
-        try:
-            return {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"cannot read the list of ids ({error})", where=ids, fix="check the path") from error
-    value = read_json(path)
-    if not isinstance(value, list | dict) or not value:
-        raise UserError("expected a list of ids or an object keyed by id", where=ids, fix="mend the file")
-    return {str(each) for each in value}
 
 
 def _read_file(path: Path) -> Iterator[Record]:
@@ -140,9 +122,8 @@ def _read_hub(source: DataSource) -> Iterator[Record]:
     try:
         loaded = datasets.load_dataset(source.source, source.config, split=source.split)
     except Exception as error:  # whatever the hub, the network or a builder raises is the user's to see in one line
-        reason = str(error).strip().splitlines()
         raise UserError(
-            f"cannot load this data set from the hub: {reason[0] if reason else type(error).__name__}",
+            f"cannot load this data set from the hub: {first_line(error)}",
             where=name,
             fix="check the name, the network and, for a gated set, your login; or give a local file's path",
         ) from error

@@ -7,8 +7,7 @@ import pytest
 
 from reports.errors import UserError
 from tasks.data import DataSource, load_pubmedqa, load_reasoning, sample_indices, split_off
-from tasks.data.readers import read_ids
-from tasks.data.rows import describe_selection, official_test_ids
+from tasks.data.selection import describe_selection, official_test_ids, read_ids
 
 ROW = {"question": "Why?", "complex_cot": "Because.", "response": "So."}
 HUB_ROW = {"Question": "Why?", "Complex_CoT": "Because.", "Response": "So."}

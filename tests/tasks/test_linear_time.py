@@ -9,7 +9,7 @@ from reports.text import fenced, plain_markdown
 from tasks.formats import FORMATS
 from tasks.overlap import words
 from tasks.pubmedqa import extract_label
-from tasks.text_metrics import copies_prompt, distinct_ngrams, has_disclaimer
+from tasks.text_metrics import copies_prompt, distinct_trigrams, has_disclaimer
 
 LENGTH = 100_000
 PIECES = [
@@ -49,7 +49,7 @@ LOOKS = {
     **{f"label, {name}": lambda text, shape=shape: extract_label(text, shape) for name, shape in FORMATS.items()},
     "disclaimer": has_disclaimer,
     "words": words,
-    "ngrams": distinct_ngrams,
+    "ngrams": distinct_trigrams,
     "copies": lambda text: copies_prompt(text, text),
     "markdown": plain_markdown,
     "fence": fenced,

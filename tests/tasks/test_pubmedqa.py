@@ -7,8 +7,8 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from tasks import catalog
 from tasks.data import DataSource, load_pubmedqa
-from tasks.data.readers import read_ids
-from tasks.data.rows import LABELS, describe_selection, official_test_ids
+from tasks.data.rows import LABELS
+from tasks.data.selection import describe_selection, official_test_ids, read_ids
 from tasks.data.source import OFFICIAL_TEST, SAMPLES
 from tasks.formats import FORMATS, get_format
 from tasks.pubmedqa import (

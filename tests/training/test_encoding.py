@@ -7,6 +7,7 @@ from tasks.data import ReasoningRow
 from tasks.formats import get_format
 from tasks.rendering import encode, load_tokenizer, render_prompt
 from training.encoding import MASKED, encode_row, encode_rows
+from training.recipes.recipe_file import load_recipe
 
 ROW = ReasoningRow("1", "Why?", "Because of this.", "So.")
 SHAPE = get_format("thinking-headings")
@@ -15,6 +16,10 @@ SHAPE = get_format("thinking-headings")
 @pytest.fixture
 def tokenizer(tiny_model):
     return load_tokenizer(str(tiny_model))
+
+
+def recipe_up_to(tokens):
+    return load_recipe("quickstart", [f"trainer.max_length={tokens}", f"format.name={SHAPE.name}"])
 
 
 def test_the_prompt_is_masked_and_the_answer_with_its_end_is_learned(tokenizer):
@@ -29,18 +34,18 @@ def test_the_prompt_is_masked_and_the_answer_with_its_end_is_learned(tokenizer):
 def test_a_long_row_is_cut_and_counted(tokenizer):
     whole = encode_row(tokenizer, SHAPE, ROW, chat="auto", max_length=500)
     length = len(whole.input_ids) - 3
-    rows = encode_rows(tokenizer, SHAPE, [ROW], chat="auto", max_length=length)
+    rows = encode_rows(tokenizer, recipe_up_to(length), [ROW])
     assert rows.truncated == 1
     assert len(rows.rows[0].input_ids) == len(rows.rows[0].labels) == length
 
 
 def test_a_row_whose_prompt_fills_the_limit_is_dropped_by_name(tokenizer):
     long = ReasoningRow("long", "Why? " * 300, "x", "y")
-    rows = encode_rows(tokenizer, SHAPE, [ROW, long], chat="auto", max_length=300)
+    rows = encode_rows(tokenizer, recipe_up_to(300), [ROW, long])
     assert rows.dropped == ["long"]
     assert len(rows.rows) == 1
 
 
 def test_nothing_left_to_learn_is_an_error(tokenizer):
     with pytest.raises(UserError, match=r"trainer.max_length"):
-        encode_rows(tokenizer, SHAPE, [ROW], chat="auto", max_length=8)
+        encode_rows(tokenizer, recipe_up_to(8), [ROW])

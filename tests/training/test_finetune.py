@@ -5,7 +5,7 @@ import torch
 
 from reports.errors import UserError
 from reports.files import write_json
-from training.backends import sft, trl_backend
+from training.backends import running, sft, trl_backend
 from training.division import TrainingRows, training_rows
 from training.finetune import finetune, fingerprint, trained_adapter
 from training.log import read_log
@@ -199,7 +199,7 @@ def test_the_time_of_a_step_is_taken_without_validations_and_checkpoints(monkeyp
     now = iter([1.0, 2.0, 13.0, 14.5])
     monkeypatch.setattr("time.perf_counter", lambda: next(now))
     times: list[float] = []
-    clock = sft._clock(times)
+    clock = running._clock(times)
     clock.on_step_end()
     clock.on_step_end()
     clock.on_evaluate()
@@ -209,7 +209,9 @@ def test_the_time_of_a_step_is_taken_without_validations_and_checkpoints(monkeyp
 
 
 def test_a_gradient_that_overflows_in_float16_leaves_a_log_that_can_be_written(tmp_path):
-    losses = sft.logged_losses([{"step": 1, "loss": 2.5, "grad_norm": float("inf")}, {"step": 1, "train_runtime": 3.0}])
+    losses = running.logged_losses(
+        [{"step": 1, "loss": 2.5, "grad_norm": float("inf")}, {"step": 1, "train_runtime": 3.0}]
+    )
     write_json(tmp_path / "log.json", losses)
     assert losses == [{"step": 1.0, "loss": 2.5}]
 

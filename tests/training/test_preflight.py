@@ -7,8 +7,9 @@ import pytest
 from reports.errors import UserError
 from tests.conftest import make_tokenizer
 from training.division import training_rows
+from training.memory_estimate import estimated_memory
 from training.models.base_model import find_base_config
-from training.preflight import estimated_memory, preflight
+from training.preflight import preflight
 from training.recipes.recipe_file import load_recipe
 
 LLAMA_8B = {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32}

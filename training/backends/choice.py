@@ -9,7 +9,7 @@ from training.backends import trl_backend, unsloth_backend
 from training.backends.job import Backend
 from training.backends.trackers import check_trackers
 from training.models.base_model import BaseModel
-from training.models.loading import pick_attention, pick_dtype
+from training.models.device import pick_attention, pick_dtype
 from training.processes import process_count
 from training.recipes.recipe import Recipe
 

@@ -13,7 +13,7 @@ from reports.document.schema import MemoryUse
 from reports.files import read_json, write_json
 from training.encoding import EncodedRows
 from training.models.base_model import BaseModel as Base
-from training.models.loading import DTypeName
+from training.models.device import DTypeName
 from training.recipes.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from tasks.rendering import load_tokenizer
 from training.backends.job import Done, Job, Progress
 from training.backends.packing import check_apart
-from training.backends.sft import lora_config, make_trainer, run
-from training.models.loading import load_for_training, pick_attention
+from training.backends.running import run
+from training.backends.sft import lora_config, make_trainer
+from training.models.device import pick_attention
+from training.models.loading import load_base
 
 NAME = "trl"
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
@@ -19,7 +21,7 @@ def train(job: Job, progress: Progress) -> Done:
     recipe = job.recipe
     set_seed(recipe.training_seed)
     attention = pick_attention(recipe.trainer.attention, job.base, dtype=job.dtype, device=job.device)
-    model = load_for_training(job.base, recipe.quantization, dtype=job.dtype, device=job.device, attention=attention)
+    model = load_base(job.base, recipe.quantization, dtype=job.dtype, device=job.device, attention=attention)
     if recipe.trainer.packing:
         check_apart(model)
         model.config.use_cache = False  # with a cache, transformers takes a packed sequence for one row

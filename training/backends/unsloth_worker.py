@@ -36,14 +36,14 @@ def _train(work: Path, events: TextIO) -> dict[str, Any]:
     from unsloth import FastLanguageModel
 
     from training.backends.job import Job
-    from training.backends.sft import make_trainer, run
-    from training.models.loading import torch_dtype
+    from training.backends.running import run
+    from training.backends.sft import make_trainer
+    from training.models.device import torch_dtype
 
     job = Job.load(work)
     recipe = job.recipe
-    checkpointing = {"offload": "unsloth"}.get(str(recipe.trainer.gradient_checkpointing), False) or bool(
-        recipe.trainer.gradient_checkpointing
-    )
+    wanted = recipe.trainer.gradient_checkpointing
+    checkpointing = "unsloth" if wanted == "offload" else wanted
     model, tokenizer = FastLanguageModel.from_pretrained(
         model_name=str(job.base.folder.resolve()),
         max_seq_length=recipe.trainer.max_length,

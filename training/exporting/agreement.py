@@ -15,7 +15,7 @@ from tasks.rendering import encode, render_prompt
 if TYPE_CHECKING:
     import torch
 
-    from training.models.loading import DTypeName
+    from training.models.device import DTypeName
     from training.recipes.recipe import FormatSection
 
 _PROBES = 4
@@ -92,7 +92,7 @@ def rounding_tolerance(spread: float, matrices: int, dtype: DTypeName) -> float:
     """
     import torch
 
-    from training.models.loading import torch_dtype
+    from training.models.device import torch_dtype
 
     unit = torch.finfo(torch_dtype(dtype)).eps / 2
     return max((_AMPLIFIED * unit * math.sqrt(matrices) * spread) ** 2 / 2, ARITHMETIC_KL)

@@ -8,84 +8,46 @@ import importlib.metadata
 import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import BaseModel, ConfigDict
+from typing import TYPE_CHECKING, Any
 
 from reports.errors import UserError
 from reports.files import write_json, write_text
 from reports.readmes.model_card import merged_card
 from tasks.rendering import load_tokenizer
 from training.exporting.agreement import ARITHMETIC_KL, Agreement, compare, logits, probe_tokens, rounding_tolerance
+from training.exporting.export_log import EXPORT_FILE, BaseWeights, ExportLog
 from training.exporting.merging import load_afresh, merge, one_message, with_adapter, write_model
 from training.log import read_log
 from training.models.adapters import Adapter
 from training.models.base_model import BaseModel as Base
 from training.models.base_model import model_config
-from training.models.loading import (
-    DTypeName,
-    describe_weights,
-    is_bitsandbytes,
-    is_quantised,
-    load_for_scoring,
-    pick_device,
-    pick_dtype,
-)
+from training.models.device import DTypeName, pick_device, pick_dtype
+from training.models.loading import describe_weights, has_dense_form, is_quantised, load_for_scoring
 
 if TYPE_CHECKING:
-    import torch
-
     from training.recipes.recipe import Recipe
 
-FILE = "export.json"
-BaseWeights = Literal["as_trained", "full"]
 _RECIPE = "recipe.yaml"
 _WEAK = 0.1  # share of the adapter's own effect that rounding may have before the user is told
 _LOST = 0.9  # share from which on the adapter counts as lost in the rounding, or in a faulty merge
 _VERSIONS = ("torch", "transformers", "peft", "bitsandbytes")
 
 
-class ExportLog(BaseModel):
-    """What was merged and how well the merged model agrees with the adapter on its base; kept as `export.json`.
+@dataclass(frozen=True)
+class _Check:
+    """The written model held against base and unmerged adapter.
 
     Attributes:
-        base: What others know the base by.
-        base_weights: Whether it is the base as training saw it, or the base's own weights.
-        weights: How the base's weights were held, in words.
-        dtype: Of the merged weights.
-        files: How many files the weights are in.
-        weight_bytes: Their size.
-        probes: How many texts both were run on.
-        probe_tokens: How many tokens those have.
-        max_logit_difference: The biggest difference of two logits, merged against unmerged.
-        mean_kl: Mean divergence of the merged model's predictions from the unmerged one's, in nats.
-        same_top_token: Share of positions at which both hold the same token for the likeliest.
-        tolerance_kl: The `mean_kl` that is allowed: what rounding to `dtype` explains, but less than `adapter_kl`.
-        adapter_kl: What the adapter itself changes: the base's divergence from base and adapter, in nats.
-        notes: What the user should know.
+        found: How far it lies from them.
+        effect: How far the base alone lies from them: what the adapter changes.
+        tolerance: The `mean_kl` that it may have.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    base: str
-    base_sha256: str
-    base_weights: BaseWeights
-    weights: str
-    adapter: str
-    adapter_sha256: str
-    dtype: DTypeName
-    files: int
-    weight_bytes: int
-    probes: int
-    probe_tokens: int
-    max_logit_difference: float
-    mean_kl: float
-    same_top_token: float
-    tolerance_kl: float
-    adapter_kl: float
-    notes: list[str]
-    versions: dict[str, str]
+    found: Agreement
+    effect: Agreement
+    tolerance: float
 
 
 def export_merged(
@@ -94,9 +56,9 @@ def export_merged(
     adapter: Adapter,
     folder: Path,
     *,
-    base_weights: BaseWeights = "as_trained",
-    dtype: DTypeName = "bfloat16",
-    max_shard_size: str = "5GB",
+    base_weights: BaseWeights,
+    dtype: DTypeName,
+    max_shard_size: str,
     say: Callable[[str], None],
 ) -> ExportLog:
     """Write base and adapter as one model that `AutoModelForCausalLM.from_pretrained(folder)` loads.
@@ -133,34 +95,21 @@ def export_merged(
             dtype=kept,
             device=pick_device(),
         )
-        wanted, effect, tolerance = _merge_and_write(model, base, adapter, probes, part, dtype, max_shard_size, say)
+        wrapped = with_adapter(model, adapter)
+        wanted = logits(wrapped, probes)
+        with wrapped.disable_adapter():
+            effect = compare(wanted, logits(wrapped, probes))
+        say(f"  merging in float32, rounding once to {dtype}")
+        merged = merge(wrapped, dtype)
+        tolerance = _tolerance(effect, merged, dtype)
+        write_model(merged, base, part, max_shard_size)
         tokenizer.save_pretrained(part)
-        del model
+        del model, wrapped, merged
         _free_memory()
         say("  loading the folder afresh and comparing")
-        found = compare(wanted, logits(load_afresh(part), probes))
-        _judge(found, tolerance, dtype)
-        files = sorted(part.glob("*.safetensors"))
-        log = ExportLog(
-            base=base.public_name,
-            base_sha256=base.sha256,
-            base_weights=base_weights,
-            weights=weights,
-            adapter=adapter.source,
-            adapter_sha256=adapter.sha256,
-            dtype=dtype,
-            files=len(files),
-            weight_bytes=sum(file.stat().st_size for file in files),
-            probes=len(probes),
-            probe_tokens=sum(map(len, probes)),
-            max_logit_difference=found.max_difference,
-            mean_kl=found.mean_kl,
-            same_top_token=found.same_top,
-            tolerance_kl=tolerance,
-            adapter_kl=effect.mean_kl,
-            notes=_notes(base, adapter, found, effect, dtype),
-            versions={package: importlib.metadata.version(package) for package in _VERSIONS},
-        )
+        check = _Check(compare(wanted, logits(load_afresh(part), probes)), effect, tolerance)
+        _judge(check, dtype)
+        log = _log(base, adapter, part, base_weights, weights, dtype, probes, check)
         _describe(recipe, adapter, part, log)
         part.replace(folder)
     return log
@@ -169,7 +118,7 @@ def export_merged(
 def _kept_weights(recipe: Recipe, base: Base, adapter: Adapter, base_weights: BaseWeights) -> tuple[DTypeName, str]:
     """(dtype in which the base's weights are held before the merge, how they are held in words)."""
     config = model_config(base)
-    if is_quantised(base) and not is_bitsandbytes(base):
+    if not has_dense_form(base):
         raise UserError(
             "its weights are quantised in a way that has no dense form here, so nothing can be merged into them",
             where=base.name,
@@ -192,54 +141,66 @@ def _kept_weights(recipe: Recipe, base: Base, adapter: Adapter, base_weights: Ba
     return kept, describe_weights(recipe.quantization, kept)
 
 
-def _merge_and_write(
-    model: Any,
-    base: Base,
-    adapter: Adapter,
-    probes: Sequence[Sequence[int]],
-    part: Path,
-    dtype: DTypeName,
-    max_shard_size: str,
-    say: Callable[[str], None],
-) -> tuple[list[torch.Tensor], Agreement, float]:
-    """Merge and write; (logits of base and unmerged adapter, what the adapter changes, the tolerance that follows)."""
-    wrapped = with_adapter(model, adapter)
-    wanted = logits(wrapped, probes)
-    with wrapped.disable_adapter():
-        effect = compare(wanted, logits(wrapped, probes))
-    say(f"  merging in float32, rounding once to {dtype}")
-    merged = merge(wrapped, dtype)
-    matrices = sum(parameter.ndim > 1 for parameter in merged.parameters())
-    write_model(merged, base, part, max_shard_size)
-    return wanted, effect, _tolerance(effect, matrices, dtype)
-
-
-def _tolerance(effect: Agreement, matrices: int, dtype: DTypeName) -> float:
+def _tolerance(effect: Agreement, merged: Any, dtype: DTypeName) -> float:
     """What rounding explains, but less than the adapter itself changes: a merge without the adapter must not pass."""
+    matrices = sum(parameter.ndim > 1 for parameter in merged.parameters())
     explained = rounding_tolerance(effect.spread, matrices, dtype)
     return min(explained, max(_LOST * effect.mean_kl, ARITHMETIC_KL))
 
 
-def _judge(found: Agreement, tolerance: float, dtype: DTypeName) -> None:
-    if not found.mean_kl <= tolerance:  # NaN is no agreement either
+def _judge(check: _Check, dtype: DTypeName) -> None:
+    if not check.found.mean_kl <= check.tolerance:  # NaN is no agreement either
         raise UserError(
             f"the merged model does not predict what the adapter on its base predicts: mean KL divergence"
-            f" {found.mean_kl:.2g} nats, where rounding to {dtype} and the adapter's own effect allow {tolerance:.2g};"
-            " nothing was kept",
+            f" {check.found.mean_kl:.2g} nats, where rounding to {dtype} and the adapter's own effect allow"
+            f" {check.tolerance:.2g}; nothing was kept",
             fix="try --dtype float32, which keeps weak adapters too, or use the adapter on its base",
         )
 
 
-def _notes(base: Base, adapter: Adapter, found: Agreement, effect: Agreement, dtype: DTypeName) -> list[str]:
+def _log(
+    base: Base,
+    adapter: Adapter,
+    part: Path,
+    base_weights: BaseWeights,
+    weights: str,
+    dtype: DTypeName,
+    probes: Sequence[Sequence[int]],
+    check: _Check,
+) -> ExportLog:
+    files = sorted(part.glob("*.safetensors"))
+    return ExportLog(
+        base=base.public_name,
+        base_sha256=base.sha256,
+        base_weights=base_weights,
+        weights=weights,
+        adapter=adapter.source,
+        adapter_sha256=adapter.sha256,
+        dtype=dtype,
+        files=len(files),
+        weight_bytes=sum(file.stat().st_size for file in files),
+        probes=len(probes),
+        probe_tokens=sum(map(len, probes)),
+        max_logit_difference=check.found.max_difference,
+        mean_kl=check.found.mean_kl,
+        same_top_token=check.found.same_top,
+        tolerance_kl=check.tolerance,
+        adapter_kl=check.effect.mean_kl,
+        notes=_notes(base, adapter, check, dtype),
+        versions={package: importlib.metadata.version(package) for package in _VERSIONS},
+    )
+
+
+def _notes(base: Base, adapter: Adapter, check: _Check, dtype: DTypeName) -> list[str]:
     notes = []
     log = read_log(adapter.folder)
     if log is not None and log.base_sha256 != base.sha256:
         notes.append(f"the adapter was trained on other weights than those of {base.name}")
-    if found.mean_kl > _WEAK * effect.mean_kl and dtype != "float32":
+    found, effect = check.found.mean_kl, check.effect.mean_kl
+    if found > _WEAK * effect and dtype != "float32":
         notes.append(
             f"the adapter is so weak that rounding to {dtype} changes the predictions"
-            f" {found.mean_kl / effect.mean_kl if effect.mean_kl else math.inf:.0%} as much as the adapter does;"
-            " --dtype float32 keeps it"
+            f" {found / effect if effect else math.inf:.0%} as much as the adapter does; --dtype float32 keeps it"
         )
     return notes
 
@@ -261,7 +222,7 @@ def _describe(recipe: Recipe, adapter: Adapter, part: Path, log: ExportLog) -> N
     write_text(part / "README.md", card)
     if own.is_file():
         shutil.copyfile(own, part / _RECIPE)
-    write_json(part / FILE, log.model_dump(mode="json"))
+    write_json(part / EXPORT_FILE, log.model_dump(mode="json"))
 
 
 def _free_memory() -> None:

@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports.errors import UserError
+from reports.errors import UserError, first_line
 from training.models.base_model import model_config
-from training.models.loading import cast_weights, is_quantised, pick_device, quiet_bitsandbytes, torch_dtype
+from training.models.device import pick_device, torch_dtype
+from training.models.loading import cast_weights, is_quantised, quiet_bitsandbytes
 
 if TYPE_CHECKING:
     from training.models.adapters import Adapter
     from training.models.base_model import BaseModel
-    from training.models.loading import DTypeName
+    from training.models.device import DTypeName
 
 _GENERATION = "generation_config.json"
 
@@ -118,9 +119,9 @@ def one_message(base: BaseModel) -> Iterator[None]:
             fix='do it in main memory: CUDA_VISIBLE_DEVICES="" medbench export ...',
         ) from error
     except (ValueError, RuntimeError, KeyError, AttributeError, TypeError, ImportError, SafetensorError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"this adapter cannot be merged into a model of type {model_config(base).get('model_type')}: {first}",
+            f"this adapter cannot be merged into a model of type {model_config(base).get('model_type')}:"
+            f" {first_line(error)}",
             where=base.name,
             fix="use the adapter on its base without merging",
         ) from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from reports.errors import UserError
 from reports.files import read_json, sha256_file
@@ -49,8 +48,8 @@ def find_adapter(name: str, source: str, base: BaseModel) -> Adapter:
         UserError: It cannot be found, is not a LoRA adapter in safetensors, is broken, or belongs to another base.
     """
     source, folder = locate_adapter(source, f"--models {name}={source}")
-    settings = check_config(read_config(folder), folder / CONFIG)
-    check_fits(folder, settings, base)
+    settings = read_settings(folder)
+    _check_fits(folder, settings, base)
     check_finite(folder / WEIGHTS)
     return Adapter(name, source, folder, sha256_file(folder / WEIGHTS), settings.base_model_name_or_path or "")
 
@@ -69,11 +68,11 @@ def locate_adapter(source: str, where: str) -> tuple[str, Path]:
     return source, fetch_from_hub(source, None)
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The adapter's configuration, with its files checked to be there.
+def read_settings(folder: Path) -> LoraSettings:
+    """The settings in an adapter's configuration, with its files checked to be there.
 
     Raises:
-        UserError: A file is missing, or the adapter is not LoRA.
+        UserError: A file is missing, or the adapter is not one that medbench loads.
     """
     refuse_links_out(folder)
     if not (folder / CONFIG).is_file():
@@ -87,12 +86,10 @@ def read_config(folder: Path) -> dict[str, Any]:
             where=str(folder),
             fix="where you trust it, load it with PEFT and save it again: save_pretrained writes safetensors",
         )
-    config = read_json(folder / CONFIG, _MOST_CONFIG_BYTES)
-    check_config(config, folder / CONFIG)
-    return dict(config)
+    return check_config(read_json(folder / CONFIG, _MOST_CONFIG_BYTES), folder / CONFIG)
 
 
-def check_fits(folder: Path, settings: LoraSettings, base: BaseModel) -> None:
+def _check_fits(folder: Path, settings: LoraSettings, base: BaseModel) -> None:
     """Compare names, shapes and kinds of an adapter's weights with its settings and the base's layers; loads neither.
 
     Raises:

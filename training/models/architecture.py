@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from reports.errors import UserError
+from pydantic import TypeAdapter, ValidationError
+
+from reports.errors import UserError, first_line
 from reports.files import read_json, sha256_file, sha256_value, write_json
+from training.home import medbench_home
 from training.models.base_model import BaseModel, model_config
-from training.models.quickstart_model import medbench_home
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,8 @@ def model_shell(base: BaseModel) -> Any:
             config = AutoConfig.from_pretrained(base.folder, local_files_only=True, trust_remote_code=False)
             return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except Exception as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"transformers does not know this kind of model: {first[:300]}",
+            f"transformers does not know this kind of model: {first_line(error)[:300]}",
             where=str(base.folder / "config.json"),
             fix="give a causal language model of a kind that transformers knows itself",
         ) from error
@@ -83,12 +84,8 @@ def _read(path: Path) -> Architecture | None:
     if not path.is_file():
         return None
     try:
-        value = read_json(path)
-        linear = {str(name): (int(inputs), int(outputs)) for name, (inputs, outputs) in value["linear"].items()}
-        return Architecture(
-            linear, value["head"], int(value["parameters"]), int(value["layers"]), bool(value["flash_attention"])
-        )
-    except (UserError, KeyError, TypeError, ValueError, AttributeError):
+        return TypeAdapter(Architecture).validate_python(read_json(path))
+    except (UserError, ValidationError):
         return None  # written by nobody we know; it is made anew
 
 

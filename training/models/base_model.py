@@ -52,8 +52,8 @@ def find_base(model: ModelSection, say: Callable[[str], None] | None = None) -> 
         UserError: It cannot be found or fetched, or holds no safetensors.
     """
     name, public_name, folder = _locate(model, _HUB_FILES, say)
-    check_weights(folder)
-    return BaseModel(name, folder, weights_hash(folder), public_name)
+    _check_weights(folder)
+    return BaseModel(name, folder, _weights_hash(folder), public_name)
 
 
 def find_base_config(model: ModelSection, say: Callable[[str], None] | None = None) -> BaseModel:
@@ -132,7 +132,7 @@ def _refusal(error: Exception) -> tuple[str, str]:
     )
 
 
-def check_weights(folder: Path) -> None:
+def _check_weights(folder: Path) -> None:
     """See that a folder's weights are whole safetensors files of its own, before any is loaded.
 
     Raises:
@@ -151,7 +151,7 @@ def check_weights(folder: Path) -> None:
                 raise UserError(f"the file {file[:100]!r} is not in the folder", where=str(path), fix="fetch it again")
 
 
-def weights_hash(folder: Path) -> str:
+def _weights_hash(folder: Path) -> str:
     """Hash over the names and contents of a folder's safetensors files.
 
     Raises:
@@ -172,9 +172,12 @@ def weights_hash(folder: Path) -> str:
 
 
 def _content_hash(path: Path) -> str:
-    """SHA-256 of a file; the hub's cache already names large files by theirs."""
-    name = path.resolve().name
-    return name if _SHA256.fullmatch(name) else sha256_file(path)
+    """SHA-256 of a file; the hub's cache, and nothing else that is to be believed, names large files by theirs."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    whole = path.resolve()
+    is_named_by_it = _SHA256.fullmatch(whole.name) and whole.is_relative_to(Path(HF_HUB_CACHE).resolve())
+    return whole.name if is_named_by_it else sha256_file(path)
 
 
 def model_config(base: BaseModel) -> dict[str, object]:

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
 from reports.errors import UserError
 
-_MOST_ENTRIES = 10_000
+_MOST_ENTRIES = 10_000  # of one folder
 _SNAPSHOTS = "snapshots"  # the hub's cache keeps a model in snapshots/COMMIT, whose files are links to its own blobs
 
 
 def refuse_links_out(folder: Path) -> None:
-    """See that nothing in a folder leads out of it, or would hang whoever opens it, such as a pipe.
+    """See that nothing in a folder, or below, leads out of it or would hang whoever opens it, such as a pipe.
 
     Raises:
         UserError: Something does; the message names it.
     """
     home = folder.resolve()
     root = home.parent.parent if home.parent.name == _SNAPSHOTS else home
-    for number, path in enumerate(sorted(home.iterdir())):
-        if number >= _MOST_ENTRIES:
+    for parent, folders, files in os.walk(home, onerror=_refuse_closed):  # which follows no links
+        if len(folders) + len(files) > _MOST_ENTRIES:
             raise UserError(f"it holds more than {_MOST_ENTRIES} files", where=str(folder), fix="give a model's folder")
-        target = path.resolve()
-        if path.is_symlink() and not target.is_relative_to(root):
-            raise UserError("the link leads out of its folder", where=str(path), fix="copy the file into the folder")
-        if not target.exists():
-            continue
-        mode = target.stat().st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise UserError("it is neither a file nor a folder", where=str(path), fix="remove it")
+        folders.sort()
+        for path in sorted(Path(parent, name) for name in (*folders, *files)):
+            _refuse_out(path, root)
+
+
+def _refuse_closed(error: OSError) -> None:
+    """Refuse a folder that cannot be looked into; one that is gone by now holds nothing."""
+    if isinstance(error, PermissionError):
+        raise UserError("it cannot be looked into", where=str(error.filename), fix="check its rights") from error
+
+
+def _refuse_out(path: Path, root: Path) -> None:
+    target = path.resolve()
+    if path.is_symlink() and not target.is_relative_to(root):
+        raise UserError("the link leads out of its folder", where=str(path), fix="copy the file into the folder")
+    if not target.exists():
+        return
+    mode = target.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise UserError("it is neither a file nor a folder", where=str(path), fix="remove it")

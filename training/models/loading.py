@@ -5,90 +5,81 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from reports.errors import UserError
+from reports.errors import UserError, first_line
 from training.models.architecture import architecture
 from training.models.base_model import BaseModel, model_config
+from training.models.device import DTypeName, torch_dtype
 from training.processes import is_sharded, local_index
 from training.recipes.recipe import QuantizationSection
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel
 
-DTypeName = Literal["bfloat16", "float16", "float32"]
 _DENSE_SHARE = 0.75  # of a device's memory that dense weights may take; keys, values and activations need the rest
 
 
-def pick_device() -> Literal["cuda", "cpu"]:
-    """The device that runs: a CUDA card where there is one."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def pick_dtype(wanted: str, device: str) -> DTypeName:
-    """The dtype that `auto` means: bfloat16 where the device's hardware has it, else float16 (GPU) or float32 (CPU)."""
-    import torch
-
-    if wanted == "auto":
-        if device == "cuda":
-            return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-        return "bfloat16" if _cpu_has_bf16() else "float32"
-    if wanted == "float16" and device == "cpu":
-        raise UserError("float16 is not for CPUs", where="dtype", fix="use auto, bfloat16 or float32")
-    return wanted  # type: ignore[return-value]
-
-
-def _cpu_has_bf16() -> bool:
-    import torch
-
-    test = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(test and test())
-
-
-def torch_dtype(name: DTypeName) -> torch.dtype:
-    """The torch dtype of that name."""
-    import torch
-
-    return {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}[name]
-
-
-def pick_attention(wanted: str, base: BaseModel, *, dtype: DTypeName, device: str) -> str | None:
-    """The attention implementation to train with; None leaves it to transformers.
-
-    Raises:
-        UserError: FlashAttention is asked for where it cannot run.
-    """
-    from transformers.utils import is_flash_attn_2_available
-
-    runs = device == "cuda" and dtype != "float32" and is_flash_attn_2_available()
-    if wanted == "flash_attention_2" and not runs:
-        raise UserError(
-            "FlashAttention 2 needs a CUDA card, 16-bit weights and the package flash-attn",
-            where="trainer.attention",
-            fix="run `pip install flash-attn`, or set trainer.attention=auto",
-        )
-    if wanted != "auto":
-        return wanted
-    return "flash_attention_2" if runs and architecture(base).flash_attention else None
-
-
-def load_for_training(
+def load_base(
     base: BaseModel,
-    quantization: QuantizationSection,
+    quantization: QuantizationSection | None,
     *,
     dtype: DTypeName,
     device: str,
     attention: str | None = None,
 ) -> PreTrainedModel:
-    """The base with its linear layers quantised, ready for PEFT.
+    """The base as training holds it, ready for PEFT: its linear layers quantised, unless its checkpoint is already.
+
+    Args:
+        base: The model.
+        quantization: How; None for the base's own weights.
+        dtype: Of activations and of weights that are not quantised.
+        device: Where to put it.
+        attention: The implementation; None leaves it to transformers.
 
     Raises:
-        UserError: The folder is no causal language model that transformers can load.
+        UserError: The folder is no causal language model that transformers can load whole.
     """
-    return _load(base, quantization, dtype, device, attention)
+    from transformers import AutoModelForCausalLM
+
+    place = local_index() if device == "cuda" else device
+    config: dict[str, Any] = {"dtype": torch_dtype(dtype), "device_map": {"": place}}
+    if attention is not None:
+        config["attn_implementation"] = attention
+    try:
+        with quiet_bitsandbytes():
+            if quantization is not None and quantization.method != "none" and not is_quantised(base):
+                config["quantization_config"] = _bitsandbytes(quantization, dtype)
+            model, found = AutoModelForCausalLM.from_pretrained(
+                base.folder,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                **config,
+            )
+    except ImportError as error:
+        raise UserError(
+            f"loading it needs a package that is not here: {first_line(error)}",
+            where=f"{base.folder} (quantised with {_own_method(base) or 'unknown'})",
+            fix="install it (`pip install gptqmodel` for GPTQ), or give a base that is not quantised",
+        ) from error
+    except Exception as error:
+        kind = model_config(base).get("model_type", "unknown")
+        raise UserError(
+            f"transformers cannot load this model (type {kind}): {first_line(error)}",
+            where=str(base.folder),
+            fix="give a causal language model with its config, safetensors and tokenizer",
+        ) from error
+    if found["missing_keys"]:
+        name = min(found["missing_keys"])
+        raise UserError(
+            f"{len(found['missing_keys'])} of its weights are missing, such as {name[:200]}, and would be random",
+            where=str(base.folder),
+            fix="fetch the model again",
+        )
+    _keep_gradients(model)
+    return model
 
 
 def fits_dense(base: BaseModel, dtype: DTypeName, device: str) -> bool:
@@ -126,8 +117,8 @@ def load_for_scoring(
         dense: Whether to turn quantised weights back; see `fits_dense`.
     """
     quantised = quantization is not None and quantization.method != "none"
-    model = _load(base, quantization, train_dtype if quantised else dtype, device)
-    if is_quantised(base) and not is_bitsandbytes(base):
+    model = load_base(base, quantization, dtype=train_dtype if quantised else dtype, device=device)
+    if not has_dense_form(base):
         return model.eval()  # GPTQ and its like have no dense form here; their own kernels score
     if dense and (quantised or is_quantised(base)):
         model.dequantize(dtype=torch_dtype(train_dtype))
@@ -158,66 +149,22 @@ def describe_weights(quantization: QuantizationSection | None, dtype: DTypeName,
     return f"{quantization.method.upper()}{double}, {held}"
 
 
-def _load(
-    base: BaseModel,
-    quantization: QuantizationSection | None,
-    dtype: DTypeName,
-    device: str,
-    attention: str | None = None,
-) -> PreTrainedModel:
-    from transformers import AutoModelForCausalLM
-
-    place = local_index() if device == "cuda" else device
-    config: dict[str, Any] = {"dtype": torch_dtype(dtype), "device_map": {"": place}}
-    if attention is not None:
-        config["attn_implementation"] = attention
-    try:
-        with quiet_bitsandbytes():
-            if quantization is not None and quantization.method != "none" and not is_quantised(base):
-                config["quantization_config"] = _bitsandbytes(quantization, dtype)
-            model, found = AutoModelForCausalLM.from_pretrained(
-                base.folder,
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-                **config,
-            )
-    except ImportError as error:
-        method = (model_config(base).get("quantization_config") or {}).get("quant_method", "unknown")  # type: ignore[attr-defined]
-        raise UserError(
-            f"loading it needs a package that is not here: {str(error).strip().splitlines()[0]}",
-            where=f"{base.folder} (quantised with {method})",
-            fix="install it (`pip install gptqmodel` for GPTQ), or give a base that is not quantised",
-        ) from error
-    except Exception as error:
-        kind = model_config(base).get("model_type", "unknown")
-        first = str(error).strip().splitlines()
-        raise UserError(
-            f"transformers cannot load this model (type {kind}): {first[0] if first else type(error).__name__}",
-            where=str(base.folder),
-            fix="give a causal language model with its config, safetensors and tokenizer",
-        ) from error
-    if found["missing_keys"]:
-        name = min(found["missing_keys"])
-        raise UserError(
-            f"{len(found['missing_keys'])} of its weights are missing, such as {name[:200]}, and would be random",
-            where=str(base.folder),
-            fix="fetch the model again",
-        )
-    _keep_gradients(model)
-    return model
-
-
 def is_quantised(base: BaseModel) -> bool:
     """Whether the base's own checkpoint is quantised already; then it is taken as it is."""
-    return bool(model_config(base).get("quantization_config"))
+    return _own_method(base) is not None
 
 
-def is_bitsandbytes(base: BaseModel) -> bool:
-    """Whether the base's own checkpoint is quantised by bitsandbytes, which can be turned back into dense weights."""
-    method = model_config(base).get("quantization_config")
-    return isinstance(method, dict) and method.get("quant_method", "bitsandbytes") == "bitsandbytes"
+def has_dense_form(base: BaseModel) -> bool:
+    """Whether the base's checkpoint is dense, or quantised by bitsandbytes, which can be turned back."""
+    return _own_method(base) in (None, "bitsandbytes")
+
+
+def _own_method(base: BaseModel) -> str | None:
+    """What the base's own checkpoint is quantised with; None where it is not."""
+    config = model_config(base).get("quantization_config")
+    if not config:
+        return None
+    return str(config.get("quant_method", "bitsandbytes")) if isinstance(config, dict) else "unknown"
 
 
 def _bitsandbytes(quantization: QuantizationSection, dtype: DTypeName) -> Any:

@@ -7,7 +7,6 @@ safetensors that everything later loads like any local model.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -17,11 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
 from filelock import FileLock
 
 from reports.errors import UserError
 from reports.files import sha256_file, write_json
+from training.home import medbench_home
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -34,12 +33,6 @@ _FOLDER = "smollm2-135m-instruct-v1"
 _NEEDED_BYTES = 700_000_000
 _MARK = "medbench-source.json"
 _WORK = ".making-"
-
-
-def medbench_home() -> Path:
-    """Where medbench keeps what it fetched: `MEDBENCH_HOME`, else the platform's cache folder."""
-    given = os.environ.get("MEDBENCH_HOME")
-    return Path(given).expanduser() if given else Path(platformdirs.user_cache_dir("medbench"))
 
 
 def quickstart_model(say: Callable[[str], None] | None = None) -> Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from reports.errors import UserError
+from reports.errors import UserError, first_line
 
 _LENGTH_BYTES = 8
 _MOST_HEADER_BYTES = 32 << 20  # models with a hundred thousand tensors have less than 16 MiB
@@ -50,7 +50,7 @@ def read_header(path: Path) -> dict[str, Tensor]:
             slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
             found = {name: Tensor(str(each.get_dtype()), tuple(each.get_shape())) for name, each in slices.items()}
     except (safetensors.SafetensorError, OSError, ValueError, OverflowError) as error:
-        raise _refused((str(error).strip() or type(error).__name__).splitlines()[0][:300], where) from error
+        raise _refused(first_line(error)[:300], where) from error
     odd = next((name for name in found if len(name) > _MOST_NAME or not name.isprintable()), None)
     if odd is not None:
         raise _refused(f"the name {odd[:60]!r} is no name of a weight", where)

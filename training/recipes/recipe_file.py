@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from reports.errors import UserError
+from reports.errors import UserError, did_you_mean
 from reports.secrets import holds_secret
 from training.recipes.recipe import Recipe
 from training.recipes.strict_yaml import Place, check, parse_yaml, read_yaml
@@ -23,23 +22,22 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in RECIPES_FOLDER.glob("*.yaml"))
 
 
-def find_recipe(name_or_file: str) -> Path:
+def _find_recipe(name_or_file: str) -> Path:
     """The file of a recipe given by name or by path.
 
     Raises:
         UserError: There is none.
     """
-    if name_or_file in recipe_names():
+    known = recipe_names()
+    if name_or_file in known:
         return RECIPES_FOLDER / f"{name_or_file}.yaml"
     path = Path(name_or_file).expanduser()
     if path.is_file():
         return path
-    near = difflib.get_close_matches(name_or_file, recipe_names(), n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
     raise UserError(
         "there is no recipe of that name, nor such a file",
         where=f"--recipe {name_or_file}",
-        fix=f"{hint}known recipes: {', '.join(recipe_names())}; or give the path of a YAML file",
+        fix=f"{did_you_mean(name_or_file, known)}known recipes: {', '.join(known)}; or give the path of a YAML file",
     )
 
 
@@ -49,7 +47,7 @@ def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         UserError: The file or an override is at fault; all faults are listed, each with its place.
     """
-    path = find_recipe(name_or_file)
+    path = _find_recipe(name_or_file)
     value, origins = read_yaml(path, "recipe")
     if not isinstance(value, dict):
         raise UserError("a recipe is a mapping of sections", where=str(path), fix="start from the quickstart recipe")

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from reports.errors import UserError
+from reports.errors import UserError, first_line
 
 _MAX_BYTES = 1_000_000
 _MOST_LEVELS = 32  # of mappings and lists in each other
@@ -89,8 +89,7 @@ def parse_yaml(text: str, where: str) -> tuple[Any, dict[Place, int]]:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UserError(f"not YAML: {error.problem}", where=f"{where}{line}", fix="mend the line") from error
     except (yaml.YAMLError, RecursionError, ValueError, TypeError, OverflowError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"not YAML: {first}", where=where, fix="mend the value") from error
+        raise UserError(f"not YAML: {first_line(error)}", where=where, fix="mend the value") from error
 
 
 def check(model: type[Model], value: Any, where: str, what: str, origins: dict[Place, str] | None = None) -> Model:

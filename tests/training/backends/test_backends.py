@@ -66,16 +66,13 @@ def test_unsloth_without_a_card_is_refused_before_anything_is_loaded(tiny_recipe
 
 @pytest.fixture
 def job(tiny_recipe, tmp_path):
-    from tasks.formats import get_format
     from tasks.rendering import load_tokenizer
 
     recipe = load_recipe(str(tiny_recipe))
     base = find_base(recipe.model)
     rows = training_rows(recipe)
-    encode = (load_tokenizer(str(base.folder)), get_format(recipe.format.name))
-    sets = [
-        as_dataset(encode_rows(*encode, each, chat="auto", max_length=512)) for each in (rows.train, rows.validation)
-    ]
+    tokenizer = load_tokenizer(str(base.folder))
+    sets = [as_dataset(encode_rows(tokenizer, recipe, each)) for each in (rows.train, rows.validation)]
     return Job(recipe, base, sets[0], sets[1], tmp_path, "cpu", "float32")
 
 

@@ -9,7 +9,8 @@ import torch
 from reports.errors import UserError
 from training.exporting import merging
 from training.exporting.agreement import compare, logits, rounding_tolerance
-from training.exporting.export import ExportLog, export_merged
+from training.exporting.export import export_merged
+from training.exporting.export_log import ExportLog
 from training.models.adapters import find_adapter
 from training.models.base_model import find_base
 from training.models.loading import load_for_scoring
@@ -52,7 +53,8 @@ def merge(tiny_recipe, tmp_path):
         recipe = load_recipe(str(tiny_recipe), settings)
         base = find_base(recipe.model)
         out = tmp_path / "out" / "merged"
-        return export_merged(recipe, base, find_adapter("mine", str(folder), base), out, say=ignore, **more), out
+        how = {"base_weights": "as_trained", "dtype": "bfloat16", "max_shard_size": "5GB", "say": ignore, **more}
+        return export_merged(recipe, base, find_adapter("mine", str(folder), base), out, **how), out
 
     return call
 

@@ -119,10 +119,13 @@ def test_a_header_that_fills_memory_is_not_read(adapter, base):
     assert time.monotonic() - started < 2
 
 
-@pytest.mark.parametrize("name", ["adapter_config.json", WEIGHTS, "README.md"])
+@pytest.mark.parametrize(
+    "name", ["adapter_config.json", WEIGHTS, "README.md", "additional_chat_templates/default.jinja"]
+)
 def test_links_that_lead_out_of_the_folder_are_refused(adapter, base, tmp_path, name):
     (tmp_path / "outside").write_text("secret")
     (adapter / name).unlink(missing_ok=True)
+    (adapter / name).parent.mkdir(exist_ok=True)
     (adapter / name).symlink_to(tmp_path / "outside")
     refused(adapter, base, "the link leads out of its folder")
 
@@ -199,6 +202,15 @@ def test_hub_ids_cannot_escape(source):
         locate_adapter(source, "--models")
     with pytest.raises(UserError, match="no such model folder"):
         find_base(ModelSection(base=source))
+
+
+def test_the_name_of_a_file_does_not_stand_for_its_hash_outside_the_hubs_cache(model):
+    (model / "model.safetensors").rename(model / ("0" * 64))
+    (model / "model.safetensors").symlink_to("0" * 64)
+    spoofed = find_base(ModelSection(base=str(model))).sha256
+    (model / "model.safetensors").unlink()
+    (model / ("0" * 64)).rename(model / "model.safetensors")
+    assert find_base(ModelSection(base=str(model))).sha256 == spoofed
 
 
 def test_an_index_cannot_name_files_elsewhere(model):

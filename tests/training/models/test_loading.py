@@ -9,14 +9,14 @@ import torch
 
 from reports.errors import UserError
 from training.models.base_model import find_base
-from training.models.loading import fits_dense, load_for_scoring, load_for_training
+from training.models.loading import fits_dense, load_base, load_for_scoring
 from training.recipes.recipe import ModelSection, QuantizationSection
 
 
 def test_positions_are_not_rounded_to_the_weights_dtype(tiny_model):
     """Rotary frequencies are buffers; in bfloat16 far tokens would lie elsewhere than in training."""
     base = find_base(ModelSection(base=str(tiny_model)))
-    trained = load_for_training(base, QuantizationSection(), dtype="bfloat16", device="cpu")
+    trained = load_base(base, QuantizationSection(), dtype="bfloat16", device="cpu")
     wanted = dict(trained.named_buffers())["model.rotary_emb.inv_freq"]
     for quantization in (QuantizationSection(), None):
         scored = load_for_scoring(base, quantization, train_dtype="bfloat16", dtype="bfloat16", device="cpu")
@@ -52,4 +52,4 @@ def test_a_gptq_base_without_its_package_is_one_message(tiny_model, tmp_path):
     (folder / "config.json").write_text(json.dumps(config))
     base = find_base(ModelSection(base=str(folder)))
     with pytest.raises(UserError, match=r"quantised with gptq(.|\n)*pip install gptqmodel"):
-        load_for_training(base, QuantizationSection(), dtype="float32", device="cpu")
+        load_base(base, QuantizationSection(), dtype="float32", device="cpu")

@@ -1,11 +1,11 @@
-"""What the lm-eval task configurations call: figures against plain formulas."""
+"""Perplexity and metrics of generated answers: figures against plain formulas."""
 
 import math
 
 import pytest
 
 from tasks.answers import GeneratedText, ScoredText
-from tasks.lm_eval_functions import generation_results, perplexity, perplexity_results, ratio
+from tasks.reasoning import generation_results, perplexity, perplexity_results, ratio
 
 DOC = {"format": "think", "response": "the cat sat", "prompt": "Where did the cat sit?", "tokenizer": None}
 
@@ -73,3 +73,6 @@ def test_answers_keep_their_cost_through_copy_and_pickle():
 
     for again in (copy.deepcopy(answer("x")), pickle.loads(pickle.dumps(answer("x")))):
         assert (again, again.output_tokens, again.finish_reason) == ("x", 9, "stop")
+    scored = ScoredText(-2.0, greedy=True, tokens=7, prompt_tokens=1, seconds=0.5)
+    for same in (copy.deepcopy(scored), pickle.loads(pickle.dumps(scored))):
+        assert (same, vars(same)) == ((-2.0, True), {"tokens": 7, "prompt_tokens": 1, "seconds": 0.5})

@@ -1,9 +1,4 @@
-"""The functions that the lm-eval task configurations of this package name: data sets in, metrics out.
-
-Stock `lm_eval` hands its `--metadata` and `--model_args` to the data-set functions, so that these keys work with it as
-well as from `medbench`: `pubmedqa`, `reasoning` (a path, hub id, sample, or a data source's fields as an object),
-`format`, `chat_template` (`auto` or `never`), `seed`, and the tokenizer from `tokenizer` or `pretrained`.
-"""
+"""Held-out reasoning rows for lm-eval: perplexity of the gold answers, and metrics of generated ones."""
 
 from __future__ import annotations
 
@@ -14,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from reports.comparison.sums import figure_of
 from tasks.answers import GeneratedText, ScoredText
-from tasks.data import DataSource, ReasoningRow, load_reasoning
+from tasks.data import ReasoningRow, load_reasoning
 from tasks.data.documents import document_set
 from tasks.formats import get_format
-from tasks.rendering import count_scored_tokens, load_tokenizer, render_prompt
+from tasks.rendering import count_scored_tokens, load_tokenizer
+from tasks.task_settings import TaskSettings
 from tasks.text_metrics import (
     copies_prompt,
     count_tokens,
     count_words,
-    distinct_ngrams,
+    distinct_trigrams,
     has_disclaimer,
     is_compliant,
     rouge_l,
@@ -34,40 +30,27 @@ if TYPE_CHECKING:
 LogLikelihood = tuple[float, bool]
 
 
-def reasoning_dataset(
-    *,
-    reasoning: str | dict[str, Any] = "samples:reasoning_heldout",
-    format: str = "thinking-headings",  # noqa: A002 - the key that users write
-    chat_template: str = "auto",
-    seed: int = 0,
-    tokenizer: str | None = None,
-    pretrained: str | None = None,
-    **_: Any,
-) -> dict[str, Dataset]:
-    """Reasoning rows as lm-eval documents, with the prompt rendered exactly as training renders it.
-
-    Without the name of a tokenizer the prompt is plain text and no token counts are made.
-    """
-    name = tokenizer or pretrained
-    loaded = load_tokenizer(name) if name else None
-    shape = get_format(format)
+def reasoning_dataset(**settings: Any) -> dict[str, Dataset]:
+    """Reasoning rows as lm-eval documents, with their prompts; `TaskSettings` says what may be set."""
+    told = TaskSettings(**settings)
+    tokenizer = load_tokenizer(told.tokenizer_name) if told.tokenizer_name else None
 
     def document(row: ReasoningRow) -> dict[str, Any]:
-        prompt = render_prompt(loaded, shape, row.question, "never" if chat_template == "never" else "auto")
-        gold = shape.completion(row.reasoning, row.response)
+        prompt = told.prompt(row.question)
+        gold = get_format(told.format).completion(row.reasoning, row.response)
         return {
             "id": row.id,
             "question": row.question,
             "prompt": prompt,
             "gold": gold,
             "response": row.response,
-            "format": format,
-            "fields": json.dumps(row.fields | {"format": format}),
-            "gold_tokens": count_scored_tokens(loaded, prompt, gold) if loaded else None,
-            "tokenizer": name,
+            "format": told.format,
+            "fields": json.dumps(row.fields | {"format": told.format}),
+            "gold_tokens": count_scored_tokens(tokenizer, prompt, gold) if tokenizer else None,
+            "tokenizer": told.tokenizer_name,
         }
 
-    return {"test": document_set(map(document, load_reasoning(_source(reasoning), seed=seed)))}
+    return {"test": document_set(map(document, load_reasoning(told.reasoning, seed=told.seed)))}
 
 
 def perplexity_results(doc: dict[str, Any], results: Sequence[LogLikelihood]) -> dict[str, Any]:
@@ -107,7 +90,7 @@ def generation_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str,
         "copied": float(copies_prompt(answer, doc["prompt"])),
         "disclaimer": float(has_disclaimer(parsed.response)),
     }
-    if (distinct := distinct_ngrams(answer)) is not None:
+    if (distinct := distinct_trigrams(answer)) is not None:
         metrics["distinct_trigrams"] = distinct
     if doc["tokenizer"]:
         tokenizer = load_tokenizer(doc["tokenizer"])
@@ -121,7 +104,3 @@ def generation_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str,
 def ratio(pairs: Sequence[tuple[float, float]]) -> float:
     """The sum of the first numbers over the sum of the second."""
     return figure_of("ratio", pairs)
-
-
-def _source(value: str | dict[str, Any]) -> DataSource:
-    return DataSource(source=value) if isinstance(value, str) else DataSource(**value)

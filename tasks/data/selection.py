@@ -1,0 +1,101 @@
+"""Selects rows by id, knows the ids of PubMedQA's official test set, and says in words which rows are used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from reports.errors import UserError
+from reports.files import read_json
+from tasks.data.source import OFFICIAL_TEST, PUBMEDQA_HUB_ID, DataSource
+
+_GROUND_TRUTH = "test_ground_truth.json"  # as the official repository calls the list of test ids
+# The PMIDs of PubMedQA's official test set (test_ground_truth.json of github.com/pubmedqa/pubmedqa), one a line.
+_OFFICIAL_TEST_FILE = Path(__file__).resolve().parent / "pubmedqa_test_ids.txt"
+
+
+class _HasId(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+Row = TypeVar("Row", bound=_HasId)
+
+
+def select(rows: Iterable[Row], source: DataSource) -> list[Row]:
+    """Apply `ids` and `exclude_ids`; the same row given twice is kept once, two rows under one id are an error."""
+    by_id: dict[str, Row] = {}
+    for row in rows:
+        if by_id.setdefault(row.id, row) != row:
+            raise UserError(f"two different rows have the id {row.id}", where=source.source, fix="make the ids unique")
+    wanted = set(by_id) if source.ids is None else read_ids(source.ids)
+    unwanted = set() if source.exclude_ids is None else read_ids(source.exclude_ids)
+    missing = sorted(wanted - set(by_id))
+    if missing:
+        raise UserError(
+            f"{len(missing)} of the {len(wanted)} wanted ids are not in it, such as {missing[0]}",
+            where=source.source,
+            fix=f"check {source.ids if isinstance(source.ids, str) else 'ids'} against the data",
+        )
+    kept = [row for row in by_id.values() if row.id in wanted and row.id not in unwanted]
+    if not kept:
+        raise UserError("no row is left after ids and exclude_ids", where=source.source, fix="check the two lists")
+    return kept
+
+
+def read_ids(ids: str | list[str]) -> set[str]:
+    """Ids as given in a recipe: the list itself, or the file that holds it.
+
+    Raises:
+        UserError: The file cannot be read, or holds no ids.
+    """
+    if isinstance(ids, list):
+        return set(ids)
+    path = _OFFICIAL_TEST_FILE if ids == OFFICIAL_TEST else Path(ids).expanduser()
+    if path.suffix != ".json":
+        try:
+            return {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"cannot read the list of ids ({error})", where=ids, fix="check the path") from error
+    value = read_json(path)
+    if not isinstance(value, list | dict) or not value:
+        raise UserError("expected a list of ids or an object keyed by id", where=ids, fix="mend the file")
+    return {str(each) for each in value}
+
+
+def official_test_ids(source: DataSource) -> DataSource:
+    """The source with the official test ids where none are given and it is PubMedQA's.
+
+    That is the data set on the hub, a file with the official `test_ground_truth.json` beside it, or a JSON object by id
+    that holds all official test ids.
+    """
+    if source.ids is not None:
+        return source
+    if source.source == PUBMEDQA_HUB_ID:
+        return source.model_copy(update={"ids": OFFICIAL_TEST})
+    path = source.file()
+    if path is None:
+        return source
+    beside = path.parent / _GROUND_TRUTH
+    if beside.is_file() and beside != path:
+        return source.model_copy(update={"ids": str(beside)})
+    if path.suffix == ".json":
+        value = read_json(path)
+        if isinstance(value, dict) and read_ids(OFFICIAL_TEST) <= value.keys():
+            return source.model_copy(update={"ids": OFFICIAL_TEST})
+    return source
+
+
+def describe_selection(source: DataSource) -> str:
+    """Which rows of a source are used, in words for tables, such as `ids of test_ground_truth.json`."""
+    if isinstance(source.ids, str):
+        official = source.ids == OFFICIAL_TEST or Path(source.ids).name == _GROUND_TRUTH
+        words = "official test ids" if official else f"ids of {Path(source.ids).name}"
+    elif source.ids is not None:
+        words = f"{len(source.ids)} listed ids"
+    else:
+        words = f"split {source.split}" if source.split else "all rows"
+    if source.start or source.stop:
+        words += f", positions {source.start} to {'the end' if source.stop is None else source.stop - 1}"
+    return words + (", some left out" if source.exclude_ids else "") + (f", {source.rows} drawn" if source.rows else "")

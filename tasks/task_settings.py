@@ -1,0 +1,57 @@
+"""The settings that lm-eval hands to the data-set functions of our tasks.
+
+Stock `lm_eval` hands them its `--metadata` and `--model_args`, so that these keys work with it as well as from
+`medbench`; each task takes those that it needs.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from tasks.data import DataSource
+from tasks.formats import get_format
+from tasks.rendering import ChatTemplate, load_tokenizer, render_prompt
+
+
+def _described(value: Any) -> Any:
+    return {"source": value} if isinstance(value, str) else value
+
+
+Source = Annotated[DataSource, BeforeValidator(_described)]
+
+
+class TaskSettings(BaseModel):
+    """Settings by the keys that users write; others, which are for models or other tasks, are passed over.
+
+    Attributes:
+        pubmedqa: PubMedQA items: a path, hub id or sample, or a data source's fields as an object.
+        reasoning: Held-out reasoning rows, given alike.
+        format: The answer format that is asked for.
+        chat_template: `auto` or `never`.
+        seed: Of draws from the rows.
+        tokenizer: Folder or hub id; without it and `pretrained`, prompts are plain text and no tokens are counted.
+        pretrained: The same, as lm-eval names its model.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    pubmedqa: Source = DataSource(source="samples:pubmedqa")
+    reasoning: Source = DataSource(source="samples:reasoning_heldout")
+    format: str = "thinking-headings"
+    chat_template: str = "auto"
+    seed: int = 0
+    tokenizer: str | None = None
+    pretrained: str | None = None
+
+    @property
+    def tokenizer_name(self) -> str | None:
+        """Where the tokenizer comes from; None without one."""
+        return self.tokenizer or self.pretrained
+
+    def prompt(self, question: str) -> str:
+        """The prompt of a question in the answer format, rendered exactly as training renders it."""
+        loaded = load_tokenizer(self.tokenizer_name) if self.tokenizer_name else None
+        chat: ChatTemplate = "never" if self.chat_template == "never" else "auto"
+        return render_prompt(loaded, get_format(self.format), question, chat)

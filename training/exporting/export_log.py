@@ -1,0 +1,54 @@
+"""The log of an export: what was merged and how well the two agree, kept in the folder as `export.json`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from training.models.device import DTypeName
+
+EXPORT_FILE = "export.json"
+BaseWeights = Literal["as_trained", "full"]
+
+
+class ExportLog(BaseModel):
+    """What was merged and how well the merged model agrees with the adapter on its base.
+
+    Attributes:
+        base: What others know the base by.
+        base_weights: Whether it is the base as training saw it, or the base's own weights.
+        weights: How the base's weights were held, in words.
+        dtype: Of the merged weights.
+        files: How many files the weights are in.
+        weight_bytes: Their size.
+        probes: How many texts both were run on.
+        probe_tokens: How many tokens those have.
+        max_logit_difference: The biggest difference of two logits, merged against unmerged.
+        mean_kl: Mean divergence of the merged model's predictions from the unmerged one's, in nats.
+        same_top_token: Share of positions at which both hold the same token for the likeliest.
+        tolerance_kl: The `mean_kl` that is allowed: what rounding to `dtype` explains, but less than `adapter_kl`.
+        adapter_kl: What the adapter itself changes: the base's divergence from base and adapter, in nats.
+        notes: What the user should know.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    base: str
+    base_sha256: str
+    base_weights: BaseWeights
+    weights: str
+    adapter: str
+    adapter_sha256: str
+    dtype: DTypeName
+    files: int
+    weight_bytes: int
+    probes: int
+    probe_tokens: int
+    max_logit_difference: float
+    mean_kl: float
+    same_top_token: float
+    tolerance_kl: float
+    adapter_kl: float
+    notes: list[str]
+    versions: dict[str, str]
