@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from reports.document.reading import read_results, read_samples, samples_path
+from reports.document.reading import read_results, read_samples, samples_of, samples_path
 from reports.document.schema import Results, Sample
 from reports.files import dumps, sha256_value, write_json, write_jsonl, write_text
 from reports.spreadsheet import as_text
@@ -57,8 +57,7 @@ def _columns(results: Results) -> list[str]:
 def _rows(run: Path, results: Results, columns: list[str]) -> Iterator[dict[str, Any]]:
     for task in results.tasks:
         for model in results.models:
-            path = samples_path(run, model.name, task.name)
-            for sample in read_samples(path) if path.is_file() else ():
+            for sample in samples_of(run, model.name, task.name):
                 row = sample.model_dump(mode="json") | {"problems": "; ".join(sample.problems or ())}
                 row["fields"] = dumps(sample.fields) if sample.fields else None
                 row |= {f"metric.{key}": value for key, value in sample.metrics.items() if isinstance(value, float)}

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from reports.document.evidence import Strict
 from reports.document.schema import Sample
 from reports.errors import UserError
 from reports.files import read_json, write_json, write_text
 from reports.names import PlainName
 from reports.spreadsheet import as_text, from_text
+from reports.strict import Strict, checked
 
 ASPECTS = {
     "medical_accuracy": ("Medical accuracy", "Is what it says correct by current medical knowledge?"),
@@ -126,12 +126,7 @@ def read_key(folder: Path) -> Key:
     path = folder / "key.json"
     if not path.is_file():
         raise UserError("there is no rating sheet", where=str(folder), fix="make one: medbench rate export RUN")
-    try:
-        return Key.model_validate(read_json(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        what = f"not the key of a sheet: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise UserError(what, where=str(path), fix="export the sheet again") from error
+    return checked(Key, read_json(path), what="the key of a sheet", where=str(path), fix="export the sheet again")
 
 
 def read_sheet(path: Path, key: Key) -> list[Rating]:

@@ -136,13 +136,12 @@ def compare(
     before, after = (units(metric, each, labels=labels) for each in (left, right))
     of = figure(metric.kind)
     old, new = float(of(before.table.sum(0))), float(of(after.table.sum(0)))
-    is_share = metric.percent or metric.kind in ("proportion", "macro_f1", "ece")
     comparison = Comparison(
         **names,
         difference=finite(new - old),
         outcome="too few items",
         units=len(before.table),
-        relevant=finite(metric.relevant * (1.0 if is_share else abs(old or new))),
+        relevant=finite(metric.relevant * (1.0 if metric.is_share else abs(old or new))),
     )
     if len(before.table) < _MIN_UNITS or comparison.difference is None:
         return comparison, unpaired
@@ -169,8 +168,6 @@ def judge(comparisons: Sequence[Comparison], metrics: dict[tuple[str, str], Metr
 
     The correction runs over the primary metrics of the pair, and apart from them over the secondary ones.
     """
-    from statsmodels.stats.multitest import multipletests
-
     judged = list(comparisons)
     for secondary in (False, True):
         family = [
@@ -178,16 +175,21 @@ def judge(comparisons: Sequence[Comparison], metrics: dict[tuple[str, str], Metr
             for place, each in enumerate(judged)
             if each.p_value is not None and metrics[each.task, each.metric].secondary == secondary
         ]
-        if not family:
-            continue
-        adjusted = multipletests([judged[place].p_value for place in family], alpha=LEVEL, method="holm")[1]
+        adjusted = holm([judged[place].p_value or 0.0 for place in family])
         # What Holm leaves to a metric, given what the others showed.
-        open_ones = int((adjusted >= LEVEL).sum())
+        open_ones = sum(p_adjusted >= LEVEL for p_adjusted in adjusted)
         for place, p_adjusted in zip(family, adjusted, strict=True):
             each = judged[place]
             level = LEVEL / (open_ones + (p_adjusted < LEVEL))
-            judged[place] = _with_outcome(each, float(p_adjusted), metrics[each.task, each.metric], level)
+            judged[place] = _with_outcome(each, p_adjusted, metrics[each.task, each.metric], level)
     return judged
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values after Holm's correction (1979)."""
+    from statsmodels.stats.multitest import multipletests
+
+    return [float(each) for each in multipletests(p_values, method="holm")[1]] if p_values else []
 
 
 def _with_outcome(comparison: Comparison, p_adjusted: float, metric: MetricInfo, level: float) -> Comparison:
@@ -198,9 +200,7 @@ def _with_outcome(comparison: Comparison, p_adjusted: float, metric: MetricInfo,
     if p_adjusted < LEVEL and comparison.is_within_noise:
         outcome = "no detectable difference"
     elif p_adjusted < LEVEL:
-        outcome = "better" if (difference > 0) == metric.higher_is_better else "worse"
-        if metric.higher_is_better is None:
-            outcome = "different"
+        outcome = "different" if not metric.sign else "better" if metric.sign * difference > 0 else "worse"
     elif detectable is not None and detectable <= relevant:
         outcome = "no detectable difference"
     needed = power.items_needed(comparison.n, detectable, relevant) if detectable and relevant else None

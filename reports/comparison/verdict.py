@@ -31,13 +31,13 @@ def _metrics(results: Results) -> _Metrics:
     having: dict[str, list[list[str]]] = {}
     for task in results.tasks:
         for metric in task.metrics:
-            having.setdefault(metric.title, []).append((task.label or task.title).split(", "))
+            having.setdefault(metric.title, []).append(task.short_title.split(", "))
     ends = {title: _common_end(labels) for title, labels in having.items()}
 
     def told_apart(task: TaskInfo, metric: MetricInfo) -> MetricInfo:
         if len(having[metric.title]) == 1:
             return metric
-        parts = (task.label or task.title).split(", ")
+        parts = task.short_title.split(", ")
         label = ", ".join(parts[: len(parts) - ends[metric.title]])
         return metric.model_copy(update={"title": f"{metric.title} [{label}]"})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from reports.comparison.statistics import holm
 from reports.files import sha256_value
 from reports.gate import bounds, operational, pair_tests
 from reports.gate.outcome import EXIT_CODES, GateReport, Party, RuleResult, Verdict
@@ -59,7 +60,7 @@ def _judge_rules(policy: Policy, candidate: Side, baseline: Side) -> list[RuleRe
         for each in results
     ]
     waiting = [each for each in judged if isinstance(each, tuple)]
-    adjusted = iter(pair_tests.correct([found.p_value for _, _, _, found, _ in waiting]))
+    adjusted = iter(holm([found.p_value for _, _, _, found, _ in waiting]))
     return [pair_tests.regression_result(*each, next(adjusted)) if isinstance(each, tuple) else each for each in judged]
 
 
@@ -81,7 +82,7 @@ def _judge_target(target: Target, candidate: Side, baseline: Side, power: float,
 def _test(
     rule: Superiority | NonInferiority | NoRegression, target: Target, chosen: Selected, power: float, rules: int
 ) -> RuleResult | _Pending:
-    if not target.sign:
+    if not target.metric.sign:
         raise RefusalError("neither direction of this metric is better; write a bound or a change for it")
     if isinstance(rule, NoRegression):
         found, known = pair_tests.regression(rule, target, chosen, power=power, rules=rules)

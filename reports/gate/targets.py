@@ -25,7 +25,6 @@ _WILD = frozenset("*?[")
 _SHOWN = 10
 _EXCERPT = 80
 CLASS = "class"
-_SHARES = ("proportion", "macro_f1", "ece")  # kinds between 0 and 1
 
 
 @dataclass(frozen=True)
@@ -38,17 +37,10 @@ class Target:
     name: str
 
     @property
-    def sign(self) -> int:
-        """1 where higher is better, -1 where lower is, 0 where neither."""
-        better = self.metric.higher_is_better
-        return 0 if better is None else 1 if better else -1
-
-    @property
     def is_relative(self) -> bool:
         """Whether the rule's margin is a share of the baseline's figure."""
         told = getattr(self.rule, "relative", None)
-        is_share = self.metric.percent or self.metric.kind in _SHARES
-        return not is_share if told is None else bool(told)
+        return not self.metric.is_share if told is None else bool(told)
 
     def result(self, verdict: Verdict, reason: str, **found: object) -> RuleResult:
         """The rule's result with this target's names."""
@@ -103,9 +95,7 @@ def expand(rule: OnMetric | MustPass, candidate: Side) -> list[Target] | RuleRes
         or (task.name, metric.key) == (task_pattern, metric_pattern)
     ]
     if is_pattern and not isinstance(rule, Bound | Change):
-        found = [
-            (task, metric) for task, metric in found if metric.higher_is_better is not None and not metric.secondary
-        ]
+        found = [(task, metric) for task, metric in found if metric.sign and not metric.secondary]
     base = rule_name(rule)
     if not found:
         known = ", ".join(f"{task.name}/{metric.key}" for task in candidate.results.tasks for metric in task.metrics)

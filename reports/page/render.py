@@ -19,12 +19,12 @@ from jinja2 import (
 from markupsafe import Markup
 
 from reports import tables, text, training_tables
-from reports.document.digest import digest
-from reports.document.reading import read_results
+from reports.document.reading import read_scored
 from reports.document.schema import Results
 from reports.errors import UserError
 from reports.files import write_text
 from reports.page import answers, caveats, configuration_views, figures, sample_figures, sample_tables
+from reports.page.digest import digest
 
 _EXAMPLES = 3  # questions of a task in report.md
 
@@ -39,11 +39,9 @@ def render(run: Path, templates: Path | None = None) -> tuple[Path, Path]:
     Raises:
         UserError: The folder has no results yet, a sample is broken, or a template of the user's is.
     """
-    if not (run / "results.json").is_file():
-        raise UserError("there is no results.json in it", where=str(run), fix="score first: medbench score")
+    results = read_scored(run)
     if templates is not None and not templates.is_dir():
         raise UserError("there is no such folder of templates", where=str(templates), fix="check the path")
-    results = read_results(run)
     environment = template_environment(templates)
     context = report_context(run, results)
     paths = []

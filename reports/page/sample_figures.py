@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.document.digest import BINS, Digest, labels_of
+from reports.page.digest import BINS, Digest, labels_of
 from reports.page.svg import GRID, INK, SERIES, Picture, picture
 from reports.text import cut, visible
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reports.document.digest import BINS, Digest, labels_of
+from reports.page.digest import BINS, Digest, labels_of
 from reports.tables import Table
 
 _QUANTILES = (0, 25, 50, 75, 100)

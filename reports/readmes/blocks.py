@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reports import tables, training_tables
-from reports.document.digest import digest
 from reports.document.reading import read_results
 from reports.document.schema import Results
 from reports.errors import UserError
 from reports.page import answers
+from reports.page.digest import digest
 from reports.text import cut, fenced, plain_markdown
 
 TEMPLATE = "template"

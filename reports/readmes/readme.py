@@ -15,9 +15,7 @@ from pathlib import Path
 
 from reports.errors import UserError
 from reports.files import write_text
-from reports.readmes.blocks import BLOCKS, TEMPLATE, block_text, results_text
-
-__all__ = ["results_text", "update"]
+from reports.readmes.blocks import BLOCKS, TEMPLATE, block_text
 
 _MARKER = re.compile(r"^[ \t]*<!--\s*medbench:(?P<name>[a-z]+)(?P<words>(?:\s+\S+)*?)\s*-->[ \t]*$")
 _BROKEN = re.compile(r"^[ \t]*<!--\s*medbench\b")

@@ -10,10 +10,10 @@ import tracemalloc
 
 import pytest
 
-from reports.document.digest import digest
 from reports.document.reading import read_results
 from reports.errors import UserError
 from reports.files import write_json, write_text
+from reports.page.digest import digest
 from reports.page.render import render
 
 HOSTILE = "<script>alert(1)</script> **bold** | ``` \x1b[31m \u202egnol\u202c \U0001f600 " + "x" * 100_000

@@ -9,7 +9,7 @@ from math import exp, fsum
 from pathlib import Path
 
 from reports.document.reading import locate_samples, samples_path
-from reports.document.schema import MetricInfo, Results, Sample, TaskInfo
+from reports.document.schema import MetricInfo, Results, Sample
 
 BINS = 10
 _MOST_LABELS = 8  # of a matrix; where every question has choices of its own there are as many as questions
@@ -87,18 +87,11 @@ def digest(run: Path, results: Results) -> list[Digest]:
     """
     found = []
     for task in results.tasks:
-        lead = lead_metric(task)
         for model in results.models:
             path = samples_path(run, model.name, task.name)
             if path.is_file():
-                found.append(_digest_file(Digest(model.name, task.name, path, task.label), lead))
+                found.append(_digest_file(Digest(model.name, task.name, path, task.label), task.lead))
     return found
-
-
-def lead_metric(task: TaskInfo) -> MetricInfo | None:
-    """The metric that says which of two answers to an item is better: the first with a direction and a single value."""
-    kinds = ("mean", "proportion")
-    return next((each for each in task.metrics if each.higher_is_better is not None and each.kind in kinds), None)
 
 
 def probabilities(choices: Mapping[str, float]) -> dict[str, float]:
