@@ -12,7 +12,6 @@ from typing import Any
 
 from reports.errors import MachineError, UserError
 
-_BLOCK_BYTES = 1 << 20
 _PART = ".part"  # what a file is called at its end until it is whole
 _MOST_BYTES = 4 << 30  # of a JSON file
 _MOST_LINE_BYTES = 64 << 20  # of a line of a JSONL file
@@ -183,11 +182,8 @@ def read_located_jsonl(path: Path) -> Iterator[tuple[int, int, Any]]:
 
 def sha256_file(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while block := stream.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def sha256_value(value: Any) -> str:

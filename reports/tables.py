@@ -5,7 +5,7 @@ Longer than other files: templates, also those that users write, call all of it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from reports.document.schema import Comparison, MetricInfo, Results, Score, TaskInfo
@@ -55,10 +55,11 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     figures: bool = True
 
-    def markdown(self) -> str:
-        """The table in GitHub-flavoured Markdown."""
-        lines = [_line(self.columns), _line(["---", *["---:" if self.figures else "---"] * (len(self.columns) - 1)])]
-        return "\n".join([*lines, *(_line(row) for row in self.rows)])
+    def markdown(self, escape: Callable[[str], str] = plain_markdown) -> str:
+        """The table in GitHub-flavoured Markdown, `escape` making a cell's text mean only itself."""
+        marks = ["---", *["---:" if self.figures else "---"] * (len(self.columns) - 1)]
+        lines = [map(escape, self.columns), marks, *(map(escape, row) for row in self.rows)]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def scores_table(results: Results, *, brief: bool = False) -> Table:
@@ -313,7 +314,3 @@ def _share(part: int, whole: int) -> str:
 
 def _items(scores: Sequence[Score], task: str, metric: str) -> int:
     return min((score.n for score in scores if (score.task, score.metric) == (task, metric)), default=0)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(plain_markdown(cell) for cell in cells) + " |"

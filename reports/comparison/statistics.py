@@ -11,7 +11,7 @@ import numpy as np
 
 from reports.comparison import power
 from reports.comparison.resampling import LEVEL, finite, permuted, right_or_wrong, t_interval
-from reports.comparison.sums import Units, figure, figure_of, label_count, units, with_value
+from reports.comparison.sums import Units, figure, figure_of, figure_of_units, label_count, units, with_value
 from reports.document.schema import Comparison, MetricInfo, Outcome, Sample, Score
 
 _MIN_UNITS = 5
@@ -49,7 +49,7 @@ def score(
         low, high = _interval(metric, found, seed, members)
         several = list(members) or _repeat_figures(metric, usable)
         if not members and (len(several) > 1 or reported is None):  # lm-eval's own is of the first answers only
-            reported = float(figure(metric.kind)(found.table.sum(0)))
+            reported = figure_of_units(metric.kind, found.table)
     return Score(
         model=samples[0].model,
         task=samples[0].task,
@@ -134,8 +134,7 @@ def compare(
         return Comparison(**names, difference=None, outcome="not compared"), unpaired
     labels = label_count(metric, left, right)
     before, after = (units(metric, each, labels=labels) for each in (left, right))
-    of = figure(metric.kind)
-    old, new = float(of(before.table.sum(0))), float(of(after.table.sum(0)))
+    old, new = (figure_of_units(metric.kind, each.table) for each in (before, after))
     comparison = Comparison(
         **names,
         difference=finite(new - old),
@@ -148,7 +147,7 @@ def compare(
     if metric.kind == "proportion" and before.are_right_or_wrong and after.are_right_or_wrong:
         found = right_or_wrong(before.table, after.table)
     else:
-        found = permuted(before.table, after.table, of, seed, members)
+        found = permuted(before.table, after.table, figure(metric.kind), seed, members)
     return comparison.model_copy(update=found), unpaired
 
 

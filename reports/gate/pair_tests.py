@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from reports.gate.estimate import MIN_ITEMS, Estimate, figure_of, paired
+from reports.comparison.sums import figure_of_units
+from reports.gate.estimate import MIN_ITEMS, Estimate, paired
 from reports.gate.outcome import RuleResult
 from reports.gate.policy import NonInferiority, NoRegression, Superiority
 from reports.gate.targets import RefusalError, Selected, Target, moved
@@ -69,8 +70,8 @@ def facts(chosen: Selected, confidence: float) -> dict[str, Any]:
     estimate = paired(kind, chosen.before, chosen.after)
     low, high = estimate.bounds(confidence) if estimate.items >= MIN_ITEMS else (None, None)
     return {
-        "value": figure_of(kind, chosen.after),
-        "baseline": figure_of(kind, chosen.before),
+        "value": figure_of_units(kind, chosen.after),
+        "baseline": figure_of_units(kind, chosen.before),
         "difference": estimate.value,
         "low": low,
         "high": high,

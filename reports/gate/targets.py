@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from reports.comparison.sums import figure_of_units
 from reports.document.schema import MetricInfo, MetricKind, Sample
 from reports.gate.comparable import incomparable, unusable
-from reports.gate.estimate import figure_of, pseudo_values
+from reports.gate.estimate import pseudo_values
 from reports.gate.outcome import MovedSample, RuleResult, Verdict
 from reports.gate.policy import Bound, Change, MustPass, OnMetric, rule_name, slice_text
 from reports.gate.sides import ItemScore, Side
@@ -167,7 +168,7 @@ def moved(target: Target, chosen: Selected, sign: int) -> list[MovedSample]:
     if chosen.others:
         parts = parts - sign * pseudo_values(chosen.kind, chosen.before)
     else:
-        parts = parts - sign * figure_of(chosen.kind, chosen.after)
+        parts = parts - sign * figure_of_units(chosen.kind, chosen.after)
     places = members(chosen.samples)
     found: list[MovedSample] = []
     for unit in np.argsort(parts, kind="stable"):
