@@ -29,6 +29,8 @@ _SETTINGS: dict[str, Any] = {
     "lstrip_blocks": True,
     "finalize": visible,
 }
+# What a template can raise: its own mistakes, and those in what it computes or calls.
+_FAULTS = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _FILTERS = {"fenced": fenced, "plain": plain_markdown}
 
 
@@ -64,7 +66,7 @@ def faults_told(template: str, place: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (TemplateError, UnicodeDecodeError) as error:
+    except _FAULTS as error:
         line = getattr(error, "lineno", None)
         raise UserError(
             f"the template{template} fails: {error}",

@@ -216,3 +216,10 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
         write_text(path, "new")
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
     assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("template", [b"\xff", b"{{ 1 / 0 }}", b"{{ title + 1 }}", b"{{ results.models[9].name.x }}"])
+def test_a_template_of_the_user_s_that_fails_in_any_way_is_told(run, tmp_path, template):
+    (tmp_path / "report.md.j2").write_bytes(template)
+    with pytest.raises(UserError, match=r"the template report\.md\.j2 fails"):
+        render(run, tmp_path)
