@@ -114,10 +114,18 @@ def _overlap(members: Sequence[Member]) -> OverlapCheck | None:
     checks = {each.label: each.results.overlap for each in members if each.results.overlap is not None}
     if not checks:
         return None
-    first = next(iter(checks.values()))
-    matches = {(match.task, match.item): match for check in checks.values() for match in check.matches}
+    # In their runs the models have other names, by which the marks would be lost.
+    matches = {
+        (match.task, match.item): match.model_copy(update={"models": []})
+        for check in checks.values()
+        for match in check.matches
+    }
+    items: dict[str, int] = {}
+    for found in checks.values():
+        items = found.items | items
     models = [each.name for each in members if (check := checks.get(each.label)) and each.model.name in check.models]
-    return first.model_copy(update={"matches": list(matches.values()), "models": models})
+    first = next(iter(checks.values()))
+    return first.model_copy(update={"matches": list(matches.values()), "models": models, "items": items})
 
 
 def _notes(members: Sequence[Member], left_out: dict[str, list[str]]) -> list[str]:
