@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import secrets
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,27 +157,3 @@ def _mark(text: str | None, where: str) -> int | None:
         fix = f"write a whole number from {MARKS[0]} to {MARKS[-1]}, or nothing"
         raise UserError(f"{value!r} is no mark", where=where, fix=fix)
     return int(value)
-
-
-def agreement(ratings: Sequence[Rating], aspect: str) -> float | None:
-    """Krippendorff's alpha of one aspect for ordinal marks (Krippendorff 2011); None with fewer than two raters.
-
-    1 is full agreement, 0 what chance alone would give.
-    """
-    by_code: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for rating in ratings:
-        if aspect in rating.marks:
-            by_code[rating.code].append((rating.rater, rating.marks[aspect]))
-    data = [(rater, code, mark) for code, marks in by_code.items() if len(marks) > 1 for rater, mark in marks]
-    if not data:
-        return None
-    from nltk.metrics.agreement import AnnotationTask
-
-    counts = {mark: sum(given == mark for _, _, given in data) for mark in MARKS}
-
-    def distance(one: int, other: int) -> float:
-        low, high = sorted((one, other))
-        between = sum(counts[mark] for mark in range(low, high + 1))
-        return float((between - (counts[low] + counts[high]) / 2) ** 2)
-
-    return float(AnnotationTask(data, distance=distance).alpha())
