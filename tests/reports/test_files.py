@@ -1,4 +1,4 @@
-"""JSON from strangers is bounded in size, depth and length of lines, and what is broken is named by its line."""
+"""JSON from strangers is bounded in size, depth and length of lines; what is broken is named; files are whole."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 from reports import files
 from reports.errors import UserError
-from reports.files import read_json, read_jsonl
+from reports.files import read_json, read_jsonl, write_text
 
 
 def nested(levels):
@@ -41,3 +41,13 @@ def test_lines_and_files_without_end_are_refused(tmp_path, monkeypatch):
         list(read_jsonl(tmp_path / "a.jsonl"))
     with pytest.raises(UserError, match="the file is larger"):
         read_json(tmp_path / "a.jsonl", 1000)
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(UserError, match="No space left"):
+        write_text(path, "new")
+    assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+    assert path.read_text() == "old"

@@ -12,7 +12,7 @@ import pytest
 
 from reports.document.reading import read_results
 from reports.errors import UserError
-from reports.files import write_json, write_text
+from reports.files import write_json
 from reports.page.digest import digest
 from reports.page.render import render
 
@@ -206,16 +206,6 @@ def test_results_of_a_later_schema_or_broken_ones_are_refused(run):
         (run / "results.json").write_text(json.dumps(value | change))
         with pytest.raises(UserError, match=message):
             read_results(run)
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(UserError, match="No space left"):
-        write_text(path, "new")
-    assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
-    assert path.read_text() == "old"
 
 
 @pytest.mark.parametrize("template", [b"\xff", b"{{ 1 / 0 }}", b"{{ title + 1 }}", b"{{ results.models[9].name.x }}"])
