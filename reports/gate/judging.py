@@ -24,6 +24,7 @@ from reports.gate.sides import Side
 from reports.gate.targets import RefusalError, Selected, Target, expand, select
 from reports.version import __version__
 
+_TOLD: dict[Verdict, str] = {"fail": "failed", "inconclusive": "could not be decided", "pass": "passed"}
 _Pending = tuple[NoRegression, Target, Selected, pair_tests.Regression, dict[str, Any]]
 
 
@@ -109,9 +110,6 @@ def _report(policy: Policy, rules: list[RuleResult], candidate: Party, baseline:
         reason=f"Of {len(rules)} rules {', '.join(words)}.",
         rules=rules,
     )
-
-
-_TOLD: dict[Verdict, str] = {"fail": "failed", "inconclusive": "could not be decided", "pass": "passed"}
 
 
 def _told_apart(rules: list[RuleResult]) -> list[RuleResult]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from math import exp, fsum
 from pathlib import Path
 
+from reports.comparison.sums import ECE_BINS
 from reports.document.reading import locate_samples, samples_path
 from reports.document.schema import MetricInfo, Results, Sample
 
-BINS = 10
 _MOST_LABELS = 8  # of a matrix; where every question has choices of its own there are as many as questions
 _LENGTH = "reasoning_tokens"
 
@@ -58,7 +58,7 @@ class Digest:
     seen: dict[str, Seen] = field(default_factory=dict)
     shown: bool = False
     confusion: Counter[tuple[str, str]] = field(default_factory=Counter)
-    bins: list[list[float]] = field(default_factory=lambda: [[0.0, 0.0, 0.0] for _ in range(BINS)])
+    bins: list[list[float]] = field(default_factory=lambda: [[0.0, 0.0, 0.0] for _ in range(ECE_BINS)])
     labels: set[str] = field(default_factory=set)
     lengths: list[float] = field(default_factory=list)
 
@@ -118,7 +118,7 @@ def _digest_file(found: Digest, lead: MetricInfo | None) -> Digest:
             found.confusion[sample.gold, sample.output] += 1
             found.labels |= sample.choices.keys()
             confidence = max(probabilities(sample.choices).values())
-            counts = found.bins[min(BINS - 1, int(confidence * BINS))]
+            counts = found.bins[min(ECE_BINS - 1, int(confidence * ECE_BINS))]
             counts[0] += confidence
             counts[1] += sample.gold == sample.output
             counts[2] += 1

@@ -91,8 +91,7 @@ def memory_picture(results: Results) -> Picture | None:
             axes.barh([*both], sizes, left=left, label=part, height=0.6, color=colour, alpha=alpha)
             left = [before + size for before, size in zip(left, sizes, strict=True)]
         axes.set(xlabel="GiB, computed for a GPU")
-        axes.grid(visible=True, axis="x")
-        axes.grid(visible=False, axis="y")
+        _rule_upright(axes)
         axes.figure.legend(loc="outside lower center", ncols=3)
 
     words = "; ".join(
@@ -123,8 +122,7 @@ def throughput_picture(results: Results) -> Picture | None:
         axes.bar_label(drawn, fmt="{:,.0f}", padding=3, color=INK)
         axes.margins(x=0.15)
         axes.set(xlabel="tokens a second, prompt tokens included")
-        axes.grid(visible=True, axis="x")
-        axes.grid(visible=False, axis="y")
+        _rule_upright(axes)
 
     words = "; ".join(f"{name} {value:,.0f}" for name, value in bars)
     return picture("throughput", "Throughput", f"Tokens a second: {words}.", draw, height=0.9 + 0.28 * len(bars))
@@ -164,8 +162,7 @@ def _forest(name: str, title: str, points: list[_Point]) -> Picture | None:
         axes.axvline(0, color=INK, linewidth=0.8)
         axes.set_yticks(range(len(metrics)), names)
         axes.set_ylim(len(metrics) - 0.5, -0.5)
-        axes.grid(visible=True, axis="x")
-        axes.grid(visible=False, axis="y")
+        _rule_upright(axes)
         if len(models) > 1:
             axes.figure.legend(loc="outside lower center", ncols=3)
 
@@ -176,6 +173,12 @@ def _forest(name: str, title: str, points: list[_Point]) -> Picture | None:
     )
     height = 0.9 + max(0.34 * len(metrics) * max(1.0, len(models) / 2), 0.2 * lines)
     return picture(name, f"{title}. Filled where the difference is told", f"{words}.", draw, height=height)
+
+
+def _rule_upright(axes: Axes) -> None:
+    """Draw the grid of a picture whose values go to the right."""
+    axes.grid(visible=True, axis="x")
+    axes.grid(visible=False, axis="y")
 
 
 def _thinned(losses: Mapping[int, float]) -> tuple[list[float], list[float]]:
