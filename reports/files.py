@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.errors import MachineError, UserError
+from reports.text import HALVES
 
 _PART = ".part"  # what a file is called at its end until it is whole
 _MOST_BYTES = 4 << 30  # of a JSON file
@@ -74,7 +75,8 @@ def remove_parts(folder: Path) -> None:
 
 def dumps(value: Any, *, indent: int | None = None) -> str:
     """JSON text of `value` in the one style that medbench writes: UTF-8, no NaN."""
-    return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    return HALVES.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -191,4 +193,5 @@ def sha256_file(path: Path) -> str:
 
 def sha256_value(value: Any) -> str:
     """Hex SHA-256 of a JSON-able value, independent of the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

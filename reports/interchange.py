@@ -11,6 +11,7 @@ from reports.document.reading import read_results, read_samples, samples_of, sam
 from reports.document.schema import Results, Sample
 from reports.files import dumps, sha256_value, write_json, write_jsonl
 from reports.spreadsheet import write_csv
+from reports.text import whole
 
 Layout = Literal["csv", "parquet", "lm_eval"]
 _SCORE = ["model", "task", "metric", "value", "low", "high", "n"]
@@ -66,16 +67,16 @@ def _write_parquet(path: Path, columns: list[str], rows: Iterator[dict[str, Any]
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    whole = {"n", "prompt_tokens", "output_tokens", "repeat"}
+    integers = {"n", "prompt_tokens", "output_tokens", "repeat"}
     numbers = {"value", "low", "high", "seconds", *(name for name in columns if name.startswith("metric."))}
     kinds = {
-        name: pa.int64() if name in whole else pa.float64() if name in numbers else pa.string() for name in columns
+        name: pa.int64() if name in integers else pa.float64() if name in numbers else pa.string() for name in columns
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     with pq.ParquetWriter(path, pa.schema(kinds)) as writer:
         batch: list[dict[str, Any]] = []
         for row in rows:
-            batch.append(row)
+            batch.append({name: whole(value) for name, value in row.items()})
             if len(batch) == _BATCH:
                 writer.write_table(pa.Table.from_pylist(batch, pa.schema(kinds)))
                 batch.clear()

@@ -61,7 +61,7 @@ class Rating:
 
 def output_hash(sample: Sample) -> str:
     """Hash of an answer, by which a rating knows whether it is still the one that was rated."""
-    return hashlib.sha256(sample.output.encode()).hexdigest()
+    return hashlib.sha256(sample.output.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def make_sheet(samples: Mapping[str, Mapping[str, Sample]], items: Sequence[str], task: str, folder: Path) -> Key:
