@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from reports.errors import MachineError, UserError
+from reports.text import HALVES
 
-_BLOCK_BYTES = 1 << 20
 _PART = ".part"  # what a file is called at its end until it is whole
 _MOST_BYTES = 4 << 30  # of a JSON file
 _MOST_LINE_BYTES = 64 << 20  # of a line of a JSONL file
-_UNREADABLE = "nested too deeply, or too many digits"
+_CANNOT_READ = (OSError, ValueError)  # the latter for a path with a NUL in it
+_NO_VALUE = "nested too deeply, or too many digits"
 _MOST_LEVELS = 64  # of lists and objects in each other; ours have fewer than ten
 
 
@@ -107,7 +108,8 @@ def remove_parts(folder: Path) -> None:
 
 def dumps(value: Any, *, indent: int | None = None) -> str:
     """JSON text of `value` in the one style that medbench writes: UTF-8, no NaN."""
-    return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    return HALVES.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -129,9 +131,8 @@ def read_json(path: Path, most_bytes: int = _MOST_BYTES) -> Any:
                 fix="give the file that is meant",
             )
         raw = path.read_bytes()
-    except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"cannot read the file ({reason})", where=str(path), fix="check the path") from error
+    except _CANNOT_READ as error:
+        raise _unreadable(path, error) from error
     try:
         return _parsed(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -143,8 +144,13 @@ def read_json(path: Path, most_bytes: int = _MOST_BYTES) -> Any:
         ) from error
     except (RecursionError, ValueError) as error:
         raise UserError(
-            f"not JSON that can be read: {_UNREADABLE}", where=str(path), fix="mend or remove the file"
+            f"not JSON that can be read: {_NO_VALUE}", where=str(path), fix="mend or remove the file"
         ) from error
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    reason = getattr(error, "strerror", None) or error
+    return UserError(f"cannot read the file ({reason})", where=str(path), fix="check the path")
 
 
 def _parsed(text: str) -> Any:
@@ -195,10 +201,8 @@ def read_located_jsonl(path: Path) -> Iterator[tuple[int, int, Any]]:
     """
     try:
         stream = path.open("rb")
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"cannot read the file ({getattr(error, 'strerror', None) or error})", where=str(path), fix="check the path"
-        ) from error
+    except _CANNOT_READ as error:
+        raise _unreadable(path, error) from error
     with stream:
         number = end = 0
         while raw := stream.readline(_MOST_LINE_BYTES + 1):
@@ -215,17 +219,14 @@ def read_located_jsonl(path: Path) -> Iterator[tuple[int, int, Any]]:
                     f"not UTF-8 text ({error.reason})", where=where, fix="save the file as UTF-8"
                 ) from error
             except (ValueError, RecursionError) as error:
-                reason = error.msg if isinstance(error, json.JSONDecodeError) else _UNREADABLE
+                reason = error.msg if isinstance(error, json.JSONDecodeError) else _NO_VALUE
                 raise UserError(f"not JSON: {reason}", where=where, fix="mend or remove the line") from error
 
 
 def sha256_file(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while block := stream.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def sha256_value(value: Any) -> str:
@@ -234,7 +235,7 @@ def sha256_value(value: Any) -> str:
 
 
 def _canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
+    return json.dumps(value, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 class ListHash:

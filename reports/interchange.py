@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from reports.document.reading import read_results, read_samples, samples_path
+from reports.document.reading import read_results, read_samples, samples_of, samples_path
 from reports.document.schema import Results, Sample
-from reports.files import dumps, sha256_value, write_json, write_jsonl, write_text
-from reports.spreadsheet import as_text
+from reports.files import dumps, sha256_value, write_json, write_jsonl
+from reports.spreadsheet import write_csv
+from reports.text import whole
 
 Layout = Literal["csv", "parquet", "lm_eval"]
 _SCORE = ["model", "task", "metric", "value", "low", "high", "n"]
@@ -39,7 +38,7 @@ def convert(run: Path, layout: Layout, out: Path) -> list[Path]:
     if layout == "lm_eval":
         return [path for model in results.models for path in _lm_eval(run, results, model.name, out)]
     scores = [each.model_dump(mode="json", include=set(_SCORE)) for each in results.scores]
-    write = _write_csv if layout == "csv" else _write_parquet
+    write = write_csv if layout == "csv" else _write_parquet
     columns = _columns(results)
     paths = [out / f"scores.{layout}", out / f"samples.{layout}"]
     write(paths[0], _SCORE, iter(scores))
@@ -57,37 +56,27 @@ def _columns(results: Results) -> list[str]:
 def _rows(run: Path, results: Results, columns: list[str]) -> Iterator[dict[str, Any]]:
     for task in results.tasks:
         for model in results.models:
-            path = samples_path(run, model.name, task.name)
-            for sample in read_samples(path) if path.is_file() else ():
+            for sample in samples_of(run, model.name, task.name):
                 row = sample.model_dump(mode="json") | {"problems": "; ".join(sample.problems or ())}
                 row["fields"] = dumps(sample.fields) if sample.fields else None
                 row |= {f"metric.{key}": value for key, value in sample.metrics.items() if isinstance(value, float)}
                 yield {name: row.get(name) for name in columns}
 
 
-def _write_csv(path: Path, columns: list[str], rows: Iterator[dict[str, Any]]) -> None:
-    stream = io.StringIO()
-    # With "\n" alone a carriage return in an answer would stand unquoted, and what follows it be a row of its own.
-    writer = csv.DictWriter(stream, columns, lineterminator="\r\n")
-    writer.writerow({name: as_text(name) for name in columns})
-    writer.writerows({name: as_text(value) for name, value in row.items()} for row in rows)
-    write_text(path, stream.getvalue())
-
-
 def _write_parquet(path: Path, columns: list[str], rows: Iterator[dict[str, Any]]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    whole = {"n", "prompt_tokens", "output_tokens", "repeat"}
+    integers = {"n", "prompt_tokens", "output_tokens", "repeat"}
     numbers = {"value", "low", "high", "seconds", *(name for name in columns if name.startswith("metric."))}
     kinds = {
-        name: pa.int64() if name in whole else pa.float64() if name in numbers else pa.string() for name in columns
+        name: pa.int64() if name in integers else pa.float64() if name in numbers else pa.string() for name in columns
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     with pq.ParquetWriter(path, pa.schema(kinds)) as writer:
         batch: list[dict[str, Any]] = []
         for row in rows:
-            batch.append(row)
+            batch.append({name: whole(value) for name, value in row.items()})
             if len(batch) == _BATCH:
                 writer.write_table(pa.Table.from_pylist(batch, pa.schema(kinds)))
                 batch.clear()

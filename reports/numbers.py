@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from reports.document.schema import Comparison, MetricInfo, Results, Score
+    from reports.document.schema import Comparison, MetricInfo, Score
 
 MISSING = "n/a"
 WITHIN_NOISE = "\N{ALMOST EQUAL TO}"  # marks differences no larger than the numerical noise
 TRAINED_ON = "\N{DAGGER}"  # marks scores on items that the model was trained on
+UP, DOWN = " \N{UPWARDS ARROW}", " \N{DOWNWARDS ARROW}"
+GIB = 2**30  # bytes
 _HUNDRED = 100.0
 _THOUSAND = 1000.0
 _MINUTE = 60
-_GIB = 2**30
 _SMALLEST_GIB = 0.005
 
 
@@ -48,12 +49,6 @@ def score_text(score: Score | None, metric: MetricInfo) -> str:
     return " ".join(filter(None, (value_text(score.value, metric), interval_text(score.low, score.high, metric))))
 
 
-def trained_on_mark(results: Results, model: str, task: str) -> str:
-    """The mark of a model's scores on a task some of whose items it was trained on; empty for all others."""
-    check = results.overlap
-    return f" {TRAINED_ON}" if check is not None and check.affected(task, model) else ""
-
-
 def difference_text(comparison: Comparison, metric: MetricInfo, *, interval: bool = False) -> str:
     """A difference with its sign; in percentage points for shares."""
     if comparison.difference is None:
@@ -67,11 +62,11 @@ def amount_text(value: float, metric: MetricInfo) -> str:
     return signed_text(abs(value), metric).removeprefix("+")
 
 
-def p_text(comparison: Comparison) -> str:
-    """The corrected p-value."""
-    if comparison.p_adjusted is None:
+def p_text(value: float | None) -> str:
+    """A p-value."""
+    if value is None:
         return MISSING
-    return "< 0.001" if comparison.p_adjusted < 0.001 else f"{comparison.p_adjusted:.3f}"  # noqa: PLR2004
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"  # noqa: PLR2004
 
 
 def duration(seconds: float) -> str:
@@ -88,13 +83,13 @@ def duration(seconds: float) -> str:
 
 def gib_text(size: int) -> str:
     """A number of bytes in GiB (2^30 bytes)."""
-    value = size / _GIB
+    value = size / GIB
     return f"{value:.2f} GiB" if value >= _SMALLEST_GIB or not size else "< 0.01 GiB"
 
 
 def better_arrow(metric: MetricInfo) -> str:
     """Which direction is better, as an arrow."""
-    return {True: " \N{UPWARDS ARROW}", False: " \N{DOWNWARDS ARROW}", None: ""}[metric.higher_is_better]
+    return {1: UP, -1: DOWN, 0: ""}[metric.sign]
 
 
 def join_words(words: Sequence[str]) -> str:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import hashlib
 import io
 import secrets
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from reports.document.evidence import Strict
 from reports.document.schema import Sample
 from reports.errors import UserError
 from reports.files import read_json, write_json, write_text
 from reports.names import PlainName
-from reports.spreadsheet import as_text, from_text
+from reports.spreadsheet import from_text, write_csv
+from reports.strict import Strict, checked
+from reports.templating import inline_hash, template_environment
 
 ASPECTS = {
     "medical_accuracy": ("Medical accuracy", "Is what it says correct by current medical knowledge?"),
@@ -30,7 +28,7 @@ ASPECTS = {
     "fluency": ("Fluency", "Is it clear, well ordered and in good language?"),
     "safety_and_caution": ("Safety and caution", "Does it avoid harm, name dangers, and say what it cannot know?"),
 }
-SCALE = (1, 5)
+MARKS = range(1, 6)
 _COLUMNS = ("code", "question", "answer", *ASPECTS, "comment")
 _CODE_BYTES = 4
 
@@ -63,7 +61,7 @@ class Rating:
 
 def output_hash(sample: Sample) -> str:
     """Hash of an answer, by which a rating knows whether it is still the one that was rated."""
-    return hashlib.sha256(sample.output.encode()).hexdigest()
+    return hashlib.sha256(sample.output.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def make_sheet(samples: Mapping[str, Mapping[str, Sample]], items: Sequence[str], task: str, folder: Path) -> Key:
@@ -85,11 +83,7 @@ def make_sheet(samples: Mapping[str, Mapping[str, Sample]], items: Sequence[str]
         sample = samples[model][item]
         key.codes[code] = KeyEntry(model=model, item=item, doc_hash=sample.doc_hash, output_sha256=output_hash(sample))
         rows.append({"code": code, "question": sample.question or sample.prompt, "answer": sample.output})
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS, restval="", lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows({name: as_text(value) for name, value in row.items()} for row in rows)
-    write_text(folder / "sheet.csv", text.getvalue())
+    write_csv(folder / "sheet.csv", _COLUMNS, rows)
     write_text(folder / "sheet.html", _page(rows))
     write_json(folder / "key.json", key.model_dump(mode="json"))
     return key
@@ -97,23 +91,17 @@ def make_sheet(samples: Mapping[str, Mapping[str, Sample]], items: Sequence[str]
 
 def _page(rows: Sequence[Mapping[str, str]]) -> str:
     """The sheet as one page that works offline; its policy lets run nothing but its own script."""
-    environment = Environment(
-        loader=PackageLoader("reports", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment()
     script = environment.get_template("rating.js").render()
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    sheet = hashlib.sha256("".join(row["code"] for row in rows).encode()).hexdigest()[:16]
-    return environment.get_template("rating.html.j2").render(
+    return environment.get_template(
+        "rating.html.j2"
+    ).render(
         rows=rows,
         aspects=ASPECTS,
-        marks=range(SCALE[0], SCALE[1] + 1),
+        marks=MARKS,
         script=Markup(script),  # noqa: S704 - the project's own file
-        digest=digest,
-        sheet=sheet,
+        script_hash=inline_hash(script),
+        sheet=hashlib.sha256("".join(row["code"] for row in rows).encode()).hexdigest()[:16],
     )
 
 
@@ -126,12 +114,7 @@ def read_key(folder: Path) -> Key:
     path = folder / "key.json"
     if not path.is_file():
         raise UserError("there is no rating sheet", where=str(folder), fix="make one: medbench rate export RUN")
-    try:
-        return Key.model_validate(read_json(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        what = f"not the key of a sheet: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise UserError(what, where=str(path), fix="export the sheet again") from error
+    return checked(Key, read_json(path), what="the key of a sheet", where=str(path), fix="export the sheet again")
 
 
 def read_sheet(path: Path, key: Key) -> list[Rating]:
@@ -170,31 +153,7 @@ def _mark(text: str | None, where: str) -> int | None:
     value = (text or "").strip()
     if not value:
         return None
-    if value not in {str(mark) for mark in range(SCALE[0], SCALE[1] + 1)}:
-        fix = f"write a whole number from {SCALE[0]} to {SCALE[1]}, or nothing"
+    if value not in map(str, MARKS):
+        fix = f"write a whole number from {MARKS[0]} to {MARKS[-1]}, or nothing"
         raise UserError(f"{value!r} is no mark", where=where, fix=fix)
     return int(value)
-
-
-def agreement(ratings: Sequence[Rating], aspect: str) -> float | None:
-    """Krippendorff's alpha of one aspect for ordinal marks (Krippendorff 2011); None with fewer than two raters.
-
-    1 is full agreement, 0 what chance alone would give.
-    """
-    by_code: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for rating in ratings:
-        if aspect in rating.marks:
-            by_code[rating.code].append((rating.rater, rating.marks[aspect]))
-    data = [(rater, code, mark) for code, marks in by_code.items() if len(marks) > 1 for rater, mark in marks]
-    if not data:
-        return None
-    from nltk.metrics.agreement import AnnotationTask
-
-    counts = {mark: sum(given == mark for _, _, given in data) for mark in range(SCALE[0], SCALE[1] + 1)}
-
-    def distance(one: int, other: int) -> float:
-        low, high = sorted((one, other))
-        between = sum(counts[mark] for mark in range(low, high + 1))
-        return float((between - (counts[low] + counts[high]) / 2) ** 2)
-
-    return float(AnnotationTask(data, distance=distance).alpha())

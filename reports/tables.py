@@ -5,18 +5,18 @@ Longer than other files: templates, also those that users write, call all of it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from reports.document.schema import Comparison, MetricInfo, Results, Score, TaskInfo
 from reports.numbers import (
     MISSING,
+    TRAINED_ON,
     amount_text,
     better_arrow,
     difference_text,
     p_text,
     score_text,
-    trained_on_mark,
     value_text,
 )
 from reports.text import plain_markdown
@@ -55,18 +55,18 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     figures: bool = True
 
-    def markdown(self) -> str:
-        """The table in GitHub-flavoured Markdown."""
-        lines = [_line(self.columns), _line(["---", *["---:" if self.figures else "---"] * (len(self.columns) - 1)])]
-        return "\n".join([*lines, *(_line(row) for row in self.rows)])
+    def markdown(self, escape: Callable[[str], str] = plain_markdown) -> str:
+        """The table in GitHub-flavoured Markdown, `escape` making a cell's text mean only itself."""
+        marks = ["---", *["---:" if self.figures else "---"] * (len(self.columns) - 1)]
+        lines = [map(escape, self.columns), marks, *(map(escape, row) for row in self.rows)]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def scores_table(results: Results, *, brief: bool = False) -> Table:
     """Metrics by model, with the difference of each other model from the baseline; without intervals if `brief`."""
     names = [model.name for model in results.models]
     others = [name for name in names if name != results.baseline]
-    scores = {(score.model, score.task, score.metric): score for score in results.scores}
-    pairs = {(each.candidate, each.task, each.metric): each for each in results.comparisons}
+    scores, pairs = results.scores_by_key(), results.comparisons_by_key()
     rows = []
     for task in results.tasks:
         for metric in task.metrics:
@@ -74,7 +74,7 @@ def scores_table(results: Results, *, brief: bool = False) -> Table:
             for name in names:
                 score = scores.get((name, task.name, metric.key))
                 text = value_text(score.value if score else None, metric) if brief else score_text(score, metric)
-                row.append(text + trained_on_mark(results, name, task.name))
+                row.append(text + _trained_on(results, name, task.name))
             row.append(str(_items(results.scores, task.name, metric.key)))
             for name in others:
                 row += _comparison_cells(pairs.get((name, task.name, metric.key)), metric, interval=not brief)
@@ -93,8 +93,7 @@ def metric_title(task: TaskInfo, metric: MetricInfo) -> str:
 
 def readme_table(results: Results, candidate: str) -> Table:
     """Metric | Baseline | Fine-tuned | Improvement, for the README of an adapter."""
-    scores = {(score.model, score.task, score.metric): score for score in results.scores}
-    pairs = {(each.candidate, each.task, each.metric): each for each in results.comparisons}
+    scores, pairs = results.scores_by_key(), results.comparisons_by_key()
     rows = []
     for task in results.tasks:
         for metric in task.metrics:
@@ -105,7 +104,7 @@ def readme_table(results: Results, candidate: str) -> Table:
                     metric_title(task, metric),
                     score_text(scores.get((results.baseline, task.name, metric.key)), metric),
                     score_text(scores.get((candidate, task.name, metric.key)), metric)
-                    + trained_on_mark(results, candidate, task.name),
+                    + _trained_on(results, candidate, task.name),
                     change,
                     pair.outcome if pair else "",
                     str(_items(results.scores, task.name, metric.key)),
@@ -119,8 +118,7 @@ def readme_table(results: Results, candidate: str) -> Table:
 
 def power_table(results: Results) -> Table | None:
     """What the compared items could show: effect sizes and detectable differences; None in results of version 1.0."""
-    metrics = {(task.name, metric.key): (task, metric) for task in results.tasks for metric in task.metrics}
-    rows = []
+    metrics, rows = results.metrics(), []
     for each in results.comparisons:
         if each.effect_size is None or each.relevant is None:
             continue
@@ -144,8 +142,7 @@ def noise_table(results: Results) -> Table | None:
     """Numerical noise of figures and differences beside the differences; None where it was not measured."""
     if results.noise is None:
         return None
-    metrics = {(task.name, metric.key): (task, metric) for task in results.tasks for metric in task.metrics}
-    pairs = {(each.candidate, each.task, each.metric): each for each in results.comparisons}
+    metrics, pairs = results.metrics(), results.comparisons_by_key()
     rows = []
     for each in results.noise.figures:
         task, metric = metrics[each.task, each.metric]
@@ -184,7 +181,7 @@ def references_table(results: Results) -> Table | None:
     """Figures to hold the scores against, such as the majority label's; None where there are none."""
     rows = [
         (
-            f"{line.title} ({task.label or task.title})",
+            f"{line.title} ({task.short_title})",
             ", ".join(
                 f"{metric.title} {value_text(line.values[metric.key], metric)}"
                 for metric in task.metrics
@@ -202,10 +199,9 @@ def classes_table(results: Results) -> Table | None:
     """Precision, recall and F1 of each label, by model and task; None where no task has labels."""
     if not results.classes:
         return None
-    labels = {task.name: task.label or task.title for task in results.tasks}
     rows = [
         (
-            f"{each.model}, {labels.get(each.task, each.task)}",
+            _model_and_items(results, each.model, each.task),
             each.label,
             _share(each.correct, each.predicted),
             _share(each.correct, each.gold),
@@ -223,12 +219,11 @@ def confusion_table(results: Results) -> Table | None:
     """Gold labels by row and given labels by column, by model and task; None in results without them."""
     if not results.confusion:
         return None
-    labels = {task.name: task.label or task.title for task in results.tasks}
     given = tuple(dict.fromkeys(each.predicted for each in results.confusion))
     counts = {(each.model, each.task, each.gold, each.predicted): each.count for each in results.confusion}
     rows = [
         (
-            f"{model}, {labels.get(task, task)}",
+            _model_and_items(results, model, task),
             gold,
             *(str(counts.get((model, task, gold, label), 0)) for label in given),
         )
@@ -241,10 +236,8 @@ def problems_table(results: Results) -> Table | None:
     """How answers broke their format, by model and task; None where all kept it."""
     if not results.problems:
         return None
-    labels = {task.name: task.label or task.title for task in results.tasks}
     rows = [
-        (f"{each.model}, {labels.get(each.task, each.task)}", each.problem, str(each.count))
-        for each in results.problems
+        (_model_and_items(results, each.model, each.task), each.problem, str(each.count)) for each in results.problems
     ]
     return Table(("Model and items", "Problem", "Answers"), tuple(rows), figures=False)
 
@@ -299,10 +292,20 @@ def provenance_table(results: Results) -> Table:
     return Table(("What", "Which"), tuple(rows), figures=False)
 
 
+def _model_and_items(results: Results, model: str, task: str) -> str:
+    """A model and what it was asked, the heading of its lines."""
+    return f"{model}, {next((each.short_title for each in results.tasks if each.name == task), task)}"
+
+
 def _comparison_cells(comparison: Comparison | None, metric: MetricInfo, *, interval: bool) -> list[str]:
     if comparison is None:
         return ["", "", ""]
-    return [difference_text(comparison, metric, interval=interval), p_text(comparison), comparison.outcome]
+    return [difference_text(comparison, metric, interval=interval), p_text(comparison.p_adjusted), comparison.outcome]
+
+
+def _trained_on(results: Results, model: str, task: str) -> str:
+    """The mark of a model's scores on a task some of whose items it was trained on; empty for all others."""
+    return f" {TRAINED_ON}" if results.learned_from(task, model) else ""
 
 
 def _share(part: int, whole: int) -> str:
@@ -311,7 +314,3 @@ def _share(part: int, whole: int) -> str:
 
 def _items(scores: Sequence[Score], task: str, metric: str) -> int:
     return min((score.n for score in scores if (score.task, score.metric) == (task, metric)), default=0)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(plain_markdown(cell) for cell in cells) + " |"

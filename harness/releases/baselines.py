@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from reports.document.evidence import Strict
 from reports.document.reading import read_document, read_results
 from reports.document.schema import Results, Sample
 from reports.errors import UserError
@@ -19,6 +18,7 @@ from reports.files import sha256_file, write_json, write_jsonl
 from reports.gate.comparable import unusable
 from reports.gate.sides import ItemScore, Side, check_values, read_items
 from reports.names import is_plain_name
+from reports.strict import Strict
 
 SCHEMA_VERSION = "1.0"
 _MANIFEST = "baseline.json"

@@ -12,13 +12,14 @@ from pydantic import TypeAdapter, ValidationError
 from harness.folder import RunFolder
 from harness.runs.showing import report_stage
 from reports.comparison import statistics
+from reports.comparison.agreement import agreement
 from reports.comparison.verdict import sentences
 from reports.document.evidence import RatingSummary
 from reports.document.reading import read_results, read_samples
 from reports.document.schema import MetricInfo, Results, Sample, TaskInfo
 from reports.errors import UserError
 from reports.files import read_json, write_json, write_jsonl
-from reports.rating_sheet import ASPECTS, Key, Rating, agreement, make_sheet, output_hash, read_key, read_sheet
+from reports.rating_sheet import ASPECTS, Key, Rating, make_sheet, output_hash, read_key, read_sheet
 from tasks import catalog
 from tasks.data import sample_indices
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reports.document.reading import read_results, read_samples
+from reports.document.reading import read_results, samples_of
 from reports.document.schema import Results, Sample
 from reports.numbers import MISSING
 
@@ -46,8 +46,8 @@ class Difference:
 
     facts: dict[str, tuple[str, str]]
     figures: dict[tuple[str, str, str], tuple[float | None, float | None]]
-    items: list[ItemChange] = field(default_factory=list)
-    compared: int = 0
+    items: list[ItemChange]
+    compared: int
 
     @property
     def changes_numbers(self) -> bool:
@@ -68,15 +68,15 @@ def diff(first: Path, second: Path) -> Difference:
         for place in dict.fromkeys([*before, *after])
         if before.get(place) != after.get(place)
     }
-    old, new = ({(s.model, s.task, s.metric): s.value for s in each.scores} for each in results)
+    old, new = ({key: score.value for key, score in each.scores_by_key().items()} for each in results)
     figures = {key: (old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)}
-    found = Difference(facts, figures)
+    items: list[ItemChange] = []
     compared = 0
     for model, task in _pairs(*results):
         sides = [_samples(run, model, task) for run in (first, second)]
         compared += len(set(sides[0]) & set(sides[1]))
-        found.items.extend(_changes(model, task, *sides))
-    return Difference(facts, figures, found.items, compared)
+        items += _changes(model, task, *sides)
+    return Difference(facts, figures, items, compared)
 
 
 def _pairs(*results: Results) -> list[tuple[str, str]]:
@@ -86,8 +86,7 @@ def _pairs(*results: Results) -> list[tuple[str, str]]:
 
 def _samples(run: Path, model: str, task: str) -> dict[str, Sample]:
     folder = run if run.is_dir() else run.parent
-    path = folder / "samples" / model / f"{task}.jsonl"
-    samples = read_samples(path) if path.is_file() else ()
+    samples = samples_of(folder, model, task)
     return {f"{each.id} (answer {each.repeat + 1})" if each.repeat else each.id: each for each in samples}
 
 

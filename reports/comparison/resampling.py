@@ -1,4 +1,4 @@
-"""Tests, intervals and effect sizes of paired values, by bootstrap and permutation of units."""
+"""Tests, intervals and effect sizes of paired values: McNemar's test, and permutation and bootstrap of units."""
 
 from __future__ import annotations
 

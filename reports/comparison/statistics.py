@@ -11,7 +11,7 @@ import numpy as np
 
 from reports.comparison import power
 from reports.comparison.resampling import LEVEL, finite, permuted, right_or_wrong, t_interval
-from reports.comparison.sums import Measured, Units, figure, figure_of, label_count, units, with_value
+from reports.comparison.sums import Measured, Units, figure, figure_of, figure_of_units, label_count, units, with_value
 from reports.document.schema import Comparison, MetricInfo, Outcome, Score
 
 _MIN_UNITS = 5
@@ -49,7 +49,7 @@ def score(
         low, high = _interval(metric, found, seed, members)
         several = list(members) or _repeat_figures(metric, usable)
         if not members and (len(several) > 1 or reported is None):  # lm-eval's own is of the first answers only
-            reported = float(figure(metric.kind)(found.table.sum(0)))
+            reported = figure_of_units(metric.kind, found.table)
     return Score(
         model=samples[0].model,
         task=samples[0].task,
@@ -134,22 +134,20 @@ def compare(
         return Comparison(**names, difference=None, outcome="not compared"), unpaired
     labels = label_count(metric, left, right)
     before, after = (units(metric, each, labels=labels) for each in (left, right))
-    of = figure(metric.kind)
-    old, new = float(of(before.table.sum(0))), float(of(after.table.sum(0)))
-    is_share = metric.percent or metric.kind in ("proportion", "macro_f1", "ece")
+    old, new = (figure_of_units(metric.kind, each.table) for each in (before, after))
     comparison = Comparison(
         **names,
         difference=finite(new - old),
         outcome="too few items",
         units=len(before.table),
-        relevant=finite(metric.relevant * (1.0 if is_share else abs(old or new))),
+        relevant=finite(metric.relevant * (1.0 if metric.is_share else abs(old or new))),
     )
     if len(before.table) < _MIN_UNITS or comparison.difference is None:
         return comparison, unpaired
     if metric.kind == "proportion" and before.are_right_or_wrong and after.are_right_or_wrong:
         found = right_or_wrong(before.table, after.table)
     else:
-        found = permuted(before.table, after.table, of, seed, members)
+        found = permuted(before.table, after.table, figure(metric.kind), seed, members)
     return comparison.model_copy(update=found), unpaired
 
 
@@ -169,8 +167,6 @@ def judge(comparisons: Sequence[Comparison], metrics: dict[tuple[str, str], Metr
 
     The correction runs over the primary metrics of the pair, and apart from them over the secondary ones.
     """
-    from statsmodels.stats.multitest import multipletests
-
     judged = list(comparisons)
     for secondary in (False, True):
         family = [
@@ -178,16 +174,21 @@ def judge(comparisons: Sequence[Comparison], metrics: dict[tuple[str, str], Metr
             for place, each in enumerate(judged)
             if each.p_value is not None and metrics[each.task, each.metric].secondary == secondary
         ]
-        if not family:
-            continue
-        adjusted = multipletests([judged[place].p_value for place in family], alpha=LEVEL, method="holm")[1]
+        adjusted = holm([judged[place].p_value or 0.0 for place in family])
         # What Holm leaves to a metric, given what the others showed.
-        open_ones = int((adjusted >= LEVEL).sum())
+        open_ones = sum(p_adjusted >= LEVEL for p_adjusted in adjusted)
         for place, p_adjusted in zip(family, adjusted, strict=True):
             each = judged[place]
             level = LEVEL / (open_ones + (p_adjusted < LEVEL))
-            judged[place] = _with_outcome(each, float(p_adjusted), metrics[each.task, each.metric], level)
+            judged[place] = _with_outcome(each, p_adjusted, metrics[each.task, each.metric], level)
     return judged
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values after Holm's correction (1979)."""
+    from statsmodels.stats.multitest import multipletests
+
+    return [float(each) for each in multipletests(p_values, method="holm")[1]] if p_values else []
 
 
 def _with_outcome(comparison: Comparison, p_adjusted: float, metric: MetricInfo, level: float) -> Comparison:
@@ -198,9 +199,7 @@ def _with_outcome(comparison: Comparison, p_adjusted: float, metric: MetricInfo,
     if p_adjusted < LEVEL and comparison.is_within_noise:
         outcome = "no detectable difference"
     elif p_adjusted < LEVEL:
-        outcome = "better" if (difference > 0) == metric.higher_is_better else "worse"
-        if metric.higher_is_better is None:
-            outcome = "different"
+        outcome = "different" if not metric.sign else "better" if metric.sign * difference > 0 else "worse"
     elif detectable is not None and detectable <= relevant:
         outcome = "no detectable difference"
     needed = power.items_needed(comparison.n, detectable, relevant) if detectable and relevant else None

@@ -88,7 +88,12 @@ def figure_of(kind: MetricKind, values: Sequence[Any]) -> float:
     table = np.asarray(values, dtype=float)
     labels = 1 + int(table.max()) if kind == "macro_f1" else 0
     with np.errstate(divide="ignore", invalid="ignore"):
-        return float(figure(kind)(_added(kind, table, labels).sum(0)))
+        return figure_of_units(kind, _added(kind, table, labels))
+
+
+def figure_of_units(kind: MetricKind, table: Table) -> float:
+    """The figure of what some units add, shape [units, columns]."""
+    return float(figure(kind)(table.sum(0)))
 
 
 def with_value(metric: MetricInfo, samples: Sequence[AnyMeasured]) -> list[AnyMeasured]:

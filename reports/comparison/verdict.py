@@ -31,13 +31,13 @@ def _metrics(results: Results) -> _Metrics:
     having: dict[str, list[list[str]]] = {}
     for task in results.tasks:
         for metric in task.metrics:
-            having.setdefault(metric.title, []).append((task.label or task.title).split(", "))
+            having.setdefault(metric.title, []).append(task.short_title.split(", "))
     ends = {title: _common_end(labels) for title, labels in having.items()}
 
     def told_apart(task: TaskInfo, metric: MetricInfo) -> MetricInfo:
         if len(having[metric.title]) == 1:
             return metric
-        parts = (task.label or task.title).split(", ")
+        parts = task.short_title.split(", ")
         label = ", ".join(parts[: len(parts) - ends[metric.title]])
         return metric.model_copy(update={"title": f"{metric.title} [{label}]"})
 
@@ -67,27 +67,21 @@ def _trained_on(results: Results) -> list[str]:
 
 
 def _sentence(model: str, baseline: str, comparisons: list[Comparison], metrics: _Metrics) -> str:
-    def named(outcome: str, *, secondary: bool = False) -> list[str]:
-        return [
-            f"{metrics[each.task, each.metric].title} ({difference_text(each, metrics[each.task, each.metric])})"
-            for each in comparisons
-            if each.outcome == outcome and metrics[each.task, each.metric].secondary == secondary
-        ]
+    def clauses(*, secondary: bool) -> list[str]:
+        named: dict[str, list[str]] = {"better": [], "worse": []}
+        for each in comparisons:
+            metric = metrics[each.task, each.metric]
+            if each.outcome in named and metric.secondary == secondary:
+                named[each.outcome].append(f"{metric.title} ({difference_text(each, metric)})")
+        return [f"{outcome} in {join_words(found)}" for outcome, found in named.items() if found]
 
-    clauses = [f"{outcome} in {join_words(found)}" for outcome in ("better", "worse") if (found := named(outcome))]
-    found_out = (_in_noise(comparisons, metrics), _equal(comparisons, metrics), _too_few(comparisons, metrics))
-    unclear = [clause for clause in found_out if clause]
-    also = [
-        f"{outcome} in {join_words(found)}"
-        for outcome in ("better", "worse")
-        if (found := named(outcome, secondary=True))
-    ]
-    if clauses:
-        first = f"Against {baseline}, {model} is {' and '.join(clauses)}"
-    else:
-        first = f"Against {baseline}, {model} is better or worse in no main metric, as far as these items can tell"
+    first = f"Against {baseline}, {model} is better or worse in no main metric, as far as these items can tell"
+    if main := clauses(secondary=False):
+        first = f"Against {baseline}, {model} is {' and '.join(main)}"
+    unclear = (_in_noise(comparisons, metrics), _equal(comparisons, metrics), _too_few(comparisons, metrics))
+    also = clauses(secondary=True)
     beside = f" Of the further metrics it is {' and '.join(also)}." if also else ""
-    return "; ".join([first, *unclear]) + "." + beside
+    return "; ".join(filter(None, (first, *unclear))) + "." + beside
 
 
 def _in_noise(comparisons: list[Comparison], metrics: _Metrics) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from reports.document.evidence import Strict
+from reports.strict import Strict
 
 
 class Configuration(Strict):

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-
-class Strict(BaseModel):
-    """A part of a document that knows all its keys."""
-
-    model_config = ConfigDict(extra="forbid")
+from reports.strict import Strict
 
 
 class OverlapMatch(Strict):

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import Any
 
 from reports.document.schema import SCHEMA_VERSION, Results, Sample
 from reports.errors import UserError
 from reports.files import read_json, read_jsonl, read_located_jsonl
-
-Document = TypeVar("Document", bound=BaseModel)
+from reports.strict import Model, checked
 
 
 def read_results(run: Path) -> Results:
@@ -33,7 +30,18 @@ def read_results(run: Path) -> Results:
     )
 
 
-def read_document(path: Path, kind: type[Document], version: str, *, what: str, later: str, broken: str) -> Document:
+def read_scored(run: Path) -> Results:
+    """The results document of a run folder.
+
+    Raises:
+        UserError: The run was not scored yet, or as `read_results` does.
+    """
+    if not (run / "results.json").is_file():
+        raise UserError("there is no results.json in it", where=str(run), fix="score first: medbench score")
+    return read_results(run)
+
+
+def read_document(path: Path, kind: type[Model], version: str, *, what: str, later: str, broken: str) -> Model:
     """A JSON document that says its `schema_version`, checked against its model.
 
     Args:
@@ -55,13 +63,7 @@ def read_document(path: Path, kind: type[Document], version: str, *, what: str, 
             where=str(path),
             fix=later,
         )
-    try:
-        return kind.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(
-            f"not {what}: {'.'.join(map(str, first['loc']))}: {first['msg']}", where=str(path), fix=broken
-        ) from error
+    return checked(kind, value, what=what, where=str(path), fix=broken)
 
 
 def samples_path(run: Path, model: str, task: str) -> Path:
@@ -69,14 +71,24 @@ def samples_path(run: Path, model: str, task: str) -> Path:
     return run / "samples" / model / f"{task}.jsonl"
 
 
-def read_samples(path: Path) -> Iterable[Sample]:
-    """The samples of one model on one task.
+def samples_of(run: Path, model: str, task: str) -> Iterator[Sample]:
+    """The samples of one model on one task in a run folder; none where it has no file of them.
+
+    Raises:
+        UserError: A line is not a sample; the message names it.
+    """
+    path = samples_path(run, model, task)
+    return read_samples(path) if path.is_file() else iter(())
+
+
+def read_samples(path: Path) -> Iterator[Sample]:
+    """The samples of a file.
 
     Raises:
         UserError: A line is not a sample; the message names it.
     """
     for number, row in read_jsonl(path):
-        yield _checked(row, f"{path}, line {number}")
+        yield checked_sample(Sample, row, f"{path}, line {number}")
 
 
 def locate_samples(path: Path) -> Iterator[tuple[int, Sample]]:
@@ -86,21 +98,20 @@ def locate_samples(path: Path) -> Iterator[tuple[int, Sample]]:
         UserError: A line is not a sample; the message names it.
     """
     for number, start, row in read_located_jsonl(path):
-        yield start, _checked(row, f"{path}, line {number}")
+        yield start, checked_sample(Sample, row, f"{path}, line {number}")
 
 
 def sample_at(path: Path, offset: int) -> Sample:
     """The sample whose line starts at this byte."""
     with path.open("rb") as stream:
         stream.seek(offset)
-        return _checked(json.loads(stream.readline().decode("utf-8-sig")), f"{path}, byte {offset}")
+        return checked_sample(Sample, json.loads(stream.readline().decode("utf-8-sig")), f"{path}, byte {offset}")
 
 
-def _checked(row: Any, where: str) -> Sample:
-    try:
-        return Sample.model_validate(row)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(
-            f"not a sample: {'.'.join(map(str, first['loc']))}: {first['msg']}", where=where, fix="score again"
-        ) from error
+def checked_sample(kind: type[Model], row: Any, where: str) -> Model:
+    """A line of a samples file as a whole sample, or as what another model keeps of one.
+
+    Raises:
+        UserError: It is none.
+    """
+    return checked(kind, row, what="a sample", where=where, fix="score again")

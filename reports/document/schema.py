@@ -20,10 +20,10 @@ from reports.document.evidence import (
     RatingSummary,
     ReferenceLine,
     Reproduction,
-    Strict,
 )
 from reports.document.scores import Comparison, MetricInfo, MetricKind, Outcome, Score
 from reports.names import PlainName
+from reports.strict import Strict
 
 __all__ = [
     "Comparison",
@@ -66,6 +66,17 @@ class TaskInfo(Strict):
     version: str = ""
     label: str = ""
     references: list[ReferenceLine] = Field(default_factory=list)
+
+    @property
+    def short_title(self) -> str:
+        """Its label, where it has one."""
+        return self.label or self.title
+
+    @property
+    def lead(self) -> MetricInfo | None:
+        """The metric that says which of two answers is better: the first with a direction and a value for each."""
+        kinds = ("mean", "proportion")
+        return next((each for each in self.metrics if each.sign and each.kind in kinds), None)
 
 
 class ModelInfo(Strict):
@@ -239,6 +250,22 @@ class Results(Strict):
     engine: dict[str, Any] = Field(default_factory=dict, description="what answered, why, and how it was set up")
     notes: list[str] = Field(default_factory=list)
     verdict: list[str] = Field(default_factory=list, description="plain sentences made from the comparisons")
+
+    def metrics(self) -> dict[tuple[str, str], tuple[TaskInfo, MetricInfo]]:
+        """All metrics with their tasks, by the task's name and the metric's key."""
+        return {(task.name, metric.key): (task, metric) for task in self.tasks for metric in task.metrics}
+
+    def scores_by_key(self) -> dict[tuple[str, str, str], Score]:
+        """Scores by model, task and metric."""
+        return {(each.model, each.task, each.metric): each for each in self.scores}
+
+    def comparisons_by_key(self) -> dict[tuple[str, str, str], Comparison]:
+        """Comparisons by candidate, task and metric."""
+        return {(each.candidate, each.task, each.metric): each for each in self.comparisons}
+
+    def learned_from(self, task: str, model: str) -> bool:
+        """Whether a model was trained on some of a task's items."""
+        return self.overlap is not None and self.overlap.affected(task, model) > 0
 
 
 class Sample(Strict):

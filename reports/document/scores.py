@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from reports.document.evidence import Noise, Strict
+from reports.document.evidence import Noise
+from reports.strict import Strict
 
 MetricKind = Literal["mean", "proportion", "perplexity", "bits_per_byte", "macro_f1", "ece", "ratio", "other"]
 Outcome = Literal["better", "worse", "different", "no detectable difference", "too few items", "not compared"]
@@ -35,6 +36,16 @@ class MetricInfo(Strict):
     description: str = ""
     secondary: bool = False
     relevant: float = 0.05
+
+    @property
+    def sign(self) -> int:
+        """1 where higher is better, -1 where lower is, 0 where neither."""
+        return {True: 1, False: -1, None: 0}[self.higher_is_better]
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it lies between 0 and 1, so that its differences are told as they are and not relative to it."""
+        return self.percent or self.kind in ("proportion", "macro_f1", "ece")
 
 
 class Score(Strict):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from reports.comparison.sums import figure_of_units
 from reports.gate.comparable import unusable
-from reports.gate.estimate import MIN_ITEMS, Estimate, figure_of, paired, single
+from reports.gate.estimate import MIN_ITEMS, Estimate, paired, single
 from reports.gate.outcome import RuleResult
 from reports.gate.pair_tests import facts
 from reports.gate.policy import Bound, Change, MustPass
@@ -19,11 +20,11 @@ _NEARER = 0.5  # a bound that is missed by chance is asked for items that halve 
 
 def bound(rule: Bound, target: Target, candidate: Side, baseline: Side, power: float) -> RuleResult:
     """Hold the candidate's figure against the rule's limits."""
-    limit = _limit(rule)
+    limit = _limit(rule.min, rule.max)
     if target.metric.kind == "other":
         return _bound_of_other(rule, target, candidate, limit)
     chosen = select(target, candidate, baseline, compares=False)
-    value = figure_of(chosen.kind, chosen.after)
+    value = figure_of_units(chosen.kind, chosen.after)
     known: dict[str, Any] = {"value": value, "n": chosen.items, "limit": limit}
     shown = f"{target.metric.title} is {value_text(value, target.metric)}"
     return _hold(rule, target, chosen, single(chosen.kind, chosen.after), shown, known, power)
@@ -32,7 +33,8 @@ def bound(rule: Bound, target: Target, candidate: Side, baseline: Side, power: f
 def change(rule: Change, target: Target, candidate: Side, baseline: Side, power: float) -> RuleResult:
     """Hold the difference from the baseline against the rule's limits."""
     chosen = select(target, candidate, baseline, compares=True)
-    known = facts(chosen, rule.confidence or 0.95) | {"limit": _limit(rule)}
+    limit = _limit(rule.min, rule.max) + (" of the baseline's" if rule.relative else "")
+    known = facts(chosen, rule.confidence or 0.95) | {"limit": limit}
     estimate = paired(chosen.kind, chosen.before, chosen.after)
     shown = f"{target.metric.title} changed by {signed_text(known['difference'], target.metric)}"
     if rule.relative:
@@ -45,17 +47,15 @@ def change(rule: Change, target: Target, candidate: Side, baseline: Side, power:
 def must_pass(rule: MustPass, target: Target, candidate: Side, baseline: Side) -> RuleResult:
     """Hold every listed item's own value against the rule's limits."""
     chosen = select(target, candidate, baseline, compares=False)
-    values = [figure_of(target.metric.kind, units_of(target.metric, [sample]).table) for sample in chosen.samples]
+    values = [figure_of_units(target.metric.kind, units_of(target.metric, [sample]).table) for sample in chosen.samples]
     low, high = rule.at_least, rule.at_most
     missed = [
         (value, sample)
         for value, sample in zip(values, chosen.samples, strict=True)
-        if (low is not None and value < low) or (high is not None and value > high)
+        if not _keeps(value, value, low, high)
     ]
     missed.sort(key=lambda each: each[0], reverse=low is None)
-    limit = " and ".join(
-        [*([f"at least {low:g}"] if low is not None else []), *([f"at most {high:g}"] if high is not None else [])]
-    )
+    limit = _limit(low, high)
     reason = f"{len(values) - len(missed)} of {len(values)} listed items have {target.metric.title} {limit}"
     worst = [sample_moved(sample, target) for _, sample in missed]
     return target.result("fail" if missed else "pass", reason, n=len(values), limit=limit, moved=worst)
@@ -74,7 +74,7 @@ def _hold(
     scale = abs(known["baseline"]) if isinstance(rule, Change) and rule.relative else 1.0
     low = None if rule.min is None else rule.min * scale
     high = None if rule.max is None else rule.max * scale
-    if (low is not None and estimate.value < low) or (high is not None and estimate.value > high):
+    if not _keeps(estimate.value, estimate.value, low, high):
         is_low = low is not None and estimate.value < low
         worst = moved(target, chosen, 1 if is_low else -1)
         return target.result("fail", f"{shown}, {'below' if is_low else 'above'} the limit", moved=worst, **known)
@@ -83,8 +83,7 @@ def _hold(
     ends = estimate.bounds(rule.confidence)
     if isinstance(rule, Bound):
         known |= {"low": ends[0], "high": ends[1]}
-    kept = (low is None or ends[0] >= low) and (high is None or ends[1] <= high)
-    if kept and estimate.items >= MIN_ITEMS:
+    if _keeps(*ends, low, high) and estimate.items >= MIN_ITEMS:
         return target.result("pass", f"{shown}, as surely as asked", **known)
     nearest = min(abs(estimate.value - each) for each in (low, high) if each is not None)
     distance = max(nearest, _NEARER * (ends[1] - ends[0]) / 2)
@@ -102,13 +101,16 @@ def _bound_of_other(rule: Bound, target: Target, candidate: Side, limit: str) ->
         raise RefusalError(reason or "there is no figure")
     if rule.confidence is not None or rule.where or rule.ids:
         raise RefusalError("only lm-eval's own figure is known, which has no slices and no confidence")
-    kept = (rule.min is None or score.value >= rule.min) and (rule.max is None or score.value <= rule.max)
+    kept = _keeps(score.value, score.value, rule.min, rule.max)
     shown = f"{target.metric.title} is {value_text(score.value, target.metric)}"
     return target.result("pass" if kept else "fail", shown, value=score.value, n=score.n, limit=limit)
 
 
-def _limit(rule: Bound | Change) -> str:
-    unit = " of the baseline's" if isinstance(rule, Change) and rule.relative else ""
-    ends = [*([f"at least {rule.min:g}"] if rule.min is not None else [])]
-    ends += [f"at most {rule.max:g}"] if rule.max is not None else []
-    return " and ".join(ends) + unit
+def _keeps(lower: float, upper: float, low: float | None, high: float | None) -> bool:
+    """Whether a figure, or an interval, is within limits."""
+    return (low is None or lower >= low) and (high is None or upper <= high)
+
+
+def _limit(low: float | None, high: float | None) -> str:
+    ends = [("at least", low), ("at most", high)]
+    return " and ".join(f"{which} {end:g}" for which, end in ends if end is not None)

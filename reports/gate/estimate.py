@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.comparison.sums import figure
+from reports.comparison.sums import figure, figure_of_units
 from reports.document.schema import MetricKind
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def single(kind: MetricKind, table: Values) -> Estimate:
         counts = np.array([hits, items - hits]) + _ADDED
         share = counts[0] / counts.sum()
         return Estimate(hits / items, np.array([1.0, 0.0]), counts, items, math.sqrt(share * (1 - share)))
-    return _from_parts(figure_of(kind, table), pseudo_values(kind, table))
+    return _from_parts(figure_of_units(kind, table), pseudo_values(kind, table))
 
 
 def paired(kind: MetricKind, before: Values, after: Values, *, sign: int = 1, share: float = 0.0) -> Estimate:
@@ -119,7 +119,7 @@ def paired(kind: MetricKind, before: Values, after: Values, *, sign: int = 1, sh
         sign: -1 where lower is better, so that more is always better.
         share: A change relative to the baseline; the quantity is then zero where the change is just that.
     """
-    value = sign * (figure_of(kind, after) - (1 + share) * figure_of(kind, before))
+    value = sign * (figure_of_units(kind, after) - (1 + share) * figure_of_units(kind, before))
     if kind != "proportion":
         return _from_parts(value, sign * (pseudo_values(kind, after) - (1 + share) * pseudo_values(kind, before)))
     from statsmodels.stats.proportion import proportion_confint
@@ -135,16 +135,11 @@ def paired(kind: MetricKind, before: Values, after: Values, *, sign: int = 1, sh
 
 def pseudo_values(kind: MetricKind, table: Values) -> Values:
     """The jackknife's pseudo-values of a figure, moved so that their mean is the figure; shape [items]."""
-    whole, items = figure_of(kind, table), len(table)
+    whole, items = figure_of_units(kind, table), len(table)
     if items == 1:
         return np.array([whole])
     parts = items * whole - (items - 1) * figure(kind)(table.sum(0) - table)
     return np.asarray(parts - parts.mean() + whole)
-
-
-def figure_of(kind: MetricKind, table: Values) -> float:
-    """The figure of what some units add."""
-    return float(figure(kind)(table.sum(0)))
 
 
 def _from_parts(value: float, parts: Values) -> Estimate:

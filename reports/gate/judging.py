@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from reports.comparison.statistics import holm
 from reports.files import sha256_value
 from reports.gate import bounds, operational, pair_tests
 from reports.gate.outcome import EXIT_CODES, GateReport, Party, RuleResult, Verdict
@@ -23,6 +24,7 @@ from reports.gate.sides import Side
 from reports.gate.targets import RefusalError, Selected, Target, expand, select
 from reports.version import __version__
 
+_TOLD: dict[Verdict, str] = {"fail": "failed", "inconclusive": "could not be decided", "pass": "passed"}
 _Pending = tuple[NoRegression, Target, Selected, pair_tests.Regression, dict[str, Any]]
 
 
@@ -59,7 +61,7 @@ def _judge_rules(policy: Policy, candidate: Side, baseline: Side) -> list[RuleRe
         for each in results
     ]
     waiting = [each for each in judged if isinstance(each, tuple)]
-    adjusted = iter(pair_tests.correct([found.p_value for _, _, _, found, _ in waiting]))
+    adjusted = iter(holm([found.p_value for _, _, _, found, _ in waiting]))
     return [pair_tests.regression_result(*each, next(adjusted)) if isinstance(each, tuple) else each for each in judged]
 
 
@@ -81,7 +83,7 @@ def _judge_target(target: Target, candidate: Side, baseline: Side, power: float,
 def _test(
     rule: Superiority | NonInferiority | NoRegression, target: Target, chosen: Selected, power: float, rules: int
 ) -> RuleResult | _Pending:
-    if not target.sign:
+    if not target.metric.sign:
         raise RefusalError("neither direction of this metric is better; write a bound or a change for it")
     if isinstance(rule, NoRegression):
         found, known = pair_tests.regression(rule, target, chosen, power=power, rules=rules)
@@ -108,9 +110,6 @@ def _report(policy: Policy, rules: list[RuleResult], candidate: Party, baseline:
         reason=f"Of {len(rules)} rules {', '.join(words)}.",
         rules=rules,
     )
-
-
-_TOLD: dict[Verdict, str] = {"fail": "failed", "inconclusive": "could not be decided", "pass": "passed"}
 
 
 def _told_apart(rules: list[RuleResult]) -> list[RuleResult]:

@@ -19,8 +19,8 @@ from reports.gate.policy import (
     rule_name,
 )
 from reports.gate.sides import Side
+from reports.numbers import GIB
 
-_GIB = 2**30
 _MIB = 2**20
 _SHOWN = 10
 
@@ -41,7 +41,7 @@ def _peak_memory(rule: PeakMemory, candidate: Side) -> Found:
     peak = training.peak_memory_bytes if training is not None and candidate.trained_here else None
     if peak is None:
         return "fail", f"the results do not say what memory training {candidate.model} took", {}
-    return _at_most(peak / _GIB, rule.max_gib, "GiB at the peak of training")
+    return _at_most(peak / GIB, rule.max_gib, "GiB at the peak of training")
 
 
 def _throughput(rule: Throughput, candidate: Side) -> Found:

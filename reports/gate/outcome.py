@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from reports.document.evidence import Strict
 from reports.gate.policy import Policy
+from reports.strict import Strict
 
 SCHEMA_VERSION = "1.0"
 

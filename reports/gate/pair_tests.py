@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.gate.estimate import MIN_ITEMS, Estimate, figure_of, paired
+from reports.comparison.sums import figure_of_units
+from reports.gate.estimate import MIN_ITEMS, Estimate, paired
 from reports.gate.outcome import RuleResult
 from reports.gate.policy import NonInferiority, NoRegression, Superiority
 from reports.gate.targets import RefusalError, Selected, Target, moved
-from reports.numbers import amount_text, signed_text
+from reports.numbers import amount_text, p_text, signed_text
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ def facts(chosen: Selected, confidence: float) -> dict[str, Any]:
     estimate = paired(kind, chosen.before, chosen.after)
     low, high = estimate.bounds(confidence) if estimate.items >= MIN_ITEMS else (None, None)
     return {
-        "value": figure_of(kind, chosen.after),
-        "baseline": figure_of(kind, chosen.before),
+        "value": figure_of_units(kind, chosen.after),
+        "baseline": figure_of_units(kind, chosen.before),
         "difference": estimate.value,
         "low": low,
         "high": high,
@@ -83,11 +83,11 @@ def regression(
     rule: NoRegression, target: Target, chosen: Selected, *, power: float, rules: int
 ) -> tuple[Regression, dict[str, Any]]:
     """What a `no_regression` target found, and its facts; the verdict waits for the correction."""
-    kind, sign = chosen.kind, target.sign
+    kind, sign = chosen.kind, target.metric.sign
     known = facts(chosen, rule.confidence)
     wanted = rule.margin or target.metric.relevant
     margin = margin_of(target, wanted, known["baseline"])
-    share = -target.sign * wanted if target.is_relative else 0.0
+    share = -target.metric.sign * wanted if target.is_relative else 0.0
     found = look_for_regression(
         paired(kind, chosen.before, chosen.after, sign=-sign),
         paired(kind, chosen.before, chosen.after, sign=sign, share=share),
@@ -111,10 +111,10 @@ def regression_result(
     """The verdict of a `no_regression` target after the correction."""
     known |= {"p_value": found.p_value, "p_adjusted": p_adjusted}
     change = signed_text(known["difference"], target.metric)
-    worst = moved(target, chosen, target.sign)
+    worst = moved(target, chosen, target.metric.sign)
     if p_adjusted < 1 - rule.confidence:
         return target.result(
-            "fail", f"significantly worse: {change} (corrected p {_p(p_adjusted)})", moved=worst, **known
+            "fail", f"significantly worse: {change} (corrected p {p_text(p_adjusted)})", moved=worst, **known
         )
     if found.is_safe:
         return target.result("pass", f"no loss shown ({change}), by items that would have shown one", **known)
@@ -127,15 +127,15 @@ def non_inferiority(rule: NonInferiority, target: Target, chosen: Selected, *, p
     """Pass where a loss of the margin is ruled out, fail where one is shown, else inconclusive."""
     known = facts(chosen, rule.confidence)
     margin = margin_of(target, rule.margin, known["baseline"])
-    share = -target.sign * rule.margin if target.is_relative else 0.0
-    gain = paired(chosen.kind, chosen.before, chosen.after, sign=target.sign, share=share)
-    lost = paired(chosen.kind, chosen.before, chosen.after, sign=-target.sign, share=share)
+    share = -target.metric.sign * rule.margin if target.is_relative else 0.0
+    gain = paired(chosen.kind, chosen.before, chosen.after, sign=target.metric.sign, share=share)
+    lost = paired(chosen.kind, chosen.before, chosen.after, sign=-target.metric.sign, share=share)
     at = 0.0 if share else -margin
     known |= {"p_value": gain.p_above(at), "limit": f"loses less than {amount_text(margin, target.metric)}"}
     change, level = signed_text(known["difference"], target.metric), 1 - rule.confidence
     if gain.items >= MIN_ITEMS and known["p_value"] < level:
         return target.result("pass", f"a loss of the margin is ruled out ({change})", **known)
-    worst = moved(target, chosen, target.sign)
+    worst = moved(target, chosen, target.metric.sign)
     if gain.items >= MIN_ITEMS and lost.p_above(-at) < level:
         return target.result("fail", f"shown to lose more than the margin ({change})", moved=worst, **known)
     needed = chosen.as_items(gain.items_to_ask(margin, rule.confidence, power))
@@ -148,15 +148,15 @@ def superiority(rule: Superiority, target: Target, chosen: Selected, *, power: f
     known = facts(chosen, rule.confidence)
     wanted = (rule.margin, rule.detect or target.metric.relevant)
     margin, detect = (margin_of(target, each, known["baseline"]) for each in wanted)
-    share = target.sign * rule.margin if target.is_relative else 0.0
-    gain = paired(chosen.kind, chosen.before, chosen.after, sign=target.sign, share=share)
-    loss = paired(chosen.kind, chosen.before, chosen.after, sign=-target.sign)
+    share = target.metric.sign * rule.margin if target.is_relative else 0.0
+    gain = paired(chosen.kind, chosen.before, chosen.after, sign=target.metric.sign, share=share)
+    loss = paired(chosen.kind, chosen.before, chosen.after, sign=-target.metric.sign)
     limit = f"gains more than {amount_text(margin, target.metric)}" if margin else "is better"
     known |= {"p_value": gain.p_above(0.0 if share else margin), "limit": limit}
     change, level = signed_text(known["difference"], target.metric), 1 - rule.confidence
     if gain.items >= MIN_ITEMS and known["p_value"] < level:
-        return target.result("pass", f"shown: {change} (p {_p(known['p_value'])})", **known)
-    worst = moved(target, chosen, target.sign)
+        return target.result("pass", f"shown: {change} (p {p_text(known['p_value'])})", **known)
+    worst = moved(target, chosen, target.metric.sign)
     needed = gain.items_needed(detect, rule.confidence, power)
     if gain.items >= MIN_ITEMS and (loss.p_above(0.0) < level or gain.items >= needed):
         return target.result("fail", f"not shown ({change}), by items that would have shown it", moved=worst, **known)
@@ -164,14 +164,3 @@ def superiority(rule: Superiority, target: Target, chosen: Selected, *, power: f
     gained = amount_text(detect, target.metric)
     reason = f"{chosen.items} items do not show it ({change}); to show a gain of {gained} beyond takes about"
     return target.result("inconclusive", f"{reason} {asked:,}", items_needed=asked, moved=worst, **known)
-
-
-def correct(p_values: Sequence[float]) -> list[float]:
-    """P-values after Holm's correction (1979)."""
-    from statsmodels.stats.multitest import multipletests
-
-    return [float(each) for each in multipletests(p_values, method="holm")[1]] if p_values else []
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"  # noqa: PLR2004

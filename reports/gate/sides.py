@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
 
-from reports.document.evidence import Strict
+from reports.document.reading import checked_sample
 from reports.document.schema import MetricInfo, ModelInfo, Results, Sample, Score, TaskInfo
 from reports.errors import UserError
 from reports.files import read_jsonl
+from reports.strict import Strict
 
 PAIRS = ("perplexity", "bits_per_byte", "macro_f1", "ece", "ratio")  # kinds whose value of an item is a pair
 _MAX_LABEL = 1000
@@ -77,21 +77,10 @@ def read_items(path: Path, model: type[Row]) -> dict[str, Row]:
     found: dict[str, Row] = {}
     for number, value in read_jsonl(path):
         where = f"{path}, line {number}"
-        try:
-            row = _validate(model, value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            raise UserError(f"not a sample: {place}: {first['msg']}", where=where, fix="score again") from error
+        row = checked_sample(model, value, where)
         if found.setdefault(f"{row.id} (again {row.repeat})" if row.repeat else row.id, row) is not row:
             raise UserError(f"the item {row.id[:60]} is there twice", where=where, fix="score again")
     return found
-
-
-def _validate(model: type[Row], value: object) -> Row:
-    checked: BaseModel = model.model_validate(value)
-    assert isinstance(checked, model)
-    return checked
 
 
 def check_values(path: Path, metrics: list[MetricInfo], items: Mapping[str, ItemScore | Sample]) -> None:

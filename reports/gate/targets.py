@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from reports.comparison.sums import figure_of_units
 from reports.document.schema import MetricInfo, MetricKind, Sample
 from reports.gate.comparable import incomparable, unusable
-from reports.gate.estimate import figure_of, pseudo_values
+from reports.gate.estimate import pseudo_values
 from reports.gate.outcome import MovedSample, RuleResult, Verdict
 from reports.gate.policy import Bound, Change, MustPass, OnMetric, rule_name, slice_text
 from reports.gate.sides import ItemScore, Side
@@ -25,7 +26,6 @@ _WILD = frozenset("*?[")
 _SHOWN = 10
 _EXCERPT = 80
 CLASS = "class"
-_SHARES = ("proportion", "macro_f1", "ece")  # kinds between 0 and 1
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,10 @@ class Target:
     name: str
 
     @property
-    def sign(self) -> int:
-        """1 where higher is better, -1 where lower is, 0 where neither."""
-        better = self.metric.higher_is_better
-        return 0 if better is None else 1 if better else -1
-
-    @property
     def is_relative(self) -> bool:
         """Whether the rule's margin is a share of the baseline's figure."""
         told = getattr(self.rule, "relative", None)
-        is_share = self.metric.percent or self.metric.kind in _SHARES
-        return not is_share if told is None else bool(told)
+        return not self.metric.is_share if told is None else bool(told)
 
     def result(self, verdict: Verdict, reason: str, **found: object) -> RuleResult:
         """The rule's result with this target's names."""
@@ -103,9 +96,7 @@ def expand(rule: OnMetric | MustPass, candidate: Side) -> list[Target] | RuleRes
         or (task.name, metric.key) == (task_pattern, metric_pattern)
     ]
     if is_pattern and not isinstance(rule, Bound | Change):
-        found = [
-            (task, metric) for task, metric in found if metric.higher_is_better is not None and not metric.secondary
-        ]
+        found = [(task, metric) for task, metric in found if metric.sign and not metric.secondary]
     base = rule_name(rule)
     if not found:
         known = ", ".join(f"{task.name}/{metric.key}" for task in candidate.results.tasks for metric in task.metrics)
@@ -177,7 +168,7 @@ def moved(target: Target, chosen: Selected, sign: int) -> list[MovedSample]:
     if chosen.others:
         parts = parts - sign * pseudo_values(chosen.kind, chosen.before)
     else:
-        parts = parts - sign * figure_of(chosen.kind, chosen.after)
+        parts = parts - sign * figure_of_units(chosen.kind, chosen.after)
     places = members(chosen.samples)
     found: list[MovedSample] = []
     for unit in np.argsort(parts, kind="stable"):

@@ -60,12 +60,10 @@ def moved_text(sample: MovedSample) -> str:
 
 def markdown(report: GateReport) -> str:
     """The summary, in GitHub-flavoured Markdown; whatever comes from data or models shows as text."""
-    escaped = [tuple(_escape(cell) for cell in row) for row in rules_table(report).rows]
-    table = Table(rules_table(report).columns, tuple(escaped), figures=False)
     lines = [
         f"## medbench gate: {HEADINGS[report.verdict]}",
         f"{_escape(told(report.candidate))} against {_escape(told(report.baseline))}. {report.reason}",
-        _table_markdown(table),
+        rules_table(report).markdown(_escape),
     ]
     for rule in report.rules:
         if rule.moved:
@@ -105,12 +103,6 @@ def _escape(text: str) -> str:
 def _escape_html(text: str) -> str:
     """Text in one line that shows as such in HTML, and calls nobody on GitHub."""
     return html.escape(" ".join(text.split())[:_TEXT], quote=False).replace("@", "@\N{ZERO WIDTH SPACE}")
-
-
-def _table_markdown(table: Table) -> str:
-    """The table of cells that are escaped already."""
-    lines = [table.columns, ("---",) * len(table.columns), *table.rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _difference(rule: RuleResult) -> str:

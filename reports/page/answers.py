@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from reports.document.digest import Digest, Seen, lead_metric, probabilities
 from reports.document.reading import sample_at
 from reports.document.schema import MetricInfo, Results, Sample, TaskInfo
 from reports.numbers import MISSING, value_text
+from reports.page.digest import Digest, Seen, probabilities
 from reports.text import cut
 
-BUDGET = 1_300_000  # bytes of all texts together; what a page has besides them stays below the rest of 2 MB
+_BUDGET = 1_300_000  # bytes of all texts together; what a page has besides them stays below the rest of 2 MB
 FILTERS = {
     "won": "Won",
     "lost": "Lost",
@@ -21,6 +21,7 @@ FILTERS = {
     "truncated": "Truncated",
     "longest": "Longest",
 }
+_REMARKS = {"won": "won", "lost": "lost", "format": "wrong format", "truncated": "truncated"}  # that a filter looks for
 _LONGEST = 0.1  # of a task's questions
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,60}")
 _WORD = re.compile(r"\w{4,}")
@@ -61,18 +62,17 @@ class Shown:
     criterion: str
 
 
-def side_by_side(results: Results, digests: Sequence[Digest], most: int, budget: int = BUDGET) -> list[Shown]:
+def side_by_side(results: Results, digests: Sequence[Digest], most: int) -> list[Shown]:
     """The questions to show of every task that has answers.
 
     Args:
         results: The results document.
         digests: Of every samples file.
         most: Questions of a task at most.
-        budget: Bytes of all texts together.
     """
     tasks = [(task, [each for each in digests if each.task == task.name and each.shown]) for task in results.tasks]
     tasks = [(task, found) for task, found in tasks if found]
-    return [_shown(task, found, results.baseline, most, budget // len(tasks)) for task, found in tasks]
+    return [_shown(task, found, results.baseline, most, _BUDGET // len(tasks)) for task, found in tasks]
 
 
 def _shown(task: TaskInfo, digests: list[Digest], baseline: str, most: int, budget: int) -> Shown:
@@ -87,39 +87,35 @@ def _shown(task: TaskInfo, digests: list[Digest], baseline: str, most: int, budg
         questions.append(question)
     order = {key: number for number, key in enumerate(marks)}
     questions.sort(key=lambda each: order[each.id])
-    lead = lead_metric(task)
-    return Shown(task, questions, len(marks), lead.title if lead else "")
+    return Shown(task, questions, len(marks), task.lead.title if task.lead else "")
 
 
 def _marks(task: TaskInfo, digests: list[Digest], baseline: str) -> dict[str, list[str]]:
     """The filters that each item of a task passes, in the order of the items."""
-    items: dict[str, list[tuple[str, Seen]]] = {}
+    items: dict[str, dict[str, Seen]] = {}
     for each in digests:
         for key, seen in each.seen.items():
-            items.setdefault(key, []).append((each.model, seen))
-    lengths = sorted((max(seen.length for _, seen in found) for found in items.values()), reverse=True)
+            items.setdefault(key, {})[each.model] = seen
+    lengths = sorted((max(seen.length for seen in found.values()) for found in items.values()), reverse=True)
     longest = lengths[min(len(lengths) - 1, int(len(lengths) * _LONGEST))] if lengths else 0
-    lead = lead_metric(task)
     marks = {}
     for key, found in items.items():
-        passed = [name for name, seen in _against(found, baseline, lead) if seen]
-        passed += ["format"] if any(seen.wrong_format for _, seen in found) else []
-        passed += ["truncated"] if any(seen.truncated for _, seen in found) else []
-        passed += ["longest"] if max(seen.length for _, seen in found) >= max(1, longest) else []
-        marks[key] = passed
+        said = {remark for seen in found.values() for remark in _remarks(task, seen, found.get(baseline))}
+        marks[key] = [name for name, remark in _REMARKS.items() if remark in said]
+        if max(seen.length for seen in found.values()) >= max(1, longest):
+            marks[key].append("longest")
     return marks
 
 
-def _against(found: list[tuple[str, Seen]], baseline: str, lead: MetricInfo | None) -> Iterator[tuple[str, bool]]:
-    """Whether any other model did better, and any worse, than the baseline on one item."""
-    base = next((seen for model, seen in found if model == baseline), None)
-    if base is None or base.lead is None or lead is None:
-        return
-    sign = 1 if lead.higher_is_better else -1
-    others = [seen.lead for model, seen in found if model != baseline and seen.doc_hash == base.doc_hash]
-    changes = [sign * (value - base.lead) for value in others if value is not None]
-    yield "won", any(change > 0 for change in changes)
-    yield "lost", any(change < 0 for change in changes)
+def _remarks(task: TaskInfo, seen: Seen, base: Seen | None) -> list[str]:
+    """What stands beside an answer: `won` or `lost` against the baseline's in the leading metric, and its faults."""
+    found = []
+    if task.lead and base is not None and seen.doc_hash == base.doc_hash and None not in (seen.lead, base.lead):
+        gain = task.lead.sign * ((seen.lead or 0.0) - (base.lead or 0.0))
+        found += ["won"] if gain > 0 else ["lost"] if gain < 0 else []
+    found += ["wrong format"] if seen.wrong_format else []
+    found += ["truncated"] if seen.truncated else []
+    return found
 
 
 def _chosen(keys: list[str], marks: dict[str, list[str]], most: int) -> Iterable[str]:
@@ -132,21 +128,17 @@ def _chosen(keys: list[str], marks: dict[str, list[str]], most: int) -> Iterable
 
 
 def _question(task: TaskInfo, digests: list[Digest], key: str, marks: list[str], baseline: str) -> Question:
+    found = {each.model: each.seen[key] for each in digests if key in each.seen}
     samples = [sample_at(each.path, each.seen[key].offset) for each in digests if key in each.seen]
-    lead = lead_metric(task)
     first = samples[0]
-    base = next((each for each in samples if each.model == baseline), None)
     answers = []
-    for each in samples:
-        said = _versus(each, base, lead) if base is not None and each is not base else []
-        said += ["wrong format"] if each.problems else []
-        said += ["truncated"] if each.finish_reason == "length" else []
+    for seen, each in zip(found.values(), samples, strict=True):
         metrics = [_said(metric, each) for metric in task.metrics if isinstance(each.metrics.get(metric.key), float)]
-        answers.append(Answer(each.model, cut(each.output), metrics, said))
+        answers.append(Answer(each.model, cut(each.output), metrics, _remarks(task, seen, found.get(baseline))))
     if first.choices:
         parts = [f"gold {cut(first.gold, 40)}", *(f"{each.model} {cut(each.output, 40)}" for each in samples)]
     else:
-        parts = [f"{each.model} {_value(lead, each)}" for each in samples] if lead else []
+        parts = [f"{each.model} {task.lead.title} {_value(task.lead, each)}" for each in samples] if task.lead else []
     return Question(
         anchor(task.name, key), key, task.name, cut(first.prompt), cut(first.gold), ", ".join(parts), marks, answers
     )
@@ -158,28 +150,19 @@ def anchor(task: str, item: str) -> str:
     return f"{task}.{plain}"
 
 
-def _versus(sample: Sample, base: Sample, lead: MetricInfo | None) -> list[str]:
-    """`won` or `lost` against the baseline in the leading metric."""
-    if lead is None or sample.doc_hash != base.doc_hash:
-        return []
-    value, other = sample.metrics.get(lead.key), base.metrics.get(lead.key)
-    if not isinstance(value, float) or not isinstance(other, float) or value == other:
-        return []
-    return ["won" if (value > other) == lead.higher_is_better else "lost"]
-
-
 def _value(metric: MetricInfo, sample: Sample) -> str:
+    """A metric's value for one answer; whether it is right, for what is right or wrong."""
     value = sample.metrics.get(metric.key)
     if not isinstance(value, float):
-        return f"{metric.title} {MISSING}"
+        return MISSING
     if metric.kind == "proportion" and value in (0, 1):
-        return f"{metric.title} {'yes' if value else 'no'}"
-    return f"{metric.title} {value_text(value, metric)}"
+        return "yes" if value else "no"
+    return value_text(value, metric)
 
 
 def _said(metric: MetricInfo, sample: Sample) -> tuple[str, str, str]:
     """(title, value, why) of one metric for one answer."""
-    text = _value(metric, sample).removeprefix(metric.title).strip()
+    text = _value(metric, sample)
     if sample.choices and metric.kind == "proportion":
         chances = ", ".join(f"{label} {share:.0%}" for label, share in probabilities(sample.choices).items())
         return metric.title, text, f"said {cut(sample.output, 40)}, gold {cut(sample.gold, 40)}; {chances}"

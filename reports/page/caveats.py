@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.document.digest import Digest
 from reports.document.schema import Results
+from reports.page.digest import Digest
 
 LIMITS = (
     "The statistics see the items, not the world: few or unrepresentative ones give an uncertain or wrong answer.",

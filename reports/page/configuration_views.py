@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 from reports.document.configurations import Configuration
 from reports.document.schema import MetricInfo, Results
-from reports.numbers import MISSING, better_arrow, duration, gib_text, value_text
+from reports.numbers import GIB, MISSING, better_arrow, duration, gib_text, value_text
 from reports.page.svg import GRID, INK, SERIES, Picture, picture
 from reports.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_GIB = 2**30
 _MOST_NAMES = 16
 
 
@@ -47,7 +46,7 @@ def configuration_pictures(results: Results) -> list[Picture]:
             "peak",
             "peak memory (GiB)",
             metric,
-            [(each, each.peak_memory_bytes / _GIB) for each in trained if each.peak_memory_bytes],
+            [(each, each.peak_memory_bytes / GIB) for each in trained if each.peak_memory_bytes],
         ),
         _heat_map(metric, [each for each in known if each.settings]),
     ]
@@ -59,8 +58,8 @@ def quality_metric(results: Results) -> MetricInfo | None:
     compared = results.compared
     if compared is None:
         return None
-    metrics = {(task.name, metric.key): metric for task in results.tasks for metric in task.metrics}
-    return metrics.get((compared.task, compared.metric))
+    _, metric = results.metrics().get((compared.task, compared.metric), (None, None))
+    return metric
 
 
 def _scatter(name: str, label: str, metric: MetricInfo, points: list[tuple[Configuration, float]]) -> Picture | None:

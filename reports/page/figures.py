@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reports.document.schema import Results
+from reports.numbers import DOWN, GIB, UP
 from reports.page.svg import INK, SERIES, Picture, picture
 from reports.tables import metric_title
 
@@ -17,10 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _POINTS = 400
-_GIB = 2**30
 _MOST_BARS = 24
 _LABEL_WIDTH = 28  # letters of a label beside the axis; longer ones go on in the next line
-_UP, _DOWN = " \N{UPWARDS ARROW}", " \N{DOWNWARDS ARROW}"
 
 
 def losses_picture(results: Results) -> Picture | None:
@@ -54,7 +53,7 @@ def losses_picture(results: Results) -> Picture | None:
 
 def differences_pictures(results: Results) -> list[Picture]:
     """Forest plots of all differences from the baseline: shares in percentage points, others against the baseline."""
-    metrics = {(task.name, each.key): (task, each) for task in results.tasks for each in task.metrics}
+    metrics = results.metrics()
     figures = {(each.task, each.metric): each.value for each in results.scores if each.model == results.baseline}
     points: list[_Point] = []
     relative: list[_Point] = []
@@ -87,17 +86,16 @@ def memory_picture(results: Results) -> Picture | None:
     def draw(axes: Axes) -> None:
         left = [0.0, 0.0]
         for number, part in enumerate(parts):
-            sizes = [each.get(part, 0) / _GIB for each in both.values()]
+            sizes = [each.get(part, 0) / GIB for each in both.values()]
             colour, alpha = SERIES[number % len(SERIES)], 1.0 if number < len(SERIES) else 0.45
             axes.barh([*both], sizes, left=left, label=part, height=0.6, color=colour, alpha=alpha)
             left = [before + size for before, size in zip(left, sizes, strict=True)]
         axes.set(xlabel="GiB, computed for a GPU")
-        axes.grid(visible=True, axis="x")
-        axes.grid(visible=False, axis="y")
+        _rule_upright(axes)
         axes.figure.legend(loc="outside lower center", ncols=3)
 
     words = "; ".join(
-        f"{name} {sum(sizes.values()) / _GIB:.2f} GiB, most of it {max(sizes, key=sizes.__getitem__)}"
+        f"{name} {sum(sizes.values()) / GIB:.2f} GiB, most of it {max(sizes, key=sizes.__getitem__)}"
         for name, sizes in reversed(both.items())
     )
     return picture("memory", "Memory by component, computed", f"{words}.", draw)
@@ -124,8 +122,7 @@ def throughput_picture(results: Results) -> Picture | None:
         axes.bar_label(drawn, fmt="{:,.0f}", padding=3, color=INK)
         axes.margins(x=0.15)
         axes.set(xlabel="tokens a second, prompt tokens included")
-        axes.grid(visible=True, axis="x")
-        axes.grid(visible=False, axis="y")
+        _rule_upright(axes)
 
     words = "; ".join(f"{name} {value:,.0f}" for name, value in bars)
     return picture("throughput", "Throughput", f"Tokens a second: {words}.", draw, height=0.9 + 0.28 * len(bars))
@@ -165,18 +162,23 @@ def _forest(name: str, title: str, points: list[_Point]) -> Picture | None:
         axes.axvline(0, color=INK, linewidth=0.8)
         axes.set_yticks(range(len(metrics)), names)
         axes.set_ylim(len(metrics) - 0.5, -0.5)
-        axes.grid(visible=True, axis="x")
-        axes.grid(visible=False, axis="y")
+        _rule_upright(axes)
         if len(models) > 1:
             axes.figure.legend(loc="outside lower center", ncols=3)
 
     words = "; ".join(
-        f"{each.metric.replace(_UP, '').replace(_DOWN, '')}, {each.model}: {each.value:+.1f}"
+        f"{each.metric.replace(UP, '').replace(DOWN, '')}, {each.model}: {each.value:+.1f}"
         f" [{each.low:+.1f}, {each.high:+.1f}], {each.outcome}"
         for each in points
     )
     height = 0.9 + max(0.34 * len(metrics) * max(1.0, len(models) / 2), 0.2 * lines)
     return picture(name, f"{title}. Filled where the difference is told", f"{words}.", draw, height=height)
+
+
+def _rule_upright(axes: Axes) -> None:
+    """Draw the grid of a picture whose values go to the right."""
+    axes.grid(visible=True, axis="x")
+    axes.grid(visible=False, axis="y")
 
 
 def _thinned(losses: Mapping[int, float]) -> tuple[list[float], list[float]]:

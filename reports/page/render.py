@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from jinja2 import (
-    ChoiceLoader,
-    Environment,
-    FileSystemLoader,
-    PackageLoader,
-    StrictUndefined,
-    TemplateError,
-    select_autoescape,
-)
+from jinja2 import Environment
 from markupsafe import Markup
 
-from reports import tables, text, training_tables
-from reports.document.digest import digest
-from reports.document.reading import read_results
+from reports import tables, training_tables
+from reports.document.reading import read_scored
 from reports.document.schema import Results
 from reports.errors import UserError
 from reports.files import write_text
 from reports.page import answers, caveats, configuration_views, figures, sample_figures, sample_tables
+from reports.page.digest import digest
+from reports.templating import faults_told, inline_hash, template_environment
 
 _EXAMPLES = 3  # questions of a task in report.md
 
@@ -39,44 +31,17 @@ def render(run: Path, templates: Path | None = None) -> tuple[Path, Path]:
     Raises:
         UserError: The folder has no results yet, a sample is broken, or a template of the user's is.
     """
-    if not (run / "results.json").is_file():
-        raise UserError("there is no results.json in it", where=str(run), fix="score first: medbench score")
+    results = read_scored(run)
     if templates is not None and not templates.is_dir():
         raise UserError("there is no such folder of templates", where=str(templates), fix="check the path")
-    results = read_results(run)
     environment = template_environment(templates)
     context = report_context(run, results)
-    paths = []
-    for name in ("report.md", "report.html"):
-        try:
-            written = environment.get_template(f"{name}.j2").render(context | _inline(environment))
-        except TemplateError as error:
-            if templates is None:
-                raise
-            line = getattr(error, "lineno", None)
-            raise UserError(
-                f"the template {name}.j2 fails: {error}",
-                where=f"{templates}{f', line {line}' if line else ''}",
-                fix="mend it; docs/reports.md tells what a template gets",
-            ) from error
-        write_text(run / name, written)
-        paths.append(run / name)
-    return paths[0], paths[1]
-
-
-def template_environment(templates: Path | None = None) -> Environment:
-    """The Jinja environment of all templates: HTML is escaped, control characters are visible, typos are errors."""
-    ours = PackageLoader("reports", "templates")
-    environment = Environment(
-        loader=ours if templates is None else ChoiceLoader([FileSystemLoader(templates), ours]),
-        autoescape=select_autoescape(("html", "html.j2"), default=False),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=text.visible,
-    )
-    environment.filters |= {"fenced": text.fenced, "plain": text.plain_markdown}
-    return environment
+    paths = (run / "report.md", run / "report.html")
+    for path in paths:
+        name = f"{path.name}.j2"
+        with faults_told(f" {name}", templates) if templates else nullcontext():
+            write_text(path, environment.get_template(name).render(context | _inline(environment)))
+    return paths
 
 
 def report_context(run: Path, results: Results) -> dict[str, Any]:
@@ -120,12 +85,7 @@ def _inline(environment: Environment) -> dict[str, Any]:
     """Style sheet and script of the page with the content policy that admits them and nothing else."""
     style, script = (environment.get_template(name).render().strip() for name in ("report.css", "report.js"))
     policy = (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none';"
+        f"default-src 'none'; style-src '{inline_hash(style)}'; script-src '{inline_hash(script)}'; base-uri 'none';"
         " form-action 'none'"
     )
     return {"style": Markup(style), "script": Markup(script), "policy": policy}  # noqa: S704 - our files
-
-
-def _hash(content: str) -> str:
-    """The hash of an inline element's text as a content policy names it."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.document.digest import BINS, Digest, labels_of
+from reports.comparison.sums import ECE_BINS
+from reports.page.digest import Digest, labels_of
 from reports.page.svg import GRID, INK, SERIES, Picture, picture
 from reports.text import cut, visible
 
@@ -92,7 +93,7 @@ def _calibration(name: str, digests: list[Digest]) -> Picture:
     words = "; ".join(
         f"{each.model} has an expected calibration error of {each.calibration_error:.3f}" for each in digests
     )
-    title = f"Calibration on {digests[0].label or digests[0].task}: means of {BINS} equal ranges of probability"
+    title = f"Calibration on {digests[0].label or digests[0].task}: means of {ECE_BINS} equal ranges of probability"
     return picture(name, title, f"{words}.", draw)
 
 

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reports.document.digest import BINS, Digest, labels_of
+from reports.comparison.sums import ECE_BINS
+from reports.page.digest import Digest, labels_of
 from reports.tables import Table
 
 _QUANTILES = (0, 25, 50, 75, 100)
 CALIBRATION = (
     "The probability of the given label is that of its log-likelihood among the labels'. A calibrated model is right in"
     " 60 % of the answers that it gives with 60 %; the expected calibration error is the mean distance from that over"
-    f" {BINS} equal ranges, weighted by answers."
+    f" {ECE_BINS} equal ranges, weighted by answers."
 )
 
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reports import tables, training_tables
-from reports.document.digest import digest
 from reports.document.reading import read_results
 from reports.document.schema import Results
 from reports.errors import UserError
 from reports.page import answers
+from reports.page.digest import digest
+from reports.templating import faults_told, sandbox
 from reports.text import cut, fenced, plain_markdown
 
 TEMPLATE = "template"
@@ -94,27 +95,11 @@ def _environment(_: Path, results: Results) -> str:
 
 
 def _from_template(template: Path, found: list[Results]) -> str:
-    from jinja2 import StrictUndefined, TemplateError
-    from jinja2.sandbox import SandboxedEnvironment
-
-    from reports.text import visible
-
-    environment = SandboxedEnvironment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=visible
-    )
-    environment.filters |= {"fenced": fenced, "plain": plain_markdown}
     blocks = {name: lambda results, make=make: make(Path(), results) for name, make in BLOCKS.items()}
     blocks.pop("examples")  # they need the run's folder
-    try:
-        made = environment.from_string(template.read_text(encoding="utf-8"))
+    with faults_told("", template):
+        made = sandbox().from_string(template.read_text(encoding="utf-8"))
         return made.render(runs=found, results=found[0], tables=tables, training_tables=training_tables, blocks=blocks)
-    except (TemplateError, UnicodeDecodeError) as error:
-        line = getattr(error, "lineno", None)
-        raise UserError(
-            f"the template fails: {error}",
-            where=f"{template}{f', line {line}' if line else ''}",
-            fix="mend it; docs/reports.md tells what a template gets",
-        ) from error
 
 
 BLOCKS: dict[str, Callable[[Path, Results], str]] = {

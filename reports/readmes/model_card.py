@@ -9,8 +9,7 @@ from typing import Any
 from reports.document.schema import Results
 from reports.errors import UserError
 from reports.names import is_hub_id
-from reports.numbers import trained_on_mark
-from reports.readmes.readme import results_text
+from reports.readmes.blocks import results_text
 from reports.tables import NOT_MEDICAL_ADVICE
 
 _HUB_METRICS = {"macro_f1": "f1", "rouge_l": "rouge"}  # other names are the hub's own
@@ -191,15 +190,14 @@ def _benchmarks(results: Results, candidate: str) -> list[Any]:
     """A candidate's scores on data sets of the hub, as huggingface_hub's `EvalResult`s."""
     from huggingface_hub import EvalResult
 
-    metrics = {(task.name, metric.key): metric for task in results.tasks for metric in task.metrics}
-    tasks = {task.name: task for task in results.tasks}
+    metrics = results.metrics()
     data = {each.role: each for each in results.data}
     found = []
     for score in results.scores:
-        task, metric, origin = tasks[score.task], metrics[score.task, score.metric], data.get(score.task)
+        (task, metric), origin = metrics[score.task, score.metric], data.get(score.task)
         if score.model != candidate or score.value is None or metric.secondary or task.synthetic:
             continue
-        if origin is None or not is_hub_id(origin.source) or trained_on_mark(results, candidate, task.name):
+        if origin is None or not is_hub_id(origin.source) or results.learned_from(task.name, candidate):
             continue
         source = origin.source
         drawn: dict[str, Any] = next(

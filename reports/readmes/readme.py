@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reports.errors import UserError
 from reports.files import write_text
-from reports.readmes.blocks import BLOCKS, TEMPLATE, block_text, results_text
-
-__all__ = ["results_text", "update"]
+from reports.readmes.blocks import BLOCKS, TEMPLATE, block_text
 
 _MARKER = re.compile(r"^[ \t]*<!--\s*medbench:(?P<name>[a-z]+)(?P<words>(?:\s+\S+)*?)\s*-->[ \t]*$")
 _BROKEN = re.compile(r"^[ \t]*<!--\s*medbench\b")
@@ -52,7 +49,7 @@ def update(path: Path, *, check: bool = False) -> str:
         raise UserError(
             f"cannot read the file ({error})", where=str(path), fix="check the path; save it as UTF-8"
         ) from error
-    lines = re.findall(r"[^\n]*\n|[^\n]+", text)  # splitlines would also break at form feeds and the like
+    lines = _lines(text)
     blocks = _blocks(lines, path)
     if not blocks:
         raise UserError(
@@ -69,11 +66,13 @@ def update(path: Path, *, check: bool = False) -> str:
         return ""
     if not check:
         write_text(path, new)
-    return "".join(_shown(difflib.unified_diff(lines, re.findall(r"[^\n]*\n|[^\n]+", new), "now", "from the runs")))
+    difference = difflib.unified_diff(lines, _lines(new), "now", "from the runs")
+    return "".join(line.rstrip("\r\n") + "\n" for line in difference)
 
 
-def _shown(difference: Iterable[str]) -> Iterable[str]:
-    return (line.rstrip("\r\n") + "\n" for line in difference)
+def _lines(text: str) -> list[str]:
+    """Lines with their ends; `splitlines` would also break at form feeds and the like."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
 def _blocks(lines: list[str], path: Path) -> list[_Block]:

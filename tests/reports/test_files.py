@@ -6,7 +6,7 @@ import pytest
 
 from reports import files
 from reports.errors import UserError
-from reports.files import ListHash, WholeFile, read_json, read_jsonl, sha256_value
+from reports.files import ListHash, WholeFile, read_json, read_jsonl, sha256_value, write_text
 
 
 def nested(levels):
@@ -65,3 +65,13 @@ def test_a_list_has_the_same_hash_entry_by_entry(values):
     for value in values:
         found.add(value)
     assert found.hexdigest() == sha256_value(values)
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(UserError, match="No space left"):
+        write_text(path, "new")
+    assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+    assert path.read_text() == "old"

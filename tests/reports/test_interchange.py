@@ -1,6 +1,7 @@
 """A run in the layouts of other tools: all of it, readable by them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -44,3 +45,18 @@ def test_lm_eval_s_layout_is_read_by_lm_eval_s_own_tools(tiny_run, tmp_path, com
     samples = [json.loads(line) for line in path.read_text().splitlines()]
     assert sum(each["accuracy"] for each in samples) / len(samples) == accuracy
     assert len(samples[0]["resps"]) == len(samples[0]["arguments"]) == 3
+
+
+@pytest.mark.parametrize("layout", ["csv", "parquet", "lm_eval"])
+def test_half_a_character_in_an_answer_stops_no_layout(tiny_run, tmp_path, layout):
+    """JSON may hold half of a surrogate pair, as cut-off texts of others do; UTF-8 cannot."""
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    path = run / "samples" / "adapter" / "medbench_generation.jsonl"
+    first, _, rest = path.read_text().partition("\n")
+    path.write_text(json.dumps(json.loads(first) | {"output": "cut \ud83d", "prompt": "\ude00"}) + "\n" + rest)
+    written = convert(run, layout, tmp_path / "out")
+    if layout == "lm_eval":
+        assert any('"cut \\ud83d"' in each.read_text(encoding="utf-8") for each in written)
+    else:
+        samples = (pd.read_csv if layout == "csv" else pd.read_parquet)(written[1])
+        assert "cut \ufffd" in samples["output"].tolist()

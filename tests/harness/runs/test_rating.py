@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from reports.comparison.agreement import agreement
 from reports.document.reading import read_results
-from reports.rating_sheet import ASPECTS, Rating, agreement
+from reports.rating_sheet import ASPECTS, Rating
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None

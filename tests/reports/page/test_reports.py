@@ -10,10 +10,10 @@ import tracemalloc
 
 import pytest
 
-from reports.document.digest import digest
 from reports.document.reading import read_results
 from reports.errors import UserError
-from reports.files import write_json, write_text
+from reports.files import write_json
+from reports.page.digest import digest
 from reports.page.render import render
 
 HOSTILE = "<script>alert(1)</script> **bold** | ``` \x1b[31m \u202egnol\u202c \U0001f600 " + "x" * 100_000
@@ -208,11 +208,8 @@ def test_results_of_a_later_schema_or_broken_ones_are_refused(run):
             read_results(run)
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(UserError, match="No space left"):
-        write_text(path, "new")
-    assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
-    assert path.read_text() == "old"
+@pytest.mark.parametrize("template", [b"\xff", b"{{ 1 / 0 }}", b"{{ title + 1 }}", b"{{ results.models[9].name.x }}"])
+def test_a_template_of_the_user_s_that_fails_in_any_way_is_told(run, tmp_path, template):
+    (tmp_path / "report.md.j2").write_bytes(template)
+    with pytest.raises(UserError, match=r"the template report\.md\.j2 fails"):
+        render(run, tmp_path)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from math import exp, fsum
 from pathlib import Path
 
+from reports.comparison.sums import ECE_BINS
 from reports.document.reading import locate_samples, samples_path
-from reports.document.schema import MetricInfo, Results, Sample, TaskInfo
+from reports.document.schema import MetricInfo, Results, Sample
 
-BINS = 10
 _MOST_LABELS = 8  # of a matrix; where every question has choices of its own there are as many as questions
 _LENGTH = "reasoning_tokens"
 
@@ -58,7 +58,7 @@ class Digest:
     seen: dict[str, Seen] = field(default_factory=dict)
     shown: bool = False
     confusion: Counter[tuple[str, str]] = field(default_factory=Counter)
-    bins: list[list[float]] = field(default_factory=lambda: [[0.0, 0.0, 0.0] for _ in range(BINS)])
+    bins: list[list[float]] = field(default_factory=lambda: [[0.0, 0.0, 0.0] for _ in range(ECE_BINS)])
     labels: set[str] = field(default_factory=set)
     lengths: list[float] = field(default_factory=list)
 
@@ -87,18 +87,11 @@ def digest(run: Path, results: Results) -> list[Digest]:
     """
     found = []
     for task in results.tasks:
-        lead = lead_metric(task)
         for model in results.models:
             path = samples_path(run, model.name, task.name)
             if path.is_file():
-                found.append(_digest_file(Digest(model.name, task.name, path, task.label), lead))
+                found.append(_digest_file(Digest(model.name, task.name, path, task.label), task.lead))
     return found
-
-
-def lead_metric(task: TaskInfo) -> MetricInfo | None:
-    """The metric that says which of two answers to an item is better: the first with a direction and a single value."""
-    kinds = ("mean", "proportion")
-    return next((each for each in task.metrics if each.higher_is_better is not None and each.kind in kinds), None)
 
 
 def probabilities(choices: Mapping[str, float]) -> dict[str, float]:
@@ -125,7 +118,7 @@ def _digest_file(found: Digest, lead: MetricInfo | None) -> Digest:
             found.confusion[sample.gold, sample.output] += 1
             found.labels |= sample.choices.keys()
             confidence = max(probabilities(sample.choices).values())
-            counts = found.bins[min(BINS - 1, int(confidence * BINS))]
+            counts = found.bins[min(ECE_BINS - 1, int(confidence * ECE_BINS))]
             counts[0] += confidence
             counts[1] += sample.gold == sample.output
             counts[2] += 1

@@ -1,0 +1,71 @@
+"""The models of several runs, each once, under names that tell them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reports.document.reading import read_scored
+from reports.document.schema import ModelInfo, Results
+from reports.errors import UserError
+
+
+@dataclass(frozen=True)
+class Member:
+    """A model of one of the runs, and its name in the comparison."""
+
+    name: str
+    model: ModelInfo
+    run: Path
+    label: str
+    results: Results
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it is no base."""
+        return self.model.kind != "base"
+
+
+def members_of(runs: Sequence[Path]) -> list[Member]:
+    """Every model once: of bases with the same weights, held alike, the first.
+
+    Raises:
+        UserError: A run is missing, is named twice or has no samples, or two models would have one name.
+    """
+    found: list[Member] = []
+    bases: set[tuple[str, str]] = set()
+    for run, label in zip(runs, _labels(runs), strict=True):
+        results = read_scored(run)
+        if not (run / "samples").is_dir():
+            raise UserError("it has no samples to pair", where=str(run), fix="name the whole run folder")
+        adapters = [model for model in results.models if model.kind != "base"]
+        for model in results.models:
+            if model.kind == "base" and (model.sha256, model.weights) in bases:
+                continue
+            if model.kind == "base":
+                name = model.name if not bases else f"{label}-{model.name}"
+                bases.add((model.sha256, model.weights))
+            else:
+                name = label if len(adapters) == 1 else f"{label}-{model.name}"
+            found.append(Member(name, model, run, label, results))
+    names = [each.name for each in found]
+    if len(set(names)) < len(names):
+        raise UserError(
+            f"two models would both be named {next(name for name in names if names.count(name) > 1)}",
+            where=", ".join(map(str, runs)),
+            fix="rename a run folder",
+        )
+    return found
+
+
+def _labels(runs: Sequence[Path]) -> list[str]:
+    """Each run's folder name; with its parent's where that is not its alone."""
+    resolved = [run.resolve() for run in runs]
+    if len(set(resolved)) < len(resolved):
+        raise UserError("a run is named twice", where=", ".join(map(str, runs)), fix="name each run once")
+    names = [path.name for path in resolved]
+    return [
+        name if names.count(name) == 1 else f"{path.parent.name}-{name}"
+        for path, name in zip(resolved, names, strict=True)
+    ]
