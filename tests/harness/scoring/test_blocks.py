@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from harness.answers.stored_answers import KeepingEngine
 from harness.engines.interface import Cost, GenerateAnswer, GenerateRequest, ScoreAnswer
 from reports.document.reading import read_results
 from reports.files import read_jsonl
@@ -60,9 +59,9 @@ def engine(monkeypatch, tiny_model):
 
     state = SimpleNamespace(watch=lambda _: None, told=set(), asked=set())
 
-    def load(plan, choice, folders, asked, stored):
+    def load(plan, choice, folders, asked, keeping):
         state.told |= {request for _, request in asked}
-        return KeepingEngine(HashEngine(load_tokenizer(str(tiny_model)), state), stored)
+        return keeping(HashEngine(load_tokenizer(str(tiny_model)), state))
 
     monkeypatch.setattr("harness.scoring.stage.load_engine", load)
     return state
