@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -16,6 +17,7 @@ from typing import Literal
 
 from packaging.requirements import Requirement
 
+from reports.errors import UserError
 from training.home import medbench_home
 
 State = Literal["ok", "note", "problem"]
@@ -55,7 +57,7 @@ def examine(run: Path) -> list[Finding]:
     Args:
         run: Where runs are written; it need not be there yet.
     """
-    return [_python(), *_packages(), *_extras(), *_devices(), *_disks(run), _hub(), _token()]
+    return [_python(), *_packages(), *_extras(), *_devices(), *_disks(run), _answers(), _hub(), _token()]
 
 
 def _python() -> Finding:
@@ -176,6 +178,26 @@ def _disk(name: str, folder: Path, needed: float, other: str) -> Finding:
     return Finding(
         name, "problem" if free < _NEEDED_BYTES else "note", f"{found}; a model may take more", fix, str(folder)
     )
+
+
+def _answers() -> Finding:
+    """Whether answers are kept across runs, and can be read."""
+    from harness.answers.stored_answers import LIMIT, open_store
+
+    name = "answer store"
+    try:
+        store = open_store()
+        if store is None:
+            return Finding(name, "note", f"none: {LIMIT} is 0, or medbench's cache cannot be written to")
+        with contextlib.closing(store):
+            found, aside = store.info(), store.set_aside
+    except UserError as error:
+        return Finding(name, "problem", error.what, error.fix or "")
+    told = f"{found.entries:,} entries, {found.size / _GB:.2f} of at most {found.limit / _GB:g} GB"
+    if aside:
+        damaged = ", ".join(path.name for path in aside)
+        return Finding(name, "note", f"was damaged and set aside as {damaged}; {told}", "its answers are asked anew")
+    return Finding(name, "ok", told)
 
 
 def _hub() -> Finding:

@@ -60,6 +60,21 @@ def test_a_full_disk_and_a_folder_without_rights_are_problems(monkeypatch, tmp_p
     assert "cannot be written to" in states(tmp_path)["run folder"].found
 
 
+def test_the_answer_store_is_looked_into(monkeypatch, tmp_path):
+    def store(limit):
+        monkeypatch.setenv("MEDBENCH_CACHE_GB", limit)
+        return states(tmp_path)["answer store"]
+
+    monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path))
+    assert store("0").state == "note"
+    assert store("much").state == "problem"
+    assert store("1").found.startswith("0 entries")
+    (tmp_path / "answers" / "answers.sqlite").write_bytes(b"no database" * 1000)
+    found = store("1")
+    assert found.state == "note"
+    assert "damaged and set aside" in found.found
+
+
 def test_a_token_is_told_but_not_shown(monkeypatch, command, tmp_path):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     _, out, err = command("doctor", tmp_path)
