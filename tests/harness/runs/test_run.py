@@ -83,46 +83,6 @@ def test_generated_pubmedqa_answers_are_scored_counted_and_compared(tiny_recipe,
     assert answered.value == pytest.approx(sum(each != "none" for each in given.values()) / 6)
 
 
-def test_several_seeds_are_trained_scored_and_pooled(tiny_recipe, tmp_path, command):
-    out = tmp_path / "run"
-    words = ("run", "--recipe", tiny_recipe, "--tasks", "medbench_perplexity", "--seeds", "1,2,3", "--out", out)
-    code, printed, err = command(*words)
-    assert code == 0, err
-    assert printed.count("trainable parameters") == 3
-    results = read_results(out)
-    assert [model.name for model in results.models] == ["base", "seed-1", "seed-2", "seed-3", "adapter-mean"]
-    values = {score.model: score for score in results.scores if score.metric == "perplexity"}
-    each = [values[f"seed-{seed}"].value for seed in (1, 2, 3)]
-    assert len(set(each)) == 3
-    assert values["adapter-mean"].value == pytest.approx(sum(each) / 3)
-    assert values["adapter-mean"].repeats == 3
-    assert values["adapter-mean"].spread > 0
-    pooled = [pair for pair in results.comparisons if pair.candidate == "adapter-mean"]
-    assert {pair.test for pair in pooled} == {"t-test over items and seeds"}
-    assert "adapter-mean" in " ".join(results.verdict)
-    assert results.training.steps == 3
-    assert "seed-2" in results.overlap.models
-    code, printed, err = command(*words)
-    assert code == 0, err
-    assert "trainable parameters" not in printed
-    assert printed.count("answered already, kept") == 4
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("--seeds", "1"), "several different seeds are needed"),
-        (("--seeds", "1,1"), "several different seeds are needed"),
-        (("--seeds", "1,x"), "not a list of whole numbers"),
-        (("--seeds", "1,2", "--models", "base"), "--models leaves adapter out"),
-    ],
-)
-def test_seeds_that_cannot_be_pooled_are_refused(tiny_recipe, tmp_path, command, words, message):
-    code, _, err = command("run", "--recipe", tiny_recipe, *words, "--out", tmp_path / "run")
-    assert code == 2
-    assert message in err
-
-
 def test_items_that_share_an_abstract_are_known_as_such(tiny_recipe, tmp_path):
     import harness
 
@@ -288,51 +248,3 @@ def test_a_run_folder_that_cannot_be_written_is_told(tiny_recipe, tmp_path, comm
     code, _, err = command("run", "--recipe", tiny_recipe, "--out", tmp_path / "file" / "run")
     assert code == 2
     assert "cannot write to the run folder" in err
-
-
-def test_questions_that_are_trained_on_are_told(tiny_recipe, tmp_path, command):
-    """Training rows are asked: the run says so before it starts, at the top of its report and at its scores."""
-    out, source = tmp_path / "run", "data.reasoning.source=samples:reasoning_train"
-    words = ("--tasks", "medbench_perplexity", "--set", source, "--limit", "96", "--out", out)
-    code, printed, err = command("run", "--recipe", tiny_recipe, *words)
-    assert code == 0, err
-    assert "8 of the 96 items of medbench_perplexity share text with rows that are trained on (8 exact)" in printed
-    results = read_results(out)
-    assert {match.role for match in results.overlap.matches} == {"train", "validation"}
-    assert all(match.item == match.row for match in results.overlap.matches)
-    assert results.verdict[0].startswith("Trained on test items: 8 of the 96 items")
-    for name in ("report.md", "report.html"):
-        text = (out / name).read_text(encoding="utf-8")
-        assert text.index("Trained on test items") < text.index("Results")
-        assert "syn-train-" in text
-    (row,) = [
-        line
-        for line in (out / "report.md").read_text().splitlines()
-        if line.startswith("| Perplexity \N{DOWNWARDS ARROW}")
-    ]
-    assert [cell.strip().endswith("\N{DAGGER}") for cell in row.split("|")[2:4]] == [False, True]
-
-
-def test_the_rows_of_an_adapter_given_by_its_folder_are_known_by_the_recipe_beside_it(
-    tiny_recipe, tiny_run, tmp_path, command
-):
-    out, unknown = tmp_path / "run", shutil.copytree(tiny_run / "adapter", tmp_path / "unknown")
-    (unknown / "recipe.yaml").unlink()
-    words = ("--models", f"base,mine={tiny_run / 'adapter'},other={unknown}", "--tasks", "medbench_perplexity")
-    asked = ("--set", "data.reasoning.source=samples:reasoning_train", "--limit", "96", "--out", out)
-    code, printed, err = command("run", "--recipe", tiny_recipe, *words, *asked)
-    assert code == 0, err
-    results = read_results(out)
-    assert results.overlap.models == ["mine"]
-    assert results.overlap.affected("medbench_perplexity", "mine") == 8
-    assert "what other was trained on is not known here" in printed
-    assert "rows that mine learned from" in results.verdict[0]
-
-
-def test_a_plan_says_which_items_are_trained_on(tiny_recipe, command):
-    code, printed, err = command("plan", tiny_recipe)
-    assert code == 0, err
-    assert "test items among the 8 rows: none of 18" in printed
-    code, printed, err = command("plan", tiny_recipe, "--set", "data.reasoning.source=samples:reasoning_train")
-    assert code == 0, err
-    assert "test items are trained on: " in printed
