@@ -178,8 +178,11 @@ def compare(folder: Path, whole: dict[str, Any]) -> dict[str, Any]:
     mine, counts = lasting(folder / "run"), answered(folder / "home")
     names = sorted(set(mine) | set(whole["lasting"]))
     rows = {name: value for name, value in mine.items() if name.endswith(".jsonl")}
+    different = [name for name in names if mine.get(name) != whole["lasting"].get(name)]
+    results = [each["lasting"]["results.json"] for each in ({"lasting": mine}, whole)]
     return {
-        "differing": [name for name in names if mine.get(name) != whole["lasting"].get(name)],
+        "differing": different,
+        "differing_in_results": sorted(key for key in results[0] if results[0][key] != results[1].get(key)),
         "samples": sum(map(len, rows.values())),
         "questions": counts.total(),
         "questions_uninterrupted": whole["answered"].total(),

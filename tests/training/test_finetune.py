@@ -145,6 +145,24 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_adapter(tiny_recipe, t
     assert [each.name for each in folder.parent.iterdir()] == ["adapter"]
 
 
+@pytest.mark.parametrize(
+    "settings", [["trainer.eval_steps=null"], ["trainer.eval_steps=2"], ["trainer.max_steps=null", "trainer.epochs=1"]]
+)
+def test_a_training_killed_after_its_last_step_trains_no_step_more(tiny_recipe, tmp_path, monkeypatch, settings):
+    recipe = load_recipe(str(tiny_recipe), ["trainer.max_steps=4", "trainer.save_steps=2", *settings])
+    base, rows = find_base(recipe.model), training_rows(recipe)
+    whole = finetune(recipe, base, rows, tmp_path / "whole" / "adapter", ignore)
+    folder = tmp_path / "killed" / "adapter"
+    with monkeypatch.context() as patched:
+        patched.setattr("training.backends.running._save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            finetune(recipe, base, rows, folder, ignore)
+    log = finetune(recipe, base, rows, folder, ignore)
+    assert (log.steps, log.epochs, log.losses) == (whole.steps, whole.epochs, whole.losses)
+    files = [each / "adapter_model.safetensors" for each in (folder, tmp_path / "whole" / "adapter")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
 def test_what_a_training_of_another_recipe_left_is_not_gone_on_from(tiny_recipe, tmp_path):
     left = tmp_path / ".training-0123456789abcdef" / "checkpoints" / "checkpoint-2"
     left.mkdir(parents=True)

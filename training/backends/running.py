@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from pathlib import Path
 from typing import Any
 
 from reports.document.schema import MemoryUse
+from reports.files import read_json
 from training.backends.job import Done, Job, Progress
 from training.backends.watching import last_checkpoint
 from training.processes import is_main, local_index, process_count
@@ -27,6 +29,8 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> Done:
     last = last_checkpoint(job.work)
     if last is not None:
         progress(0, 0, f"going on from step {last.name.rpartition('-')[2]}, where an earlier training was stopped")
+        if _has_all_steps(last):  # transformers looks at the number of steps after a step, and would train one more
+            trainer.args.max_steps, trainer.args.num_train_epochs = -1, 0
     with finishing_batches():
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
     if job.validation is not None:
@@ -64,6 +68,12 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> Done:
         final_loss=next((each["loss"] for each in reversed(losses) if "loss" in each), None),
         losses=losses,
     )
+
+
+def _has_all_steps(checkpoint: Path) -> bool:
+    """Whether a checkpoint is of the last step."""
+    state = read_json(checkpoint / "trainer_state.json")
+    return bool(state["global_step"] >= state["max_steps"])
 
 
 def _clock(times: list[float]) -> Any:
