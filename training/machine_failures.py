@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from reports.errors import MachineError
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
-_DISK_WORDS = ("No space left on device", "os error 28", "File too large", "PytorchStreamWriter", "file write failed")
+_DISK_WORDS = (
+    *("No space left on device", "os error 28", "File too large", "file write failed"),
+    *("PytorchStreamWriter", "unexpected pos"),  # of torch.save
+)
 _DEVICE_WORDS = ("CUDA error", "CUDA driver error", "CUBLAS_STATUS", "cuDNN error", "HIP error", "NVML")
 _DEVICE_KINDS = ("AcceleratorError",)
 _PEER_WORDS = ("NCCL", "Connection closed by peer", "Connection reset by peer", "EngineDeadError", "EngineCore")
@@ -23,7 +26,7 @@ def told_failures() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        told = machine_error(error)
+        told = None if isinstance(error, MachineError) else machine_error(error)
         if told is None:
             raise
         raise told from error

@@ -7,6 +7,7 @@ import pytest
 import safetensors
 import torch
 
+from reports.errors import MachineError
 from training.machine_failures import machine_error, told_failures
 
 
@@ -26,6 +27,7 @@ from training.machine_failures import machine_error, told_failures
         (OSError(errno.EROFS, os.strerror(errno.EROFS), "file"), "Read-only file system"),
         (safetensors.SafetensorError("I/O error: No space left on device (os error 28)"), "the disk cannot be written"),
         (RuntimeError("[enforce fail] PytorchStreamWriter failed writing file data/0"), "the disk cannot be written"),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"), "the disk cannot be"),
     ],
 )
 def test_failures_of_the_machine_are_told_with_the_way_on(error, message):
@@ -42,3 +44,10 @@ def test_other_errors_stay_what_they_are(error):
     assert machine_error(error) is None
     with pytest.raises(type(error)), told_failures():
         raise error
+
+
+def test_what_is_told_already_is_not_told_around():
+    told = MachineError("the disk cannot be written to (No space left on device)")
+    with pytest.raises(MachineError) as raised, told_failures():
+        raise told
+    assert raised.value is told
