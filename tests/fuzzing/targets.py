@@ -42,7 +42,7 @@ def _names_foreign_tasks(text: str | bytes) -> bool:
     try:
         value = yaml.safe_load(text)
         asked = value["scoring"]["tasks"]
-    except (yaml.YAMLError, ValueError, TypeError, KeyError):
+    except (yaml.YAMLError, ValueError, TypeError, KeyError, RecursionError):
         return False
     return any(is_plain_name(str(each)) and each not in METRICS for each in asked if isinstance(asked, list))
 
