@@ -211,15 +211,20 @@ def interrupt(bench: Bench, whole: dict[str, Any], number: signal.Signals, times
             at = run.stage, round(time.monotonic() - run.seen["start"], 2)
             code, said = run.end(number)
             hits.append({"stage": at[0], "seconds": at[1], "code": code, "traceback": "Traceback" in said})
-            hits[-1]["said"] = said.strip().splitlines()[-1:] if number is not signal.SIGKILL else []
+            hits[-1]["said"] = _shortened(said, bench).splitlines()[-1:] if number is not signal.SIGKILL else []
         code, said = bench.start(folder).end()
-        finished.append({"code": code, "said": said[-300:], **compare(folder, whole)})
+        finished.append({"code": code, "said": _shortened(said, bench)[-300:], **compare(folder, whole)})
     return {
         "signals": len(hits),
         "by_stage": dict(Counter(each["stage"] for each in hits)),
         "hits": hits,
         "runs": finished,
     }
+
+
+def _shortened(said: str, bench: Bench) -> str:
+    """What a run said, without the folder of this machine."""
+    return said.strip().replace(f"{bench.work}/", "")
 
 
 @contextlib.contextmanager
@@ -246,7 +251,11 @@ def fill_disk(bench: Bench, whole: dict[str, Any], steps: int) -> dict[str, Any]
             run = bench.start(folder)
             code, said = run.end()
             starts.append({"share": round(step / steps, 2), "options": options.rpartition(",")[2], "stage": run.stage})
-            starts[-1] |= {"code": code, "traceback": "Traceback" in said, "said": said.strip().splitlines()[:2]}
+            starts[-1] |= {
+                "code": code,
+                "traceback": "Traceback" in said,
+                "said": _shortened(said, bench).splitlines()[:2],
+            }
             if code == 0:
                 break
         found = compare(folder, whole) if code == 0 else {}
