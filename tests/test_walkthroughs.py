@@ -82,5 +82,6 @@ def test_what_the_walkthroughs_write_is_linted(checkout):
                 write(block, checkout)
                 files.add(block.file)
     for check in (["check"], ["format", "--check"]):
-        words = ["ruff", *check, "--no-cache", *sorted(each for each in files if each.endswith(".py"))]
+        words = [sys.executable, "-m", "ruff", *check, "--no-cache"]
+        words += sorted(each for each in files if each.endswith(".py"))
         assert subprocess.run(words, check=False).returncode == 0
