@@ -17,10 +17,10 @@ from reports.errors import UserError
 from reports.files import dumps
 from reports.numbers import duration
 from reports.secrets import redact
+from reports.text import whole
 
 # Control characters but tab and line feed, and those that turn the direction of what follows.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_HALVES = re.compile("[\ud800-\udfff]")  # of characters, which no terminal can be sent
 _JSON_SECONDS = 1.0  # between two objects of progress
 _PLAIN_SECONDS = 15.0  # between two lines of progress where there is no terminal
 _COLUMN_WIDTH = 36
@@ -31,7 +31,7 @@ Advance = Callable[[int, str], None]
 
 def printable(text: str) -> str:
     """Text without control characters and secrets, so that nothing it quotes can steer a terminal or give them away."""
-    return redact(_HALVES.sub("\N{REPLACEMENT CHARACTER}", _CONTROL.sub("", text)))
+    return redact(whole(_CONTROL.sub("", text)))
 
 
 def print_error(error: UserError) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from reports.document.reading import samples_path
 from reports.errors import UserError
 from reports.files import remove_parts
 from training.models.links import refuse_links_out
@@ -46,7 +47,7 @@ class RunFolder:
 
     def samples(self, model: str, task: str) -> Path:
         """The samples of one model on one task."""
-        return self.path / "samples" / model / f"{task}.jsonl"
+        return samples_path(self.path, model, task)
 
     def predictions(self, model: str, task: str) -> Path:
         """The labels that a model gave on a PubMedQA task, in the official submission format."""

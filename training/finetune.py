@@ -89,7 +89,7 @@ def finetune(recipe: Recipe, base: BaseModel, rows: TrainingRows, folder: Path, 
         )
         with told_failures():
             done, used = _train_in_memory(job, BACKENDS[backend], progress)
-        log = _log(recipe, job, rows, encoded, done, used, PACKAGES[backend])
+        log = _log(wanted, recipe, job, rows, encoded, done, used)
         if is_main():
             tokenizer.save_pretrained(job.made)
             write_text(job.made / "recipe.yaml", recipe_yaml(recipe))
@@ -101,19 +101,19 @@ def finetune(recipe: Recipe, base: BaseModel, rows: TrainingRows, folder: Path, 
 
 
 def _log(
+    wanted: str,
     recipe: Recipe,
     job: Job,
     rows: TrainingRows,
     encoded: EncodedRows,
     done: Done,
     used: TrainerSection,
-    packages: Sequence[str],
 ) -> TrainingLog:
     """What was done, and how: as the recipe says, but for the batch where memory ran out."""
     longest = max(len(row.input_ids) for row in encoded.rows)
     fitted = job.recipe.model_copy(update={"trainer": used})
     return TrainingLog(
-        fingerprint=fingerprint(recipe, job.base, rows),
+        fingerprint=wanted,
         base=job.base.name,
         base_sha256=job.base.sha256,
         data_sha256=rows_hash(rows.train),
@@ -127,7 +127,7 @@ def _log(
         estimated_memory=estimated_memory(fitted, job.base, longest, done.trainable_parameters),
         full_finetuning_memory=full_finetuning_memory(fitted, job.base, longest),
         settings=recipe.training_part(),
-        versions={package: importlib.metadata.version(package) for package in packages},
+        versions={package: importlib.metadata.version(package) for package in PACKAGES[done.backend]},
         **done.model_dump(),
     )
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from reports.errors import UserError
 from reports.files import read_json, write_json
+from reports.strict import checked
 from training.backends.job import Done
 
 FILE = "training_log.json"
@@ -54,14 +52,8 @@ def read_log(folder: Path) -> TrainingLog | None:
     Raises:
         UserError: The file is there but is not a training log.
     """
-    if not (folder / FILE).is_file():
+    path = folder / FILE
+    if not path.is_file():
         return None
-    try:
-        return TrainingLog.model_validate(read_json(folder / FILE))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(
-            f"not a training log: {'.'.join(map(str, first['loc']))}: {first['msg']}",
-            where=str(folder / FILE),
-            fix="remove the adapter folder to train again",
-        ) from error
+    fix = "remove the adapter folder to train again"
+    return checked(TrainingLog, read_json(path), what="a training log", where=str(path), fix=fix)

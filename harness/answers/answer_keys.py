@@ -58,7 +58,8 @@ def model_key(plan: Plan, choice: Choice, adapter: Adapter | None) -> str:
 
 def pair_key(model: str, loaded: LoadedTask, seed: int) -> str:
     """Hash over everything that decides the samples of a model, given by its key, on a task."""
-    return sha256_value([model, loaded.name, loaded.items_hash, seed, _code(_TASK_CODE), _lm_eval_version()])
+    lm_eval = importlib.metadata.version("lm_eval")
+    return sha256_value([model, loaded.name, loaded.items_hash, seed, _code(_TASK_CODE), lm_eval])
 
 
 def store_key(model: str, device: str) -> bytes:
@@ -106,7 +107,3 @@ def _code(patterns: tuple[str, ...]) -> str:
     """Hash over source files of medbench."""
     files = sorted({path for pattern in patterns for path in _ROOT.glob(pattern)})
     return sha256_value([[path.relative_to(_ROOT).as_posix(), sha256_file(path)] for path in files])
-
-
-def _lm_eval_version() -> str:
-    return importlib.metadata.version("lm_eval")

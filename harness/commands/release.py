@@ -9,6 +9,7 @@ import typer
 
 from harness.commands.options import Settings
 
+# As in training.exporting.export_log and training.models.device, which `--help` must not wait for.
 BaseWeights = Literal["as_trained", "full"]
 MergedDType = Literal["bfloat16", "float16", "float32"]
 

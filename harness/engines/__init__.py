@@ -1,1 +1,1 @@
-"""What answers requests for one base and its adapters: the interface, transformers, vLLM."""
+"""What answers requests for one base and its adapters: the interface, transformers, vLLM, and the choice of one."""

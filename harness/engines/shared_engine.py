@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.engines.interface import NONE_KNOWN, Answer, Asked, Engine, GenerateRequest, PerplexityRequest, Request
+from training.models.device import pick_device
 from training.processes import process_count
 
 if TYPE_CHECKING:
+    from accelerate import PartialState
     from transformers import PreTrainedTokenizerBase
 
 _PATIENCE = timedelta(hours=6)  # with which a process waits for the others, whose answers may be longer
@@ -23,10 +25,8 @@ class SharedEngine:
     """
 
     def __init__(self, engine: Engine) -> None:
-        from accelerate import PartialState
-
         self._engine = engine
-        self._state: Any = PartialState(cpu=not _has_card(), timeout=_PATIENCE)
+        self._state = _joined()
         self.name = engine.name
         self.tokenizer: PreTrainedTokenizerBase = engine.tokenizer
         self.max_length = engine.max_length
@@ -54,18 +54,18 @@ def known_to_all(places: set[int]) -> set[int]:
     """What every process says it knows: all of them must go by the same, or they would wait for one another."""
     if process_count() == 1:
         return places
-    from accelerate import PartialState
     from accelerate.utils import gather_object
 
-    PartialState(cpu=not _has_card(), timeout=_PATIENCE)
+    _joined()
     found: list[set[int]] = gather_object([places])
     return set.intersection(*found)
 
 
-def _has_card() -> bool:
-    import torch
+def _joined() -> PartialState:
+    """This process's place among the others, which it joins when it is first asked."""
+    from accelerate import PartialState
 
-    return bool(torch.cuda.is_available())
+    return PartialState(cpu=pick_device() == "cpu", timeout=_PATIENCE)
 
 
 def _size(request: Request) -> tuple[bool, int]:

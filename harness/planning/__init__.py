@@ -1,1 +1,1 @@
-"""What a run will do, before it does: models, tasks, items, leakage, the engine, and how long it takes."""
+"""What a run will do, before it does: names of models, tasks, items, and leakage."""

@@ -1,1 +1,1 @@
-"""A run as a whole: its stages, its results document, several seeds or settings, and ratings by people."""
+"""A run as a whole: its stages, its results document, several seeds, and ratings by people."""

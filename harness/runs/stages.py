@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.console import Terminal
 from harness.folder import RunFolder
+from reports.files import write_json, write_text
 from reports.numbers import duration
 from reports.secrets import redact
 from training.processes import is_main
@@ -53,8 +54,6 @@ def plan_stage(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[s
         terminal.say(f"    {loaded.name}: {loaded.info.setting}{' (synthetic)' if loaded.info.synthetic else ''}")
     for warning in plan.warnings:
         terminal.say(f"  note: {warning}", style="yellow")
-    from reports.files import write_text
-
     if is_main():
         write_text(folder.recipe, recipe_yaml(recipe))
     return plan
@@ -108,7 +107,6 @@ def score_stage(plan: Plan, terminal: Terminal, stages: dict[str, float], *, aga
     from harness.runs.results import assemble
     from harness.scoring.noise import measure_noise
     from harness.scoring.stage import score_models, write_predictions
-    from reports.files import write_json
 
     terminal.heading("Score")
     started = time.perf_counter()

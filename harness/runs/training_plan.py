@@ -8,7 +8,7 @@ from harness.engines import estimate
 from harness.planning.leakage import check_overlap, overlap_lines
 from harness.planning.lm_tasks import load_tasks
 from harness.planning.model_names import OWN_ADAPTER
-from reports.numbers import duration
+from reports.numbers import GIB, duration
 from training.backends.choice import check_can_train, unsloth_hindrance
 from training.division import training_rows
 from training.models.adapters import check_target_modules
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from training.division import TrainingRows
     from training.models.base_model import BaseModel
     from training.recipes.recipe import Recipe
-
-_GIB = 2**30
 
 
 def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
@@ -76,7 +74,7 @@ def _say_memory(found: Preflight, terminal: Terminal) -> None:
     terminal.say("estimated memory while training on a GPU, beside fine-tuning all weights on the same batches:")
     sizes = [(name, size, found.full_memory[name]) for name, size in found.memory.items()]
     sizes.append(("together", found.memory_bytes, sum(found.full_memory.values())))
-    rows = [(name, f"{size / _GIB:.2f}", f"{full / _GIB:.2f}") for name, size, full in sizes]
+    rows = [(name, f"{size / GIB:.2f}", f"{full / GIB:.2f}") for name, size, full in sizes]
     terminal.table(("component", "this recipe, GiB", "all weights, GiB"), rows)
     terminal.say("  (computed; all weights: weights and gradients in 16 bits, AdamW states in 32 bits)")
 
@@ -100,7 +98,7 @@ def _say_card(found: Preflight, terminal: Terminal) -> None:
         return
     size = torch.cuda.get_device_properties(0).total_memory
     share = 100 * found.memory_bytes / size
-    terminal.say(f"{torch.cuda.get_device_name()}: {size / _GIB:.1f} GiB, the estimate is {share:.0f} % of it")
+    terminal.say(f"{torch.cuda.get_device_name()}: {size / GIB:.1f} GiB, the estimate is {share:.0f} % of it")
 
 
 def _indent(text: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.environment import package_versions
+from harness.planning.model_names import parse_models
 from reports.errors import UserError
 from reports.files import read_json, sha256_value, write_json
 from training.home import medbench_home
@@ -84,8 +85,6 @@ def _base(recipe: Recipe) -> Iterator[Path]:
 
 
 def _adapters(models: str) -> Iterator[Path]:
-    from harness.planning.model_names import parse_models
-
     yield from (_local(source) for source in parse_models(models).values() if source)
 
 

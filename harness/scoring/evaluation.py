@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.engines.interface import Answer, GenerateAnswer, Request
 from harness.scoring.kept_answers import Scored
+from harness.scoring.samples import foreign_metrics, make_samples, metric_key
 from harness.scoring.tally import Tally
 from reports.document.schema import TaskCost
 from reports.files import WholeFile, json_lines
@@ -37,14 +38,12 @@ class Evaluation:
         self._loaded = loaded
         self._file = None if path is None else WholeFile(path)
         self._tally = Tally()
-        # By filter and metric; floats and pairs of them, but texts where the metric is of all texts together, as BLEU.
-        self._values: defaultdict[str, defaultdict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+        # By lm-eval's key (METRIC,FILTER); floats or pairs, but texts where a metric is of all texts, as BLEU.
+        self._values: defaultdict[str, list[Any]] = defaultdict(list)
         self._costs = _Costs()
 
     def add(self, questions: Questions, answers: Mapping[Request, Answer]) -> None:
         """Evaluate the answers to a part of the items; parts come in the order of the items."""
-        from harness.scoring.samples import make_samples
-
         found = questions.evaluate(answers.__getitem__)
         samples = make_samples(self._loaded, self._model, found["samples"][self._loaded.name])
         for sample in samples:
@@ -52,9 +51,8 @@ class Evaluation:
         if self._file is not None:
             self._file.write(json_lines(sample.model_dump(mode="json") for sample in samples))
         for key, values in found["results"][self._loaded.name].items():
-            metric, comma, filter_name = key.partition(",")
-            if comma and isinstance(values, list):
-                self._values[filter_name][metric] += values
+            if "," in key and isinstance(values, list):
+                self._values[key] += values
         self._costs.add(answers.values())
 
     @property
@@ -64,8 +62,6 @@ class Evaluation:
 
     def finish(self) -> Scored:
         """Put the samples in their place; the figures of all of them."""
-        from harness.scoring.samples import foreign_metrics
-
         loaded, tally = self._loaded, self._tally
         if self._file is not None:
             self._file.put()
@@ -84,15 +80,14 @@ class Evaluation:
         """lm-eval's own figures by metric key, as it takes them of all items."""
         from lm_eval.api.metrics import mean
 
-        from harness.scoring.samples import metric_key
-
         functions = self._loaded.task.aggregation()
-        found = {
-            metric_key(metric, filter_name): functions.get(metric, mean)(values)
-            for filter_name, metrics in self._values.items()
-            for metric, values in metrics.items()
-        }
-        return {key: float(value) for key, value in found.items() if isinstance(value, int | float)}
+        found = {}
+        for key, values in self._values.items():
+            metric, _, filter_name = key.partition(",")
+            value = functions.get(metric, mean)(values)
+            if isinstance(value, int | float):
+                found[metric_key(metric, filter_name)] = float(value)
+        return found
 
 
 class _Costs:

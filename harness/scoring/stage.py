@@ -130,14 +130,10 @@ class _Asking:
 
     def scores(self, stages: dict[str, float]) -> Iterator[Scored]:
         """Everything that is missing, its samples written; notes in `stages` what it took."""
-        from harness.scoring.questions import question_blocks
-
-        tokenizer = load_tokenizer(str(self.plan.base.folder))
-        blocks = question_blocks(self.plan.tasks, tokenizer, self.plan.recipe.seed)
         engine: Engine | None = None
         evaluations: dict[Pair, Evaluation] = {}
         with contextlib.ExitStack() as stack:
-            for block, asked, known in _timed(map(self._asked, blocks), stages, "questions"):
+            for block, asked, known in _timed(map(self._asked, self._blocks()), stages, "questions"):
                 if engine is None and (len(known) < len(asked) or process_count() > 1):
                     engine = stack.enter_context(contextlib.closing(self._start(block, asked, stages)))
                 stages.setdefault("metrics", 0.0)
@@ -153,6 +149,12 @@ class _Asking:
                                 yield evaluations.pop(pair).finish()
                         del answers
                 del block, asked, known  # the next ones need their room
+
+    def _blocks(self) -> Iterator[Block]:
+        from harness.scoring.questions import question_blocks
+
+        tokenizer = load_tokenizer(str(self.plan.base.folder))
+        return question_blocks(self.plan.tasks, tokenizer, self.plan.recipe.seed)
 
     def _evaluation(self, pair: Pair) -> Evaluation:
         model, task = pair
@@ -201,10 +203,7 @@ class _Asking:
 
     def _whatever_is_asked(self) -> Iterator[Asked]:
         """The questions of all blocks to the base, made once more, for an engine whose size depends on the longest."""
-        from harness.scoring.questions import question_blocks
-
-        tokenizer = load_tokenizer(str(self.plan.base.folder))
-        for block in question_blocks(self.plan.tasks, tokenizer, self.plan.recipe.seed):
+        for block in self._blocks():
             for questions in block.questions.values():
                 yield from ((BASE, request) for request in questions.requests())
 

@@ -10,6 +10,7 @@ from harness.api import RUNS, open_run
 from harness.console import Terminal
 from harness.folder import RunFolder
 from harness.sweeps.sweeping import Needs, make_cells, run_sweep, write_comparison
+from reports.numbers import GIB
 
 if TYPE_CHECKING:
     from reports.document.schema import Results
@@ -76,7 +77,7 @@ def sweep(  # noqa: PLR0913 - one for each flag of the command
     cells = make_cells(load, grid)
     folder = RunFolder(Path(out) if out is not None else RUNS / f"{load(()).name}-sweep")
     folder.make()
-    needs = Needs(cpus, gpus, None if memory_gib is None else round(memory_gib * 2**30))
+    needs = Needs(cpus, gpus, None if memory_gib is None else round(memory_gib * GIB))
     with folder.lock():
         return run_sweep(
             cells, folder.path, executor=executor, store=store, needs=needs, by=by, terminal=Terminal(quiet=quiet)
