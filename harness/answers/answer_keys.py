@@ -24,13 +24,7 @@ if TYPE_CHECKING:
     from training.models.adapters import Adapter
 
 ENGINE_CODE = ("harness/engines/*.py", "training/models/loading.py")
-_TASK_CODE = (
-    "harness/scoring/lm.py",
-    "harness/scoring/questions.py",
-    "harness/scoring/samples.py",
-    "tasks/**/*.py",
-    "tasks/**/*.yaml",
-)
+_TASK_CODE = ("harness/scoring/*.py", "tasks/**/*.py", "tasks/**/*.yaml")
 _ROOT = Path(__file__).resolve().parents[2]
 _SMALL_FILES = ("*.json", "*.model", "*.txt", "*.jinja")  # of a model's folder: all but its weights
 
