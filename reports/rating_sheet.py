@@ -30,7 +30,8 @@ ASPECTS = {
 }
 MARKS = range(1, 6)
 _COLUMNS = ("code", "question", "answer", *ASPECTS, "comment")
-_CODE_BYTES = 4
+_CODE_LETTERS = "bcdfghjkmnpqrstvwxz"  # no digits: a spreadsheet would read 12e45678 as a number; no vowels: no words
+_CODE_LENGTH = 8
 
 
 class KeyEntry(Strict):
@@ -64,6 +65,10 @@ def output_hash(sample: Sample) -> str:
     return hashlib.sha256(sample.output.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def _code() -> str:
+    return "".join(secrets.choice(_CODE_LETTERS) for _ in range(_CODE_LENGTH))
+
+
 def make_sheet(samples: Mapping[str, Mapping[str, Sample]], items: Sequence[str], task: str, folder: Path) -> Key:
     """Write `sheet.csv` and `sheet.html` for raters, and `key.json`, which is not for them.
 
@@ -73,7 +78,7 @@ def make_sheet(samples: Mapping[str, Mapping[str, Sample]], items: Sequence[str]
         task: The task that they answer.
         folder: Where to write.
     """
-    codes = sorted({secrets.token_hex(_CODE_BYTES) for _ in range(2 * len(items) * len(samples))})
+    codes = sorted({_code() for _ in range(2 * len(items) * len(samples))})
     secrets.SystemRandom().shuffle(codes)
     pairs = [(model, item) for item in items for model in samples]
     coded = dict(sorted(zip(codes[: len(pairs)], pairs, strict=True)))
