@@ -101,7 +101,7 @@ def write_comparison(runs: Sequence[Path], out: Path, by: str | None, terminal: 
     from reports.comparison.compare import compare_runs
     from reports.page.render import render
 
-    results = compare_runs(runs, out, name=out.name, by=by)
+    results = compare_runs(runs, out, OWN_ADAPTER, name=out.name, by=by)
     markdown, html = render(out)
     for sentence in [*results.verdict, *results.notes]:
         terminal.say(sentence)

@@ -20,12 +20,15 @@ from reports.numbers import value_text
 from reports.version import __version__
 
 
-def compare_runs(runs: Sequence[Path], out: Path, *, name: str = "comparison", by: str | None = None) -> Results:
+def compare_runs(
+    runs: Sequence[Path], out: Path, own: str, *, name: str = "comparison", by: str | None = None
+) -> Results:
     """Write a run-like folder (`results.json`, `samples/`) that compares the models of several runs.
 
     Args:
         runs: At least one run folder, each scored and with its samples. Bases with equal weights count as one model.
         out: The folder to write.
+        own: The name by which a run calls the adapter that its recipe trained.
         name: Of the comparison.
         by: Key of the metric that the best is told by; the first comparable one if not given.
 
@@ -34,7 +37,7 @@ def compare_runs(runs: Sequence[Path], out: Path, *, name: str = "comparison", b
     """
     if out.resolve() in {run.resolve() for run in runs}:
         raise UserError("the comparison would overwrite one of its runs", where=str(out), fix="give another --out")
-    members = members_of(runs)
+    members = members_of(runs, own)
     tasks = _tasks(members)
     task, metric = quality_metric(tasks, by)
     baseline = next((each.name for each in members if not each.is_trained), members[0].name)

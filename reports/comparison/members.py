@@ -13,13 +13,18 @@ from reports.errors import UserError
 
 @dataclass(frozen=True)
 class Member:
-    """A model of one of the runs, and its name in the comparison."""
+    """A model of one of the runs, and its name in the comparison.
+
+    Attributes:
+        of_recipe: Whether its run's recipe made it; other adapters were only scored there.
+    """
 
     name: str
     model: ModelInfo
     run: Path
     label: str
     results: Results
+    of_recipe: bool
 
     @property
     def is_trained(self) -> bool:
@@ -27,8 +32,12 @@ class Member:
         return self.model.kind != "base"
 
 
-def members_of(runs: Sequence[Path]) -> list[Member]:
+def members_of(runs: Sequence[Path], own: str) -> list[Member]:
     """Every model once: of bases with the same weights, held alike, the first.
+
+    Args:
+        runs: Folders of runs.
+        own: The name by which a run calls the adapter that its recipe trained.
 
     Raises:
         UserError: A run is missing, is named twice or has no samples, or two models would have one name.
@@ -40,6 +49,7 @@ def members_of(runs: Sequence[Path]) -> list[Member]:
         if not (run / "samples").is_dir():
             raise UserError("it has no samples to pair", where=str(run), fix="name the whole run folder")
         adapters = [model for model in results.models if model.kind != "base"]
+        pooled = {name for model in adapters if model.kind == "pool" for name in (model.name, *model.members)}
         for model in results.models:
             if model.kind == "base" and (model.sha256, model.weights) in bases:
                 continue
@@ -48,7 +58,7 @@ def members_of(runs: Sequence[Path]) -> list[Member]:
                 bases.add((model.sha256, model.weights))
             else:
                 name = label if len(adapters) == 1 else f"{label}-{model.name}"
-            found.append(Member(name, model, run, label, results))
+            found.append(Member(name, model, run, label, results, model.name in {own, *pooled}))
     names = [each.name for each in found]
     if len(set(names)) < len(names):
         raise UserError(

@@ -58,19 +58,19 @@ def ranked(
 
 
 def _configurations(members: Sequence[Member], task: TaskInfo, metric: MetricInfo) -> list[Configuration]:
-    """Every model with its quality, the settings in which the trained ones differ, and what its training took."""
-    recipes = {each.label: _flat(each.results.recipe) for each in members if each.is_trained}
+    """Every model with its quality; where its run's recipe made it, the settings that differ and what training took."""
+    recipes = {each.label: _flat(each.results.recipe) for each in members if each.of_recipe}
     keys = {key for settings in recipes.values() for key in settings}
     differing = sorted(key for key in keys if len({repr(settings.get(key)) for settings in recipes.values()}) > 1)
     made = []
     for each in members:
         score = each.results.scores_by_key().get((each.model.name, task.name, metric.key))
-        training = each.results.training if each.is_trained else None
+        training = each.results.training if each.of_recipe else None
         made.append(
             Configuration(
                 model=each.name,
                 run=each.label,
-                settings={key: recipes[each.label].get(key) for key in differing} if each.is_trained else {},
+                settings={key: recipes[each.label].get(key) for key in differing} if each.of_recipe else {},
                 quality=score.value if score else None,
                 training_seconds=training.seconds if training else None,
                 peak_memory_bytes=training.peak_memory_bytes if training else None,

@@ -15,9 +15,9 @@ class Configuration(Strict):
     Attributes:
         model: Its name in this document.
         run: The run that it comes from.
-        settings: The values of its recipe that differ between the runs, by dotted key.
+        settings: The values that differ between the runs' recipes, by dotted key; none where no recipe of them made it.
         quality: Its figure in the metric that the comparison goes by.
-        training_seconds: What its training took; None where nothing was trained in its run.
+        training_seconds: What its training took; None where it was not trained in its run.
         peak_memory_bytes: The most memory while training.
         on_front: Whether no other model is as good in quality, time and memory and better in one of them.
     """

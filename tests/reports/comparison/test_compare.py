@@ -15,6 +15,25 @@ def test_items_that_only_some_models_were_trained_on_stay_marked(tiny_run, tmp_p
     match = OverlapMatch(**names, share=1.0, rows=1, models=["adapter"])
     check = results.overlap.model_copy(update={"matches": [match], "models": ["adapter"]})
     write_json(run / "results.json", results.model_copy(update={"overlap": check}).model_dump(mode="json"))
-    found = compare_runs([run], tmp_path / "out")
+    found = compare_runs([run], tmp_path / "out", "adapter")
     assert found.overlap.affected("medbench_pubmedqa", "other") == 1
     assert "Trained on test items" in " ".join(found.verdict)
+
+
+def test_what_training_took_is_told_of_the_adapter_that_was_trained_only(tiny_run, tmp_path):
+    first, second = (shutil.copytree(tiny_run, tmp_path / name) for name in ("first", "second"))
+    results = read_results(second)
+    recipe = results.recipe | {"lora": results.recipe["lora"] | {"r": 64}}
+    brought = next(model for model in results.models if model.name == "adapter").model_copy(update={"name": "brought"})
+    results = results.model_copy(update={"recipe": recipe, "models": [*results.models, brought]})
+    write_json(second / "results.json", results.model_dump(mode="json"))
+    found = compare_runs([first, second], tmp_path / "out", "adapter").compared.configurations
+    told = {each.model: (each.settings, each.training_seconds, each.peak_memory_bytes) for each in found}
+    training = results.training
+    rank = read_results(first).recipe["lora"]["r"]
+    assert told == {
+        "base": ({}, None, None),
+        "first": ({"lora.r": rank}, training.seconds, training.peak_memory_bytes),
+        "second-adapter": ({"lora.r": 64}, training.seconds, training.peak_memory_bytes),
+        "second-brought": ({}, None, None),
+    }
