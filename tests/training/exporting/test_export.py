@@ -1,4 +1,4 @@
-"""Merging an adapter into its base: the folder is plain, agrees with the unmerged adapter, and is whole or absent."""
+"""Merging an adapter into its base: the folder is plain, whole, and agrees with the unmerged adapter."""
 
 import json
 import shutil
@@ -7,56 +7,14 @@ import pytest
 import torch
 
 from reports.errors import UserError
-from training.exporting import merging
-from training.exporting.agreement import compare, logits, rounding_tolerance
-from training.exporting.export import export_merged
+from tests.training.exporting.conftest import load
+from training.exporting.agreement import compare, logits
 from training.exporting.export_log import ExportLog
-from training.models.adapters import find_adapter
 from training.models.base_model import find_base
 from training.models.loading import load_for_scoring
 from training.recipes.recipe import ModelSection, QuantizationSection
-from training.recipes.recipe_file import load_recipe
 
 PROMPTS = [[0, 5, 9, 31, 77, 140], [0, 3, 8, 200]]
-
-
-def ignore(*_):
-    pass
-
-
-def load(folder, **more):
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(folder, **more).eval()
-
-
-@pytest.fixture
-def make_adapter(tiny_model, tmp_path):
-    """Save an adapter with random weights, strong enough to be seen."""
-    from peft import LoraConfig, get_peft_model
-
-    def make(base=tiny_model, **lora):
-        settings = {"r": 4, "init_lora_weights": False, "target_modules": ["q_proj", "down_proj"], **lora}
-        torch.manual_seed(3)
-        model = get_peft_model(load(base), LoraConfig(task_type="CAUSAL_LM", **settings))
-        model.save_pretrained(tmp_path / "made", save_embedding_layers=False)
-        return tmp_path / "made"
-
-    return make
-
-
-@pytest.fixture
-def merge(tiny_recipe, tmp_path):
-    """Export an adapter folder onto the recipe's base: (the log, the written folder)."""
-
-    def call(folder, *settings, **more):
-        recipe = load_recipe(str(tiny_recipe), settings)
-        base = find_base(recipe.model)
-        out = tmp_path / "out" / "merged"
-        how = {"base_weights": "as_trained", "dtype": "bfloat16", "max_shard_size": "5GB", "say": ignore, **more}
-        return export_merged(recipe, base, find_adapter("mine", str(folder), base), out, **how), out
-
-    return call
 
 
 def unmerged(base, adapter):
@@ -207,112 +165,6 @@ def test_odd_generation_settings_of_the_base_are_kept(tiny_model, tiny_run, tmp_
     assert json.loads((folder / "generation_config.json").read_text())["temperature"] == 0.6
 
 
-def test_nothing_is_ever_overwritten(tiny_run, merge, tmp_path):
-    (tmp_path / "out" / "merged").mkdir(parents=True)
-    with pytest.raises(UserError, match="there already"):
-        merge(tiny_run / "adapter")
-
-
-@pytest.mark.parametrize("fault", ["forgotten", "doubled"])
-def test_a_wrong_merge_is_found_and_leaves_nothing(tiny_run, merge, monkeypatch, tmp_path, fault):
-    from peft.tuners.lora import Linear
-
-    right = Linear.merge
-
-    def wrong(layer, **more):
-        if fault == "doubled":
-            layer.scaling["default"] *= 2
-        else:
-            layer.scaling["default"] = 0.0
-        right(layer, **more)
-
-    monkeypatch.setattr(Linear, "merge", wrong)
-    with pytest.raises(UserError, match="does not predict what the adapter on its base predicts"):
-        merge(tiny_run / "adapter")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_an_adapter_that_rounding_would_swallow_is_not_exported_as_if_it_were_there(make_adapter, merge):
-    from safetensors.torch import load_file, save_file
-
-    adapter = make_adapter()
-    weights = load_file(adapter / "adapter_model.safetensors")
-    file = adapter / "adapter_model.safetensors"
-    save_file({key: value * (3e-4 if "lora_B" in key else 1) for key, value in weights.items()}, file)
-    with pytest.raises(UserError, match=r"does not predict[^\n]*\n.*--dtype float32"):
-        merge(adapter, base_weights="full")
-    log, _ = merge(adapter, base_weights="full", dtype="float32")
-    assert log.notes == []
-
-
-def test_an_adapter_with_nan_is_refused(make_adapter, merge, tmp_path):
-    from safetensors.torch import load_file, save_file
-
-    adapter = make_adapter()
-    weights = load_file(adapter / "adapter_model.safetensors")
-    save_file({key: value * float("nan") for key, value in weights.items()}, adapter / "adapter_model.safetensors")
-    with pytest.raises(UserError, match="hold NaN or infinity"):
-        merge(adapter)
-    assert not (tmp_path / "out").exists()
-
-
-def test_weights_too_large_for_float16_are_refused(make_adapter, merge):
-    from safetensors.torch import load_file, save_file
-
-    adapter = make_adapter()
-    weights = load_file(adapter / "adapter_model.safetensors")
-    save_file({key: value * 1e4 for key, value in weights.items()}, adapter / "adapter_model.safetensors")
-    with pytest.raises(UserError, match="too large for float16"):
-        merge(adapter, dtype="float16")
-
-
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (torch.OutOfMemoryError(), 'CUDA_VISIBLE_DEVICES=""'),
-        (OSError(28, "No space left on device"), "No space left on device"),
-        (
-            RuntimeError("layers of this kind\nand more"),
-            "cannot be merged into a model of type llama: layers of this kind",
-        ),
-    ],
-)
-def test_what_stops_the_writing_is_one_message_and_leaves_nothing(
-    tiny_run, merge, monkeypatch, tmp_path, error, message
-):
-    def fail(model, base, part, size):
-        (part / "half").write_text("x")
-        raise error
-
-    monkeypatch.setattr("training.exporting.export.write_model", fail)
-    with pytest.raises(UserError, match=message):
-        merge(tiny_run / "adapter")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_a_full_disk_is_seen_before_anything_is_written(tiny_run, merge, monkeypatch):
-    monkeypatch.setattr("training.exporting.merging.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
-    with pytest.raises(UserError, match="the disk has"):
-        merge(tiny_run / "adapter")
-
-
-def test_a_model_that_does_not_load_whole_is_not_kept(tiny_run, merge, monkeypatch, tmp_path):
-    from safetensors.torch import load_file, save_file
-
-    write = merging.write_model
-
-    def lose_one(model, base, part, size):
-        write(model, base, part, size)
-        weights = load_file(part / "model.safetensors")
-        weights.pop("model.norm.weight")
-        save_file(weights, part / "model.safetensors", {"format": "pt"})
-
-    monkeypatch.setattr("training.exporting.export.write_model", lose_one)
-    with pytest.raises(UserError, match=r"does not load whole: 1 weights .* model\.norm\.weight"):
-        merge(tiny_run / "adapter")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
 def test_what_a_killed_export_left_is_no_hindrance(tiny_run, merge, tmp_path):
     left = tmp_path / "out" / ".merged.part"
     left.mkdir(parents=True)
@@ -320,28 +172,3 @@ def test_what_a_killed_export_left_is_no_hindrance(tiny_run, merge, tmp_path):
     _, folder = merge(tiny_run / "adapter")
     assert not (folder / "half").exists()
     assert not left.exists()
-
-
-def test_comparing_in_float32_leaves_16_bit_weights_as_they_were(tiny_model):
-    model = load(tiny_model)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    found = logits(model, PROMPTS)
-    assert all(each.dtype == torch.float32 for each in found)
-    assert compare(found, logits(model.float(), PROMPTS)).max_difference < 1e-4
-    model = load(tiny_model)
-    with pytest.raises(IndexError):
-        logits(model, [[10**6]])
-    assert all(value.dtype == before[name].dtype for name, value in model.state_dict().items())
-
-
-def test_agreement_is_the_divergence_and_its_tolerance_grows_with_the_roundoff():
-    reference = [torch.tensor([[0.0, 1.0, 2.0], [0.0, 3.0, 0.0]])]
-    other = [torch.tensor([[0.0, 1.0, 2.0], [0.0, 3.0, 4.0]])]
-    found = compare(reference, other)
-    p, q = reference[0][1].softmax(-1), other[0][1].softmax(-1)
-    assert found.mean_kl == pytest.approx(float((p * (p / q).log()).sum()) / 2)
-    assert (found.max_difference, found.same_top) == (4.0, 0.5)
-    assert compare(reference, reference).mean_kl == 0
-    assert rounding_tolerance(3.0, 200, "bfloat16") == pytest.approx((2 * 2**-8 * 200**0.5 * 3) ** 2 / 2)
-    assert rounding_tolerance(3.0, 200, "bfloat16") == pytest.approx(64 * rounding_tolerance(3.0, 200, "float16"))
-    assert rounding_tolerance(3.0, 200, "float32") == 1e-7
