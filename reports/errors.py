@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from reports.secrets import redact
 
 _MOST = 8000  # characters of a message, which may quote what somebody else wrote
+_NEAR = 0.5  # of a name's letters that are the same, in order
 
 
 class UserError(Exception):
@@ -45,9 +46,9 @@ def first_line(error: BaseException) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str], *, most: int = 1) -> str:
-    """The beginning of a fix that offers the nearest known names, with a space at its end; empty if none is near."""
-    near = difflib.get_close_matches(name, known, n=most)
-    return f"did you mean {' or '.join(near)}? " if near else ""
+    """The question for the nearest known names; empty if none is near."""
+    near = difflib.get_close_matches(name, known, n=most, cutoff=_NEAR)
+    return f"did you mean {' or '.join(near)}?" if near else ""
 
 
 def _told(text: str) -> str:

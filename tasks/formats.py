@@ -209,6 +209,5 @@ def get_format(name: str) -> AnswerFormat:
     """
     if name in FORMATS:
         return FORMATS[name]
-    raise UserError(
-        f"there is no answer format {name!r}", fix=f"{did_you_mean(name, FORMATS)}known formats: {', '.join(FORMATS)}"
-    )
+    fix = f"{did_you_mean(name, FORMATS)} known formats: {', '.join(FORMATS)}".lstrip()
+    raise UserError(f"there is no answer format {name!r}", fix=fix)

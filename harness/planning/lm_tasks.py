@@ -104,7 +104,7 @@ def load_tasks(names: Sequence[str], recipe: Recipe, base: BaseModel) -> list[Lo
     for name in names:
         if name not in known:
             near = did_you_mean(name, known, most=3)
-            fix = f"{near}medbench's own: {', '.join(sorted(ours))}; see `medbench list tasks`"
+            fix = f"{near} medbench's own: {', '.join(sorted(ours))}; see `medbench list tasks`".lstrip()
             raise UserError(f"lm-eval knows no task {name!r}", where="--tasks", fix=fix)
     loaded: dict[str, LoadedTask] = {}
     for name in names:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
-from reports.errors import UserError
+from reports.errors import UserError, did_you_mean
 from tasks.data.readers import Record
 from tasks.data.source import DataSource
 
@@ -34,12 +33,11 @@ class Cells:
         if name in self._optional:
             return None
         wanted = " or ".join(self._names[name])
-        near = difflib.get_close_matches(self._names[name][0], map(str, record.values), n=1, cutoff=0.5)
-        hint = f" (did you mean {near[0]}?)" if near else ""
+        near = did_you_mean(self._names[name][0], map(str, record.values))
         raise UserError(
             f"there is no column {wanted}; found {', '.join(map(str, record.values)) or 'none'}",
             where=record.where,
-            fix=f"add the column or map it in the recipe: columns: {{{name}: NAME}}{hint}",
+            fix=f"add the column or map it in the recipe: columns: {{{name}: NAME}}{f' ({near})' if near else ''}",
         )
 
     def text(self, record: Record, name: str) -> str:

@@ -34,10 +34,11 @@ def _find_recipe(name_or_file: str) -> Path:
     path = Path(name_or_file).expanduser()
     if path.is_file():
         return path
+    near = did_you_mean(name_or_file, known)
     raise UserError(
         "there is no recipe of that name, nor such a file",
         where=f"--recipe {name_or_file}",
-        fix=f"{did_you_mean(name_or_file, known)}known recipes: {', '.join(known)}; or give the path of a YAML file",
+        fix=f"{near} known recipes: {', '.join(known)}; or give the path of a YAML file".lstrip(),
     )
 
 

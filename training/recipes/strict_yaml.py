@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import re
 import types
 import typing
@@ -14,7 +13,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from reports.errors import UserError, first_line
+from reports.errors import UserError, did_you_mean, first_line
 
 _MAX_BYTES = 1_000_000
 _MOST_LEVELS = 32  # of mappings and lists in each other
@@ -175,9 +174,8 @@ def _fault(model: type[BaseModel], error: Any, value: Any, where: str, what: str
     name = ".".join(map(str, place)) or what
     if error["type"] == "extra_forbidden":
         known = _fields(model, error["loc"][:-1])
-        near = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]}?" if near else f"; known here: {', '.join(known) or 'nothing'}"
-        return f"{origin}: {name}: unknown key{hint}"
+        hint = did_you_mean(str(place[-1]), known) or f"known here: {', '.join(known) or 'nothing'}"
+        return f"{origin}: {name}: unknown key; {hint}"
     if error["type"] == "missing":
         return f"{origin}: {name}: missing; it has no default"
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
@@ -186,8 +184,7 @@ def _fault(model: type[BaseModel], error: Any, value: Any, where: str, what: str
         known = context.get("expected_tags", "")
         if error["type"] == "union_tag_not_found" and (not isinstance(written, dict) or key not in written):
             return f"{origin}: {name}: expected a mapping with the key {key}"
-        near = difflib.get_close_matches(str(written.get(key)), re.findall(r"\w+", known), n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"known: {known}"
+        hint = did_you_mean(str(written.get(key)), re.findall(r"\w+", known)) or f"known: {known}"
         return f"{origin}: {name}.{key}: there is no {key} {str(written.get(key))[:60]!r}; {hint}"
     message = str(error["msg"]).removeprefix("Value error, ")
     shown = repr(error["input"])
