@@ -1,6 +1,6 @@
 """Measures the memory of a whole scoring by its number of samples: before, while and after it is answered.
 
-    python -m benchmarks.scoring_memory OUT.json [--samples 2000 8000 20000]
+    python -m benchmarks.scoring_memory OUT.json [--samples 2000 20000 60000]
 
 Each number is a process of its own that scores so many PubMedQA-like items, texts and prompts (a third each) with a
 tiny random model; what is measured is the process's resident memory, in which such a model hardly counts. The C library
@@ -107,7 +107,7 @@ def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--samples", type=int, nargs="+", default=[2000, 8000, 20000])
+    parser.add_argument("--samples", type=int, nargs="+", default=[2000, 20000, 60000])
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
