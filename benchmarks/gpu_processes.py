@@ -1,9 +1,11 @@
 """Trains SmolLM2-135M on one GPU, on two with DDP and on two with FSDP, and compares; needs two GPUs.
 
     python -m benchmarks.gpu_processes OUT.json ROWS.jsonl [--steps 20]
+    python -m benchmarks.gpu_processes OUT.json ROWS.jsonl --steps 3 --only one ddp imitated   # on a CPU
 
-All three have the same rows in the same order and the same effective batch, so their losses are the same but for the
-order in which numbers are added.
+All have the same rows in the same order and the same effective batch, so their losses are the same but for the order in
+which numbers are added. `imitated` is FSDP over two processes of a CPU with what CUDA does to weights, see
+`tests/training/sharded.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any
 
 from harness.environment import describe
 from reports.files import read_json, write_json, write_text
+from training.models.device import pick_device
 
 _FSDP = """\
 compute_environment: LOCAL_MACHINE
@@ -35,6 +38,7 @@ fsdp_config:
 _LAUNCHERS = {
     "one": ["-m", "harness"],
     "ddp": ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "harness"],
+    "imitated": ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "tests.training.sharded"],
     "fsdp": ["-m", "accelerate.commands.launch", "--config_file", "FSDP", "-m", "harness"],
 }
 
@@ -86,15 +90,16 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("rows", type=Path)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--only", choices=_LAUNCHERS, nargs="+", default=list(_LAUNCHERS))
+    parser.add_argument("--only", choices=_LAUNCHERS, nargs="+", default=["one", "ddp", "fsdp"])
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         logs = {name: train(name, args.rows, args.steps, Path(folder)) for name in args.only}
+    only = " ".join(args.only)
     result = {
-        "command": f"python -m benchmarks.gpu_processes OUT.json ROWS.jsonl --steps {args.steps}",
+        "command": f"python -m benchmarks.gpu_processes OUT.json ROWS.jsonl --steps {args.steps} --only {only}",
         "compared": compare(logs),
         "logs": logs,
-        "environment": describe("cuda"),
+        "environment": describe(pick_device()),
     }
     write_json(args.out, result)
     print(

@@ -28,6 +28,21 @@ def is_sharded() -> bool:
     return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() in ("1", "true")
 
 
+def check_sharding() -> None:
+    """Stop where the launcher asks for the first version of FSDP.
+
+    Raises:
+        UserError: It does; that version flattens a layer's weights into one dtype, and a QLoRA layer has several.
+    """
+    version = os.environ.get("FSDP_VERSION", "1")  # as accelerate reads it
+    if is_sharded() and version != "2":
+        raise UserError(
+            f"FSDP of version {version[:20]} cannot share out layers of 4-bit weights and a float32 adapter",
+            where="fsdp_version, in the configuration of `accelerate launch`",
+            fix="set fsdp_version: 2 there",
+        )
+
+
 def wait_for_all() -> None:
     """Return once every process has come here."""
     if process_count() > 1:

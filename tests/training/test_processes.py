@@ -53,6 +53,35 @@ def test_two_processes_train_the_adapter_that_one_trains(tiny_recipe, command, t
     assert [each.get("loss") for each in two.losses] == pytest.approx([each.get("loss") for each in one.losses])
 
 
+@pytest.mark.slow
+def test_sharded_weights_are_gathered_bit_for_bit(tiny_recipe, command, tmp_path):
+    words = ["train", "--recipe", str(tiny_recipe), *(word for each in _SETTINGS for word in ("--set", each))]
+    words += ["--set", "model.dtype=bfloat16"]
+    code, _, error = command(*words, "--out", tmp_path / "one")
+    assert code == 0, error
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "tests.training.sharded"]
+    done = subprocess.run(
+        [*launcher, *words, "--out", str(tmp_path / "two")],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (read_log(tmp_path / name / "adapter") for name in ("one", "two"))
+    assert (two.processes, two.total_parameters) == (2, one.total_parameters)
+    for key in ("loss", "grad_norm", "eval_loss"):
+        wanted = [each[key] for each in one.losses if key in each]
+        assert [each[key] for each in two.losses if key in each] == pytest.approx(wanted, rel=1e-5), key
+
+
+def test_the_first_version_of_fsdp_is_refused(tiny_recipe, command, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    code, _, error = command("train", "--recipe", tiny_recipe, "--out", tmp_path / "run")
+    assert code == 2
+    assert "set fsdp_version: 2" in error
+
+
 def test_one_process_uses_one_card_of_a_machine_with_several(tiny_recipe, tmp_path, monkeypatch):
     """Transformers would spread the batch over all of them, and add up the losses."""
     from transformers import TrainingArguments

@@ -10,7 +10,7 @@ from training.backends.job import Backend
 from training.backends.trackers import check_trackers
 from training.models.base_model import BaseModel
 from training.models.device import pick_attention, pick_dtype
-from training.processes import process_count
+from training.processes import check_sharding, process_count
 from training.recipes.recipe import Recipe
 
 BACKENDS: dict[str, Backend] = {trl_backend.NAME: trl_backend.train, unsloth_backend.NAME: unsloth_backend.train}
@@ -39,11 +39,12 @@ def check_can_train(recipe: Recipe, base: BaseModel, device: str) -> str:
     """The name of the backend that trains a recipe, after a look at all that it needs here.
 
     Raises:
-        UserError: A package, a card or a token that the recipe asks for is missing.
+        UserError: A package, a card or a token that the recipe asks for is missing, or the launcher asks for FSDP 1.
     """
     dtype = pick_dtype(recipe.model.dtype, device)
     pick_attention(recipe.trainer.attention, base, dtype=dtype, device=device)
     check_trackers(recipe.trainer.trackers)
+    check_sharding()
     return pick_backend(recipe, device)
 
 

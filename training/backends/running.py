@@ -18,6 +18,7 @@ from training.stopping import finishing_batches
 
 def run(trainer: Any, job: Job, progress: Progress, backend: str) -> Done:
     """Train from the first step, or the last checkpoint, to the end; the adapter is saved in `job.made`."""
+    trainable, total = trainer.model.get_nb_trainable_parameters()  # of packed weights only before FSDP shards them
     before = _memory(job.device)
     if job.device == "cuda":
         import torch
@@ -38,7 +39,6 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> Done:
     seconds = time.perf_counter() - started
     after, peak = _memory(job.device), _peak_memory(job.device)
     _save(trainer, job)
-    trainable, total = trainer.model.get_nb_trainable_parameters()
     losses = logged_losses(trainer.state.log_history)
     steps, epochs = trainer.state.global_step, float(trainer.state.epoch or 0)
     seconds_per_step = statistics.median(times) if times else seconds / steps
@@ -100,7 +100,10 @@ def _clock(times: list[float]) -> Any:
 
 def _save(trainer: Any, job: Job) -> None:
     """Save the adapter's weights and configuration, by the main process; sharded ones are put together first."""
-    state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if trainer.is_fsdp_enabled else None
+    state = None
+    if trainer.is_fsdp_enabled:
+        trained = ((name, each) for name, each in trainer.model.named_parameters() if each.requires_grad)
+        state = {name: each.full_tensor().detach().cpu() for name, each in trained}
     if not is_main():
         return
     trainer.model.peft_config["default"].base_model_name_or_path = job.base.public_name

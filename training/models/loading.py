@@ -177,7 +177,7 @@ def _bitsandbytes(quantization: QuantizationSection, dtype: DTypeName) -> Any:
         bnb_4bit_quant_type=quantization.method,
         bnb_4bit_use_double_quant=quantization.double_quant is not False,
         bnb_4bit_compute_dtype=torch_dtype(dtype),
-        bnb_4bit_quant_storage=torch_dtype(dtype) if is_sharded() else None,  # FSDP shards one dtype only
+        bnb_4bit_quant_storage=torch_dtype(dtype) if is_sharded() else None,  # FSDP shards no integers
     )
 
 
