@@ -45,13 +45,10 @@ def pool_models(
                 figures = [each.figures[metric.key] for each in several if metric.key in each.figures]
                 if len(figures) < len(members):
                     continue
-                mean = sum(figures) / len(figures)
-                found.scores.append(statistics.score(metric, joined, mean, seed=plan.recipe.seed, members=figures))
-                base = baseline.figures[metric.key]
-                differences = [figure - base for figure in figures]
-                comparison, _ = statistics.compare(
-                    metric, baseline.samples, joined, seed=plan.recipe.seed, members=differences
-                )
+                mean, seed = sum(figures) / len(figures), plan.recipe.seed
+                apart = [each.samples for each in several]
+                found.scores.append(statistics.score(metric, joined, mean, seed=seed, members=apart))
+                comparison, _ = statistics.compare(metric, baseline.samples, joined, seed=seed, members=apart)
                 pair.append(with_noise(comparison, metric, noise, members))
         found.comparisons.extend(statistics.judge(pair, metrics))
         found.models.append(

@@ -11,6 +11,7 @@ import numpy as np
 from reports.comparison import power
 
 if TYPE_CHECKING:
+    from reports.comparison.pools import Pool
     from reports.comparison.sums import Table
 
 LEVEL = 0.05
@@ -85,29 +86,38 @@ def right_or_wrong(before: Table, after: Table) -> dict[str, Any]:
     }
 
 
-def permuted(
-    before: Table, after: Table, of: Callable[[Table], Any], seed: int, members: Sequence[float]
-) -> dict[str, Any]:
+def permuted(before: Table, after: Table, of: Callable[[Table], Any], seed: int) -> dict[str, Any]:
     """Test, interval and effect of any other metric, by permuting and by drawing units."""
+    width = before.shape[1]
+    table = np.concatenate([before, after], axis=1)
+    around = t_interval(lambda sums: of(sums[..., width:]) - of(sums[..., :width]), table, seed)
+    difference = float(of(after.sum(0))) - float(of(before.sum(0)))
+    told = {"p_value": _swap_test(before, after, of, seed), "test": "paired permutation"}
+    return _interval_and_effect(around, difference, len(before)) | told
+
+
+def averaged(before: Table, after: Pool, of: Callable[[Table], Any], seed: int) -> dict[str, Any]:
+    """Test, interval and effect of a pool's figure, which is the mean of several adapters' figures."""
     from scipy import stats
 
     width = before.shape[1]
-    table = np.concatenate([before, after], axis=1)
-    around = t_interval(lambda sums: of(sums[..., width:]) - of(sums[..., :width]), table, seed, members)
-    difference = float(of(after.sum(0))) - float(of(before.sum(0)))
-    if len(members) > 1:
-        test = "t-test over items and seeds"
-        p_value = float(2 * stats.t.sf(abs(difference) / around.error, around.degrees)) if around.error else 1.0
-    else:
-        test, p_value = "paired permutation", _swap_test(before, after, of, seed)
+    old = float(of(before.sum(0)))
+    differences = [each - old for each in after.figures]
+    table = np.concatenate([before, after.table], axis=1)
+    around = t_interval(lambda sums: after.of(sums[..., width:]) - of(sums[..., :width]), table, seed, differences)
+    difference = sum(differences) / len(differences)
+    p_value = float(2 * stats.t.sf(abs(difference) / around.error, around.degrees)) if around.error else 1.0
+    told = {"p_value": p_value, "test": "t-test over items and seeds"}
+    return _interval_and_effect(around, difference, len(before)) | told
+
+
+def _interval_and_effect(around: Around, difference: float, units: int) -> dict[str, Any]:
     return {
         "low": finite(around.low),
         "high": finite(around.high),
         "standard_error": around.error,
         "degrees_of_freedom": around.degrees,
-        "p_value": p_value,
-        "test": test,
-        "effect_size": difference / (around.error * math.sqrt(len(before))) if around.error > 0 else 0.0,
+        "effect_size": difference / (around.error * math.sqrt(units)) if around.error > 0 else 0.0,
     }
 
 

@@ -10,11 +10,23 @@ from typing import Any
 import numpy as np
 
 from reports.comparison import power
-from reports.comparison.resampling import LEVEL, finite, permuted, right_or_wrong, t_interval
-from reports.comparison.sums import Measured, Units, figure, figure_of, figure_of_units, label_count, units, with_value
+from reports.comparison.pools import Pool, pool, with_shared_values
+from reports.comparison.resampling import LEVEL, averaged, finite, permuted, right_or_wrong, t_interval
+from reports.comparison.sums import (
+    Measured,
+    Units,
+    clusters_of,
+    figure,
+    figure_of,
+    figure_of_units,
+    label_count,
+    units,
+    with_value,
+)
 from reports.document.schema import Comparison, MetricInfo, Outcome, Score
 
 _MIN_UNITS = 5
+_MOST_GROWTH = 20.0  # logarithm of a factor of perplexity beyond which it is not worth telling
 
 
 def score(
@@ -23,7 +35,7 @@ def score(
     reported: float | None,
     *,
     seed: int,
-    members: Sequence[float] = (),
+    members: Sequence[Sequence[Measured]] = (),
 ) -> Score:
     """A metric's figure with its 95 % interval.
 
@@ -33,22 +45,30 @@ def score(
     Args:
         metric: What to compute.
         samples: The samples of one model on one task; several of one item are averaged.
-        reported: lm-eval's own figure, which is what the tables show unless it is None or items were asked several
-            times.
+        reported: lm-eval's own figure, which is what the tables show unless it is None, items were asked several times
+            or the model is a pool.
         seed: Of the bootstrap.
-        members: The figures of which this one is the mean, where several adapters are pooled; their spread widens the
-            interval.
+        members: The samples of each adapter, where the model is a pool of them; the figure is the mean of theirs, and
+            their spread widens the interval.
     """
     usable = with_value(metric, samples) if metric.kind != "other" else []
+    if members:
+        members = with_shared_values(metric, members)
+        usable = [*members[0]] if usable else []
     several: list[float] = []
     low = high = None
     items = len({sample.id for sample in samples})
-    if usable:
+    if usable and members:
+        pooled = pool(metric, members)
+        items, several = pooled.items, pooled.figures
+        low, high = _interval(metric, pooled, seed)
+        reported = sum(several) / len(several)
+    elif usable:
         found = units(metric, usable)
         items = found.items
-        low, high = _interval(metric, found, seed, members)
-        several = list(members) or _repeat_figures(metric, usable)
-        if not members and (len(several) > 1 or reported is None):  # lm-eval's own is of the first answers only
+        low, high = _interval(metric, found, seed)
+        several = _repeat_figures(metric, usable)
+        if len(several) > 1 or reported is None:  # lm-eval's own is of the first answers only
             reported = figure_of_units(metric.kind, found.table)
     return Score(
         model=samples[0].model,
@@ -71,18 +91,16 @@ def _repeat_figures(metric: MetricInfo, samples: Sequence[Measured]) -> list[flo
     return [figure_of(metric.kind, each) for _, each in sorted(values.items())]
 
 
-def _interval(
-    metric: MetricInfo, found: Units, seed: int, members: Sequence[float]
-) -> tuple[float | None, float | None]:
+def _interval(metric: MetricInfo, found: Units | Pool, seed: int) -> tuple[float | None, float | None]:
     """The 95 % interval of a figure; (None, None) where there are too few units for one."""
     from statsmodels.stats.proportion import proportion_confint
 
-    if metric.kind == "proportion" and found.are_right_or_wrong:
+    if metric.kind == "proportion" and isinstance(found, Units) and found.are_right_or_wrong:
         low, high = proportion_confint(found.table[:, 0].sum(), found.items, LEVEL, "wilson")
         return float(low), float(high)
     if len(found.table) < _MIN_UNITS:
         return None, None
-    of = figure(metric.kind)
+    of, members = (found.of, found.figures) if isinstance(found, Pool) else (figure(metric.kind), [])
     if metric.kind == "perplexity":
         logarithms = [math.log(member) for member in members]
         around = t_interval(lambda sums: np.log(of(sums)), found.table, seed, logarithms)
@@ -102,7 +120,7 @@ def compare(
     candidate: Sequence[Measured],
     *,
     seed: int,
-    members: Sequence[float] = (),
+    members: Sequence[Sequence[Measured]] = (),
 ) -> tuple[Comparison, list[str]]:
     """Compare two models on the items that both answered.
 
@@ -116,25 +134,38 @@ def compare(
         baseline: One model's samples.
         candidate: The other's; several of one item are averaged.
         seed: Of bootstrap and permutation.
-        members: Each member's difference from the baseline, where the candidate is a pool of several adapters; then the
-            test is a t-test over items and members.
+        members: The samples of each adapter, where the candidate is a pool of them; the difference is then the mean of
+            theirs, and the test a t-test over items and members.
 
     Returns:
         The comparison (not yet corrected for other metrics, nor judged), and the ids of items that only one answered.
     """
+    name = candidate[0].model
+    if members:
+        members = with_shared_values(metric, members)
+        candidate = [sample for each in members for sample in each]
     left, right, unpaired = _paired(metric, baseline, candidate)
     names = {
         "task": baseline[0].task,
         "metric": metric.key,
         "baseline": baseline[0].model,
-        "candidate": candidate[0].model,
+        "candidate": name,
         "n": len({sample.id for sample in left}),
     }
     if metric.kind == "other" or not left:
         return Comparison(**names, difference=None, outcome="not compared"), unpaired
-    labels = label_count(metric, left, right)
-    before, after = (units(metric, each, labels=labels) for each in (left, right))
-    old, new = (figure_of_units(metric.kind, each.table) for each in (before, after))
+    labels, clusters = label_count(metric, left, right), clusters_of(left, right)
+    before = units(metric, left, labels=labels, clusters=clusters)
+    old = figure_of_units(metric.kind, before.table)
+    after: Units | Pool
+    if members:
+        asked = {sample.id for sample in left}
+        members = [[sample for sample in each if sample.id in asked] for each in members]
+        after = pool(metric, members, labels=labels, clusters=clusters)
+        new = sum(after.figures) / len(after.figures)
+    else:
+        after = units(metric, right, labels=labels, clusters=clusters)
+        new = figure_of_units(metric.kind, after.table)
     comparison = Comparison(
         **names,
         difference=finite(new - old),
@@ -144,10 +175,13 @@ def compare(
     )
     if len(before.table) < _MIN_UNITS or comparison.difference is None:
         return comparison, unpaired
-    if metric.kind == "proportion" and before.are_right_or_wrong and after.are_right_or_wrong:
+    of = figure(metric.kind)
+    if isinstance(after, Pool):
+        found = averaged(before.table, after, of, seed)
+    elif metric.kind == "proportion" and before.are_right_or_wrong and after.are_right_or_wrong:
         found = right_or_wrong(before.table, after.table)
     else:
-        found = permuted(before.table, after.table, figure(metric.kind), seed, members)
+        found = permuted(before.table, after.table, of, seed)
     return comparison.model_copy(update=found), unpaired
 
 
@@ -219,5 +253,5 @@ def _detectable(comparison: Comparison, metric: MetricInfo, level: float) -> flo
     if metric.kind == "perplexity" and comparison.relevant:
         # Errors of a perplexity grow with it, so that what is detectable is a factor.
         old = comparison.relevant / metric.relevant
-        return old * math.expm1(found / old)
+        return old * math.expm1(found / old) if found / old < _MOST_GROWTH else None
     return found

@@ -101,22 +101,38 @@ def with_value(metric: MetricInfo, samples: Sequence[AnyMeasured]) -> list[AnyMe
     return [sample for sample in samples if sample.metrics.get(metric.key) is not None]
 
 
-def units(metric: MetricInfo, samples: Sequence[Measured], *, labels: int | None = None) -> Units:
+def units(
+    metric: MetricInfo,
+    samples: Sequence[Measured],
+    *,
+    labels: int | None = None,
+    clusters: Mapping[str, str] | None = None,
+) -> Units:
     """The units of one model's samples on one task, in the order of their names.
 
     Args:
         metric: What to compute.
         samples: Samples that have a value for it.
         labels: How many labels macro-F1 counts; told from the samples where it is not given.
+        clusters: The groups of items that have one, by id, where the samples' own are not to count; see `clusters_of`.
     """
     values = np.asarray([sample.metrics[metric.key] for sample in samples], dtype=float)
     added = _added(metric.kind, values, labels or label_count(metric, samples))
     ids, which, counts = np.unique([sample.id for sample in samples], return_inverse=True, return_counts=True)
     items = _sums_by(which, added, len(ids)) / counts[:, None]
     sources = np.empty(len(ids), dtype=object)
-    sources[which] = [sample.cluster or sample.id for sample in samples]
+    groups = clusters_of(samples) if clusters is None else clusters
+    sources[which] = [groups.get(sample.id, sample.id) for sample in samples]
     names, group = np.unique(sources.astype(str), return_inverse=True)
     return Units(_sums_by(group, items, len(names)), len(ids), int(counts.max()))
+
+
+def clusters_of(*several: Sequence[Measured]) -> dict[str, str]:
+    """The groups of items, by id, that any of several models' samples tell of.
+
+    A run knows of a group only where it asked more than one item of it, so that models of different runs can differ.
+    """
+    return {sample.id: sample.cluster for samples in several for sample in samples if sample.cluster}
 
 
 def label_count(metric: MetricInfo, *several: Sequence[Measured]) -> int:

@@ -1,6 +1,7 @@
 """Figures, intervals and paired tests against plain formulas and known answers."""
 
 import math
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -192,9 +193,9 @@ def test_a_pool_of_seeds_is_as_unsure_as_its_items_and_its_seeds_together():
 
     def pooled(effects):
         members = [before + effect + generator.normal(0, 0.05, 400) for effect in effects]
-        joined = [sample for values in members for sample in samples(list(values), "mean")]
+        apart = [samples(list(values), "mean") for values in members]
         differences = [float(np.mean(values - before)) for values in members]
-        pair, _ = compare(MEAN, samples(list(before)), joined, seed=0, members=differences)
+        pair, _ = compare(MEAN, samples(list(before)), [*chain(*apart)], seed=0, members=apart)
         return judge([pair], {("t", "m"): MEAN})[0], differences
 
     steady, differences = pooled([0.05, 0.051, 0.049])
@@ -205,6 +206,57 @@ def test_a_pool_of_seeds_is_as_unsure_as_its_items_and_its_seeds_together():
     assert shaky.standard_error == pytest.approx(np.std(differences, ddof=1) / math.sqrt(3), rel=0.05)
     assert shaky.degrees_of_freedom == pytest.approx(2, rel=0.05)
     assert (shaky.n, shaky.test) == (400, "t-test over items and seeds")
+
+
+def test_the_figure_of_a_pool_is_the_mean_of_its_seeds_also_where_their_answers_together_would_be_better():
+    """One seed is as much too sure as the other is too unsure: together they would seem calibrated."""
+    base, sure, unsure = (
+        samples([(0.75, float(n % 20 < right)) for n in range(200)], name)
+        for name, right in (("base", 13), ("mean", 11), ("mean", 19))
+    )
+    apart = [sure, unsure]
+    found = score(ECE, sure + unsure, 0.2, seed=0, members=apart)
+    assert found.value == pytest.approx(0.2)
+    assert found.low < 0.2 < found.high
+    pair, _ = compare(ECE, base, sure + unsure, seed=0, members=apart)
+    (judged,) = judge([pair], {("t", "m"): ECE})
+    assert judged.difference == pytest.approx(0.1)
+    assert judged.outcome == "worse"
+
+
+def test_seeds_are_pooled_over_the_items_that_all_have_a_value_for():
+    first, second = samples([0.5] * 10, "mean"), samples([0.7] * 9 + [None], "mean")
+    found = score(MEAN, first + second, None, seed=0, members=[first, second])
+    assert found.n == 9
+    assert found.value == pytest.approx(0.6)
+    assert found.spread == pytest.approx(np.std([0.5, 0.7], ddof=1))
+    pair, unpaired = compare(MEAN, samples([0.1] * 10), first + second, seed=0, members=[first, second])
+    assert (pair.n, unpaired) == (9, ["9"])
+    assert pair.difference == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("grouped", [0, 1])
+def test_items_are_paired_also_where_only_one_run_knows_of_their_shared_source(grouped):
+    """A run that asked fewer items may have asked only one of a source."""
+    values = [float(value) for value in np.random.default_rng(8).integers(0, 2, 40)]
+    sides = [samples(values), samples(values, "new")]
+    sides[grouped] = [
+        sample.model_copy(update={"cluster": f"f{sample.id}" if int(sample.id) % 3 == 0 else None})
+        for sample in sides[grouped]
+    ]
+    pair, _ = compare(ACCURACY, *sides, seed=0)
+    assert (pair.difference, pair.discordant, pair.n) == (0.0, (0, 0), 40)
+
+
+def test_a_model_that_fell_apart_is_worse_and_no_fault():
+    generator = np.random.default_rng(9)
+    before, after = (
+        [(-100 * value, 100) for value in generator.normal(nats, spread, 40)]
+        for nats, spread in ((2.3, 0.3), (12.0, 0.8))
+    )
+    judged = outcome(PERPLEXITY, before, after)
+    assert judged.outcome == "worse"
+    assert judged.detectable is None
 
 
 def test_primary_and_secondary_metrics_are_corrected_apart():
