@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from harness.console import Terminal
 from harness.folder import RunFolder
 from harness.planning.model_names import OWN_ADAPTER
 from harness.releases.baselines import is_baseline, read_baseline
+from reports.document.evidence import HUMAN_RATING
 from reports.document.reading import read_results
 from reports.document.schema import Results, Sample
 from reports.errors import UserError
@@ -123,9 +125,12 @@ def read_run(run: Path, model: str | None, *, avoid: bool = False) -> Side:
             )
         check_values(path, task.metrics, found)
         items[task.name] = found
-        asked = next((each.rows for each in results.data if each.role == task.name), len(found))
-        if len(found) != asked:
-            faults[task.name] = f"{len(found)} of the {asked} items of {task.name} are answered"
+        answers = Counter(row.id for row in found.values())
+        asked = next((each.rows for each in results.data if each.role == task.name), len(answers))
+        if len(answers) != asked:
+            faults[task.name] = f"{len(answers)} of the {asked} items of {task.name} are answered"
+        elif task.name != HUMAN_RATING and len(set(answers.values())) > 1:
+            faults[task.name] = f"some items of {task.name} are answered less often than others"
     trained = name == OWN_ADAPTER and results.training is not None
     return Side(run=_name(run), results=results, model=name, items=items, faults=faults, trained_here=trained)
 

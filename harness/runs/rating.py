@@ -14,7 +14,7 @@ from harness.runs.showing import report_stage
 from reports.comparison import statistics
 from reports.comparison.agreement import agreement
 from reports.comparison.verdict import sentences
-from reports.document.evidence import RatingSummary
+from reports.document.evidence import HUMAN_RATING, RatingSummary
 from reports.document.reading import read_results, read_samples
 from reports.document.schema import MetricInfo, Results, Sample, TaskInfo
 from reports.errors import UserError
@@ -26,7 +26,6 @@ from tasks.data import sample_indices
 if TYPE_CHECKING:
     from harness.console import Terminal
 
-TASK = "human_rating"
 _MARKS = "ratings.json"
 _METRICS = [
     MetricInfo(key=key, title=title, higher_is_better=True, description=f"{question} Marks from 1 to 5.", relevant=0.1)
@@ -51,6 +50,7 @@ def export(run: Path, items: int, models: Sequence[str] | None, task: str | None
     answers = {name: _answers(run, name, asked) for name in names}
     shared = [item for item in answers[names[0]] if all(item in each for each in answers.values())]
     chosen = [shared[index] for index in sample_indices(len(shared), items, results.seed)]
+    (folder / _MARKS).unlink(missing_ok=True)  # they are of the codes of the sheet that is replaced
     make_sheet(answers, chosen, asked, folder)
     return folder
 
@@ -106,7 +106,7 @@ def add_ratings(results: Results, folder: RunFolder) -> Results:
     valid = [each for each in ratings if _is_current(key, each, current)]
     samples = _samples(key, valid)
     for model, several in samples.items():
-        write_jsonl(folder.samples(model, TASK), (sample.model_dump(mode="json") for sample in several))
+        write_jsonl(folder.samples(model, HUMAN_RATING), (sample.model_dump(mode="json") for sample in several))
     return _with_task(results, key, ratings, valid, samples)
 
 
@@ -143,7 +143,7 @@ def _samples(key: Key, ratings: Sequence[Rating]) -> dict[str, list[Sample]]:
             id=entry.item,
             doc_hash=entry.doc_hash,
             model=entry.model,
-            task=TASK,
+            task=HUMAN_RATING,
             prompt="",
             output="",
             gold="",
@@ -160,7 +160,7 @@ def _with_task(
     raters, answers = len({each.rater for each in valid}), len({each.code for each in valid})
     rated = next((task for task in results.tasks if task.name == key.task), None)
     task = TaskInfo(
-        name=TASK,
+        name=HUMAN_RATING,
         title="Human rating (1 to 5, blinded)",
         setting=f"{answers} answers to {key.task}, {raters} raters",
         synthetic=rated is not None and rated.synthetic,
@@ -168,7 +168,7 @@ def _with_task(
         version="1.0",
         label="human rating",
     )
-    metrics = {(TASK, metric.key): metric for metric in _METRICS}
+    metrics = {(HUMAN_RATING, metric.key): metric for metric in _METRICS}
     scores = [
         statistics.score(metric, several, None, seed=results.seed)
         for several in samples.values()
@@ -184,9 +184,9 @@ def _with_task(
             comparisons += statistics.judge(pairs, metrics)
     found = results.model_copy(
         update={
-            "tasks": [*(each for each in results.tasks if each.name != TASK), task],
-            "scores": [*(each for each in results.scores if each.task != TASK), *scores],
-            "comparisons": [*(each for each in results.comparisons if each.task != TASK), *comparisons],
+            "tasks": [*(each for each in results.tasks if each.name != HUMAN_RATING), task],
+            "scores": [*(each for each in results.scores if each.task != HUMAN_RATING), *scores],
+            "comparisons": [*(each for each in results.comparisons if each.task != HUMAN_RATING), *comparisons],
             "ratings": RatingSummary(
                 task=key.task,
                 raters=raters,

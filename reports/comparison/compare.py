@@ -43,10 +43,7 @@ def compare_runs(
     baseline = next((each.name for each in members if not each.is_trained), members[0].name)
     for member in members:
         for each in tasks:
-            path = samples_path(member.run, member.model.name, each.name)
-            if path.is_file():
-                rows = (sample.model_dump(mode="json") | {"model": member.name} for sample in read_samples(path))
-                write_jsonl(samples_path(out, member.name, each.name), rows)
+            _copy_samples(member, each.name, out)
     comparisons, left_out = _comparisons(out, members, tasks, baseline)
     first = members[0].results
     results = Results(
@@ -70,6 +67,16 @@ def compare_runs(
     results = results.model_copy(update={"verdict": _verdict(results, metric)})
     write_json(out / "results.json", results.model_dump(mode="json"))
     return results
+
+
+def _copy_samples(member: Member, task: str, out: Path) -> None:
+    """Copy a model's samples under its name in the comparison; those of a task that its run has no score of are old."""
+    path, copy = samples_path(member.run, member.model.name, task), samples_path(out, member.name, task)
+    scored = {score.task for score in member.results.scores if score.model == member.model.name}
+    if task in scored and path.is_file():
+        write_jsonl(copy, (sample.model_dump(mode="json") | {"model": member.name} for sample in read_samples(path)))
+    else:
+        copy.unlink(missing_ok=True)
 
 
 def _tasks(members: Sequence[Member]) -> list[TaskInfo]:

@@ -174,6 +174,9 @@ class Reproduction(Strict):
     generation: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
+HUMAN_RATING = "human_rating"  # the task that holds people's marks
+
+
 class RatingSummary(Strict):
     """What people's ratings rest on; their figures are those of the task `human_rating`.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from reports.document.evidence import HUMAN_RATING
 from reports.gate.comparable import unusable
 from reports.gate.outcome import MovedSample, RuleResult, Verdict
 from reports.gate.policy import (
@@ -104,10 +105,13 @@ def _overlap(rule: Leakage | Contamination, candidate: Side) -> Found:
             f"nothing is known of the rows that {candidate.model} was trained on; score it in the run that trains it"
         )
         return "fail", reason, {}
-    unseen = [task.name for task in candidate.results.tasks if task.name not in check.items]
+    asked = [task.name for task in candidate.results.tasks if task.name != HUMAN_RATING]
+    unseen = [name for name in asked if name not in check.items]
     if unseen:
         return "fail", f"the items of {', '.join(unseen)} were not held against the training rows", {}
-    matches = [match for match in check.matches if match.kind in kinds]
+    matches = [
+        match for match in check.matches if match.kind in kinds and candidate.model in (match.models or check.models)
+    ]
     kept = len(matches) <= rule.max_items
     found = {
         "value": float(len(matches)),
@@ -119,7 +123,7 @@ def _overlap(rule: Leakage | Contamination, candidate: Side) -> Found:
 
 
 def _complete(_: Complete, candidate: Side) -> Found:
-    tasks = candidate.results.tasks
+    tasks = [task for task in candidate.results.tasks if task.name != HUMAN_RATING]
     if not tasks:
         return "fail", "no task was asked", {}
     primary = [(task.name, metric) for task in tasks for metric in task.metrics if not metric.secondary]
@@ -127,7 +131,7 @@ def _complete(_: Complete, candidate: Side) -> Found:
     faults |= dict.fromkeys(f"{task.name} has no metrics" for task in tasks if not task.metrics)
     if faults:
         return "fail", "; ".join(list(faults)[:3]), {}
-    return "pass", f"all {len(tasks)} tasks are finished", {"n": sum(map(len, candidate.items.values()))}
+    return "pass", f"all {len(tasks)} tasks are finished", {"n": sum(len(candidate.items[task.name]) for task in tasks)}
 
 
 def _at_most(value: float, limit: float, unit: str) -> Found:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reports.comparison.sums import figure_of_units
+from reports.document.evidence import HUMAN_RATING
 from reports.document.schema import MetricInfo, MetricKind, Sample
 from reports.gate.comparable import incomparable, unusable
 from reports.gate.estimate import pseudo_values
@@ -84,15 +85,16 @@ def expand(rule: OnMetric | MustPass, candidate: Side) -> list[Target] | RuleRes
     """The targets of a rule, or its failure where its pattern names no metric.
 
     For a test, a pattern leaves out metrics that only explain others or have no better direction; a metric named in
-    full is never left out.
+    full is never left out. People's marks are judged by rules only that name their task.
     """
     task_pattern, metric_pattern = rule.metric.split("/", 1)
     is_pattern = bool(_WILD & set(rule.metric))
+    tasks = {task.name for task in candidate.results.tasks if fnmatchcase(task.name, task_pattern)} - {HUMAN_RATING}
     found = [
         (task.name, metric)
         for task in candidate.results.tasks
         for metric in task.metrics
-        if (fnmatchcase(task.name, task_pattern) and fnmatchcase(metric.key, metric_pattern))
+        if (task.name in {task_pattern, *tasks} and fnmatchcase(metric.key, metric_pattern))
         or (task.name, metric.key) == (task_pattern, metric_pattern)
     ]
     if is_pattern and not isinstance(rule, Bound | Change):

@@ -1,5 +1,6 @@
 """`medbench gate` and the baseline store on runs of a tiny model: exit codes, files, messages, GitHub."""
 
+import csv
 import json
 import shutil
 import time
@@ -64,6 +65,50 @@ def test_what_was_found_is_written_for_machines_and_people(run, policy, command,
     assert "## medbench gate: Blocked" in (run / "gate.md").read_text()
     (line,) = [line for line in out.splitlines() if line.startswith("::")]
     assert line.startswith("::error title=medbench gate%3A bound%3A medbench_perplexity/perplexity")
+
+
+def test_a_run_that_asked_its_questions_several_times_is_judged(run, policy, command):
+    for path in (run / "samples").glob("*/medbench_generation.jsonl"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps(row | {"repeat": time}) + "\n" for row in rows for time in (0, 1)))
+    code, out, err = command("gate", run, "--policy", policy(LENIENT))
+    assert (code, err) == (0, ""), out
+    path = run / "samples" / "adapter" / "medbench_generation.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    code, out, _ = command("gate", run, "--policy", policy(LENIENT))
+    assert code == 1
+    assert "answered less often than others" in " ".join(out.split())
+
+
+def test_marks_of_people_do_not_keep_the_rest_from_being_judged(run, policy, command, tmp_path):
+    """They are no answers to anything that could have been trained on, and raters leave some out."""
+    assert command("rate", "export", run, "--items", 3)[0] == 0
+    rows = list(csv.DictReader((run / "ratings" / "sheet.csv").open(encoding="utf-8", newline="")))
+    with (tmp_path / "ann.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(row | {"fluency": "4"} for row in rows[1:])
+    assert command("rate", "import", run, tmp_path / "ann.csv")[0] == 0
+    marks = {"rule": "no_regression", "metric": "*/fluency"}
+    rules = [*LENIENT["rules"], {"rule": "contamination"}]
+    assert command("gate", run, "--policy", policy({"rules": rules}))[0] == 0
+    code, out, _ = command("gate", run, "--policy", policy({"rules": [marks]}))
+    assert code == 1
+    assert "has no metric */fluency" in " ".join(out.split())
+    code, out, _ = command("gate", run, "--policy", policy({"rules": [marks | {"metric": "human_rating/*"}]}))
+    assert code == 1
+    assert "human_rating" in out
+
+
+def test_leakage_is_that_of_the_candidate(run, policy, command):
+    results = json.loads((run / "results.json").read_text())
+    names = {"task": "medbench_pubmedqa", "item": "1", "row": "r", "role": "train", "kind": "exact", "part": "question"}
+    check = results["overlap"] | {"models": ["adapter", "other"]}
+    leakage = policy({"rules": [{"rule": "leakage"}]})
+    for models, code in ((["other"], 0), (["adapter"], 1), ([], 1)):
+        check["matches"] = [{**names, "share": 1.0, "rows": 1, "models": models}]
+        (run / "results.json").write_text(json.dumps(results | {"overlap": check}))
+        assert command("gate", run, "--policy", leakage)[0] == code, models
 
 
 def test_junit_is_valid_and_read_by_a_reader(run, command):

@@ -103,6 +103,15 @@ def test_marks_are_unblinded_compared_and_reported(sheet, tmp_path, command):
     assert read_results(run).ratings == results.ratings
 
 
+def test_marks_on_a_sheet_that_is_replaced_do_not_count(sheet, tmp_path, command):
+    run, rows, _ = sheet
+    assert command("rate", "import", run, fill(tmp_path / "ada.csv", rows, lambda _: 3))[0] == 0
+    assert command("rate", "export", run, "--again")[0] == 0
+    code, _, err = command("run", "--out", run, "--again")
+    assert code == 0, err
+    assert read_results(run).ratings is None
+
+
 def test_marks_of_answers_that_changed_since_do_not_count(sheet, tmp_path, command):
     run, rows, _ = sheet
     path = run / "samples" / "base" / "medbench_generation.jsonl"

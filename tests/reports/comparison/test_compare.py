@@ -37,3 +37,15 @@ def test_what_training_took_is_told_of_the_adapter_that_was_trained_only(tiny_ru
         "second-adapter": ({"lora.r": 64}, training.seconds, training.peak_memory_bytes),
         "second-brought": ({}, None, None),
     }
+
+
+def test_samples_that_an_earlier_adapter_left_are_not_compared(tiny_run, tmp_path):
+    first, second = (shutil.copytree(tiny_run, tmp_path / name) for name in ("first", "second"))
+    compare_runs([first, second], tmp_path / "out", "adapter")
+    results = read_results(second)
+    gone = "medbench_generation"
+    scores = [score for score in results.scores if score.task != gone]
+    write_json(second / "results.json", results.model_copy(update={"scores": scores}).model_dump(mode="json"))
+    found = compare_runs([first, second], tmp_path / "out", "adapter")
+    assert {each.candidate for each in found.comparisons if each.task == gone} == {"first"}
+    assert {each.candidate for each in found.comparisons} == {"first", "second"}
