@@ -73,14 +73,19 @@ def _write_parquet(path: Path, columns: list[str], rows: Iterator[dict[str, Any]
         name: pa.int64() if name in integers else pa.float64() if name in numbers else pa.string() for name in columns
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    with pq.ParquetWriter(path, pa.schema(kinds)) as writer:
-        batch: list[dict[str, Any]] = []
-        for row in rows:
-            batch.append({name: whole(value) for name, value in row.items()})
-            if len(batch) == _BATCH:
-                writer.write_table(pa.Table.from_pylist(batch, pa.schema(kinds)))
-                batch.clear()
-        writer.write_table(pa.Table.from_pylist(batch, pa.schema(kinds)))
+    part = path.with_name(f".{path.name}.part")  # in its place only when it is whole
+    try:
+        with pq.ParquetWriter(part, pa.schema(kinds)) as writer:
+            batch: list[dict[str, Any]] = []
+            for row in rows:
+                batch.append({name: whole(value) for name, value in row.items()})
+                if len(batch) == _BATCH:
+                    writer.write_table(pa.Table.from_pylist(batch, pa.schema(kinds)))
+                    batch.clear()
+            writer.write_table(pa.Table.from_pylist(batch, pa.schema(kinds)))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _lm_eval(run: Path, results: Results, model: str, out: Path) -> Iterator[Path]:

@@ -26,7 +26,8 @@ STATISTICS_NOTE = (
     " Student's t with a bootstrap standard error over items). Differences are paired: every model answered the same"
     " items. p-values are from McNemar's test (exact below 25 discordant items) for right and wrong, else from a paired"
     " permutation test, after Holm's correction over the main metrics of a pair of models, and apart from them over the"
-    " further ones (bits per byte, lengths and the like)."
+    " further ones (bits per byte, lengths and the like). A mean of several seeds is compared by a t-test over items"
+    " and seeds."
 )
 POWER_NOTE = (
     "Detectable is the smallest difference that these items find with 80 % power at the corrected level. Where it is"

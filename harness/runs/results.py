@@ -59,7 +59,7 @@ def assemble(
         models=[*_models(plan), *pooled.models],
         data=_data(plan),
         tasks=list(tasks.values()),
-        training=_training(plan, trained_now="train" in stages),
+        training=_training(plan, trained_now=any(name.startswith("train") for name in stages)),
         scores=[*_scores(scored, seed), *pooled.scores],
         comparisons=[*comparisons, *pooled.comparisons],
         costs=[each.cost for each in scored],

@@ -159,5 +159,7 @@ def _verdict(results: Results, metric: MetricInfo) -> list[str]:
     if compared is None or best is None:
         return sentences(results)
     figure = value_text(best.quality, metric)
-    told = f"Best by {compared.rule}: {best.model} ({figure}). That is a choice among several on the same items, so"
-    return [f"{told} its figure is a little flattering; confirm it on others.", *sentences(results)]
+    told = (
+        f"Best by {compared.rule}: {best.model} ({figure}). That is a choice among several, so its figure is a little"
+    )
+    return [f"{told} flattering; confirm it on other items.", *sentences(results)]

@@ -76,6 +76,8 @@ def _sentence(model: str, baseline: str, comparisons: list[Comparison], metrics:
         return [f"{outcome} in {join_words(found)}" for outcome, found in named.items() if found]
 
     first = f"Against {baseline}, {model} is better or worse in no main metric, as far as these items can tell"
+    if all(each.difference is None for each in comparisons):
+        first = f"Against {baseline}, nothing can be told of {model}: the two have no values of the same items"
     if main := clauses(secondary=False):
         first = f"Against {baseline}, {model} is {' and '.join(main)}"
     unclear = (_in_noise(comparisons, metrics), _equal(comparisons, metrics), _too_few(comparisons, metrics))

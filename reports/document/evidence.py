@@ -51,6 +51,11 @@ class OverlapCheck(Strict):
     items: dict[str, int]
     matches: list[OverlapMatch] = Field(default_factory=list)
 
+    @property
+    def affected_in_all(self) -> int:
+        """How many items of all tasks share text with a row."""
+        return len({(match.task, match.item) for match in self.matches})
+
     def affected(self, task: str, model: str | None = None) -> int:
         """How many items of a task share text with a row, of those that one model was trained on or of all."""
         return len(

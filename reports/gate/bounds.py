@@ -16,6 +16,7 @@ from reports.gate.units import units_of
 from reports.numbers import signed_text, value_text
 
 _NEARER = 0.5  # a bound that is missed by chance is asked for items that halve its interval at least
+_ROUNDING = 1e-9  # 0.7 - 0.8 is a little less than -0.1
 
 
 def bound(rule: Bound, target: Target, candidate: Side, baseline: Side, power: float) -> RuleResult:
@@ -108,7 +109,7 @@ def _bound_of_other(rule: Bound, target: Target, candidate: Side, limit: str) ->
 
 def _keeps(lower: float, upper: float, low: float | None, high: float | None) -> bool:
     """Whether a figure, or an interval, is within limits."""
-    return (low is None or lower >= low) and (high is None or upper <= high)
+    return (low is None or lower >= low - _ROUNDING) and (high is None or upper <= high + _ROUNDING)
 
 
 def _limit(low: float | None, high: float | None) -> str:

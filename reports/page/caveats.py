@@ -11,7 +11,7 @@ LIMITS = (
     "The statistics see the items, not the world: few or unrepresentative ones give an uncertain or wrong answer.",
     "Overlap with a gold answer and its likelihood say nothing about medical correctness.",
     "No metric here replaces review by a clinician.",
-    "One training is one draw: another seed gives another adapter, and the intervals do not hold that spread.",
+    "One training is one draw: another seed gives another adapter. Only intervals of a mean of seeds hold that spread.",
     "In 16-bit arithmetic, figures move a little with batch shape, software and hardware.",
     "What a base model saw before its release is not known, so items that are public may be in it.",
 )

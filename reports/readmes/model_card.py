@@ -19,7 +19,7 @@ _BODY = """
 
 A LoRA adapter for `{base}`, trained with medbench on {rows} rows of {data}.
 
-> {advice} Trained on {kind} data; not for use by patients or clinicians.
+> {advice}{kind} Not for use by patients or clinicians.
 
 - Answer format: `{answer_format}`. `recipe.yaml` is the whole recipe, `training_log.json` tells what training did.
 - Load it with `peft.PeftModel.from_pretrained(base_model, folder)`, or score it with
@@ -70,7 +70,7 @@ def adapter_card(
         data=data,
         answer_format=answer_format,
         advice=NOT_MEDICAL_ADVICE,
-        kind="synthetic" if synthetic else "public research",
+        kind=" Trained on synthetic data." if synthetic else "",
     )
     return f"---\n{front.to_yaml()}\n---\n{body}"
 
@@ -186,6 +186,14 @@ def published_card(
         ) from error
 
 
+def _section(results: Results, source: str) -> dict[str, Any]:
+    """The recipe's section that test items were drawn from; one of training only where there is no other."""
+    sections = results.recipe.get("data", {})
+    found = [name for name, each in sections.items() if isinstance(each, dict) and each.get("source") == source]
+    found.sort(key=lambda name: name in ("train", "validation"))
+    return dict(sections[found[0]]) if found else {}
+
+
 def _benchmarks(results: Results, candidate: str) -> list[Any]:
     """A candidate's scores on data sets of the hub, as huggingface_hub's `EvalResult`s."""
     from huggingface_hub import EvalResult
@@ -200,14 +208,7 @@ def _benchmarks(results: Results, candidate: str) -> list[Any]:
         if origin is None or not is_hub_id(origin.source) or results.learned_from(task.name, candidate):
             continue
         source = origin.source
-        drawn: dict[str, Any] = next(
-            (
-                each
-                for each in results.recipe.get("data", {}).values()
-                if isinstance(each, dict) and each["source"] == source
-            ),
-            {},
-        )
+        drawn = _section(results, source)
         found.append(
             EvalResult(
                 task_type="text-generation",

@@ -60,3 +60,13 @@ def test_half_a_character_in_an_answer_stops_no_layout(tiny_run, tmp_path, layou
     else:
         samples = (pd.read_csv if layout == "csv" else pd.read_parquet)(written[1])
         assert "cut \ufffd" in samples["output"].tolist()
+
+
+@pytest.mark.parametrize("layout", ["csv", "parquet"])
+def test_a_broken_line_leaves_no_half_of_a_file(tiny_run, command, tmp_path, layout):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    with (run / "samples" / "adapter" / "medbench_generation.jsonl").open("a") as stream:
+        stream.write('{"id": ')
+    code, _, _ = command("convert", run, "--to", layout, "--out", tmp_path / "out")
+    assert code == 2
+    assert not [path for path in (tmp_path / "out").rglob("*samples*") if path.is_file()]

@@ -69,6 +69,7 @@ def test_only_scores_on_data_sets_of_the_hub_go_into_the_cards_metadata(hub, run
     def real(value):
         value["tasks"][0]["synthetic"] = False
         value["recipe"]["data"]["pubmedqa"].update(source="qiaojin/PubMedQA", config="pqa_labeled", split="train")
+        value["recipe"]["data"]["train"].update(source="qiaojin/PubMedQA", config="pqa_artificial", split="other")
         for data in value["data"]:
             if data["role"] == "medbench_pubmedqa":
                 data.update(source="qiaojin/PubMedQA", synthetic=False)

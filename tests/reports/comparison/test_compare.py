@@ -49,3 +49,12 @@ def test_samples_that_an_earlier_adapter_left_are_not_compared(tiny_run, tmp_pat
     found = compare_runs([first, second], tmp_path / "out", "adapter")
     assert {each.candidate for each in found.comparisons if each.task == gone} == {"first"}
     assert {each.candidate for each in found.comparisons} == {"first", "second"}
+
+
+def test_runs_that_share_no_item_are_told_to_say_nothing(tiny_run, tmp_path):
+    first, second = (shutil.copytree(tiny_run, tmp_path / name) for name in ("first", "second"))
+    for path in second.glob("samples/*/*.jsonl"):
+        path.write_text(path.read_text().replace('"doc_hash": "', '"doc_hash": "other '))
+    found = compare_runs([first, second], tmp_path / "out", "adapter")
+    assert all(each.difference is None for each in found.comparisons if each.candidate == "second")
+    assert "nothing can be told of second: the two have no values of the same items" in " ".join(found.verdict)

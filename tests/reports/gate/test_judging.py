@@ -130,6 +130,14 @@ def test_rules_over_means(gain, n, rule, wanted):
     assert (found.items_needed or 0) > n if wanted == "inconclusive" else found.items_needed is None
 
 
+def test_a_change_of_just_the_limit_is_within_it():
+    """In floating point 0.7 - 0.8 is less than -0.1."""
+    found, _ = verdict(
+        {"rule": "change", "metric": "t/m", "min": -0.1}, *sides(ACCURACY, [1.0] * 8 + [0.0] * 2, [1.0] * 7 + [0.0] * 3)
+    )
+    assert found.verdict == "pass"
+
+
 def test_lower_is_better_where_it_is_and_margins_are_relative():
     generator = np.random.default_rng(0)
     before = [(-50.0 - float(e), 20.0) for e in generator.normal(0, 5, 60)]
