@@ -1,4 +1,4 @@
-"""How long a row may be, and how a longer text is cut into windows, as lm-eval's rolling log-likelihood does."""
+"""How long a row may be, and how a longer text is cut into windows."""
 
 from __future__ import annotations
 
@@ -20,9 +20,21 @@ def model_window(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -
 
 
 def windows(request: ScoreRequest | PerplexityRequest, max_length: int) -> Iterator[ScoreRequest]:
-    """What is scored: the request itself, or windows of a text whose scored parts do not overlap."""
+    """What is scored: the request itself, or windows of a text whose scored parts do not overlap.
+
+    Whole texts are cut as lm-eval's rolling log-likelihood does. A continuation that is longer than the window, which
+    lm-eval refuses, is cut so that each of its tokens is scored once, after half a window of what stands before it.
+    """
     if isinstance(request, ScoreRequest):
-        yield request
+        if len(request.continuation) <= max_length:
+            yield request
+            return
+        half = max_length // 2
+        end = max(max_length - len(request.context), half)
+        yield ScoreRequest(request.context, request.continuation[:end])
+        for start in range(end, len(request.continuation), half):
+            before = (*request.context, *request.continuation[:start])[-max_length:]
+            yield ScoreRequest(before, request.continuation[start : start + half])
         return
     from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
@@ -40,6 +52,10 @@ def fed(request: ScoreRequest, max_length: int) -> tuple[tuple[int, ...], tuple[
 
 
 def fitted(request: GenerateRequest, max_length: int) -> tuple[tuple[int, ...], int]:
-    """(prompt, how many tokens its answer may have): a prompt that leaves the answer no room loses its start."""
-    prompt = request.prompt[-max(1, max_length - request.max_new_tokens) :]
+    """(prompt, how many tokens its answer may have): a prompt that leaves the answer no room loses its start.
+
+    As in lm-eval, but that an answer which may be longer than half the window takes no prompt's room beyond that half.
+    """
+    room = min(request.max_new_tokens, max_length // 2)
+    prompt = request.prompt[-(max_length - room) :]
     return prompt, min(request.max_new_tokens, max_length - len(prompt))

@@ -31,6 +31,8 @@ _HARMLESS = {
     "qalora_group_size",
     "revision",
 }
+# Ways to begin with which PEFT subtracts something of the adapter from the base when it loads it.
+_CHANGE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 _EMPTY: tuple[Any, ...] = (None, False, "none", [])
 
 
@@ -102,9 +104,7 @@ class LoraSettings(BaseModel):
     use_dora: bool = False
     lora_bias: bool = False
     ensure_weight_tying: bool = False
-    init_lora_weights: (
-        bool | Annotated[str, Field(pattern=r"^(gaussian|orthogonal|eva|olora|pissa(_niter_\d{1,3})?)$")]
-    ) = True
+    init_lora_weights: bool | Annotated[str, Field(pattern=r"^(gaussian|orthogonal|eva)$")] = True
     inference_mode: bool = False
     task_type: Literal["CAUSAL_LM"] | None = None
 
@@ -141,6 +141,13 @@ def check_config(value: Any, path: Path) -> LoraSettings:
     if not isinstance(value, dict) or kind != "LORA":
         raise UserError(
             f"this is not a LoRA adapter (peft_type {str(kind)[:60]})", where=str(path), fix="give a LoRA adapter"
+        )
+    start = str(value.get("init_lora_weights", "")).lower()
+    if start.startswith(_CHANGE_BASE):
+        raise UserError(
+            f"it is a {start[:60]} adapter, which changes the base's own weights, and so every other model's answers",
+            where=str(path),
+            fix="save it as plain LoRA: save_pretrained(..., path_initial_model_for_weight_conversion=...) of PEFT",
         )
     try:
         settings = LoraSettings.model_validate(value)

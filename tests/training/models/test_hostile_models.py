@@ -179,6 +179,8 @@ def test_pickles_are_refused_with_the_way_to_convert_them(adapter, model, base, 
         ({"lora_alpha": float("inf")}, "finite"),
         ({"task_type": "SEQ_CLS"}, "CAUSAL_LM"),
         ({"peft_type": "IA3"}, "not a LoRA adapter"),
+        ({"init_lora_weights": "pissa_niter_4"}, "changes the base's own weights"),
+        ({"init_lora_weights": "olora"}, "path_initial_model_for_weight_conversion"),
     ],
 )
 def test_settings_that_could_do_harm_are_refused(adapter, base, more, message):
