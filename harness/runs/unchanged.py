@@ -74,7 +74,7 @@ def _source(source: DataSource) -> Iterator[Path]:
     if path is None:
         raise LookupError(source.source)
     yield from (path, path.parent / "test_ground_truth.json")
-    yield from (Path(ids) for ids in (source.ids, source.exclude_ids) if isinstance(ids, str))
+    yield from (Path(ids).expanduser() for ids in (source.ids, source.exclude_ids) if isinstance(ids, str))
 
 
 def _base(recipe: Recipe) -> Iterator[Path]:
