@@ -283,6 +283,20 @@ def test_what_a_killed_process_was_writing_is_tidied_up(tmp_path):
         assert not part.exists()
 
 
+def test_processes_of_one_run_make_its_folder_at_once(tmp_path, monkeypatch):
+    from harness.folder import RunFolder
+
+    touch = Path.touch
+
+    def touched_and_removed_by_another(path):
+        touch(path)
+        path.unlink()
+
+    monkeypatch.setattr(Path, "touch", touched_and_removed_by_another)
+    RunFolder(tmp_path / "run").make()
+    assert not list((tmp_path / "run").iterdir())
+
+
 def test_all_that_decides_an_answer_is_in_the_code_that_keys_hash():
     """What computes answers takes nothing of the harness from elsewhere but the plan, whose settings are in the key."""
     import ast
