@@ -69,7 +69,7 @@ class RunFolder:
             refuse_links_out(self.path)
             probe = self.path / ".writable"
             probe.touch()
-            probe.unlink()
+            probe.unlink(missing_ok=True)  # another process of a shared run may have been faster
         except OSError as error:
             raise UserError(
                 f"cannot write to the run folder ({error.strerror})",

@@ -22,7 +22,7 @@ from training.log import TrainingLog, read_log, write_log
 from training.machine_failures import told_failures
 from training.memory_estimate import estimated_memory, full_finetuning_memory
 from training.models.adapters import WEIGHTS
-from training.models.base_model import BaseModel
+from training.models.base_model import BaseModel, small_files
 from training.models.device import pick_device, pick_dtype
 from training.processes import is_main, process_count, share_of_one, wait_for_all
 from training.recipes.recipe import Recipe, TrainerSection
@@ -41,7 +41,8 @@ def rows_hash(rows: Sequence[ReasoningRow]) -> str:
 
 def fingerprint(recipe: Recipe, base: BaseModel, rows: TrainingRows) -> str:
     """What an adapter is the result of: two trainings with the same fingerprint are the same training."""
-    return sha256_value([recipe.training_part(), base.sha256, rows_hash(rows.train), rows_hash(rows.validation)])
+    model = [base.sha256, small_files(base.folder)]
+    return sha256_value([recipe.training_part(), model, rows_hash(rows.train), rows_hash(rows.validation)])
 
 
 def trained_adapter(folder: Path, wanted: str) -> TrainingLog | None:

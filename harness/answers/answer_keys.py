@@ -15,6 +15,7 @@ from harness.engines.kinds import ENGINES
 from reports.files import dumps, sha256_file, sha256_value
 from reports.version import __version__
 from training.models.adapters import CONFIG
+from training.models.base_model import small_files
 from training.processes import process_count
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 ENGINE_CODE = ("harness/engines/*.py", "training/models/loading.py")
 _TASK_CODE = ("harness/scoring/*.py", "tasks/**/*.py", "tasks/**/*.yaml")
 _ROOT = Path(__file__).resolve().parents[2]
-_SMALL_FILES = ("*.json", "*.model", "*.txt", "*.jinja")  # of a model's folder: all but its weights
 
 
 def model_key(plan: Plan, choice: Choice, adapter: Adapter | None) -> str:
@@ -41,7 +41,7 @@ def model_key(plan: Plan, choice: Choice, adapter: Adapter | None) -> str:
             _code(ENGINE_CODE),
             {name: importlib.metadata.version(name) for name in ENGINES[choice.name].packages},
             plan.base.sha256,
-            _small_files(plan.base.folder),
+            small_files(plan.base.folder),
             None if adapter is None else [adapter.sha256, sha256_file(adapter.folder / CONFIG), scoring.adapters],
             [plan.weights, plan.train_dtype, plan.score_dtype, plan.dense, plan.device],
             [choice.name, scoring.batch_tokens, scoring.batch_rows, scoring.vllm if choice.name == "vllm" else None],
@@ -88,12 +88,6 @@ def answer_key(store: bytes, request: Request) -> bytes:
 
 def _packed(tokens: Iterable[int]) -> bytes:
     return array("q", tokens).tobytes()
-
-
-def _small_files(folder: Path) -> list[list[str]]:
-    """Configuration and tokenizer: what is in a model's folder beside weights."""
-    files = {path for pattern in _SMALL_FILES for path in folder.glob(pattern) if path.is_file()}
-    return [[path.name, sha256_file(path)] for path in sorted(files)]
 
 
 @functools.cache

@@ -154,13 +154,15 @@ class UnmergedAdapters:
         with quiet_bitsandbytes():
             from peft import PeftModel
 
+        # PEFT takes them as names of modules, which `v1.2`, `keys` and others cannot be.
+        self._names = {name: f"adapter_{number}" for number, name in enumerate(folders)}
         self._wrapped: Any = None
         for name, folder in folders.items():
             try:
                 if self._wrapped is None:
-                    self._wrapped = PeftModel.from_pretrained(model, str(folder), adapter_name=name)
+                    self._wrapped = PeftModel.from_pretrained(model, str(folder), adapter_name=self._names[name])
                 else:
-                    self._wrapped.load_adapter(str(folder), adapter_name=name)
+                    self._wrapped.load_adapter(str(folder), adapter_name=self._names[name])
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:
@@ -177,7 +179,7 @@ class UnmergedAdapters:
             self._wrapped.base_model.disable_adapter_layers()
             return
         self._wrapped.base_model.enable_adapter_layers()
-        self._wrapped.set_adapter(name, inference_mode=True)
+        self._wrapped.set_adapter(self._names[name], inference_mode=True)
 
 
 def _read(folder: Path, model: PreTrainedModel) -> dict[str, _Change] | None:

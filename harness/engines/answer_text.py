@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_EXTRA_TOKENS = 4  # looked back at beyond a stop string's own length, which is at least its length in tokens
+_EXTRA_TOKENS = 4  # looked back at beyond a stop string's length in bytes, which is at least its length in tokens
 _UNFINISHED = "\ufffd"  # what part of a character decodes to
 
 
@@ -35,7 +35,7 @@ class AnswerEnd:
         likely = [each for each in stop if self._may_complete(each, tokens[-1])]
         if not likely:
             return False
-        window = max(map(len, likely)) + _EXTRA_TOKENS
+        window = max(len(each.encode()) for each in likely) + _EXTRA_TOKENS
         tail = self._tokenizer.decode(tokens[-window:], skip_special_tokens=False)
         return any(each in tail for each in likely)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,7 +110,21 @@ def load_tasks(names: Sequence[str], recipe: Recipe, base: BaseModel) -> list[Lo
     for name in names:
         for found, task in _load(manager, name).items():
             loaded.setdefault(found, _prepare(found, task, recipe, _source(found, recipe, held_out)))
+    _check_limits(recipe.scoring.limits, [*names, *loaded], {*ours, *loaded})
     return list(loaded.values())
+
+
+def _check_limits(limits: Iterable[str], asked: Sequence[str], known: Collection[str]) -> None:
+    """See that limits name tasks; those of tasks that are not asked this time may stay.
+
+    Raises:
+        UserError: One is a mistyped name, or that of a group of tasks that is asked.
+    """
+    for name in limits:
+        if name not in known and (name in asked or name not in _tasks_of_lm_eval()):
+            near = did_you_mean(name, known)
+            fix = f"{near} Limits are given for single tasks, such as {', '.join(sorted(known)[:4])}".lstrip()
+            raise UserError(f"lm-eval knows no single task {name!r}", where="scoring.limits", fix=fix)
 
 
 @functools.cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,8 +12,9 @@ from typing import TYPE_CHECKING
 from harness.environment import package_versions
 from harness.planning.model_names import parse_models
 from reports.errors import UserError
-from reports.files import read_json, sha256_value, write_json
+from reports.files import read_json, sha256_file, sha256_value, write_json
 from training.home import medbench_home
+from training.models.base_model import small_files
 from training.recipes.recipe import QUICKSTART_MODEL
 
 if TYPE_CHECKING:
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).resolve().parents[2]
 _FILE = "finished.json"
-_NOT_RESULTS = {_FILE, "run.log", ".lock", "recipe.yaml"}
+INPUTS = "inputs.json"  # the input hashes of a sweep's finished cell
+_NOT_RESULTS = {_FILE, INPUTS, "run.log", ".lock", "recipe.yaml"}
 _VARIABLES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "WORLD_SIZE")
 
 
@@ -61,12 +65,41 @@ def remember(folder: RunFolder, now: str | None) -> None:
         write_json(folder.path / _FILE, {"signature": now})
 
 
+def input_hashes(recipe: Recipe) -> dict[str, str | None]:
+    """SHA-256 by path of the files that a recipe's data and base are on this machine, None for one that is not there.
+
+    Unlike a signature it holds on other machines too. What is on the hub, or not on this machine, is left out.
+    """
+    found: dict[str, str | None] = {}
+    for source in _given(recipe):
+        with contextlib.suppress(UserError, LookupError, OSError):
+            found |= {str(path): _hash(path) for path in _source(source)}
+    base = Path(recipe.model.base).expanduser()
+    found |= {str(base / name): sha256 for name, sha256 in small_files(base)}
+    return found | {str(path): _hash(path) for path in base.glob("*.safetensors")}
+
+
+def _hash(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    about = path.stat()
+    return _hash_of(path, about.st_size, about.st_mtime_ns)
+
+
+@functools.cache
+def _hash_of(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - what tells that a file is still the same
+    return sha256_file(path)
+
+
 def _sources(recipe: Recipe) -> Iterator[Path]:
     """The data files of a recipe, with those beside them that can change what they mean."""
+    for source in _given(recipe):
+        yield from _source(source)
+
+
+def _given(recipe: Recipe) -> list[DataSource]:
     data = recipe.data
-    for source in (data.train, data.validation, data.reasoning, data.pubmedqa):
-        if source is not None:
-            yield from _source(source)
+    return [each for each in (data.train, data.validation, data.reasoning, data.pubmedqa) if each is not None]
 
 
 def _source(source: DataSource) -> Iterator[Path]:
@@ -74,7 +107,7 @@ def _source(source: DataSource) -> Iterator[Path]:
     if path is None:
         raise LookupError(source.source)
     yield from (path, path.parent / "test_ground_truth.json")
-    yield from (Path(ids) for ids in (source.ids, source.exclude_ids) if isinstance(ids, str))
+    yield from (Path(ids).expanduser() for ids in (source.ids, source.exclude_ids) if isinstance(ids, str))
 
 
 def _base(recipe: Recipe) -> Iterator[Path]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.runs.unchanged import INPUTS, input_hashes
 from reports.errors import UserError
-from reports.files import write_text
+from reports.files import write_json, write_text
 
 _RESULTS = "results.json"
 
@@ -31,45 +32,71 @@ class Cell:
 
 
 def is_finished(cell: Cell, store: str) -> bool:
-    """Whether `store` holds this very cell's results, with everything that its recipe says.
+    """Whether `store` holds this very cell's results, with everything that its recipe says and of the same data.
+
+    Data and base are the same where no file that was hashed then and is here now has changed.
 
     Raises:
         UserError: The store cannot be read.
     """
-    filesystem, path = _filesystem(f"{store}/{cell.name}/{_RESULTS}")
-    try:
-        value = json.loads(filesystem.cat_file(path))
-    except FileNotFoundError:
+    results, before = (_read(f"{store}/{cell.name}", name) for name in (_RESULTS, INPUTS))
+    if not isinstance(results, dict) or not isinstance(before, dict):
         return False
+    same = {"recipe": dict(cell.recipe), "models": [cell.models]}
+    if same != {"recipe": results.get("recipe"), "models": [each["name"] for each in results.get("models", [])]}:
+        return False
+    now = _inputs(cell)
+    return all(before[path] == now[path] for path in before.keys() & now.keys())
+
+
+def _read(folder: str, name: str) -> Any:
+    """The JSON file of that name in a cell's folder; None where there is none."""
+    filesystem, path = _filesystem(f"{folder}/{name}")
+    try:
+        return json.loads(filesystem.cat_file(path))
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError) as error:
         raise UserError(
-            f"cannot read the results of the cell ({error})", where=f"{store}/{cell.name}", fix="remove the folder"
+            f"cannot read the {name} of the cell ({error})", where=folder, fix="remove the folder"
         ) from error
-    same = {"recipe": dict(cell.recipe), "models": [cell.models]}
-    return same == {"recipe": value.get("recipe"), "models": [each["name"] for each in value.get("models", [])]}
+
+
+def _inputs(cell: Cell) -> dict[str, str | None]:
+    from training.recipes.recipe_file import check_recipe
+
+    return input_hashes(check_recipe(dict(cell.recipe), cell.name))
 
 
 def run_cell(cell: Cell, folder: Path) -> None:
-    """Train and score a cell in a folder; what an interrupted one left there is kept, as in any run."""
+    """Train and score a cell in a folder; what an interrupted one left there is kept, as in any run.
+
+    The hashes of what it rests on are taken before it and written after it: they mark it as finished.
+    """
     from harness.api import run
     from training.recipes.recipe_file import check_recipe, recipe_yaml
 
+    inputs = _inputs(cell)
+    (folder / INPUTS).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         recipe = Path(scratch) / "recipe.yaml"
         write_text(recipe, recipe_yaml(check_recipe(dict(cell.recipe), cell.name)))
         run(str(recipe), models=cell.models, out=folder, quiet=True)
+    write_json(folder / INPUTS, inputs)
 
 
 def run_stored(cell: Cell, store: str) -> str:
-    """Run a cell on this machine's own disk and put its folder into the store, the results last; returns its name."""
+    """Run a cell on this machine's own disk and put its folder into the store, its inputs last; returns its name."""
     if is_finished(cell, store):
         return cell.name
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / cell.name
         run_cell(cell, folder)
         filesystem, path = _filesystem(f"{store}/{cell.name}")
+        if filesystem.exists(f"{path}/{INPUTS}"):
+            filesystem.rm_file(f"{path}/{INPUTS}")
         files = [each for each in folder.rglob("*") if each.is_file() and each.name != ".lock"]
-        for each in sorted(files, key=lambda file: file.name == _RESULTS):
+        for each in sorted(files, key=lambda file: (file.name == INPUTS, file.name == _RESULTS)):
             target = f"{path}/{each.relative_to(folder).as_posix()}"
             filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
             filesystem.put_file(str(each), target)

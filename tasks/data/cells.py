@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from reports.errors import UserError, did_you_mean
+from reports.text import whole
 from tasks.data.readers import Record
+from tasks.data.selection import id_text
 from tasks.data.source import DataSource
 
 _MAX_FIELD = 60  # characters of a word that items are grouped by
@@ -29,7 +32,7 @@ class Cells:
         """The cell of that name; None where an optional one is missing."""
         for column in self._names[name]:
             if column in record.values:
-                return record.values[column]
+                return _of_whole_characters(record.values[column], f"column {name}", record.where)
         if name in self._optional:
             return None
         wanted = " or ".join(self._names[name])
@@ -59,14 +62,29 @@ class Cells:
 
     def identifier(self, record: Record) -> str:
         """The row's own id, from its key or its id column; empty where it has none."""
-        value = record.key if record.key is not None else self.value(record, "id")
-        return "" if value is None else str(value)
+        if record.key is not None:
+            return str(_of_whole_characters(record.key, "the key", record.where))
+        return id_text(self.value(record, "id"))
+
+
+def _of_whole_characters(value: Any, name: str, where: str) -> Any:
+    """The value, which no tokenizer and no file takes where a text in it has half of a character (as JSON may)."""
+    try:
+        (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)).encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise UserError(
+            f"{name} holds half of a character ({half} without its other half)",
+            where=where,
+            fix="mend or remove the row",
+        ) from error
+    return value
 
 
 def short_fields(values: dict[str, Any]) -> dict[str, str]:
     """Those of some values by name that are a word or a number: what items are grouped by, no text of theirs."""
     return {
-        str(key): str(value)
+        whole(str(key)): whole(str(value))
         for key, value in values.items()
         if isinstance(value, str | int | float | bool) and len(str(value)) <= _MAX_FIELD
     }

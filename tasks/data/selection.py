@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from reports.errors import UserError
 from reports.files import read_json
@@ -61,7 +61,14 @@ def read_ids(ids: str | list[str]) -> set[str]:
     value = read_json(path)
     if not isinstance(value, list | dict) or not value:
         raise UserError("expected a list of ids or an object keyed by id", where=ids, fix="mend the file")
-    return {str(each) for each in value}
+    return {id_text(each) for each in value}
+
+
+def id_text(value: Any) -> str:
+    """An id as a text; whole numbers alike whether a file holds them as 2 or 2.0; empty where there is none."""
+    if value is None or value != value:  # noqa: PLR0124 - NaN, as pandas holds a missing one
+        return ""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def official_test_ids(source: DataSource) -> DataSource:

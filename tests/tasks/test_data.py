@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 
 import pytest
 
@@ -95,6 +96,26 @@ def test_broken_files_are_refused_by_row(write_rows, lines, message):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("column", ["question", "complex_cot", "response", "id"])
+def test_half_a_character_is_refused_by_row_and_column(write_rows, column):
+    path = write_rows(ROW, {**ROW, column: "cut off \ud83d"})
+    name = {"complex_cot": "reasoning"}.get(column, column)
+    with pytest.raises(UserError, match=rf"line 2: column {name} holds half of a character \(\\ud83d"):
+        reasoning(path)
+
+
+@pytest.mark.parametrize(("part", "value"), [("CONTEXTS", ["One.", "\udc00"]), ("LONG_ANSWER", "\udc00")])
+def test_half_a_character_in_a_pubmedqa_item_is_refused(tmp_path, part, value):
+    (tmp_path / "a.json").write_text(json.dumps({"1": {**official(), part: value}}))
+    with pytest.raises(UserError, match=r"key 1: .* holds half of a character"):
+        load_pubmedqa(DataSource(source=str(tmp_path / "a.json")), seed=0)
+
+
+def test_half_a_character_in_a_column_that_is_not_needed_is_replaced(write_rows):
+    (row,) = reasoning(write_rows({**ROW, "topic": "a \ud83d"}))
+    assert row.fields == {"topic": "a \ufffd"}
+
+
 def test_text_that_is_not_utf8_is_refused_by_line(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_bytes(json.dumps(ROW).encode() + b'\n{"question": "\xff"}\n')
@@ -164,6 +185,21 @@ def test_ids_select_and_missing_ones_are_told(write_rows):
     assert [row.id for row in reasoning(path, exclude_ids=["0", "4"])] == ["1", "2", "3"]
     with pytest.raises(UserError, match="1 of the 2 wanted ids"):
         reasoning(path, ids=["3", "x"])
+
+
+@pytest.mark.parametrize("ids", [["2"], "ids.json"])
+def test_ids_that_are_whole_numbers_are_the_same_however_they_are_held(tmp_path, write_rows, ids):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    rows = [{**ROW, "id": number, "question": f"Why {number}?"} for number in (1.0, 2.0, None)]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    (tmp_path / "ids.json").write_text("[2.0]")
+    found = reasoning(tmp_path / "rows.parquet", exclude_ids=ids if isinstance(ids, list) else str(tmp_path / ids))
+    assert [row.question for row in found] == ["Why 1.0?", "Why None?"]
+    assert found[0].id == "1"
+    rows[2]["id"] = math.nan  # as pandas holds a missing one
+    assert reasoning(write_rows(*rows))[2].id == found[1].id
 
 
 def test_positions_are_for_published_set_ups(write_rows):

@@ -1,5 +1,8 @@
 """The fine-tune on real NF4 with the real TRL: gradients, masks, the saved adapter, and what stops it."""
 
+import shutil
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -110,6 +113,19 @@ def test_an_adapter_is_reused_only_for_the_same_recipe_data_and_base(tiny_run, t
     changed = check_recipe({**recipe.model_dump(mode="json"), "seed": 8}, "test")
     assert fingerprint(changed, base, rows) != wanted
     assert fingerprint(recipe, base, TrainingRows(rows.train[1:], rows.validation)) != wanted
+
+
+@pytest.mark.parametrize("name", ["chat_template.jinja", "tokenizer.json", "config.json"])
+def test_an_adapter_is_not_reused_when_template_tokenizer_or_configuration_of_the_base_changed(
+    tiny_recipe, tmp_path, name
+):
+    recipe = load_recipe(str(tiny_recipe))
+    base, rows = find_base(recipe.model), training_rows(recipe)
+    copied = replace(base, folder=shutil.copytree(base.folder, tmp_path / "base"))
+    assert fingerprint(recipe, copied, rows) == fingerprint(recipe, base, rows)
+    changed = copied.folder / name
+    changed.write_text(changed.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    assert fingerprint(recipe, copied, rows) != fingerprint(recipe, base, rows)
 
 
 def test_another_adapter_in_the_folder_is_moved_aside_not_lost(tiny_recipe, tmp_path):

@@ -22,6 +22,7 @@ _ACCESS = (
     " models in your settings there, then run `hf auth login` or set HF_TOKEN (which is taken before a login)"
 )
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_SMALL_FILES = ("*.json", "*.model", "*.txt", "*.jinja")  # of a model's folder: all but its weights
 _MOST_CONFIG_BYTES = 16 << 20
 _MOST_INDEX_BYTES = 64 << 20
 _MOST_LAYERS = 1000  # more are no model that there is, but hours of making layers
@@ -178,6 +179,12 @@ def _content_hash(path: Path) -> str:
     whole = path.resolve()
     is_named_by_it = _SHA256.fullmatch(whole.name) and whole.is_relative_to(Path(HF_HUB_CACHE).resolve())
     return whole.name if is_named_by_it else sha256_file(path)
+
+
+def small_files(folder: Path) -> list[list[str]]:
+    """[name, SHA-256] of configuration, tokenizer and chat template: what is in a model's folder beside weights."""
+    files = {path for pattern in _SMALL_FILES for path in folder.glob(pattern) if path.is_file()}
+    return [[path.name, sha256_file(path)] for path in sorted(files)]
 
 
 def model_config(base: BaseModel) -> dict[str, object]:

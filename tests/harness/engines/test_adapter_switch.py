@@ -127,6 +127,17 @@ def test_merging_is_refused_where_it_cannot_be_exact(tiny_model, make_adapter):
         adapter_switch(load(tiny_model), {"one": make_adapter(1, use_dora=True)}, "merged")
 
 
+def test_any_name_does_for_an_adapter_beside_the_base(tiny_model, make_adapter):
+    """PEFT takes a name as a module's: with a dot in it, or one that a dictionary of modules has, it fails."""
+    folders = {name: make_adapter(number) for number, name in enumerate(("v1.2", "keys", "type"))}
+    model = load(tiny_model)
+    switch = adapter_switch(model, folders, "unmerged")
+    ids = torch.tensor([[1, 2, 3]])
+    for name, folder in folders.items():
+        switch.use(name)
+        assert torch.equal(model(ids).logits, peft_reference(tiny_model, folder)(ids).logits)
+
+
 def test_a_setting_that_is_not_known_is_left_to_peft(tiny_model, make_adapter, tmp_path):
     folder = shutil.copytree(make_adapter(1), tmp_path / "adapter")
     config = json.loads((folder / "adapter_config.json").read_text())

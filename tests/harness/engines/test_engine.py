@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from harness.engines.answer_text import AnswerEnd
 from harness.engines.interface import Cost, GenerateRequest, PerplexityRequest, ScoreRequest
 from harness.engines.transformers_engine import TransformersEngine, cpu_threads
 from harness.engines.windows import fitted
@@ -216,6 +217,16 @@ def test_different_limits_in_one_batch(engine, reference):
     asked = [("base", GenerateRequest(draw(9, number), 1 + 5 * number)) for number in range(6)]
     for (_, request), answer in zip(asked, ask(engine, asked), strict=True):
         assert list(answer.tokens) == plain_tokens(reference, request)
+
+
+@pytest.mark.parametrize("stop", ["質問と回答は。", "\n\nQuestion:", "é"])
+def test_a_stop_string_of_more_tokens_than_characters_ends_an_answer(tiny_model, stop):
+    tokenizer = load_tokenizer(str(tiny_model))
+    end = AnswerEnd(tokenizer, [tokenizer.eos_token_id])
+    tokens = tokenizer(f"She has 38 °C. {stop}", add_special_tokens=False).input_ids
+    reached = [end.reached(tokens[: count + 1], ("never there", stop)) for count in range(len(tokens))]
+    assert reached == [False] * (len(tokens) - 1) + [True]
+    assert end.text(tokens, (stop,)) == "She has 38 °C. "
 
 
 def test_stop_strings_end_a_row_and_are_cut_off(engine):

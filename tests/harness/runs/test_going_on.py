@@ -225,6 +225,24 @@ def test_a_full_disk_while_results_are_written_loses_nothing(store, asked, tiny_
     assert asked.given == before
 
 
+def test_figures_never_stand_beside_samples_of_other_items(store, tiny_recipe, tmp_path, command, monkeypatch):
+    words = ["run", "--recipe", tiny_recipe, "--models", "base", "--tasks", "medbench_perplexity"]
+    words += ["--set", "scoring.noise_items=0", "--out", tmp_path]
+    assert command(*words)[0] == 0
+    scores = read_results(tmp_path).scores
+    samples = (tmp_path / "samples" / "base" / "medbench_perplexity.jsonl").read_text()
+    with monkeypatch.context() as patch:
+        sync = os.fsync
+        patch.setattr("os.fsync", lambda handle: _full(handle, "medbench_perplexity.json.") or sync(handle))
+        others = "data.reasoning={source: 'samples:reasoning_heldout', start: 6}"
+        code, _, err = command(*words, "--set", others)
+        assert (code, "No space left" in err) == (2, True)
+    assert (tmp_path / "samples" / "base" / "medbench_perplexity.jsonl").read_text() != samples
+    assert command(*words)[0] == 0
+    assert read_results(tmp_path).scores == scores
+    assert (tmp_path / "samples" / "base" / "medbench_perplexity.jsonl").read_text() == samples
+
+
 def _full(handle, name):
     if name in str(Path(f"/proc/self/fd/{handle}").readlink()):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -263,6 +281,20 @@ def test_what_a_killed_process_was_writing_is_tidied_up(tmp_path):
     part.write_text("half")
     with RunFolder(tmp_path).lock():
         assert not part.exists()
+
+
+def test_processes_of_one_run_make_its_folder_at_once(tmp_path, monkeypatch):
+    from harness.folder import RunFolder
+
+    touch = Path.touch
+
+    def touched_and_removed_by_another(path):
+        touch(path)
+        path.unlink()
+
+    monkeypatch.setattr(Path, "touch", touched_and_removed_by_another)
+    RunFolder(tmp_path / "run").make()
+    assert not list((tmp_path / "run").iterdir())
 
 
 def test_all_that_decides_an_answer_is_in_the_code_that_keys_hash():

@@ -46,6 +46,15 @@ def test_a_file_that_changed_is_noticed(finished, name):
     assert not unchanged()
 
 
+def test_a_list_of_ids_in_the_home_folder_that_changed_is_noticed(finished, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    recipe, folder = open_run(out=finished[0], settings=["data.train.ids=~/ids.txt"])
+    (tmp_path / "ids.txt").write_text("1\n")
+    before = signature(recipe, folder, "base", None)
+    (tmp_path / "ids.txt").write_text("1\n2\n")
+    assert before not in (None, signature(recipe, folder, "base", None))
+
+
 def test_another_recipe_or_model_is_another_run(finished):
     folder, unchanged = finished
     assert not unchanged("scoring.limit=5")

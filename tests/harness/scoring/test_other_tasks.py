@@ -1,7 +1,13 @@
 """Tasks of lm-eval that are not ours, added by name: their own configurations on data put in place of the hub's."""
 
+import pytest
+
+from harness.planning import lm_tasks
 from reports.document.reading import read_results
+from reports.errors import UserError
 from reports.files import read_jsonl
+from training.models.base_model import find_base
+from training.recipes.recipe_file import load_recipe
 
 
 def test_other_tasks_are_scored_compared_and_reported_beside_ours(hub, tiny_recipe, tiny_run, tmp_path, command):
@@ -45,3 +51,18 @@ def test_a_task_whose_data_cannot_be_had_is_one_clear_error(tiny_recipe, tmp_pat
     code, _, err = command("run", *words)
     assert code == 2
     assert "task arc_easy: lm-eval could not load it" in err
+
+
+@pytest.mark.parametrize(("name", "words"), [("medbench_perplexty", "did you mean medbench_perplexity?"), ("mmlu", "")])
+def test_limits_of_what_is_no_single_task_are_refused(tiny_recipe, monkeypatch, name, words):
+    monkeypatch.setattr(lm_tasks, "_tasks_of_lm_eval", lambda: {"arc_easy": None})
+
+    def load(limits):
+        recipe = load_recipe(str(tiny_recipe), [f"scoring.limits={limits}"])
+        return lm_tasks.load_tasks(["medbench_perplexity"], recipe, find_base(recipe.model))
+
+    (task,) = load("{medbench_perplexity: 2, medbench_pubmedqa: 3, arc_easy: 4}")
+    assert len(task.indices) == 2
+    with pytest.raises(UserError, match=f"scoring.limits: lm-eval knows no single task '{name}'") as caught:
+        load(f"{{{name}: 3}}")
+    assert words in str(caught.value.fix)

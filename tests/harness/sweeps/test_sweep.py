@@ -10,8 +10,12 @@ import pytest
 
 import harness
 from harness.sweeps import cells, sweeping
+from harness.sweeps.cells import is_finished, run_cell, run_stored
+from harness.sweeps.sweeping import make_cells
 from reports.document.reading import read_results
 from reports.errors import UserError
+from reports.files import write_json
+from training.recipes.recipe_file import load_recipe
 
 GRID = ("lora.r=2,4", "trainer.learning_rate=1e-3,1e-2")
 NAMES = ["r-2_learning_rate-1e-3", "r-2_learning_rate-1e-2", "r-4_learning_rate-1e-3", "r-4_learning_rate-1e-2"]
@@ -45,6 +49,31 @@ def test_a_sweep_killed_halfway_redoes_nothing_finished(swept):
     _, before, after = swept
     assert before == ["base", *NAMES[:2]]
     assert after == NAMES[2:]
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_cell_is_done_again_when_its_data_changed(tiny_recipe, tmp_path, monkeypatch, write_rows, stored):
+    def fake_run(recipe, *, models, out, quiet):
+        value = {"recipe": load_recipe(recipe).model_dump(mode="json"), "models": [{"name": models}]}
+        write_json(out / "results.json", value)
+
+    def do(cell):
+        return run_stored(cell, store) if stored else run_cell(cell, tmp_path / "cells" / cell.name)
+
+    monkeypatch.setattr("harness.api.run", fake_run)
+    store = f"file://{tmp_path}/cells" if stored else str(tmp_path / "cells")
+    rows = write_rows({"question": "a", "reasoning": "b", "response": "c"})
+    cell = make_cells(lambda grid: load_recipe(str(tiny_recipe), [f"data.train.source={rows}", *grid]), GRID)[1]
+    assert not is_finished(cell, store)
+    do(cell)
+    os.utime(rows, (1, 1))
+    assert is_finished(cell, store)
+    write_rows({"question": "a", "reasoning": "b", "response": "d"})
+    assert not is_finished(cell, store)
+    do(cell)
+    assert is_finished(cell, store)
+    (tmp_path / "cells" / cell.name / "inputs.json").unlink()  # as where a second start of the cell was killed
+    assert not is_finished(cell, store)
 
 
 def test_a_sweep_ends_in_one_comparison(swept):
