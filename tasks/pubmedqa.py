@@ -31,14 +31,15 @@ PREDICTIONS = (*LABELS, NO_ANSWER)
 _ASK = "Answer with yes, no or maybe."
 _LABEL = "|".join(LABELS)
 _LISTED = rf"(?!\s*(?:/|or\b|,\s*(?:or|{_LABEL})\b))"  # not the first of "yes, no or maybe"
+# A label, but no "no" that belongs to the next word, as in "no adverse events".
+_SAID = rf"(?:(yes|maybe)\b|(no)\b(?=\W*$|\s*[^\w\s]|\s+(?:it|this|that|these|they|there|the)\b)){_LISTED}"
 _STATED = re.compile(
-    rf"\b(?:answer|conclusion|decision)\b(?:\s+is|\s+would be)?\W*\b({_LABEL})\b{_LISTED}", re.IGNORECASE
+    rf"\b(?:answer|conclusion|decision)(?:\s+(?:is|would be)\b|\s*[:=-])[^\w.!?]*{_SAID}", re.IGNORECASE
 )
-_FIRST = re.compile(
-    rf"\W*(?:(yes|maybe)\b|(no)\b(?=\W*$|\s*[^\w\s]|\s+(?:it|this|that|these|they|there|the)\b)){_LISTED}",
-    re.IGNORECASE,
-)
-_ALONE = re.compile(rf"\b({_LABEL})\b(?=\s*(?:$|[\n.,;:!?/\"')]))", re.IGNORECASE)
+_FIRST = re.compile(rf"\W*{_SAID}", re.IGNORECASE)
+_ALONE = re.compile(rf"(?<!\bnot )\b({_LABEL})\b(?=\s*(?:$|[\n.,;:!?/\"')]))", re.IGNORECASE)
+_MARKUP = re.compile(r"</?[A-Za-z][\w-]*>|\\(?:boxed|text)\b|[{}$]")
+_EMPHASIS = re.compile(r"[*_`#>]")
 
 
 def abstract_dataset(**settings: Any) -> dict[str, Dataset]:
@@ -117,19 +118,23 @@ def generated_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, 
 
 
 def extract_label(answer: str, shape: AnswerFormat) -> str | None:
-    """The yes, no or maybe of an answer's final response; None where there is none or it is not clear.
+    r"""The yes, no or maybe of an answer's final response; None where there is none or it is not clear.
 
-    What counts, in this order: the last `answer is ...`; the first word; the only label that stands before a
-    punctuation mark or at the end. An answer that opened its reasoning and never came to its response has no label; one
-    that keeps no format at all is read as a whole.
+    What counts, in this order: the last `answer is ...` or `answer: ...`; the first word; the only label that stands
+    before a punctuation mark or at the end. Tags, `\boxed` and Markdown's emphasis are looked through. An answer that
+    opened its reasoning, in the format's way or as `<think>`, and never came to its response has no label; one that
+    keeps no format at all is read as a whole.
     """
     parsed = shape.parse(answer)
     opening = shape.sections[0].opening if shape.has_reasoning else None
     if opening and opening in answer and parsed.response == answer.strip():
         return None
-    text = re.sub(r"[*_`#>]", "", parsed.response)
+    response = parsed.response.rpartition("</think>")[2]
+    if "<think>" in response:
+        return None
+    text = _EMPHASIS.sub("", _MARKUP.sub(" ", response))
     if stated := _STATED.findall(text):
-        return str(stated[-1]).lower()
+        return "".join(stated[-1]).lower()
     if first := _FIRST.match(text):
         return str(first[1] or first[2]).lower()
     alone = {label.lower() for label in _ALONE.findall(text)}

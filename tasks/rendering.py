@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from tasks.formats import AnswerFormat
 
 ChatTemplate = Literal["auto", "never"]
+# What templates that tell the model the date (Llama 3.1's and later) are given, their own default. With today's, the
+# prompts of every day would be others.
+_TODAY = dt.date(2024, 7, 26)
 
 
 @functools.lru_cache(maxsize=8)
@@ -49,7 +53,11 @@ def render_prompt(
     if chat == "never" or tokenizer is None or not tokenizer.chat_template:
         return turn + answer_format.plain_end
     prompt: str = tokenizer.apply_chat_template(
-        [{"role": "user", "content": turn}], tokenize=False, add_generation_prompt=True
+        [{"role": "user", "content": turn}],
+        tokenize=False,
+        add_generation_prompt=True,
+        date_string=_TODAY.strftime("%d %b %Y"),
+        strftime_now=_TODAY.strftime,
     )
     opening = answer_format.sections[0].opening
     if opening and prompt.rstrip().endswith(opening):

@@ -1,4 +1,4 @@
-"""Divides a recipe's rows: what is trained on, what validates, and what is held out to be asked; never one in two."""
+"""Divides a recipe's rows: what is trained on, what validates, and what is held out to be asked."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """The rows to train on and the rows whose loss is followed meanwhile."""
+    """The rows to train on and the rows whose loss is followed meanwhile.
+
+    Attributes:
+        validation_chooses: Whether the adapter is the one of the lowest validation loss, and so has learned from it.
+    """
 
     train: list[ReasoningRow]
     validation: list[ReasoningRow]
+    validation_chooses: bool = False
 
 
 def training_rows(recipe: Recipe) -> TrainingRows:
@@ -30,12 +35,13 @@ def training_rows(recipe: Recipe) -> TrainingRows:
     rows, _ = _held_out(recipe)
     drawn = sample_indices(len(rows), recipe.data.train.rows, recipe.seed)
     rows = [rows[index] for index in drawn]
+    chooses = recipe.trainer.keep_best
     if recipe.data.validation is not None:
-        return TrainingRows(rows, load_reasoning(recipe.data.validation, seed=recipe.seed))
+        return TrainingRows(rows, load_reasoning(recipe.data.validation, seed=recipe.seed), chooses)
     if recipe.data.validation_rows is None:
         return TrainingRows(rows, [])
     _check("data.validation_rows", recipe.data.validation_rows, len(rows))
-    return TrainingRows(*split_off(rows, recipe.data.validation_rows, recipe.seed))
+    return TrainingRows(*split_off(rows, recipe.data.validation_rows, recipe.seed), chooses)
 
 
 def held_out_source(recipe: Recipe) -> DataSource:

@@ -61,13 +61,27 @@ def encode_row(
     max_length: int,
 ) -> EncodedRow | None:
     """One row, or None where the prompt leaves no room for the answer."""
-    prompt = encode(tokenizer, render_prompt(tokenizer, answer_format, row.question, chat))
+    text = render_prompt(tokenizer, answer_format, row.question, chat)
+    prompt = encode(tokenizer, text)
     if len(prompt) >= max_length:
         return None
-    answer = tokenizer(answer_format.completion(row.reasoning, row.response), add_special_tokens=False).input_ids
-    ids = [*prompt, *answer, tokenizer.eos_token_id]
+    ids = [*prompt, *_answer(tokenizer, text, prompt, answer_format.completion(row.reasoning, row.response))]
+    ids.append(tokenizer.eos_token_id)
     labels = [MASKED] * len(prompt) + ids[len(prompt) :]
     return EncodedRow(ids[:max_length], labels[:max_length], truncated=len(ids) > max_length)
+
+
+def _answer(tokenizer: PreTrainedTokenizerBase, text: str, prompt: list[int], answer: str) -> list[int]:
+    """The tokens of an answer as they follow its prompt, as scoring encodes them and models write them.
+
+    Alone, some tokenizers (SentencePiece's) would begin it with a space. Where its first characters would join the
+    prompt's last token, it is encoded alone, since the prompt stands when an answer is written.
+    """
+    whole = encode(tokenizer, text + answer)
+    if whole[: len(prompt)] == prompt:
+        return whole[len(prompt) :]
+    alone: list[int] = tokenizer(answer, add_special_tokens=False).input_ids
+    return alone
 
 
 def encode_rows(tokenizer: PreTrainedTokenizerBase, recipe: Recipe, rows: Sequence[ReasoningRow]) -> EncodedRows:

@@ -119,7 +119,7 @@ def _log(
         base_sha256=job.base.sha256,
         data_sha256=rows_hash(rows.train),
         rows=len(encoded.rows),
-        validation_rows=len(rows.validation),
+        validation_rows=0 if job.validation is None else len(job.validation),
         truncated_rows=encoded.truncated,
         dropped_rows=encoded.dropped,
         trained_tokens=encoded.trained_tokens,

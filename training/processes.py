@@ -29,11 +29,18 @@ def is_sharded() -> bool:
 
 
 def check_sharding() -> None:
-    """Stop where the launcher asks for the first version of FSDP.
+    """Stop where the launcher asks for a kind of FSDP that does not go with an adapter.
 
     Raises:
-        UserError: It does; that version flattens a layer's weights into one dtype, and a QLoRA layer has several.
+        UserError: It is of the first version, which flattens a layer's weights into one dtype, where a QLoRA layer has
+            several; or it recomputes activations itself, and the adapter's weights get other names.
     """
+    if is_sharded() and os.environ.get("FSDP_ACTIVATION_CHECKPOINTING", "false").lower() in ("1", "true"):
+        raise UserError(
+            "FSDP's own activation checkpointing renames the adapter's weights",
+            where="fsdp_activation_checkpointing, in the configuration of `accelerate launch`",
+            fix="set it to false there, and trainer.gradient_checkpointing=true in the recipe",
+        )
     version = os.environ.get("FSDP_VERSION", "1")  # as accelerate reads it
     if is_sharded() and version != "2":
         raise UserError(

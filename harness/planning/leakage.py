@@ -20,6 +20,7 @@ from training.recipes.recipe_file import load_recipe
 
 if TYPE_CHECKING:
     from harness.planning.lm_tasks import LoadedTask
+    from tasks.data import ReasoningRow
 
 _log = logging.getLogger("medbench")
 _OUR_PARTS = {"question": "question", "context": "context", "gold": "answer"}
@@ -43,7 +44,7 @@ def trained_rows(folder: Path) -> TrainingRows | None:
 
 
 def check_overlap(trained_on: Mapping[str, TrainingRows], tasks: Sequence[LoadedTask]) -> OverlapCheck:
-    """Hold every item of the tasks against every row that trains or validates a model.
+    """Hold every item of the tasks against every row that trains a model, or by which it is chosen.
 
     Args:
         trained_on: Rows by model; models with the same rows are looked at once.
@@ -53,18 +54,23 @@ def check_overlap(trained_on: Mapping[str, TrainingRows], tasks: Sequence[Loaded
     check = OverlapCheck(method=METHOD, models=list(trained_on), rows=0, items=items)
     groups: dict[str, list[str]] = defaultdict(list)
     for model, rows in trained_on.items():
-        groups[sha256_value([rows_hash(rows.train), rows_hash(rows.validation)])].append(model)
+        groups[sha256_value([rows_hash(rows.train), rows_hash(_choosing(rows))])].append(model)
     for models in groups.values():
         rows = trained_on[models[0]]
-        check.rows += len(rows.train) + len(rows.validation)
+        check.rows += len(rows.train) + len(_choosing(rows))
         check.matches.extend(_matches(rows, tasks, models if len(groups) > 1 else []))
     return check
+
+
+def _choosing(rows: TrainingRows) -> list[ReasoningRow]:
+    """The validation rows, where they decide which adapter is kept; else nothing is learned from them."""
+    return rows.validation if rows.validation_chooses else []
 
 
 def _matches(rows: TrainingRows, tasks: Sequence[LoadedTask], models: list[str]) -> Iterator[OverlapMatch]:
     """The items that share text with these rows; `models` only where others were trained on other rows."""
     roles = [("train", number, row) for number, row in enumerate(rows.train)]
-    roles += [("validation", number, row) for number, row in enumerate(rows.validation)]
+    roles += [("validation", number, row) for number, row in enumerate(_choosing(rows))]
     texts = [
         Passage(f"{role} {number}", part, text)
         for role, number, row in roles

@@ -45,7 +45,7 @@ def signature(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[st
     packages = [_ROOT / name for name in ("harness", "tasks", "reports", "training")]
     parts = [recipe.model_dump(mode="json"), models, wanted, package_versions()]
     machine = [os.cpu_count(), Path("/dev/nvidiactl").exists(), *(os.environ.get(name) for name in _VARIABLES)]
-    return sha256_value([parts, machine, [_files(path) for path in (*packages, *inputs, folder.path)]])
+    return sha256_value([parts, machine, [_files(path) for path in (*packages, *inputs)], _results(folder)])
 
 
 def is_unchanged(folder: RunFolder, now: str | None) -> bool:
@@ -75,8 +75,10 @@ def input_hashes(recipe: Recipe) -> dict[str, str | None]:
         with contextlib.suppress(UserError, LookupError, OSError):
             found |= {str(path): _hash(path) for path in _source(source)}
     base = Path(recipe.model.base).expanduser()
-    found |= {str(base / name): sha256 for name, sha256 in small_files(base)}
-    return found | {str(path): _hash(path) for path in base.glob("*.safetensors")}
+    if base.is_dir():
+        weights = [[path.name, _hash(path)] for path in sorted(base.glob("*.safetensors"))]
+        found[str(base)] = sha256_value([small_files(base), weights])
+    return found
 
 
 def _hash(path: Path) -> str | None:
@@ -128,11 +130,17 @@ def _local(source: str) -> Path:
     return path
 
 
+def _results(folder: RunFolder) -> list[tuple[str, int, int]]:
+    """What `_files` says of a run folder, but for what is written without a run."""
+    own = {str(folder.path / name) for name in _NOT_RESULTS}
+    return [each for each in _files(folder.path) if each[0] not in own]
+
+
 def _files(path: Path) -> list[tuple[str, int, int]]:
     """(path, size, time of the last change) of a file, or of all files below a folder."""
     found = []
     for each in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if each.is_file() and each.name not in _NOT_RESULTS and "__pycache__" not in each.parts:
+        if each.is_file() and "__pycache__" not in each.parts:
             about = each.stat()
             found.append((str(each), about.st_size, about.st_mtime_ns))
     return found

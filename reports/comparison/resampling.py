@@ -52,11 +52,12 @@ def t_interval(of: Callable[[Table], Any], table: Table, seed: int, members: Seq
         rng=seed,
         batch=max(1, _CELLS // table.size),
     ).standard_error
-    variance, degrees = float(error) ** 2 * count / (count - 1), float(count - 1)
+    variance, degrees = float(error) * float(error) * count / (count - 1), float(count - 1)  # inf, where ** raises
     if len(members) > 1:
         between = float(np.var(members, ddof=1)) / len(members)
         if (both := variance + between) > 0:
-            degrees = both**2 / (variance**2 / degrees + between**2 / (len(members) - 1))
+            share = variance / both
+            degrees = 1 / (share**2 / degrees + (1 - share) ** 2 / (len(members) - 1))
             variance = both
     estimate, error = float(of(table.sum(0))), math.sqrt(variance)
     half = float(stats.t.ppf(1 - LEVEL / 2, degrees)) * error
@@ -106,8 +107,10 @@ def averaged(before: Table, after: Pool, of: Callable[[Table], Any], seed: int) 
     table = np.concatenate([before, after.table], axis=1)
     around = t_interval(lambda sums: after.of(sums[..., width:]) - of(sums[..., :width]), table, seed, differences)
     difference = sum(differences) / len(differences)
-    p_value = float(2 * stats.t.sf(abs(difference) / around.error, around.degrees)) if around.error else 1.0
-    told = {"p_value": p_value, "test": "t-test over items and seeds"}
+    p_value: float | None = 1.0
+    if difference:  # the same with all items and seeds where there is no error
+        p_value = finite(2 * stats.t.sf(abs(difference) / around.error, around.degrees)) if around.error else 0.0
+    told = {"p_value": 1.0 if p_value is None else p_value, "test": "t-test over items and seeds"}
     return _interval_and_effect(around, difference, len(before)) | told
 
 
@@ -115,7 +118,7 @@ def _interval_and_effect(around: Around, difference: float, units: int) -> dict[
     return {
         "low": finite(around.low),
         "high": finite(around.high),
-        "standard_error": around.error,
+        "standard_error": finite(around.error),
         "degrees_of_freedom": around.degrees,
         "effect_size": difference / (around.error * math.sqrt(units)) if around.error > 0 else 0.0,
     }

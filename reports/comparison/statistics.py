@@ -243,11 +243,11 @@ def _with_outcome(comparison: Comparison, p_adjusted: float, metric: MetricInfo,
 
 def _detectable(comparison: Comparison, metric: MetricInfo, level: float) -> float | None:
     """The smallest difference found with 80 % power; None where not even the greatest would be."""
-    count, error = comparison.units or 0, comparison.standard_error or 0.0
+    count, error = comparison.units or 0, comparison.standard_error
     if comparison.discordant is not None:
         share = (sum(comparison.discordant) + 1) / (comparison.n + 2)
         return power.mcnemar_detectable(share, comparison.n, level)
-    if 2.0 ** (1 - count) > level:
+    if error is None or 2.0 ** (1 - count) > level:
         return None  # with so few units even the rarest arrangement is no surprise
     found = power.detectable(error, comparison.degrees_of_freedom or count - 1, level)
     if metric.kind == "perplexity" and comparison.relevant:

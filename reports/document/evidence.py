@@ -51,18 +51,13 @@ class OverlapCheck(Strict):
     items: dict[str, int]
     matches: list[OverlapMatch] = Field(default_factory=list)
 
-    @property
-    def affected_in_all(self) -> int:
-        """How many items of all tasks share text with a row."""
-        return len({(match.task, match.item) for match in self.matches})
-
-    def affected(self, task: str, model: str | None = None) -> int:
-        """How many items of a task share text with a row, of those that one model was trained on or of all."""
+    def affected(self, task: str | None = None, model: str | None = None) -> int:
+        """How many items of one task or of all share text with a row that one model, or any, was trained on."""
         return len(
             {
-                match.item
+                (match.task, match.item)
                 for match in self.matches
-                if match.task == task and (model is None or model in (match.models or self.models))
+                if task in (None, match.task) and (model is None or model in (match.models or self.models))
             }
         )
 

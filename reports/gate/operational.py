@@ -131,7 +131,8 @@ def _complete(_: Complete, candidate: Side) -> Found:
     faults |= dict.fromkeys(f"{task.name} has no metrics" for task in tasks if not task.metrics)
     if faults:
         return "fail", "; ".join(list(faults)[:3]), {}
-    return "pass", f"all {len(tasks)} tasks are finished", {"n": sum(len(candidate.items[task.name]) for task in tasks)}
+    count = sum(len(candidate.items.get(task.name, ())) for task in tasks)
+    return "pass", f"all {len(tasks)} tasks are finished", {"n": count}
 
 
 def _at_most(value: float, limit: float, unit: str) -> Found:

@@ -63,7 +63,7 @@ class Cells:
     def identifier(self, record: Record) -> str:
         """The row's own id, from its key or its id column; empty where it has none."""
         if record.key is not None:
-            return str(_of_whole_characters(record.key, "the key", record.where))
+            return id_text(_of_whole_characters(record.key, "the key", record.where))
         return id_text(self.value(record, "id"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -10,6 +11,7 @@ from reports.errors import UserError
 from reports.files import read_json
 from tasks.data.source import OFFICIAL_TEST, PUBMEDQA_HUB_ID, DataSource
 
+_WHOLE = re.compile(r"-?\d+\.0+")
 _GROUND_TRUTH = "test_ground_truth.json"  # as the official repository calls the list of test ids
 # The PMIDs of PubMedQA's official test set (test_ground_truth.json of github.com/pubmedqa/pubmedqa), one a line.
 _OFFICIAL_TEST_FILE = Path(__file__).resolve().parent / "pubmedqa_test_ids.txt"
@@ -51,11 +53,11 @@ def read_ids(ids: str | list[str]) -> set[str]:
         UserError: The file cannot be read, or holds no ids.
     """
     if isinstance(ids, list):
-        return set(ids)
+        return {id_text(each) for each in ids}
     path = _OFFICIAL_TEST_FILE if ids == OFFICIAL_TEST else Path(ids).expanduser()
     if path.suffix != ".json":
         try:
-            return {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
+            return {id_text(line.strip()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"cannot read the list of ids ({error})", where=ids, fix="check the path") from error
     value = read_json(path)
@@ -65,10 +67,11 @@ def read_ids(ids: str | list[str]) -> set[str]:
 
 
 def id_text(value: Any) -> str:
-    """An id as a text; whole numbers alike whether a file holds them as 2 or 2.0; empty where there is none."""
+    """An id as a text; whole numbers alike whether a file holds them as 2, 2.0 or "2.0"; empty where there is none."""
     if value is None or value != value:  # noqa: PLR0124 - NaN, as pandas holds a missing one
         return ""
-    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+    text = str(int(value) if isinstance(value, float) and value.is_integer() else value)
+    return text.partition(".")[0] if _WHOLE.fullmatch(text) else text
 
 
 def official_test_ids(source: DataSource) -> DataSource:

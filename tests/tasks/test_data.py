@@ -187,7 +187,7 @@ def test_ids_select_and_missing_ones_are_told(write_rows):
         reasoning(path, ids=["3", "x"])
 
 
-@pytest.mark.parametrize("ids", [["2"], "ids.json"])
+@pytest.mark.parametrize("ids", [["2"], ["2.0"], "ids.json", "ids.txt"])
 def test_ids_that_are_whole_numbers_are_the_same_however_they_are_held(tmp_path, write_rows, ids):
     import pyarrow as pa
     from pyarrow import parquet
@@ -195,9 +195,11 @@ def test_ids_that_are_whole_numbers_are_the_same_however_they_are_held(tmp_path,
     rows = [{**ROW, "id": number, "question": f"Why {number}?"} for number in (1.0, 2.0, None)]
     parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
     (tmp_path / "ids.json").write_text("[2.0]")
+    (tmp_path / "ids.txt").write_text("2.0\n")
     found = reasoning(tmp_path / "rows.parquet", exclude_ids=ids if isinstance(ids, list) else str(tmp_path / ids))
     assert [row.question for row in found] == ["Why 1.0?", "Why None?"]
     assert found[0].id == "1"
+    assert reasoning(write_rows({**ROW, "id": "1.0"}, {**ROW, "id": "1.0.1", "question": "b"}))[0].id == "1"
     rows[2]["id"] = math.nan  # as pandas holds a missing one
     assert reasoning(write_rows(*rows))[2].id == found[1].id
 

@@ -70,6 +70,18 @@ def test_ece_of_sure_and_wrong_answers_is_their_confidence():
         ("Maybe.\n\nIn short: yes.", "maybe"),
         ("", None),
         ("The drug works.", None),
+        ("Yes. The trial supports this conclusion. No adverse events were seen.", "yes"),
+        ("Yes. In conclusion, no adverse events were seen and the drug works.", "yes"),
+        ("Yes, the drug works. Conclusion: No serious harm was found.", "yes"),
+        ("Maybe. The abstract does not settle the answer. No long-term data were given.", "maybe"),
+        ("The answer is not yes.", None),
+        ("Answer: No. It would be wrong to answer yes.", "no"),
+        ("Final answer:\n\nYes", "yes"),
+        (r"The final answer is $\boxed{yes}$.", "yes"),
+        (r"\boxed{\text{No}}", "no"),
+        ("<answer>maybe</answer>", "maybe"),
+        ("<think>Is the answer no? Wait.</think>\n\nYes.", "yes"),
+        ("<think>The answer is no.", None),
     ],
 )
 def test_labels_are_found_in_final_responses_or_not_at_all(response, wanted):

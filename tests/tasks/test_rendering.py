@@ -1,5 +1,7 @@
 """Prompts: one rendering for training and scoring, through the model's chat template where it has one."""
 
+import copy
+
 from tasks.formats import FORMATS
 from tasks.rendering import count_scored_tokens, encode, load_tokenizer, render_prompt
 
@@ -25,6 +27,14 @@ def test_a_template_that_opens_the_reasoning_itself_leaves_that_to_the_answer():
             return "<User>Why?<Assistant><think>\n"
 
     assert render_prompt(R1(), SHAPE, "Why?") == "<User>Why?<Assistant>"
+
+
+def test_a_template_that_tells_the_date_makes_the_same_prompt_every_day(tiny_model, monkeypatch):
+    tokenizer = copy.deepcopy(load_tokenizer(str(tiny_model)))
+    told = "{%- if not date_string is defined %}{%- set date_string = strftime_now('%d %b %Y') %}{%- endif %}"
+    for template in (told + "Today: {{ date_string }}", "Today: {{ strftime_now('%d %b %Y') }}"):
+        tokenizer.chat_template = template
+        assert render_prompt(tokenizer, SHAPE, "Why?") == "Today: 26 Jul 2024"
 
 
 def test_the_start_token_appears_once(tiny_model):

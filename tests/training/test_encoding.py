@@ -1,5 +1,7 @@
 """Training rows as tokens: exactly the answer and its end token are learned."""
 
+import copy
+
 import pytest
 
 from reports.errors import UserError
@@ -29,6 +31,19 @@ def test_the_prompt_is_masked_and_the_answer_with_its_end_is_learned(tokenizer):
     assert tokenizer.decode(learned) == SHAPE.completion(ROW.reasoning, ROW.response) + tokenizer.eos_token
     assert prompt == encode(tokenizer, render_prompt(tokenizer, SHAPE, ROW.question))
     assert not row.truncated
+
+
+def test_an_answer_is_learned_with_the_tokens_that_follow_its_prompt(tokenizer):
+    """Alone, a tokenizer of SentencePiece's kind would begin it with a space, which no answer begins with."""
+    from tokenizers.pre_tokenizers import Metaspace
+
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.backend_tokenizer.pre_tokenizer = Metaspace(prepend_scheme="first", split=False)
+    row = encode_row(tokenizer, SHAPE, ROW, chat="never", max_length=500)
+    prompt = render_prompt(tokenizer, SHAPE, ROW.question, "never")
+    whole = encode(tokenizer, prompt + SHAPE.completion(ROW.reasoning, ROW.response))
+    assert whole[: len(encode(tokenizer, prompt))] == encode(tokenizer, prompt)
+    assert row.input_ids == [*whole, tokenizer.eos_token_id]
 
 
 def test_a_long_row_is_cut_and_counted(tokenizer):

@@ -75,11 +75,21 @@ def test_sharded_weights_are_gathered_bit_for_bit(tiny_recipe, command, tmp_path
         assert [each[key] for each in two.losses if key in each] == pytest.approx(wanted, rel=1e-5), key
 
 
-def test_the_first_version_of_fsdp_is_refused(tiny_recipe, command, tmp_path, monkeypatch):
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+@pytest.mark.parametrize(
+    ("settings", "fix"),
+    [
+        ({}, "set fsdp_version: 2"),
+        ({"FSDP_VERSION": "2", "FSDP_ACTIVATION_CHECKPOINTING": "true"}, "trainer.gradient_checkpointing=true"),
+    ],
+)
+def test_kinds_of_fsdp_that_cannot_train_an_adapter_are_refused(
+    tiny_recipe, command, tmp_path, monkeypatch, settings, fix
+):
+    for name, value in {"ACCELERATE_USE_FSDP": "true", **settings}.items():
+        monkeypatch.setenv(name, value)
     code, _, error = command("train", "--recipe", tiny_recipe, "--out", tmp_path / "run")
     assert code == 2
-    assert "set fsdp_version: 2" in error
+    assert fix in error
 
 
 def test_one_process_uses_one_card_of_a_machine_with_several(tiny_recipe, tmp_path, monkeypatch):

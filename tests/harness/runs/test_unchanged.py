@@ -55,6 +55,15 @@ def test_a_list_of_ids_in_the_home_folder_that_changed_is_noticed(finished, tmp_
     assert before not in (None, signature(recipe, folder, "base", None))
 
 
+@pytest.mark.parametrize("name", ["inputs.json", "finished.json", "rows.json"])
+def test_a_data_file_may_have_any_name(finished, tmp_path, name):
+    (tmp_path / name).write_text("{}")
+    recipe, folder = open_run(out=finished[0], settings=[f"data.train.source={tmp_path / name}"])
+    before = signature(recipe, folder, "base", None)
+    (tmp_path / name).write_text('{"1": 2}')
+    assert before not in (None, signature(recipe, folder, "base", None))
+
+
 def test_another_recipe_or_model_is_another_run(finished):
     folder, unchanged = finished
     assert not unchanged("scoring.limit=5")

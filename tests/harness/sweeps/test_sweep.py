@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +72,11 @@ def test_a_cell_is_done_again_when_its_data_changed(tiny_recipe, tmp_path, monke
     write_rows({"question": "a", "reasoning": "b", "response": "d"})
     assert not is_finished(cell, store)
     do(cell)
+    assert is_finished(cell, store)
+    template = Path(cell.recipe["model"]["base"]) / "another.jinja"
+    template.write_text("x")
+    assert not is_finished(cell, store)
+    template.unlink()
     assert is_finished(cell, store)
     (tmp_path / "cells" / cell.name / "inputs.json").unlink()  # as where a second start of the cell was killed
     assert not is_finished(cell, store)

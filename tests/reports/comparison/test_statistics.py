@@ -259,6 +259,20 @@ def test_a_model_that_fell_apart_is_worse_and_no_fault():
     assert judged.detectable is None
 
 
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+@pytest.mark.parametrize("nats", [180.0, 400.0, 690.0])
+def test_a_pool_that_fell_apart_is_no_fault_either(nats):
+    generator = np.random.default_rng(10)
+
+    def drawn(mean, name):
+        return samples([(-10 * float(value), 10) for value in mean * (1 + generator.random(12) / 10)], name)
+
+    apart = [drawn(nats, "mean"), drawn(nats * 1.02, "mean")]
+    pair, _ = compare(PERPLEXITY, drawn(3.0, "base"), [*chain(*apart)], seed=0, members=apart)
+    (judged,) = judge([pair], {("t", "m"): PERPLEXITY})
+    assert judged.outcome in ("worse", "too few items")
+
+
 def test_primary_and_secondary_metrics_are_corrected_apart():
     pair, _ = compare(MEAN, samples([0.0] * 30), samples([0.1] * 30, "new"), seed=0)
     several = [pair.model_copy(update={"metric": name, "p_value": 0.03}) for name in "abcd"]
