@@ -26,7 +26,7 @@ class UserError(Exception):
     def __init__(self, what: str, *, where: str | None = None, fix: str | None = None) -> None:
         self.what = _told(what)
         self.where = _told(where) if where else None
-        self.fix = _told(fix) if fix else None
+        self.fix = _told(fix.strip()) if fix else None
         lines = [f"{self.where}: {self.what}" if self.where else self.what]
         if self.fix:
             lines.append(f"  fix: {self.fix}")

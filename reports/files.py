@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from reports.errors import MachineError, UserError
 from reports.text import HALVES
@@ -23,7 +23,7 @@ _MOST_LEVELS = 64  # of lists and objects in each other; ours have fewer than te
 
 
 class WholeFile:
-    """A text file that is written bit by bit and takes its place at `path` once it is whole.
+    """A file that is written bit by bit and takes its place at `path` once it is whole.
 
     A reader sees the old file or the new one, never a half, also after a power loss.
 
@@ -38,6 +38,11 @@ class WholeFile:
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
             self._part = Path(name)
             self._stream = os.fdopen(handle, "w", encoding="utf-8", newline="")
+
+    @property
+    def binary(self) -> BinaryIO:
+        """The stream for what is no text."""
+        return cast("BinaryIO", self._stream.buffer)
 
     def write(self, pieces: Iterable[str]) -> None:
         """Add pieces of text, no more than one of them in memory."""

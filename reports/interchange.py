@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Literal
 
 from reports.document.reading import read_results, read_samples, samples_of, samples_path
 from reports.document.schema import Results, Sample
-from reports.files import dumps, sha256_value, write_json, write_jsonl
+from reports.files import WholeFile, dumps, sha256_value, write_json, write_jsonl
 from reports.spreadsheet import write_csv
 from reports.text import whole
 
@@ -72,10 +73,8 @@ def _write_parquet(path: Path, columns: list[str], rows: Iterator[dict[str, Any]
     kinds = {
         name: pa.int64() if name in integers else pa.float64() if name in numbers else pa.string() for name in columns
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")  # in its place only when it is whole
-    try:
-        with pq.ParquetWriter(part, pa.schema(kinds)) as writer:
+    with contextlib.closing(WholeFile(path)) as file:
+        with pq.ParquetWriter(file.binary, pa.schema(kinds)) as writer:
             batch: list[dict[str, Any]] = []
             for row in rows:
                 batch.append({name: whole(value) for name, value in row.items()})
@@ -83,9 +82,7 @@ def _write_parquet(path: Path, columns: list[str], rows: Iterator[dict[str, Any]
                     writer.write_table(pa.Table.from_pylist(batch, pa.schema(kinds)))
                     batch.clear()
             writer.write_table(pa.Table.from_pylist(batch, pa.schema(kinds)))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        file.put()
 
 
 def _lm_eval(run: Path, results: Results, model: str, out: Path) -> Iterator[Path]:

@@ -209,5 +209,5 @@ def get_format(name: str) -> AnswerFormat:
     """
     if name in FORMATS:
         return FORMATS[name]
-    fix = f"{did_you_mean(name, FORMATS)} known formats: {', '.join(FORMATS)}".lstrip()
+    fix = f"{did_you_mean(name, FORMATS)} known formats: {', '.join(FORMATS)}"
     raise UserError(f"there is no answer format {name!r}", fix=fix)

@@ -133,10 +133,9 @@ def extract_label(answer: str, shape: AnswerFormat) -> str | None:
     if "<think>" in response:
         return None
     text = _EMPHASIS.sub("", _MARKUP.sub(" ", response))
-    if stated := _STATED.findall(text):
-        return "".join(stated[-1]).lower()
-    if first := _FIRST.match(text):
-        return str(first[1] or first[2]).lower()
+    stated = [*_STATED.finditer(text)]
+    if found := stated[-1] if stated else _FIRST.match(text):
+        return str(found[1] or found[2]).lower()
     alone = {label.lower() for label in _ALONE.findall(text)}
     return alone.pop() if len(alone) == 1 else None
 

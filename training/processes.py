@@ -25,7 +25,11 @@ def local_index() -> int:
 
 def is_sharded() -> bool:
     """Whether the launcher asks for FSDP: the weights shared out over the processes."""
-    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() in ("1", "true")
+    return _is_on("ACCELERATE_USE_FSDP")
+
+
+def _is_on(switch: str) -> bool:
+    return os.environ.get(switch, "false").lower() in ("1", "true")
 
 
 def check_sharding() -> None:
@@ -35,14 +39,16 @@ def check_sharding() -> None:
         UserError: It is of the first version, which flattens a layer's weights into one dtype, where a QLoRA layer has
             several; or it recomputes activations itself, and the adapter's weights get other names.
     """
-    if is_sharded() and os.environ.get("FSDP_ACTIVATION_CHECKPOINTING", "false").lower() in ("1", "true"):
+    if not is_sharded():
+        return
+    if _is_on("FSDP_ACTIVATION_CHECKPOINTING"):
         raise UserError(
             "FSDP's own activation checkpointing renames the adapter's weights",
             where="fsdp_activation_checkpointing, in the configuration of `accelerate launch`",
             fix="set it to false there, and trainer.gradient_checkpointing=true in the recipe",
         )
     version = os.environ.get("FSDP_VERSION", "1")  # as accelerate reads it
-    if is_sharded() and version != "2":
+    if version != "2":
         raise UserError(
             f"FSDP of version {version[:20]} cannot share out layers of 4-bit weights and a float32 adapter",
             where="fsdp_version, in the configuration of `accelerate launch`",

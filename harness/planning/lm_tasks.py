@@ -104,7 +104,7 @@ def load_tasks(names: Sequence[str], recipe: Recipe, base: BaseModel) -> list[Lo
     for name in names:
         if name not in known:
             near = did_you_mean(name, known, most=3)
-            fix = f"{near} medbench's own: {', '.join(sorted(ours))}; see `medbench list tasks`".lstrip()
+            fix = f"{near} medbench's own: {', '.join(sorted(ours))}; see `medbench list tasks`"
             raise UserError(f"lm-eval knows no task {name!r}", where="--tasks", fix=fix)
     loaded: dict[str, LoadedTask] = {}
     for name in names:
@@ -123,7 +123,7 @@ def _check_limits(limits: Iterable[str], asked: Sequence[str], known: Collection
     for name in limits:
         if name not in known and (name in asked or name not in _tasks_of_lm_eval()):
             near = did_you_mean(name, known)
-            fix = f"{near} Limits are given for single tasks, such as {', '.join(sorted(known)[:4])}".lstrip()
+            fix = f"{near} Limits are given for single tasks, such as {', '.join(sorted(known)[:4])}"
             raise UserError(f"lm-eval knows no single task {name!r}", where="scoring.limits", fix=fix)
 
 

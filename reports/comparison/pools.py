@@ -41,6 +41,11 @@ class Pool:
     figures: list[float]
     of: Callable[[Table], Any]
 
+    @property
+    def figure(self) -> float:
+        """Of the pool."""
+        return sum(self.figures) / len(self.figures)
+
 
 def with_shared_values(metric: MetricInfo, members: Sequence[Sequence[AnyMeasured]]) -> list[list[AnyMeasured]]:
     """Each adapter's samples of the items that the metric has a value for with all adapters."""

@@ -103,10 +103,9 @@ def averaged(before: Table, after: Pool, of: Callable[[Table], Any], seed: int) 
 
     width = before.shape[1]
     old = float(of(before.sum(0)))
-    differences = [each - old for each in after.figures]
     table = np.concatenate([before, after.table], axis=1)
-    around = t_interval(lambda sums: after.of(sums[..., width:]) - of(sums[..., :width]), table, seed, differences)
-    difference = sum(differences) / len(differences)
+    around = t_interval(lambda sums: after.of(sums[..., width:]) - of(sums[..., :width]), table, seed, after.figures)
+    difference = after.figure - old
     p_value: float | None = 1.0
     if difference:  # the same with all items and seeds where there is no error
         p_value = finite(2 * stats.t.sf(abs(difference) / around.error, around.degrees)) if around.error else 0.0

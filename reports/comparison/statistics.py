@@ -62,7 +62,7 @@ def score(
         pooled = pool(metric, members)
         items, several = pooled.items, pooled.figures
         low, high = _interval(metric, pooled, seed)
-        reported = sum(several) / len(several)
+        reported = pooled.figure
     elif usable:
         found = units(metric, usable)
         items = found.items
@@ -162,7 +162,7 @@ def compare(
         asked = {sample.id for sample in left}
         members = [[sample for sample in each if sample.id in asked] for each in members]
         after = pool(metric, members, labels=labels, clusters=clusters)
-        new = sum(after.figures) / len(after.figures)
+        new = after.figure
     else:
         after = units(metric, right, labels=labels, clusters=clusters)
         new = figure_of_units(metric.kind, after.table)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from reports.document.evidence import HUMAN_RATING
 from reports.gate.comparable import unusable
 from reports.gate.outcome import MovedSample, RuleResult, Verdict
 from reports.gate.policy import (
@@ -105,8 +104,7 @@ def _overlap(rule: Leakage | Contamination, candidate: Side) -> Found:
             f"nothing is known of the rows that {candidate.model} was trained on; score it in the run that trains it"
         )
         return "fail", reason, {}
-    asked = [task.name for task in candidate.results.tasks if task.name != HUMAN_RATING]
-    unseen = [name for name in asked if name not in check.items]
+    unseen = [task.name for task in candidate.asked if task.name not in check.items]
     if unseen:
         return "fail", f"the items of {', '.join(unseen)} were not held against the training rows", {}
     matches = [
@@ -123,7 +121,7 @@ def _overlap(rule: Leakage | Contamination, candidate: Side) -> Found:
 
 
 def _complete(_: Complete, candidate: Side) -> Found:
-    tasks = [task for task in candidate.results.tasks if task.name != HUMAN_RATING]
+    tasks = candidate.asked
     if not tasks:
         return "fail", "no task was asked", {}
     primary = [(task.name, metric) for task in tasks for metric in task.metrics if not metric.secondary]

@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
+from reports.document.evidence import HUMAN_RATING
 from reports.document.reading import checked_sample
 from reports.document.schema import MetricInfo, ModelInfo, Results, Sample, Score, TaskInfo
 from reports.errors import UserError
@@ -57,6 +58,11 @@ class Side:
     def info(self) -> ModelInfo:
         """What the results say of the model."""
         return next(each for each in self.results.models if each.name == self.model)
+
+    @property
+    def asked(self) -> list[TaskInfo]:
+        """The tasks that were put to the models; people's marks are one in the results only."""
+        return [task for task in self.results.tasks if task.name != HUMAN_RATING]
 
     def task(self, name: str) -> TaskInfo | None:
         """What was asked; None where it was not."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reports.comparison.sums import figure_of_units
-from reports.document.evidence import HUMAN_RATING
 from reports.document.schema import MetricInfo, MetricKind, Sample
 from reports.gate.comparable import incomparable, unusable
 from reports.gate.estimate import pseudo_values
@@ -89,7 +88,7 @@ def expand(rule: OnMetric | MustPass, candidate: Side) -> list[Target] | RuleRes
     """
     task_pattern, metric_pattern = rule.metric.split("/", 1)
     is_pattern = bool(_WILD & set(rule.metric))
-    tasks = {task.name for task in candidate.results.tasks if fnmatchcase(task.name, task_pattern)} - {HUMAN_RATING}
+    tasks = {task.name for task in candidate.asked if fnmatchcase(task.name, task_pattern)}
     found = [
         (task.name, metric)
         for task in candidate.results.tasks

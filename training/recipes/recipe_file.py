@@ -38,7 +38,7 @@ def _find_recipe(name_or_file: str) -> Path:
     raise UserError(
         "there is no recipe of that name, nor such a file",
         where=f"--recipe {name_or_file}",
-        fix=f"{near} known recipes: {', '.join(known)}; or give the path of a YAML file".lstrip(),
+        fix=f"{near} known recipes: {', '.join(known)}; or give the path of a YAML file",
     )
 
 
