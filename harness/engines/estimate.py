@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _TRAIN_SHARE = 0.45
 _SCORE_SHARE = 0.55
 _TRAIN_LAYER_SECONDS = {"cpu": 0.0, "cuda": 0.009}  # for each layer and batch, whatever its size
-_DECODE_LAYER_SECONDS = {"cpu": 0.0035, "cuda": 0.0016}  # for each layer and decoding step, whatever the batch
+_DECODE_LAYER_SECONDS = {"cpu": 0.0035, "cuda": 0.0003}  # for each layer and decoding step, whatever the batch
 _VLLM_LAYER_SECONDS = 0.0001
 _VLLM_ROWS = 256  # that it continues at once
 _CHARACTERS_PER_TOKEN = 3.5

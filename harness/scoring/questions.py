@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from harness.planning.lm_tasks import LoadedTask
 
-BLOCK_SAMPLES = 2048  # held at once: documents, questions and answers of so many take some tens of megabytes
+BLOCK_SAMPLES = 4096  # held at once: some tens of megabytes; a block's last long answers are alone in their batches
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Which engine answers a plan, and why."""
 
 import importlib.util
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -9,12 +10,16 @@ import harness
 from harness.api import open_run
 from harness.engines import estimate
 from harness.engines.choice import choose_engine
+from harness.engines.estimate import _Work
 from harness.engines.kinds import ENGINES
 from harness.engines.start_times import known_start_seconds, remember_start
 from harness.planning.run_plan import make_plan
 from reports.document.reading import read_results
 from reports.errors import UserError
+from reports.files import read_json
 from training.recipes.recipe import EngineName
+
+SPEED = Path(__file__).parents[3] / "benchmarks" / "results" / "gpu" / "speed.json"
 
 
 @pytest.fixture
@@ -100,6 +105,19 @@ def test_a_long_plan_pays_the_start_of_vllm_and_a_short_one_does_not(plan, monke
         object.__setattr__(loaded, "indices", loaded.indices * 3000)
     plain, vllm = times(long)
     assert vllm < plain
+
+
+def test_estimates_are_near_what_was_measured_on_an_h200(plan, monkeypatch):
+    measured = read_json(SPEED)["stages"]
+    questions, prompts = _Work(200 * 350, 0, 0), _Work(256 * 100, 256, 256)
+    monkeypatch.setattr(estimate, "matmul_flops", lambda *_: 7.9e14)
+    monkeypatch.setattr(estimate, "_size", lambda _: (8_030_261_248, 32))
+    monkeypatch.setattr(estimate, "_work", lambda work: work)
+    made = plan()
+    made.device, made.models, made.tasks = "cuda", ["base", "a0", "a1", "a2"], [questions, prompts]
+    assert estimate.score_seconds(made) == pytest.approx(measured["ours"]["total_seconds"], rel=0.3)
+    remember_start(made, measured["vllm"]["setup"]["start_seconds"])
+    assert estimate.vllm_seconds(made) == pytest.approx(measured["vllm"]["total_seconds"], rel=0.3)
 
 
 def test_the_last_start_is_remembered(plan, monkeypatch, tmp_path):
