@@ -82,6 +82,8 @@ def place(tiny_model, tmp_path_factory):
     (folder / "my" / "model-folder").symlink_to(tiny_model)
     (folder / "path" / "or").mkdir(parents=True)
     (folder / "path" / "or" / "hub-id").symlink_to(folder / "runs" / "quickstart" / "adapter")
+    (folder / "benchmarks").mkdir()
+    (folder / "benchmarks" / "results").symlink_to(ROOT / "benchmarks" / "results")
     (folder / "templates").mkdir()
     (folder / "recipes").mkdir()
     for name in ("quickstart", "llama31-8b-huatuo", "my_recipe"):
