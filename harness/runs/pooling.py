@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.scoring.noise import NoiseMeter, with_noise
@@ -40,15 +40,14 @@ def pool_models(
         for loaded in plan.tasks:
             several = [by_model[member, loaded.name] for member in members]
             baseline = by_model[plan.baseline, loaded.name]
-            joined = [replace(sample, model=name) for each in several for sample in each.samples]
             for metric in baseline.metrics:
                 figures = [each.figures[metric.key] for each in several if metric.key in each.figures]
                 if len(figures) < len(members):
                     continue
                 mean, seed = sum(figures) / len(figures), plan.recipe.seed
                 apart = [each.samples for each in several]
-                found.scores.append(statistics.score(metric, joined, mean, seed=seed, members=apart))
-                comparison, _ = statistics.compare(metric, baseline.samples, joined, seed=seed, members=apart)
+                found.scores.append(statistics.score_pool(metric, name, apart, mean, seed=seed))
+                comparison, _ = statistics.compare_pool(metric, baseline.samples, name, apart, seed=seed)
                 pair.append(with_noise(comparison, metric, noise, members))
         found.comparisons.extend(statistics.judge(pair, metrics))
         found.models.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,14 +29,7 @@ _MIN_UNITS = 5
 _MOST_GROWTH = 20.0  # logarithm of a factor of perplexity beyond which it is not worth telling
 
 
-def score(
-    metric: MetricInfo,
-    samples: Sequence[Measured],
-    reported: float | None,
-    *,
-    seed: int,
-    members: Sequence[Sequence[Measured]] = (),
-) -> Score:
+def score(metric: MetricInfo, samples: Sequence[Measured], reported: float | None, *, seed: int) -> Score:
     """A metric's figure with its 95 % interval.
 
     The interval is Wilson's for proportions, else Student's t with a bootstrap standard error over items (of the
@@ -45,41 +38,56 @@ def score(
     Args:
         metric: What to compute.
         samples: The samples of one model on one task; several of one item are averaged.
-        reported: lm-eval's own figure, which is what the tables show unless it is None, items were asked several times
-            or the model is a pool.
+        reported: lm-eval's own figure, which the tables show unless it is None or items were asked several times.
         seed: Of the bootstrap.
-        members: The samples of each adapter, where the model is a pool of them; the figure is the mean of theirs, and
-            their spread widens the interval.
     """
     usable = with_value(metric, samples) if metric.kind != "other" else []
-    if members:
-        members = with_shared_values(metric, members)
-        usable = [*members[0]] if usable else []
-    several: list[float] = []
-    low = high = None
-    items = len({sample.id for sample in samples})
-    if usable and members:
-        pooled = pool(metric, members)
-        items, several = pooled.items, pooled.figures
-        low, high = _interval(metric, pooled, seed)
-        reported = pooled.figure
-    elif usable:
-        found = units(metric, usable)
-        items = found.items
-        low, high = _interval(metric, found, seed)
-        several = _repeat_figures(metric, usable)
-        if len(several) > 1 or reported is None:  # lm-eval's own is of the first answers only
-            reported = figure_of_units(metric.kind, found.table)
+    found = units(metric, usable) if usable else None
+    figures = _repeat_figures(metric, usable)
+    if found is not None and (len(figures) > 1 or reported is None):  # lm-eval's own is of the first answers only
+        reported = figure_of_units(metric.kind, found.table)
+    return _score(metric, samples, reported, found, figures, seed)
+
+
+def score_pool(
+    metric: MetricInfo, name: str, members: Sequence[Sequence[Measured]], reported: float | None, *, seed: int
+) -> Score:
+    """The mean of several adapters' figures with its 95 % interval, which their spread widens.
+
+    Args:
+        metric: What to compute.
+        name: Of the pool.
+        members: Each adapter's samples on one task.
+        reported: The mean of lm-eval's own figures, shown where items have no values to compute it from.
+        seed: Of the bootstrap.
+    """
+    shared = with_shared_values(metric, members) if metric.kind != "other" else [[]]
+    found = pool(metric, shared) if shared[0] else None
+    value, figures = (found.figure, found.figures) if found is not None else (reported, [])
+    scored = _score(metric, [sample for each in members for sample in each], value, found, figures, seed)
+    return scored.model_copy(update={"model": name})
+
+
+def _score(
+    metric: MetricInfo,
+    samples: Sequence[Measured],
+    value: float | None,
+    found: Units | Pool | None,
+    figures: Sequence[float],
+    seed: int,
+) -> Score:
+    """A figure with the interval of what it was computed from, and the spread of the figures whose mean it is."""
+    low, high = (None, None) if found is None else _interval(metric, found, seed)
     return Score(
         model=samples[0].model,
         task=samples[0].task,
         metric=metric.key,
-        value=None if reported is None else finite(reported),
+        value=None if value is None else finite(value),
         low=low,
         high=high,
-        n=items,
-        repeats=max(1, len(several)),
-        spread=finite(float(np.std(several, ddof=1))) if len(several) > 1 else None,
+        n=len({sample.id for sample in samples}) if found is None else found.items,
+        repeats=max(1, len(figures)),
+        spread=finite(float(np.std(figures, ddof=1))) if len(figures) > 1 else None,
     )
 
 
@@ -115,12 +123,7 @@ def _interval(metric: MetricInfo, found: Units | Pool, seed: int) -> tuple[float
 
 
 def compare(
-    metric: MetricInfo,
-    baseline: Sequence[Measured],
-    candidate: Sequence[Measured],
-    *,
-    seed: int,
-    members: Sequence[Sequence[Measured]] = (),
+    metric: MetricInfo, baseline: Sequence[Measured], candidate: Sequence[Measured], *, seed: int
 ) -> tuple[Comparison, list[str]]:
     """Compare two models on the items that both answered.
 
@@ -134,55 +137,81 @@ def compare(
         baseline: One model's samples.
         candidate: The other's; several of one item are averaged.
         seed: Of bootstrap and permutation.
-        members: The samples of each adapter, where the candidate is a pool of them; the difference is then the mean of
-            theirs, and the test a t-test over items and members.
 
     Returns:
         The comparison (not yet corrected for other metrics, nor judged), and the ids of items that only one answered.
     """
-    name = candidate[0].model
-    if members:
-        members = with_shared_values(metric, members)
-        candidate = [sample for each in members for sample in each]
     left, right, unpaired = _paired(metric, baseline, candidate)
-    names = {
-        "task": baseline[0].task,
-        "metric": metric.key,
-        "baseline": baseline[0].model,
-        "candidate": name,
-        "n": len({sample.id for sample in left}),
-    }
-    if metric.kind == "other" or not left:
-        return Comparison(**names, difference=None, outcome="not compared"), unpaired
+    untested = _untested(metric, baseline[0], candidate[0].model, left)
+    if untested.outcome == "not compared":
+        return untested, unpaired
+    labels, clusters = label_count(metric, left, right), clusters_of(left, right)
+    before, after = (units(metric, each, labels=labels, clusters=clusters) for each in (left, right))
+
+    def test() -> dict[str, Any]:
+        if metric.kind == "proportion" and before.are_right_or_wrong and after.are_right_or_wrong:
+            return right_or_wrong(before.table, after.table)
+        return permuted(before.table, after.table, figure(metric.kind), seed)
+
+    return _tested(metric, untested, before, figure_of_units(metric.kind, after.table), test), unpaired
+
+
+def compare_pool(
+    metric: MetricInfo, baseline: Sequence[Measured], name: str, members: Sequence[Sequence[Measured]], *, seed: int
+) -> tuple[Comparison, list[str]]:
+    """Compare a model with the mean of several adapters, by a t-test over items and adapters.
+
+    Args:
+        metric: What to compare.
+        baseline: The model's samples.
+        name: Of the pool.
+        members: Each adapter's samples.
+        seed: Of the bootstrap.
+
+    Returns:
+        As `compare`; the difference is the mean of the adapters' differences.
+    """
+    members = with_shared_values(metric, members)
+    left, right, unpaired = _paired(metric, baseline, [sample for each in members for sample in each])
+    untested = _untested(metric, baseline[0], name, left)
+    if untested.outcome == "not compared":
+        return untested, unpaired
     labels, clusters = label_count(metric, left, right), clusters_of(left, right)
     before = units(metric, left, labels=labels, clusters=clusters)
-    old = figure_of_units(metric.kind, before.table)
-    after: Units | Pool
-    if members:
-        asked = {sample.id for sample in left}
-        members = [[sample for sample in each if sample.id in asked] for each in members]
-        after = pool(metric, members, labels=labels, clusters=clusters)
-        new = after.figure
-    else:
-        after = units(metric, right, labels=labels, clusters=clusters)
-        new = figure_of_units(metric.kind, after.table)
-    comparison = Comparison(
-        **names,
-        difference=finite(new - old),
-        outcome="too few items",
-        units=len(before.table),
-        relevant=finite(metric.relevant * (1.0 if metric.is_share else abs(old or new))),
+    asked = {sample.id for sample in left}
+    members = [[sample for sample in each if sample.id in asked] for each in members]
+    after = pool(metric, members, labels=labels, clusters=clusters)
+
+    def test() -> dict[str, Any]:
+        return averaged(before.table, after, figure(metric.kind), seed)
+
+    return _tested(metric, untested, before, after.figure, test), unpaired
+
+
+def _untested(metric: MetricInfo, baseline: Measured, candidate: str, paired: Sequence[Measured]) -> Comparison:
+    """A comparison that is yet to be made; not to be made where nothing is paired."""
+    return Comparison(
+        task=baseline.task,
+        metric=metric.key,
+        baseline=baseline.model,
+        candidate=candidate,
+        n=len({sample.id for sample in paired}),
+        difference=None,
+        outcome="not compared" if metric.kind == "other" or not paired else "too few items",
     )
-    if len(before.table) < _MIN_UNITS or comparison.difference is None:
-        return comparison, unpaired
-    of = figure(metric.kind)
-    if isinstance(after, Pool):
-        found = averaged(before.table, after, of, seed)
-    elif metric.kind == "proportion" and before.are_right_or_wrong and after.are_right_or_wrong:
-        found = right_or_wrong(before.table, after.table)
-    else:
-        found = permuted(before.table, after.table, of, seed)
-    return comparison.model_copy(update=found), unpaired
+
+
+def _tested(
+    metric: MetricInfo, untested: Comparison, before: Units, new: float, test: Callable[[], dict[str, Any]]
+) -> Comparison:
+    """A comparison with its difference, and with what `test` says of it where there are units enough."""
+    old = figure_of_units(metric.kind, before.table)
+    difference = finite(new - old)
+    relevant = finite(metric.relevant * (1.0 if metric.is_share else abs(old or new)))
+    found = {"difference": difference, "units": len(before.table), "relevant": relevant}
+    if len(before.table) >= _MIN_UNITS and difference is not None:
+        found |= test()
+    return untested.model_copy(update=found)
 
 
 def _paired(
@@ -210,10 +239,10 @@ def judge(comparisons: Sequence[Comparison], metrics: dict[tuple[str, str], Metr
         ]
         adjusted = holm([judged[place].p_value or 0.0 for place in family])
         # What Holm leaves to a metric, given what the others showed.
-        open_ones = sum(p_adjusted >= LEVEL for p_adjusted in adjusted)
+        untesteds = sum(p_adjusted >= LEVEL for p_adjusted in adjusted)
         for place, p_adjusted in zip(family, adjusted, strict=True):
             each = judged[place]
-            level = LEVEL / (open_ones + (p_adjusted < LEVEL))
+            level = LEVEL / (untesteds + (p_adjusted < LEVEL))
             judged[place] = _with_outcome(each, p_adjusted, metrics[each.task, each.metric], level)
     return judged
 

@@ -1,7 +1,6 @@
 """Figures, intervals and paired tests against plain formulas and known answers."""
 
 import math
-from itertools import chain
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ from scipy import stats
 
 from benchmarks.statistics_simulation import METRICS, simulate
 from reports.comparison.power import mcnemar_detectable, mcnemar_power
-from reports.comparison.statistics import compare, judge, score
+from reports.comparison.statistics import compare, compare_pool, judge, score, score_pool
 from reports.comparison.sums import figure, units
 from reports.document.schema import MetricInfo, Sample
 
@@ -195,7 +194,7 @@ def test_a_pool_of_seeds_is_as_unsure_as_its_items_and_its_seeds_together():
         members = [before + effect + generator.normal(0, 0.05, 400) for effect in effects]
         apart = [samples(list(values), "mean") for values in members]
         differences = [float(np.mean(values - before)) for values in members]
-        pair, _ = compare(MEAN, samples(list(before)), [*chain(*apart)], seed=0, members=apart)
+        pair, _ = compare_pool(MEAN, samples(list(before)), "mean", apart, seed=0)
         return judge([pair], {("t", "m"): MEAN})[0], differences
 
     steady, differences = pooled([0.05, 0.051, 0.049])
@@ -215,10 +214,10 @@ def test_the_figure_of_a_pool_is_the_mean_of_its_seeds_also_where_their_answers_
         for name, right in (("base", 13), ("mean", 11), ("mean", 19))
     )
     apart = [sure, unsure]
-    found = score(ECE, sure + unsure, 0.2, seed=0, members=apart)
+    found = score_pool(ECE, "mean", apart, 0.2, seed=0)
     assert found.value == pytest.approx(0.2)
     assert found.low < 0.2 < found.high
-    pair, _ = compare(ECE, base, sure + unsure, seed=0, members=apart)
+    pair, _ = compare_pool(ECE, base, "mean", apart, seed=0)
     (judged,) = judge([pair], {("t", "m"): ECE})
     assert judged.difference == pytest.approx(0.1)
     assert judged.outcome == "worse"
@@ -226,11 +225,11 @@ def test_the_figure_of_a_pool_is_the_mean_of_its_seeds_also_where_their_answers_
 
 def test_seeds_are_pooled_over_the_items_that_all_have_a_value_for():
     first, second = samples([0.5] * 10, "mean"), samples([0.7] * 9 + [None], "mean")
-    found = score(MEAN, first + second, None, seed=0, members=[first, second])
+    found = score_pool(MEAN, "mean", [first, second], None, seed=0)
     assert found.n == 9
     assert found.value == pytest.approx(0.6)
     assert found.spread == pytest.approx(np.std([0.5, 0.7], ddof=1))
-    pair, unpaired = compare(MEAN, samples([0.1] * 10), first + second, seed=0, members=[first, second])
+    pair, unpaired = compare_pool(MEAN, samples([0.1] * 10), "mean", [first, second], seed=0)
     assert (pair.n, unpaired) == (9, ["9"])
     assert pair.difference == pytest.approx(0.5)
 
@@ -268,7 +267,7 @@ def test_a_pool_that_fell_apart_is_no_fault_either(nats):
         return samples([(-10 * float(value), 10) for value in mean * (1 + generator.random(12) / 10)], name)
 
     apart = [drawn(nats, "mean"), drawn(nats * 1.02, "mean")]
-    pair, _ = compare(PERPLEXITY, drawn(3.0, "base"), [*chain(*apart)], seed=0, members=apart)
+    pair, _ = compare_pool(PERPLEXITY, drawn(3.0, "base"), "mean", apart, seed=0)
     (judged,) = judge([pair], {("t", "m"): PERPLEXITY})
     assert judged.outcome in ("worse", "too few items")
 
