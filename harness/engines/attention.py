@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, PreTrainedModel
+from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
 from transformers.integrations.sdpa_attention import repeat_kv
 
 _NAME = "medbench"
@@ -80,24 +80,31 @@ def _by_blocks(
     return found.view(rows, new, heads, -1)
 
 
+def sees_all_earlier_tokens(config: PreTrainedConfig) -> bool:
+    """Whether every layer of a decoder attends to all earlier tokens, and to nothing else."""
+    text = config.get_text_config()
+    kinds = getattr(text, "layer_types", None) or ["full_attention"]
+    window = getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True)
+    return (
+        not config.is_encoder_decoder
+        and all(kind == "full_attention" for kind in kinds)
+        and not window
+        and not any(getattr(text, name, None) for name in ("attn_logit_softcapping", "attention_chunk_size"))
+    )
+
+
 def use_own_attention(model: PreTrainedModel) -> bool:
     """Switch a model to `attend` where that computes the same; False leaves it as it is.
 
     It does for decoders whose every layer attends to all earlier tokens and nothing else remembers them. Layers that
     are held in 4 or 8 bits stay with transformers too: their kernels were never recorded as CUDA graphs.
     """
-    config = model.config.get_text_config()
-    kinds = getattr(config, "layer_types", None) or ["full_attention"]
-    window = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
     fits = (
         model._supports_attention_backend  # noqa: SLF001 - transformers has no public name for it
         and not model._is_stateful  # noqa: SLF001
         and not any(hasattr(weight, "quant_state") or hasattr(weight, "SCB") for weight in model.parameters())
         and model.config._attn_implementation == "sdpa"  # noqa: SLF001
-        and not model.config.is_encoder_decoder
-        and all(kind == "full_attention" for kind in kinds)
-        and not window
-        and not any(getattr(config, name, None) for name in ("attn_logit_softcapping", "attention_chunk_size"))
+        and sees_all_earlier_tokens(model.config)
     )
     if fits:
         AttentionInterface.register(_NAME, attend)

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 _TRAIN_SHARE = 0.45
 _SCORE_SHARE = 0.55
 _TRAIN_LAYER_SECONDS = {"cpu": 0.0, "cuda": 0.009}  # for each layer and batch, whatever its size
-_DECODE_LAYER_SECONDS = {"cpu": 0.0035, "cuda": 0.0003}  # for each layer and decoding step, whatever the batch
+# For each layer and decoding step, whatever the batch; on a GPU a step is replayed from CUDA graphs where it can be.
+_DECODE_LAYER_SECONDS = {"cpu": 0.0035, "cuda": 0.0016}
+_REPLAYED_LAYER_SECONDS = 0.0003
 _VLLM_LAYER_SECONDS = 0.0001
 _VLLM_ROWS = 256  # that it continues at once
 _CHARACTERS_PER_TOKEN = 3.5
@@ -67,12 +69,24 @@ def score_seconds(plan: Plan) -> float:
     parameters, layers = _size(plan.base)
     speed = matmul_flops(plan.device, plan.score_dtype) * _SCORE_SHARE
     rows = plan.recipe.scoring.batch_rows or BATCH_ROWS[plan.device]
+    one_step = layers * (_REPLAYED_LAYER_SECONDS if _replays_steps(plan) else _DECODE_LAYER_SECONDS[plan.device])
     one_model = 0.0
     for work in map(_work, plan.tasks):
-        steps = -(-work.answers // rows) * work.limit
-        one_model += steps * layers * _DECODE_LAYER_SECONDS[plan.device]
+        one_model += -(-work.answers // rows) * work.limit * one_step
         one_model += 2 * parameters * (work.read + work.answers * work.limit) / speed
     return _START_SECONDS + one_model * len(plan.models)
+
+
+def _replays_steps(plan: Plan) -> bool:
+    """Whether the transformers engine replays decoding steps, see `harness.engines.attention.use_own_attention`."""
+    from transformers import AutoConfig
+
+    from harness.engines.attention import sees_all_earlier_tokens
+
+    if plan.device == "cpu" or not plan.dense:
+        return False
+    config = AutoConfig.from_pretrained(plan.base.folder, local_files_only=True, trust_remote_code=False)
+    return sees_all_earlier_tokens(config)
 
 
 def vllm_seconds(plan: Plan) -> float:

@@ -1,6 +1,8 @@
 """Which engine answers a plan, and why."""
 
 import importlib.util
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -118,6 +120,19 @@ def test_estimates_are_near_what_was_measured_on_an_h200(plan, monkeypatch):
     assert estimate.score_seconds(made) == pytest.approx(measured["ours"]["total_seconds"], rel=0.3)
     remember_start(made, measured["vllm"]["setup"]["start_seconds"])
     assert estimate.vllm_seconds(made) == pytest.approx(measured["vllm"]["total_seconds"], rel=0.3)
+
+
+def test_steps_that_cannot_be_replayed_are_estimated_longer(plan, monkeypatch, tiny_model, tmp_path):
+    monkeypatch.setattr(estimate, "matmul_flops", lambda *_: 7.9e14)
+    made = on_gpu(plan())
+    replayed = estimate.score_seconds(made)
+    made.dense = False
+    in_4_bits = estimate.score_seconds(made)
+    assert in_4_bits > replayed
+    config = json.loads((tiny_model / "config.json").read_text()) | {"sliding_window": 64}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    made.dense, made.base = True, replace(made.base, folder=tmp_path)
+    assert estimate.score_seconds(made) == pytest.approx(in_4_bits)
 
 
 def test_the_last_start_is_remembered(plan, monkeypatch, tmp_path):
