@@ -20,7 +20,6 @@ LIMIT = "MEDBENCH_CACHE_GB"
 _DEFAULT_GB = 4.0
 SETUP = b"setup"  # what keys begin with that are no answer's
 _FILE = "answers.sqlite"
-_COST_DIGITS = 6
 
 
 def open_store() -> AnswerStore | None:
@@ -114,7 +113,7 @@ class KeepingEngine:
 
 
 def _written(answer: Answer) -> bytes:
-    cost = [round(answer.cost.seconds, _COST_DIGITS), round(answer.cost.latency, _COST_DIGITS), answer.cost.peak_memory]
+    cost = [answer.cost.seconds, answer.cost.latency, answer.cost.peak_memory]
     if isinstance(answer, ScoreAnswer):
         value: list[Any] = [cost, answer.logprob, answer.greedy]
     else:
