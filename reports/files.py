@@ -27,12 +27,15 @@ class WholeFile:
 
     A reader sees the old file or the new one, never a half, also after a power loss.
 
+    Attributes:
+        path: The place.
+
     Raises:
         MachineError: In every method, where the folder cannot be written to or the disk is full.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         with _told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
@@ -46,18 +49,18 @@ class WholeFile:
 
     def write(self, pieces: Iterable[str]) -> None:
         """Add pieces of text, no more than one of them in memory."""
-        with _told(self._path):
+        with _told(self.path):
             self._stream.writelines(pieces)
 
     def put(self) -> None:
         """Put the file in its place; nothing can be added any more."""
-        with _told(self._path):
+        with _told(self.path):
             self._stream.flush()
             os.fsync(self._stream.fileno())
             self._stream.close()
             self._part.chmod(0o644)
-            self._part.replace(self._path)
-            sync_folder(self._path.parent)
+            self._part.replace(self.path)
+            sync_folder(self.path.parent)
 
     def close(self) -> None:
         """Remove what was not put in its place."""

@@ -36,7 +36,6 @@ class Evaluation:
     def __init__(self, model: str, loaded: LoadedTask, path: Path | None) -> None:
         self._model = model
         self._loaded = loaded
-        self._path = path
         self._file = None if path is None else WholeFile(path)
         self._tally = Tally()
         # By lm-eval's key (METRIC,FILTER); floats or pairs, but texts where a metric is of all texts, as BLEU.
@@ -64,8 +63,8 @@ class Evaluation:
     def finish(self) -> Scored:
         """Put the samples in their place; the figures of all of them."""
         loaded, tally = self._loaded, self._tally
-        if self._path is not None and self._file is not None:
-            forget(self._path)
+        if self._file is not None:
+            forget(self._file.path)
             self._file.put()
         figures = self._figures()
         metrics = loaded.info.metrics or foreign_metrics(tally.values, figures, loaded.task.higher_is_better())

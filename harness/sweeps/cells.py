@@ -7,11 +7,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.runs.unchanged import INPUTS, input_hashes
 from reports.errors import UserError
 from reports.files import write_json, write_text
+
+if TYPE_CHECKING:
+    from training.recipes.recipe import Recipe
 
 _RESULTS = "results.json"
 
@@ -45,7 +48,7 @@ def is_finished(cell: Cell, store: str) -> bool:
     same = {"recipe": dict(cell.recipe), "models": [cell.models]}
     if same != {"recipe": results.get("recipe"), "models": [each["name"] for each in results.get("models", [])]}:
         return False
-    now = _inputs(cell)
+    now = input_hashes(_recipe(cell))
     return all(before[path] == now[path] for path in before.keys() & now.keys())
 
 
@@ -62,10 +65,10 @@ def _read(folder: str, name: str) -> Any:
         ) from error
 
 
-def _inputs(cell: Cell) -> dict[str, str | None]:
+def _recipe(cell: Cell) -> Recipe:
     from training.recipes.recipe_file import check_recipe
 
-    return input_hashes(check_recipe(dict(cell.recipe), cell.name))
+    return check_recipe(dict(cell.recipe), cell.name)
 
 
 def run_cell(cell: Cell, folder: Path) -> None:
@@ -74,14 +77,15 @@ def run_cell(cell: Cell, folder: Path) -> None:
     The hashes of what it rests on are taken before it and written after it: they mark it as finished.
     """
     from harness.api import run
-    from training.recipes.recipe_file import check_recipe, recipe_yaml
+    from training.recipes.recipe_file import recipe_yaml
 
-    inputs = _inputs(cell)
+    recipe = _recipe(cell)
+    inputs = input_hashes(recipe)
     (folder / INPUTS).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        recipe = Path(scratch) / "recipe.yaml"
-        write_text(recipe, recipe_yaml(check_recipe(dict(cell.recipe), cell.name)))
-        run(str(recipe), models=cell.models, out=folder, quiet=True)
+        file = Path(scratch) / "recipe.yaml"
+        write_text(file, recipe_yaml(recipe))
+        run(str(file), models=cell.models, out=folder, quiet=True)
     write_json(folder / INPUTS, inputs)
 
 

@@ -72,8 +72,8 @@ def compare_runs(
 def _copy_samples(member: Member, task: str, out: Path) -> None:
     """Copy a model's samples under its name in the comparison; those of a task that its run has no score of are old."""
     path, copy = samples_path(member.run, member.model.name, task), samples_path(out, member.name, task)
-    scored = {score.task for score in member.results.scores if score.model == member.model.name}
-    if task in scored and path.is_file():
+    is_scored = any((score.model, score.task) == (member.model.name, task) for score in member.results.scores)
+    if is_scored and path.is_file():
         write_jsonl(copy, (sample.model_dump(mode="json") | {"model": member.name} for sample in read_samples(path)))
     else:
         copy.unlink(missing_ok=True)

@@ -51,15 +51,14 @@ class OverlapCheck(Strict):
     items: dict[str, int]
     matches: list[OverlapMatch] = Field(default_factory=list)
 
+    def learned_by(self, model: str) -> list[OverlapMatch]:
+        """The matches with rows that a model was trained on."""
+        return [match for match in self.matches if model in (match.models or self.models)]
+
     def affected(self, task: str | None = None, model: str | None = None) -> int:
         """How many items of one task or of all share text with a row that one model, or any, was trained on."""
-        return len(
-            {
-                (match.task, match.item)
-                for match in self.matches
-                if task in (None, match.task) and (model is None or model in (match.models or self.models))
-            }
-        )
+        matches = self.matches if model is None else self.learned_by(model)
+        return len({(match.task, match.item) for match in matches if task in (None, match.task)})
 
 
 class ReferenceLine(Strict):

@@ -107,9 +107,7 @@ def _overlap(rule: Leakage | Contamination, candidate: Side) -> Found:
     unseen = [task.name for task in candidate.asked if task.name not in check.items]
     if unseen:
         return "fail", f"the items of {', '.join(unseen)} were not held against the training rows", {}
-    matches = [
-        match for match in check.matches if match.kind in kinds and candidate.model in (match.models or check.models)
-    ]
+    matches = [match for match in check.learned_by(candidate.model) if match.kind in kinds]
     kept = len(matches) <= rule.max_items
     found = {
         "value": float(len(matches)),

@@ -88,12 +88,12 @@ def expand(rule: OnMetric | MustPass, candidate: Side) -> list[Target] | RuleRes
     """
     task_pattern, metric_pattern = rule.metric.split("/", 1)
     is_pattern = bool(_WILD & set(rule.metric))
-    tasks = {task.name for task in candidate.asked if fnmatchcase(task.name, task_pattern)}
+    tasks = {task_pattern, *(task.name for task in candidate.asked if fnmatchcase(task.name, task_pattern))}
     found = [
         (task.name, metric)
         for task in candidate.results.tasks
         for metric in task.metrics
-        if (task.name in {task_pattern, *tasks} and fnmatchcase(metric.key, metric_pattern))
+        if (task.name in tasks and fnmatchcase(metric.key, metric_pattern))
         or (task.name, metric.key) == (task_pattern, metric_pattern)
     ]
     if is_pattern and not isinstance(rule, Bound | Change):
