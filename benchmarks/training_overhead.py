@@ -6,7 +6,8 @@
 All sides train the same tokenised rows in the same order with the same settings; each round runs each in a process of
 its own. `bare` is TRL as it comes, which holds a QLoRA adapter in bfloat16; `bare32` is the same script with the
 adapter in float32, as medbench holds it: its losses are medbench's. Steps are not equally long, so the ratio is of the
-same step on both sides: the median over steps and rounds, the first three steps left out.
+same step on both sides: the median over steps and rounds, the first three steps left out. The second of those is
+profiled: how many operations PyTorch was asked for, which no busy machine changes.
 """
 
 from __future__ import annotations
@@ -57,19 +58,44 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     return load_recipe("quickstart", [*settings, *args.set])
 
 
+class Steps:
+    """When each step ended, and how many operations the second one was (those that call others count, too)."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.operations = 0
+        self._profile: Any = None
+
+    def ended(self) -> None:
+        """Take note that a step has ended."""
+        from torch.profiler import ProfilerActivity, profile
+
+        if len(self.times) == 0:
+            self._profile = profile(activities=[ProfilerActivity.CPU])
+            self._profile.start()
+        elif self._profile is not None:
+            self._profile.stop()
+            averages = self._profile.key_averages()
+            self.operations = sum(each.count for each in averages if each.key.startswith("aten::"))
+            self._profile = None
+        self.times.append(time.perf_counter())
+
+    def found(self, losses: list[dict[str, Any]]) -> dict[str, Any]:
+        """What is written down of a side."""
+        kept = [each["loss"] for each in losses if "loss" in each]
+        return {"times": self.times, "operations": self.operations, "losses": kept}
+
+
 def ours(recipe: Recipe, out: Path) -> dict[str, Any]:
     """Train with medbench."""
-    times: list[float] = []
-    seen = 0
+    steps = Steps()
 
     def progress(done: int, _total: int, _note: str) -> None:
-        nonlocal seen
-        if done > seen:
-            seen = done
-            times.append(time.perf_counter())
+        if done > len(steps.times):
+            steps.ended()
 
     log = finetune(recipe, find_base(recipe.model), training_rows(recipe), out / "adapter", progress)
-    return {"times": times, "losses": [each["loss"] for each in log.losses if "loss" in each]}
+    return steps.found(log.losses)
 
 
 def bare(recipe: Recipe, out: Path, *, in_float32: bool = False) -> dict[str, Any]:
@@ -79,11 +105,11 @@ def bare(recipe: Recipe, out: Path, *, in_float32: bool = False) -> dict[str, An
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, TrainerCallback, set_seed
     from trl import SFTConfig, SFTTrainer
 
-    times: list[float] = []
+    steps = Steps()
 
     class Clock(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            times.append(time.perf_counter())
+            steps.ended()
 
     base = find_base(recipe.model)
     tokenizer = AutoTokenizer.from_pretrained(base.folder)
@@ -139,7 +165,7 @@ def bare(recipe: Recipe, out: Path, *, in_float32: bool = False) -> dict[str, An
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     trainer.train()
-    return {"times": times, "losses": [each["loss"] for each in trainer.state.log_history if "loss" in each]}
+    return steps.found(trainer.state.log_history)
 
 
 SIDES: dict[str, Callable[[Recipe, Path], dict[str, Any]]] = {
@@ -190,13 +216,14 @@ def main() -> None:
         return
     seconds: dict[str, list[list[float]]] = {side: [] for side in args.sides}
     losses: dict[str, list[float]] = {}
+    operations: dict[str, int] = {}
     for _ in range(args.rounds):
         for side, rounds in seconds.items():
             words = [sys.executable, "-m", "benchmarks.training_overhead", str(args.out), *sys.argv[2:], "--side", side]
             subprocess.run(words, check=True)  # noqa: S603
             found = read_json(args.out)
             rounds.append(step_seconds(found["times"]))
-            losses[side] = found["losses"]
+            losses[side], operations[side] = found["losses"], found["operations"]
     result = {
         "command": " ".join(["python -m benchmarks.training_overhead OUT.json", *_shown(args)]),
         "base": args.base.name if args.base else "smollm2-135m-instruct",
@@ -205,12 +232,13 @@ def main() -> None:
         },
         "ratio": {side: ratios(seconds["ours"], rounds) for side, rounds in seconds.items() if side != "ours"},
         "allowed": MOST,
+        "operations_of_a_step": operations,
         "seconds": seconds,
         "losses": losses,
         "environment": describe(pick_device()),
     }
     write_json(args.out, result)
-    print(json.dumps({key: result[key] for key in ("median_seconds_a_step", "ratio", "losses")}))
+    print(json.dumps({key: result[key] for key in ("median_seconds_a_step", "ratio", "operations_of_a_step")}))
 
 
 if __name__ == "__main__":
