@@ -184,6 +184,16 @@ def _generated(run: dict[str, Any]) -> int:
     return sum(int(task["generated_tokens"]) for tasks in run["costs"].values() for task in tasks.values())
 
 
+def _shown(args: argparse.Namespace, stage: str) -> str:
+    """The command that a file is kept with, without the folders of this machine."""
+    if stage == "table":
+        return "benchmarks/gpu_speed.sh OUT"
+    words = [word for key in ("pubmedqa", "reasoning") if (path := getattr(args, key)) for word in (f"--{key}", path)]
+    words += [word for folder in args.adapter for word in ("--adapter", folder)]
+    shown = [word if word.startswith("--") else Path(word).name for word in words]
+    return " ".join(["benchmarks/gpu_speed.sh OUT agree", *(["--", *shown] if shown else [])])
+
+
 def main() -> None:
     """Run stages from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -200,10 +210,11 @@ def main() -> None:
     benchmark = Benchmark(args)
     for stage in args.stage:
         found = STAGES[stage](benchmark)
-        if stage == "table":
+        if stage in {"agree", "table"}:
             from harness.environment import describe
 
-            found |= {"command": "benchmarks/gpu_speed.sh OUT", "environment": describe(args.device)}
+            found |= {"command": _shown(args, stage), "environment": describe(args.device)}
+        if stage == "table":
             print(json.dumps({key: value for key, value in found.items() if key != "stages"}, indent=1))
         write_json(args.out / f"{'gpu_speed' if stage == 'table' else stage}.json", found)
 
