@@ -2,8 +2,9 @@
 
     python benchmarks/random_llama.py TOKENIZER-FOLDER OUT-FOLDER [--shape SHAPE] [--four-bit]
 
-The shapes are those of the public configurations (`tiny` is none); the tokenizer is the given one. Scores of such a
-model mean nothing.
+The shapes are those of the public configurations, but for `tiny`, and `narrow`, which has many layers and hardly
+anything to compute in them, so that its time is that of starting operations. The tokenizer is the given one. Scores of
+such a model mean nothing.
 """
 
 from __future__ import annotations
@@ -37,6 +38,14 @@ SHAPES: dict[str, dict[str, Any]] = {
         "hidden_size": 64,
         "intermediate_size": 128,
         "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    },
+    "narrow": {
+        "vocab_size": 49152,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 30,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
     },
