@@ -3,11 +3,12 @@
     python -m benchmarks.training_overhead OUT.json [--base FOLDER] [--rows FILE.jsonl] [--steps 30] [--rounds 2]
         [--sides bare bare32 ours] [--set KEY=VALUE ...]
 
-All sides train the same tokenised rows in the same order with the same settings; each round runs each in a process of
-its own. `bare` is TRL as it comes, which holds a QLoRA adapter in bfloat16; `bare32` is the same script with the
-adapter in float32, as medbench holds it: its losses are medbench's. Steps are not equally long, so the ratio is of the
-same step on both sides: the median over steps and rounds, the first three steps left out. The second of those is
-profiled: how many operations PyTorch was asked for, which no busy machine changes.
+All sides train the same tokenised rows in the same order with the same settings, each in a process of its own. They
+take turns, one step each, so that a machine whose speed changes is as fast for all of them; each round starts them
+anew. `bare` is TRL as it comes, which holds a QLoRA adapter in bfloat16; `bare32` is the same script with the adapter
+in float32, as medbench holds it: its losses are medbench's. Steps are not equally long, so the ratio is of the same
+step on both sides: the median over steps and rounds, the first three steps left out. The second of those is profiled:
+how many operations PyTorch was asked for, which no busy machine changes.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ import argparse
 import functools
 import itertools
 import json
+import multiprocessing
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from harness.environment import describe
-from reports.files import read_json, write_json
+from reports.files import write_json
 from training.backends.job import as_dataset
 from training.division import training_rows
 from training.encoding import encode_rows
@@ -59,53 +60,59 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
 
 
 class Steps:
-    """When each step ended, and how many operations the second one was (those that call others count, too)."""
+    """What each step takes, from one's turn to its end, and how many operations the second one is.
 
-    def __init__(self) -> None:
-        self.times: list[float] = []
+    Operations that call others count, too.
+    """
+
+    def __init__(self, connection: Connection) -> None:
         self.operations = 0
+        self._connection = connection
+        self._count = 0
         self._profile: Any = None
+        self._started = time.perf_counter()
 
     def ended(self) -> None:
-        """Take note that a step has ended."""
-        from torch.profiler import ProfilerActivity, profile
+        """Tell that a step has ended, and wait for the next turn."""
+        import torch
 
-        if len(self.times) == 0:
-            self._profile = profile(activities=[ProfilerActivity.CPU])
-            self._profile.start()
-        elif self._profile is not None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - self._started
+        if self._profile is not None:
             self._profile.stop()
             averages = self._profile.key_averages()
             self.operations = sum(each.count for each in averages if each.key.startswith("aten::"))
             self._profile = None
-        self.times.append(time.perf_counter())
+        self._connection.send(seconds)
+        self._connection.recv()
+        self._count += 1
+        if self._count == 1:
+            self._profile = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU])
+            self._profile.start()
+        self._started = time.perf_counter()
 
-    def found(self, losses: list[dict[str, Any]]) -> dict[str, Any]:
-        """What is written down of a side."""
-        kept = [each["loss"] for each in losses if "loss" in each]
-        return {"times": self.times, "operations": self.operations, "losses": kept}
 
-
-def ours(recipe: Recipe, out: Path) -> dict[str, Any]:
+def ours(recipe: Recipe, out: Path, steps: Steps) -> list[dict[str, Any]]:
     """Train with medbench."""
-    steps = Steps()
+    seen = 0
 
     def progress(done: int, _total: int, _note: str) -> None:
-        if done > len(steps.times):
+        nonlocal seen
+        if done > seen:
+            seen = done
             steps.ended()
 
     log = finetune(recipe, find_base(recipe.model), training_rows(recipe), out / "adapter", progress)
-    return steps.found(log.losses)
+    return log.losses
 
 
-def bare(recipe: Recipe, out: Path, *, in_float32: bool = False) -> dict[str, Any]:
+def bare(recipe: Recipe, out: Path, steps: Steps, *, in_float32: bool = False) -> list[dict[str, Any]]:
     """Train with a script as one would write it: transformers, PEFT and TRL, nothing of ours but the tokenised rows."""
     import torch
     from peft import LoraConfig
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, TrainerCallback, set_seed
     from trl import SFTConfig, SFTTrainer
-
-    steps = Steps()
 
     class Clock(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, *_: Any, **__: Any) -> None:
@@ -165,19 +172,43 @@ def bare(recipe: Recipe, out: Path, *, in_float32: bool = False) -> dict[str, An
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     trainer.train()
-    return steps.found(trainer.state.log_history)
+    return list(trainer.state.log_history)
 
 
-SIDES: dict[str, Callable[[Recipe, Path], dict[str, Any]]] = {
+SIDES: dict[str, Callable[[Recipe, Path, Steps], list[dict[str, Any]]]] = {
     "bare": bare,
     "bare32": functools.partial(bare, in_float32=True),
     "ours": ours,
 }
 
 
-def step_seconds(times: list[float]) -> list[float]:
-    """From one step to the next."""
-    return [after - before for before, after in zip(times[_WARM_UP:], times[_WARM_UP + 1 :], strict=False)]
+def side(name: str, args: argparse.Namespace, connection: Connection) -> None:
+    """Train on one side, in a process of its own."""
+    steps = Steps(connection)
+    with tempfile.TemporaryDirectory() as folder:
+        losses = SIDES[name](recipe_of(args), Path(folder), steps)
+    connection.send({"losses": [each["loss"] for each in losses if "loss" in each], "operations": steps.operations})
+
+
+def one_round(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Train on all sides, which take turns: of each its seconds a step, losses, and operations of a step."""
+    spawn = multiprocessing.get_context("spawn")
+    connections: dict[str, Connection] = {}
+    for name in args.sides:
+        connections[name], theirs = spawn.Pipe()
+        spawn.Process(target=side, args=(name, args, theirs), daemon=True).start()
+        theirs.close()  # so that the end of a process that fails is seen here
+    seconds: dict[str, list[float]] = {name: [connection.recv()] for name, connection in connections.items()}
+    for step in range(1, args.steps):
+        first = step % len(args.sides)
+        for name in (*args.sides[first:], *args.sides[:first]):
+            connections[name].send("next")
+            seconds[name].append(connections[name].recv())
+    found = {}
+    for name, connection in connections.items():
+        connection.send("next")
+        found[name] = {**connection.recv(), "seconds": seconds[name][_WARM_UP:]}
+    return found
 
 
 def ratios(ours_: list[list[float]], theirs: list[list[float]]) -> dict[str, float]:
@@ -208,33 +239,22 @@ def main() -> None:
         "--sides", nargs="+", choices=SIDES, default=list(SIDES), help="ours and what it is held against"
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the recipe")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.side:
-        with tempfile.TemporaryDirectory() as folder:
-            write_json(args.out, SIDES[args.side](recipe_of(args), Path(folder)))
-        return
-    seconds: dict[str, list[list[float]]] = {side: [] for side in args.sides}
-    losses: dict[str, list[float]] = {}
-    operations: dict[str, int] = {}
-    for _ in range(args.rounds):
-        for side, rounds in seconds.items():
-            words = [sys.executable, "-m", "benchmarks.training_overhead", str(args.out), *sys.argv[2:], "--side", side]
-            subprocess.run(words, check=True)  # noqa: S603
-            found = read_json(args.out)
-            rounds.append(step_seconds(found["times"]))
-            losses[side], operations[side] = found["losses"], found["operations"]
+    if args.steps < _WARM_UP + 2:
+        parser.error(f"--steps: at least {_WARM_UP + 2}")
+    rounds = [one_round(args) for _ in range(args.rounds)]
+    seconds = {name: [each[name]["seconds"] for each in rounds] for name in args.sides}
     result = {
         "command": " ".join(["python -m benchmarks.training_overhead OUT.json", *_shown(args)]),
         "base": args.base.name if args.base else "smollm2-135m-instruct",
         "median_seconds_a_step": {
-            side: round(statistics.median(itertools.chain(*rounds)), 4) for side, rounds in seconds.items()
+            name: round(statistics.median(itertools.chain(*each)), 4) for name, each in seconds.items()
         },
-        "ratio": {side: ratios(seconds["ours"], rounds) for side, rounds in seconds.items() if side != "ours"},
+        "ratio": {name: ratios(seconds["ours"], each) for name, each in seconds.items() if name != "ours"},
         "allowed": MOST,
-        "operations_of_a_step": operations,
+        "operations_of_a_step": {name: found["operations"] for name, found in rounds[-1].items()},
         "seconds": seconds,
-        "losses": losses,
+        "losses": {name: found["losses"] for name, found in rounds[-1].items()},
         "environment": describe(pick_device()),
     }
     write_json(args.out, result)
