@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from training.models.architecture import architecture
+from training.models.architecture import architecture, transformers_config
 from training.models.device import torch_dtype
 
 if TYPE_CHECKING:
@@ -79,14 +79,9 @@ def score_seconds(plan: Plan) -> float:
 
 def _replays_steps(plan: Plan) -> bool:
     """Whether the transformers engine replays decoding steps, see `harness.engines.attention.use_own_attention`."""
-    from transformers import AutoConfig
-
     from harness.engines.attention import sees_all_earlier_tokens
 
-    if plan.device == "cpu" or not plan.dense:
-        return False
-    config = AutoConfig.from_pretrained(plan.base.folder, local_files_only=True, trust_remote_code=False)
-    return sees_all_earlier_tokens(config)
+    return plan.device == "cuda" and plan.dense and sees_all_earlier_tokens(transformers_config(plan.base.folder))
 
 
 def vllm_seconds(plan: Plan) -> float:

@@ -29,6 +29,7 @@ from reports.errors import UserError, first_line
 from reports.files import read_json
 from training.home import medbench_home
 from training.models.adapters import CONFIG
+from training.models.architecture import transformers_config
 from training.stopping import stop_if_asked
 
 if TYPE_CHECKING:
@@ -71,11 +72,10 @@ class VllmEngine:
     ) -> None:
         started = time.perf_counter()
         _set_environment()
-        from transformers import AutoConfig
         from vllm import LLM
         from vllm.lora.request import LoRARequest
 
-        config = AutoConfig.from_pretrained(model, local_files_only=True, trust_remote_code=False)
+        config = transformers_config(model)
         chosen = {
             "model": str(model),
             "tokenizer": str(tokenizer.name_or_path),

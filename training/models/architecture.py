@@ -7,7 +7,7 @@ import functools
 import importlib.metadata
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,6 +15,9 @@ from reports.errors import UserError, first_line
 from reports.files import read_json, sha256_file, sha256_value, write_json
 from training.home import medbench_home
 from training.models.base_model import BaseModel, model_config
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,13 @@ def architecture(base: BaseModel) -> Architecture:
     return known
 
 
+def transformers_config(folder: Path) -> PreTrainedConfig:
+    """A model folder's configuration as transformers reads it; nothing is fetched and no code of the folder runs."""
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
 @functools.lru_cache(maxsize=4)
 def model_shell(base: BaseModel) -> Any:
     """The base's layers without weights, on torch's meta device; made once for a base, to look at and not to change.
@@ -65,13 +75,12 @@ def model_shell(base: BaseModel) -> Any:
         UserError: transformers does not know this kind of model.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     model_config(base)  # refuses what no model needs
     try:
         with torch.device("meta"):
-            config = AutoConfig.from_pretrained(base.folder, local_files_only=True, trust_remote_code=False)
-            return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+            return AutoModelForCausalLM.from_config(transformers_config(base.folder), trust_remote_code=False)
     except Exception as error:
         raise UserError(
             f"transformers does not know this kind of model: {first_line(error)[:300]}",
