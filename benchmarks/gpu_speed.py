@@ -22,6 +22,7 @@ from typing import Any
 from benchmarks.agreement import compare
 from benchmarks.random_adapter import make_adapter
 from benchmarks.speed_items import GENERATION, PUBMEDQA, write_tasks
+from harness.environment import describe
 from reports.files import read_json, write_json
 from training.models.quickstart_model import quickstart_model
 
@@ -112,12 +113,15 @@ class Benchmark:
             found[model] = {f"{one} and {other}": compare(answers[one], answers[other]) for one, other in pairs}
             different = found[model]["transformers and vllm"]["choices_different"]
             holds &= all(min(item["margins"]) < _NOISE for item in different)
-        return {**found, "holds": holds}
+        given = [("--pubmedqa", self._args.pubmedqa), ("--reasoning", self._args.reasoning)]
+        given += [("--adapter", folder) for folder in self._args.adapter]
+        options = [word for option, path in given if path for word in (option, Path(path).name)]
+        return {**found, "holds": holds, **self._about("agree", *(["--", *options] if options else []))}
 
     def table(self) -> dict[str, Any]:
         """Ratios from what the other stages measured."""
         stages = {name: read_json(path) for name in STAGES if (path := self._out / f"{name}.json").is_file()}
-        found: dict[str, Any] = {"stages": stages, "ratios": {}}
+        found: dict[str, Any] = {"stages": stages, "ratios": {}, **self._about()}
         if "stock" not in stages:
             return found
         speeds = _stock_speeds(stages["stock"])
@@ -142,6 +146,11 @@ class Benchmark:
                 "generated tokens a second, steady": _generated(run) / steady,
             }
         return found
+
+    def _about(self, *words: str) -> dict[str, Any]:
+        """The command that a file is kept with, without the folders of this machine, and the machine."""
+        command = " ".join(["benchmarks/gpu_speed.sh OUT", *words])
+        return {"command": command, "environment": describe(self._args.device)}
 
     def _adapters(self) -> list[str]:
         return [word for n in range(ADAPTERS) for word in ("--adapter", f"a{n}={self._work / f'adapter{n}'}")]
@@ -184,16 +193,6 @@ def _generated(run: dict[str, Any]) -> int:
     return sum(int(task["generated_tokens"]) for tasks in run["costs"].values() for task in tasks.values())
 
 
-def _shown(args: argparse.Namespace, stage: str) -> str:
-    """The command that a file is kept with, without the folders of this machine."""
-    if stage == "table":
-        return "benchmarks/gpu_speed.sh OUT"
-    words = [word for key in ("pubmedqa", "reasoning") if (path := getattr(args, key)) for word in (f"--{key}", path)]
-    words += [word for folder in args.adapter for word in ("--adapter", folder)]
-    shown = [word if word.startswith("--") else Path(word).name for word in words]
-    return " ".join(["benchmarks/gpu_speed.sh OUT agree", *(["--", *shown] if shown else [])])
-
-
 def main() -> None:
     """Run stages from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -210,10 +209,6 @@ def main() -> None:
     benchmark = Benchmark(args)
     for stage in args.stage:
         found = STAGES[stage](benchmark)
-        if stage in {"agree", "table"}:
-            from harness.environment import describe
-
-            found |= {"command": _shown(args, stage), "environment": describe(args.device)}
         if stage == "table":
             print(json.dumps({key: value for key, value in found.items() if key != "stages"}, indent=1))
         write_json(args.out / f"{'gpu_speed' if stage == 'table' else stage}.json", found)

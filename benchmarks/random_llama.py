@@ -41,14 +41,6 @@ SHAPES: dict[str, dict[str, Any]] = {
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
     },
-    "narrow": {
-        "vocab_size": 49152,
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 30,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-    },
     "mistral-7b": {
         "vocab_size": 32768,
         "hidden_size": 4096,
@@ -58,6 +50,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 8,
     },
 }
+SHAPES["narrow"] = SHAPES["tiny"] | {"num_hidden_layers": 30}
 
 
 def make(tokenizer_folder: str, out: Path, shape: str, *, four_bit: bool = False) -> None:

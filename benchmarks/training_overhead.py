@@ -68,7 +68,6 @@ class Steps:
     def __init__(self, connection: Connection) -> None:
         self.operations = 0
         self._connection = connection
-        self._count = 0
         self._profile: Any = None
         self._started = time.perf_counter()
 
@@ -86,8 +85,7 @@ class Steps:
             self._profile = None
         self._connection.send(seconds)
         self._connection.recv()
-        self._count += 1
-        if self._count == 1:
+        if not self.operations:
             self._profile = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU])
             self._profile.start()
         self._started = time.perf_counter()
