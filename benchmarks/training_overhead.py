@@ -225,6 +225,25 @@ def _shown(args: argparse.Namespace) -> list[str]:
     return [*words, "--steps", str(args.steps), "--rounds", str(args.rounds)]
 
 
+def summary(args: argparse.Namespace, rounds: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
+    """What the rounds so far say, with all their seconds."""
+    seconds = {name: [each[name]["seconds"] for each in rounds] for name in args.sides}
+    return {
+        "command": " ".join(["python -m benchmarks.training_overhead OUT.json", *_shown(args)]),
+        "base": args.base.name if args.base else "smollm2-135m-instruct",
+        "rounds": len(rounds),
+        "median_seconds_a_step": {
+            name: round(statistics.median(itertools.chain(*each)), 4) for name, each in seconds.items()
+        },
+        "ratio": {name: ratios(seconds["ours"], each) for name, each in seconds.items() if name != "ours"},
+        "allowed": MOST,
+        "operations_of_a_step": {name: found["operations"] for name, found in rounds[-1].items()},
+        "seconds": seconds,
+        "losses": {name: found["losses"] for name, found in rounds[-1].items()},
+        "environment": describe(pick_device()),
+    }
+
+
 def main() -> None:
     """Run all sides in turn and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -240,23 +259,13 @@ def main() -> None:
     args = parser.parse_args()
     if args.steps < _WARM_UP + 2:
         parser.error(f"--steps: at least {_WARM_UP + 2}")
-    rounds = [one_round(args) for _ in range(args.rounds)]
-    seconds = {name: [each[name]["seconds"] for each in rounds] for name in args.sides}
-    result = {
-        "command": " ".join(["python -m benchmarks.training_overhead OUT.json", *_shown(args)]),
-        "base": args.base.name if args.base else "smollm2-135m-instruct",
-        "median_seconds_a_step": {
-            name: round(statistics.median(itertools.chain(*each)), 4) for name, each in seconds.items()
-        },
-        "ratio": {name: ratios(seconds["ours"], each) for name, each in seconds.items() if name != "ours"},
-        "allowed": MOST,
-        "operations_of_a_step": {name: found["operations"] for name, found in rounds[-1].items()},
-        "seconds": seconds,
-        "losses": {name: found["losses"] for name, found in rounds[-1].items()},
-        "environment": describe(pick_device()),
-    }
-    write_json(args.out, result)
-    print(json.dumps({key: result[key] for key in ("median_seconds_a_step", "ratio", "operations_of_a_step")}))
+    rounds: list[dict[str, dict[str, Any]]] = []
+    while len(rounds) < args.rounds:
+        rounds.append(one_round(args))
+        result = summary(args, rounds)
+        write_json(args.out, result)  # after each round, so that the end of a lent machine loses one only
+        shown = ("rounds", "median_seconds_a_step", "ratio", "operations_of_a_step")
+        print(json.dumps({key: result[key] for key in shown}), flush=True)
 
 
 if __name__ == "__main__":
