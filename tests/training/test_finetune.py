@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from transformers import TrainerCallback
 
 from reports.errors import UserError
 from reports.files import write_json
@@ -27,17 +28,14 @@ def test_every_lora_layer_has_gradients_after_an_evaluation_in_the_middle(tiny_r
     gradients = []
     make = sft.make_trainer
 
-    def watched(*arguments, **further):
-        trainer = make(*arguments, **further)
-        step = trainer.training_step
-
-        def training_step(model, *rest, **more):
-            loss = step(model, *rest, **more)
+    class Watch(TrainerCallback):
+        def on_pre_optimizer_step(self, args, state, control, model=None, **_):
             named = [(name, p) for name, p in model.named_parameters() if "lora_A" in name or "lora_B" in name]
             gradients.append({name: float(p.grad.abs().sum()) for name, p in named})
-            return loss
 
-        trainer.training_step = training_step
+    def watched(*arguments, **further):
+        trainer = make(*arguments, **further)
+        trainer.add_callback(Watch())
         return trainer
 
     monkeypatch.setattr(trl_backend, "make_trainer", watched)
@@ -57,6 +55,28 @@ def test_an_evaluation_in_the_middle_changes_nothing_of_the_training(tiny_recipe
         finetune(recipe, find_base(recipe.model), training_rows(recipe), folder, ignore)
         weights.append((folder / "adapter_model.safetensors").read_bytes())
     assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["trainer.gradient_accumulation=1", "trainer.keep_best=true", "trainer.max_grad_norm=0.01"],
+        ["trainer.gradient_accumulation=3", "trainer.gradient_checkpointing=true", "lora.dropout=0.1"],
+        ["trainer.gradient_accumulation=2", "trainer.packing=true", "trainer.max_length=256"],
+    ],
+)
+def test_casting_once_a_step_changes_no_number(tiny_recipe, tmp_path, monkeypatch, settings):
+    """Not the loss, the gradients' norm or the validation of a single step, and no bit of the adapter."""
+    settings = ["model.dtype=bfloat16", "trainer.max_steps=5", "trainer.eval_steps=2", *settings]
+    recipe = load_recipe(str(tiny_recipe), settings)
+    logs = []
+    for name in ("once a step", "by autocast"):
+        logs.append(finetune(recipe, find_base(recipe.model), training_rows(recipe), tmp_path / name, ignore))
+        monkeypatch.setattr(trl_backend, "cast_once_a_step", ignore)
+    assert logs[0].losses == logs[1].losses
+    assert len({each["grad_norm"] for each in logs[0].losses if "grad_norm" in each}) == 5
+    adapters = [tmp_path / name / "adapter_model.safetensors" for name in ("once a step", "by autocast")]
+    assert adapters[0].read_bytes() == adapters[1].read_bytes()
 
 
 def test_the_adapter_folder_says_what_it_is(tiny_run, tiny_model):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from tasks.rendering import load_tokenizer
+from training.backends.casting import cast_once_a_step
 from training.backends.job import Done, Job, Progress
 from training.backends.packing import check_apart
 from training.backends.running import run
 from training.backends.sft import lora_config, make_trainer
 from training.models.device import pick_attention
 from training.models.loading import load_base
+from training.processes import process_count
 
 NAME = "trl"
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
@@ -28,4 +30,6 @@ def train(job: Job, progress: Progress) -> Done:
     offload = recipe.trainer.gradient_checkpointing == "offload" and job.device == "cuda"
     tokenizer = load_tokenizer(str(job.base.folder))
     trainer = make_trainer(job, model, tokenizer, progress, lora_config(job), activation_offloading=offload)
+    if job.dtype != "float32" and process_count() == 1:
+        cast_once_a_step(trainer, job.dtype)
     return run(trainer, job, progress, NAME)
