@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from transformers import TrainerCallback
 
 from reports.errors import UserError
 from reports.files import write_json
-from training.backends import running, sft, trl_backend
+from training.backends import casting, running, sft, trl_backend
 from training.division import TrainingRows, training_rows
 from training.finetune import finetune, fingerprint, trained_adapter
 from training.log import read_log
@@ -58,21 +59,25 @@ def test_an_evaluation_in_the_middle_changes_nothing_of_the_training(tiny_recipe
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "batches"),
     [
-        ["trainer.gradient_accumulation=1", "trainer.keep_best=true", "trainer.max_grad_norm=0.01"],
-        ["trainer.gradient_accumulation=3", "trainer.gradient_checkpointing=true", "lora.dropout=0.1"],
-        ["trainer.gradient_accumulation=2", "trainer.packing=true", "trainer.max_length=256"],
+        (["trainer.gradient_accumulation=1", "trainer.keep_best=true", "trainer.max_grad_norm=0.01"], 5),
+        (["trainer.gradient_accumulation=3", "lora.dropout=0.1"], 15),
+        (["trainer.gradient_accumulation=2", "trainer.packing=true", "trainer.max_length=256"], 8),
+        (["trainer.gradient_accumulation=2", "trainer.gradient_checkpointing=true"], 0),
     ],
 )
-def test_casting_once_a_step_changes_no_number(tiny_recipe, tmp_path, monkeypatch, settings):
+def test_casting_once_a_step_changes_no_number(tiny_recipe, tmp_path, monkeypatch, settings, batches):
     """Not the loss, the gradients' norm or the validation of a single step, and no bit of the adapter."""
     settings = ["model.dtype=bfloat16", "trainer.max_steps=5", "trainer.eval_steps=2", *settings]
     recipe = load_recipe(str(tiny_recipe), settings)
+    hand_over = Mock(wraps=casting._hand_over_gradients)
+    monkeypatch.setattr(casting, "_hand_over_gradients", hand_over)
     logs = []
     for name in ("once a step", "by autocast"):
         logs.append(finetune(recipe, find_base(recipe.model), training_rows(recipe), tmp_path / name, ignore))
         monkeypatch.setattr(trl_backend, "cast_once_a_step", ignore)
+    assert hand_over.call_count == batches
     assert logs[0].losses == logs[1].losses
     assert len({each["grad_norm"] for each in logs[0].losses if "grad_norm" in each}) == 5
     adapters = [tmp_path / name / "adapter_model.safetensors" for name in ("once a step", "by autocast")]
@@ -157,9 +162,9 @@ def test_another_adapter_in_the_folder_is_moved_aside_not_lost(tiny_recipe, tmp_
     assert (tmp_path / "adapter.old-1" / "precious").exists()
 
 
-@pytest.mark.parametrize("dropout", ["0.0", "0.1"])
-def test_a_killed_training_goes_on_and_ends_with_the_same_adapter(tiny_recipe, tmp_path, dropout):
-    settings = ["trainer.max_steps=8", "trainer.save_steps=2", "trainer.eval_steps=3", f"lora.dropout={dropout}"]
+@pytest.mark.parametrize("setting", ["lora.dropout=0.0", "lora.dropout=0.1", "model.dtype=bfloat16"])
+def test_a_killed_training_goes_on_and_ends_with_the_same_adapter(tiny_recipe, tmp_path, setting):
+    settings = ["trainer.max_steps=8", "trainer.save_steps=2", "trainer.eval_steps=3", setting]
     recipe = load_recipe(str(tiny_recipe), settings)
     base, rows = find_base(recipe.model), training_rows(recipe)
     whole = finetune(recipe, base, rows, tmp_path / "whole" / "adapter", ignore)
@@ -182,7 +187,13 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_adapter(tiny_recipe, t
 
 
 @pytest.mark.parametrize(
-    "settings", [["trainer.eval_steps=null"], ["trainer.eval_steps=2"], ["trainer.max_steps=null", "trainer.epochs=1"]]
+    "settings",
+    [
+        ["trainer.eval_steps=null"],
+        ["trainer.eval_steps=2"],
+        ["trainer.max_steps=null", "trainer.epochs=1"],
+        ["model.dtype=bfloat16"],
+    ],
 )
 def test_a_training_killed_after_its_last_step_trains_no_step_more(tiny_recipe, tmp_path, monkeypatch, settings):
     recipe = load_recipe(str(tiny_recipe), ["trainer.max_steps=4", "trainer.save_steps=2", *settings])

@@ -5,24 +5,31 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+from training.backends.job import Job
 from training.models.device import DTypeName, torch_dtype
 from training.models.loading import quiet_bitsandbytes
+from training.processes import process_count
 
 if TYPE_CHECKING:
     import torch
 
 
-def cast_once_a_step(trainer: Any, dtype: DTypeName) -> None:
+def cast_once_a_step(trainer: Any, job: Job) -> None:
     """Have a trainer's LoRA layers compute with 16-bit copies of their weights while it trains; no number changes.
 
     Under autocast each batch casts every weight on its way forward, and its gradient on its way back: in a small model,
     whose time is that of starting operations, a tenth of a step. The weights that are clipped, optimised and saved stay
     in float32, and so does the sum of the gradients of a step's batches.
 
+    It is left to autocast with gradient checkpointing, which frees what was cast before the peak of memory, where
+    copies would stay; and in several processes, which exchange the gradients of the weights while they are made.
+
     Args:
-        trainer: A trainer of a float32 adapter, in this process alone: others would wait for gradients of the weights.
-        dtype: What autocast computes in.
+        trainer: A trainer of a float32 adapter.
+        job: What it trains.
     """
+    if job.dtype == "float32" or job.recipe.trainer.gradient_checkpointing or process_count() > 1:
+        return
     from torch.nn import Linear
 
     with quiet_bitsandbytes():
@@ -30,7 +37,7 @@ def cast_once_a_step(trainer: Any, dtype: DTypeName) -> None:
 
     found = [each for each in trainer.model.modules() if isinstance(each, LoraLayer)]
     parts = [part for each in found for part in (*each.lora_A.values(), *each.lora_B.values())]
-    trainer.add_callback(_copies(trainer, [part for part in parts if type(part) is Linear], dtype))
+    trainer.add_callback(_copies(trainer, [part for part in parts if type(part) is Linear], job.dtype))
 
 
 def _copies(trainer: Any, layers: list[Any], dtype: DTypeName) -> Any:

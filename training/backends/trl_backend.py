@@ -10,7 +10,6 @@ from training.backends.running import run
 from training.backends.sft import lora_config, make_trainer
 from training.models.device import pick_attention
 from training.models.loading import load_base
-from training.processes import process_count
 
 NAME = "trl"
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
@@ -30,6 +29,5 @@ def train(job: Job, progress: Progress) -> Done:
     offload = recipe.trainer.gradient_checkpointing == "offload" and job.device == "cuda"
     tokenizer = load_tokenizer(str(job.base.folder))
     trainer = make_trainer(job, model, tokenizer, progress, lora_config(job), activation_offloading=offload)
-    if job.dtype != "float32" and process_count() == 1:
-        cast_once_a_step(trainer, job.dtype)
+    cast_once_a_step(trainer, job)
     return run(trainer, job, progress, NAME)
