@@ -29,7 +29,7 @@ def test_every_lora_layer_has_gradients_after_an_evaluation_in_the_middle(tiny_r
     gradients = []
     make = sft.make_trainer
 
-    class Watch(TrainerCallback):
+    class Watch(TrainerCallback):  # type: ignore[misc]
         def on_pre_optimizer_step(self, args, state, control, model=None, **_):
             named = [(name, p) for name, p in model.named_parameters() if "lora_A" in name or "lora_B" in name]
             gradients.append({name: float(p.grad.abs().sum()) for name, p in named})
