@@ -260,7 +260,7 @@ def main() -> None:
     if args.steps < _WARM_UP + 2:
         parser.error(f"--steps: at least {_WARM_UP + 2}")
     rounds: list[dict[str, dict[str, Any]]] = []
-    while len(rounds) < args.rounds:
+    for _ in range(args.rounds):
         rounds.append(one_round(args))
         result = summary(args, rounds)
         write_json(args.out, result)  # after each round, so that the end of a lent machine loses one only
