@@ -23,7 +23,7 @@ from training.machine_failures import told_failures
 from training.memory_estimate import estimated_memory, full_finetuning_memory
 from training.models.adapters import WEIGHTS
 from training.models.base_model import BaseModel, small_files
-from training.models.device import pick_device, pick_dtype
+from training.models.device import free_memory, pick_device, pick_dtype
 from training.processes import is_main, process_count, share_of_one, wait_for_all
 from training.recipes.recipe import Recipe, TrainerSection
 from training.recipes.recipe_file import recipe_yaml
@@ -170,9 +170,10 @@ def _train_in_memory(job: Job, backend: Backend, progress: Progress) -> tuple[Do
             return backend(job, progress), job.recipe.trainer
         except torch.OutOfMemoryError:
             job = replace(job, recipe=_halved(job.recipe))
+        finally:
+            free_memory()
         batch = f"{job.recipe.trainer.batch_size} x {job.recipe.trainer.gradient_accumulation}"
         progress(0, 0, f"out of memory: starting again with batch {batch}")
-        torch.cuda.empty_cache()
 
 
 def _halved(recipe: Recipe) -> Recipe:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import os
 import time
@@ -14,13 +13,14 @@ import torch
 
 from harness.engines.adapter_switch import AdapterMode, adapter_switch
 from harness.engines.answer_text import AnswerEnd, end_tokens
-from harness.engines.causal_model import Budget, CausalModel, free_cached_memory
+from harness.engines.causal_model import Budget, CausalModel
 from harness.engines.decoding import Decoder
 from harness.engines.interface import NONE_KNOWN, Answer, Asked, GenerateAnswer, GenerateRequest, Request
 from harness.engines.likelihoods import likelihoods
 from harness.engines.memory import PeakMemory
 from harness.engines.padded_decoding import PaddedDecoder
 from harness.engines.rows import Gathered
+from training.models.device import free_memory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -95,8 +95,7 @@ class TransformersEngine:
     def close(self) -> None:
         """Let go of the weights."""
         del self._model, self._switch, self._decoder
-        gc.collect()  # layers of PEFT and recorded steps refer to one another
-        free_cached_memory()
+        free_memory()
 
     def _score(self, mine: Sequence[tuple[int, Request]], known: Mapping[int, Answer]) -> Iterator[tuple[int, Answer]]:
         asked = [(place, request) for place, request in mine if not isinstance(request, GenerateRequest)]

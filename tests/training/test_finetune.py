@@ -1,7 +1,10 @@
 """The fine-tune on real NF4 with the real TRL: gradients, masks, the saved adapter, and what stops it."""
 
+import gc
 import shutil
+import weakref
 from dataclasses import replace
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -258,6 +261,36 @@ def test_running_out_of_memory_halves_the_batch_and_keeps_the_effective_one(tiny
     alone = load_recipe(str(tiny_recipe), ["trainer.batch_size=1", "trainer.gradient_accumulation=8"])
     assert log.estimated_memory == preflight(alone, find_base(recipe.model), rows).memory
     assert trained_adapter(folder, fingerprint(recipe, find_base(recipe.model), rows)) is not None
+
+
+def test_nothing_of_a_training_is_held_while_the_next_loads_or_when_it_is_done(tiny_recipe, tmp_path, monkeypatch):
+    """Its model and the states of its optimiser would take the memory that the smaller batch, or scoring, needs."""
+    settings = ["model.dtype=bfloat16", "trainer.batch_size=2", "trainer.eval_steps=null", "trainer.max_steps=1"]
+    recipe = load_recipe(str(tiny_recipe), settings)
+    make, step = sft.make_trainer, casting._hand_over_gradients
+    made: list[weakref.ref[Any]] = []
+    held: list[int] = []
+
+    def count(*arguments, **further):
+        held.append(sum(each() is not None for each in made))
+        trainer = make(*arguments, **further)
+        made.extend((weakref.ref(trainer), weakref.ref(trainer.model)))
+        return trainer
+
+    def full_once(*arguments):
+        if len(held) == 1:
+            raise torch.OutOfMemoryError
+        step(*arguments)
+
+    monkeypatch.setattr(trl_backend, "make_trainer", count)
+    monkeypatch.setattr(casting, "_hand_over_gradients", full_once)
+    gc.disable()
+    try:
+        finetune(recipe, find_base(recipe.model), training_rows(recipe), tmp_path / "adapter", ignore)
+        held.append(sum(each() is not None for each in made))
+    finally:
+        gc.enable()
+    assert held == [0, 0, 0]
 
 
 def test_the_time_of_a_step_is_taken_without_validations_and_checkpoints(monkeypatch):

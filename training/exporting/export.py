@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import importlib.metadata
 import math
 import shutil
@@ -23,7 +22,7 @@ from training.log import read_log
 from training.models.adapters import Adapter
 from training.models.base_model import BaseModel as Base
 from training.models.base_model import model_config
-from training.models.device import DTypeName, pick_device, pick_dtype
+from training.models.device import DTypeName, free_memory, pick_device, pick_dtype
 from training.models.loading import describe_weights, has_dense_form, is_quantised, load_for_scoring
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def export_merged(
         write_model(merged, base, part, max_shard_size)
         tokenizer.save_pretrained(part)
         del model, wrapped, merged
-        _free_memory()
+        free_memory()
         say("  loading the folder afresh and comparing")
         check = _Check(compare(wanted, logits(load_afresh(part), probes)), effect, tolerance)
         _judge(check, dtype)
@@ -223,13 +222,6 @@ def _describe(recipe: Recipe, adapter: Adapter, part: Path, log: ExportLog) -> N
     if own.is_file():
         shutil.copyfile(own, part / _RECIPE)
     write_json(part / EXPORT_FILE, log.model_dump(mode="json"))
-
-
-def _free_memory() -> None:
-    import torch
-
-    gc.collect()
-    torch.cuda.empty_cache()
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
-"""The device, dtype and attention that compute here, by name and where a recipe leaves them open (`auto`)."""
+"""The device, dtype and attention that compute here, by name and where a recipe leaves them open; its memory freed."""
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Literal
 
 from reports.errors import UserError
@@ -39,6 +40,15 @@ def _cpu_has_bf16() -> bool:
 
     test = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(test and test())
+
+
+def free_memory() -> None:
+    """Give back the memory of what is no longer used: layers of PEFT, and a trainer's parts, refer to one another."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def torch_dtype(name: DTypeName) -> torch.dtype:
