@@ -7,9 +7,9 @@ import pytest
 from harness.releases.local_paths import shorten_paths
 from reports.text import fenced, plain_markdown
 from tasks.formats import FORMATS
-from tasks.overlap import words
 from tasks.pubmedqa import extract_label
 from tasks.text_metrics import copies_prompt, distinct_trigrams, has_disclaimer
+from tasks.words import words
 
 LENGTH = 100_000
 PIECES = [
