@@ -34,13 +34,13 @@ def _different(agreement: dict[str, Any], pair: str) -> tuple[int, ...]:
 
 
 def _largest_difference(agreement: dict[str, Any], pairs: tuple[str, ...]) -> float:
-    return max(agreement[model][pair]["largest_choice_difference"] for model in MODELS for pair in pairs)
+    return max(float(agreement[model][pair]["largest_choice_difference"]) for model in MODELS for pair in pairs)
 
 
 def _largest_margin(agreement: dict[str, Any]) -> float:
     """The smaller margin of the two engines, on the item where it is largest."""
     pairs = [agreement[model][ENGINES[0]] for model in MODELS]
-    return max(min(item["margins"]) for pair in pairs for item in pair["choices_different"])
+    return max(float(min(item["margins"])) for pair in pairs for item in pair["choices_different"])
 
 
 def _engine_speeds(speed: dict[str, Any]) -> tuple[float, float, float]:
