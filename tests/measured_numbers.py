@@ -192,6 +192,7 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
             ("{:.2f} s with TRL, {:.2f} s with Unsloth", lambda d: tuple(d["seconds_per_step"].values())),
         ],
         "gpu/backends_float16.json": [
+            ("(`--dtype float16`, {} steps", lambda d: (d["logs"]["trl"]["steps"],)),
             ("they differ by at most {:.4f}", lambda d: (d["largest_difference_of_a_step"],)),
         ],
         "gpu/again/recipes/llama31-8b-huatuo.json": [
