@@ -53,8 +53,24 @@ def difference_text(comparison: Comparison, metric: MetricInfo, *, interval: boo
     """A difference with its sign; in percentage points for shares."""
     if comparison.difference is None:
         return MISSING
-    text = (f"{WITHIN_NOISE} " if comparison.is_within_noise else "") + signed_text(comparison.difference, metric)
+    noise = comparison.noise
+    mark = f"{WITHIN_NOISE} " if noise is not None and noise.explains(comparison.difference) else ""
+    text = mark + signed_text(comparison.difference, metric)
     return f"{text} {interval_text(comparison.low, comparison.high, metric, signed=True)}".strip() if interval else text
+
+
+def outcome_text(comparison: Comparison) -> str:
+    """An outcome in words: with the number of items where all are identical, and with why it is unreliable."""
+    if comparison.outcome == "identical":
+        return f"identical on all {comparison.n} items"
+    return f"{comparison.outcome} (unreliable: {comparison.caution})" if comparison.caution else comparison.outcome
+
+
+def level_text(comparison: Comparison) -> str:
+    """The confidence of a comparison's interval, such as `99.2 %`; empty where there is none."""
+    if comparison.level is None or comparison.low is None:
+        return ""
+    return f"{float(f'{100 * (1 - comparison.level):.4g}'):g} %"
 
 
 def amount_text(value: float, metric: MetricInfo) -> str:

@@ -15,6 +15,8 @@ from reports.numbers import (
     amount_text,
     better_arrow,
     difference_text,
+    level_text,
+    outcome_text,
     p_text,
     score_text,
     value_text,
@@ -22,21 +24,23 @@ from reports.numbers import (
 from reports.text import plain_markdown
 
 STATISTICS_NOTE = (
-    "The arrow at a metric says which direction is better. Figures have 95 % intervals (Wilson's for shares, else"
-    " Student's t with a bootstrap standard error over items). Differences are paired: every model answered the same"
-    " items. p-values are from McNemar's test (exact below 25 discordant items) for right and wrong, else from a paired"
-    " permutation test, after Holm's correction over the main metrics of a pair of models, and apart from them over the"
-    " further ones (bits per byte, lengths and the like). A mean of several seeds is compared by a t-test over items"
-    " and seeds."
+    "The arrow at a metric says which direction is better. Scores have 95 % intervals: Wilson's for shares, for macro-F1"
+    " the combination of Wilson's intervals of its labels, else the studentised bootstrap joined with Student's t."
+    " Differences are paired: every model answered the same items. The interval of a difference inverts the test whose p"
+    " is shown (Tango's score test, which is McNemar's against no difference, for right and wrong; else as for scores) at"
+    " the confidence in its row, after Holm's correction over the main metrics of all compared models, and apart from"
+    " them over the further ones; metrics that these items cannot decide are left out of the correction (Tarone). The"
+    " outcome is read off this interval: better, worse or different where it excludes 0; else equivalent where it lies"
+    " inside the smallest relevant difference; else inconclusive. A mean of several seeds is compared by a t-test over"
+    " items and seeds."
 )
 POWER_NOTE = (
-    "Detectable is the smallest difference that these items find with 80 % power at the corrected level. Where it is"
-    " larger than what is worth telling, no detected difference means too few items."
+    "Items needed are those with which the test finds a relevant difference with 80 % power at the row's level. The"
+    " spread of the items is taken at its upper 95 % limit, and the difference is the relevant one, not the observed."
 )
 NOISE_NOTE = (
     "Noise is what a figure moves at most, with 95 % confidence, when the same items are computed in another"
-    " arithmetic; few items scored again give a wide bound. A difference that is no larger is not called better or"
-    " worse."
+    " arithmetic; few items scored again give a wide bound."
 )
 _SHOWN_MATCHES = 50
 NOT_MEDICAL_ADVICE = "Research output of a language model. Not medical advice."
@@ -83,7 +87,7 @@ def scores_table(results: Results, *, brief: bool = False) -> Table:
     columns = ["Metric", *names, "n"]
     for name in others:
         suffix = f" ({name})" if len(others) > 1 else ""
-        columns += [f"Difference{suffix}", f"p{suffix}", f"Outcome{suffix}"]
+        columns += [f"Difference{suffix}", f"Confidence{suffix}", f"p{suffix}", f"Outcome{suffix}"]
     return Table(tuple(columns), tuple(rows))
 
 
@@ -107,35 +111,72 @@ def readme_table(results: Results, candidate: str) -> Table:
                     score_text(scores.get((candidate, task.name, metric.key)), metric)
                     + _trained_on(results, candidate, task.name),
                     change,
-                    pair.outcome if pair else "",
+                    level_text(pair) if pair else "",
+                    outcome_text(pair) if pair else "",
                     str(_items(results.scores, task.name, metric.key)),
                 )
             )
     return Table(
-        ("Metric", f"Baseline ({results.baseline})", f"Fine-tuned ({candidate})", "Improvement", "Outcome", "n"),
+        (
+            "Metric",
+            f"Baseline ({results.baseline})",
+            f"Fine-tuned ({candidate})",
+            "Improvement",
+            "Confidence",
+            "Outcome",
+            "n",
+        ),
         tuple(rows),
     )
 
 
 def power_table(results: Results) -> Table | None:
-    """What the compared items could show: effect sizes and detectable differences; None in results of version 1.0."""
+    """What the compared items show: effect sizes, and the items that decide what is inconclusive; None without any."""
     metrics, rows = results.metrics(), []
     for each in results.comparisons:
         if each.effect_size is None or each.relevant is None:
             continue
         task, metric = metrics[each.task, each.metric]
         size = "Cohen's g" if each.discordant is not None else "Cohen's d"
+        needed = "" if each.outcome != "inconclusive" else MISSING
         rows.append(
             (
                 f"{each.candidate}: {metric_title(task, metric)}",
                 f"{size} {each.effect_size:+.2f}",
-                MISSING if each.detectable is None else amount_text(each.detectable, metric),
+                MISSING if each.differing is None else str(each.differing),
                 amount_text(each.relevant, metric),
-                MISSING if each.items_needed is None else f"{each.items_needed:,}",
+                needed if each.items_needed is None else f"{each.items_needed:,}",
                 str(each.n) if each.units in (None, each.n) else f"{each.n} in {each.units} groups",
             )
         )
-    columns = ("Difference", "Effect size", "Detectable", "Worth telling", "Items for that", "Items here")
+    columns = ("Difference", "Effect size", "Items that differ", "Relevant from", "Items needed", "Items here")
+    return Table(columns, tuple(rows)) if rows else None
+
+
+def label_use_table(results: Results) -> Table | None:
+    """The label that each model gives most, and its accuracy against the majority label; None where no task has labels."""
+    titles = {task.name: task.short_title for task in results.tasks}
+    rows = [
+        (
+            f"{each.model}, {titles.get(each.task, each.task)}",
+            each.label,
+            f"{each.share:.1%}",
+            f"{each.gold_share:.1%}",
+            f"{each.majority}: {each.majority_accuracy:.1%}",
+            f"{100 * each.difference:+.1f} pp [{100 * each.difference_low:+.1f}, {100 * each.difference_high:+.1f}]",
+            each.outcome,
+        )
+        for each in results.label_use
+    ]
+    columns = (
+        "Model and items",
+        "Most given label",
+        "Share",
+        "Its share in gold",
+        "Always the majority label",
+        "Accuracy against that",
+        "Outcome",
+    )
     return Table(columns, tuple(rows)) if rows else None
 
 
@@ -300,8 +341,13 @@ def _model_and_items(results: Results, model: str, task: str) -> str:
 
 def _comparison_cells(comparison: Comparison | None, metric: MetricInfo, *, interval: bool) -> list[str]:
     if comparison is None:
-        return ["", "", ""]
-    return [difference_text(comparison, metric, interval=interval), p_text(comparison.p_adjusted), comparison.outcome]
+        return ["", "", "", ""]
+    return [
+        difference_text(comparison, metric, interval=interval),
+        level_text(comparison),
+        p_text(comparison.p_adjusted),
+        outcome_text(comparison),
+    ]
 
 
 def _trained_on(results: Results, model: str, task: str) -> str:

@@ -52,14 +52,22 @@ def _length(unit: str, description: str) -> MetricInfo:
 _MACRO_F1 = _share(
     "macro_f1",
     "Macro-F1",
-    "Unweighted mean of the F1 of yes, no and maybe, as the official script takes it; it does not reward always giving"
-    " one label. Answers without a label count as a label of their own.",
+    "Unweighted mean of the F1 of the labels that occur in gold; it does not reward always giving one label. An answer"
+    " without a label is a miss of its gold label.",
     kind="macro_f1",
 )
 _ENDED = _share("ended", "Ended by itself", "Share of answers that ended before the token limit.", secondary=True)
 _LIKELIHOOD = [
-    _share("accuracy", "Accuracy", "Share of questions whose likeliest label among yes, no and maybe is the gold one."),
+    _share("accuracy", "Accuracy", "Share of questions whose most likely label of yes, no and maybe is the gold one."),
     _MACRO_F1,
+    _share(
+        "accuracy_calibrated",
+        "Accuracy after calibration",
+        "Accuracy once each label's probability is divided by its mean over all questions (batch calibration, Zhou et al."
+        " 2023), which takes out a preference for one label.",
+        kind="batch_calibrated",
+        secondary=True,
+    ),
     _number(
         "brier",
         "Brier score",
@@ -68,13 +76,22 @@ _LIKELIHOOD = [
         better=False,
         secondary=True,
     ),
+    _number(
+        "log_score",
+        "Log score",
+        "Mean over the questions of the negative log of the gold label's normalised probability, in nats.",
+        better=False,
+        secondary=True,
+    ),
     _share(
         "ece",
         "Calibration error (ECE)",
-        "Mean gap between the probability of the chosen label and how often it is right, over ten bins.",
+        "Mean gap between the probability of the chosen label and how often it is right, over ten bins, less what chance"
+        " adds (Kumar et al. 2019). Descriptive: compare calibration by Brier and log score.",
         better=False,
         kind="ece",
         secondary=True,
+        descriptive=True,
     ),
 ]
 _GENERATED = [

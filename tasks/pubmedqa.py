@@ -86,7 +86,9 @@ def _documents(
 def likelihood_results(doc: dict[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, Any]:
     """The label of the highest log-likelihood against the gold one, and how good its normalised probabilities are.
 
-    The Brier score is the sum over the labels of the squared difference between probability and truth (Brier 1950).
+    The Brier score is the sum over the labels of the squared difference between probability and truth (Brier 1950), the
+    log score the negative log of the gold label's probability in nats (Good 1952). `accuracy_calibrated` gets the gold
+    label and all log-likelihoods, from which batch calibration is computed over all items (Zhou et al. 2023).
     """
     logprobs = np.asarray([result[0] for result in results], dtype=float)
     shares = np.exp(logprobs - logprobs.max())
@@ -98,7 +100,9 @@ def likelihood_results(doc: dict[str, Any], results: Sequence[tuple[float, bool]
         "accuracy": right,
         "macro_f1": (doc["gold"], predicted),
         "brier": float(((shares - truth) ** 2).sum()),
+        "log_score": float(np.logaddexp.reduce(logprobs) - logprobs[doc["gold"]]),
         "ece": (float(shares[predicted]), right),
+        "accuracy_calibrated": (float(doc["gold"]), *map(float, logprobs)),
     }
 
 
@@ -147,10 +151,16 @@ def prediction(sample: Measured) -> str:
 
 
 def macro_f1(pairs: Sequence[tuple[int, int]]) -> float:
-    """Unweighted mean of the F1 of all labels that occur, as the official evaluation script of PubMedQA takes it.
+    """Mean F1 of the labels that occur in gold, from (gold, predicted) labels.
 
-    An answer without a label counts as a label of its own, as it does there when predictions are written with `none`.
+    An answer without a label is a miss of its gold label. On fully labelled predictions this is the score of PubMedQA's
+    official script.
     """
+    return figure_of("macro_f1", pairs)
+
+
+def official_script_macro_f1(pairs: Sequence[Any]) -> float:
+    """Macro-F1 as PubMedQA's official script computes it: over all labels that occur, answers without one being one."""
     from sklearn.metrics import f1_score
 
     gold, predicted = zip(*pairs, strict=True)
@@ -158,5 +168,10 @@ def macro_f1(pairs: Sequence[tuple[int, int]]) -> float:
 
 
 def ece(pairs: Sequence[tuple[float, float]]) -> float:
-    """Expected calibration error over ten bins of confidence of the same width (Guo et al. 2017)."""
+    """Expected calibration error over ten equal bins of confidence (Guo et al. 2017), debiased (Kumar et al. 2019)."""
     return figure_of("ece", pairs)
+
+
+def accuracy_calibrated(values: Sequence[tuple[float, ...]]) -> float:
+    """Share of right labels after batch calibration (Zhou et al. 2023), from gold labels and log-likelihoods."""
+    return figure_of("batch_calibrated", values)

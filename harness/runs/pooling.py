@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from harness.scoring.noise import NoiseMeter, with_noise
 from reports.comparison import statistics
-from reports.document.schema import Comparison, MetricInfo, ModelInfo, Score
+from reports.comparison.statistics import Tested
+from reports.document.schema import ModelInfo, Score
 from reports.files import sha256_value
 
 if TYPE_CHECKING:
@@ -22,21 +22,18 @@ class Pooled:
 
     models: list[ModelInfo] = field(default_factory=list)
     scores: list[Score] = field(default_factory=list)
-    comparisons: list[Comparison] = field(default_factory=list)
+    tested: list[Tested] = field(default_factory=list)
 
 
-def pool_models(
-    plan: Plan, scored: Sequence[Scored], metrics: dict[tuple[str, str], MetricInfo], noise: NoiseMeter | None
-) -> Pooled:
-    """Score and compare every pool of the plan.
+def pool_models(plan: Plan, scored: Sequence[Scored]) -> Pooled:
+    """Score every pool of the plan, and compare it, before the correction over all compared models.
 
-    The figure is the mean of the members' figures; its interval and test take both kinds of chance into account: which
+    The score is the mean of the members' scores; its interval and test take both kinds of chance into account: which
     items were asked, and which seeds were trained with.
     """
-    found = Pooled()
+    pooled = Pooled()
     by_model = {(each.model, each.task.name): each for each in scored}
     for name, members in plan.pools.items():
-        pair = []
         for loaded in plan.tasks:
             several = [by_model[member, loaded.name] for member in members]
             baseline = by_model[plan.baseline, loaded.name]
@@ -46,11 +43,9 @@ def pool_models(
                     continue
                 mean, seed = sum(figures) / len(figures), plan.recipe.seed
                 apart = [each.samples for each in several]
-                found.scores.append(statistics.score_pool(metric, name, apart, mean, seed=seed))
-                comparison, _ = statistics.compare_pool(metric, baseline.samples, name, apart, seed=seed)
-                pair.append(with_noise(comparison, metric, noise, members))
-        found.comparisons.extend(statistics.judge(pair, metrics))
-        found.models.append(
+                pooled.scores.append(statistics.score_pool(metric, name, apart, mean, seed=seed))
+                pooled.tested.append(statistics.compare_pool(metric, baseline.samples, name, apart, seed=seed)[0])
+        pooled.models.append(
             ModelInfo(
                 name=name,
                 kind="pool",
@@ -60,4 +55,4 @@ def pool_models(
                 members=members,
             )
         )
-    return found
+    return pooled

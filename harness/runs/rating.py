@@ -168,20 +168,19 @@ def _with_task(
         version="1.0",
         label="human rating",
     )
-    metrics = {(HUMAN_RATING, metric.key): metric for metric in _METRICS}
     scores = [
         statistics.score(metric, several, None, seed=results.seed)
         for several in samples.values()
         for metric in _METRICS
     ]
-    comparisons = []
-    for model, several in samples.items():
-        if model != results.baseline and results.baseline in samples:
-            pairs = [
-                statistics.compare(metric, samples[results.baseline], several, seed=results.seed)[0]
-                for metric in _METRICS
-            ]
-            comparisons += statistics.judge(pairs, metrics)
+    comparisons = statistics.judge(
+        [
+            statistics.compare(metric, samples[results.baseline], several, seed=results.seed)[0]
+            for model, several in samples.items()
+            if model != results.baseline and results.baseline in samples
+            for metric in _METRICS
+        ]
+    )
     found = results.model_copy(
         update={
             "tasks": [*(each for each in results.tasks if each.name != HUMAN_RATING), task],

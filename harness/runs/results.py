@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +17,9 @@ from harness.runs.reproduction import reproduction
 from harness.scoring.kept_answers import Scored
 from harness.scoring.noise import NoiseMeter, with_noise
 from reports.comparison import statistics
+from reports.comparison.label_use import label_use
+from reports.comparison.statistics import Tested
+from reports.comparison.sums import figure_of
 from reports.comparison.verdict import sentences
 from reports.document.evidence import ClassCount, Confusion, Problem
 from reports.document.schema import Comparison, DataInfo, MetricInfo, ModelInfo, Results, Score, Training
@@ -24,7 +28,7 @@ from reports.version import __version__
 from tasks import catalog
 from tasks.data.rows import LABELS
 from tasks.data.selection import describe_selection
-from tasks.pubmedqa import PREDICTIONS
+from tasks.pubmedqa import PREDICTIONS, official_script_macro_f1, prediction
 from training.finetune import rows_hash
 from training.log import TrainingLog, read_log
 from training.models.adapters import WEIGHTS
@@ -42,9 +46,10 @@ def assemble(
     """The results document of a run."""
     scored = agree_on_metrics(scored)
     seed = plan.recipe.seed
-    metrics = {(each.task.name, metric.key): metric for each in scored for metric in each.metrics}
-    comparisons, notes = _compare(plan, scored, metrics, noise)
-    pooled = pool_models(plan, scored, metrics, noise)
+    tested, notes = _compare(plan, scored)
+    pooled = pool_models(plan, scored)
+    comparisons = with_noise_of(statistics.judge([*tested, *pooled.tested]), scored, plan, noise)
+    notes += official_macro_f1(scored)
     confusion = _confusion(scored)
     tasks = {each.task.name: each.task.info.model_copy(update={"metrics": each.metrics}) for each in scored}
     results = Results(
@@ -61,10 +66,11 @@ def assemble(
         tasks=list(tasks.values()),
         training=_training(plan, trained_now=any(name.startswith("train") for name in stages)),
         scores=[*_scores(scored, seed), *pooled.scores],
-        comparisons=[*comparisons, *pooled.comparisons],
+        comparisons=comparisons,
         costs=[each.cost for each in scored],
         classes=_classes(confusion),
         confusion=confusion,
+        label_use=label_use(_labels(scored)),
         problems=_problems(scored),
         overlap=plan.overlap,
         noise=noise.check() if noise is not None else None,
@@ -99,29 +105,65 @@ def _scores(scored: Sequence[Scored], seed: int) -> list[Score]:
     ]
 
 
-def _compare(
-    plan: Plan, scored: Sequence[Scored], metrics: dict[tuple[str, str], MetricInfo], noise: NoiseMeter | None
-) -> tuple[list[Comparison], list[str]]:
-    """Every other model against the baseline; Holm's correction runs over all metrics of one pair of models."""
+def _compare(plan: Plan, scored: Sequence[Scored]) -> tuple[list[Tested], list[str]]:
+    """Every other model against the baseline, before the correction over all of them; and what was left out."""
     notes: list[str] = []
-    comparisons: list[Comparison] = []
+    tested: list[Tested] = []
     by_model = {(each.model, each.task.name): each for each in scored}
     for model in plan.models:
         if model == plan.baseline:
             continue
-        pair = []
         for loaded in plan.tasks:
             before, after = by_model[plan.baseline, loaded.name], by_model[model, loaded.name]
             for metric in after.metrics:
-                comparison, unpaired = statistics.compare(metric, before.samples, after.samples, seed=plan.recipe.seed)
-                pair.append(with_noise(comparison, metric, noise))
+                pair, unpaired = statistics.compare(metric, before.samples, after.samples, seed=plan.recipe.seed)
+                tested.append(pair)
                 if unpaired:
                     notes.append(
                         f"{loaded.name}, {metric.title}: {len(unpaired)} items have no value for both"
                         f" {plan.baseline} and {model} and are left out of their comparison"
                     )
-        comparisons += statistics.judge(pair, metrics)
-    return comparisons, notes
+    return tested, notes
+
+
+def with_noise_of(
+    comparisons: Sequence[Comparison], scored: Sequence[Scored], plan: Plan, noise: NoiseMeter | None
+) -> list[Comparison]:
+    """The comparisons with the numerical noise of their differences, where it was measured."""
+    metrics = {(each.task.name, metric.key): metric for each in scored for metric in each.metrics}
+    return [
+        with_noise(comparison, metrics[comparison.task, comparison.metric], noise, plan.pools.get(comparison.candidate, ()))
+        for comparison in comparisons
+    ]
+
+
+def official_macro_f1(scored: Sequence[Scored]) -> list[str]:
+    """What PubMedQA's official script gives where it differs from ours: it counts unparsed answers as one more label."""
+    notes = []
+    for each in scored:
+        if each.task.name not in catalog.PUBMEDQA_LABELS:
+            continue
+        pairs = [sample.metrics["macro_f1"] for sample in each.samples]
+        ours, official = figure_of("macro_f1", pairs), official_script_macro_f1(pairs)
+        if not math.isclose(ours, official, abs_tol=1e-9):
+            notes.append(
+                f"{each.task.name}, {each.model}: PubMedQA's official script gives a macro-F1 of {official:.1%} instead"
+                f" of {ours:.1%}, since it counts answers without a label as a label of their own"
+            )
+    return notes
+
+
+def _labels(scored: Sequence[Scored]) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """Gold and predicted label of each item, by model and task, for tasks of ours with labels."""
+    return {
+        (each.model, each.task.name): [
+            (PREDICTIONS[int(sample.metrics["macro_f1"][0])], prediction(sample))  # type: ignore[index]
+            for sample in each.samples
+            if sample.repeat == 0
+        ]
+        for each in scored
+        if each.task.name in catalog.PUBMEDQA_LABELS
+    }
 
 
 def _models(plan: Plan) -> list[ModelInfo]:

@@ -119,10 +119,10 @@ def _add_likelihoods(sample: Sample, loaded: LoadedTask, entry: dict[str, Any]) 
     sample.gold = choices[target] if isinstance(target, int) and target < len(choices) else str(target)
 
 
-def _number(value: Any) -> float | tuple[float, float] | None:
-    """A metric's value of one sample, where it is a number or a pair of numbers."""
+def _number(value: Any) -> float | tuple[float, ...] | None:
+    """A metric's value of one sample, where it is a number or several numbers."""
     if isinstance(value, bool | int | float):
         return float(value)
-    if isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(each, int | float) for each in value):  # noqa: PLR2004
-        return (float(value[0]), float(value[1]))
+    if isinstance(value, tuple | list) and len(value) > 1 and all(isinstance(part, int | float) for part in value):
+        return tuple(float(part) for part in value)
     return float(value) if hasattr(value, "item") and getattr(value, "size", 0) == 1 else None

@@ -23,7 +23,7 @@ class SampleValues:
     doc_hash: str
     model: str
     task: str
-    metrics: dict[str, float | tuple[float, float] | None]
+    metrics: dict[str, float | tuple[float, ...] | None]
     cluster: str | None
     repeat: int
     prompt_hash: bytes

@@ -11,12 +11,13 @@ from reports.comparison import statistics
 from reports.comparison.members import Member, members_of
 from reports.comparison.ranking import quality_metric, ranked
 from reports.comparison.verdict import sentences
+from reports.document.configurations import RunsCompared
 from reports.document.evidence import OverlapCheck
 from reports.document.reading import read_samples, samples_of, samples_path
 from reports.document.schema import Comparison, MetricInfo, Results, TaskInfo
 from reports.errors import UserError
 from reports.files import write_json, write_jsonl
-from reports.numbers import value_text
+from reports.numbers import join_words, value_text
 from reports.version import __version__
 
 
@@ -60,9 +61,9 @@ def compare_runs(
         tasks=tasks,
         overlap=_overlap(members),
         comparisons=comparisons,
-        compared=ranked(members, task, metric, left_out),
+        compared=_with_claims(out, members, ranked(members, task, metric, left_out), metric),
         notes=_notes(members, left_out),
-        **{part: _renamed(members, part) for part in ("scores", "costs", "classes", "confusion", "problems")},
+        **{part: _renamed(members, part) for part in ("scores", "costs", "classes", "confusion", "label_use", "problems")},
     )
     results = results.model_copy(update={"verdict": _verdict(results, metric)})
     write_json(out / "results.json", results.model_dump(mode="json"))
@@ -90,23 +91,39 @@ def _tasks(members: Sequence[Member]) -> list[TaskInfo]:
 def _comparisons(
     out: Path, members: Sequence[Member], tasks: Sequence[TaskInfo], baseline: str
 ) -> tuple[list[Comparison], dict[str, list[str]]]:
-    """Every model against the baseline, and by task the items that some pair does not share."""
-    metrics = {(task.name, metric.key): metric for task in tasks for metric in task.metrics}
+    """Every model against the baseline, corrected together, and by task the items that some pair does not share."""
     seed = members[0].results.seed
-    found: list[Comparison] = []
+    tested: list[statistics.Tested] = []
     left_out: dict[str, set[str]] = {}
     for member in members:
-        pair = []
         for task in tasks:
             before, after = ([*samples_of(out, name, task.name)] for name in (baseline, member.name))
             if member.name == baseline or not before or not after:
                 continue
             for metric in task.metrics:
                 comparison, unpaired = statistics.compare(metric, before, after, seed=seed)
-                pair.append(comparison)
+                tested.append(comparison)
                 left_out.setdefault(task.name, set()).update(unpaired)
-        found += statistics.judge(pair, metrics)
-    return found, {task: sorted(items) for task, items in left_out.items() if items}
+    return statistics.judge(tested), {task: sorted(items) for task, items in left_out.items() if items}
+
+
+def _with_claims(out: Path, members: Sequence[Member], compared: RunsCompared, metric: MetricInfo) -> RunsCompared:
+    """The comparison of runs with the models that the best is shown to be better than.
+
+    The best is chosen among all trained models by their scores, so the correction is over all pairs of them.
+    """
+    rivals = [each.name for each in members if each.is_trained and each.name != compared.best]
+    best = [*samples_of(out, compared.best, compared.task)] if compared.best else []
+    tested = {}
+    for name in rivals:
+        samples = [*samples_of(out, name, compared.task)]
+        if best and samples:
+            tested[name] = statistics.compare(metric, samples, best, seed=members[0].results.seed)[0]
+    pairs = len(rivals) * (len(rivals) + 1) // 2
+    judged = statistics.judge([*tested.values()], others=pairs - len(tested), apart=True)
+    better = [name for name, each in zip(tested, judged, strict=True) if each.outcome == "better"]
+    rest = [name for name in rivals if name not in better]
+    return compared.model_copy(update={"better_than": better, "not_distinguished": rest if compared.best else []})
 
 
 def _renamed(members: Sequence[Member], part: str) -> list[Any]:
@@ -158,8 +175,13 @@ def _verdict(results: Results, metric: MetricInfo) -> list[str]:
     best = next((each for each in compared.configurations if each.model == compared.best), None) if compared else None
     if compared is None or best is None:
         return sentences(results)
-    figure = value_text(best.quality, metric)
-    told = (
-        f"Best by {compared.rule}: {best.model} ({figure}). That is a choice among several, so its figure is a little"
-    )
-    return [f"{told} flattering; confirm it on other items.", *sentences(results)]
+    claims = [f"{text} {join_words(names)}" for text, names in (
+        ("It is shown to be better than", compared.better_than),
+        ("It is not distinguishable from", compared.not_distinguished),
+    ) if names]
+    return [
+        f"Best by {compared.rule}: {best.model} ({value_text(best.quality, metric)}). "
+        + "".join(f"{claim}. " for claim in claims)
+        + "It was chosen among several, so its score is a little flattering; confirm it on other items.",
+        *sentences(results),
+    ]

@@ -1,16 +1,20 @@
-"""A pool of adapters that were trained alike: its figure is the mean of theirs, over the same items."""
+"""A pool of adapters that were trained alike: its score is the mean of theirs, over the same items."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reports.comparison.inference import Inference, Interval
+from reports.comparison.proportions import wilson_interval
 from reports.comparison.sums import (
     AnyMeasured,
     Measured,
+    Units,
     clusters_of,
     figure,
     figure_of_units,
@@ -32,8 +36,8 @@ class Pool:
         table: What each unit adds to the sums of the first adapter, of the second, and so on: shape
             [units, adapters x columns].
         items: How many items there are.
-        figures: Of each adapter.
-        of: The mean of the adapters' figures, from sums over units; works along the last axis.
+        figures: The score of each adapter.
+        of: The mean of the adapters' scores, from sums over units; works along the last axis.
     """
 
     table: Table
@@ -43,7 +47,7 @@ class Pool:
 
     @property
     def figure(self) -> float:
-        """Of the pool."""
+        """Score of the pool."""
         return sum(self.figures) / len(self.figures)
 
 
@@ -66,7 +70,7 @@ def pool(
     Args:
         metric: What to compute.
         members: Each adapter's samples, of the same items; see `with_shared_values`.
-        labels: How many labels macro-F1 counts; told from the samples where it is not given.
+        labels: How many labels macro-F1 counts; from the samples where it is not given.
         clusters: As for `reports.comparison.sums.units`.
     """
     labels = labels or label_count(metric, *members)
@@ -79,3 +83,42 @@ def pool(
 
     table = np.concatenate([each.table for each in found], axis=1)
     return Pool(table, found[0].items, [figure_of_units(metric.kind, each.table) for each in found], mean)
+
+
+def pool_inference(metric: MetricInfo, before: Units | None, after: Pool) -> Inference:
+    """The mean of the adapters' scores, or that minus a baseline's score, by Student's t over items and adapters.
+
+    The variance over units (jackknife) and that between the adapters add up, with the degrees of freedom of Welch and
+    Satterthwaite: few seeds give wide intervals.
+    """
+    of, table = after.of, after.table
+    if before is not None:
+        width, single = before.table.shape[1], figure(metric.kind)
+        table = np.concatenate([before.table, table], axis=1)
+
+        def of(sums: Table) -> Any:
+            return after.of(sums[..., width:]) - single(sums[..., :width])
+
+    count, estimate = len(table), float(of(table.sum(0)))
+    left = np.asarray(of(table.sum(0) - table))
+    variance, degrees = (count - 1) / count * float(((left - left.mean()) ** 2).sum()), count - 1.0
+    if len(after.figures) > 1:
+        between = float(np.var(after.figures, ddof=1)) / len(after.figures)
+        if (both := variance + between) > 0:
+            share = variance / both
+            degrees = 1 / (share**2 / degrees + (1 - share) ** 2 / (len(after.figures) - 1))
+            variance = both
+    error = math.sqrt(variance)
+    lowest = 0.0 if before is None and (metric.is_share or (table >= 0).all()) else -1.0 if metric.is_share else -math.inf
+    highest = 1.0 if metric.is_share else math.inf
+
+    def ends(level: float) -> Interval:
+        from scipy import stats
+
+        half = float(stats.t.isf(level / 2, degrees)) * error
+        if not error:  # all units and adapters alike: an unseen share of units may differ
+            half = wilson_interval(0, count, level)[1] * (1.0 if metric.is_share else abs(estimate))
+        return max(estimate - half, lowest), min(estimate + half, highest)
+
+    least_p = 1.0 if not error and not estimate else 0.0
+    return Inference(estimate, ends, "t-test over items and seeds", error, degrees, least_p)

@@ -1,70 +1,97 @@
-"""Figures with intervals and paired comparisons, from per-sample values, by scipy and statsmodels."""
+"""Scores with intervals, paired comparisons and their outcomes, from per-sample values."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from reports.comparison import power
-from reports.comparison.pools import Pool, pool, with_shared_values
-from reports.comparison.resampling import LEVEL, averaged, finite, permuted, right_or_wrong, t_interval
+from reports.comparison.counts import difference_of_units, share_of_units, sign_p
+from reports.comparison.inference import LEVEL, Inference
+from reports.comparison.label_f1 import macro_f1_difference, macro_f1_of_units
+from reports.comparison.multiplicity import corrected, holm
+from reports.comparison.outcome import mean_items_needed, outcome_of, proportion_items_needed
+from reports.comparison.pools import Pool, pool, pool_inference, with_shared_values
+from reports.comparison.ratios import Ratios, infer
 from reports.comparison.sums import (
     Measured,
     Units,
     clusters_of,
-    figure,
     figure_of,
     figure_of_units,
     label_count,
     units,
     with_value,
 )
-from reports.document.schema import Comparison, MetricInfo, Outcome, Score
+from reports.document.schema import Comparison, MetricInfo, MetricKind, Score
 
-_MIN_UNITS = 5
-_MOST_GROWTH = 20.0  # logarithm of a factor of perplexity beyond which it is not worth telling
+__all__ = ["LEVEL", "Tested", "compare", "compare_pool", "difference", "holm", "judge", "one_model", "score", "score_pool"]
+
+_MIN_UNITS = 5  # for means and ratios; fewer have no interval
+_LINKS = {"perplexity": "exp", "bits_per_byte": "bits"}
+_MAX_LOG = 700.0  # exp of more overflows a double
+_SHARES = ("proportion", "batch_calibrated")
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A comparison before the correction for the others, which decides level, interval and outcome.
+
+    Attributes:
+        comparison: What does not depend on the level.
+        metric: What was compared.
+        inference: Interval and test of the difference; None where nothing could be tested.
+    """
+
+    comparison: Comparison
+    metric: MetricInfo
+    inference: Inference | None = None
 
 
 def score(metric: MetricInfo, samples: Sequence[Measured], reported: float | None, *, seed: int) -> Score:
-    """A metric's figure with its 95 % interval.
-
-    The interval is Wilson's for proportions, else Student's t with a bootstrap standard error over items (of the
-    logarithm, for perplexity).
+    """A metric's score with its 95 % interval; see `one_model` for the kind of interval.
 
     Args:
         metric: What to compute.
         samples: The samples of one model on one task; several of one item are averaged.
-        reported: lm-eval's own figure, which the tables show unless it is None or items were asked several times.
-        seed: Of the bootstrap.
+        reported: lm-eval's own score, which the tables show unless it is None or items were asked several times.
+        seed: Seed of the bootstrap.
     """
     usable = with_value(metric, samples) if metric.kind != "other" else []
-    found = units(metric, usable) if usable else None
-    figures = _repeat_figures(metric, usable)
-    if found is not None and (len(figures) > 1 or reported is None):  # lm-eval's own is of the first answers only
-        reported = figure_of_units(metric.kind, found.table)
-    return _score(metric, samples, reported, found, figures, seed)
+    mine = units(metric, usable) if usable else None
+    by_repeat = _repeat_scores(metric, usable)
+    if mine is not None and (len(by_repeat) > 1 or reported is None):  # lm-eval's own is of the first answers only
+        reported = figure_of_units(metric.kind, mine.table)
+    inference = None if mine is None else one_model(metric, mine, seed=seed)
+    count = len({sample.id for sample in samples}) if mine is None else mine.items
+    return _score(metric, samples, reported, inference, count, by_repeat)
 
 
 def score_pool(
     metric: MetricInfo, name: str, members: Sequence[Sequence[Measured]], reported: float | None, *, seed: int
 ) -> Score:
-    """The mean of several adapters' figures with its 95 % interval, which their spread widens.
+    """The mean of several adapters' scores with its 95 % interval, which their spread widens.
 
     Args:
         metric: What to compute.
-        name: Of the pool.
+        name: Name of the pool.
         members: Each adapter's samples on one task.
-        reported: The mean of lm-eval's own figures, shown where items have no values to compute it from.
-        seed: Of the bootstrap.
+        reported: The mean of lm-eval's own scores, shown where items have no values to compute it from.
+        seed: Not used: the interval is Student's t.
     """
+    del seed
     shared = with_shared_values(metric, members) if metric.kind != "other" else [[]]
-    found = pool(metric, shared) if shared[0] else None
-    value, figures = (found.figure, found.figures) if found is not None else (reported, [])
-    scored = _score(metric, [sample for each in members for sample in each], value, found, figures, seed)
+    pooled = pool(metric, shared) if shared[0] else None
+    everyone = [sample for samples in members for sample in samples]
+    if pooled is None:
+        scored = _score(metric, everyone, reported, None, len({sample.id for sample in everyone}), [])
+    else:
+        inference = _pool_inference(metric, None, pooled)
+        scored = _score(metric, everyone, pooled.figure, inference, pooled.items, pooled.figures)
     return scored.model_copy(update={"model": name})
 
 
@@ -72,12 +99,12 @@ def _score(
     metric: MetricInfo,
     samples: Sequence[Measured],
     value: float | None,
-    found: Units | Pool | None,
-    figures: Sequence[float],
-    seed: int,
+    inference: Inference | None,
+    items: int,
+    parts: Sequence[float],
 ) -> Score:
-    """A figure with the interval of what it was computed from, and the spread of the figures whose mean it is."""
-    low, high = (None, None) if found is None else _interval(metric, found, seed)
+    """A score with its interval, and the spread of the parts whose mean it is."""
+    low, high = _finite_ends(inference, LEVEL)
     return Score(
         model=samples[0].model,
         task=samples[0].task,
@@ -85,111 +112,152 @@ def _score(
         value=None if value is None else finite(value),
         low=low,
         high=high,
-        n=len({sample.id for sample in samples}) if found is None else found.items,
-        repeats=max(1, len(figures)),
-        spread=finite(float(np.std(figures, ddof=1))) if len(figures) > 1 else None,
+        n=items,
+        repeats=max(1, len(parts)),
+        spread=finite(float(np.std(parts, ddof=1))) if len(parts) > 1 else None,
+        caution=inference.caution if inference is not None else "",
     )
 
 
-def _repeat_figures(metric: MetricInfo, samples: Sequence[Measured]) -> list[float]:
-    """The figure of the first answers to all items, of the second, and so on."""
+def _repeat_scores(metric: MetricInfo, samples: Sequence[Measured]) -> list[float]:
+    """The score of the first answers to all items, of the second, and so on."""
     values: dict[int, list[Any]] = defaultdict(list)
     for sample in samples:
         values[sample.repeat].append(sample.metrics[metric.key])
-    return [figure_of(metric.kind, each) for _, each in sorted(values.items())]
+    return [figure_of(metric.kind, answers) for _, answers in sorted(values.items())]
 
 
-def _interval(metric: MetricInfo, found: Units | Pool, seed: int) -> tuple[float | None, float | None]:
-    """The 95 % interval of a figure; (None, None) where there are too few units for one."""
-    from statsmodels.stats.proportion import proportion_confint
+def one_model(metric: MetricInfo, mine: Units, *, seed: int) -> Inference | None:
+    """The inference about one model's score; None for ECE and for means of fewer than five units.
 
-    if metric.kind == "proportion" and isinstance(found, Units) and found.are_right_or_wrong:
-        low, high = proportion_confint(found.table[:, 0].sum(), found.items, LEVEL, "wilson")
-        return float(low), float(high)
-    if len(found.table) < _MIN_UNITS:
-        return None, None
-    of, members = (found.of, found.figures) if isinstance(found, Pool) else (figure(metric.kind), [])
+    Wilson's interval for shares (on effective numbers where items share a source or were asked several times), MOVER
+    for macro-F1, else the studentised bootstrap joined with t; of the logarithm, for perplexity.
+    """
+    if metric.kind in _SHARES:
+        return share_of_units(mine)
+    if metric.kind == "macro_f1":
+        return macro_f1_of_units(mine)
+    if metric.kind in ("ece", "other") or len(mine.table) < _MIN_UNITS:
+        return None
+    clustered = len(mine.table) < mine.items
     if metric.kind == "perplexity":
-        logarithms = [math.log(member) for member in members]
-        around = t_interval(lambda sums: np.log(of(sums)), found.table, seed, logarithms)
-        return finite(math.exp(around.low)), finite(math.exp(around.high))
-    around = t_interval(of, found.table, seed, members)
-    low, high = around.low, around.high
-    if metric.percent:
-        low, high = max(low, 0.0), min(high, 1.0)
-    elif (found.table >= 0).all():
-        low = max(low, 0.0)
-    return finite(low), finite(high)
+        negative = mine.table * (-1.0, 1.0)
+        logs = infer(_ratios("mean", negative), seed=seed, lowest=0.0, highest=math.inf, clustered=clustered)
+        return _exponential(logs)
+    lowest = 0.0 if metric.is_share or (mine.table >= 0).all() else -math.inf
+    highest = 1.0 if metric.is_share else math.inf
+    return infer(_ratios(metric.kind, mine.table), seed=seed, lowest=lowest, highest=highest, clustered=clustered)
+
+
+def _ratios(kind: MetricKind, *tables: Any) -> Ratios:
+    """The ratio of one table's sums, or the second's minus the first's."""
+    columns = [np.stack([table[:, place] for table in tables], axis=1) for place in (0, 1)]
+    weights = (1.0,) if len(tables) == 1 else (-1.0, 1.0)
+    return Ratios(columns[0], columns[1], weights, _LINKS.get(kind, "identity"))
+
+
+def _exponential(logs: Inference) -> Inference:
+    def ends(level: float) -> tuple[float, float]:
+        low, high = logs.ends(level)
+        return math.exp(low), math.exp(min(high, _MAX_LOG))
+
+    return Inference(
+        math.exp(min(logs.estimate, _MAX_LOG)), ends, logs.test, logs.standard_error, caution=logs.caution
+    )
 
 
 def compare(
     metric: MetricInfo, baseline: Sequence[Measured], candidate: Sequence[Measured], *, seed: int
-) -> tuple[Comparison, list[str]]:
-    """Compare two models on the items that both answered.
-
-    Right/wrong metrics are tested with McNemar's test (exact below 25 discordant items), with the interval of Agresti
-    and Min (2005). All others, and items that share a source or were asked several times, are tested by a paired
-    permutation of the two models' answers to each unit, with a t interval around a bootstrap standard error over units.
-    Ratios such as perplexity are recomputed from the drawn items, so that long items weigh as they do in the figure.
+) -> tuple[Tested, list[str]]:
+    """Compare two models on the items that both answered; `judge` gives the outcome. See `difference` for the test.
 
     Args:
         metric: What to compare.
         baseline: One model's samples.
         candidate: The other's; several of one item are averaged.
-        seed: Of bootstrap and permutation.
+        seed: Seed of the bootstrap.
 
     Returns:
-        The comparison (not yet corrected for other metrics, nor judged), and the ids of items that only one answered.
+        The comparison, and the ids of items that only one answered.
     """
     left, right, unpaired = _paired(metric, baseline, candidate)
-    untested = _untested(metric, baseline[0], candidate[0].model, left)
-    if untested.outcome == "not compared":
-        return untested, unpaired
+    draft = _draft(metric, baseline[0], candidate[0].model, left)
+    if draft.outcome == "not compared":
+        return Tested(draft, metric), unpaired
     labels, clusters = label_count(metric, left, right), clusters_of(left, right)
-    before, after = (units(metric, each, labels=labels, clusters=clusters) for each in (left, right))
+    before, after = (units(metric, side, labels=labels, clusters=clusters) for side in (left, right))
+    draft = _with_facts(metric, draft, before, figure_of_units(metric.kind, after.table))
+    draft = draft.model_copy(update={"differing": int((before.by_item != after.by_item).any(1).sum())})
+    if metric.kind in _SHARES and before.is_plain and after.is_plain:
+        change = after.table[:, 0] - before.table[:, 0]
+        draft = draft.model_copy(update={"discordant": (int((change > 0).sum()), int((change < 0).sum()))})
+    return Tested(draft, metric, difference(metric, before, after, seed=seed)), unpaired
 
-    def test() -> dict[str, Any]:
-        if metric.kind == "proportion" and before.are_right_or_wrong and after.are_right_or_wrong:
-            return right_or_wrong(before.table, after.table)
-        return permuted(before.table, after.table, figure(metric.kind), seed)
 
-    return _tested(metric, untested, before, figure_of_units(metric.kind, after.table), test), unpaired
+def difference(metric: MetricInfo, before: Units, after: Units, *, seed: int) -> Inference | None:
+    """The inference about the second model's score minus the first's, over the same units.
+
+    Right/wrong metrics: Tango's score interval (1998), which at a difference of 0 is McNemar's test; on effective
+    numbers where items share a source or were asked several times. Macro-F1: MOVER joined with t. Means and ratios: the
+    studentised bootstrap joined with t. None for ECE, whose tests do not hold their level, and below five units.
+    """
+    if metric.kind in _SHARES:
+        return difference_of_units(before, after)
+    if metric.kind == "macro_f1":
+        inference = macro_f1_difference(before, after)
+        differing = int((before.by_item != after.by_item).any(1).sum())
+        return inference.with_least_p(min(2.0 ** (1 - differing), sign_p(differing)) if differing else 1.0)
+    if metric.kind in ("ece", "other") or len(before.table) < _MIN_UNITS:
+        return None
+    ratios = _ratios(metric.kind, before.table, after.table)
+    if not math.isfinite(ratios.estimate):
+        return None
+    clustered = len(before.table) < before.items
+    reach = 1.0 if metric.is_share else math.inf
+    return infer(ratios, seed=seed, lowest=-reach, highest=reach, clustered=clustered)
 
 
 def compare_pool(
     metric: MetricInfo, baseline: Sequence[Measured], name: str, members: Sequence[Sequence[Measured]], *, seed: int
-) -> tuple[Comparison, list[str]]:
+) -> tuple[Tested, list[str]]:
     """Compare a model with the mean of several adapters, by a t-test over items and adapters.
 
     Args:
         metric: What to compare.
         baseline: The model's samples.
-        name: Of the pool.
+        name: Name of the pool.
         members: Each adapter's samples.
-        seed: Of the bootstrap.
+        seed: Not used: the interval is Student's t.
 
     Returns:
         As `compare`; the difference is the mean of the adapters' differences.
     """
+    del seed
     members = with_shared_values(metric, members)
-    left, right, unpaired = _paired(metric, baseline, [sample for each in members for sample in each])
-    untested = _untested(metric, baseline[0], name, left)
-    if untested.outcome == "not compared":
-        return untested, unpaired
-    labels, clusters = label_count(metric, left, right), clusters_of(left, right)
-    before = units(metric, left, labels=labels, clusters=clusters)
+    left, _, unpaired = _paired(metric, baseline, [sample for samples in members for sample in samples])
+    draft = _draft(metric, baseline[0], name, left)
+    if draft.outcome == "not compared":
+        return Tested(draft, metric), unpaired
     asked = {sample.id for sample in left}
-    members = [[sample for sample in each if sample.id in asked] for each in members]
+    members = [[sample for sample in samples if sample.id in asked] for samples in members]
+    everyone = [sample for samples in members for sample in samples]
+    labels, clusters = label_count(metric, left, everyone), clusters_of(left, everyone)
+    before = units(metric, left, labels=labels, clusters=clusters)
     after = pool(metric, members, labels=labels, clusters=clusters)
+    draft = _with_facts(metric, draft, before, after.figure)
+    if metric.kind == "ece":
+        return Tested(draft, metric), unpaired
+    return Tested(draft, metric, _pool_inference(metric, before, after)), unpaired
 
-    def test() -> dict[str, Any]:
-        return averaged(before.table, after, figure(metric.kind), seed)
 
-    return _tested(metric, untested, before, after.figure, test), unpaired
+def _pool_inference(metric: MetricInfo, before: Units | None, after: Pool) -> Inference | None:
+    if len(after.table) < _MIN_UNITS or metric.kind == "ece":
+        return None
+    return pool_inference(metric, before, after)
 
 
-def _untested(metric: MetricInfo, baseline: Measured, candidate: str, paired: Sequence[Measured]) -> Comparison:
-    """A comparison that is yet to be made; not to be made where nothing is paired."""
+def _draft(metric: MetricInfo, baseline: Measured, candidate: str, paired: Sequence[Measured]) -> Comparison:
+    """A comparison without numbers; not to be made where nothing is paired."""
     return Comparison(
         task=baseline.task,
         metric=metric.key,
@@ -197,90 +265,118 @@ def _untested(metric: MetricInfo, baseline: Measured, candidate: str, paired: Se
         candidate=candidate,
         n=len({sample.id for sample in paired}),
         difference=None,
-        outcome="not compared" if metric.kind == "other" or not paired else "too few items",
+        outcome="not compared" if metric.kind == "other" or not paired else "inconclusive",
     )
 
 
-def _tested(
-    metric: MetricInfo, untested: Comparison, before: Units, new: float, test: Callable[[], dict[str, Any]]
-) -> Comparison:
-    """A comparison with its difference, and with what `test` says of it where there are units enough."""
+def _with_facts(metric: MetricInfo, draft: Comparison, before: Units, new: float) -> Comparison:
+    """The comparison with its difference, its units and the smallest relevant difference."""
     old = figure_of_units(metric.kind, before.table)
-    difference = finite(new - old)
     relevant = finite(metric.relevant * (1.0 if metric.is_share else abs(old or new)))
-    found = {"difference": difference, "units": len(before.table), "relevant": relevant}
-    if len(before.table) >= _MIN_UNITS and difference is not None:
-        found |= test()
-    return untested.model_copy(update=found)
+    return draft.model_copy(
+        update={"difference": finite(new - old), "units": len(before.table), "relevant": relevant}
+    )
 
 
 def _paired(
     metric: MetricInfo, baseline: Sequence[Measured], candidate: Sequence[Measured]
 ) -> tuple[list[Measured], list[Measured], list[str]]:
     """The samples of both on the items that both answered unchanged, and the ids of all other items."""
-    left, right = (with_value(metric, each) for each in (baseline, candidate))
-    hashes, others = ({sample.id: sample.doc_hash for sample in each} for each in (left, right))
+    left, right = (with_value(metric, samples) for samples in (baseline, candidate))
+    hashes, others = ({sample.id: sample.doc_hash for sample in samples} for samples in (left, right))
     both = {key for key, value in hashes.items() if others.get(key) == value}
-    left, right = ([sample for sample in each if sample.id in both] for each in (left, right))
+    left, right = ([sample for sample in samples if sample.id in both] for samples in (left, right))
     return left, right, sorted((set(hashes) | set(others)) - both)
 
 
-def judge(comparisons: Sequence[Comparison], metrics: dict[tuple[str, str], MetricInfo]) -> list[Comparison]:
-    """Put each comparison of one pair of models in a word, after Holm's correction (1979).
+def judge(tested: Sequence[Tested], *, others: int = 0, apart: bool = False) -> list[Comparison]:
+    """Give each comparison its corrected level, its interval at that level, and the outcome read off it.
 
-    The correction runs over the primary metrics of the pair, and apart from them over the secondary ones.
+    All primary metrics of all compared models are one family, all secondary ones another, so that no number of adapters
+    or metrics raises the chance of a false "better" or "worse" above 5 % in either. Descriptive metrics are not tested;
+    their intervals are at 95 %.
+
+    Args:
+        tested: The comparisons.
+        others: How many more hypotheses belong to the family of the primary metrics without being listed.
+        apart: Whether the metrics count as primary even where they are secondary.
     """
-    judged = list(comparisons)
+    judged = [_judged(each, LEVEL, None) for each in tested]
     for secondary in (False, True):
         family = [
-            place
-            for place, each in enumerate(judged)
-            if each.p_value is not None and metrics[each.task, each.metric].secondary == secondary
+            (place, each.inference)
+            for place, each in enumerate(tested)
+            if each.inference is not None
+            and not each.metric.descriptive
+            and (each.metric.secondary and not apart) == secondary
         ]
-        adjusted = holm([judged[place].p_value or 0.0 for place in family])
-        # What Holm leaves to a metric, given what the others showed.
-        untesteds = sum(p_adjusted >= LEVEL for p_adjusted in adjusted)
-        for place, p_adjusted in zip(family, adjusted, strict=True):
-            each = judged[place]
-            level = LEVEL / (untesteds + (p_adjusted < LEVEL))
-            judged[place] = _with_outcome(each, p_adjusted, metrics[each.task, each.metric], level)
+        more = 0 if secondary else others
+        p_values = [inference.p_value() for _, inference in family]
+        least = [inference.least_p for _, inference in family]
+        results = corrected([*p_values, *[1.0] * more], [*least, *[0.0] * more])[: len(family)]
+        for (place, _), p_value, (p_adjusted, level) in zip(family, p_values, results, strict=True):
+            judged[place] = _judged(tested[place], level, (p_value, p_adjusted))
     return judged
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values after Holm's correction (1979)."""
-    from statsmodels.stats.multitest import multipletests
+def _judged(tested: Tested, level: float, p_values: tuple[float, float] | None) -> Comparison:
+    """A comparison at its level; without p-values it was not tested."""
+    draft, metric, inference = tested.comparison, tested.metric, tested.inference
+    if draft.outcome == "not compared":
+        return draft
+    if inference is None:
+        return draft.model_copy(update={"outcome": "identical" if draft.differing == 0 else "not tested"})
+    low, high = _finite_ends(inference, level)
+    units_here = draft.units or 1
+    update: dict[str, Any] = {
+        "low": low,
+        "high": high,
+        "level": level,
+        "standard_error": finite(inference.standard_error),
+        "degrees_of_freedom": finite(inference.degrees_of_freedom),
+        "caution": inference.caution,
+        "effect_size": _effect_size(draft, inference),
+        "outcome": outcome_of(low, high, sign=metric.sign, margin=draft.relevant or 0.0),
+    }
+    if draft.differing == 0:
+        update |= {"outcome": "identical", "caution": ""}
+    if p_values is None:
+        return draft.model_copy(update=update | {"outcome": "identical" if draft.differing == 0 else "not tested"})
+    update |= {"p_value": p_values[0], "p_adjusted": p_values[1], "test": inference.test}
+    if update["outcome"] == "inconclusive" and draft.relevant:
+        needed = _units_needed(draft, inference, level)
+        update["items_needed"] = None if needed is None else math.ceil(needed * draft.n / units_here)
+    return draft.model_copy(update=update)
 
-    return [float(each) for each in multipletests(p_values, method="holm")[1]] if p_values else []
+
+def _units_needed(draft: Comparison, inference: Inference, level: float) -> float | None:
+    """How many units like these detect a relevant difference."""
+    relevant, count = draft.relevant or 0.0, draft.units or 1
+    if math.isnan(inference.effective):
+        return mean_items_needed(inference, count, relevant, level) if count > 1 else None
+    # The variance of one item's difference is the share of discordant items less the squared difference.
+    discordance = inference.standard_error**2 * inference.effective + inference.estimate**2
+    needed = proportion_items_needed(discordance * inference.effective, inference.effective, relevant, level)
+    return None if needed is None else needed * count / inference.effective
 
 
-def _with_outcome(comparison: Comparison, p_adjusted: float, metric: MetricInfo, level: float) -> Comparison:
-    """The comparison with its corrected p-value, what it could have detected at `level`, and its outcome."""
-    detectable = _detectable(comparison, metric, level)
-    relevant, difference = comparison.relevant or 0.0, comparison.difference or 0.0
-    outcome: Outcome = "too few items"
-    if p_adjusted < LEVEL and comparison.is_within_noise:
-        outcome = "no detectable difference"
-    elif p_adjusted < LEVEL:
-        outcome = "different" if not metric.sign else "better" if metric.sign * difference > 0 else "worse"
-    elif detectable is not None and detectable <= relevant:
-        outcome = "no detectable difference"
-    needed = power.items_needed(comparison.n, detectable, relevant) if detectable and relevant else None
-    update = {"p_adjusted": p_adjusted, "outcome": outcome, "detectable": detectable, "items_needed": needed}
-    return comparison.model_copy(update=update)
+def _effect_size(draft: Comparison, inference: Inference) -> float | None:
+    """Cohen's g for right/wrong metrics, else Cohen's d of the paired differences."""
+    if draft.discordant is not None:
+        gained, lost = draft.discordant
+        return gained / (gained + lost) - 0.5 if gained + lost else 0.0
+    error = inference.standard_error
+    return finite(inference.estimate / (error * math.sqrt(draft.units or 1))) if error > 0 else 0.0
 
 
-def _detectable(comparison: Comparison, metric: MetricInfo, level: float) -> float | None:
-    """The smallest difference found with 80 % power; None where not even the greatest would be."""
-    count, error = comparison.units or 0, comparison.standard_error
-    if comparison.discordant is not None:
-        share = (sum(comparison.discordant) + 1) / (comparison.n + 2)
-        return power.mcnemar_detectable(share, comparison.n, level)
-    if error is None or 2.0 ** (1 - count) > level:
-        return None  # with so few units even the rarest arrangement is no surprise
-    found = power.detectable(error, comparison.degrees_of_freedom or count - 1, level)
-    if metric.kind == "perplexity" and comparison.relevant:
-        # Errors of a perplexity grow with it, so that what is detectable is a factor.
-        old = comparison.relevant / metric.relevant
-        return old * math.expm1(found / old) if found / old < _MOST_GROWTH else None
-    return found
+def _finite_ends(inference: Inference | None, level: float) -> tuple[float | None, float | None]:
+    """An interval; (None, None) where there is none or its ends are equal."""
+    if inference is None:
+        return None, None
+    low, high = inference.ends(level)
+    return (finite(low), finite(high)) if low < high else (None, None)
+
+
+def finite(value: float) -> float | None:
+    """The value, or None where it is infinite or not a number."""
+    return float(value) if math.isfinite(value) else None

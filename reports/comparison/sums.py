@@ -1,4 +1,4 @@
-"""What each item adds to a figure: every metric is a function of sums over items, so that items can be resampled."""
+"""What each item contributes to a metric: every metric is a function of sums over items, so that items can be resampled."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_LOG = 700.0  # exp of more overflows a double
 
 
 class Measured(Protocol):
-    """What figures and comparisons need of a sample: none of its texts. See `reports.document.schema.Sample`."""
+    """What scores and comparisons need of a sample: none of its texts. See `reports.document.schema.Sample`."""
 
     @property
     def id(self) -> str: ...  # noqa: D102 - as of a sample
@@ -32,7 +32,7 @@ class Measured(Protocol):
     @property
     def task(self) -> str: ...  # noqa: D102
     @property
-    def metrics(self) -> Mapping[str, float | tuple[float, float] | None]: ...  # noqa: D102
+    def metrics(self) -> Mapping[str, float | tuple[float, ...] | None]: ...  # noqa: D102
     @property
     def cluster(self) -> str | None: ...  # noqa: D102
     @property
@@ -44,26 +44,38 @@ AnyMeasured = TypeVar("AnyMeasured", bound=Measured)
 
 @dataclass(frozen=True)
 class Units:
-    """The independent units of some samples: items, or groups of items that share a source.
+    """Some samples as items, and as the independent units that these form.
 
     Attributes:
-        table: What each unit adds to the sums, shape [units, columns]; a repeated item adds the mean of its repeats.
-        items: How many items there are.
+        table: What each unit adds to the sums, shape [units, columns].
+        by_item: What each item adds, shape [items, columns]; a repeated item adds the mean of its repeats.
+        unit_of: The unit of each item, shape [items].
         repeats: How often the most repeated item was asked.
     """
 
     table: Table
-    items: int
+    by_item: Table
+    unit_of: NDArray[np.intp]
     repeats: int
+
+    @property
+    def items(self) -> int:
+        """How many items there are."""
+        return len(self.by_item)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether each unit is one item that was asked once."""
+        return self.repeats == 1 and len(self.table) == self.items
 
     @property
     def are_right_or_wrong(self) -> bool:
         """Whether each unit is one item with one answer that is right or wrong."""
-        return self.repeats == 1 and len(self.table) == self.items and bool(np.isin(self.table[:, 0], (0, 1)).all())
+        return self.is_plain and bool(np.isin(self.table[:, 0], (0, 1)).all())
 
 
 def figure(kind: MetricKind) -> Callable[[Table], Any]:
-    """The function from sums over items to the figure; works along the last axis, for many resamples at once."""
+    """The function from sums over items to the metric; works along the last axis, for many resamples at once."""
     if kind == "perplexity":
         return lambda sums: np.exp(np.minimum(-sums[..., 0] / sums[..., 1], _MAX_LOG))
     if kind == "bits_per_byte":
@@ -71,28 +83,48 @@ def figure(kind: MetricKind) -> Callable[[Table], Any]:
     if kind == "macro_f1":
         return _macro_f1
     if kind == "ece":
-        return lambda sums: np.abs(sums[..., :-1]).sum(-1) / sums[..., -1]
+        return _debiased_ece
     return lambda sums: sums[..., 0] / sums[..., 1]
 
 
 def _macro_f1(sums: Table) -> Any:
-    """Macro-F1 over the labels that occur as gold or prediction, from counts of gold, predicted and right by label."""
+    """Mean F1 of the labels that occur in gold, from counts of gold, predicted and right by label.
+
+    A prediction that is no gold label, such as "none", is a miss of the item's gold label and adds no class of its own.
+    """
     gold, predicted, right = np.moveaxis(sums.reshape(*sums.shape[:-1], 3, -1), -2, 0)
-    size = gold + predicted
-    f1 = np.where(size > 0, 2 * right / np.where(size > 0, size, 1), 0.0)
-    return f1.sum(-1) / np.maximum((size > 0).sum(-1), 1)
+    f1 = np.where(gold > 0, 2 * right / np.where(gold > 0, gold + predicted, 1), 0.0)
+    return f1.sum(-1) / np.maximum((gold > 0).sum(-1), 1)
+
+
+def _debiased_ece(sums: Table) -> Any:
+    """Expected calibration error without the part that chance alone adds (Kumar et al. 2019).
+
+    In a bin of n answers the gap between accuracy and confidence is observed with a standard error; the mean absolute
+    value of a normal variable around it exceeds its size by a known amount, which is subtracted. Never below 0.
+    """
+    from scipy import special
+
+    gap, right, count = np.moveaxis(sums.reshape(*sums.shape[:-1], 3, -1), -2, 0)
+    size = np.where(count > 0, count, 1.0)
+    distance, share = np.abs(gap) / size, right / size
+    error = np.sqrt(np.maximum(share * (1 - share), 0.0) / size)
+    ratio = distance / np.where(error > 0, error, 1.0)
+    folded = error * math.sqrt(2 / math.pi) * np.exp(-(ratio**2) / 2) + distance * special.erf(ratio / math.sqrt(2))
+    bias = np.where(error > 0, folded - distance, 0.0)
+    return np.maximum((count * (distance - bias)).sum(-1) / count.sum(-1), 0.0)
 
 
 def figure_of(kind: MetricKind, values: Sequence[Any]) -> float:
-    """A figure from the values of single samples; nan where it is not defined."""
+    """A metric from the values of single samples; nan where it is not defined."""
     table = np.asarray(values, dtype=float)
     labels = 1 + int(table.max()) if kind == "macro_f1" else 0
     with np.errstate(divide="ignore", invalid="ignore"):
-        return figure_of_units(kind, _added(kind, table, labels))
+        return figure_of_units(kind, _contributions(kind, table, labels))
 
 
 def figure_of_units(kind: MetricKind, table: Table) -> float:
-    """The figure of what some units add, shape [units, columns]."""
+    """The metric of what some units add, shape [units, columns]."""
     return float(figure(kind)(table.sum(0)))
 
 
@@ -113,22 +145,39 @@ def units(
     Args:
         metric: What to compute.
         samples: Samples that have a value for it.
-        labels: How many labels macro-F1 counts; told from the samples where it is not given.
+        labels: How many labels macro-F1 counts; from the samples where it is not given.
         clusters: The groups of items that have one, by id, where the samples' own are not to count; see `clusters_of`.
     """
     values = np.asarray([sample.metrics[metric.key] for sample in samples], dtype=float)
-    added = _added(metric.kind, values, labels or label_count(metric, samples))
-    ids, which, counts = np.unique([sample.id for sample in samples], return_inverse=True, return_counts=True)
-    items = _sums_by(which, added, len(ids)) / counts[:, None]
-    sources = np.empty(len(ids), dtype=object)
     groups = clusters_of(samples) if clusters is None else clusters
-    sources[which] = [groups.get(sample.id, sample.id) for sample in samples]
-    names, group = np.unique(sources.astype(str), return_inverse=True)
-    return Units(_sums_by(group, items, len(names)), len(ids), int(counts.max()))
+    ids = [sample.id for sample in samples]
+    sources = [groups.get(each, each) for each in ids]
+    return units_of_values(metric.kind, values, ids, sources, labels or label_count(metric, samples))
+
+
+def units_of_values(
+    kind: MetricKind, values: Table, ids: Sequence[Any], sources: Sequence[Any], labels: int = 0
+) -> Units:
+    """The units of some values.
+
+    Args:
+        kind: Kind of the metric.
+        values: The value, or the several values, of each answer; shape [answers] or [answers, columns].
+        ids: The item of each answer.
+        sources: The unit of each answer; the answers to one item have the same.
+        labels: How many labels macro-F1 counts.
+    """
+    added = _contributions(kind, values, labels)
+    names, which, counts = np.unique(ids, return_inverse=True, return_counts=True)
+    items = _sums_by(which, added, len(names)) / counts[:, None]
+    source_of = np.empty(len(names), dtype=object)
+    source_of[which] = sources
+    groups, unit_of = np.unique(source_of.astype(str), return_inverse=True)
+    return Units(_sums_by(unit_of, items, len(groups)), items, unit_of, int(counts.max()))
 
 
 def clusters_of(*several: Sequence[Measured]) -> dict[str, str]:
-    """The groups of items, by id, that any of several models' samples tell of.
+    """The groups of items, by id, that any of several models' samples name.
 
     A run knows of a group only where it asked more than one item of it, so that models of different runs can differ.
     """
@@ -143,8 +192,8 @@ def label_count(metric: MetricInfo, *several: Sequence[Measured]) -> int:
     return 1 + int(np.asarray(pairs, dtype=float).max())
 
 
-def _added(kind: MetricKind, values: Table, labels: int) -> Table:
-    """What each sample adds, shape [samples, columns], from its value or pair of values."""
+def _contributions(kind: MetricKind, values: Table, labels: int) -> Table:
+    """What each sample adds, shape [samples, columns], from its value or its several values."""
     if kind in ("perplexity", "bits_per_byte", "ratio"):
         return values
     if kind == "macro_f1":
@@ -152,9 +201,22 @@ def _added(kind: MetricKind, values: Table, labels: int) -> Table:
         return np.concatenate([gold, predicted, gold * predicted], axis=1)
     if kind == "ece":
         bins = np.minimum((values[:, 0] * ECE_BINS).astype(int), ECE_BINS - 1)
-        gap = np.eye(ECE_BINS)[bins] * (values[:, :1] - values[:, 1:])
-        return np.concatenate([gap, np.ones((len(values), 1))], axis=1)
+        in_bin = np.eye(ECE_BINS)[bins]
+        return np.concatenate([in_bin * (values[:, :1] - values[:, 1:]), in_bin * values[:, 1:], in_bin], axis=1)
+    if kind == "batch_calibrated":
+        values = _right_after_calibration(values)
     return np.stack([values, np.ones(len(values))], axis=1)
+
+
+def _right_after_calibration(values: Table) -> Table:
+    """Whether the most likely label is the gold one once the model's mean preference is divided out (Zhou et al. 2023).
+
+    Args:
+        values: Gold label, counted from 0, and the log-likelihood of each label; shape [samples, 1 + labels].
+    """
+    logs = values[:, 1:] - np.logaddexp.reduce(values[:, 1:], axis=1, keepdims=True)
+    prior = np.logaddexp.reduce(logs, axis=0) - math.log(len(logs))
+    return np.asarray((logs - prior).argmax(1) == values[:, 0], dtype=float)
 
 
 def _sums_by(group: NDArray[np.intp], table: Table, groups: int) -> Table:

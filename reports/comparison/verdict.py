@@ -12,7 +12,7 @@ def sentences(results: Results) -> list[str]:
     """One sentence for each model that was compared with the baseline, the most important first."""
     metrics = _metrics(results)
     others = [model.name for model in results.models if model.name != results.baseline]
-    found = _trained_on(results)
+    found = [*_collapses(results), *_trained_on(results)]
     if not others:
         return [*found, f"Only {results.baseline} was scored, so there is nothing to compare it with."]
     for model in others:
@@ -66,54 +66,90 @@ def _trained_on(results: Results) -> list[str]:
     return found
 
 
+def _collapses(results: Results) -> list[str]:
+    """A warning for each model that gives one label to nearly all items of a task."""
+    titles = {task.name: task.short_title for task in results.tasks}
+    warnings = []
+    for use in results.label_use:
+        if use.is_collapsed:
+            against = {
+                "better": "its accuracy is still better than",
+                "worse": "its accuracy is worse than",
+            }.get(use.outcome, "its accuracy is not shown to differ from")
+            warnings.append(
+                f"Label collapse: {use.model} gives {use.label!r} to {use.share:.1%} of the {use.items} items of"
+                f" {titles.get(use.task, use.task)}, where {use.gold_share:.1%} have it in gold;"
+                f" {against} always giving {use.majority!r} ({use.majority_accuracy:.1%})."
+            )
+    return warnings
+
+
 def _sentence(model: str, baseline: str, comparisons: list[Comparison], metrics: _Metrics) -> str:
-    def clauses(*, secondary: bool) -> list[str]:
-        named: dict[str, list[str]] = {"better": [], "worse": []}
-        for each in comparisons:
-            metric = metrics[each.task, each.metric]
-            if each.outcome in named and metric.secondary == secondary:
-                named[each.outcome].append(f"{metric.title} ({difference_text(each, metric)})")
-        return [f"{outcome} in {join_words(found)}" for outcome, found in named.items() if found]
-
-    first = f"Against {baseline}, {model} is better or worse in no main metric, as far as these items can tell"
+    main = [each for each in comparisons if not metrics[each.task, each.metric].secondary]
     if all(each.difference is None for each in comparisons):
-        first = f"Against {baseline}, nothing can be told of {model}: the two have no values of the same items"
-    if main := clauses(secondary=False):
-        first = f"Against {baseline}, {model} is {' and '.join(main)}"
-    unclear = (_in_noise(comparisons, metrics), _equal(comparisons, metrics), _too_few(comparisons, metrics))
-    also = clauses(secondary=True)
+        return f"Compared with {baseline}, nothing is known of {model}: the two have no values of the same items."
+    clauses = _directions(main, metrics)
+    first = f"Compared with {baseline}, {model} is {' and '.join(clauses)}"
+    if not clauses:
+        first = f"Compared with {baseline}, {model} is shown to be better or worse in no main metric"
+    rest = (_equivalent(main, metrics), _identical(main, metrics), _inconclusive(main, metrics), _noise(main, metrics))
+    also = _directions([each for each in comparisons if metrics[each.task, each.metric].secondary], metrics)
     beside = f" Of the further metrics it is {' and '.join(also)}." if also else ""
-    return "; ".join(filter(None, (first, *unclear))) + "." + beside
+    return "; ".join(filter(None, (first, *rest))) + "." + beside
 
 
-def _in_noise(comparisons: list[Comparison], metrics: _Metrics) -> str:
-    """Main metrics whose difference is no larger than what another arithmetic makes of it."""
+def _directions(comparisons: list[Comparison], metrics: _Metrics) -> list[str]:
+    """Where a model is better and where worse, with the differences."""
+    clauses = []
+    for outcome in ("better", "worse"):
+        named = [
+            f"{metrics[each.task, each.metric].title} ({_details(each, metrics[each.task, each.metric])})"
+            for each in comparisons
+            if each.outcome == outcome
+        ]
+        if named:
+            clauses.append(f"{outcome} in {join_words(named)}")
+    return clauses
+
+
+def _details(comparison: Comparison, metric: MetricInfo) -> str:
+    """A difference, with what takes away from it."""
+    parts = [difference_text(comparison, metric)]
+    ends = (comparison.low, comparison.high)
+    if comparison.relevant and all(end is not None and abs(end) < comparison.relevant for end in ends):
+        parts.append(f"below the relevant {amount_text(comparison.relevant, metric)}")
+    if comparison.caution:
+        parts.append(f"unreliable: {comparison.caution}")
+    return ", ".join(parts)
+
+
+def _equivalent(comparisons: list[Comparison], metrics: _Metrics) -> str:
+    titles = [metrics[each.task, each.metric].title for each in comparisons if each.outcome == "equivalent"]
+    return f"equivalent within the relevant difference in {join_words(titles)}" if titles else ""
+
+
+def _identical(comparisons: list[Comparison], metrics: _Metrics) -> str:
+    same = [each for each in comparisons if each.outcome == "identical"]
+    return "; ".join(f"identical on all {each.n} items in {metrics[each.task, each.metric].title}" for each in same)
+
+
+def _inconclusive(comparisons: list[Comparison], metrics: _Metrics) -> str:
+    """Main metrics that these items do not decide, with the number of items that a relevant difference takes."""
+    named = []
+    for each in comparisons:
+        if each.outcome == "inconclusive":
+            metric, needs = metrics[each.task, each.metric], ""
+            if each.items_needed is not None and each.relevant is not None:
+                needs = f" (a difference of {amount_text(each.relevant, metric)} takes about {each.items_needed:,} items)"
+            named.append(f"{metric.title}{needs}")
+    return f"inconclusive in {join_words(named)}" if named else ""
+
+
+def _noise(comparisons: list[Comparison], metrics: _Metrics) -> str:
+    """Main metrics whose difference another arithmetic explains: an annotation beside the outcome."""
     titles = [
         metrics[each.task, each.metric].title
         for each in comparisons
-        if each.is_within_noise and not metrics[each.task, each.metric].secondary
+        if each.noise is not None and each.noise.explains(each.difference)
     ]
-    return f"the difference in {join_words(titles)} is within the numerical noise" if titles else ""
-
-
-def _equal(comparisons: list[Comparison], metrics: _Metrics) -> str:
-    """Main metrics in which these items would have shown a relevant difference and did not."""
-    equal = _main(comparisons, metrics, "no detectable difference")
-    titles = [metrics[each.task, each.metric].title for each in equal if not each.is_within_noise]
-    return f"no difference could be detected in {join_words(titles)}" if titles else ""
-
-
-def _too_few(comparisons: list[Comparison], metrics: _Metrics) -> str:
-    """Main metrics that these items are too few for, with the number that a relevant difference takes."""
-    named = []
-    for each in _main(comparisons, metrics, "too few items"):
-        metric = metrics[each.task, each.metric]
-        needs = ""
-        if each.items_needed is not None and each.relevant is not None:
-            needs = f" ({each.items_needed:,} would show a difference of {amount_text(each.relevant, metric)})"
-        named.append(f"{metric.title}{needs}")
-    return f"these items are too few to tell for {join_words(named)}" if named else ""
-
-
-def _main(comparisons: list[Comparison], metrics: _Metrics, outcome: str) -> list[Comparison]:
-    return [each for each in comparisons if each.outcome == outcome and not metrics[each.task, each.metric].secondary]
+    return f"not distinguishable from numerical noise in {join_words(titles)}" if titles else ""

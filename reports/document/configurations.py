@@ -37,8 +37,10 @@ class RunsCompared(Strict):
     Attributes:
         task: Task of the metric that it goes by.
         metric: Key of that metric.
-        rule: How the best is told, in words.
-        best: The best trained model by that rule; None where no figure is known.
+        rule: How the best is chosen, in words.
+        best: The best trained model by that rule; None where no score is known.
+        better_than: The trained models that the best is shown to be better than, corrected for all pairs of them.
+        not_distinguished: The trained models that it is not.
         configurations: Every model.
         left_out: Items that not all models answered and that therefore stand in no comparison of some pair, by task.
     """
@@ -47,5 +49,7 @@ class RunsCompared(Strict):
     metric: str
     rule: str
     best: str | None = None
+    better_than: list[str] = Field(default_factory=list)
+    not_distinguished: list[str] = Field(default_factory=list)
     configurations: list[Configuration]
     left_out: dict[str, list[str]] = Field(default_factory=dict)

@@ -1,6 +1,7 @@
 """The results document of a run (`results.json`) and its samples (`samples/MODEL/TASK.jsonl`), as pydantic models.
 
-`schema_version` follows semantic versioning: a reader of 1.x reads every 1.y. Lengths are in tokens, times in seconds,
+`schema_version` follows semantic versioning: a reader of 2.x reads every 2.y. Documents of 1.x are rejected, since their
+outcomes were read off uncorrected intervals and numerical noise. Lengths are in tokens, times in seconds,
 sizes in bytes, log-likelihoods in nats. A number that could not be had is null, never NaN.
 """
 
@@ -21,6 +22,7 @@ from reports.document.evidence import (
     ReferenceLine,
     Reproduction,
 )
+from reports.document.label_use import LabelUse
 from reports.document.scores import Comparison, MetricInfo, MetricKind, Outcome, Score
 from reports.names import PlainName
 from reports.strict import Strict
@@ -28,6 +30,7 @@ from reports.strict import Strict
 __all__ = [
     "Comparison",
     "DataInfo",
+    "LabelUse",
     "MemoryUse",
     "MetricInfo",
     "MetricKind",
@@ -41,7 +44,7 @@ __all__ = [
     "Training",
 ]
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "2.0"
 
 
 class TaskInfo(Strict):
@@ -240,6 +243,7 @@ class Results(Strict):
     costs: list[TaskCost] = Field(default_factory=list)
     classes: list[ClassCount] = Field(default_factory=list)
     confusion: list[Confusion] = Field(default_factory=list)
+    label_use: list[LabelUse] = Field(default_factory=list)
     problems: list[Problem] = Field(default_factory=list)
     overlap: OverlapCheck | None = None
     noise: NoiseCheck | None = None
@@ -276,7 +280,7 @@ class Sample(Strict):
         doc_hash: Hash of the item as lm-eval saw it, so that a changed item never pairs with its former self.
         question: The question as people read it, where the prompt wraps it into more.
         output: The generated answer, or the chosen label.
-        metrics: Values by metric: a number, or a pair as its kind wants it.
+        metrics: Values by metric: a number, or several as its kind wants them.
         choices: Log-likelihood of each label, for questions with choices.
         problems: How a generated answer breaks its format.
         finish_reason: `stop` or `length`, for generated answers.
@@ -293,7 +297,7 @@ class Sample(Strict):
     prompt: str
     output: str
     gold: str
-    metrics: dict[str, float | tuple[float, float] | None]
+    metrics: dict[str, float | tuple[float, ...] | None]
     choices: dict[str, float] | None = None
     problems: list[str] | None = None
     prompt_tokens: int | None = None

@@ -1,4 +1,4 @@
-"""What a metric is, a figure with its interval, and the comparison of two models: parts of the results document."""
+"""What a metric is, a score with its interval, and the comparison of two models: parts of the results document."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Literal
 from reports.document.evidence import Noise
 from reports.strict import Strict
 
-MetricKind = Literal["mean", "proportion", "perplexity", "bits_per_byte", "macro_f1", "ece", "ratio", "other"]
-Outcome = Literal["better", "worse", "different", "no detectable difference", "too few items", "not compared"]
+MetricKind = Literal[
+    "mean", "proportion", "perplexity", "bits_per_byte", "macro_f1", "ece", "ratio", "batch_calibrated", "other"
+]
+Outcome = Literal["better", "worse", "different", "equivalent", "identical", "inconclusive", "not tested", "not compared"]
 
 
 class MetricInfo(Strict):
@@ -17,15 +19,18 @@ class MetricInfo(Strict):
     Attributes:
         key: Its name in lm-eval and in the samples.
         title: Its name for people.
-        kind: How values of single samples make up the figure: the mean of numbers; the share of ones; perplexity from
+        kind: How values of single samples make up the score: the mean of numbers; the share of ones; perplexity from
             (log-likelihood, tokens); bits per byte from (log-likelihood, bytes); macro-F1 from (gold, predicted)
-            labels; ECE from (confidence, right or wrong); the ratio of the sums of two numbers; `other` where only
-            lm-eval's own figure is known.
+            labels; ECE from (confidence, right or wrong); the ratio of the sums of two numbers; the share of right
+            labels after batch calibration from (gold, log-likelihood of each label); `other` where only lm-eval's own
+            score is known.
         higher_is_better: None where neither direction is better in itself, such as the length of the reasoning.
         percent: Whether people read it as a percentage.
         description: One sentence.
-        secondary: Whether it only explains the others; Holm's correction runs over both groups apart.
-        relevant: The smallest difference worth telling: absolute for shares, else as a share of the baseline's figure.
+        secondary: Whether it only explains the others; primary and secondary metrics are corrected apart.
+        descriptive: Whether it is shown but not tested, since another metric tests the same thing or no test of it
+            holds its level.
+        relevant: The smallest relevant difference: absolute for shares, else as a share of the baseline's score.
     """
 
     key: str
@@ -35,6 +40,7 @@ class MetricInfo(Strict):
     percent: bool = False
     description: str = ""
     secondary: bool = False
+    descriptive: bool = False
     relevant: float = 0.05
 
     @property
@@ -44,8 +50,8 @@ class MetricInfo(Strict):
 
     @property
     def is_share(self) -> bool:
-        """Whether it lies between 0 and 1, so that its differences are told as they are and not relative to it."""
-        return self.percent or self.kind in ("proportion", "macro_f1", "ece")
+        """Whether it lies between 0 and 1, so that its differences are absolute and not relative to it."""
+        return self.percent or self.kind in ("proportion", "macro_f1", "ece", "batch_calibrated")
 
 
 class Score(Strict):
@@ -54,7 +60,8 @@ class Score(Strict):
     Attributes:
         n: Items, however often each was asked.
         repeats: How many answers to each item, or adapters of a pool, it is the mean of.
-        spread: Standard deviation of the figure between these.
+        spread: Standard deviation of the score between these.
+        caution: Why the interval is unreliable; empty where it is not.
     """
 
     model: str
@@ -66,30 +73,35 @@ class Score(Strict):
     n: int
     repeats: int = 1
     spread: float | None = None
+    caution: str = ""
 
 
 class Comparison(Strict):
     """One metric of two models on the same items: `candidate` minus `baseline`.
 
     Attributes:
-        difference: Candidate's figure minus the baseline's.
-        low: Lower end of the 95 % interval of the difference.
+        difference: Candidate's score minus the baseline's.
+        low: Lower end of the interval of the difference at `level`, which inverts the test; the outcome is read off it.
         high: Upper end.
+        level: Two-sided level of test and interval after the correction for the other comparisons: 0.01 belongs to a
+            99 % interval.
         p_value: Two-sided, from the test named in `test`.
-        p_adjusted: After Holm's correction over the primary or the secondary metrics of this pair of models.
-        outcome: One word on it at the 5 % level after the correction: `better`, `worse`; `no detectable difference`
-            where these items would have shown a relevant one, else `too few items`; `different` for a metric without a
-            better direction; `not compared` where only lm-eval's own figure is known.
+        p_adjusted: After the correction over the primary or the secondary metrics of all compared models (Holm 1979,
+            without hypotheses that these items cannot reject, Tarone 1990).
+        outcome: Read off the interval: `better`, `worse`, `different` (no direction is better), `equivalent` (the
+            interval lies inside the smallest relevant difference) or `inconclusive`; `identical` where no item differs;
+            `not tested` for descriptive metrics; `not compared` where the two have no values of the same items.
+        differing: Items whose values differ between the two models.
         units: Independent units: items, or groups of items that share a source.
         standard_error: Of the difference.
-        degrees_of_freedom: Of the standard error; fewer than the units where it rests on a few seeds.
+        degrees_of_freedom: Of the standard error; None for score tests.
         discordant: Items that only the candidate and that only the baseline got right, for right/wrong metrics.
         effect_size: Cohen's g (the candidate's share of the discordant items, minus a half) for right/wrong metrics,
             else Cohen's d of the paired differences; the sign is the difference's.
-        detectable: The smallest difference that these items detect with 80 % power at the corrected level.
-        relevant: The smallest difference worth telling, in the metric's unit.
-        items_needed: How many items would detect a relevant difference with 80 % power.
-        noise: How far the difference moves with the arithmetic; one that is no larger is not called better or worse.
+        relevant: The smallest relevant difference, in the metric's unit.
+        items_needed: For an inconclusive comparison, how many items detect a relevant difference with 80 % power.
+        caution: Why interval and test are unreliable; empty where they are not.
+        noise: Numerical noise of the difference, an annotation that no outcome depends on.
     """
 
     task: str
@@ -100,21 +112,18 @@ class Comparison(Strict):
     difference: float | None
     low: float | None = None
     high: float | None = None
+    level: float | None = None
     p_value: float | None = None
     p_adjusted: float | None = None
     test: str = ""
     outcome: Outcome
+    differing: int | None = None
     units: int | None = None
     standard_error: float | None = None
     degrees_of_freedom: float | None = None
     discordant: tuple[int, int] | None = None
     effect_size: float | None = None
-    detectable: float | None = None
     relevant: float | None = None
     items_needed: int | None = None
+    caution: str = ""
     noise: Noise | None = None
-
-    @property
-    def is_within_noise(self) -> bool:
-        """Whether the difference is no larger than the numerical noise that was measured."""
-        return self.noise is not None and bool(self.difference) and abs(self.difference or 0.0) <= self.noise.bound

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reports.document.schema import Results
-from reports.numbers import DOWN, GIB, UP
+from reports.numbers import DOWN, GIB, UP, outcome_text
 from reports.page.svg import INK, SERIES, Picture, picture
 from reports.tables import metric_title
 
@@ -64,12 +64,12 @@ def differences_pictures(results: Results) -> list[Picture]:
         scale = 100.0 if metric.percent else 100.0 / abs(base) if base else None
         if scale is not None:
             values = (each.difference * scale, each.low * scale, each.high * scale)
-            point = _Point(each.candidate, metric_title(task, metric), *values, each.outcome)
+            point = _Point(each.candidate, metric_title(task, metric), *values, outcome_text(each))
             (points if metric.percent else relative).append(point)
     made = [
-        _forest("differences", f"Differences from {results.baseline} with 95 % intervals, percentage points", points),
+        _forest("differences", f"Differences from {results.baseline} with corrected intervals, percentage points", points),
         _forest(
-            "relative", f"Differences from {results.baseline} with 95 % intervals, % of {results.baseline}", relative
+            "relative", f"Differences from {results.baseline} with corrected intervals, % of {results.baseline}", relative
         ),
     ]
     return [each for each in made if each is not None]
@@ -147,7 +147,7 @@ def _forest(name: str, title: str, points: list[_Point]) -> Picture | None:
     metrics = [*dict.fromkeys(each.metric for each in points)]
     names = [textwrap.fill(metric, _LABEL_WIDTH) for metric in metrics]
     lines = sum(name.count("\n") + 1 for name in names)
-    told = ("better", "worse", "different")
+    decided = ("better", "worse", "different")
 
     def draw(axes: Axes) -> None:
         for number, model in enumerate(models):
@@ -155,7 +155,7 @@ def _forest(name: str, title: str, points: list[_Point]) -> Picture | None:
             for place, each in enumerate(one for one in points if one.model == model):
                 y = metrics.index(each.metric) + shift
                 axes.plot([each.low, each.high], [y, y], color=look)
-                inside = look if each.outcome in told else "none"
+                inside = look if each.outcome.startswith(decided) else "none"
                 label = model if place == 0 else None
                 marker = "osD^v"[number // len(SERIES) % 5]
                 axes.plot([each.value], [y], marker, color=look, label=label, markerfacecolor=inside)
@@ -172,7 +172,7 @@ def _forest(name: str, title: str, points: list[_Point]) -> Picture | None:
         for each in points
     )
     height = 0.9 + max(0.34 * len(metrics) * max(1.0, len(models) / 2), 0.2 * lines)
-    return picture(name, f"{title}. Filled where the difference is told", f"{words}.", draw, height=height)
+    return picture(name, f"{title}. Filled where the interval excludes 0", f"{words}.", draw, height=height)
 
 
 def _rule_upright(axes: Axes) -> None:

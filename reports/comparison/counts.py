@@ -1,0 +1,149 @@
+"""Inference about right and wrong answers: Wilson's interval for one model, Tango's score test for two.
+
+Items that were asked several times or share a source enter through effective numbers: as many independent items as have
+the same variance (Kish 1965; Korn and Graubard 1998).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reports.comparison.inference import Inference, Interval
+from reports.comparison.proportions import score_interval, score_p_value, score_statistic, wilson_interval
+
+if TYPE_CHECKING:
+    from reports.comparison.sums import Table, Units
+
+_CLUSTERS = 10
+
+
+def share(right: float, items: float, degrees: float = math.inf) -> Inference:
+    """The share of right answers (Wilson 1927).
+
+    Args:
+        right: Number of right answers, a fraction where items are effective ones.
+        items: Number of items.
+        degrees: Degrees of freedom of the number of effective items; infinite where items were counted.
+    """
+    estimate = right / items
+
+    def ends(level: float) -> Interval:
+        return wilson_interval(right, items, normal_level(level, degrees))
+
+    return Inference(estimate, ends, "score test", math.sqrt(estimate * (1 - estimate) / items), degrees)
+
+
+def score_test(gained: float, lost: float, items: float, degrees: float = math.inf) -> Inference:
+    """The difference of two shares over the same items (Tango 1998); McNemar's test where it is 0.
+
+    Args:
+        gained: Items that only the candidate got right.
+        lost: Items that only the baseline got right.
+        items: All items.
+        degrees: As for `share`.
+    """
+    from scipy import stats
+
+    def ends(level: float) -> Interval:
+        return score_interval(gained, lost, items, normal_level(level, degrees))
+
+    def p_value(limit: float) -> float:
+        if math.isinf(degrees):
+            return score_p_value(gained, lost, items, limit)
+        return float(2 * stats.t.sf(abs(float(score_statistic(gained, lost, items, limit))), degrees))
+
+    difference = (gained - lost) / items
+    error = math.sqrt(max((gained + lost) / items - difference**2, 0.0) / items)
+    least_p = sign_p(gained + lost, degrees)
+    test = "score test (McNemar, Tango)"
+    return Inference(difference, ends, test, error, degrees, least_p, effective=items, direct_p=p_value)
+
+
+def sign_p(discordant: float, degrees: float = math.inf) -> float:
+    """The smallest p-value of the score test: that of discordant items which all point one way."""
+    from scipy import stats
+
+    return float(2 * stats.t.sf(math.sqrt(discordant), degrees))
+
+
+def scaled(inference: Inference, size: float, error: float, start: float = 0.0) -> Inference:
+    """The same of `start` plus `size` times the quantity, whose standard error is given."""
+
+    def ends(level: float) -> Interval:
+        low, high = inference.ends(level)
+        return start + size * low, start + size * high
+
+    direct = inference.direct_p
+    return replace(
+        inference,
+        estimate=start + size * inference.estimate,
+        ends=ends,
+        standard_error=error,
+        direct_p=None if direct is None else lambda limit: direct((limit - start) / size),
+    )
+
+
+def share_of_units(units: Units) -> Inference:
+    """The share of right answers of items that may be asked several times or share a source."""
+    if units.is_plain:
+        return share(float(units.table[:, 0].sum()), units.items)
+    tops, bottoms = units.table[:, 0], units.table[:, 1]
+    effective, degrees = effective_items(tops, bottoms, most=units.items * units.repeats)
+    inference = share(tops.sum() / bottoms.sum() * effective, effective, degrees)
+    return replace(inference, caution=_caution(units))
+
+
+def effective_items(tops: Table, bottoms: Table, *, most: float) -> tuple[float, float]:
+    """How many independent items have the variance of a share of units, and its degrees of freedom.
+
+    Args:
+        tops: Right answers in each unit, shape [units].
+        bottoms: Answers in each unit, shape [units].
+        most: The number of answers, which the result does not exceed.
+    """
+    has_any = bottoms > 0
+    count, total = int(has_any.sum()), float(bottoms.sum())
+    part = float(tops.sum()) / total
+    variance = float(((tops - part * bottoms) ** 2).sum()) / total**2 * count / max(count - 1, 1)
+    spread = part * (1 - part)
+    if variance <= 0 or spread <= 0:  # all alike: nothing tells how alike the answers of a unit are
+        return float(count), math.inf
+    return min(spread / variance, most), max(count - 1.0, 1.0)
+
+
+def difference_of_units(before: Units, after: Units) -> Inference:
+    """The difference of two models' shares over the same units."""
+    change = after.by_item[:, 0] - before.by_item[:, 0]
+    items = len(change)
+    gained, lost = float(np.maximum(change, 0).sum()), float(np.maximum(-change, 0).sum())
+    if before.is_plain and after.is_plain:
+        return score_test(gained, lost, items)
+    count = len(before.table)
+    mean = change.mean()
+    centered = np.zeros(count)
+    np.add.at(centered, before.unit_of, change - mean)
+    variance = float((centered**2).sum()) / items**2 * count / max(count - 1, 1)
+    plain = ((gained + lost) / items - mean**2) / items
+    if variance <= 0 or plain <= 0:
+        effective, degrees = float(count), math.inf
+    else:
+        effective, degrees = min(items * plain / variance, items * max(before.repeats, after.repeats)), count - 1.0
+    ratio = effective / items
+    inference = score_test(gained * ratio, lost * ratio, effective, max(degrees, 1.0))
+    return replace(inference, caution=_caution(before))
+
+
+def _caution(units: Units) -> str:
+    count = len(units.table)
+    return f"only {count} independent groups of items" if count < min(_CLUSTERS, units.items) else ""
+
+
+def normal_level(level: float, degrees: float) -> float:
+    """The level of a normal quantile that equals Student's at `level`."""
+    from scipy import stats
+
+    return level if math.isinf(degrees) else float(2 * stats.norm.sf(stats.t.isf(level / 2, degrees)))

@@ -1,0 +1,131 @@
+"""Intervals and tests of macro-F1: the F1 of each label as a share of the items that concern it, combined.
+
+F1 is 2J / (1 + J) of the Jaccard index J, the share of right answers among the items whose gold or predicted label it is.
+Each J has Wilson's interval; those of all labels, and of both models of a comparison, are joined by the recovery of
+variances from the limits (MOVER, Zou and Donner 2008), with the correlations of the labels' influence functions. It
+covers where a label is rare or a model is nearly always right, which normal and bootstrap intervals do not. For a
+difference each end is the farther of this and Student's t interval, both with the degrees of freedom of the items that
+concern each label (Satterthwaite 1946).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from reports.comparison.counts import effective_items, normal_level, share
+from reports.comparison.inference import Inference, Interval
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from reports.comparison.sums import Units
+
+    Values = NDArray[np.float64]
+
+_RARE = 5
+
+
+class _Part(NamedTuple):
+    """The F1 of one label of one model.
+
+    Attributes:
+        value: The F1.
+        jaccard: The inference about J.
+        influence: How much each unit moves the F1, shape [units].
+        concerned: How many items have the label as gold or as predicted one.
+    """
+
+    value: float
+    jaccard: Inference
+    influence: Values
+    concerned: float
+
+
+def macro_f1_of_units(units: Units) -> Inference:
+    """The macro-F1 of one model over the labels that occur in gold."""
+    return _combined([(1, part) for part in _parts(units)], units)
+
+
+def macro_f1_difference(before: Units, after: Units) -> Inference:
+    """The macro-F1 of the second model minus that of the first, over the same items."""
+    sides = [*((-1, part) for part in _parts(before)), *((1, part) for part in _parts(after))]
+    return _combined(sides, before)
+
+
+def _parts(units: Units) -> list[_Part]:
+    gold, predicted, right = np.moveaxis(units.table.reshape(len(units.table), 3, -1), 1, 0)
+    concerned = gold + predicted - right
+    parts = []
+    for label in np.flatnonzero(gold.sum(0) > 0):
+        tops, bottoms = right[:, label], concerned[:, label]
+        index, total = float(tops.sum() / bottoms.sum()), float(bottoms.sum())
+        effective, degrees = (total, math.inf)
+        if not units.is_plain:
+            effective, degrees = effective_items(tops, bottoms, most=total * units.repeats)
+        influence = 2 / (1 + index) ** 2 * (tops - index * bottoms) / total
+        parts.append(_Part(_f1(index), share(index * effective, effective, degrees), influence, total))
+    return parts
+
+
+def _f1(index: float) -> float:
+    return 2 * index / (1 + index)
+
+
+def _combined(signed: list[tuple[int, _Part]], units: Units) -> Inference:
+    """The signed sum of the parts over the number of labels."""
+    from scipy import stats
+
+    parts, signs = [part for _, part in signed], np.array([float(sign) for sign, _ in signed])
+    is_difference = bool((signs < 0).any())
+    labels = len(parts) // (2 if is_difference else 1)
+    influences = np.stack([part.influence for part in parts])
+    correlation = _correlation(influences) * np.outer(signs, signs)
+    values = np.array([part.value for part in parts])
+    estimate = float(signs @ values) / labels
+    count, moved = len(units.table), signs @ influences / labels
+    error = math.sqrt(float((moved**2).sum()) * count / max(count - 1, 1))
+    degrees = _satterthwaite((influences**2).sum(1), np.array([part.concerned for part in parts]))
+
+    def ends(level: float) -> Interval:
+        if is_difference:
+            half, level = float(stats.t.isf(level / 2, degrees)) * error, normal_level(level, degrees)
+        limits = np.array([[_f1(end) for end in part.jaccard.ends(level)] for part in parts])
+        down, up = values - limits[:, 0], limits[:, 1] - values
+        reach = [np.where(signs > 0, *pair) for pair in ((down, up), (up, down))]
+        low, high = (math.sqrt(max(float(side @ correlation @ side), 0.0)) / labels for side in reach)
+        if is_difference:
+            return max(estimate - max(low, half), -1.0), min(estimate + max(high, half), 1.0)
+        return max(estimate - low, 0.0), min(estimate + high, 1.0)
+
+    test = "MOVER of Wilson intervals and t"
+    return Inference(estimate, ends, test, error, degrees, caution=_caution(units))
+
+
+def _correlation(influences: Values) -> Values:
+    """Correlations of influence functions, shape [parts, parts]; 0 with a part that no unit moves."""
+    products = influences @ influences.T
+    sizes = np.sqrt(np.diag(products))
+    scale = np.outer(sizes, sizes)
+    correlation = np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)
+    np.fill_diagonal(correlation, 1.0)
+    return correlation
+
+
+def _satterthwaite(variances: Values, counts: Values) -> float:
+    """Degrees of freedom of a sum of variances, each estimated from so many items; at least 1."""
+    if not variances.any():
+        return math.inf
+    degrees = variances.sum() ** 2 / (variances**2 / np.maximum(counts - 1, 1)).sum()
+    return max(float(degrees), 1.0)
+
+
+def _caution(units: Units) -> str:
+    gold = np.moveaxis(units.by_item.reshape(units.items, 3, -1), 1, 0)[0].sum(0)
+    gold = gold[gold > 0]
+    if gold.min() < _RARE:
+        return f"a label has {gold.min():.0f} items only"
+    count = len(units.table)
+    return f"only {count} independent groups of items" if count < min(10, units.items) else ""

@@ -1,0 +1,47 @@
+"""Correction for many tests: Holm's procedure without the hypotheses that no answers could have rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.comparison.inference import LEVEL
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values after Holm's correction (1979)."""
+    return [adjusted for adjusted, _ in corrected(p_values, [0.0] * len(p_values))]
+
+
+def corrected(p_values: Sequence[float], least: Sequence[float], level: float = LEVEL) -> list[tuple[float, float]]:
+    """Holm's correction, step by step without the hypotheses that cannot be rejected (Tarone 1990).
+
+    At each step the family is the smallest number K such that at most K of the remaining hypotheses could have a
+    p-value up to `level` / K. The hypothesis with the smallest p-value is rejected if that is at most `level` / K.
+
+    Args:
+        p_values: Two-sided p-values.
+        least: The smallest p-value that each test could have given with these items.
+        level: Family-wise error rate.
+
+    Returns:
+        For each hypothesis its p-value times the size of the family, at most 1 and not below an earlier one; and the
+        two-sided level at which it was tested, so that an interval at this level excludes 0 exactly if it is rejected.
+    """
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    results = [(1.0, level)] * len(p_values)
+    highest, size, stopped = 0.0, 1, False
+    for step, place in enumerate(order):
+        if not stopped:
+            size = _family(sorted(least[other] for other in order[step:]), level)
+        highest = max(highest, min(1.0, size * p_values[place]))
+        stopped = stopped or p_values[place] > level / size
+        results[place] = (highest, level / size)
+    return results
+
+
+def _family(least: Sequence[float], level: float) -> int:
+    """The smallest K such that at most K of the sorted least p-values are `level` / K or less; at least 1."""
+    size = 1
+    while sum(value <= level / size for value in least) > size:
+        size += 1
+    return size
