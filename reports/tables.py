@@ -33,11 +33,6 @@ POWER_NOTE = (
     "Detectable is the smallest difference that these items find with 80 % power at the corrected level. Where it is"
     " larger than what is worth telling, no detected difference means too few items."
 )
-NOISE_NOTE = (
-    "Noise is what a figure moves at most, with 95 % confidence, when the same items are computed in another"
-    " arithmetic; few items scored again give a wide bound. A difference that is no larger is not called better or"
-    " worse."
-)
 _SHOWN_MATCHES = 50
 NOT_MEDICAL_ADVICE = "Research output of a language model. Not medical advice."
 
@@ -137,27 +132,6 @@ def power_table(results: Results) -> Table | None:
         )
     columns = ("Difference", "Effect size", "Detectable", "Worth telling", "Items for that", "Items here")
     return Table(columns, tuple(rows)) if rows else None
-
-
-def noise_table(results: Results) -> Table | None:
-    """Numerical noise of figures and differences beside the differences; None where it was not measured."""
-    if results.noise is None:
-        return None
-    metrics, pairs = results.metrics(), results.comparisons_by_key()
-    rows = []
-    for each in results.noise.figures:
-        task, metric = metrics[each.task, each.metric]
-        pair = pairs.get((each.model, each.task, each.metric))
-        rows.append(
-            (
-                f"{each.model}: {metric_title(task, metric)}",
-                amount_text(each.noise.bound, metric),
-                amount_text(pair.noise.bound, metric) if pair is not None and pair.noise is not None else "",
-                difference_text(pair, metric) if pair is not None else "",
-                f"{each.noise.changed} of {each.noise.items}",
-            )
-        )
-    return Table(("Figure", "Its noise", "Noise of the difference", "Difference", "Values that moved"), tuple(rows))
 
 
 def settings_table(results: Results) -> Table:

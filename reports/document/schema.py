@@ -14,7 +14,7 @@ from reports.document.configurations import RunsCompared
 from reports.document.evidence import (
     ClassCount,
     Confusion,
-    NoiseCheck,
+    OptionalNoiseCheck,
     OverlapCheck,
     Problem,
     RatingSummary,
@@ -242,7 +242,7 @@ class Results(Strict):
     confusion: list[Confusion] = Field(default_factory=list)
     problems: list[Problem] = Field(default_factory=list)
     overlap: OverlapCheck | None = None
-    noise: NoiseCheck | None = None
+    noise: OptionalNoiseCheck = None
     compared: RunsCompared | None = Field(default=None, description="where the document compares several runs")
     reproduction: Reproduction | None = None
     ratings: RatingSummary | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from reports.document.evidence import Noise
+from reports.document.evidence import OptionalNoise
 from reports.strict import Strict
 
 MetricKind = Literal["mean", "proportion", "perplexity", "bits_per_byte", "macro_f1", "ece", "ratio", "other"]
@@ -89,7 +89,7 @@ class Comparison(Strict):
         detectable: The smallest difference that these items detect with 80 % power at the corrected level.
         relevant: The smallest difference worth telling, in the metric's unit.
         items_needed: How many items would detect a relevant difference with 80 % power.
-        noise: How far the difference moves with the arithmetic; one that is no larger is not called better or worse.
+        noise: How the difference changes with the arithmetic; an annotation, which changes no outcome.
     """
 
     task: str
@@ -112,9 +112,9 @@ class Comparison(Strict):
     detectable: float | None = None
     relevant: float | None = None
     items_needed: int | None = None
-    noise: Noise | None = None
+    noise: OptionalNoise = None
 
     @property
     def is_within_noise(self) -> bool:
-        """Whether the difference is no larger than the numerical noise that was measured."""
-        return self.noise is not None and bool(self.difference) and abs(self.difference or 0.0) <= self.noise.bound
+        """Whether the difference is not distinguishable from numerical noise; an annotation, never an outcome."""
+        return self.noise is not None and self.noise.explains(self.difference)
