@@ -111,9 +111,9 @@ def _shift(metric: MetricInfo, candidates: Sequence[Pair], baseline: Pair | None
     if metric.kind == "proportion" and len(candidates) == 1 and all(each.are_right_or_wrong for each in summed):
         interval = _right_or_wrong_shift(summed)
     else:
-        any_changed = any(_flips(metric, [pair]).changed for pair in pairs)
-        scale = None if any_changed else 1.0 if metric.is_share else _spread(metric, summed)
-        interval = _mean_shift(metric, summed, len(candidates), scale)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is dropped below
+            scale = None if _flips(metric, pairs).changed else 1.0 if metric.is_share else _spread(metric, summed)
+            interval = _mean_shift(metric, summed, len(candidates), scale)
     if not math.isfinite(interval.value):
         return None
     low, high = (end if math.isfinite(end) else None for end in (interval.low, interval.high))
