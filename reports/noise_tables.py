@@ -26,16 +26,18 @@ def noise_text(results: Results) -> str:
         return ""
     parts = []
     if noise.method:
-        parts.append(f"Some items were scored again {noise.method}{_time_text(noise.seconds, noise.share)}.")
-    parts += [f"Not measured for {task}: {reason}." for task, reason in noise.unmeasured.items()]
+        parts.append(f"Some items were scored again {noise.method}{_time_text(results, noise.seconds)}.")
+    parts += [f"{task}: {reason}." for task, reason in noise.unmeasured.items()]
     return " ".join([*parts, _NOTE] if noise.scores else parts)
 
 
-def _time_text(seconds: float, share: float) -> str:
+def _time_text(results: Results, seconds: float) -> str:
     """What scoring again took, relative to the scoring time."""
-    if not share:
+    scoring = sum(cost.seconds for cost in results.costs)
+    if not scoring:
         return ""
-    beyond = ", more than a tenth, since scoring.noise_items is a number" if share > _OWN_TENTH else ""
+    share = seconds / scoring
+    beyond = ", more than a tenth, as the recipe's number of items demands" if share > _OWN_TENTH else ""
     return f", which took {duration(seconds)}, {100 * share:.1f} % of the scoring time{beyond}"
 
 

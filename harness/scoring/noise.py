@@ -19,7 +19,7 @@ from harness.scoring.rescoring import Rescored, Samples, score_again
 from harness.scoring.tally import Tally
 from reports.comparison.noise import Pair, difference_noise, model_noise
 from reports.comparison.noise_limits import fixed_noise
-from reports.document.evidence import Noise, NoiseCheck
+from reports.document.evidence import NOISE_ITEMS, Noise, NoiseCheck
 from reports.document.schema import Comparison, MetricInfo
 from training.models.architecture import architecture
 
@@ -107,15 +107,13 @@ def measure_noise(
         slowest_process(started * _LOADING if is_float32 else started),
         "" if engine["name"] == "transformers" else f"{engine['name']} answered, and transformers would score again",
     )
-    rescored = Rescored({}, 0.0, stopped=False)
+    rescored = Rescored({}, 0.0)
     if budget.items:
         terminal.say(f"  numerical noise: {sum(budget.items.values())} items again, {method}")
         rescored = score_again(changed, budget.items, budget.limit_seconds, terminal=terminal, again=again)
     check = _summary(method, budget, rescored)
-    if check.share > SHARE:
-        terminal.say(
-            f"  note: numerical noise took {check.share:.0%} of the scoring time, as scoring.noise_items wants"
-        )
+    if check.seconds > SHARE * budget.scoring_seconds:
+        terminal.say(f"  note: that took {check.seconds:.1f} s, more than a tenth of the scoring time")
     if check.unmeasured:
         check.fixed = fixed_noise(plan.score_dtype, plan.device, engine["name"])
     return NoiseMeter(scored, rescored.samples, check)
@@ -125,15 +123,11 @@ def _summary(method: str, budget: NoiseBudget, rescored: Rescored) -> NoiseCheck
     """What is reported of a measurement before its scores."""
     unmeasured = dict(budget.unmeasured)
     for task, wanted in budget.items.items():
-        count = min((len({row.id for row in rows}) for (_, name), rows in rescored.samples.items() if name == task))
+        count = min(len({row.id for row in rows}) for (_, name), rows in rescored.samples.items() if name == task)
         if count < wanted:
-            unmeasured[task] = f"the time limit was reached after {count} of {wanted} items"
-    return NoiseCheck(
-        method=method if budget.items else "",
-        unmeasured=unmeasured,
-        seconds=round(rescored.seconds, 3),
-        share=round(rescored.seconds / budget.scoring_seconds, 4) if budget.scoring_seconds else 0.0,
-    )
+            unmeasured[task] = f"measured on {count} of {wanted} items, when the time limit was reached"
+    seconds = round(rescored.seconds, 3)
+    return NoiseCheck(method=method if budget.items else "", unmeasured=unmeasured, seconds=seconds)
 
 
 def _other_arithmetic(plan: Plan) -> tuple[Plan, str]:
@@ -156,7 +150,10 @@ def _other_arithmetic(plan: Plan) -> tuple[Plan, str]:
 
 def _task_times(plan: Plan, scored: Sequence[Scored], *, is_float32: bool) -> list[TaskTime]:
     """The run's engine time by task, and how much slower the other arithmetic is."""
-    if plan.recipe.scoring.noise_items != "auto":
+    is_estimated = plan.recipe.scoring.noise_items == "auto" and any(
+        len(each.indices) >= NOISE_ITEMS for each in plan.tasks
+    )
+    if not is_estimated:
         slower = dict.fromkeys(("loglikelihood", "generate_until"), 1.0)
     elif is_float32:
         speed = matmul_flops(plan.device, plan.score_dtype) / matmul_flops(plan.device, "float32")

@@ -39,7 +39,7 @@ class NoiseBudget:
 
     Attributes:
         items: Number of items by task.
-        unmeasured: Why a task is not measured, by task.
+        unmeasured: Why a task is not measured, by task, in words.
         scoring_seconds: Scoring time of the run.
         limit_seconds: Time limit, loading included; None for an explicit number of items.
     """
@@ -67,16 +67,18 @@ def noise_budget(
     total = sum(time.seconds for time in times)
     if wanted != "auto":
         items = {time.name: min(wanted, time.items) for time in times if wanted}
-        unmeasured = {} if wanted else {time.name: "scoring.noise_items is 0" for time in times}
+        unmeasured = {} if wanted else {time.name: "not measured, since scoring.noise_items is 0" for time in times}
         return NoiseBudget(items, unmeasured, total, None)
     limit = SHARE * total
     items, unmeasured, left = {}, {}, limit - load_seconds
     for time in sorted(times, key=lambda time: time.estimate(NOISE_ITEMS)):
         needed = time.estimate(NOISE_ITEMS)
         if obstacle:
-            unmeasured[time.name] = obstacle
+            unmeasured[time.name] = f"not measured, since {obstacle}"
         elif time.items < NOISE_ITEMS:
-            unmeasured[time.name] = f"it has {time.items} items, and a measurement takes {NOISE_ITEMS}"
+            unmeasured[time.name] = (
+                f"not measured, since it has {time.items} items and a measurement takes {NOISE_ITEMS}"
+            )
         elif needed > left:
             unmeasured[time.name] = _too_slow(needed, load_seconds, limit)
         else:
@@ -87,8 +89,8 @@ def noise_budget(
 
 def _too_slow(needed: float, load_seconds: float, limit: float) -> str:
     return (
-        f"scoring {NOISE_ITEMS} items again would take about {duration(needed)} after {duration(load_seconds)} of"
-        f" loading, and a tenth of the scoring time is {duration(limit)}"
+        f"not measured, since scoring {NOISE_ITEMS} items again would take about {duration(needed)} and loading"
+        f" {duration(load_seconds)}, where a tenth of the scoring time is {duration(limit)}"
     )
 
 

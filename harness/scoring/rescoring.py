@@ -6,7 +6,7 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ from training.processes import is_main, process_count
 if TYPE_CHECKING:
     from harness.console import Terminal
     from harness.engines.choice import Choice
-    from harness.engines.interface import Answer, Asked, Engine, Request
+    from harness.engines.interface import Answer, Asked, Engine
     from harness.planning.run_plan import Plan
     from harness.scoring.questions import Block
     from reports.document.schema import Sample
@@ -46,14 +46,12 @@ class Rescored:
     """Items that were scored again.
 
     Attributes:
-        samples: Samples by model and task; every model has the same items.
+        samples: Samples by model and task; every model has the same items, fewer than wanted at the time limit.
         seconds: Time it took, loading included.
-        stopped: Whether the time limit came before all items.
     """
 
     samples: Samples
     seconds: float
-    stopped: bool
 
 
 class _TimeIsUp(Exception):  # noqa: N818 - not an error: what was scored before counts
@@ -121,28 +119,26 @@ class _Rescoring:
         """Score round by round until all items are done or the time is up."""
         started, last_round = self.clock(), 0.0
         samples: Samples = {pair: [] for pair in self._pairs}
-        stopped = False
         with opened_store(self.terminal) as store, contextlib.ExitStack() as stack:
             keys = {model: store_key(key, self.plan.device) for model, key in self._models.items()}
             stored, engine = StoredAnswers(store, keys), None
             for block in self._blocks():
-                asked = [(model, request) for model, task in self._pairs for request in self._requests(block, task)]
-                asked = list(dict.fromkeys(asked))
-                known = {} if self.again else stored.find(asked)
-                known = {place: known[place] for place in known_to_all(set(known))}
-                if engine is None and (len(known) < len(asked) or process_count() > 1):
+                requests = self._requests(block)
+                cached = {} if self.again else stored.find(requests)
+                cached = {place: cached[place] for place in known_to_all(set(cached))}
+                if engine is None and (len(cached) < len(requests) or process_count() > 1):
                     engine = stack.enter_context(contextlib.closing(self._start(stored)))
                 began = self.clock()
                 if self._is_over(slowest_process(began - started) + last_round):
-                    stopped = True
                     break
                 try:
-                    self._score_block(engine, block, asked, known, samples, started)
+                    scored = self._score_block(engine, block, requests, cached, started)
                 except _TimeIsUp:
-                    stopped = True
                     break
+                for pair, rows in scored.items():
+                    samples[pair] += rows
                 last_round = self.clock() - began
-        return Rescored(samples, self.clock() - started, stopped)
+        return Rescored(samples, self.clock() - started)
 
     def _blocks(self) -> Iterator[Block]:
         """The questions of each round."""
@@ -157,9 +153,10 @@ class _Rescoring:
             tasks = [replace(loaded, indices=part[loaded.name]) for loaded in plan.tasks if loaded.name in part]
             yield from question_blocks(tasks, tokenizer, seed)
 
-    @staticmethod
-    def _requests(block: Block, task: str) -> Iterable[Request]:
-        return block.questions[task].requests() if task in block.questions else ()
+    def _requests(self, block: Block) -> list[Asked]:
+        """The requests of a round to all models, without duplicates."""
+        pairs = [(model, task) for model, task in self._pairs if task in block.questions]
+        return list(dict.fromkeys((model, each) for model, task in pairs for each in block.questions[task].requests()))
 
     def _start(self, stored: StoredAnswers) -> Engine:
         folders = {name: adapter.folder for name, adapter in self._adapters.items()}
@@ -172,18 +169,17 @@ class _Rescoring:
         self,
         engine: Engine | None,
         block: Block,
-        asked: Sequence[Asked],
-        known: Mapping[int, Answer],
-        samples: Samples,
+        requests: Sequence[Asked],
+        cached: Mapping[int, Answer],
         started: float,
-    ) -> None:
-        """Add the samples of a round, all of them or none.
+    ) -> Samples:
+        """The samples of a round.
 
         Raises:
             _TimeIsUp: The time limit is reached; where several processes wait for one another, it is not looked at.
         """
         scored: Samples = {}
-        with self.terminal.progress("scoring again", len(asked) - len(known)) as advance:
+        with self.terminal.progress("scoring again", len(requests) - len(cached)) as advance:
 
             def advance_in_time(count: int, model: str) -> None:
                 if process_count() == 1 and self._is_over(self.clock() - started):
@@ -191,12 +187,11 @@ class _Rescoring:
                 advance(count, model)
 
             pairs = [pair for pair in self._pairs if pair[1] in block.questions]
-            for (model, task), answers in answered(engine, block.questions, pairs, advance_in_time, asked, known):
+            for (model, task), answers in answered(engine, block.questions, pairs, advance_in_time, requests, cached):
                 questions = block.questions[task]
                 logged = questions.evaluate(answers.__getitem__)["samples"][task]
                 scored[model, task] = make_samples(questions.loaded, model, logged)
-        for pair, rows in scored.items():
-            samples[pair] += rows
+        return scored
 
     @property
     def _key(self) -> str:
@@ -220,7 +215,7 @@ class _Rescoring:
             if about["key"] != self._key:
                 return None
             samples = {pair: list(read_samples(self.plan.folder.samples(*pair))) for pair in self._pairs}
-            return Rescored(samples, float(about["seconds"]), bool(about["stopped"]))
+            return Rescored(samples, float(about["seconds"]))
         except (UserError, KeyError, TypeError, ValueError) as error:
             _log.warning("%s: not usable, scored again: %s", path, error)
             return None
@@ -231,4 +226,4 @@ class _Rescoring:
         path.unlink(missing_ok=True)
         for pair, rows in rescored.samples.items():
             write_jsonl(self.plan.folder.samples(*pair), (row.model_dump(mode="json") for row in rows))
-        write_json(path, {"key": self._key, "seconds": round(rescored.seconds, 3), "stopped": rescored.stopped})
+        write_json(path, {"key": self._key, "seconds": round(rescored.seconds, 3)})

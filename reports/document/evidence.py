@@ -231,9 +231,8 @@ class NoiseCheck(Strict):
     Attributes:
         method: How items were scored again, in words; empty where none were.
         scores: Noise of every score that was measured; that of a difference is stored in its comparison.
-        unmeasured: Why a task was not measured, by task.
+        unmeasured: Why a task was not measured, or not on all items that were planned, by task.
         seconds: Time of scoring again, loading included.
-        share: These seconds as a share of the scoring time.
         fixed: Fixed limits for the tasks that were not measured; None where all were, or no benchmark covers the run.
     """
 
@@ -241,7 +240,6 @@ class NoiseCheck(Strict):
     scores: list[ModelNoise] = Field(default_factory=list)
     unmeasured: dict[str, str] = Field(default_factory=dict)
     seconds: float = 0.0
-    share: float = 0.0
     fixed: FixedNoise | None = None
 
 

@@ -27,7 +27,7 @@ def test_no_flip_of_eight_still_allows_a_flip_rate_of_31_percent():
     found = flips(0, 8)
     assert found.limit == pytest.approx(1 - 0.05 ** (1 / 8))
     assert found.limit == pytest.approx(0.3123, abs=1e-4)
-    assert (found.low, found.high) == (0.0, pytest.approx(1 - 0.025 ** (1 / 8)))
+    assert (found.low, found.high) == pytest.approx((0.0, 1 - 0.025 ** (1 / 8)))
 
 
 @pytest.mark.parametrize(("changed", "items"), [(0, 1), (1, 1), (1, 8), (5, 500), (14, 500), (8, 8)])
