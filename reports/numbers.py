@@ -53,8 +53,7 @@ def difference_text(comparison: Comparison, metric: MetricInfo, *, interval: boo
     """A difference with its sign; in percentage points for shares."""
     if comparison.difference is None:
         return MISSING
-    noise = comparison.noise
-    mark = f"{WITHIN_NOISE} " if noise is not None and noise.explains(comparison.difference) else ""
+    mark = f"{WITHIN_NOISE} " if comparison.is_within_noise else ""
     text = mark + signed_text(comparison.difference, metric)
     return f"{text} {interval_text(comparison.low, comparison.high, metric, signed=True)}".strip() if interval else text
 

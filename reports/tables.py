@@ -38,10 +38,6 @@ POWER_NOTE = (
     "Items needed are those with which the test finds a relevant difference with 80 % power at the row's level. The"
     " spread of the items is taken at its upper 95 % limit, and the difference is the relevant one, not the observed."
 )
-NOISE_NOTE = (
-    "Noise is what a figure moves at most, with 95 % confidence, when the same items are computed in another"
-    " arithmetic; few items scored again give a wide bound."
-)
 _SHOWN_MATCHES = 50
 NOT_MEDICAL_ADVICE = "Research output of a language model. Not medical advice."
 
@@ -178,27 +174,6 @@ def label_use_table(results: Results) -> Table | None:
         "Outcome",
     )
     return Table(columns, tuple(rows)) if rows else None
-
-
-def noise_table(results: Results) -> Table | None:
-    """Numerical noise of figures and differences beside the differences; None where it was not measured."""
-    if results.noise is None:
-        return None
-    metrics, pairs = results.metrics(), results.comparisons_by_key()
-    rows = []
-    for each in results.noise.figures:
-        task, metric = metrics[each.task, each.metric]
-        pair = pairs.get((each.model, each.task, each.metric))
-        rows.append(
-            (
-                f"{each.model}: {metric_title(task, metric)}",
-                amount_text(each.noise.bound, metric),
-                amount_text(pair.noise.bound, metric) if pair is not None and pair.noise is not None else "",
-                difference_text(pair, metric) if pair is not None else "",
-                f"{each.noise.changed} of {each.noise.items}",
-            )
-        )
-    return Table(("Figure", "Its noise", "Noise of the difference", "Difference", "Values that moved"), tuple(rows))
 
 
 def settings_table(results: Results) -> Table:

@@ -61,6 +61,16 @@ def known_to_all(places: set[int]) -> set[int]:
     return set.intersection(*found)
 
 
+def slowest_process(seconds: float) -> float:
+    """The most seconds of any process, so that all of them decide alike what there is time for."""
+    if process_count() == 1:
+        return seconds
+    from accelerate.utils import gather_object
+
+    _joined()
+    return float(max(gather_object([seconds])))
+
+
 def _joined() -> PartialState:
     """This process's place among the others, which it joins when it is first asked."""
     from accelerate import PartialState

@@ -113,7 +113,7 @@ def score_stage(plan: Plan, terminal: Terminal, stages: dict[str, float], *, aga
     scored, engine = score_models(plan, terminal, stages, again=again)
     stages["score"] = round(time.perf_counter() - started, 3)
     started = time.perf_counter()
-    noise = measure_noise(plan, scored, terminal, again=again)
+    noise = measure_noise(plan, scored, engine, terminal, again=again)
     stages["noise"] = round(time.perf_counter() - started, 3)
     started = time.perf_counter()
     results = assemble(plan, scored, noise, command=_command(), stages=stages, engine=engine)

@@ -48,7 +48,7 @@ def score_models(
     the store holds, unless `again`. Notes in `stages` the seconds of starting the engine, answering, and computing
     metrics.
     """
-    adapters = _adapters(plan)
+    adapters = plan_adapters(plan)
     choice = choose_engine(plan)
     about: dict[str, Any] = {"name": choice.name, "why": choice.why}
     models = {model: model_key(plan, choice, adapters.get(model)) for model in plan.models}
@@ -64,7 +64,7 @@ def score_models(
         if kept is not None:
             terminal.say(f"  {model}, {task}: answered already, kept")
             found[model, task] = kept
-    with _opened(open_store(), terminal) as store:
+    with opened_store(terminal) as store:
         stored = StoredAnswers(store, {model: store_key(key, plan.device) for model, key in models.items()})
         missing = [pair for pair in keys if pair not in found]
         if missing:
@@ -81,8 +81,9 @@ def score_models(
 
 
 @contextlib.contextmanager
-def _opened(store: AnswerStore | None, terminal: Terminal) -> Iterator[AnswerStore | None]:
-    """The store, closed at the end; says what was found damaged in it."""
+def opened_store(terminal: Terminal) -> Iterator[AnswerStore | None]:
+    """The answer store, closed at the end; says what was found damaged in it."""
+    store = open_store()
     try:
         yield store
     finally:
@@ -100,7 +101,7 @@ def write_predictions(plan: Plan, scored: Sequence[Scored]) -> None:
             write_json(plan.folder.predictions(each.model, each.task.name), labels)
 
 
-def _adapters(plan: Plan) -> dict[str, Adapter]:
+def plan_adapters(plan: Plan) -> dict[str, Adapter]:
     """All adapters of the plan by name, the recipe's own among them, in the order of the models."""
     own = {OWN_ADAPTER: own_adapter(plan)} if OWN_ADAPTER in plan.models else {}
     every = {**plan.adapters, **own}

@@ -1,68 +1,195 @@
-"""Numerical noise: how far figures and differences move when some items are scored again in another arithmetic."""
+"""Numerical noise: which values, and how far scores and differences, change in another arithmetic."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reports.comparison.resampling import t_interval
-from reports.comparison.sums import Measured, figure, label_count, units, with_value
-from reports.document.evidence import Noise
+from reports.comparison.proportions import score_interval
+from reports.comparison.sums import Measured, Units, clusters_of, figure, label_count, units, with_value
+from reports.document.evidence import Flips, ModelNoise, Noise, Shift
 from reports.document.schema import MetricInfo
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from reports.comparison.sums import Table
 
-_MIN_UNITS = 10  # fewer give a bound so wide that nothing would be told
-Pair = tuple[Sequence[Measured], Sequence[Measured]]  # some items as the run scored them, and as they were scored again
+LEVEL = 0.05  # of 95 % intervals
+Pair = tuple[Sequence[Measured], Sequence[Measured]]  # items as the run scored them, and as they were scored again
 
 
-def model_noise(metric: MetricInfo, first: Sequence[Measured], again: Sequence[Measured], *, seed: int) -> Noise | None:
-    """How far one model's figure moves; None where it cannot be computed from samples.
+class _Interval(NamedTuple):
+    value: float
+    low: float
+    high: float
+
+
+def flips(changed: int, items: int) -> Flips:
+    """The flip rate with its exact 95 % interval and one-sided limit (Clopper and Pearson 1934).
 
     Args:
-        metric: What moves.
-        first: The model's samples of the run; those of items that were not scored again are left out.
-        again: The same model's samples in the other arithmetic.
-        seed: Of the bootstrap.
+        changed: Number of items whose value changed.
+        items: Number of items, at least 1.
     """
-    return _noise(metric, [(first, again)], seed)
+    from scipy import stats
+
+    def upper(tail: float) -> float:
+        return 1.0 if changed == items else float(stats.beta.ppf(1 - tail, changed + 1, items - changed))
+
+    tail = LEVEL / 2
+    low = float(stats.beta.ppf(tail, changed, items - changed + 1)) if changed else 0.0
+    return Flips(changed=changed, items=items, low=low, high=upper(tail), limit=upper(LEVEL))
 
 
-def difference_noise(metric: MetricInfo, baseline: Pair, candidate: Pair, *, seed: int) -> Noise | None:
-    """How far the difference of two models moves; less than their figures where both move alike."""
-    return _noise(metric, [candidate, baseline], seed)
+def model_noise(metric: MetricInfo, pair: Pair) -> ModelNoise | None:
+    """Flips and shift of one model's score; None where the metric has no finite values of items scored again.
+
+    Args:
+        metric: The metric to compare.
+        pair: The model's samples of the run, and those in the other arithmetic; items in only one of them are ignored.
+    """
+    aligned = _aligned(metric, [pair])
+    if not aligned:
+        return None
+    shift = _shift(metric, aligned, None)
+    if shift is None:
+        return None
+    sample = aligned[0][0][0]
+    return ModelNoise(
+        model=sample.model, task=sample.task, metric=metric.key, flips=_flips(metric, aligned), shift=shift
+    )
 
 
-def _noise(metric: MetricInfo, pairs: Sequence[Pair], seed: int) -> Noise | None:
-    """The noise of the first pair's figure, minus the second's where there is one."""
+def difference_noise(metric: MetricInfo, baseline: Pair, candidates: Sequence[Pair]) -> Noise | None:
+    """Flips of two models, and the shift of their difference; None as in `model_noise`.
+
+    Args:
+        metric: The metric to compare.
+        baseline: The baseline's samples, as in `model_noise`.
+        candidates: The candidate's samples; several where it is a pool, whose score is the mean of its members'.
+    """
+    aligned = _aligned(metric, [baseline, *candidates])
+    if not aligned:
+        return None
+    first, others = aligned[0], aligned[1:]
+    shift = _shift(metric, others, first)
+    if shift is None:
+        return None
+    return Noise(baseline=_flips(metric, [first]), candidate=_flips(metric, others), shift=shift)
+
+
+def _aligned(metric: MetricInfo, pairs: Sequence[Pair]) -> list[Pair]:
+    """The samples of the items that all sides have a value for, in one order; empty where there are none."""
     if metric.kind == "other":
+        return []
+    sides = [[{(row.id, row.repeat): row for row in with_value(metric, side)} for side in pair] for pair in pairs]
+    keys = sorted(set.intersection(*(set(side) for pair in sides for side in pair)))
+    return [([pair[0][key] for key in keys], [pair[1][key] for key in keys]) for pair in sides if keys]
+
+
+def _flips(metric: MetricInfo, pairs: Sequence[Pair]) -> Flips:
+    """Items with another value in any of some models."""
+    changed = {
+        before.id
+        for pair in pairs
+        for before, after in zip(*pair, strict=True)
+        if before.metrics[metric.key] != after.metrics[metric.key]
+    }
+    return flips(len(changed), len({row.id for row in pairs[0][0]}))
+
+
+def _shift(metric: MetricInfo, candidates: Sequence[Pair], baseline: Pair | None) -> Shift | None:
+    """Shift of the candidates' mean score, minus the baseline's where there is one; None where it is not finite."""
+    pairs = [*candidates, *([baseline] if baseline else [])]
+    sides = [side for pair in pairs for side in pair]
+    labels, clusters = label_count(metric, *sides), clusters_of(*sides)
+    summed = [units(metric, side, labels=labels, clusters=clusters) for side in sides]
+    if metric.kind == "proportion" and len(candidates) == 1 and all(each.are_right_or_wrong for each in summed):
+        interval = _right_or_wrong_shift(summed)
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is dropped below
+            scale = None if _flips(metric, pairs).changed else 1.0 if metric.is_share else _spread(metric, summed)
+            interval = _mean_shift(metric, summed, len(candidates), scale)
+    if not math.isfinite(interval.value):
         return None
-    usable = [[with_value(metric, side) for side in pair] for pair in pairs]
-    sides = [side for pair in usable for side in pair]
-    ids = set.intersection(*({sample.id for sample in side} for side in sides))
-    if not ids:
-        return None
-    sides = [sorted((sample for sample in side if sample.id in ids), key=lambda sample: sample.id) for side in sides]
-    labels = label_count(metric, *sides)
-    tables = [units(metric, side, labels=labels).table for side in sides]
-    of, width = figure(metric.kind), tables[0].shape[1]
+    low, high = (end if math.isfinite(end) else None for end in (interval.low, interval.high))
+    return Shift(value=interval.value, low=low, high=high, items=summed[0].items)
+
+
+def _right_or_wrong_shift(summed: Sequence[Units]) -> _Interval:
+    """Tango's score interval (1998) of one model's shift; of a difference the two are combined.
+
+    They are combined by the method of variance estimates recovery (Zou and Donner 2008). Correlation between the two
+    models' flips counts only where it widens the interval.
+
+    Args:
+        summed: The candidate in the run's and in the other arithmetic, then likewise the baseline if there is one.
+    """
+    changes = [after.table[:, 0] - before.table[:, 0] for before, after in zip(summed[::2], summed[1::2], strict=True)]
+    candidate = _score_shift(changes[0])
+    if len(changes) == 1:
+        return candidate
+    baseline = _score_shift(changes[1])
+    is_constant = any(np.ptp(change) == 0 for change in changes)
+    correlation = 0.0 if is_constant else min(0.0, float(np.corrcoef(changes[0], changes[1])[0, 1]))
+
+    def half(one: float, other: float) -> float:
+        return math.sqrt(one**2 - 2 * correlation * one * other + other**2)
+
+    value = candidate.value - baseline.value
+    low = value - half(candidate.value - candidate.low, baseline.high - baseline.value)
+    high = value + half(candidate.high - candidate.value, baseline.value - baseline.low)
+    return _Interval(value, low, high)
+
+
+def _score_shift(change: NDArray[np.float64]) -> _Interval:
+    gained, lost = int((change > 0).sum()), int((change < 0).sum())
+    low, high = score_interval(gained, lost, len(change), LEVEL)
+    return _Interval((gained - lost) / len(change), low, high)
+
+
+def _mean_shift(metric: MetricInfo, summed: Sequence[Units], members: int, scale: float | None) -> _Interval:
+    """Student's t interval around the shift, with the jackknife's standard error over units (Tukey 1958).
+
+    It is never narrower than an item that none of these units showed could make it: one that moves the score by `scale`
+    and is as frequent as the exact limit of a rate of 0 allows.
+
+    Args:
+        metric: The metric to compare.
+        summed: As in `_right_or_wrong_shift`; of several candidates one after another, the baseline last.
+        members: Number of candidates.
+        scale: How far one item may move; the largest move of a unit if None.
+    """
+    from scipy import stats
+
+    score, width = figure(metric.kind), summed[0].table.shape[1]
+    table = np.concatenate([each.table for each in summed], axis=1)
+    count, total = len(table), table.sum(0)
 
     def change(sums: Table) -> Any:
-        parts = [of(sums[..., place * width : (place + 1) * width]) for place in range(len(tables))]
-        moved = parts[1] - parts[0]
-        return moved if len(parts) == 2 else moved - (parts[3] - parts[2])  # noqa: PLR2004
+        sides = [score(sums[..., place * width : (place + 1) * width]) for place in range(len(summed))]
+        shifts = [after - before for before, after in zip(sides[::2], sides[1::2], strict=True)]
+        mean = sum(shifts[:members]) / members
+        return mean - shifts[members] if len(shifts) > members else mean
 
-    table = np.concatenate(tables, axis=1)
-    moved = float(change(table.sum(0)))
-    bound = abs(moved)
-    if len(table) >= _MIN_UNITS:
-        every = len(with_value(metric, pairs[0][0])) or len(ids)
-        around = t_interval(change, table, seed)
-        # Of the items that were scored again nothing is left to be unsure of: the finite population's correction.
-        bound = abs(moved) + (around.high - moved) * math.sqrt(max(0.0, 1 - len(ids) / every))
-    changed = sum(a.metrics[metric.key] != b.metrics[metric.key] for a, b in zip(sides[0], sides[1], strict=True))
-    return Noise(change=moved, bound=bound, items=len(ids), changed=changed)
+    value = float(change(total))
+    if count < 2:  # noqa: PLR2004 - one unit has no spread
+        return _Interval(value, math.nan, math.nan)
+    moves = count * value - (count - 1) * change(total - table)
+    half = float(stats.t.isf(LEVEL / 2, count - 1) * np.std(moves, ddof=1)) / math.sqrt(count)
+    least = flips(0, count).limit * (float(np.abs(moves).max()) if scale is None else scale)
+    half = max(half, least)
+    return _Interval(value, value - half, value + half)
+
+
+def _spread(metric: MetricInfo, summed: Sequence[Units]) -> float:
+    """Range of what single units contribute to a score, or 1 where they all contribute the same."""
+    score, table = figure(metric.kind), summed[0].table
+    count, total = len(table), table.sum(0)
+    if count < 2:  # noqa: PLR2004
+        return 1.0
+    return float(np.ptp(count * score(total) - (count - 1) * score(total - table))) or 1.0

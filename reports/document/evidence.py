@@ -8,6 +8,8 @@ from pydantic import Field
 
 from reports.strict import Strict
 
+NOISE_ITEMS = 100  # fewer items cannot tell a systematic shift from chance
+
 
 class OverlapMatch(Strict):
     """A test item that shares text with a row that was trained on.
@@ -105,42 +107,140 @@ class Problem(Strict):
     count: int
 
 
-class Noise(Strict):
-    """How far a figure or a difference moved when some items were scored again in another arithmetic.
+class Flips(Strict):
+    """Items whose value changed when they were scored again in another arithmetic.
 
     Attributes:
-        change: The figure of these items then, minus their figure in the run.
-        bound: What the figure of all items moves at most, with 95 % confidence; the change's size where there are fewer
-            than ten items. Few items give a wide bound, and none for moves that are too rare to be among them.
-        items: How many were scored again.
-        changed: How many of them have another value now.
+        changed: Number of items whose value changed.
+        items: Number of items that were scored again.
+        low: Lower end of the exact 95 % interval of the flip rate (Clopper and Pearson 1934).
+        high: Upper end of that interval.
+        limit: Exact one-sided 95 % upper limit of the flip rate.
     """
 
-    change: float
-    bound: float
-    items: int
     changed: int
+    items: int
+    low: float
+    high: float
+    limit: float
+
+
+class Shift(Strict):
+    """Change of a score, or of a difference of two scores, when the same items are scored in another arithmetic.
+
+    Attributes:
+        value: The other arithmetic's value minus the run's, in the metric's unit.
+        low: Lower end of its 95 % interval; None with fewer than two independent units.
+        high: Upper end.
+        items: Number of items that were scored again.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    items: int
+
+    @property
+    def is_systematic(self) -> bool:
+        """Whether at least 100 items were scored again and the interval excludes 0."""
+        if self.low is None or self.high is None:
+            return False
+        return self.items >= NOISE_ITEMS and (self.low > 0 or self.high < 0)
+
+
+class Noise(Strict):
+    """Numerical noise of the difference of two models: an annotation of the outcome, which it never changes.
+
+    Attributes:
+        baseline: Flips of the baseline.
+        candidate: Flips of the candidate; of a pool, items that changed in any of its members.
+        shift: Shift of candidate minus baseline.
+    """
+
+    baseline: Flips
+    candidate: Flips
+    shift: Shift
+
+    def explains(self, difference: float | None) -> bool:
+        """Whether an observed difference is not distinguishable from numerical noise.
+
+        It is not if the shift is systematic, points the other way, and is at least as large: then the other arithmetic
+        removes or reverses the difference. Flips without a systematic shift are part of the variance between items,
+        which the interval of the difference already covers.
+        """
+        if not difference or not self.shift.is_systematic:
+            return False
+        return difference * self.shift.value < 0 and abs(difference) <= abs(self.shift.value)
 
 
 class ModelNoise(Strict):
-    """The noise of one model's figure."""
+    """Numerical noise of one model's score."""
 
     model: str
     task: str
     metric: str
-    noise: Noise
+    flips: Flips
+    shift: Shift
+
+
+class FixedLimit(Strict):
+    """Upper limit of numerical noise from a committed benchmark.
+
+    Attributes:
+        measure: What was compared, such as `choices`.
+        model: The benchmark's model.
+        items: Number of items scored in both arithmetics.
+        changed: Number of items that changed; None where the limit is that of a shift.
+        shift: Relative shift of the score; None where the limit is that of a flip rate.
+        limit: 95 % upper limit of the flip rate, or of the relative shift's size.
+    """
+
+    measure: str
+    model: str
+    items: int
+    changed: int | None = None
+    shift: float | None = None
+    limit: float
+
+
+class FixedNoise(Strict):
+    """Limits of numerical noise that were not measured in the run but in a committed benchmark.
+
+    Attributes:
+        dtype: Arithmetic of the run.
+        device: `cpu` or `cuda`.
+        engine: Name of the engine.
+        compared_with: The other arithmetic, in words.
+        hardware: What the benchmark ran on.
+        source: Path of the committed benchmark or of its results.
+        limits: The limits.
+    """
+
+    dtype: str
+    device: str
+    engine: str
+    compared_with: str
+    hardware: str
+    source: str
+    limits: list[FixedLimit]
 
 
 class NoiseCheck(Strict):
-    """The numerical noise of a run.
+    """Numerical noise of a run.
 
     Attributes:
-        method: How the items were scored again, in words.
-        figures: The noise of every figure; that of a difference stands with its comparison.
+        method: How items were scored again, in words; empty where none were.
+        scores: Noise of every score that was measured; that of a difference is stored in its comparison.
+        unmeasured: Why a task was not measured, or not on all items that were planned, by task.
+        seconds: Time of scoring again, loading included.
+        fixed: Fixed limits for the tasks that were not measured; None where all were, or no benchmark covers the run.
     """
 
-    method: str
-    figures: list[ModelNoise] = Field(default_factory=list)
+    method: str = ""
+    scores: list[ModelNoise] = Field(default_factory=list)
+    unmeasured: dict[str, str] = Field(default_factory=dict)
+    seconds: float = 0.0
+    fixed: FixedNoise | None = None
 
 
 class Reproduction(Strict):

@@ -127,3 +127,8 @@ class Comparison(Strict):
     items_needed: int | None = None
     caution: str = ""
     noise: Noise | None = None
+
+    @property
+    def is_within_noise(self) -> bool:
+        """Whether the difference is not distinguishable from numerical noise; an annotation, never an outcome."""
+        return self.noise is not None and self.noise.explains(self.difference)

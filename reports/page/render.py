@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from reports import tables, training_tables
+from reports import noise_tables, tables, training_tables
 from reports.document.reading import read_scored
 from reports.document.schema import Results
 from reports.errors import UserError
@@ -66,6 +66,7 @@ def report_context(run: Path, results: Results) -> dict[str, Any]:
         "limits": caveats.LIMITS,
         "tables": tables,
         "training_tables": training_tables,
+        "noise_tables": noise_tables,
         "sample_tables": {
             "confusion": sample_tables.confusion_table(digests),
             "calibration": sample_tables.calibration_table(digests),

@@ -252,8 +252,8 @@ class ScoringSection(_Section):
             runs out.
         batch_rows: Rows generated at once; likewise.
         vllm: Settings handed to `vllm.LLM`, such as `{tensor_parallel_size: 2}`; those that name files or code are not.
-        noise_items: Items of each task that are scored again in another arithmetic to measure numerical noise, a
-            quarter as many where answers are generated; 0 for none.
+        noise_items: Items of each task that are scored again in another arithmetic to measure numerical noise; `auto`
+            takes 100 of each task for which a tenth of the scoring time is enough, 0 takes none.
     """
 
     tasks: Annotated[list[Text], Field(min_length=1)] = [PUBMEDQA, PERPLEXITY, GENERATION]
@@ -271,7 +271,7 @@ class ScoringSection(_Section):
     batch_tokens: Annotated[int, Field(ge=64)] | None = None
     batch_rows: PositiveInt | None = None
     vllm: dict[str, bool | int | float | str] = {}
-    noise_items: NonNegativeInt = 32
+    noise_items: Literal["auto"] | NonNegativeInt = "auto"
 
     @field_validator("vllm")
     @classmethod

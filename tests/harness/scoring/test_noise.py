@@ -1,0 +1,205 @@
+"""What is scored again to measure noise, what that may cost, and what is reported where it is not measured."""
+
+import json
+
+import pytest
+import yaml
+
+from harness.console import Terminal
+from harness.folder import RunFolder
+from harness.planning.run_plan import make_plan
+from harness.scoring.noise_budget import TaskTime, noise_budget, rounds
+from harness.scoring.rescoring import score_again
+from reports.comparison.noise_limits import fixed_noise
+from reports.document.reading import read_results
+from tests.conftest import tiny_recipe_value
+from tests.harness.scoring.test_blocks import HashEngine, answer_to
+from training.recipes.recipe_file import load_recipe
+
+TASK = "medbench_pubmedqa"
+
+
+def task(name="a", items=500, seconds=100.0, slowdown=2.0):
+    return TaskTime(name=name, items=items, seconds=seconds, slowdown=slowdown)
+
+
+def test_a_tenth_of_the_scoring_time_pays_for_loading_and_the_items_to_the_second():
+    """100 of 500 items take 100 s / 500 * 100 * 2 = 40 s."""
+    times = [task(), task("b", seconds=380.0, slowdown=5.0)]
+    assert noise_budget("auto", times, 8.0).items == {"a": 100}
+    assert noise_budget("auto", times, 8.0).limit_seconds == pytest.approx(48.0)
+    assert noise_budget("auto", times, 8.0).scoring_seconds == 480.0
+    assert noise_budget("auto", times, 8.01).items == {}
+
+
+def test_the_cheapest_tasks_come_first():
+    times = [task("slow", seconds=300.0), task("cheap", seconds=50.0), task("rest", items=50, seconds=250.0)]
+    found = noise_budget("auto", times, 10.0)  # 60 s: 10 for loading, 20 for the cheap one, 120 for the slow one
+    assert found.items == {"cheap": 100}
+    assert found.unmeasured == {
+        "slow": "not measured, since scoring 100 items again would take about 2 min 0 s and loading 10 s, where a tenth"
+        " of the scoring time is 1 min 0 s",
+        "rest": "not measured, since it has 50 items and a measurement takes 100",
+    }
+
+
+def test_a_task_needs_100_items():
+    rich = task("rich", items=1, seconds=100_000.0)
+    assert noise_budget("auto", [rich, task(items=100, seconds=1.0)], 0.0).items == {"a": 100}
+    assert noise_budget("auto", [rich, task(items=99, seconds=1.0)], 0.0).items == {}
+
+
+def test_an_obstacle_keeps_auto_from_measuring_but_not_an_explicit_number():
+    times = [task(seconds=10_000.0)]
+    found = noise_budget("auto", times, 0.0, "vllm answered")
+    assert (found.items, found.unmeasured) == ({}, {"a": "not measured, since vllm answered"})
+    assert noise_budget(7, times, 0.0, "vllm answered").items == {"a": 7}
+
+
+def test_an_explicit_number_is_scored_whatever_it_takes():
+    found = noise_budget(24, [task(seconds=0.1), task("b", items=6)], 1000.0)
+    assert found.items == {"a": 24, "b": 6}
+    assert (found.limit_seconds, found.unmeasured) == (None, {})
+
+
+def test_zero_scores_nothing_again():
+    found = noise_budget(0, [task(seconds=1e6)], 0.0)
+    assert (found.items, found.unmeasured) == ({}, {"a": "not measured, since scoring.noise_items is 0"})
+
+
+def test_each_round_has_items_from_all_parts_of_every_task():
+    assert rounds({"a": [1, 3, 5, 7, 9], "b": [2]}, 2) == [{"a": [1, 5, 9], "b": [2]}, {"a": [3, 7]}]
+    assert rounds({"a": []}, 2) == []
+
+
+class Timed:
+    """A clock that an engine moves: loading takes so many seconds, each answer others."""
+
+    def __init__(self, load, answers):
+        self.now = 50.0
+        self.load = load
+        self.answers = iter(answers)
+        self.given = 0
+        self.loads = 0
+
+    def __call__(self):
+        """Seconds now."""
+        return self.now
+
+
+@pytest.fixture
+def plan(tiny_model, tmp_path):
+    """A plan of 12 items of two models that asks one question for each item."""
+    value = tiny_recipe_value(tiny_model)
+    value["scoring"] |= {"limit": 12}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(value), encoding="utf-8")
+    folder = RunFolder(tmp_path / "noise")
+    folder.make()
+    return make_plan(load_recipe(str(tmp_path / "recipe.yaml"), []), folder, "base", ["medbench_perplexity"])
+
+
+@pytest.fixture
+def scoring(monkeypatch, plan):
+    """Score 12 items again within a limit: how many were, and the clock; loading and each answer take their seconds."""
+    from tasks.rendering import load_tokenizer
+
+    def score(limit, load=5.0, answers=(1.0,) * 12, **more):
+        clock = Timed(load, answers)
+
+        class Engine(HashEngine):
+            def answer(self, asked, known):
+                for place, (model, request) in enumerate(asked):
+                    if place not in known:
+                        clock.now += next(clock.answers)
+                        clock.given += 1
+                        yield place, answer_to(model, request)
+
+        def start(plan, choice, folders, asked, keeping):
+            clock.now += load
+            clock.loads += 1
+            return keeping(Engine(load_tokenizer(str(plan.base.folder)), None))
+
+        monkeypatch.setattr("harness.scoring.rescoring.load_engine", start)
+        items = {"medbench_perplexity": 12}
+        return score_again(plan, items, limit, terminal=Terminal(quiet=True), clock=clock, **more), clock
+
+    return score
+
+
+def count(rescored):
+    return len(rescored.samples["base", "medbench_perplexity"])
+
+
+@pytest.mark.parametrize(
+    ("limit", "items", "seconds"),
+    [(None, 12, 17.0), (17.0, 12, 17.0), (16.99, 9, 14.0), (14.0, 9, 14.0), (13.99, 6, 11.0), (5.0, 0, 6.0)],
+)
+def test_scoring_again_stops_before_the_round_that_would_pass_the_limit(scoring, limit, items, seconds):
+    """Loading takes 5 s, and each of four rounds of three items 3 s."""
+    rescored, clock = scoring(limit)
+    assert count(rescored) == items
+    assert rescored.seconds == pytest.approx(seconds)
+    assert clock.loads == 1
+
+
+def test_a_round_that_turns_out_slow_is_cut_at_the_next_answer_and_does_not_count(scoring):
+    rescored, clock = scoring(16.0, answers=[1.0] * 7 + [9.0] * 5)
+    assert count(rescored) == 6
+    assert (clock.given, rescored.seconds) == (8, 21.0)
+
+
+def test_loading_beyond_the_limit_leaves_nothing(scoring):
+    rescored, clock = scoring(4.0)
+    assert (count(rescored), clock.given, rescored.seconds) == (0, 0, 5.0)
+
+
+def test_what_was_scored_again_is_reused_until_something_changes(scoring, plan):
+    first, _ = scoring(14.0)
+    second, clock = scoring(14.0)
+    assert (second, clock.loads) == (first, 0)
+    assert scoring(None, again=True)[1].given == 12
+    about = plan.folder.path / "measured.json"
+    about.write_text(json.dumps({**json.loads(about.read_text()), "key": "another"}))
+    assert scoring(None)[1].given == 12
+    about.write_text("[]")
+    assert scoring(None)[1].given == 12
+    plan.folder.samples("base", "medbench_perplexity").write_text("broken")
+    assert scoring(None)[1].given == 12
+    about.unlink()
+    assert scoring(None)[1].given == 12
+
+
+def test_a_number_of_items_is_measured_and_its_share_of_the_time_stated(tiny_recipe, tiny_run, tmp_path, command):
+    out = tmp_path / "run"
+    words = ["run", "--recipe", tiny_recipe, "--models", f"base,mine={tiny_run / 'adapter'}", "--out", out]
+    words += ["--tasks", TASK, "--set", "scoring.dtype=bfloat16", "--set", "scoring.noise_items=4"]
+    code, printed, err = command(*words)
+    assert code == 0, err
+    assert "numerical noise: 4 items again, in float32 instead of bfloat16" in printed
+    assert "more than a tenth of the scoring time" in printed
+    results = read_results(out)
+    assert (results.noise.method, results.noise.unmeasured) == ("in float32 instead of bfloat16", {})
+    assert results.noise.fixed is None
+    assert {each.flips.items for each in results.noise.scores} == {4}
+    assert {each.noise.shift.items for each in results.comparisons} == {4}
+    report = (out / "report.md").read_text()
+    assert "more than a tenth, as the recipe's number of items demands" in report
+    assert "Fixed limits" not in report
+
+
+def test_by_default_a_small_run_shows_fixed_limits_labelled_as_such(tiny_recipe, tiny_run, tmp_path, command):
+    out = tmp_path / "run"
+    words = ["run", "--recipe", tiny_recipe, "--models", f"base,mine={tiny_run / 'adapter'}", "--out", out]
+    words += ["--tasks", TASK, "--set", "scoring.dtype=bfloat16"]
+    assert command(*words)[0] == 0
+    results = read_results(out)
+    assert (results.noise.method, results.noise.scores, results.noise.seconds) == ("", [], 0.0)
+    reason = "not measured, since it has 6 items and a measurement takes 100"
+    assert results.noise.unmeasured == {TASK: reason}
+    assert results.noise.fixed == fixed_noise("bfloat16", "cpu", "transformers")
+    assert {each.noise for each in results.comparisons} == {None}
+    report = (out / "report.md").read_text()
+    assert f"medbench\\_pubmedqa: {reason}." in report or f"medbench_pubmedqa: {reason}." in report
+    assert "Fixed limits, not measured in this run: transformers in bfloat16 on a CPU" in report
+    assert "from benchmarks/numerical_noise.py. Other models and items may differ more." in report
+    assert not (out / "noise").exists()
