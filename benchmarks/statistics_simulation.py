@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from reports.comparison.resampling import LEVEL
 from threadpoolctl import threadpool_limits
 
 from reports.comparison import statistics
-from reports.comparison.resampling import LEVEL
 from reports.document.schema import Comparison, MetricInfo, Sample
 from reports.files import write_json
 from reports.version import __version__

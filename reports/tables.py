@@ -24,13 +24,13 @@ from reports.numbers import (
 from reports.text import plain_markdown
 
 STATISTICS_NOTE = (
-    "The arrow at a metric says which direction is better. Scores have 95 % intervals: Wilson's for shares, for macro-F1"
-    " the combination of Wilson's intervals of its labels, else the studentised bootstrap joined with Student's t."
-    " Differences are paired: every model answered the same items. The interval of a difference inverts the test whose p"
-    " is shown (Tango's score test, which is McNemar's against no difference, for right and wrong; else as for scores) at"
-    " the confidence in its row, after Holm's correction over the main metrics of all compared models, and apart from"
-    " them over the further ones; metrics that these items cannot decide are left out of the correction (Tarone). The"
-    " outcome is read off this interval: better, worse or different where it excludes 0; else equivalent where it lies"
+    "The arrow at a metric says which direction is better. Scores have 95 % intervals: Wilson's for shares, Wilson's of"
+    " all labels combined for macro-F1, else the studentised bootstrap joined with Student's t. Differences are paired:"
+    " every model answered the same items. The interval of a difference inverts the test whose p is shown (Tango's score"
+    " test for right and wrong, which is McNemar's against no difference; else as for scores) at the confidence in its"
+    " row, after Holm's correction over the main metrics of all compared models, and apart from them over the further"
+    " ones; metrics that these items cannot decide are left out of the correction (Tarone). The outcome is read off this"
+    " interval: better, worse or different where it excludes 0; else equivalent where it lies"
     " inside the smallest relevant difference; else inconclusive. A mean of several seeds is compared by a t-test over"
     " items and seeds."
 )
@@ -150,7 +150,7 @@ def power_table(results: Results) -> Table | None:
 
 
 def label_use_table(results: Results) -> Table | None:
-    """The label that each model gives most, and its accuracy against the majority label; None where no task has labels."""
+    """The label that each model gives most, and its accuracy against the majority label; None without labels."""
     titles = {task.name: task.short_title for task in results.tasks}
     rows = [
         (

@@ -45,8 +45,9 @@ def _number(key: str, title: str, description: str, *, better: bool | None = Non
     return MetricInfo(key=key, title=title, higher_is_better=better, description=description, **more)
 
 
-def _length(unit: str, description: str) -> MetricInfo:
-    return _number(f"reasoning_{unit}", f"Reasoning length ({unit})", description, secondary=True, relevant=0.1)
+def _length(unit: str, description: str, *, descriptive: bool = True) -> MetricInfo:
+    title = f"Reasoning length ({unit})"
+    return _number(f"reasoning_{unit}", title, description, secondary=True, descriptive=descriptive, relevant=0.1)
 
 
 _MACRO_F1 = _share(
@@ -63,8 +64,8 @@ _LIKELIHOOD = [
     _share(
         "accuracy_calibrated",
         "Accuracy after calibration",
-        "Accuracy once each label's probability is divided by its mean over all questions (batch calibration, Zhou et al."
-        " 2023), which takes out a preference for one label.",
+        "Accuracy once each label's probability is divided by its mean over all questions (batch calibration, Zhou et"
+        " al. 2023), which takes out a preference for one label.",
         kind="batch_calibrated",
         secondary=True,
     ),
@@ -86,8 +87,8 @@ _LIKELIHOOD = [
     _share(
         "ece",
         "Calibration error (ECE)",
-        "Mean gap between the probability of the chosen label and how often it is right, over ten bins, less what chance"
-        " adds (Kumar et al. 2019). Descriptive: compare calibration by Brier and log score.",
+        "Mean gap between the probability of the chosen label and how often it is right, over ten bins, less what"
+        " chance adds (Kumar et al. 2019). Descriptive: compare calibration by Brier and log score.",
         better=False,
         kind="ece",
         secondary=True,
@@ -157,7 +158,7 @@ _ANSWERS = [
         better=None,
         secondary=True,
     ),
-    _length("tokens", "Tokens of the reasoning part, by the base model's tokenizer; 0 where there is none."),
+    _length("tokens", "Tokens of the reasoning, by the base model's tokenizer; 0 without any.", descriptive=False),
     _length("words", "Words of the reasoning part; 0 where there is none."),
     _length("characters", "Characters of the reasoning part; 0 where there is none."),
     _number(

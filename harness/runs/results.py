@@ -132,13 +132,15 @@ def with_noise_of(
     """The comparisons with the numerical noise of their differences, where it was measured."""
     metrics = {(each.task.name, metric.key): metric for each in scored for metric in each.metrics}
     return [
-        with_noise(comparison, metrics[comparison.task, comparison.metric], noise, plan.pools.get(comparison.candidate, ()))
+        with_noise(
+            comparison, metrics[comparison.task, comparison.metric], noise, plan.pools.get(comparison.candidate, ())
+        )
         for comparison in comparisons
     ]
 
 
 def official_macro_f1(scored: Sequence[Scored]) -> list[str]:
-    """What PubMedQA's official script gives where it differs from ours: it counts unparsed answers as one more label."""
+    """What PubMedQA's official script gives where that differs: it counts unparsed answers as one more label."""
     notes = []
     for each in scored:
         if each.task.name not in catalog.PUBMEDQA_LABELS:

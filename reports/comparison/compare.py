@@ -63,7 +63,10 @@ def compare_runs(
         comparisons=comparisons,
         compared=_with_claims(out, members, ranked(members, task, metric, left_out), metric),
         notes=_notes(members, left_out),
-        **{part: _renamed(members, part) for part in ("scores", "costs", "classes", "confusion", "label_use", "problems")},
+        **{
+            part: _renamed(members, part)
+            for part in ("scores", "costs", "classes", "confusion", "label_use", "problems")
+        },
     )
     results = results.model_copy(update={"verdict": _verdict(results, metric)})
     write_json(out / "results.json", results.model_dump(mode="json"))
@@ -175,10 +178,14 @@ def _verdict(results: Results, metric: MetricInfo) -> list[str]:
     best = next((each for each in compared.configurations if each.model == compared.best), None) if compared else None
     if compared is None or best is None:
         return sentences(results)
-    claims = [f"{text} {join_words(names)}" for text, names in (
-        ("It is shown to be better than", compared.better_than),
-        ("It is not distinguishable from", compared.not_distinguished),
-    ) if names]
+    claims = [
+        f"{text} {join_words(names)}"
+        for text, names in (
+            ("It is shown to be better than", compared.better_than),
+            ("It is not distinguishable from", compared.not_distinguished),
+        )
+        if names
+    ]
     return [
         f"Best by {compared.rule}: {best.model} ({value_text(best.quality, metric)}). "
         + "".join(f"{claim}. " for claim in claims)

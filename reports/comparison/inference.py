@@ -1,4 +1,4 @@
-"""What is inferred about one quantity: its confidence interval at any level, and the test that this interval inverts."""
+"""The inference about one quantity: its confidence interval at any level, and the test that this inverts."""
 
 from __future__ import annotations
 

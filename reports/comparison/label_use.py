@@ -23,9 +23,7 @@ def label_use(answers: Mapping[tuple[str, str], Labels]) -> list[LabelUse]:
     """
     tests = {key: _against_majority(labels) for key, labels in answers.items()}
     results = corrected([test.p_value() for test in tests.values()], [test.least_p for test in tests.values()])
-    return [
-        _use(key, labels, level) for (key, labels), (_, level) in zip(answers.items(), results, strict=True)
-    ]
+    return [_use(key, labels, level) for (key, labels), (_, level) in zip(answers.items(), results, strict=True)]
 
 
 def _majority(labels: Labels) -> tuple[str, int]:

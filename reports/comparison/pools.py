@@ -109,7 +109,9 @@ def pool_inference(metric: MetricInfo, before: Units | None, after: Pool) -> Inf
             degrees = 1 / (share**2 / degrees + (1 - share) ** 2 / (len(after.figures) - 1))
             variance = both
     error = math.sqrt(variance)
-    lowest = 0.0 if before is None and (metric.is_share or (table >= 0).all()) else -1.0 if metric.is_share else -math.inf
+    lowest = (
+        0.0 if before is None and (metric.is_share or (table >= 0).all()) else -1.0 if metric.is_share else -math.inf
+    )
     highest = 1.0 if metric.is_share else math.inf
 
     def ends(level: float) -> Interval:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.comparison.inference import Inference, Interval
 from reports.comparison.counts import scaled, score_test, share
+from reports.comparison.inference import Inference, Interval
 from reports.comparison.proportions import wilson_interval
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-_RESAMPLES = 10_000
+_RESAMPLES = 4_000
 _LEAST_RESAMPLES = 1_000
-_CELLS = 10_000_000  # drawn units over all resamples, at most
+_CELLS = 2_000_000  # drawn units over all resamples, at most
 _CHUNK = 1_000_000  # of them held at once
 _ERROR_FLOOR = 0.35  # of the standard error: resamples that drew nothing but equal units have none of their own
 _MAX_LOG = 700.0

@@ -27,9 +27,20 @@ from reports.comparison.sums import (
     units,
     with_value,
 )
-from reports.document.schema import Comparison, MetricInfo, MetricKind, Score
+from reports.document.schema import Comparison, MetricInfo, MetricKind, Outcome, Score
 
-__all__ = ["LEVEL", "Tested", "compare", "compare_pool", "difference", "holm", "judge", "one_model", "score", "score_pool"]
+__all__ = [
+    "LEVEL",
+    "Tested",
+    "compare",
+    "compare_pool",
+    "difference",
+    "holm",
+    "judge",
+    "one_model",
+    "score",
+    "score_pool",
+]
 
 _MIN_UNITS = 5  # for means and ratios; fewer have no interval
 _LINKS = {"perplexity": "exp", "bits_per_byte": "bits"}
@@ -161,9 +172,7 @@ def _exponential(logs: Inference) -> Inference:
         low, high = logs.ends(level)
         return math.exp(low), math.exp(min(high, _MAX_LOG))
 
-    return Inference(
-        math.exp(min(logs.estimate, _MAX_LOG)), ends, logs.test, logs.standard_error, caution=logs.caution
-    )
+    return Inference(math.exp(min(logs.estimate, _MAX_LOG)), ends, logs.test, logs.standard_error, caution=logs.caution)
 
 
 def compare(
@@ -273,9 +282,7 @@ def _with_facts(metric: MetricInfo, draft: Comparison, before: Units, new: float
     """The comparison with its difference, its units and the smallest relevant difference."""
     old = figure_of_units(metric.kind, before.table)
     relevant = finite(metric.relevant * (1.0 if metric.is_share else abs(old or new)))
-    return draft.model_copy(
-        update={"difference": finite(new - old), "units": len(before.table), "relevant": relevant}
-    )
+    return draft.model_copy(update={"difference": finite(new - old), "units": len(before.table), "relevant": relevant})
 
 
 def _paired(
@@ -325,7 +332,11 @@ def _judged(tested: Tested, level: float, p_values: tuple[float, float] | None) 
     if draft.outcome == "not compared":
         return draft
     if inference is None:
-        return draft.model_copy(update={"outcome": "identical" if draft.differing == 0 else "not tested"})
+        untested: Outcome = "not tested" if metric.descriptive or metric.kind == "ece" else "inconclusive"
+        caution = "" if untested == "not tested" else f"fewer than {_MIN_UNITS} items"
+        if draft.differing == 0:
+            return draft.model_copy(update={"outcome": "identical"})
+        return draft.model_copy(update={"outcome": untested, "caution": caution})
     low, high = _finite_ends(inference, level)
     units_here = draft.units or 1
     update: dict[str, Any] = {

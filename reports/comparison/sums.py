@@ -1,4 +1,4 @@
-"""What each item contributes to a metric: every metric is a function of sums over items, so that items can be resampled."""
+"""What each item contributes to a metric: every metric is a function of sums over items, which can be resampled."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The results document of a run (`results.json`) and its samples (`samples/MODEL/TASK.jsonl`), as pydantic models.
 
-`schema_version` follows semantic versioning: a reader of 2.x reads every 2.y. Documents of 1.x are rejected, since their
-outcomes were read off uncorrected intervals and numerical noise. Lengths are in tokens, times in seconds,
+`schema_version` follows semantic versioning: a reader of 2.x reads every 2.y. Documents of 1.x are rejected: their
+outcomes were not read off corrected intervals. Lengths are in tokens, times in seconds,
 sizes in bytes, log-likelihoods in nats. A number that could not be had is null, never NaN.
 """
 

@@ -10,7 +10,9 @@ from reports.strict import Strict
 MetricKind = Literal[
     "mean", "proportion", "perplexity", "bits_per_byte", "macro_f1", "ece", "ratio", "batch_calibrated", "other"
 ]
-Outcome = Literal["better", "worse", "different", "equivalent", "identical", "inconclusive", "not tested", "not compared"]
+Outcome = Literal[
+    "better", "worse", "different", "equivalent", "identical", "inconclusive", "not tested", "not compared"
+]
 
 
 class MetricInfo(Strict):

@@ -67,9 +67,13 @@ def differences_pictures(results: Results) -> list[Picture]:
             point = _Point(each.candidate, metric_title(task, metric), *values, outcome_text(each))
             (points if metric.percent else relative).append(point)
     made = [
-        _forest("differences", f"Differences from {results.baseline} with corrected intervals, percentage points", points),
         _forest(
-            "relative", f"Differences from {results.baseline} with corrected intervals, % of {results.baseline}", relative
+            "differences", f"Differences from {results.baseline} with corrected intervals, percentage points", points
+        ),
+        _forest(
+            "relative",
+            f"Differences from {results.baseline} with corrected intervals, % of {results.baseline}",
+            relative,
         ),
     ]
     return [each for each in made if each is not None]

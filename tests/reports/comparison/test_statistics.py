@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from reports.comparison.power import mcnemar_detectable, mcnemar_power
 from scipy import stats
 
 from benchmarks.statistics_simulation import METRICS, simulate
-from reports.comparison.power import mcnemar_detectable, mcnemar_power
 from reports.comparison.statistics import compare, compare_pool, judge, score, score_pool
 from reports.comparison.sums import figure, units
 from reports.document.schema import MetricInfo, Sample
