@@ -26,13 +26,13 @@ from reports.text import plain_markdown
 STATISTICS_NOTE = (
     "The arrow at a metric says which direction is better. Scores have 95 % intervals: Wilson's for shares, Wilson's of"
     " all labels combined for macro-F1, else the studentised bootstrap joined with Student's t. Differences are paired:"
-    " every model answered the same items. The interval of a difference inverts the test whose p is shown (Tango's score"
-    " test for right and wrong, which is McNemar's against no difference; else as for scores) at the confidence in its"
-    " row, after Holm's correction over the main metrics of all compared models, and apart from them over the further"
-    " ones; metrics that these items cannot decide are left out of the correction (Tarone). The outcome is read off this"
-    " interval: better, worse or different where it excludes 0; else equivalent where it lies"
-    " inside the smallest relevant difference; else inconclusive. A mean of several seeds is compared by a t-test over"
-    " items and seeds."
+    " every model answered the same items. The interval of a difference inverts the test whose p is shown (Tango's"
+    " score test for right and wrong, which is McNemar's against no difference; else as for scores) at the confidence"
+    " in its row, after Holm's correction over the main metrics of all compared models, and apart from them over the"
+    " further ones; metrics that these items cannot decide are left out of the correction (Tarone). The outcome is read"
+    " off this interval: better, worse or different where it excludes 0; else equivalent where it lies inside the"
+    " smallest relevant difference; else inconclusive. A mean of several seeds is compared by a t-test over items and"
+    " seeds."
 )
 POWER_NOTE = (
     "Items needed are those with which the test finds a relevant difference with 80 % power at the row's level. The"

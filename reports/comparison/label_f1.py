@@ -1,6 +1,7 @@
 """Intervals and tests of macro-F1: the F1 of each label as a share of the items that concern it, combined.
 
-F1 is 2J / (1 + J) of the Jaccard index J: the share of right answers among items with this gold or predicted label. Each J has Wilson's interval; those of all labels, and of both models of a comparison, are joined by the recovery of
+F1 is 2J / (1 + J) of the Jaccard index J: the share of right answers among items with this gold or predicted label.
+Each J has Wilson's interval; those of all labels, and of both models of a comparison, are joined by the recovery of
 variances from the limits (MOVER, Zou and Donner 2008), with the correlations of the labels' influence functions. It
 covers where a label is rare or a model is nearly always right, which normal and bootstrap intervals do not. For a
 difference each end is the farther of this and Student's t interval, both with the degrees of freedom of the items that
@@ -110,7 +111,7 @@ def _correlation(influences: Values) -> Values:
     scale = np.outer(sizes, sizes)
     correlation = np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)
     np.fill_diagonal(correlation, 1.0)
-    return correlation
+    return np.asarray(correlation)
 
 
 def _satterthwaite(variances: Values, counts: Values) -> float:

@@ -38,6 +38,24 @@ def outcome_of(low: float | None, high: float | None, *, sign: int, margin: floa
     return "equivalent" if -margin < low and high < margin else "inconclusive"
 
 
+def units_needed(inference: Inference, units: int, margin: float, level: float) -> float | None:
+    """How many units like these detect a difference of the margin with 80 % power; None where no number does.
+
+    Args:
+        inference: The comparison so far.
+        units: Independent units that were compared.
+        margin: The smallest relevant difference, above 0.
+        level: Two-sided level of the test after the correction.
+    """
+    items = inference.effective
+    if math.isnan(items):
+        return mean_items_needed(inference, units, margin, level) if units > 1 else None
+    # The variance of one item's difference is the share of discordant items less the squared difference.
+    discordance = inference.standard_error**2 * items + inference.estimate**2
+    needed = proportion_items_needed(discordance * items, items, margin, level)
+    return None if needed is None else needed * units / items
+
+
 def proportion_items_needed(discordant: float, items: float, margin: float, level: float) -> int | None:
     """Items at which the score test detects a difference of the margin with 80 % power, by exact power.
 

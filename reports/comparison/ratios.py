@@ -234,9 +234,11 @@ def _of_equal_units(ratios: Ratios, lowest: float, highest: float) -> Inference:
     reach = float(np.abs(ratios.link_of(ratios.tops / ratios.bottoms)).max())
     below, above = (abs(end - estimate) if math.isfinite(end) else reach for end in (lowest, highest))
 
+    least_p = (1.0 if estimate == 0 else 2.0 ** (1 - min(count, _MOST_SIGNS))) if ratios.is_difference else 0.0
+
     def ends(level: float) -> Interval:
         unseen = wilson_interval(0, count, level)[1]
-        return estimate - unseen * below, estimate + unseen * above
+        low, high = estimate - unseen * below, estimate + unseen * above
+        return (min(low, 0.0), max(high, 0.0)) if level < least_p else (low, high)
 
-    least_p = 1.0 if estimate == 0 else 0.0
     return Inference(estimate, ends, "all items alike", 0.0, least_p=least_p, caution="all items have the same value")

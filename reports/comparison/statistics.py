@@ -14,7 +14,7 @@ from reports.comparison.counts import difference_of_units, share_of_units, sign_
 from reports.comparison.inference import LEVEL, Inference
 from reports.comparison.label_f1 import macro_f1_difference, macro_f1_of_units
 from reports.comparison.multiplicity import corrected, holm
-from reports.comparison.outcome import mean_items_needed, outcome_of, proportion_items_needed
+from reports.comparison.outcome import outcome_of, units_needed
 from reports.comparison.pools import Pool, pool, pool_inference, with_shared_values
 from reports.comparison.ratios import Ratios, infer
 from reports.comparison.sums import (
@@ -115,7 +115,7 @@ def _score(
     parts: Sequence[float],
 ) -> Score:
     """A score with its interval, and the spread of the parts whose mean it is."""
-    low, high = _finite_ends(inference, LEVEL)
+    low, high = finite_ends(inference, LEVEL)
     return Score(
         model=samples[0].model,
         task=samples[0].task,
@@ -337,7 +337,7 @@ def _judged(tested: Tested, level: float, p_values: tuple[float, float] | None) 
         if draft.differing == 0:
             return draft.model_copy(update={"outcome": "identical"})
         return draft.model_copy(update={"outcome": untested, "caution": caution})
-    low, high = _finite_ends(inference, level)
+    low, high = finite_ends(inference, level)
     units_here = draft.units or 1
     update: dict[str, Any] = {
         "low": low,
@@ -355,20 +355,9 @@ def _judged(tested: Tested, level: float, p_values: tuple[float, float] | None) 
         return draft.model_copy(update=update | {"outcome": "identical" if draft.differing == 0 else "not tested"})
     update |= {"p_value": p_values[0], "p_adjusted": p_values[1], "test": inference.test}
     if update["outcome"] == "inconclusive" and draft.relevant:
-        needed = _units_needed(draft, inference, level)
+        needed = units_needed(inference, units_here, draft.relevant, level)
         update["items_needed"] = None if needed is None else math.ceil(needed * draft.n / units_here)
     return draft.model_copy(update=update)
-
-
-def _units_needed(draft: Comparison, inference: Inference, level: float) -> float | None:
-    """How many units like these detect a relevant difference."""
-    relevant, count = draft.relevant or 0.0, draft.units or 1
-    if math.isnan(inference.effective):
-        return mean_items_needed(inference, count, relevant, level) if count > 1 else None
-    # The variance of one item's difference is the share of discordant items less the squared difference.
-    discordance = inference.standard_error**2 * inference.effective + inference.estimate**2
-    needed = proportion_items_needed(discordance * inference.effective, inference.effective, relevant, level)
-    return None if needed is None else needed * count / inference.effective
 
 
 def _effect_size(draft: Comparison, inference: Inference) -> float | None:
@@ -380,7 +369,7 @@ def _effect_size(draft: Comparison, inference: Inference) -> float | None:
     return finite(inference.estimate / (error * math.sqrt(draft.units or 1))) if error > 0 else 0.0
 
 
-def _finite_ends(inference: Inference | None, level: float) -> tuple[float | None, float | None]:
+def finite_ends(inference: Inference | None, level: float) -> tuple[float | None, float | None]:
     """An interval; (None, None) where there is none or its ends are equal."""
     if inference is None:
         return None, None
