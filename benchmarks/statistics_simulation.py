@@ -1,151 +1,279 @@
-"""Simulates comparisons whose truth is known, and counts how often medbench's statistics are right about them.
+"""Checks medbench's intervals, tests and outcomes against comparisons whose truth is known, and exits 1 if one fails.
 
     python -m benchmarks.statistics_simulation --out benchmarks/results/statistics.json
 
-For each kind of metric and number of items: how often the 95 % interval of the difference holds the true one, how often
-two equal models are called different at 5 %, and how often a difference of the stated detectable size is found.
+Right/wrong answers are enumerated exactly; everything else is drawn (`--times` per cell) and goes through the functions
+that a run calls. What each cell draws: `benchmarks/simulated_models.py`. What must hold: `violations` below.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import time
-from collections.abc import Callable, Sequence
+import itertools
+import math
+import multiprocessing
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from reports.comparison.resampling import LEVEL
 from threadpoolctl import threadpool_limits
 
+from benchmarks.simulated_models import CELLS, Cell, adapters
+from harness.environment import describe
 from reports.comparison import statistics
-from reports.document.schema import Comparison, MetricInfo, Sample
+from reports.comparison.counts import share
+from reports.comparison.inference import LEVEL
+from reports.comparison.proportions import score_statistic
+from reports.document.schema import Comparison
 from reports.files import write_json
-from reports.version import __version__
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Values = NDArray[np.float64]
-    Draw = Callable[[np.random.Generator, int, float], tuple[Values, Values]]
 
-KEY = "m"
-LABEL_SHARES = (0.55, 0.34, 0.11)  # as in PubMedQA's test set
-HALF = 0.5
-NAT_LEVEL = 2.5  # mean negative log-likelihood of a token
-STATED_BY = 200  # comparisons whose stated detectable difference is averaged
-
-
-def accuracy(generator: np.random.Generator, items: int, difference: float) -> tuple[Values, Values]:
-    """Right or wrong; the models disagree on a fifth of the items, or on as many as the difference takes."""
-    share = max(0.2, abs(difference))
-    change = generator.choice((-1, 0, 1), items, p=[(share - difference) / 2, 1 - share, (share + difference) / 2])
-    same = generator.random(items) < HALF
-    return np.where(change, change < 0, same).astype(float), np.where(change, change > 0, same).astype(float)
+ITEMS = (10, 20, 50, 200, 500)
+SHARES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
+DISCORDANCES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.8, 0.98)
+MARGIN = 0.05
+ADAPTERS = 8
+_NORMAL_QUANTILE = 1.959963984540054
+_ERRORS = 2  # simulation standard errors that are allowed
+_SMALL = 50  # items from which on the narrower range holds
 
 
-def rouge(generator: np.random.Generator, items: int, difference: float) -> tuple[Values, Values]:
-    """Skewed values between 0 and 1, half of them shared by the models."""
-    first, second, shared = generator.beta(1.2, 6, (3, items))
-    same = generator.random(items) < HALF
-    return np.where(same, shared, first), np.where(same, shared, second) + difference
+def single_shares(items: int) -> dict[str, Any]:
+    """Exact coverage of the interval of one share: the minimum over true shares."""
+    from scipy import stats
 
-
-def perplexity(generator: np.random.Generator, items: int, difference: float) -> tuple[Values, Values]:
-    """(log-likelihood, tokens) of documents of very different lengths; length is independent of difficulty."""
-    tokens = np.round(generator.lognormal(5.3, 0.5, items)) + 5
-    level = generator.normal(NAT_LEVEL, 0.5, items)
-    shift = np.log1p(difference / np.exp(NAT_LEVEL))
-    first, second = generator.normal(0, 0.15, (2, items))
-    rows = (-tokens * (level + first), -tokens * (level + second + shift))
-    return np.stack([rows[0], tokens], 1), np.stack([rows[1], tokens], 1)
-
-
-def macro_f1(generator: np.random.Generator, items: int, difference: float) -> tuple[Values, Values]:
-    """(gold, predicted) labels: the gold one, else one drawn by the labels' shares.
-
-    With a share q of the first kind, the F1 of a label is q + (1 - q) times its share, and macro-F1 q + (1 - q) / 3.
-    """
-    gold, guess, other = generator.choice(3, (3, items), p=LABEL_SHARES)
-    luck, own = generator.random((2, items))
-    shared = generator.random(items) < HALF
-    first = np.where(luck < HALF, gold, guess)
-    second = np.where(np.where(shared, luck, own) < HALF + 1.5 * difference, gold, np.where(shared, guess, other))
-    return np.stack([gold, first], 1).astype(float), np.stack([gold, second], 1).astype(float)
-
-
-METRICS: dict[str, tuple[MetricInfo, Draw]] = {
-    "accuracy": (MetricInfo(key=KEY, title="accuracy", kind="proportion", higher_is_better=True), accuracy),
-    "rouge_l": (MetricInfo(key=KEY, title="rouge", kind="mean", higher_is_better=True, percent=True), rouge),
-    "perplexity": (MetricInfo(key=KEY, title="perplexity", kind="perplexity", higher_is_better=False), perplexity),
-    "macro_f1": (MetricInfo(key=KEY, title="macro-F1", kind="macro_f1", higher_is_better=True), macro_f1),
-}
-
-
-def one_comparison(name: str, items: int, difference: float, seed: int) -> Comparison:
-    """A comparison of two simulated models."""
-    metric, draw = METRICS[name]
-    before, after = draw(np.random.default_rng(seed), items, difference)
-    return statistics.compare(metric, _samples(before, "base"), _samples(after, "new"), seed=seed)[0]
-
-
-def _samples(values: Values, model: str) -> list[Sample]:
-    """Samples with these values; not validated, which takes longer than comparing them."""
-    fields: dict[str, Any] = {"doc_hash": "", "model": model, "task": "t", "prompt": "", "output": "", "gold": ""}
-    return [
-        Sample.model_construct(id=str(number), metrics={KEY: row}, **fields)
-        for number, row in enumerate(values.tolist())
-    ]
-
-
-def simulate(name: str, items: int, times: int) -> dict[str, float]:
-    """Coverage, false alarms, the stated detectable difference, and how often it is found."""
-    with threadpool_limits(1):  # several threads only get into each other's way at this size
-        return _simulate(name, items, times)
-
-
-def _simulate(name: str, items: int, times: int) -> dict[str, float]:
-    null = [one_comparison(name, items, 0.0, seed) for seed in range(times)]
-    metrics = {("t", KEY): METRICS[name][0]}
-    stated = [statistics.judge([each], metrics)[0].detectable for each in null[:STATED_BY]]
-    truth = float(np.mean([each for each in stated if each is not None]))
-    moved = [one_comparison(name, items, truth, times + seed) for seed in range(times)]
-    found = {
-        "items": items,
-        "comparisons": times,
-        "coverage": _covered(null, 0.0),
-        "coverage_of_the_detectable": _covered(moved, truth),
-        "false_alarms": _found(null),
-        "detectable": truth,
-        "detected": _found(moved),
+    rights = np.arange(items + 1)
+    ends = np.array([share(float(right), items).ends(LEVEL) for right in rights])
+    coverage = {
+        truth: float(stats.binom.pmf(rights, items, truth)[(ends[:, 0] <= truth) & (truth <= ends[:, 1])].sum())
+        for truth in SHARES
     }
-    return {key: round(value, 4) for key, value in found.items()}
+    worst = min(coverage, key=coverage.__getitem__)
+    return {"items": items, "least_coverage": coverage[worst], "at_share": worst}
 
 
-def _covered(comparisons: Sequence[Comparison], truth: float) -> float:
-    ends = np.asarray([(each.low, each.high) for each in comparisons], dtype=float)
-    return float(((ends[:, 0] <= truth) & (truth <= ends[:, 1])).mean())
+def paired_shares(items: int) -> dict[str, Any]:
+    """Exact properties of the comparison of two shares over all numbers of gained and lost items.
+
+    Coverage over differences from 0 to all discordant items; false alarms where the difference is 0; false equivalence
+    where it is the margin.
+    """
+    gained, lost = (side.ravel() for side in np.meshgrid(np.arange(items + 1), np.arange(items + 1)))
+    possible = gained + lost <= items
+    gained, lost = gained[possible], lost[possible]
+    inside = [np.abs(score_statistic(gained, lost, items, limit)) > _NORMAL_QUANTILE for limit in (-MARGIN, MARGIN)]
+    equivalent = inside[0] & inside[1] & (np.abs(gained - lost) < MARGIN * items)
+    rejected = np.abs(score_statistic(gained, lost, items, 0.0)) > _NORMAL_QUANTILE
+    equivalent &= ~rejected
+    coverage, alarms, false_equivalence = {}, {}, {}
+    for discordance in DISCORDANCES:
+        for part in (0.0, 0.25, 0.5, 0.75, 1.0):
+            truth = part * discordance
+            weights = _trinomial(gained, lost, items, discordance, truth)
+            holds = np.abs(score_statistic(gained, lost, items, truth)) <= _NORMAL_QUANTILE
+            coverage[discordance, truth] = float(weights[holds].sum())
+        alarms[discordance] = float(_trinomial(gained, lost, items, discordance, 0.0)[rejected].sum())
+        if discordance >= MARGIN:
+            weights = _trinomial(gained, lost, items, discordance, MARGIN)
+            false_equivalence[discordance] = float(weights[equivalent].sum())
+    worst = min(coverage, key=coverage.__getitem__)
+    return {
+        "items": items,
+        "least_coverage": coverage[worst],
+        "at_discordance_and_difference": list(worst),
+        "most_false_alarms": max(alarms.values()),
+        "most_false_equivalence": max(false_equivalence.values()),
+    }
 
 
-def _found(comparisons: Sequence[Comparison]) -> float:
-    return float((np.asarray([each.p_value for each in comparisons], dtype=float) < LEVEL).mean())
+def _trinomial(gained: Any, lost: Any, items: int, discordance: float, difference: float) -> Values:
+    from scipy import stats
+
+    discordant, part = gained + lost, (1 + difference / discordance) / 2
+    return np.asarray(stats.binom.pmf(discordant, items, discordance) * stats.binom.pmf(gained, discordant, part))
+
+
+def drawn(cell: Cell, items: int, truth: str, times: int) -> dict[str, Any]:
+    """Coverage of difference and of one model's score, outcomes and cautions, over so many draws."""
+    rows = []
+    with threadpool_limits(1):
+        for draw in range(times):
+            before, after = cell.draw(np.random.default_rng([draw, items]), items, truth)
+            tested, _ = statistics.compare(cell.metric, before, after, seed=draw)
+            (judged,) = statistics.judge([tested])
+            single = statistics.score(cell.metric, before, None, seed=draw)
+            rows.append(_row(judged, cell.difference(truth), single, cell.score()))
+    table = np.array(rows)
+    cautious, single_cautious = table[:, 3] > 0, table[:, 5] > 0
+    counted = {
+        "cell": cell.name,
+        "kind": cell.metric.kind,
+        "items": items,
+        "truth": truth,
+        "draws": times,
+        "flagged": table[:, 3].mean(),
+        "coverage": _mean(table[~cautious, 0]),
+        "coverage_flagged": _mean(table[cautious, 0]),
+        "different": table[:, 1].mean(),
+        "equivalent": table[:, 2].mean(),
+        "single_flagged": table[:, 5].mean(),
+        "single_coverage": _mean(table[~single_cautious, 4]),
+        "single_coverage_flagged": _mean(table[single_cautious, 4]),
+    }
+    return {key: round(value, 4) if isinstance(value, float) else value for key, value in counted.items()}
+
+
+def _row(judged: Comparison, truth: float, single: statistics.Score, single_truth: float) -> tuple[float, ...]:
+    covers = judged.low is not None and judged.high is not None and judged.low <= truth <= judged.high
+    single_covers = single.low is not None and single.high is not None and single.low <= single_truth <= single.high
+    return (
+        covers or judged.outcome == "identical",
+        judged.outcome in ("better", "worse", "different"),
+        judged.outcome == "equivalent",
+        bool(judged.caution),
+        single_covers,
+        bool(single.caution),
+    )
+
+
+def _mean(values: Values) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def family(items: int, times: int) -> dict[str, Any]:
+    """How often any of eight adapters equal to the base is called better or worse, or a best one better than another."""
+    any_word = any_best = 0
+    with threadpool_limits(1):
+        for draw in range(times):
+            base, others = adapters(np.random.default_rng([draw, items]), items, ADAPTERS)
+            pairs = [(metric, base[key], other[key]) for other in others for key, metric in adapters.metrics.items()]
+            judged = statistics.judge([statistics.compare(*pair, seed=draw)[0] for pair in pairs])
+            any_word += any(each.outcome in ("better", "worse") for each in judged)
+            any_best += _claims_a_best(others, draw)
+    return {
+        "items": items,
+        "adapters": ADAPTERS,
+        "metrics": list(adapters.metrics),
+        "draws": times,
+        "any_better_or_worse": round(any_word / times, 4),
+        "best_claimed_better_than_another": round(any_best / times, 4),
+    }
+
+
+def _claims_a_best(others: Sequence[dict[str, Any]], seed: int) -> bool:
+    """Whether the adapter of the highest accuracy is called better than any other, as `medbench compare` does it."""
+    metric = adapters.metrics["accuracy"]
+    scores = [np.mean([sample.metrics["m"] for sample in other["accuracy"]]) for other in others]
+    best = others[int(np.argmax(scores))]["accuracy"]
+    rivals = [other["accuracy"] for place, other in enumerate(others) if place != int(np.argmax(scores))]
+    tested = [statistics.compare(metric, rival, best, seed=seed)[0] for rival in rivals]
+    judged = statistics.judge(tested, others=math.comb(len(others), 2) - len(rivals))
+    return any(each.outcome == "better" for each in judged)
+
+
+def violations(results: dict[str, Any]) -> list[str]:
+    """Every bound that the results do not keep, in words."""
+    faults = []
+    for kind in ("single_shares", "paired_shares"):
+        faults += [f"{kind}: {each}" for each in results[kind] if each["least_coverage"] < 0.91]  # noqa: PLR2004
+    faults += [
+        f"paired_shares: {each}"
+        for each in results["paired_shares"]
+        if max(each["most_false_alarms"], each["most_false_equivalence"]) > _rate(LEVEL, 2000)
+    ]
+    for each in results["drawn"]:
+        faults += [f"{fault}: {each}" for fault in _faults(each)]
+    for each in results["family"]:
+        rates = each["any_better_or_worse"], each["best_claimed_better_than_another"]
+        if max(rates) > _rate(LEVEL, each["draws"]):
+            faults.append(f"family-wise error: {each}")
+    return faults
+
+
+def _faults(each: dict[str, Any]) -> list[str]:
+    faults = []
+    cell = next(cell for cell in CELLS if cell.name == each["cell"])
+    for key in ("", "single_"):
+        flagged, coverage = each[f"{key}flagged"], each[f"{key}coverage"]
+        draws = round(each["draws"] * (1 - flagged))
+        if flagged and not cell.may_be_flagged(each["items"]) and (each["items"] >= _SMALL and flagged >= 0.02):  # noqa: PLR2004
+            faults.append(f"{key}flagged")
+        if each[f"{key}coverage_flagged"] is not None and each[f"{key}coverage_flagged"] < 0.85 - _ERRORS * _error(  # noqa: PLR2004
+            0.85, each["draws"] - draws
+        ):
+            faults.append(f"{key}coverage of flagged intervals")
+        if coverage is None or not draws:
+            continue
+        low, high = (0.93, 0.97) if each["items"] >= _SMALL else (0.90, 0.98)
+        if cell.is_share:
+            low, high = 0.91, 1.0
+        if not low - _ERRORS * _error(low, draws) <= coverage <= high + _ERRORS * _error(high, draws):
+            faults.append(f"{key}coverage")
+    if each["truth"] == "equal" and each["different"] > _rate(LEVEL, each["draws"]):
+        faults.append("false alarms")
+    if each["truth"] == "margin" and each["equivalent"] > _rate(LEVEL, each["draws"]):
+        faults.append("false equivalence")
+    return faults
+
+
+def _error(rate: float, draws: int) -> float:
+    return math.sqrt(max(rate * (1 - rate), 0.0) / max(draws, 1))
+
+
+def _rate(level: float, draws: int) -> float:
+    return level + _ERRORS * _error(level, draws)
+
+
+def _task(arguments: tuple[Cell, int, str, int]) -> dict[str, Any]:
+    return drawn(*arguments)
+
+
+def simulate(times: int, items: Sequence[int] = ITEMS, processes: int = 1) -> dict[str, Any]:
+    """All cells."""
+    tasks = list(itertools.product(CELLS, items, ("equal", "margin", "worse"), (times,)))
+    tasks.sort(key=lambda task: -task[1])
+    with multiprocessing.Pool(processes) as workers:
+        rows = []
+        for row in workers.imap_unordered(_task, tasks):
+            rows.append(row)
+            print(f"{len(rows)} of {len(tasks)}: {row}", flush=True)
+        families = workers.starmap(family, [(count, times) for count in items if count >= _SMALL and count <= 200])  # noqa: PLR2004
+    order = {cell.name: place for place, cell in enumerate(CELLS)}
+    rows.sort(key=lambda row: (order[row["cell"]], row["items"], row["truth"]))
+    return {
+        "single_shares": [single_shares(count) for count in items],
+        "paired_shares": [paired_shares(count) for count in items],
+        "drawn": rows,
+        "family": families,
+    }
 
 
 def main() -> None:
-    """Simulate every kind at 50 and 500 items, and write down what was counted."""
+    """Run all cells, write what was counted, and fail if a bound does not hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--times", type=int, default=2000)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--allow-dirty", action="store_true", help="run with uncommitted changes, for trials")
     args = parser.parse_args()
-    found: dict[str, list[dict[str, float]]] = {}
-    for name in METRICS:
-        for items in (50, 500):
-            started = time.perf_counter()
-            found.setdefault(name, []).append(simulate(name, items, args.times))
-            print(f"{name}: {json.dumps(found[name][-1])} ({time.perf_counter() - started:.0f} s)", flush=True)
-    command = f"python -m benchmarks.statistics_simulation --times {args.times}"
-    write_json(args.out, {"command": command, "medbench": __version__, "metrics": found})
+    if not args.allow_dirty and subprocess.run(["git", "status", "--porcelain"], capture_output=True).stdout:  # noqa: S607
+        sys.exit("the working tree has uncommitted changes: commit first, so that the results name their code")
+    results = simulate(args.times, processes=args.processes)
+    faults = violations(results)
+    about = {
+        "command": f"python -m benchmarks.statistics_simulation --times {args.times}",
+        "environment": describe("cpu"),
+        "violations": faults,
+    }
+    write_json(args.out, about | results)
+    sys.exit("\n".join(faults) or 0)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ Sources:
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,8 +36,9 @@ _SKEW = 10  # and so many more, for rare discordant items
 _SECTIONS = np.linspace(0, 1, 65)  # of what is left of the way to a limit, at once
 _SECTIONINGS = 9  # 2 / 64^9 is below the spacing of doubles
 _ENUMERATED = 100_000  # items up to which sample sizes are solved by enumeration
-_STEPS = 400  # resolution of that search: 1 item up to this number of items, else this share of them
-_CHUNK = 32
+_STEPS = 200  # resolution of that search: 1 item up to this number of items, else this share of them
+_CHUNK = 16
+_BELOW = 1.02
 _SAWTOOTH = 1.1  # power is kept up to this multiple of the number of items
 
 
@@ -233,6 +235,7 @@ def _least_gained(discordant: Values, items: Any, limit: float, critical: float,
     return least
 
 
+@functools.lru_cache(maxsize=10_000)
 def items_needed(
     difference: float,
     discordance: float,
@@ -268,10 +271,16 @@ def items_needed(
         return None
     if guess > _ENUMERATED:
         return math.ceil(guess)
-    step = max(1, math.floor(guess / _STEPS))
     start = max(1, math.floor(guess / 2))
     while start > 1 and _powers(np.array([start]), difference, discordance, rule)[0] >= target:
         start //= 2
+    below, above = start, 2 * math.ceil(guess)
+    while above > _BELOW * below and above - below > 1:  # a place where power crosses the target, one of a few
+        middle = (below + above) // 2
+        is_reached = _powers(np.array([middle]), difference, discordance, rule)[0] >= target
+        below, above = (below, middle) if is_reached else (middle, above)
+    start = max(start, math.floor(below / _SAWTOOTH))
+    step = max(1, math.floor(start / _STEPS))
     while True:
         numbers = start + step * np.arange(_CHUNK)
         reached = _powers(numbers, difference, discordance, rule) >= target
