@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from reports.comparison import statistics
-from reports.comparison.inference import LEVEL
+from reports.comparison.inference import LEVEL, Inference
 from reports.comparison.outcome import outcome_of, units_needed
 from reports.comparison.sums import Units, figure_of_units, units_of_values
 from reports.document.scores import MetricInfo, MetricKind, Outcome
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Estimate", "PairedComparison", "compare", "equivalence", "interval"]
 
 _RANGES = {"proportion", "macro_f1", "batch_calibrated"}
+_NO_INTERVAL = "no interval can be computed"
 
 
 @dataclass(frozen=True)
@@ -89,11 +91,14 @@ def interval(
         level: 0.05 for a 95 % interval.
         seed: Seed of the bootstrap.
 
+    Raises:
+        ValueError: The lengths differ, or the kind of metric does not take these values.
+
     Example:
         >>> interval([1] * 10).low is not None
         True
     """
-    table = np.asarray(values, dtype=float)
+    table = _table(kind, values)
     metric, mine = _metric(kind, [table], bounded), _units(kind, table, items, clusters, _labels(kind, table))
     inference = statistics.one_model(metric, mine, seed=seed)
     low, high = statistics.finite_ends(inference, level)
@@ -128,37 +133,47 @@ def compare(  # noqa: PLR0913 - each option has a default
         level: Two-sided level, after any correction for other comparisons.
         seed: Seed of the bootstrap.
 
+    Raises:
+        ValueError: The lengths differ, or the kind of metric does not take these values.
+
     Example:
         >>> compare([0] * 30 + [1] * 30, [1] * 60).outcome
         'better'
     """
-    tables = [np.asarray(values, dtype=float) for values in (baseline, candidate)]
-    metric = _metric(kind, tables, bounded).model_copy(update={"higher_is_better": higher_is_better})
-    labels = _labels(kind, *tables)
-    before, after = (_units(kind, table, items, clusters, labels) for table in tables)
-    difference = figure_of_units(kind, after.table) - figure_of_units(kind, before.table)
-    inference = statistics.difference(metric, before, after, seed=seed)
-    same = bool((before.by_item == after.by_item).all())
+    pair = _paired(kind, (baseline, candidate), items, clusters, bounded, seed)
+    inference, units = pair.inference, len(pair.before.table)
+    same = bool((pair.before.by_item == pair.after.by_item).all())
     low, high = statistics.finite_ends(inference, level)
-    outcome = "identical" if same else outcome_of(low, high, sign=metric.sign, margin=margin)
+    sign = {True: 1, False: -1, None: 0}[higher_is_better]
+    outcome = "identical" if same else outcome_of(low, high, sign=sign, margin=margin)
     if inference is None:
-        return PairedComparison(difference, None, None, level, None, "", outcome, caution="too few items")
-    needed = units_needed(inference, len(before.table), margin, level) if outcome == "inconclusive" else None
-    scale = before.items / len(before.table)
+        return PairedComparison(pair.difference, None, None, level, None, "", outcome, caution=_NO_INTERVAL)
+    needed = units_needed(inference, units, margin, level) if outcome == "inconclusive" else None
     return PairedComparison(
-        difference=difference,
+        difference=pair.difference,
         low=low,
         high=high,
         level=level,
         p_value=inference.p_value(),
         test=inference.test,
         outcome=outcome,
-        items_needed=None if needed is None else int(np.ceil(needed * scale)),
+        items_needed=None if needed is None else math.ceil(needed * pair.before.items / units),
         caution="" if same else inference.caution,
     )
 
 
-def equivalence(baseline: ArrayLike, candidate: ArrayLike, margin: float, **options: Any) -> tuple[bool, float]:
+def equivalence(  # noqa: PLR0913 - each option has a default
+    baseline: ArrayLike,
+    candidate: ArrayLike,
+    margin: float,
+    *,
+    kind: MetricKind = "proportion",
+    items: Sequence[Any] | None = None,
+    clusters: Sequence[Any] | None = None,
+    bounded: bool | None = None,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> tuple[bool, float]:
     """Whether two models are equivalent within a margin, and the p-value of the two one-sided tests (TOST).
 
     Equivalent means that the interval at `level` lies inside the margin; the p-value is the larger of the two one-sided
@@ -168,15 +183,17 @@ def equivalence(baseline: ArrayLike, candidate: ArrayLike, margin: float, **opti
         baseline: As for `compare`.
         candidate: As for `compare`.
         margin: The smallest relevant difference.
-        options: As for `compare`.
+        kind: As for `compare`.
+        items: As for `compare`.
+        clusters: As for `compare`.
+        bounded: As for `compare`.
+        level: As for `compare`.
+        seed: As for `compare`.
+
+    Raises:
+        ValueError: As `compare`.
     """
-    tables = [np.asarray(values, dtype=float) for values in (baseline, candidate)]
-    kind, level = options.get("kind", "proportion"), options.get("level", LEVEL)
-    labels = _labels(kind, *tables)
-    groups = (options.get("items"), options.get("clusters"))
-    before, after = (_units(kind, table, *groups, labels) for table in tables)
-    metric = _metric(kind, tables, options.get("bounded"))
-    inference = statistics.difference(metric, before, after, seed=options.get("seed", 0))
+    inference = _paired(kind, (baseline, candidate), items, clusters, bounded, seed).inference
     if inference is None:
         return False, 1.0
     low, high = inference.ends(level)
@@ -185,6 +202,43 @@ def equivalence(baseline: ArrayLike, candidate: ArrayLike, margin: float, **opti
         for limit, inside in ((-margin, inference.estimate > -margin), (margin, inference.estimate < margin))
     ]
     return -margin < low and high < margin, max(one_sided)
+
+
+class _Pair(NamedTuple):
+    before: Units
+    after: Units
+    difference: float
+    inference: Inference | None
+
+
+def _paired(
+    kind: MetricKind,
+    both: tuple[ArrayLike, ArrayLike],
+    items: Sequence[Any] | None,
+    clusters: Sequence[Any] | None,
+    bounded: bool | None,  # noqa: FBT001
+    seed: int,
+) -> _Pair:
+    tables = [_table(kind, values) for values in both]
+    if tables[0].shape != tables[1].shape:
+        raise ValueError(f"the models have values of the shapes {tables[0].shape} and {tables[1].shape}")
+    labels = _labels(kind, *tables)
+    before, after = (_units(kind, table, items, clusters, labels) for table in tables)
+    inference = statistics.difference(_metric(kind, tables, bounded), before, after, seed=seed)
+    difference = figure_of_units(kind, after.table) - figure_of_units(kind, before.table)
+    return _Pair(before, after, difference, inference)
+
+
+def _table(kind: MetricKind, values: ArrayLike) -> Any:
+    """The values as an array that the metric is defined for."""
+    table = np.asarray(values, dtype=float)
+    if not len(table) or np.isnan(table).any():
+        raise ValueError("there are no values, or some are not numbers")
+    if kind == "proportion" and ((table < 0) | (table > 1)).any():
+        raise ValueError("a proportion takes values from 0 to 1")
+    if kind == "macro_f1" and ((table < 0) | (table != np.floor(table))).any():
+        raise ValueError("macro_f1 takes label numbers from 0")
+    return table
 
 
 def _metric(kind: MetricKind, tables: Sequence[Any], bounded: bool | None) -> MetricInfo:  # noqa: FBT001
@@ -201,5 +255,7 @@ def _labels(kind: MetricKind, *tables: Any) -> int:
 def _units(kind: MetricKind, table: Any, items: Any, clusters: Any, labels: int) -> Units:
     ids = list(range(len(table))) if items is None else list(items)
     # Items without a group of their own are groups by themselves; names of items and groups do not mix.
-    sources = [f"item {each}" for each in ids] if clusters is None else [f"group {each}" for each in clusters]
+    sources = [f"item {name}" for name in ids] if clusters is None else [f"group {name}" for name in clusters]
+    if not len(ids) == len(sources) == len(table):
+        raise ValueError(f"there are {len(table)} values, {len(ids)} items and {len(sources)} clusters")
     return units_of_values(kind, table, ids, sources, labels)

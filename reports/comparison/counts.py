@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from reports.comparison.sums import Table, Units
 
 _CLUSTERS = 10
+_ROUNDING = 1e-12
 
 
 def share(right: float, items: float, degrees: float = math.inf) -> Inference:
@@ -83,6 +84,7 @@ def scaled(inference: Inference, size: float, error: float, start: float = 0.0) 
         estimate=start + size * inference.estimate,
         ends=ends,
         standard_error=error,
+        size=inference.size * size,
         direct_p=None if direct is None else lambda limit: direct((limit - start) / size),
     )
 
@@ -110,9 +112,14 @@ def effective_items(tops: Table, bottoms: Table, *, most: float) -> tuple[float,
     part = float(tops.sum()) / total
     variance = float(((tops - part * bottoms) ** 2).sum()) / total**2 * count / max(count - 1, 1)
     spread = part * (1 - part)
-    if variance <= 0 or spread <= 0:  # all alike: nothing tells how alike the answers of a unit are
+    if spread <= _ROUNDING:  # all alike: nothing tells how alike the answers of a unit are
         return float(count), math.inf
-    return min(spread / variance, most), max(count - 1.0, 1.0)
+    return _ratio_up_to(most, spread, variance), max(count - 1.0, 1.0)
+
+
+def _ratio_up_to(most: float, spread: float, variance: float) -> float:
+    """The variance of one answer over that of a share, at most `most`; also where the latter is 0."""
+    return spread / variance if spread < most * variance else most
 
 
 def difference_of_units(before: Units, after: Units) -> Inference:
@@ -127,11 +134,11 @@ def difference_of_units(before: Units, after: Units) -> Inference:
     centered = np.zeros(count)
     np.add.at(centered, before.unit_of, change - mean)
     variance = float((centered**2).sum()) / items**2 * count / max(count - 1, 1)
-    plain = ((gained + lost) / items - mean**2) / items
-    if variance <= 0 or plain <= 0:
-        effective, degrees = float(count), math.inf
-    else:
-        effective, degrees = min(items * plain / variance, items * max(before.repeats, after.repeats)), count - 1.0
+    spread = (gained + lost) / items - mean**2
+    effective, degrees = float(count), math.inf
+    if spread > _ROUNDING:  # else all alike
+        most = float(items * max(before.repeats, after.repeats))
+        effective, degrees = _ratio_up_to(most, spread, variance), count - 1.0
     ratio = effective / items
     inference = score_test(gained * ratio, lost * ratio, effective, max(degrees, 1.0))
     return replace(inference, caution=_caution(before))

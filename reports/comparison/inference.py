@@ -30,6 +30,7 @@ class Inference:
         caution: Why interval and test are unreliable, in words; empty where they are not.
         effective: How many independent items have the same variance; for shares only.
         direct_p: The p-value against a limit, where there is a formula for it that agrees with the interval.
+        size: What one more right item adds to the quantity times the number of items; for shares only.
     """
 
     estimate: float
@@ -41,11 +42,12 @@ class Inference:
     caution: str = ""
     effective: float = math.nan
     direct_p: Callable[[float], float] | None = field(default=None, repr=False)
+    size: float = 1.0
 
     def p_value(self, limit: float = 0.0) -> float:
-        """Two-sided p-value against "the quantity is `limit`"."""
+        """Two-sided p-value against "the quantity is `limit`"; never below 1e-16."""
         if self.direct_p is not None:
-            return self.direct_p(limit)
+            return max(self.direct_p(limit), _LEAST_P)
         if self._holds(limit, 1.0):
             return 1.0
         if not self._holds(limit, _LEAST_P):
@@ -68,8 +70,13 @@ class Inference:
         return replace(self, estimate=-self.estimate, ends=ends, direct_p=direct_p)
 
     def with_least_p(self, least_p: float) -> Inference:
-        """The same with another smallest possible p-value."""
-        return replace(self, least_p=least_p)
+        """The same with another smallest possible p-value against 0, which every interval below this level holds."""
+
+        def ends(level: float) -> Interval:
+            low, high = self.ends(level)
+            return (min(low, 0.0), max(high, 0.0)) if level < least_p else (low, high)
+
+        return replace(self, ends=ends, least_p=least_p)
 
     def _holds(self, limit: float, level: float) -> bool:
         low, high = self.ends(level)

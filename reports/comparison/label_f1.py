@@ -51,6 +51,8 @@ def macro_f1_of_units(units: Units) -> Inference:
 
 def macro_f1_difference(before: Units, after: Units) -> Inference:
     """The macro-F1 of the second model minus that of the first, over the same items."""
+    if before.table.tobytes() > after.table.tobytes():  # the same sums whichever model comes first
+        return macro_f1_difference(after, before).mirrored()
     sides = [*((-1, part) for part in _parts(before)), *((1, part) for part in _parts(after))]
     return _combined(sides, before)
 

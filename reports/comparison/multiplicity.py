@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from reports.comparison.inference import LEVEL
@@ -17,6 +18,7 @@ def corrected(p_values: Sequence[float], least: Sequence[float], level: float = 
 
     At each step the family is the smallest number K such that at most K of the remaining hypotheses could have a
     p-value up to `level` / K. The hypothesis with the smallest p-value is rejected if that is at most `level` / K.
+    Equal p-values are one step, so that the order of the hypotheses changes nothing.
 
     Args:
         p_values: Two-sided p-values.
@@ -29,19 +31,22 @@ def corrected(p_values: Sequence[float], least: Sequence[float], level: float = 
     """
     order = sorted(range(len(p_values)), key=lambda place: p_values[place])
     results = [(1.0, level)] * len(p_values)
-    highest, size, stopped = 0.0, 1, False
+    adjusted, tested, size, previous = 0.0, level, 1, None
+    is_rejected = True  # so far
     for step, place in enumerate(order):
-        if not stopped:
+        p_value = p_values[place]
+        if p_value != previous:
             size = _family(sorted(least[other] for other in order[step:]), level)
-        highest = max(highest, min(1.0, size * p_values[place]))
-        stopped = stopped or p_values[place] > level / size
-        results[place] = (highest, level / size)
+            tested = level / size if is_rejected else tested
+        previous, is_rejected = p_value, is_rejected and p_value <= tested
+        adjusted = max(adjusted, min(1.0, size * p_value))
+        results[place] = (adjusted, tested)
     return results
 
 
 def _family(least: Sequence[float], level: float) -> int:
     """The smallest K such that at most K of the sorted least p-values are `level` / K or less; at least 1."""
     size = 1
-    while sum(value <= level / size for value in least) > size:
+    while bisect_right(least, level / size) > size:
         size += 1
     return size

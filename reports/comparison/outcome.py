@@ -51,8 +51,8 @@ def units_needed(inference: Inference, units: int, margin: float, level: float) 
     if math.isnan(items):
         return mean_items_needed(inference, units, margin, level) if units > 1 else None
     # The variance of one item's difference is the share of discordant items less the squared difference.
-    discordance = inference.standard_error**2 * items + inference.estimate**2
-    needed = proportion_items_needed(discordance * items, items, margin, level)
+    discordance = (inference.standard_error**2 * items + inference.estimate**2) / inference.size**2
+    needed = proportion_items_needed(discordance * items, items, min(margin / inference.size, 1.0), level)
     return None if needed is None else needed * units / items
 
 

@@ -27,6 +27,8 @@ from reports.document.schema import MetricInfo
 if TYPE_CHECKING:
     from reports.comparison.sums import Table
 
+_ROUNDING = 1e-12
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -108,7 +110,7 @@ def pool_inference(metric: MetricInfo, before: Units | None, after: Pool) -> Inf
             share = variance / both
             degrees = 1 / (share**2 / degrees + (1 - share) ** 2 / (len(after.figures) - 1))
             variance = both
-    error = math.sqrt(variance)
+    error = math.sqrt(variance) if variance > (_ROUNDING * max(1.0, abs(estimate))) ** 2 else 0.0
     lowest = (
         0.0 if before is None and (metric.is_share or (table >= 0).all()) else -1.0 if metric.is_share else -math.inf
     )

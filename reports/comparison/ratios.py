@@ -8,7 +8,7 @@ follows skew. Each end is the farther of the two.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,7 +77,8 @@ class Ratios:
 
     def unit_values(self) -> Values:
         """The quantity of each unit alone, rounded so that equal ones are equal; shape [units]."""
-        return np.round(self.value(self.tops, self.bottoms), 12)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # a unit may have no denominator
+            return np.round(self.value(self.tops, self.bottoms), 12)
 
     def influence(self) -> Values:
         """How much each unit moves the quantity, to first order; shape [units], the sum is 0."""
@@ -104,6 +105,12 @@ class Ratios:
         order = np.lexsort(np.concatenate([self.tops, self.bottoms], axis=1).T)
         return Ratios(self.tops[order], self.bottoms[order], self.weights, self.link)
 
+    def precedes(self, other: Ratios) -> bool:
+        """Whether its first value that is not the same in the other is the smaller one; an order without meaning."""
+        mine, others = (np.concatenate([each.tops, each.bottoms], axis=1).ravel() for each in (self, other))
+        different = np.flatnonzero(mine != others)
+        return bool(len(different)) and bool(mine[different[0]] < others[different[0]])
+
     def studentised(self, seed: int) -> Values:
         """Sorted bootstrap draws of (resampled minus observed quantity) over its standard error, shape [resamples]."""
         count, ratios = self.tops.shape
@@ -129,7 +136,8 @@ class Ratios:
             )
             error = np.sqrt(np.maximum(variance, least) * count / (count - 1))
             drawn.append((self.value(ratio * bottoms + sums[:, :ratios], bottoms) - observed) / error)
-        return np.sort(np.concatenate(drawn))
+        draws = np.concatenate(drawn)
+        return np.sort(draws[np.isfinite(draws)])  # a resample may have no denominator
 
     def link_of(self, ratio: Values) -> Values:
         """The metric of each ratio."""
@@ -153,39 +161,43 @@ def infer(ratios: Ratios, *, seed: int, lowest: float, highest: float, clustered
         highest: The most that it can be.
         clustered: Whether units are groups of items, so that few of them deserve a caution.
     """
-    if ratios.is_difference and ratios.estimate < 0:  # the same draws whichever model comes first
-        return infer(ratios.reversed(), seed=seed, lowest=-highest, highest=-lowest, clustered=clustered).mirrored()
+    ratios, swapped = ratios.in_fixed_order(), ratios.reversed().in_fixed_order()
+    if ratios.is_difference and swapped.precedes(ratios):  # the same draws whichever model comes first
+        return infer(swapped, seed=seed, lowest=-highest, highest=-lowest, clustered=clustered).mirrored()
+    is_own_mirror = ratios.is_difference and not ratios.precedes(swapped)
+    influence, shares = ratios.influence(), ratios.shares()
     exact = _of_few_values(ratios, lowest, highest)
     if exact is not None:
-        return exact
-    ratios = ratios.in_fixed_order()
-    influence, shares = ratios.influence(), ratios.shares()
+        return replace(exact, caution=exact.caution or caution(influence, shares, clustered=clustered))
     error, degrees = ratios.jackknife_error(), max(1.0, 1 / float((shares**2).sum()) - 1)
     own_error = math.sqrt(float((influence**2).sum()) * len(influence) / (len(influence) - 1))
     draws, estimate = ratios.studentised(seed), ratios.estimate
-    least_p = 2.0 ** (1 - min(ratios.differing, _MOST_SIGNS)) if ratios.is_difference else 0.0
 
     def ends(level: float) -> Interval:
         from scipy import stats
 
-        half = float(stats.t.isf(level / 2, degrees)) * error
-        low, high = estimate - half, estimate + half
-        if place := int(level / 2 * len(draws)):
-            low = min(low, estimate - draws[len(draws) - 1 - place] * own_error)
-            high = max(high, estimate - draws[place] * own_error)
-        if level < least_p:  # even if all differing units pointed one way, a sign-flip test would not reject
-            low, high = min(low, 0.0), max(high, 0.0)
+        half, place = float(stats.t.isf(level / 2, degrees)) * error, int(level / 2 * len(draws))
+        low = min(estimate - half, estimate - draws[len(draws) - 1 - place] * own_error)
+        high = max(estimate + half, estimate - draws[place] * own_error)
+        if is_own_mirror:
+            low, high = min(low, -high), max(high, -low)
         return max(float(low), lowest), min(float(high), highest)
 
-    return Inference(
+    inference = Inference(
         estimate=estimate,
         ends=ends,
         test="studentised bootstrap and t",
         standard_error=error,
         degrees_of_freedom=degrees,
-        least_p=least_p,
         caution=caution(influence, shares, clustered=clustered),
     )
+    # Even if all differing units pointed one way, a sign-flip test would not reject below this level.
+    return inference.with_least_p(_sign_flip_p(ratios.differing)) if ratios.is_difference else inference
+
+
+def _sign_flip_p(differing: int) -> float:
+    """The smallest p-value of a two-sided sign-flip test; 1 where nothing differs."""
+    return min(1.0, 2.0 ** (1 - min(differing, _MOST_SIGNS)))
 
 
 def caution(influence: Values, shares: Values, *, clustered: bool) -> str:
@@ -231,14 +243,13 @@ def _of_few_values(ratios: Ratios, lowest: float, highest: float) -> Inference |
 
 def _of_equal_units(ratios: Ratios, lowest: float, highest: float) -> Inference:
     estimate, count = ratios.estimate, len(ratios.tops)
-    reach = float(np.abs(ratios.link_of(ratios.tops / ratios.bottoms)).max())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        reach = float(np.nanmax(np.abs(ratios.link_of(ratios.tops / ratios.bottoms))))
     below, above = (abs(end - estimate) if math.isfinite(end) else reach for end in (lowest, highest))
-
-    least_p = (1.0 if estimate == 0 else 2.0 ** (1 - min(count, _MOST_SIGNS))) if ratios.is_difference else 0.0
 
     def ends(level: float) -> Interval:
         unseen = wilson_interval(0, count, level)[1]
-        low, high = estimate - unseen * below, estimate + unseen * above
-        return (min(low, 0.0), max(high, 0.0)) if level < least_p else (low, high)
+        return estimate - unseen * below, estimate + unseen * above
 
-    return Inference(estimate, ends, "all items alike", 0.0, least_p=least_p, caution="all items have the same value")
+    inference = Inference(estimate, ends, "all items alike", 0.0, caution="all items have the same value")
+    return inference.with_least_p(_sign_flip_p(ratios.differing)) if ratios.is_difference else inference

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from reports.comparison.counts import difference_of_units, share_of_units, sign_p
+from reports.comparison.counts import difference_of_units, scaled, share_of_units, sign_p
 from reports.comparison.inference import LEVEL, Inference
 from reports.comparison.label_f1 import macro_f1_difference, macro_f1_of_units
 from reports.comparison.multiplicity import corrected, holm
@@ -45,6 +45,8 @@ __all__ = [
 _MIN_UNITS = 5  # for means and ratios; fewer have no interval
 _LINKS = {"perplexity": "exp", "bits_per_byte": "bits"}
 _MAX_LOG = 700.0  # exp of more overflows a double
+_MAX_HIGH_LOG = 709.0  # and of more than this: an interval that is capped keeps a width
+_FAR = math.log(1000)
 _SHARES = ("proportion", "batch_calibrated")
 
 
@@ -148,16 +150,23 @@ def one_model(metric: MetricInfo, mine: Units, *, seed: int) -> Inference | None
         return share_of_units(mine)
     if metric.kind == "macro_f1":
         return macro_f1_of_units(mine)
-    if metric.kind in ("ece", "other") or len(mine.table) < _MIN_UNITS:
+    if metric.kind in ("ece", "other") or len(mine.table) < _MIN_UNITS or not mine.table[:, 1].any():
         return None
     clustered = len(mine.table) < mine.items
     if metric.kind == "perplexity":
         negative = mine.table * (-1.0, 1.0)
-        logs = infer(_ratios("mean", negative), seed=seed, lowest=0.0, highest=math.inf, clustered=clustered)
-        return _exponential(logs)
+        logs = _infer(_ratios("mean", negative), seed=seed, lowest=0.0, highest=math.inf, clustered=clustered)
+        return None if logs is None else _exponential(logs)
     lowest = 0.0 if metric.is_share or (mine.table >= 0).all() else -math.inf
     highest = 1.0 if metric.is_share else math.inf
-    return infer(_ratios(metric.kind, mine.table), seed=seed, lowest=lowest, highest=highest, clustered=clustered)
+    return _infer(_ratios(metric.kind, mine.table), seed=seed, lowest=lowest, highest=highest, clustered=clustered)
+
+
+def _infer(ratios: Ratios, *, seed: int, lowest: float, highest: float, clustered: bool) -> Inference | None:
+    """The inference about a quantity; None where its sums overflow or all weight lies on one unit."""
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        inference = infer(ratios, seed=seed, lowest=lowest, highest=highest, clustered=clustered)
+    return inference if math.isfinite(inference.standard_error) else None
 
 
 def _ratios(kind: MetricKind, *tables: Any) -> Ratios:
@@ -170,9 +179,10 @@ def _ratios(kind: MetricKind, *tables: Any) -> Ratios:
 def _exponential(logs: Inference) -> Inference:
     def ends(level: float) -> tuple[float, float]:
         low, high = logs.ends(level)
-        return math.exp(low), math.exp(min(high, _MAX_LOG))
+        return math.exp(min(low, _MAX_LOG)), math.exp(min(high, _MAX_HIGH_LOG))
 
-    return Inference(math.exp(min(logs.estimate, _MAX_LOG)), ends, logs.test, logs.standard_error, caution=logs.caution)
+    estimate = math.exp(min(logs.estimate, _MAX_LOG))
+    return replace(logs, estimate=estimate, ends=ends, standard_error=estimate * logs.standard_error)
 
 
 def compare(
@@ -208,22 +218,37 @@ def difference(metric: MetricInfo, before: Units, after: Units, *, seed: int) ->
 
     Right/wrong metrics: Tango's score interval (1998), which at a difference of 0 is McNemar's test; on effective
     numbers where items share a source or were asked several times. Macro-F1: MOVER joined with t. Means and ratios: the
-    studentised bootstrap joined with t. None for ECE, whose tests do not hold their level, and below five units.
+    studentised bootstrap joined with t. Perplexities of which one is more than a thousand times the other: the interval
+    of the greater one. None for ECE, whose tests do not hold their level, below five units, and for sums that overflow.
     """
     if metric.kind in _SHARES:
         return difference_of_units(before, after)
     if metric.kind == "macro_f1":
         inference = macro_f1_difference(before, after)
         differing = int((before.by_item != after.by_item).any(1).sum())
-        return inference.with_least_p(min(2.0 ** (1 - differing), sign_p(differing)) if differing else 1.0)
+        return inference.with_least_p(min(1.0, 2.0 ** (1 - differing), sign_p(differing)))
     if metric.kind in ("ece", "other") or len(before.table) < _MIN_UNITS:
         return None
-    ratios = _ratios(metric.kind, before.table, after.table)
-    if not math.isfinite(ratios.estimate):
+    if not before.table[:, 1].any() or not after.table[:, 1].any():
         return None
-    clustered = len(before.table) < before.items
-    reach = 1.0 if metric.is_share else math.inf
-    return infer(ratios, seed=seed, lowest=-reach, highest=reach, clustered=clustered)
+    if metric.kind == "perplexity" and (far_apart := _far_apart(metric, before, after, seed)):
+        return far_apart
+    clustered, reach = len(before.table) < before.items, 1.0 if metric.is_share else math.inf
+    ratios = _ratios(metric.kind, before.table, after.table)
+    return _infer(ratios, seed=seed, lowest=-reach, highest=reach, clustered=clustered)
+
+
+def _far_apart(metric: MetricInfo, before: Units, after: Units, seed: int) -> Inference | None:
+    """A perplexity minus another whose own variation does not matter beside it; None where they are not far apart."""
+    logs = [-float(side.table[:, 0].sum() / side.table[:, 1].sum()) for side in (before, after)]
+    if logs[0] - logs[1] > _FAR:
+        swapped = _far_apart(metric, after, before, seed)
+        return None if swapped is None else swapped.mirrored()
+    greater = one_model(metric, after, seed=seed) if logs[1] - logs[0] > _FAR else None
+    if greater is None:
+        return None
+    shifted = scaled(greater, 1.0, greater.standard_error, -math.exp(min(logs[0], _MAX_LOG)))
+    return shifted.with_least_p(2.0 ** (1 - len(after.table)))
 
 
 def compare_pool(
@@ -333,7 +358,8 @@ def _judged(tested: Tested, level: float, p_values: tuple[float, float] | None) 
         return draft
     if inference is None:
         untested: Outcome = "not tested" if metric.descriptive or metric.kind == "ece" else "inconclusive"
-        caution = "" if untested == "not tested" else f"fewer than {_MIN_UNITS} items"
+        few = f"fewer than {_MIN_UNITS} items" if (draft.units or 0) < _MIN_UNITS else "no interval can be computed"
+        caution = "" if untested == "not tested" else few
         if draft.differing == 0:
             return draft.model_copy(update={"outcome": "identical"})
         return draft.model_copy(update={"outcome": untested, "caution": caution})

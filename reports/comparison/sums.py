@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Table = NDArray[np.float64]
 
 ECE_BINS = 10
+_LEAST_LOG = -1e6
 _MAX_LOG = 700.0  # exp of more overflows a double
 
 
@@ -169,7 +170,8 @@ def units_of_values(
     """
     added = _contributions(kind, values, labels)
     names, which, counts = np.unique(ids, return_inverse=True, return_counts=True)
-    items = _sums_by(which, added, len(names)) / counts[:, None]
+    order = np.lexsort((*added.T, which))  # so that the order of the answers does not decide how sums are rounded
+    items = _sums_by(which[order], added[order], len(names)) / counts[:, None]
     source_of = np.empty(len(names), dtype=object)
     source_of[which] = sources
     groups, unit_of = np.unique(source_of.astype(str), return_inverse=True)
@@ -214,7 +216,8 @@ def _right_after_calibration(values: Table) -> Table:
     Args:
         values: Gold label, counted from 0, and the log-likelihood of each label; shape [samples, 1 + labels].
     """
-    logs = values[:, 1:] - np.logaddexp.reduce(values[:, 1:], axis=1, keepdims=True)
+    logs = np.maximum(values[:, 1:], _LEAST_LOG)  # labels may have a probability of 0
+    logs = logs - np.logaddexp.reduce(logs, axis=1, keepdims=True)
     prior = np.logaddexp.reduce(logs, axis=0) - math.log(len(logs))
     return np.asarray((logs - prior).argmax(1) == values[:, 0], dtype=float)
 
