@@ -1,5 +1,7 @@
 """The tables on numerical noise, and the fixed limits of the committed benchmark."""
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks.numerical_noise import AGREEMENT, ARMS, cuda_noise, items
@@ -171,3 +173,15 @@ def test_the_benchmark_asks_500_different_items_in_three_arithmetics():
     assert len({row["QUESTION"] + row["CONTEXTS"][0] for row in rows.values()}) == 500
     assert {row["final_decision"] for row in rows.values()} == {"yes", "no", "maybe"}
     assert list(ARMS) == ["bfloat16", "float32", "other batches"]
+
+
+def test_the_docs_state_the_committed_limits():
+    text = " ".join(Path("docs/scoring.md").read_text(encoding="utf-8").split())
+    limits = [fixed_noise(*key, "transformers").limits[0] for key in (("bfloat16", "cpu"), ("bfloat16", "cuda"))]
+    same = fixed_noise("float32", "cpu", "transformers").limits[0]
+    on_cpu, on_cuda, batches = (
+        (f"{limit.changed} of {limit.items}", f"{100 * limit.limit:.1f} %") for limit in (*limits, same)
+    )
+    assert f"{on_cpu[0]} choices changed on a CPU (upper limit {on_cpu[1]})" in text
+    assert f"{on_cuda[0]} on an H200 ({on_cuda[1]})" in text
+    assert f"other batches changed {batches[0]} ({batches[1]})" in text
