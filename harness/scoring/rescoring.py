@@ -160,7 +160,8 @@ class _Rescoring:
 
     def _start(self, stored: StoredAnswers) -> Engine:
         folders = {name: adapter.folder for name, adapter in self._adapters.items()}
-        return load_engine(self.plan, self._choice, folders, (), stored.keeping)
+        requests = (request for block in self._blocks() for request in self._requests(block))
+        return load_engine(self.plan, self._choice, folders, requests, stored.keeping)
 
     def _is_over(self, seconds: float) -> bool:
         return self.limit_seconds is not None and seconds > self.limit_seconds

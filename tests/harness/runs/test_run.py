@@ -99,31 +99,38 @@ def test_items_that_share_an_abstract_are_known_as_such(tiny_recipe, tmp_path):
     assert third is None
 
 
-def test_other_batches_move_no_figure_in_float32(tiny_run):
-    noise = read_results(tiny_run).noise
-    assert noise.method == "in batches of 512 tokens and 3 generated rows"
-    assert {each.metric for each in noise.figures} > {"accuracy", "perplexity", "rouge_l"}
-    assert all(each.noise.bound < 1e-4 for each in noise.figures if each.metric != "perplexity")
-    assert not any(each.is_within_noise for each in read_results(tiny_run).comparisons)
+def test_other_batches_move_no_figure_in_float32(tiny_recipe, tiny_run, tmp_path, command):
+    out = tmp_path / "run"
+    words = ["score", "--recipe", tiny_recipe, "--models", f"base,mine={tiny_run / 'adapter'}", "--out", out]
+    assert command(*words, "--set", "scoring.noise_items=6")[0] == 0
+    results = read_results(out)
+    assert results.noise.method == "in batches of 512 tokens and 3 generated rows"
+    assert {each.metric for each in results.noise.scores} > {"accuracy", "perplexity", "rouge_l"}
+    assert all(each.flips.items == 6 for each in results.noise.scores)
+    assert all(abs(each.shift.value) < 1e-4 for each in results.noise.scores if each.metric != "perplexity")
+    assert not any(each.is_within_noise for each in results.comparisons)
 
 
 def test_numerical_noise_of_16_bits_is_measured_and_shown(tiny_recipe, tiny_run, tmp_path, command):
     out = tmp_path / "run"
     models = f"base,mine={tiny_run / 'adapter'}"
-    words = ("--recipe", tiny_recipe, "--models", models, "--tasks", "medbench_perplexity,medbench_generation")
-    code, printed, err = command("run", *words, "--set", "scoring.dtype=bfloat16", "--out", out)
+    words = ["run", "--recipe", tiny_recipe, "--models", models, "--tasks", "medbench_perplexity,medbench_generation"]
+    words += ["--set", "scoring.dtype=bfloat16", "--out", out]
+    code, printed, err = command(*words, "--set", "scoring.noise_items=6")
     assert code == 0, err
-    assert "some items again, in float32 instead of bfloat16" in printed
+    assert "12 items again, in float32 instead of bfloat16" in printed
     results = read_results(out)
-    moved = {(each.model, each.metric): each.noise for each in results.noise.figures}
-    assert moved["base", "perplexity"].changed == 6
-    assert moved["base", "perplexity"].bound > 0
-    assert moved["base", "rouge_l"].items == 6
+    noises = {(each.model, each.metric): each for each in results.noise.scores}
+    perplexity = noises["base", "perplexity"]
+    assert (perplexity.flips.changed, perplexity.flips.items) == (6, 6)
+    assert perplexity.shift.low < perplexity.shift.value < perplexity.shift.high
     assert all(each.noise is not None for each in results.comparisons)
     assert "### Numerical noise" in (out / "report.md").read_text()
-    off = ("--set", "scoring.dtype=bfloat16", "--set", "scoring.noise_items=0")
-    assert command("score", "--models", models, "--tasks", "medbench_perplexity", *off, "--out", out)[0] == 0
-    assert read_results(out).noise is None
+    assert command(*words, "--set", "scoring.noise_items=0")[0] == 0
+    noise = read_results(out).noise
+    assert (noise.method, noise.scores) == ("", [])
+    assert set(noise.unmeasured.values()) == {"not measured, since scoring.noise_items is 0"}
+    assert all(each.noise is None for each in read_results(out).comparisons)
 
 
 def test_nothing_names_a_folder_of_this_machine(tiny_run, tiny_model):

@@ -64,6 +64,7 @@ def engine(monkeypatch, tiny_model):
         return keeping(HashEngine(load_tokenizer(str(tiny_model)), state))
 
     monkeypatch.setattr("harness.scoring.stage.load_engine", load)
+    monkeypatch.setattr("harness.scoring.rescoring.load_engine", load)
     return state
 
 
@@ -111,6 +112,7 @@ def content(run):
     results = json.loads((run / "results.json").read_text())
     for name in ("created", "command", "environment", "stages", "costs"):  # equal questions cost in each block anew
         del results[name]
+    del results["noise"]["seconds"]
     return results, {str(path.relative_to(run)): path.read_text() for path in run.rglob("*.jsonl")}
 
 

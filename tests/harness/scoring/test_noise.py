@@ -1,6 +1,7 @@
 """What is scored again to measure noise, what that may cost, and what is reported where it is not measured."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -203,3 +204,38 @@ def test_by_default_a_small_run_shows_fixed_limits_labelled_as_such(tiny_recipe,
     assert "Fixed limits, not measured in this run: transformers in bfloat16 on a CPU" in report
     assert "from benchmarks/numerical_noise.py. Other models and items may differ more." in report
     assert not (out / "noise").exists()
+
+
+@pytest.fixture
+def answers_at_once(monkeypatch):
+    """Both scorings by an engine whose answers are there at once and say that they took a quarter of a second."""
+    from tasks.rendering import load_tokenizer
+
+    def start(plan, choice, folders, asked, keeping):
+        state = SimpleNamespace(asked=set(), watch=lambda _: None)
+        return keeping(HashEngine(load_tokenizer(str(plan.base.folder)), state))
+
+    for module in ("stage", "rescoring"):
+        monkeypatch.setattr(f"harness.scoring.{module}.load_engine", start)
+
+
+@pytest.mark.parametrize(("items", "measured"), [(2000, True), (1999, False)])
+def test_by_default_100_items_are_measured_where_a_tenth_of_the_time_pays_for_them(
+    answers_at_once, tiny_recipe, tmp_path, command, items, measured
+):
+    """Other batches count twice, so that 100 of 2,000 items take a tenth."""
+    rows = {
+        str(n): {"QUESTION": f"Is {n} so?", "CONTEXTS": [f"Trial {n}."], "final_decision": ("yes", "no")[n % 2]}
+        for n in range(items)
+    }
+    (tmp_path / "items.json").write_text(json.dumps(rows))
+    words = ["score", "--recipe", tiny_recipe, "--models", "base", "--tasks", TASK, "--out", tmp_path / "run"]
+    words += ["--limit", items, "--set", f"data.pubmedqa.source={tmp_path / 'items.json'}"]
+    code, printed, err = command(*words)
+    assert code == 0, err
+    noise = read_results(tmp_path / "run").noise
+    assert {each.flips.items for each in noise.scores} == ({100} if measured else set())
+    assert {each.shift.value for each in noise.scores} == ({0.0} if measured else set())
+    assert (noise.fixed is None) == measured
+    assert ("100 items again, in batches of 512 tokens and 3 generated rows" in printed) == measured
+    assert "more than a tenth" not in printed
