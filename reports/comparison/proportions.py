@@ -37,6 +37,7 @@ _SECTIONINGS = 9  # 2 / 64^9 is below the spacing of doubles
 _ENUMERATED = 100_000  # items up to which sample sizes are solved by enumeration
 _STEPS = 400  # resolution of that search: 1 item up to this number of items, else this share of them
 _CHUNK = 32
+_CRUDE = 200  # items below which the asymptotic formula is a crude guess
 _SAWTOOTH = 1.1  # power is kept up to this multiple of the number of items
 
 
@@ -269,7 +270,7 @@ def items_needed(
     if guess > _ENUMERATED:
         return math.ceil(guess)
     step = max(1, math.floor(guess / _STEPS))
-    start = max(1, math.floor(guess / 2))
+    start = max(1, math.floor((0.8 if guess > _CRUDE else 0.5) * guess))
     while start > 1 and _powers(np.array([start]), difference, discordance, rule)[0] >= target:
         start //= 2
     while True:

@@ -197,9 +197,7 @@ class MeanDifference:
         return skew if abs(skew) > _ROUNDING else 0.0
 
 
-def t_items_needed(
-    distance: float, variance: float, unrelated: float, confidence: float, power: float
-) -> int | None:
+def t_items_needed(distance: float, variance: float, unrelated: float, confidence: float, power: float) -> int | None:
     """Units with which a one-sided t-test shows that a mean lies `distance` from a limit (noncentral t).
 
     Args:

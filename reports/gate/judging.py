@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+
 from reports.comparison.statistics import holm
 from reports.files import sha256_value
 from reports.gate import bounds, operational, pair_tests
@@ -57,14 +58,17 @@ def _judge_rules(policy: Policy, candidate: Side, baseline: Side) -> list[RuleRe
         _judge_target(result, candidate, baseline, policy.power) if isinstance(result, Target) else result
         for result in results
     ]
-    pending = [result for result in judged if isinstance(result, tuple)]
-    family = [tested.p_value for *_, tested in pending if tested.facts["outcome"] != "identical"]  # else none can fail
-    adjusted = iter(holm(family))
+    family = {
+        place: result[3].facts["p_value"]
+        for place, result in enumerate(judged)
+        if isinstance(result, tuple) and result[3].can_fail
+    }
+    corrected = dict(zip(family, holm([*family.values()]), strict=True))
     return [
-        result
-        if isinstance(result, RuleResult)
-        else pair_tests.regression_result(*result, 1.0 if result[3].facts["outcome"] == "identical" else next(adjusted))
-        for result in judged
+        pair_tests.regression_result(*result, corrected.get(place, 1.0), policy.power)
+        if isinstance(result, tuple)
+        else result
+        for place, result in enumerate(judged)
     ]
 
 
@@ -89,7 +93,7 @@ def _test(
     if not target.metric.sign:
         raise RefusalError("neither direction of this metric is better; write a bound or a change for it")
     if isinstance(rule, NoRegression):
-        return rule, target, chosen, pair_tests.regression(rule, target, chosen, power=power)
+        return rule, target, chosen, pair_tests.regression(rule, target, chosen)
     if isinstance(rule, NonInferiority):
         return pair_tests.non_inferiority(rule, target, chosen, power=power)
     return pair_tests.superiority(rule, target, chosen, power=power)

@@ -15,24 +15,7 @@ from reports.numbers import amount_text, p_text, signed_text
 
 
 @dataclass(frozen=True)
-class Regression:
-    """A `no_regression` target before the correction over all such targets.
-
-    Attributes:
-        p_value: One-sided; low values show that the candidate is worse.
-        is_ruled_out: Whether a loss of the margin is ruled out.
-        undecided: Reason and items needed where it is not.
-        facts: Fields of the result.
-    """
-
-    p_value: float
-    is_ruled_out: bool
-    undecided: tuple[str, int | None]
-    facts: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Gain:
+class Gain:
     """What the candidate gains over the baseline, more being better, and the limit that it has to exceed.
 
     Attributes:
@@ -68,6 +51,24 @@ class _Gain:
         return None if needed is None else max(needed, MIN_ITEMS)
 
 
+@dataclass(frozen=True)
+class Regression:
+    """A `no_regression` target before the correction over all such targets.
+
+    Attributes:
+        gain: The candidate's gain, with its limit at minus the margin.
+        facts: Fields of the result.
+    """
+
+    gain: Gain
+    facts: dict[str, Any]
+
+    @property
+    def can_fail(self) -> bool:
+        """Whether any item differs; otherwise the target leaves the corrected family (Tarone 1990)."""
+        return self.gain.plain.differing > 0
+
+
 def margin_of(target: Target, margin: float, baseline: float) -> float:
     """A margin in the metric's unit.
 
@@ -81,15 +82,15 @@ def margin_of(target: Target, margin: float, baseline: float) -> float:
     return margin * baseline if target.is_relative else margin
 
 
-def _gain(target: Target, chosen: Selected, margin: float) -> _Gain:
+def _gain(target: Target, chosen: Selected, margin: float) -> Gain:
     """The gain with its limit at `margin` as the rule writes it, negative for a loss that is tolerated."""
     sign = target.metric.sign
     limit = math.copysign(margin_of(target, abs(margin), figure_of_units(chosen.kind, chosen.before)), margin)
     plain = paired(chosen.kind, chosen.before, chosen.after, sign=sign)
     if not target.is_relative or margin == 0:
-        return _Gain(plain, plain, limit, 0.0)
+        return Gain(plain, plain, limit, 0.0)
     shifted = paired(chosen.kind, chosen.before, chosen.after, sign=sign, share=sign * margin)
-    return _Gain(plain, shifted, 0.0, limit)
+    return Gain(plain, shifted, 0.0, limit)
 
 
 def facts(chosen: Selected, confidence: float, sign: int, relevant: float) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def _change_text(target: Target, known: dict[str, Any]) -> str:
 
 
 def _undecided(
-    target: Target, chosen: Selected, gain: _Gain, truth: float, confidence: float, power: float
+    target: Target, chosen: Selected, gain: Gain, truth: float, confidence: float, power: float
 ) -> tuple[str, int | None]:
     """Why a limit is not shown to be exceeded, and how many items it takes if the candidate gains `truth`.
 
@@ -147,30 +148,29 @@ def _undecided(
     return f"{chosen.items} items are too few: it takes about {items:,} for {aim} with {power:.0%} power", items
 
 
-def regression(rule: NoRegression, target: Target, chosen: Selected, *, power: float) -> Regression:
+def regression(rule: NoRegression, target: Target, chosen: Selected) -> Regression:
     """A `no_regression` target; the verdict waits for the correction."""
-    margin = rule.margin or target.metric.relevant
-    gain = _gain(target, chosen, -margin)
-    size = amount_text(gain.limit + gain.offset, target.metric)
-    known = facts(chosen, rule.confidence, target.metric.sign, abs(gain.limit + gain.offset))
-    undecided = _undecided(target, chosen, gain, 0.0, rule.confidence, power)
-    limit = {"limit": f"no loss shown; one of {size} ruled out", "p_value": gain.p_worse}
-    return Regression(gain.p_worse, gain.p_value < 1 - rule.confidence, undecided, known | limit)
+    gain = _gain(target, chosen, -(rule.margin or target.metric.relevant))
+    size = abs(gain.limit + gain.offset)
+    known = facts(chosen, rule.confidence, target.metric.sign, size)
+    limit = f"no loss shown, and one of {amount_text(size, target.metric)} ruled out"
+    return Regression(gain, known | {"limit": limit, "p_value": gain.p_worse})
 
 
 def regression_result(
-    rule: NoRegression, target: Target, chosen: Selected, tested: Regression, p_adjusted: float
+    rule: NoRegression, target: Target, chosen: Selected, tested: Regression, p_adjusted: float, power: float
 ) -> RuleResult:
     """The verdict of a `no_regression` target after the correction."""
-    known = tested.facts | {"p_adjusted": p_adjusted}
+    known, level = tested.facts | {"p_adjusted": p_adjusted}, 1 - rule.confidence
     change = _change_text(target, known)
-    worst = moved(target, chosen, target.metric.sign)
-    if p_adjusted < 1 - rule.confidence:
-        return target.result("fail", f"shown to be worse: {change} (corrected p {p_text(p_adjusted)})", moved=worst, **known)
-    if tested.is_ruled_out:
+    if p_adjusted < level:
+        reason = f"shown to be worse: {change} (corrected p {p_text(p_adjusted)})"
+        return target.result("fail", reason, moved=moved(target, chosen, target.metric.sign), **known)
+    if tested.gain.p_value < level:
         return target.result("pass", f"a loss of the margin is ruled out: {change}", **known)
-    reason, needed = tested.undecided
+    reason, needed = _undecided(target, chosen, tested.gain, 0.0, rule.confidence, power)
     reason = f"a loss of the margin is not ruled out: {change}; {reason}"
+    worst = moved(target, chosen, target.metric.sign)
     return target.result("inconclusive", reason, items_needed=needed, moved=worst, **known)
 
 
