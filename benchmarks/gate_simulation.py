@@ -1,35 +1,43 @@
-"""Simulates candidates whose truth is known, and counts how often the default gate policy is right about them.
+"""How often the gate's tests are right about candidates whose truth is known; checks its own bounds.
 
     python -m benchmarks.gate_simulation --out benchmarks/results/gate_simulation.json
 
-A pilot of equal models is gated; the number of items that the gate asks for is then taken. With those, candidates equal
-to the baseline and candidates worse by the margin in one metric are gated. Nothing is trained or scored. Cases that OUT
-holds already are kept.
+Accuracy is enumerated exactly: candidates at the margin and equal ones for every number of items and discordance, the
+power at the number of items that the gate asks for, and that number against the smallest one that has the power.
+Perplexity, macro-F1 and ROUGE-L are drawn `--times` times. Repeated use is simulated as well. Ends with 1 where a bound
+is violated, and with 2 where the working tree has changes that no commit holds, unless --allow-dirty is given.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import json
+import math
+import subprocess
+import sys
 import time
-from collections import Counter
-from collections.abc import Callable
-from itertools import count
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from benchmarks.statistics_simulation import NAT_LEVEL, accuracy, macro_f1, rouge
-from reports.comparison.sums import figure_of
-from reports.document.evidence import OverlapCheck
-from reports.document.schema import MetricInfo, ModelInfo, Results, Score, TaskInfo
-from reports.files import read_json, write_json
-from reports.gate.judging import judge
-from reports.gate.outcome import GateReport
-from reports.gate.policy import DEFAULT, Policy
-from reports.gate.sides import Side
+from benchmarks.gate_exact import (
+    DISCORDANCES,
+    LEVELS,
+    MARGIN,
+    PILOT,
+    exact_passes,
+    false_passes,
+    passes,
+    planning,
+    power_when_asked,
+)
+from reports.comparison.proportions import POWER
+from reports.document.schema import MetricInfo
+from reports.files import write_json
+from reports.gate.estimate import Difference, paired
+from reports.gate.units import units_of
 from reports.version import __version__
 
 if TYPE_CHECKING:
@@ -38,170 +46,250 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
     Draw = Callable[[np.random.Generator, int, float], tuple[Values, Values]]
 
-MARGIN = 0.05  # of the default policy
-PILOT = 60
-_SEEDS = 1000
+LIMIT = 0.05  # of false passes
+NEAR = 1.1  # the gate asks for at most this multiple of the smallest sufficient number of items
+ITEMS = range(20, 1001)
+SIMULATED_ITEMS = (20, 50, 100, 200, 500)
+_LABEL_SHARES = (0.55, 0.34, 0.11)  # as in PubMedQA's test set
+_HALF = 0.5
+_NAT_LEVEL = 2.5  # mean negative log-likelihood of a token
+
+
+# Other metrics, drawn
 
 
 def perplexity(generator: np.random.Generator, items: int, loss: float) -> tuple[Values, Values]:
     """(log-likelihood, tokens) of documents of very different lengths; the loss is a share of the perplexity."""
     tokens = np.round(generator.lognormal(5.3, 0.5, items)) + 5
-    level = generator.normal(NAT_LEVEL, 0.5, items)
+    level = generator.normal(_NAT_LEVEL, 0.5, items)
     first, second = generator.normal(0, 0.15, (2, items))
     rows = -tokens * (level + first), -tokens * (level + second + np.log1p(loss))
     return np.stack([rows[0], tokens], 1), np.stack([rows[1], tokens], 1)
 
 
-def losing(draw: Draw) -> Draw:
-    """The same models, the second one worse by so much instead of better."""
-    return lambda generator, items, loss: draw(generator, items, -loss)
+def macro_f1(generator: np.random.Generator, items: int, loss: float) -> tuple[Values, Values]:
+    """(gold, predicted) labels: the gold one, else one drawn by the labels' shares.
+
+    With a share q of the first kind, the F1 of a label is q + (1 - q) times its share, and macro-F1 q + (1 - q) / 3.
+    """
+    gold, guess, other = generator.choice(3, (3, items), p=_LABEL_SHARES)
+    luck, own = generator.random((2, items))
+    shared = generator.random(items) < _HALF
+    first = np.where(luck < _HALF, gold, guess)
+    second = np.where(np.where(shared, luck, own) < _HALF - 1.5 * loss, gold, np.where(shared, guess, other))
+    return np.stack([gold, first], 1).astype(float), np.stack([gold, second], 1).astype(float)
+
+
+def rouge(generator: np.random.Generator, items: int, loss: float) -> tuple[Values, Values]:
+    """Skewed values between 0 and 1, half of them shared by the models."""
+    first, second, shared = generator.beta(1.2, 6, (3, items))
+    same = generator.random(items) < _HALF
+    return np.where(same, shared, first), np.where(same, shared, second) - loss
 
 
 METRICS: dict[str, tuple[MetricInfo, Draw]] = {
-    "accuracy": (
-        MetricInfo(key="accuracy", title="Accuracy", kind="proportion", higher_is_better=True, percent=True),
-        losing(accuracy),
-    ),
-    "macro_f1": (
-        MetricInfo(key="macro_f1", title="Macro-F1", kind="macro_f1", higher_is_better=True, percent=True),
-        losing(macro_f1),
-    ),
-    "perplexity": (
-        MetricInfo(key="perplexity", title="Perplexity", kind="perplexity", higher_is_better=False),
-        perplexity,
-    ),
-    "rouge_l": (MetricInfo(key="rouge_l", title="ROUGE-L", higher_is_better=True, percent=True), losing(rouge)),
+    "perplexity": (MetricInfo(key="m", title="Perplexity", kind="perplexity", higher_is_better=False), perplexity),
+    "macro_f1": (MetricInfo(key="m", title="Macro-F1", kind="macro_f1", higher_is_better=True, percent=True), macro_f1),
+    "rouge_l": (MetricInfo(key="m", title="ROUGE-L", higher_is_better=True, percent=True), rouge),
 }
 
 
-def gate(items: dict[str, int], losses: dict[str, float], seed: int, policy: Policy = DEFAULT) -> GateReport:
-    """Gate a simulated candidate: each metric in a task of its own, with so many items and so true a loss."""
-    generator = np.random.default_rng(seed)
-    sides: tuple[dict[str, Values], dict[str, Values]] = ({}, {})
-    for name, number in items.items():
-        drawn = METRICS[name][1](generator, number, losses.get(name, 0.0))
-        for side, values in zip(sides, drawn, strict=True):
-            side[name] = values
-    results = _results(items, sides)
-    before, after = (
-        Side(
-            run="simulated",
-            results=results,
-            model=model,
-            items={name: _scores(name, values) for name, values in side.items()},
-        )
-        for model, side in zip(("base", "adapter"), sides, strict=True)
-    )
-    return judge(policy, after, before)
-
-
-def _results(items: dict[str, int], sides: tuple[dict[str, Values], dict[str, Values]]) -> Results:
-    kinds = {name: METRICS[name][0] for name in items}
-    return Results(
-        medbench_version=__version__,
-        name="simulated",
-        created="",
-        command="",
-        seed=0,
-        baseline="base",
-        recipe={},
-        environment={},
-        data=[],
-        tasks=[TaskInfo(name=name, title=name, metrics=[metric]) for name, metric in kinds.items()],
-        models=[
-            ModelInfo(name="base", kind="base", source="", sha256="", weights=""),
-            ModelInfo(name="adapter", kind="adapter", source="", sha256="", weights=""),
-        ],
-        overlap=OverlapCheck(method="", models=["adapter"], rows=0, items=items),
-        scores=[
-            Score(
-                model=model,
-                task=name,
-                metric=name,
-                value=figure_of(kinds[name].kind, values.tolist()),
-                n=len(values),
-            )
-            for model, side in zip(("base", "adapter"), sides, strict=True)
-            for name, values in side.items()
-        ],
-    )
-
-
-class _Score(NamedTuple):
-    """Stands for an `ItemScore`, which takes longer to make than to judge."""
+class _Item(NamedTuple):
+    """What the gate needs of an item; stands for an `ItemScore`, which takes longer to make than to judge."""
 
     id: str
-    doc_hash: str
     metrics: dict[str, Any]
-    finish_reason: None = None
     cluster: None = None
 
 
-def _scores(name: str, values: Values) -> Any:
-    """Items with these values, by id."""
-    rows = values.tolist() if values.ndim == 1 else list(map(tuple, values.tolist()))
-    return {str(number): _Score(str(number), "", {name: row}) for number, row in enumerate(rows)}
+def differences(name: str, items: int, loss: float, seed: int) -> tuple[Difference, Difference, float]:
+    """A drawn candidate's gain, the same less the tolerated loss, and the limit of that."""
+    metric, draw = METRICS[name]
+    tables = [
+        units_of(
+            metric, cast("Any", [_Item(f"{place:06}", {"m": value}) for place, value in enumerate(values.tolist())])
+        ).table
+        for values in draw(np.random.default_rng(seed), items, loss)
+    ]
+    plain = paired(metric.kind, *tables, sign=metric.sign)
+    if metric.is_share:
+        return plain, plain, -MARGIN
+    return plain, paired(metric.kind, *tables, sign=metric.sign, share=-metric.sign * MARGIN), 0.0
 
 
-def asked(names: list[str], seed: int, pilot: int = PILOT) -> dict[str, int]:
-    """How many items the gate asks for after a pilot of equal models, by metric.
-
-    Pilots that decide a rule by luck ask for nothing and are drawn again.
-    """
-    needed: dict[str, int] = {}
-    for draw in count():
-        missing = [name for name in names if name not in needed]
-        if not missing:
-            return {name: needed[name] for name in names}
-        report = gate(dict.fromkeys(names, pilot), {}, seed * _SEEDS + draw)
-        found = {rule.metric: rule.items_needed for rule in report.rules}
-        needed |= {name: wanted for name in missing if (wanted := found[name]) is not None}
-    raise AssertionError
+def _table(metric: MetricInfo, values: Values) -> Values:
+    """What each item adds to a metric."""
+    items = [_Item(f"{number:06}", {metric.key: value}) for number, value in enumerate(values.tolist())]
+    return units_of(metric, cast("Any", items)).table
 
 
-def simulate(names: list[str], times: int, worse_in: str) -> dict[str, Any]:
-    """Verdicts on equal candidates and on ones that lose the margin in one metric, each after a pilot of its own."""
-    counts: dict[str, Counter[str]] = {"equal": Counter(), "worse": Counter()}
-    wanted: list[dict[str, int]] = []
-    for number in range(times):
-        items = asked(names, number)
-        wanted.append(items)
-        counts["equal"][gate(items, {}, times + number).verdict] += 1
-        counts["worse"][gate(items, {worse_in: MARGIN}, 2 * times + number).verdict] += 1
+def drawn_passes(name: str, items: int, loss: float, seed: int) -> dict[str, bool]:
+    """Whether a drawn candidate passes each rule with the default margin and no other rules."""
+    plain, tolerated, limit = differences(name, items, loss, seed)
+    p_tolerated = tolerated.p_above(limit)
     return {
-        "metrics": names,
-        "worse_in": worse_in,
-        "times": times,
-        "items_asked_median": {name: int(np.median([each[name] for each in wanted])) for name in names},
-        "equal": _shares(counts["equal"], times),
-        "worse_by_the_margin": _shares(counts["worse"], times),
+        "non_inferiority": p_tolerated < LEVELS["non_inferiority"],
+        "no_regression": p_tolerated < LEVELS["no_regression"] and plain.p_below(0.0) >= LEVELS["no_regression"],
+        "superiority": plain.p_above(0.0) < LEVELS["superiority"],
     }
 
 
-def _shares(counts: Counter[str], times: int) -> dict[str, float]:
-    found = {verdict: counts[verdict] / times for verdict in ("pass", "fail", "inconclusive")}
-    return found | {"blocked": 1 - found["pass"]}
+def simulate(name: str, items: int, times: int) -> dict[str, float]:
+    """Shares of false passes by rule: at the margin, or of equal candidates for superiority."""
+    worse = [drawn_passes(name, items, MARGIN, seed) for seed in range(times)]
+    equal = [drawn_passes(name, items, 0.0, times + seed) for seed in range(times)]
+    shares = {
+        rule: float(np.mean([draw[rule] for draw in (equal if rule == "superiority" else worse)])) for rule in LEVELS
+    }
+    return {"items": items, "times": times, **shares}
+
+
+def simulate_power(name: str, times: int) -> dict[str, float]:
+    """How often an equal candidate passes `no_regression` with the items asked for after a pilot of its own."""
+    confidence = 1 - LEVELS["no_regression"]
+    asked, passed = [], []
+    for seed in range(times):
+        plain, tolerated, limit = differences(name, PILOT, 0.0, seed)
+        offset = tolerated.value - plain.value
+        needed = tolerated.items_to_exceed(limit, offset, confidence, POWER)
+        if needed is not None:
+            asked.append(needed)
+            passed.append(drawn_passes(name, needed, 0.0, times + seed)["no_regression"])
+    return {"times": len(asked), "median_asked": float(np.median(asked)), "power": float(np.mean(passed))}
+
+
+# Repeated use
+
+
+def repeated_use(times: int, items: int = 1000, discordance: float = 0.1) -> dict[str, float]:
+    """What many candidates, many looks, and a moving baseline do to the rules' promises, for accuracy.
+
+    Each of five releases loses one point, so that the last one has lost the margin; all differ from their baseline on
+    as many items.
+    """
+    generator = np.random.default_rng(0)
+    someone, looked, moving, frozen = 0, 0, 0, 0
+    for _ in range(times):
+        someone += bool(_passes_of(generator, items, 0.0, discordance, 20)["superiority"].any())
+        shares = [discordance / 2, discordance / 2, 1 - discordance]
+        looks = generator.multinomial(items // 10, shares, 10).cumsum(0)
+        looked += any(passes(int(look.sum()), look[0], look[1])["superiority"] for look in looks)
+        moving += bool(_passes_of(generator, items, -0.01, discordance, 5)["no_regression"].all())
+        frozen += all(
+            _passes_of(generator, items, -0.01 * release, discordance, 1)["no_regression"][0] for release in range(1, 6)
+        )
+    return {
+        "times": times,
+        "items": items,
+        "discordance": discordance,
+        "one_of_20_equal_candidates_passes_superiority": someone / times,
+        "an_equal_candidate_passes_superiority_at_one_of_10_looks": looked / times,
+        "a_release_that_loses_1_point_passes": round(exact_passes(items, -0.01, discordance)["no_regression"], 4),
+        "5_releases_that_lose_1_point_each_pass_against_the_last_one": moving / times,
+        "5_releases_that_lose_1_point_each_pass_against_the_first_one": frozen / times,
+    }
+
+
+def _passes_of(
+    generator: np.random.Generator, items: int, difference: float, discordance: float, candidates: int
+) -> dict[str, NDArray[np.bool_]]:
+    """Which of several candidates with fresh answers pass each rule."""
+    shares = [(discordance + difference) / 2, (discordance - difference) / 2, 1 - discordance]
+    counts = generator.multinomial(items, shares, candidates)
+    return passes(items, counts[:, 0], counts[:, 1])
+
+
+# The file
+
+
+def violations(result: dict[str, Any]) -> list[str]:
+    """Which bounds a result violates."""
+    broken = [
+        f"accuracy: {rule} passes falsely in {cells['largest']:.2%}"
+        for rule, cells in result["accuracy"]["false_passes"].items()
+        if cells["largest"] > LIMIT
+    ]
+    broken += [
+        f"accuracy: {row['asked']} items asked, {row['exact']} needed, power {row['power']}"
+        for row in result["accuracy"]["planning"]
+        if row["power"] < POWER or not 1 <= row["ratio"] <= NEAR
+    ]
+    broken += [
+        f"accuracy: power {power} with the items asked for at a discordance of {discordance}"
+        for discordance, power in result["accuracy"]["power_when_asked"].items()
+        if power < POWER
+    ]
+    for name, metric in result["simulated"].items():
+        for row in metric["false_passes"]:
+            most = LIMIT + 2 * math.sqrt(LIMIT * (1 - LIMIT) / row["times"])
+            broken += [
+                f"{name}, {row['items']} items: {rule} passes falsely in {row[rule]:.2%}"
+                for rule in LEVELS
+                if row[rule] > most
+            ]
+        least = POWER - 2 * math.sqrt(POWER * (1 - POWER) / metric["when_asked"]["times"])
+        if metric["when_asked"]["power"] < least:
+            broken.append(f"{name}: power {metric['when_asked']['power']} with the items asked for")
+    return broken
+
+
+def measure(times: int, numbers: Iterable[int] = ITEMS, simulated: Sequence[int] = SIMULATED_ITEMS) -> dict[str, Any]:
+    """Everything that the file holds but where it comes from."""
+    return {
+        "margin": MARGIN,
+        "levels": {rule: round(level, 4) for rule, level in LEVELS.items()},
+        "accuracy": {
+            "false_passes": false_passes(numbers, DISCORDANCES),
+            "planning": planning((0, 1, 3, 6, 12, 20)),
+            "power_when_asked": power_when_asked(DISCORDANCES),
+        },
+        "simulated": {
+            name: {
+                "false_passes": [simulate(name, items, times) for items in simulated],
+                "when_asked": simulate_power(name, max(100, times // 4)),
+            }
+            for name in METRICS
+        },
+        "repeated_use": repeated_use(times),
+    }
+
+
+def commit(*, allow_dirty: bool) -> str:
+    """The commit of the working tree, with `+changes` where it has others.
+
+    Raises:
+        SystemExit: It has, and that is not allowed.
+    """
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603, S607
+
+    is_dirty = bool(git("status", "--porcelain"))
+    if is_dirty and not allow_dirty:
+        print("the working tree has changes; commit them or give --allow-dirty", file=sys.stderr)
+        raise SystemExit(2)
+    return git("rev-parse", "HEAD") + ("+changes" if is_dirty else "")
 
 
 def main() -> None:
-    """Simulate policies over one metric and over all, and write down what was counted."""
+    """Measure, check the bounds, and write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--times", type=int, default=1000)
+    parser.add_argument("--times", type=int, default=2000)
+    parser.add_argument("--allow-dirty", action="store_true")
     args = parser.parse_args()
-    gc.freeze()  # statsmodels collects garbage at every correction, which takes longer the more is loaded
-    cases = [([name], name) for name in METRICS] + [(list(METRICS), "accuracy"), (list(METRICS), "perplexity")]
-    command = f"python -m benchmarks.gate_simulation --times {args.times}"
-    about = {"command": command, "medbench": __version__, "pilot_items": PILOT}
-    before = read_json(args.out) if args.out.is_file() else {}
-    known = before.get("cases", []) if {name: before.get(name) for name in about} == about else []
-    found: list[dict[str, Any]] = []
-    for names, worse_in in cases:
-        started = time.perf_counter()
-        kept = next((each for each in known if (each["metrics"], each["worse_in"]) == (names, worse_in)), None)
-        found.append(kept or simulate(names, args.times, worse_in))
-        print(f"{json.dumps(found[-1])} ({time.perf_counter() - started:.0f} s)", flush=True)
-        write_json(args.out, {**about, "cases": found + known[len(found) :]})
+    started = time.perf_counter()
+    about = {
+        "command": f"python -m benchmarks.gate_simulation --times {args.times}",
+        "medbench": __version__,
+        "commit": commit(allow_dirty=args.allow_dirty),
+    }
+    result = measure(args.times)
+    broken = violations(result)
+    write_json(args.out, {**about, **result, "violations": broken})
+    print(json.dumps(result, indent=1))
+    print(f"{time.perf_counter() - started:.0f} s; {len(broken)} bounds violated", *broken, sep="\n")
+    raise SystemExit(1 if broken else 0)
 
 
 if __name__ == "__main__":

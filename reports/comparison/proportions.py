@@ -36,9 +36,9 @@ _SKEW = 10  # and so many more, for rare discordant items
 _SECTIONS = np.linspace(0, 1, 65)  # of what is left of the way to a limit, at once
 _SECTIONINGS = 9  # 2 / 64^9 is below the spacing of doubles
 _ENUMERATED = 100_000  # items up to which sample sizes are solved by enumeration
-_STEPS = 200  # resolution of that search: 1 item up to this number of items, else this share of them
-_CHUNK = 16
-_BELOW = 1.02
+_STEPS = 400  # resolution of that search: 1 item up to this number of items, else this share of them
+_CHUNK = 32
+_CRUDE = 200  # items below which the asymptotic formula is a crude guess
 _SAWTOOTH = 1.1  # power is kept up to this multiple of the number of items
 
 
@@ -271,16 +271,10 @@ def items_needed(
         return None
     if guess > _ENUMERATED:
         return math.ceil(guess)
-    start = max(1, math.floor(guess / 2))
+    step = max(1, math.floor(guess / _STEPS))
+    start = max(1, math.floor((0.8 if guess > _CRUDE else 0.5) * guess))
     while start > 1 and _powers(np.array([start]), difference, discordance, rule)[0] >= target:
         start //= 2
-    below, above = start, 2 * math.ceil(guess)
-    while above > _BELOW * below and above - below > 1:  # a place where power crosses the target, one of a few
-        middle = (below + above) // 2
-        is_reached = _powers(np.array([middle]), difference, discordance, rule)[0] >= target
-        below, above = (below, middle) if is_reached else (middle, above)
-    start = max(start, math.floor(below / _SAWTOOTH))
-    step = max(1, math.floor(start / _STEPS))
     while True:
         numbers = start + step * np.arange(_CHUNK)
         reached = _powers(numbers, difference, discordance, rule) >= target

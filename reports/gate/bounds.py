@@ -6,7 +6,7 @@ from typing import Any
 
 from reports.comparison.sums import figure_of_units
 from reports.gate.comparable import unusable
-from reports.gate.estimate import MIN_ITEMS, Estimate, paired, single
+from reports.gate.estimate import MIN_ITEMS, Difference, Single, paired, single
 from reports.gate.outcome import RuleResult
 from reports.gate.pair_tests import facts
 from reports.gate.policy import Bound, Change, MustPass
@@ -35,7 +35,7 @@ def change(rule: Change, target: Target, candidate: Side, baseline: Side, power:
     """Hold the difference from the baseline against the rule's limits."""
     chosen = select(target, candidate, baseline, compares=True)
     limit = _limit(rule.min, rule.max) + (" of the baseline's" if rule.relative else "")
-    known = facts(chosen, rule.confidence or 0.95) | {"limit": limit}
+    known = facts(chosen, rule.confidence or 0.95, target.metric.sign, _relevant(target, chosen)) | {"limit": limit}
     estimate = paired(chosen.kind, chosen.before, chosen.after)
     shown = f"{target.metric.title} changed by {signed_text(known['difference'], target.metric)}"
     if rule.relative:
@@ -66,7 +66,7 @@ def _hold(
     rule: Bound | Change,
     target: Target,
     chosen: Selected,
-    estimate: Estimate,
+    estimate: Difference | Single,
     shown: str,
     known: dict[str, Any],
     power: float,
@@ -86,12 +86,19 @@ def _hold(
         known |= {"low": ends[0], "high": ends[1]}
     if _keeps(*ends, low, high) and estimate.items >= MIN_ITEMS:
         return target.result("pass", f"{shown}, as surely as asked", **known)
-    nearest = min(abs(estimate.value - each) for each in (low, high) if each is not None)
+    nearest = min(abs(estimate.value - limit) for limit in (low, high) if limit is not None)
     distance = max(nearest, _NEARER * (ends[1] - ends[0]) / 2)
-    needed = chosen.as_items(estimate.items_to_ask(distance, rule.confidence, power))
+    needed = estimate.items_to_exceed(-distance, 0.0, rule.confidence, power)
+    needed = None if needed is None else chosen.as_items(max(needed, estimate.items + 1))
     reason = f"{shown}, but {chosen.items} items cannot tell it from the limit"
     worst = moved(target, chosen, 1 if low is not None and ends[0] < low else -1)
     return target.result("inconclusive", reason, items_needed=needed, moved=worst, **known)
+
+
+def _relevant(target: Target, chosen: Selected) -> float:
+    """The smallest difference that matters, in the metric's unit."""
+    baseline = 1.0 if target.metric.is_share else abs(figure_of_units(chosen.kind, chosen.before))
+    return target.metric.relevant * baseline
 
 
 def _bound_of_other(rule: Bound, target: Target, candidate: Side, limit: str) -> RuleResult:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 from reports.comparison.statistics import holm
 from reports.files import sha256_value
@@ -25,7 +24,7 @@ from reports.gate.targets import RefusalError, Selected, Target, expand, select
 from reports.version import __version__
 
 _TOLD: dict[Verdict, str] = {"fail": "failed", "inconclusive": "could not be decided", "pass": "passed"}
-_Pending = tuple[NoRegression, Target, Selected, pair_tests.Regression, dict[str, Any]]
+_Pending = tuple[NoRegression, Target, Selected, pair_tests.Regression]
 
 
 def judge(policy: Policy, candidate: Side, baseline: Side) -> GateReport:
@@ -55,17 +54,25 @@ def _judge_rules(policy: Policy, candidate: Side, baseline: Side) -> list[RuleRe
             results.append(targets)
             continue
         results += targets
-    rules = sum(isinstance(each, Target) and isinstance(each.rule, NoRegression) for each in results)
     judged = [
-        _judge_target(each, candidate, baseline, policy.power, rules) if isinstance(each, Target) else each
-        for each in results
+        _judge_target(result, candidate, baseline, policy.power) if isinstance(result, Target) else result
+        for result in results
     ]
-    waiting = [each for each in judged if isinstance(each, tuple)]
-    adjusted = iter(holm([found.p_value for _, _, _, found, _ in waiting]))
-    return [pair_tests.regression_result(*each, next(adjusted)) if isinstance(each, tuple) else each for each in judged]
+    family = {
+        place: result[3].facts["p_value"]
+        for place, result in enumerate(judged)
+        if isinstance(result, tuple) and result[3].can_fail
+    }
+    corrected = dict(zip(family, holm([*family.values()]), strict=True))
+    return [
+        pair_tests.regression_result(*result, corrected.get(place, 1.0), policy.power)
+        if isinstance(result, tuple)
+        else result
+        for place, result in enumerate(judged)
+    ]
 
 
-def _judge_target(target: Target, candidate: Side, baseline: Side, power: float, rules: int) -> RuleResult | _Pending:
+def _judge_target(target: Target, candidate: Side, baseline: Side, power: float) -> RuleResult | _Pending:
     """The result of a target; a `no_regression` one waits for the correction."""
     rule = target.rule
     try:
@@ -75,19 +82,18 @@ def _judge_target(target: Target, candidate: Side, baseline: Side, power: float,
             return bounds.change(rule, target, candidate, baseline, power)
         if isinstance(rule, MustPass):
             return bounds.must_pass(rule, target, candidate, baseline)
-        return _test(rule, target, select(target, candidate, baseline, compares=True), power, rules)
+        return _test(rule, target, select(target, candidate, baseline, compares=True), power)
     except RefusalError as refusal:
         return target.result("fail", str(refusal))
 
 
 def _test(
-    rule: Superiority | NonInferiority | NoRegression, target: Target, chosen: Selected, power: float, rules: int
+    rule: Superiority | NonInferiority | NoRegression, target: Target, chosen: Selected, power: float
 ) -> RuleResult | _Pending:
     if not target.metric.sign:
         raise RefusalError("neither direction of this metric is better; write a bound or a change for it")
     if isinstance(rule, NoRegression):
-        found, known = pair_tests.regression(rule, target, chosen, power=power, rules=rules)
-        return rule, target, chosen, found, known
+        return rule, target, chosen, pair_tests.regression(rule, target, chosen)
     if isinstance(rule, NonInferiority):
         return pair_tests.non_inferiority(rule, target, chosen, power=power)
     return pair_tests.superiority(rule, target, chosen, power=power)

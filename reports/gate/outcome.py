@@ -12,9 +12,10 @@ from pydantic import Field
 from reports.gate.policy import Policy
 from reports.strict import Strict
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 Verdict = Literal["pass", "fail", "inconclusive"]
+Outcome = Literal["better", "worse", "equivalent", "different", "inconclusive", "identical"]
 EXIT_CODES: dict[Verdict, int] = {"pass": 0, "fail": 1, "inconclusive": 3}
 
 
@@ -49,13 +50,17 @@ class RuleResult(Strict):
         value: The candidate's figure.
         baseline: The baseline's figure.
         difference: Candidate minus baseline.
+        outcome: The difference in a word, read off `low` and `high`: `better` or `worse` where 0 is outside
+            (`different` where neither direction is better), `equivalent` where both are closer to 0 than the margin,
+            else `inconclusive`; `identical` where no item differs. None where nothing is compared.
         low: Lower end of the difference at the rule's one-sided confidence, of the figure itself for `bound`.
         high: Upper end, likewise.
         limit: What the figure or the difference is held against.
-        p_value: One-sided, of the test that the rule asks for.
+        p_value: One-sided, of what lets the rule pass: that the limit is exceeded. Of `no_regression`, of what makes it
+            fail: that the candidate is worse.
         p_adjusted: The same after Holm's correction over all `no_regression` rules.
         n: Items that it rests on.
-        items_needed: How many items it takes, with the policy's power; None where these are enough.
+        items_needed: How many items it takes, with the policy's power; None where these are enough, or no number is.
         moved: The items that moved it most, worst first; empty where it passed.
     """
 
@@ -69,6 +74,7 @@ class RuleResult(Strict):
     value: float | None = None
     baseline: float | None = None
     difference: float | None = None
+    outcome: Outcome | None = None
     low: float | None = None
     high: float | None = None
     limit: str = ""

@@ -1,166 +1,211 @@
-"""The rules that test paired items: superiority, non-inferiority, and no significant regression."""
+"""The rules that test paired items: superiority, non-inferiority, and no regression."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from reports.comparison.sums import figure_of_units
-from reports.gate.estimate import MIN_ITEMS, Estimate, paired
-from reports.gate.outcome import RuleResult
+from reports.gate.estimate import MIN_ITEMS, Difference, paired
+from reports.gate.outcome import Outcome, RuleResult, Verdict
 from reports.gate.policy import NonInferiority, NoRegression, Superiority
 from reports.gate.targets import RefusalError, Selected, Target, moved
 from reports.numbers import amount_text, p_text, signed_text
 
 
 @dataclass(frozen=True)
-class Regression:
-    """What the items say of a loss, before the correction over all such rules.
+class Gain:
+    """What the candidate gains over the baseline, more being better, and the limit that it has to exceed.
 
     Attributes:
-        p_value: One-sided, against "the candidate is no worse".
-        is_safe: Whether a loss of the margin is ruled out, or would have been found.
-        needed: How many items would find a loss of the margin.
+        plain: The difference.
+        shifted: What is compared with `limit`: for relative limits the difference less a share of the baseline.
+        limit: In terms of `shifted`, so 0 for relative limits.
+        offset: `plain` minus `shifted`, in the metric's unit.
     """
 
-    p_value: float
-    is_safe: bool
-    needed: int
+    plain: Difference
+    shifted: Difference
+    limit: float
+    offset: float
+
+    @property
+    def p_value(self) -> float:
+        """One-sided; low values show that the limit is exceeded. 1 with too few items for any test."""
+        return self.shifted.p_above(self.limit) if self.plain.items >= MIN_ITEMS else 1.0
+
+    @property
+    def p_opposite(self) -> float:
+        """One-sided; low values show that the limit is missed."""
+        return self.shifted.p_below(self.limit) if self.plain.items >= MIN_ITEMS else 1.0
+
+    @property
+    def p_worse(self) -> float:
+        """One-sided; low values show that the candidate is worse."""
+        return self.plain.p_below(0.0) if self.plain.items >= MIN_ITEMS else 1.0
+
+    def needed(self, truth: float, confidence: float, power: float) -> int | None:
+        """Units that show with `power` that the limit is exceeded if the candidate gains `truth`; None if none do."""
+        needed = self.shifted.items_to_exceed(self.limit, truth - self.offset, confidence, power)
+        return None if needed is None else max(needed, MIN_ITEMS)
 
 
-def look_for_regression(
-    loss: Estimate, kept: Estimate, *, at: float, margin: float, confidence: float, power: float, rules: int
-) -> Regression:
-    """Whether the items show a loss, and whether they could have.
+@dataclass(frozen=True)
+class Regression:
+    """A `no_regression` target before the correction over all such targets.
 
-    Args:
-        loss: The baseline's figure minus the candidate's, turned so that more is worse.
-        kept: What is above `at` where less than the margin is lost.
-        at: The limit of that.
-        margin: The loss to be found, in the metric's unit.
-        confidence: One-sided, before the correction.
-        power: With which a loss of the margin should be found.
-        rules: How many such rules are corrected together.
+    Attributes:
+        gain: The candidate's gain, with its limit at minus the margin.
+        facts: Fields of the result.
     """
-    corrected = 1 - (1 - confidence) / rules
-    needed = loss.items_to_ask(margin, corrected, power)
-    if loss.items < MIN_ITEMS:
-        return Regression(1.0, is_safe=False, needed=needed)
-    would_find = loss.items >= loss.items_needed(margin, corrected, power)
-    is_safe = would_find or kept.p_above(at) < 1 - confidence
-    return Regression(loss.p_above(0.0), is_safe, needed)
+
+    gain: Gain
+    facts: dict[str, Any]
+
+    @property
+    def can_fail(self) -> bool:
+        """Whether any item differs; otherwise the target leaves the corrected family (Tarone 1990)."""
+        return self.gain.plain.differing > 0
 
 
 def margin_of(target: Target, margin: float, baseline: float) -> float:
     """A margin in the metric's unit.
 
     Raises:
-        RefusalError: It is relative to a figure of zero.
+        RefusalError: It is relative to a value of 0, or more than a share can change.
     """
-    if not target.is_relative:
-        return margin
-    if baseline <= 0:
-        raise RefusalError("the baseline's figure is not above 0, so no margin is a share of it; set relative: false")
-    return margin * baseline
+    if target.is_relative and baseline <= 0:
+        raise RefusalError("the baseline's value is not above 0, so no margin is a share of it; set relative: false")
+    if target.metric.is_share and not target.is_relative and margin >= 1:
+        raise RefusalError(f"no share changes by {margin:g}; a margin of 5 points is written 0.05")
+    return margin * baseline if target.is_relative else margin
 
 
-def facts(chosen: Selected, confidence: float) -> dict[str, Any]:
-    """What every compared target tells: both figures, the difference and its one-sided bounds."""
-    kind = chosen.kind
-    estimate = paired(kind, chosen.before, chosen.after)
-    low, high = estimate.bounds(confidence) if estimate.items >= MIN_ITEMS else (None, None)
+def _gain(target: Target, chosen: Selected, margin: float) -> Gain:
+    """The gain with its limit at `margin` as the rule writes it, negative for a loss that is tolerated."""
+    sign = target.metric.sign
+    limit = math.copysign(margin_of(target, abs(margin), figure_of_units(chosen.kind, chosen.before)), margin)
+    plain = paired(chosen.kind, chosen.before, chosen.after, sign=sign)
+    if not target.is_relative or margin == 0:
+        return Gain(plain, plain, limit, 0.0)
+    shifted = paired(chosen.kind, chosen.before, chosen.after, sign=sign, share=sign * margin)
+    return Gain(plain, shifted, 0.0, limit)
+
+
+def facts(chosen: Selected, confidence: float, sign: int, relevant: float) -> dict[str, Any]:
+    """What every compared target reports: both values, the difference, its one-sided bounds, and the outcome in a word.
+
+    Args:
+        chosen: The items.
+        confidence: One-sided, of the bounds.
+        sign: 1 where higher is better, -1 where lower is, 0 where neither.
+        relevant: The smallest difference that matters, in the metric's unit.
+    """
+    difference = paired(chosen.kind, chosen.before, chosen.after)
+    low, high = difference.bounds(confidence) if difference.items >= MIN_ITEMS else (-math.inf, math.inf)
+    outcome: Outcome = "inconclusive"
+    if difference.differing == 0:
+        outcome = "identical"
+    elif low > 0 or high < 0:
+        outcome = "different" if not sign else "better" if sign * (low + high) > 0 else "worse"
+    elif -relevant < low and high < relevant:
+        outcome = "equivalent"
     return {
-        "value": figure_of_units(kind, chosen.after),
-        "baseline": figure_of_units(kind, chosen.before),
-        "difference": estimate.value,
-        "low": low,
-        "high": high,
+        "value": figure_of_units(chosen.kind, chosen.after),
+        "baseline": figure_of_units(chosen.kind, chosen.before),
+        "difference": difference.value,
+        "low": low if math.isfinite(low) else None,
+        "high": high if math.isfinite(high) else None,
         "n": chosen.items,
+        "outcome": outcome,
     }
 
 
-def regression(
-    rule: NoRegression, target: Target, chosen: Selected, *, power: float, rules: int
-) -> tuple[Regression, dict[str, Any]]:
-    """What a `no_regression` target found, and its facts; the verdict waits for the correction."""
-    kind, sign = chosen.kind, target.metric.sign
-    known = facts(chosen, rule.confidence)
-    wanted = rule.margin or target.metric.relevant
-    margin = margin_of(target, wanted, known["baseline"])
-    share = -target.metric.sign * wanted if target.is_relative else 0.0
-    found = look_for_regression(
-        paired(kind, chosen.before, chosen.after, sign=-sign),
-        paired(kind, chosen.before, chosen.after, sign=sign, share=share),
-        at=0.0 if share else -margin,
-        margin=margin,
-        confidence=rule.confidence,
-        power=power,
-        rules=rules,
-    )
-    return found, known | {"limit": f"no loss; one of {amount_text(margin, target.metric)} would be found"}
+def _change_text(target: Target, known: dict[str, Any]) -> str:
+    """The difference and the outcome, for people."""
+    if known["outcome"] == "identical":
+        return f"identical on all {known['n']} items"
+    return f"{signed_text(known['difference'], target.metric)}, {known['outcome']}"
+
+
+def _undecided(
+    target: Target, chosen: Selected, gain: Gain, truth: float, confidence: float, power: float
+) -> tuple[str, int | None]:
+    """Why a limit is not shown to be exceeded, and how many items it takes if the candidate gains `truth`.
+
+    No number is given where there are as many already: then the truth is about the limit, and items are not lacking.
+    """
+    aim = f"an equal model to rule out a loss of {amount_text(gain.limit + gain.offset, target.metric)}"
+    if truth:
+        aim = f"a model that gains {amount_text(truth, target.metric)} to show it"
+    needed = gain.needed(truth, confidence, power)
+    if needed is None:
+        return f"no number of items is enough for {aim}", None
+    if gain.plain.items >= needed:
+        return f"{chosen.items} items are enough for {aim} with {power:.0%} power", None
+    items = chosen.as_items(needed)
+    return f"{chosen.items} items are too few: it takes about {items:,} for {aim} with {power:.0%} power", items
+
+
+def regression(rule: NoRegression, target: Target, chosen: Selected) -> Regression:
+    """A `no_regression` target; the verdict waits for the correction."""
+    gain = _gain(target, chosen, -(rule.margin or target.metric.relevant))
+    size = abs(gain.limit + gain.offset)
+    known = facts(chosen, rule.confidence, target.metric.sign, size)
+    limit = f"no loss shown, and one of {amount_text(size, target.metric)} ruled out"
+    return Regression(gain, known | {"limit": limit, "p_value": gain.p_worse})
 
 
 def regression_result(
-    rule: NoRegression,
-    target: Target,
-    chosen: Selected,
-    found: Regression,
-    known: dict[str, Any],
-    p_adjusted: float,
+    rule: NoRegression, target: Target, chosen: Selected, tested: Regression, p_adjusted: float, power: float
 ) -> RuleResult:
     """The verdict of a `no_regression` target after the correction."""
-    known |= {"p_value": found.p_value, "p_adjusted": p_adjusted}
-    change = signed_text(known["difference"], target.metric)
+    known, level = tested.facts | {"p_adjusted": p_adjusted}, 1 - rule.confidence
+    change = _change_text(target, known)
+    if p_adjusted < level:
+        reason = f"shown to be worse: {change} (corrected p {p_text(p_adjusted)})"
+        return target.result("fail", reason, moved=moved(target, chosen, target.metric.sign), **known)
+    if tested.gain.p_value < level:
+        return target.result("pass", f"a loss of the margin is ruled out: {change}", **known)
+    reason, needed = _undecided(target, chosen, tested.gain, 0.0, rule.confidence, power)
+    reason = f"a loss of the margin is not ruled out: {change}; {reason}"
     worst = moved(target, chosen, target.metric.sign)
-    if p_adjusted < 1 - rule.confidence:
-        return target.result(
-            "fail", f"significantly worse: {change} (corrected p {p_text(p_adjusted)})", moved=worst, **known
-        )
-    if found.is_safe:
-        return target.result("pass", f"no loss shown ({change}), by items that would have shown one", **known)
-    needed = chosen.as_items(found.needed)
-    reason = f"{chosen.items} items cannot tell a loss that matters from none ({change}); it takes about {needed:,}"
     return target.result("inconclusive", reason, items_needed=needed, moved=worst, **known)
 
 
 def non_inferiority(rule: NonInferiority, target: Target, chosen: Selected, *, power: float) -> RuleResult:
     """Pass where a loss of the margin is ruled out, fail where one is shown, else inconclusive."""
-    known = facts(chosen, rule.confidence)
-    margin = margin_of(target, rule.margin, known["baseline"])
-    share = -target.metric.sign * rule.margin if target.is_relative else 0.0
-    gain = paired(chosen.kind, chosen.before, chosen.after, sign=target.metric.sign, share=share)
-    lost = paired(chosen.kind, chosen.before, chosen.after, sign=-target.metric.sign, share=share)
-    at = 0.0 if share else -margin
-    known |= {"p_value": gain.p_above(at), "limit": f"loses less than {amount_text(margin, target.metric)}"}
-    change, level = signed_text(known["difference"], target.metric), 1 - rule.confidence
-    if gain.items >= MIN_ITEMS and known["p_value"] < level:
-        return target.result("pass", f"a loss of the margin is ruled out ({change})", **known)
+    gain = _gain(target, chosen, -rule.margin)
+    size = abs(gain.limit + gain.offset)
+    known = facts(chosen, rule.confidence, target.metric.sign, size)
+    known |= {"p_value": gain.p_value, "limit": f"loses less than {amount_text(size, target.metric)}"}
+    change, level = _change_text(target, known), 1 - rule.confidence
+    if gain.p_value < level:
+        return target.result("pass", f"a loss of the margin is ruled out: {change}", **known)
     worst = moved(target, chosen, target.metric.sign)
-    if gain.items >= MIN_ITEMS and lost.p_above(-at) < level:
-        return target.result("fail", f"shown to lose more than the margin ({change})", moved=worst, **known)
-    needed = chosen.as_items(gain.items_to_ask(margin, rule.confidence, power))
-    reason = f"{chosen.items} items do not rule out a loss of the margin ({change}); from an equal model it takes about"
-    return target.result("inconclusive", f"{reason} {needed:,}", items_needed=needed, moved=worst, **known)
+    if gain.p_opposite < level:
+        return target.result("fail", f"shown to lose more than the margin: {change}", moved=worst, **known)
+    reason, needed = _undecided(target, chosen, gain, 0.0, rule.confidence, power)
+    reason = f"a loss of the margin is not ruled out: {change}; {reason}"
+    return target.result("inconclusive", reason, items_needed=needed, moved=worst, **known)
 
 
 def superiority(rule: Superiority, target: Target, chosen: Selected, *, power: float) -> RuleResult:
     """Pass where a gain above the margin is shown, fail where enough items show none, else inconclusive."""
-    known = facts(chosen, rule.confidence)
-    wanted = (rule.margin, rule.detect or target.metric.relevant)
-    margin, detect = (margin_of(target, each, known["baseline"]) for each in wanted)
-    share = target.metric.sign * rule.margin if target.is_relative else 0.0
-    gain = paired(chosen.kind, chosen.before, chosen.after, sign=target.metric.sign, share=share)
-    loss = paired(chosen.kind, chosen.before, chosen.after, sign=-target.metric.sign)
-    limit = f"gains more than {amount_text(margin, target.metric)}" if margin else "is better"
-    known |= {"p_value": gain.p_above(0.0 if share else margin), "limit": limit}
-    change, level = signed_text(known["difference"], target.metric), 1 - rule.confidence
-    if gain.items >= MIN_ITEMS and known["p_value"] < level:
-        return target.result("pass", f"shown: {change} (p {p_text(known['p_value'])})", **known)
+    gain = _gain(target, chosen, rule.margin)
+    size = abs(gain.limit + gain.offset)
+    baseline = figure_of_units(chosen.kind, chosen.before)
+    truth = size + margin_of(target, rule.detect or target.metric.relevant, baseline)
+    known = facts(chosen, rule.confidence, target.metric.sign, truth)
+    limit = f"gains more than {amount_text(size, target.metric)}" if size else "is better"
+    known |= {"p_value": gain.p_value, "limit": limit}
+    change, level = _change_text(target, known), 1 - rule.confidence
+    if gain.p_value < level:
+        return target.result("pass", f"shown: {change} (p {p_text(gain.p_value)})", **known)
     worst = moved(target, chosen, target.metric.sign)
-    needed = gain.items_needed(detect, rule.confidence, power)
-    if gain.items >= MIN_ITEMS and (loss.p_above(0.0) < level or gain.items >= needed):
-        return target.result("fail", f"not shown ({change}), by items that would have shown it", moved=worst, **known)
-    asked = chosen.as_items(gain.items_to_ask(detect, rule.confidence, power))
-    gained = amount_text(detect, target.metric)
-    reason = f"{chosen.items} items do not show it ({change}); to show a gain of {gained} beyond takes about"
-    return target.result("inconclusive", f"{reason} {asked:,}", items_needed=asked, moved=worst, **known)
+    if gain.p_worse < level:
+        return target.result("fail", f"shown to be worse: {change}", moved=worst, **known)
+    reason, needed = _undecided(target, chosen, gain, truth, rule.confidence, power)
+    verdict: Verdict = "inconclusive" if needed is not None or gain.plain.items < MIN_ITEMS else "fail"
+    return target.result(verdict, f"not shown: {change}; {reason}", items_needed=needed, moved=worst, **known)

@@ -39,6 +39,7 @@ def facts_text(rule: RuleResult) -> str:
         ("baseline", _number(rule.baseline)),
         ("candidate", _number(rule.value)),
         ("difference", _difference(rule)),
+        ("outcome", rule.outcome or ""),
         ("p", _number(rule.p_value)),
         ("corrected p", _number(rule.p_adjusted)),
         ("n", str(rule.n) if rule.n else ""),

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import stats
-from statsmodels.stats.contingency_tables import mcnemar
 
 from reports.comparison.sums import figure_of
 from reports.document.evidence import OverlapCheck, OverlapMatch
 from reports.document.schema import MetricInfo, ModelInfo, Results, Sample, Score, TaskCost, TaskInfo
+from reports.gate.estimate import paired
 from reports.gate.judging import judge
 from reports.gate.policy import DEFAULT, Policy
 from reports.gate.sides import Side
@@ -80,24 +80,90 @@ def shifted(n, gain, seed=0):
     return before.tolist(), (before + gain + generator.normal(0, 0.05, n)).tolist()
 
 
-def test_a_regression_is_found_with_mcnemars_exact_test():
+def right_and_wrong(gained, lost, items):
+    """Answers of two models that differ on so many items; half of the rest is right."""
+    same = [float(n % 2) for n in range(items - gained - lost)]
+    return [0.0] * gained + [1.0] * lost + same, [1.0] * gained + [0.0] * lost + same
+
+
+def test_a_regression_is_found_with_the_score_test():
     before = [1.0] * 30 + [0.0] * 10
     after = [0.0] * 12 + [1.0] * 18 + [0.0] * 8 + [1.0] * 2
     rule, report = verdict({"rule": "no_regression", "metric": "t/m"}, *sides(ACCURACY, before, after))
-    assert rule.p_value == pytest.approx(mcnemar([[18, 12], [2, 8]], exact=True).pvalue / 2)
-    assert (rule.verdict, report.exit_code) == ("fail", 1)
+    assert rule.p_value == pytest.approx(stats.norm.sf((12 - 2 - 0.75) / 14**0.5))
+    assert (rule.verdict, rule.outcome, report.exit_code) == ("fail", "worse", 1)
+    assert rule.reason == "shown to be worse: -25.0 pp, worse (corrected p 0.007)"
     assert len(rule.moved) == 10
     assert {sample.id for sample in rule.moved} < {str(n) for n in range(12)}
     assert (rule.moved[0].baseline, rule.moved[0].candidate) == (1.0, 0.0)
 
 
-def test_means_are_tested_with_the_paired_t_test():
+@pytest.mark.parametrize(
+    ("gained", "lost", "rule", "wanted", "outcome"),
+    [
+        (10, 10, {"rule": "non_inferiority", "margin": 0.05}, "pass", "equivalent"),
+        (0, 10, {"rule": "non_inferiority", "margin": 0.05}, "pass", "worse"),
+        (0, 40, {"rule": "non_inferiority", "margin": 0.05}, "fail", "worse"),
+        (30, 45, {"rule": "non_inferiority", "margin": 0.05}, "inconclusive", "worse"),
+        (30, 40, {"rule": "non_inferiority", "margin": 0.05}, "inconclusive", "inconclusive"),
+        (30, 10, {"rule": "non_inferiority", "margin": 0.05}, "pass", "better"),
+        (10, 10, {"rule": "no_regression"}, "pass", "equivalent"),
+        (0, 5, {"rule": "no_regression"}, "pass", "equivalent"),
+        (0, 7, {"rule": "no_regression"}, "fail", "worse"),
+        (30, 40, {"rule": "no_regression"}, "inconclusive", "inconclusive"),
+        (20, 2, {"rule": "superiority"}, "pass", "better"),
+        (10, 10, {"rule": "superiority"}, "fail", "equivalent"),
+        (2, 20, {"rule": "superiority"}, "fail", "worse"),
+        (60, 50, {"rule": "superiority"}, "inconclusive", "inconclusive"),
+        (20, 2, {"rule": "superiority", "margin": 0.05}, "fail", "better"),
+        (20, 2, {"rule": "superiority", "margin": 0.05, "detect": 0.03}, "inconclusive", "better"),
+        (45, 2, {"rule": "superiority", "margin": 0.05}, "pass", "better"),
+    ],
+)
+def test_rules_over_400_right_and_wrong_answers(gained, lost, rule, wanted, outcome):
+    found, _ = verdict({"metric": "t/m", **rule}, *sides(ACCURACY, *right_and_wrong(gained, lost, 400)))
+    assert (found.verdict, found.outcome) == (wanted, outcome), found.reason
+    assert (found.items_needed or 0) > 400 if wanted == "inconclusive" else found.items_needed is None
+
+
+@pytest.mark.parametrize(
+    ("items", "wanted", "needed"),
+    [(12, "inconclusive", 711), (39, "inconclusive", 279), (82, "inconclusive", 176), (83, "pass", None)],
+)
+def test_identical_answers_pass_only_where_a_loss_of_the_margin_would_have_shown(items, wanted, needed):
+    rule, _ = verdict({"rule": "no_regression", "metric": "t/m"}, *sides(ACCURACY, *right_and_wrong(0, 0, items)))
+    assert (rule.verdict, rule.outcome, rule.items_needed) == (wanted, "identical", needed), rule.reason
+    assert f"identical on all {items} items" in rule.reason
+
+
+def test_the_reason_tells_what_is_missing():
+    rule, _ = verdict({"rule": "no_regression", "metric": "t/m"}, *sides(ACCURACY, *right_and_wrong(2, 4, 60)))
+    assert rule.reason == (
+        "a loss of the margin is not ruled out: -3.3 pp, inconclusive; 60 items are too few: it takes about 611 for an"
+        " equal model to rule out a loss of 5.0 pp with 80% power"
+    )
+
+
+def test_enough_items_that_show_nothing_are_not_asked_for_again():
+    both = sides(ROUGE, *shifted(200, -0.047))
+    rule, _ = verdict({"rule": "non_inferiority", "metric": "t/m", "margin": 0.05}, *both)
+    assert (rule.verdict, rule.items_needed) == ("inconclusive", None)
+    assert "200 items are enough for an equal model to rule out a loss of 5.0 pp with 80% power" in rule.reason
+
+
+@pytest.mark.parametrize("rule", ["non_inferiority", "no_regression", "superiority"])
+def test_a_margin_of_a_hundred_points_and_more_is_a_slip(rule):
+    found, _ = verdict({"rule": rule, "metric": "t/m", "margin": 5}, *sides(ACCURACY, *right_and_wrong(5, 9, 400)))
+    assert (found.verdict, found.reason) == ("fail", "no share changes by 5; a margin of 5 points is written 0.05")
+
+
+def test_means_are_tested_as_the_estimate_says():
     before, after = shifted(50, -0.01)
     rule, _ = verdict({"rule": "non_inferiority", "metric": "t/m", "margin": 0.02}, *sides(ROUGE, before, after))
-    wanted = stats.ttest_1samp(np.subtract(after, before), -0.02, alternative="greater")
-    assert rule.p_value == pytest.approx(wanted.pvalue)
-    interval = stats.ttest_1samp(np.subtract(after, before), 0).confidence_interval(0.9)
-    assert (rule.low, rule.high) == pytest.approx((interval.low, interval.high))
+    tables = [np.stack([values, np.ones(50)], 1) for values in (before, after)]
+    difference = paired("mean", *tables)
+    assert rule.p_value == pytest.approx(difference.p_above(-0.02))
+    assert (rule.low, rule.high) == pytest.approx(difference.bounds(0.95))
 
 
 @pytest.mark.parametrize(
@@ -151,12 +217,12 @@ def test_lower_is_better_where_it_is_and_margins_are_relative():
     assert found.verdict == "pass"
 
 
-def test_equal_answers_pass_or_are_too_few_but_never_fail():
-    few, many = [1.0, 0.0] * 6, [1.0, 0.0] * 300
-    assert verdict({"rule": "no_regression", "metric": "t/m"}, *sides(ACCURACY, few, few))[0].verdict == "inconclusive"
-    assert verdict({"rule": "no_regression", "metric": "t/m"}, *sides(ACCURACY, many, many))[0].verdict == "pass"
+def test_equal_answers_to_a_few_items_never_pass_or_fail():
     values = [0.1, 0.5, 0.3] * 10
-    assert verdict({"rule": "no_regression", "metric": "t/m"}, *sides(ROUGE, values, values))[0].verdict == "pass"
+    rule, _ = verdict({"rule": "no_regression", "metric": "t/m"}, *sides(ROUGE, values, values))
+    assert (rule.verdict, rule.outcome) == ("inconclusive", "identical")
+    rule, _ = verdict({"rule": "no_regression", "metric": "t/m"}, *sides(ROUGE, values * 3, values * 3))
+    assert rule.verdict == "pass"
 
 
 @pytest.mark.parametrize(
@@ -299,6 +365,18 @@ def test_p_values_of_regressions_are_corrected_together():
     report = judge(Policy.model_validate({"rules": rules}), candidate, both[0])
     assert report.rules[0].p_value < 1 / 3
     assert all(rule.p_adjusted == pytest.approx(3 * report.rules[0].p_value) for rule in report.rules)
+
+
+def test_targets_on_which_nothing_differs_do_not_count_in_the_correction():
+    baseline, candidate = sides(ACCURACY, *right_and_wrong(2, 12, 90))
+    rules = [
+        {"rule": "no_regression", "metric": "t/m"},
+        {"rule": "no_regression", "metric": "t/m", "ids": [str(n) for n in range(14, 90)], "name": "identical"},
+    ]
+    report = judge(Policy.model_validate({"rules": rules}), candidate, baseline)
+    assert report.rules[0].p_adjusted == report.rules[0].p_value
+    assert [rule.outcome for rule in report.rules] == ["worse", "identical"]
+    assert report.rules[1].p_adjusted == 1
 
 
 def test_items_that_share_a_source_count_as_one():
