@@ -13,8 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
+from benchmarks.evidence import environment
 from benchmarks.gate_exact import (
     DISCORDANCES,
     LEVELS,
@@ -38,7 +37,6 @@ from reports.document.schema import MetricInfo
 from reports.files import write_json
 from reports.gate.estimate import Difference, paired
 from reports.gate.units import units_of
-from reports.version import __version__
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -254,23 +252,6 @@ def measure(times: int, numbers: Iterable[int] = ITEMS, simulated: Sequence[int]
     }
 
 
-def commit(*, allow_dirty: bool) -> str:
-    """The commit of the working tree, with `+changes` where it has others.
-
-    Raises:
-        SystemExit: It has, and that is not allowed.
-    """
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603, S607
-
-    is_dirty = bool(git("status", "--porcelain"))
-    if is_dirty and not allow_dirty:
-        print("the working tree has changes; commit them or give --allow-dirty", file=sys.stderr)
-        raise SystemExit(2)
-    return git("rev-parse", "HEAD") + ("+changes" if is_dirty else "")
-
-
 def main() -> None:
     """Measure, check the bounds, and write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -281,8 +262,7 @@ def main() -> None:
     started = time.perf_counter()
     about = {
         "command": f"python -m benchmarks.gate_simulation --times {args.times}",
-        "medbench": __version__,
-        "commit": commit(allow_dirty=args.allow_dirty),
+        "environment": environment(allow_dirty=args.allow_dirty),
     }
     result = measure(args.times)
     broken = violations(result)

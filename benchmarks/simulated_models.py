@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 KEY = "m"
 NATS = 2.5  # mean negative log-likelihood of a token
 REPEATS = 3
-_SCORES: dict[tuple[str, str], tuple[float, float]] = {}
+_SCORES: dict[tuple[str, str, tuple[int, ...]], tuple[float, float]] = {}
 _LARGE = 400_000  # items that stand for the population
 
 
@@ -81,13 +81,11 @@ class Cell:
         """How much better the second model is made."""
         return {"equal": 0.0, "margin": self.margin, "worse": -2 * self.margin}[truth]
 
-    def score(self) -> float:
-        """The true score of the first model."""
-        return _population(self, "equal")[0] if self.metric.kind == "macro_f1" else self.single
-
-    def difference(self, truth: str) -> float:
-        """The true difference of the scores."""
-        return _population(self, truth)[1] if self.population else self.shift(truth)
+    def truths(self, truth: str, before: Sequence[Any]) -> tuple[float, float]:
+        """The true score of the first model, and the true difference; `before` are the first model's samples."""
+        if self.metric.kind == "macro_f1":
+            return _population(self, truth, tuple(sorted({int(sample.metrics[KEY][0]) for sample in before})))
+        return self.single, _population(self, truth)[1] if self.population else self.shift(truth)
 
     def draw(self, generator: np.random.Generator, items: int, truth: str) -> tuple[list[Any], list[Any]]:
         """The samples of both models."""
@@ -95,17 +93,22 @@ class Cell:
         return _samples(values, values.before, "base"), _samples(values, values.after, "new")
 
 
-def _population(cell: Cell, truth: str) -> tuple[float, float]:
-    """True score of the first model, and the true difference."""
-    if (cell.name, truth) not in _SCORES:
-        _SCORES[cell.name, truth] = _computed(cell, truth)
-    return _SCORES[cell.name, truth]
+def _population(cell: Cell, truth: str, labels: tuple[int, ...] = ()) -> tuple[float, float]:
+    """True score of the first model, and the true difference; of macro-F1 over the labels that the drawn items have."""
+    if (cell.name, truth, labels) not in _SCORES:
+        values = cell.model(np.random.default_rng(1), _LARGE, cell.shift(truth))
+        before, after = (_score(cell, side, labels) for side in values[:2])
+        _SCORES[cell.name, truth, labels] = before, 0.0 if truth == "equal" else after - before
+    return _SCORES[cell.name, truth, labels]
 
 
-def _computed(cell: Cell, truth: str) -> tuple[float, float]:
-    values = cell.model(np.random.default_rng(1), _LARGE, cell.shift(truth))
-    before, after = (figure_of(cell.metric.kind, side.tolist()) for side in values[:2])
-    return before, 0.0 if truth == "equal" else after - before
+def _score(cell: Cell, values: Values, labels: tuple[int, ...]) -> float:
+    if cell.metric.kind != "macro_f1":
+        return figure_of(cell.metric.kind, values.tolist())
+    gold, predicted = values.T
+    counts = [((gold == label).sum(), (predicted == label).sum()) for label in labels]
+    right = [((gold == label) & (predicted == label)).sum() for label in labels]
+    return float(np.mean([2 * hits / sum(both) for hits, both in zip(right, counts, strict=True)]))
 
 
 def _samples(drawn: Drawn, values: Values, model: str) -> list[Simulated]:
@@ -197,7 +200,7 @@ def lognormal(generator: np.random.Generator, items: int, difference: float) -> 
 
 def tenth(generator: np.random.Generator, items: int, difference: float) -> Drawn:
     """A tenth of the items gains 0.9, the rest loses 0.1: equal on average."""
-    gains = generator.random(items) < 0.1 + difference  # noqa: PLR2004
+    gains = generator.random(items) < 0.1 + difference
     return Drawn(np.zeros(items), np.where(gains, 0.9, -0.1))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.comparison.inference import Inference, Interval
+from reports.comparison.inference import Inference, Interval, critical_value
 from reports.comparison.proportions import score_interval, score_p_value, score_statistic, wilson_interval
 
 if TYPE_CHECKING:
@@ -36,6 +36,20 @@ def share(right: float, items: float, degrees: float = math.inf) -> Inference:
         return wilson_interval(right, items, normal_level(level, degrees))
 
     return Inference(estimate, ends, "score test", math.sqrt(estimate * (1 - estimate) / items), degrees)
+
+
+def exact_share(right: int, items: int) -> Inference:
+    """A share of whole numbers by the exact binomial test (Clopper and Pearson 1934)."""
+    from scipy import stats
+
+    estimate = right / items
+
+    def ends(level: float) -> Interval:
+        low = float(stats.beta.ppf(level / 2, right, items - right + 1)) if right else 0.0
+        high = float(stats.beta.isf(level / 2, right + 1, items - right)) if right < items else 1.0
+        return low, high
+
+    return Inference(estimate, ends, "exact binomial test", math.sqrt(estimate * (1 - estimate) / items))
 
 
 def score_test(gained: float, lost: float, items: float, degrees: float = math.inf) -> Inference:
@@ -151,6 +165,6 @@ def _caution(units: Units) -> str:
 
 def normal_level(level: float, degrees: float) -> float:
     """The level of a normal quantile that equals Student's at `level`."""
-    from scipy import stats
+    from scipy import special
 
-    return level if math.isinf(degrees) else float(2 * stats.norm.sf(stats.t.isf(level / 2, degrees)))
+    return level if math.isinf(degrees) else float(2 * special.ndtr(-critical_value(level, degrees)))

@@ -11,12 +11,12 @@ concern each label (Satterthwaite 1946).
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reports.comparison.counts import effective_items, normal_level, share
-from reports.comparison.inference import Inference, Interval
+from reports.comparison.counts import effective_items, normal_level
+from reports.comparison.inference import Inference, Interval, critical_value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,13 +33,17 @@ class _Part(NamedTuple):
 
     Attributes:
         value: The F1.
-        jaccard: The inference about J.
+        index: J.
+        effective: How many independent items J rests on.
+        degrees: Degrees of freedom of that number; infinite where items were counted.
         influence: How much each unit moves the F1, shape [units].
         concerned: How many items have the label as gold or as predicted one.
     """
 
     value: float
-    jaccard: Inference
+    index: float
+    effective: float
+    degrees: float
     influence: Values
     concerned: float
 
@@ -68,34 +72,43 @@ def _parts(units: Units) -> list[_Part]:
         if not units.is_plain:
             effective, degrees = effective_items(tops, bottoms, most=total * units.repeats)
         influence = 2 / (1 + index) ** 2 * (tops - index * bottoms) / total
-        parts.append(_Part(_f1(index), share(index * effective, effective, degrees), influence, total))
+        parts.append(_Part(_f1(index), index, effective, degrees, influence, total))
     return parts
 
 
-def _f1(index: float) -> float:
+def _f1(index: Any) -> Any:
     return 2 * index / (1 + index)
+
+
+def _wilson(shares: Values, items: Values, quantile: Values) -> tuple[Values, Values]:
+    """Wilson's intervals of several shares at once."""
+    square = quantile**2
+    center = (shares + square / (2 * items)) / (1 + square / items)
+    half = quantile * np.sqrt(shares * (1 - shares) / items + square / (4 * items**2)) / (1 + square / items)
+    return np.maximum(center - half, 0.0), np.minimum(center + half, 1.0)
 
 
 def _combined(signed: list[tuple[int, _Part]], units: Units) -> Inference:
     """The signed sum of the parts over the number of labels."""
-    from scipy import stats
-
     parts, signs = [part for _, part in signed], np.array([float(sign) for sign, _ in signed])
     is_difference = bool((signs < 0).any())
     labels = len(parts) // (2 if is_difference else 1)
     influences = np.stack([part.influence for part in parts])
     correlation = _correlation(influences) * np.outer(signs, signs)
-    values = np.array([part.value for part in parts])
+    values, index, effective, own_degrees = (
+        np.array([getattr(part, name) for part in parts]) for name in ("value", "index", "effective", "degrees")
+    )
     estimate = float(signs @ values) / labels
     count, moved = len(units.table), signs @ influences / labels
     error = math.sqrt(float((moved**2).sum()) * count / max(count - 1, 1))
     degrees = _satterthwaite((influences**2).sum(1), np.array([part.concerned for part in parts]))
 
     def ends(level: float) -> Interval:
+        half = 0.0
         if is_difference:
-            half, level = float(stats.t.isf(level / 2, degrees)) * error, normal_level(level, degrees)
-        limits = np.array([[_f1(end) for end in part.jaccard.ends(level)] for part in parts])
-        down, up = values - limits[:, 0], limits[:, 1] - values
+            half, level = float(critical_value(level, degrees)) * error, normal_level(level, degrees)
+        limits = _f1(np.array(_wilson(index, effective, critical_value(level, own_degrees))))
+        down, up = values - limits[0], limits[1] - values
         reach = [np.where(signs > 0, *pair) for pair in ((down, up), (up, down))]
         low, high = (math.sqrt(max(float(side @ correlation @ side), 0.0)) / labels for side in reach)
         if is_difference:

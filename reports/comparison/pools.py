@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.comparison.inference import Inference, Interval
+from reports.comparison.inference import Inference, Interval, critical_value
 from reports.comparison.proportions import wilson_interval
 from reports.comparison.sums import (
     AnyMeasured,
@@ -117,9 +117,7 @@ def pool_inference(metric: MetricInfo, before: Units | None, after: Pool) -> Inf
     highest = 1.0 if metric.is_share else math.inf
 
     def ends(level: float) -> Interval:
-        from scipy import stats
-
-        half = float(stats.t.isf(level / 2, degrees)) * error
+        half = float(critical_value(level, degrees)) * error
         if not error:  # all units and adapters alike: an unseen share of units may differ
             half = wilson_interval(0, count, level)[1] * (1.0 if metric.is_share else abs(estimate))
         return max(estimate - half, lowest), min(estimate + half, highest)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.comparison.counts import scaled, score_test, share
-from reports.comparison.inference import Inference, Interval
+from reports.comparison.counts import exact_share, scaled, score_test
+from reports.comparison.inference import Inference, Interval, critical_value
 from reports.comparison.proportions import wilson_interval
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _RESAMPLES = 4_000
 _LEAST_RESAMPLES = 1_000
-_CELLS = 2_000_000  # drawn units over all resamples, at most
+_CELLS = 1_000_000  # drawn units over all resamples, at most
 _CHUNK = 1_000_000  # of them held at once
 _ERROR_FLOOR = 0.35  # of the standard error: resamples that drew nothing but equal units have none of their own
 _MAX_LOG = 700.0
@@ -32,6 +32,7 @@ _MOST_SIGNS = 60  # 2**-59 is below every level in use
 _SKEW = 4.0
 _NEARLY = 0.97
 _HEAVY = 1 / 3  # share of the weight that one unit may carry
+_FEW = 5
 _CLUSTERS = 10
 
 
@@ -174,9 +175,7 @@ def infer(ratios: Ratios, *, seed: int, lowest: float, highest: float, clustered
     draws, estimate = ratios.studentised(seed), ratios.estimate
 
     def ends(level: float) -> Interval:
-        from scipy import stats
-
-        half, place = float(stats.t.isf(level / 2, degrees)) * error, int(level / 2 * len(draws))
+        half, place = float(critical_value(level, degrees)) * error, int(level / 2 * len(draws))
         low = min(estimate - half, estimate - draws[len(draws) - 1 - place] * own_error)
         high = max(estimate + half, estimate - draws[place] * own_error)
         if is_own_mirror:
@@ -209,6 +208,8 @@ def caution(influence: Values, shares: Values, *, clustered: bool) -> str:
         clustered: Whether units are groups of items.
     """
     count = len(influence)
+    if count < _FEW:
+        return f"only {count} independent {'groups of items' if clustered else 'items'}"
     if clustered and count < _CLUSTERS:
         return f"only {count} independent groups of items"
     if shares.max() > _HEAVY and count > 1 / _HEAVY:
@@ -223,7 +224,8 @@ def _of_few_values(ratios: Ratios, lowest: float, highest: float) -> Inference |
     """The inference where the units take so few values that they are counts in disguise; None where they do not.
 
     All alike: an unseen share of units may be anything (Wilson's limit of a share of 0). Two values: the share of the
-    greater one, scaled (Wilson). A gain and a loss of one size: scaled right and wrong (Tango).
+    greater one, scaled (Clopper and Pearson, since the skew of such a share is the skew of the data). A gain and a loss
+    of one size: scaled right and wrong (Tango).
     """
     values = ratios.unit_values()
     distinct = np.unique(values)
@@ -238,7 +240,10 @@ def _of_few_values(ratios: Ratios, lowest: float, highest: float) -> Inference |
     if len(distinct) > 2 or (ratios.is_difference and distinct[0] * distinct[1] > 0):  # noqa: PLR2004
         return None
     bottom, width = float(distinct[0]), float(distinct[1] - distinct[0])
-    return scaled(share((values > bottom).sum(), count), width, error, bottom)
+    greater = int((values > bottom).sum())
+    rarer = min(greater, count - greater)
+    unusual = f"{rarer} of {count} items differ from all others" if rarer < _FEW else ""
+    return replace(scaled(exact_share(greater, count), width, error, bottom), caution=unusual)
 
 
 def _of_equal_units(ratios: Ratios, lowest: float, highest: float) -> Inference:

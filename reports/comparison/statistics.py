@@ -42,7 +42,7 @@ __all__ = [
     "score_pool",
 ]
 
-_MIN_UNITS = 5  # for means and ratios; fewer have no interval
+_MIN_UNITS = 2  # for means and ratios; fewer have no interval
 _LINKS = {"perplexity": "exp", "bits_per_byte": "bits"}
 _MAX_LOG = 700.0  # exp of more overflows a double
 _MAX_HIGH_LOG = 709.0  # and of more than this: an interval that is capped keeps a width
@@ -141,7 +141,7 @@ def _repeat_scores(metric: MetricInfo, samples: Sequence[Measured]) -> list[floa
 
 
 def one_model(metric: MetricInfo, mine: Units, *, seed: int) -> Inference | None:
-    """The inference about one model's score; None for ECE and for means of fewer than five units.
+    """The inference about one model's score; None for ECE and for means of a single unit.
 
     Wilson's interval for shares (on effective numbers where items share a source or were asked several times), MOVER
     for macro-F1, else the studentised bootstrap joined with t; of the logarithm, for perplexity.
@@ -219,7 +219,7 @@ def difference(metric: MetricInfo, before: Units, after: Units, *, seed: int) ->
     Right/wrong metrics: Tango's score interval (1998), which at a difference of 0 is McNemar's test; on effective
     numbers where items share a source or were asked several times. Macro-F1: MOVER joined with t. Means and ratios: the
     studentised bootstrap joined with t. Perplexities of which one is more than a thousand times the other: the interval
-    of the greater one. None for ECE, whose tests do not hold their level, below five units, and for sums that overflow.
+    of the greater one. None for ECE, whose tests do not hold their level, below two units, and for sums that overflow.
     """
     if metric.kind in _SHARES:
         return difference_of_units(before, after)
@@ -321,7 +321,7 @@ def _paired(
     return left, right, sorted((set(hashes) | set(others)) - both)
 
 
-def judge(tested: Sequence[Tested], *, others: int = 0, apart: bool = False) -> list[Comparison]:
+def judge(tested: Sequence[Tested], *, others: int = 0, apart: bool = False, plan: bool = True) -> list[Comparison]:
     """Give each comparison its corrected level, its interval at that level, and the outcome read off it.
 
     All primary metrics of all compared models are one family, all secondary ones another, so that no number of adapters
@@ -332,8 +332,9 @@ def judge(tested: Sequence[Tested], *, others: int = 0, apart: bool = False) -> 
         tested: The comparisons.
         others: How many more hypotheses belong to the family of the primary metrics without being listed.
         apart: Whether the metrics count as primary even where they are secondary.
+        plan: Whether to compute how many items would decide what is inconclusive.
     """
-    judged = [_judged(each, LEVEL, None) for each in tested]
+    judged = [_judged(each, LEVEL, None, plan=plan) for each in tested]
     for secondary in (False, True):
         family = [
             (place, each.inference)
@@ -347,11 +348,11 @@ def judge(tested: Sequence[Tested], *, others: int = 0, apart: bool = False) -> 
         least = [inference.least_p for _, inference in family]
         results = corrected([*p_values, *[1.0] * more], [*least, *[0.0] * more])[: len(family)]
         for (place, _), p_value, (p_adjusted, level) in zip(family, p_values, results, strict=True):
-            judged[place] = _judged(tested[place], level, (p_value, p_adjusted))
+            judged[place] = _judged(tested[place], level, (p_value, p_adjusted), plan=plan)
     return judged
 
 
-def _judged(tested: Tested, level: float, p_values: tuple[float, float] | None) -> Comparison:
+def _judged(tested: Tested, level: float, p_values: tuple[float, float] | None, *, plan: bool) -> Comparison:
     """A comparison at its level; without p-values it was not tested."""
     draft, metric, inference = tested.comparison, tested.metric, tested.inference
     if draft.outcome == "not compared":
@@ -380,7 +381,7 @@ def _judged(tested: Tested, level: float, p_values: tuple[float, float] | None) 
     if p_values is None:
         return draft.model_copy(update=update | {"outcome": "identical" if draft.differing == 0 else "not tested"})
     update |= {"p_value": p_values[0], "p_adjusted": p_values[1], "test": inference.test}
-    if update["outcome"] == "inconclusive" and draft.relevant:
+    if plan and update["outcome"] == "inconclusive" and draft.relevant:
         needed = units_needed(inference, units_here, draft.relevant, level)
         update["items_needed"] = None if needed is None else math.ceil(needed * draft.n / units_here)
     return draft.model_copy(update=update)
