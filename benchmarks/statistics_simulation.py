@@ -151,7 +151,7 @@ def _mean(values: Values) -> float | None:
 
 
 def family(items: int, times: int) -> dict[str, Any]:
-    """How often any of eight adapters equal to the base is called better or worse, or a best one better than another."""
+    """How often any of eight adapters equal to the base is better or worse, or the best one better than another."""
     any_word = any_best = 0
     with threadpool_limits(1):
         for draw in range(times):
