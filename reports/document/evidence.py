@@ -21,6 +21,11 @@ class OverlapMatch(Strict):
         share: Share of that text's words, from 0 to 1.
         rows: How many rows share text with the item.
         models: The models that were trained on them; all of the check where it is empty.
+        row_part: Which text of the row it is; empty in older results, as the next four.
+        item_source: Where the item stands, such as `ori_pqal.json, key 21645374`.
+        row_source: Where the row stands, such as `train.jsonl, line 12`.
+        item_text: The shared text of the item with its surroundings, a few hundred characters.
+        row_text: The same of the row.
     """
 
     task: str
@@ -32,6 +37,24 @@ class OverlapMatch(Strict):
     share: float
     rows: int
     models: list[str] = Field(default_factory=list)
+    row_part: str = ""
+    item_source: str = ""
+    row_source: str = ""
+    item_text: str = ""
+    row_text: str = ""
+
+
+def match_text(match: OverlapMatch) -> str:
+    """Both sides of an overlap in one line: where they stand and what they share.
+
+    Texts are those of strangers: whoever shows the line escapes it for where it is shown.
+    """
+    share = "" if match.kind == "exact" else f", {match.share:.0%} of its {match.part}"
+    ours = match.item_source or f"item {match.item}"
+    theirs = match.row_source or f"{match.role} row {match.row}"
+    others = f" and {match.rows - 1} more" if match.rows > 1 else ""
+    texts = f': "{match.item_text}" | "{match.row_text}"' if match.item_text else ""
+    return f"{ours} (item {match.item}) = {theirs}{others} ({match.role}; {match.kind}{share}){texts}"
 
 
 class OverlapCheck(Strict):
@@ -43,6 +66,8 @@ class OverlapCheck(Strict):
         rows: How many rows were looked at.
         items: How many items of each task were looked at.
         matches: Every item that shares text with a row.
+        unsearched: Ids of items, by task, whose text cannot be split into words, so that nothing is known of them.
+        unsearched_rows: Places of rows of which the same is true, at most 20.
     """
 
     method: str
@@ -50,6 +75,8 @@ class OverlapCheck(Strict):
     rows: int
     items: dict[str, int]
     matches: list[OverlapMatch] = Field(default_factory=list)
+    unsearched: dict[str, list[str]] = Field(default_factory=dict)
+    unsearched_rows: list[str] = Field(default_factory=list)
 
     def learned_by(self, model: str) -> list[OverlapMatch]:
         """The matches with rows that a model was trained on."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from reports.errors import UserError
 from tasks.data.cells import Cells
-from tasks.data.readers import Record, read_records
+from tasks.data.readers import Place, Record, read_records
 from tasks.data.selection import Row, select
 from tasks.data.source import DataSource
 from tasks.data.splits import sample_indices
@@ -36,6 +36,7 @@ class ReasoningRow:
 
     Attributes:
         fields: What else the source says of it in a word, such as its speciality, by column.
+        place: Where it stands in its source; None for a row that was made up.
     """
 
     id: str
@@ -43,6 +44,7 @@ class ReasoningRow:
     reasoning: str
     response: str
     fields: dict[str, str] = field(default_factory=dict, compare=False)
+    place: Place | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class PubMedQAItem:
     Attributes:
         conclusion: The abstract's own conclusion; empty where the source has none.
         fields: As of a reasoning row.
+        place: As of a reasoning row.
     """
 
     id: str
@@ -60,6 +63,7 @@ class PubMedQAItem:
     answer: str
     conclusion: str
     fields: dict[str, str] = field(default_factory=dict, compare=False)
+    place: Place | None = field(default=None, compare=False)
 
     @property
     def with_abstract(self) -> str:
@@ -83,6 +87,7 @@ def load_reasoning(source: DataSource, *, seed: int) -> list[ReasoningRow]:
                 item.question if source.kind == "pubmedqa" else item.with_abstract,
                 "",
                 f"{item.answer.capitalize()}. {item.conclusion}".strip(),
+                place=item.place,
             )
             for item in load_pubmedqa(source, seed=seed)
         ]
@@ -91,7 +96,8 @@ def load_reasoning(source: DataSource, *, seed: int) -> list[ReasoningRow]:
     def make(record: Record) -> ReasoningRow:
         question, reasoning, response = (cells.text(record, name) for name in ("question", "reasoning", "response"))
         digest = hashlib.sha256(f"{question}\0{reasoning}\0{response}".encode()).hexdigest()[:12]
-        return ReasoningRow(cells.identifier(record) or digest, question, reasoning, response, cells.others(record))
+        identifier = cells.identifier(record) or digest
+        return ReasoningRow(identifier, question, reasoning, response, cells.others(record), record.place)
 
     return _load(source, make, seed=seed)
 
@@ -112,7 +118,8 @@ def load_pubmedqa(source: DataSource, *, seed: int) -> list[PubMedQAItem]:
         digest = hashlib.sha256("\0".join((question, *contexts)).encode()).hexdigest()[:12]
         conclusion = str(cells.value(record, "conclusion") or "").strip()
         identifier = cells.identifier(record) or digest
-        return PubMedQAItem(identifier, question, contexts, answer, conclusion, cells.others(record))
+        fields = cells.others(record)
+        return PubMedQAItem(identifier, question, contexts, answer, conclusion, fields, record.place)
 
     return _load(source, make, seed=seed)
 

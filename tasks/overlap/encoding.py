@@ -47,7 +47,8 @@ class UniqueTexts:
     def __init__(self, texts: Iterable[str], vocabulary: Vocabulary) -> None:
         numbers: dict[bytes, int] = {}
         parts: list[Numbers] = [np.zeros(1, np.uint32)]
-        number_of, first = [], []
+        number_of: list[int] = []
+        first: list[int] = []
         gap = np.zeros(1, np.uint32)
         for place, text in enumerate(texts):
             encoded = vocabulary.encode(text)

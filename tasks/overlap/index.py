@@ -12,8 +12,9 @@ from tasks.overlap.candidates import find_candidates
 from tasks.overlap.encoding import UniqueTexts, Vocabulary
 from tasks.overlap.passages import QUESTION, Kind, Overlap, Passage, excerpt
 from tasks.overlap.runs import RUN, SHARE, SHORTEST_RUN, STOCK, find_shared_runs
-from tasks.overlap.same_question import comparison_signs, compare_questions
+from tasks.overlap.same_question import compare_questions, comparison_signs, shared_words
 from tasks.overlap.tokens import sentences, word_length
+from tasks.words import words
 
 METHOD = (
     "exact: the question has the same words; near: it is the same question but for function words, inflection, the"
@@ -83,7 +84,7 @@ class TrainingIndex:
         items = [number for number in questions if len(texts.words_of(number))]
         candidates = find_candidates(
             [texts.words_of(number) for number in items],
-            [self._texts.words_of(number) for number in self._questions],
+            [self._texts.words_of(number) for number in self._questions.tolist()],
             self._vocabulary,
         )
         by_key = {number: key for key, number in texts.keys.items()}
@@ -96,9 +97,9 @@ class TrainingIndex:
             number, row = items[place], int(self._questions[candidate])
             if self._texts.keys.get(by_key[number]) == row:
                 continue
-            found = compare_questions(passages[texts.first[number]].text, self._row_text(row))
-            if found.verdict == "same":
-                yield _Match(number, row, "near", found.share)
+            text = passages[texts.first[number]].text
+            if compare_questions(text, self._row_text(row)) == "same":
+                yield _Match(number, row, "near", shared_words(text, self._row_text(row)))
 
     def _row_text(self, number: int) -> str:
         return self._rows[self._texts.first[number]].text
@@ -108,10 +109,10 @@ class TrainingIndex:
 
     def _is_other_question(self, text: str, match: _Match) -> bool:
         """Whether a question shares words with a row's only because both are made from one template."""
-        if self._parts(match.row_text) != {QUESTION} or max(len(sentences(text)), 0) > 1:
+        if self._parts(match.row_text) != {QUESTION} or len(sentences(text)) > 1:
             return False
         other = self._row_text(match.row_text)
-        return len(sentences(other)) == 1 and compare_questions(text, other).verdict == "decisive"
+        return len(sentences(other)) == 1 and compare_questions(text, other) == "decisive"
 
     def _parts(self, number: int) -> set[str]:
         return {self._rows[place].part for place in self._by_text[number]}
@@ -120,7 +121,7 @@ class TrainingIndex:
         """What is reported of an item: its strongest match, with both texts."""
         rows = {self._rows[place].owner for _, match in pairs for place in self._by_text[match.row_text]}
         passage, best = max(pairs, key=lambda pair: (_STRENGTH[pair[1].kind], pair[1].share))
-        places = self._by_text[best.row_text]
+        places = self._by_text[best.row_text].tolist()
         if best.kind != "n-gram":
             places = [place for place in places if self._rows[place].part == QUESTION]
         row = self._rows[places[0]]
@@ -148,6 +149,4 @@ class TrainingIndex:
 
 
 def _word_length(text: str) -> float:
-    from tasks.words import words
-
     return 1.0 if text.isascii() else word_length(words(text))

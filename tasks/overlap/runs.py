@@ -72,9 +72,7 @@ def run_size(length: int, word_length: float) -> int:
     return size if size >= round(SHORTEST_RUN * per_word) else 0
 
 
-def find_shared_runs(
-    items: UniqueTexts, rows: UniqueTexts, word_lengths: dict[int, float]
-) -> Iterator[SharedRuns]:
+def find_shared_runs(items: UniqueTexts, rows: UniqueTexts, word_lengths: dict[int, float]) -> Iterator[SharedRuns]:
     """Every pair of a test text and a training text that share at least a fifth of the former, stock phrases left out.
 
     A run is a stock phrase where more than ten different texts hold it that are otherwise different. Texts with the

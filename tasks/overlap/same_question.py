@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -17,6 +18,7 @@ from tasks.overlap.word_lists import (
     FRAME_WORDS,
     FUNCTION_WORDS,
 )
+from tasks.words import words as words_of
 
 _LONGEST = 600  # words; comparing takes the product of two lengths, and long texts have runs of words in common
 _FOR_A_WORD = 3  # shared content words for the first content word more,
@@ -27,21 +29,10 @@ _LONG_TEXT = 20  # content words shared by two descriptions of a patient, of whi
 _SHARED_OF_LONG = 0.9  # this share of words makes them copies, whatever the rest says
 _MOST_CHARACTERS = 2  # of unspaced text that a change may add
 _ALIKE = 0.5  # share of equal words from which two questions are of one template
+_LABEL = re.compile("[a-z]|[ivx]{2,4}")  # a type in letters or Roman numerals, such as vitamin K or factor XI
 _ARABIC_PREFIXES = "وفبلك"  # `and`, `so`, `by`, `for`, `as`, written together with the next word
 
 Verdict = Literal["same", "decisive", "unrelated"]
-
-
-class Comparison(NamedTuple):
-    """How two questions compare.
-
-    Attributes:
-        verdict: `same`; `decisive` where they are alike but for words that make another question; else `unrelated`.
-        share: Share of equal words in order, from 0 to 1, that both have.
-    """
-
-    verdict: Verdict
-    share: float
 
 
 class _Change(NamedTuple):
@@ -51,7 +42,7 @@ class _Change(NamedTuple):
     theirs: Sequence[str]
 
 
-def compare_questions(one: str, other: str) -> Comparison:
+def compare_questions(one: str, other: str) -> Verdict:
     """Whether two questions are the same but for wording.
 
     The words of both are aligned without inflection (longest common blocks, Ratcliff and Obershelp 1988). The same
@@ -64,19 +55,28 @@ def compare_questions(one: str, other: str) -> Comparison:
     Args:
         one: A question, with its answer options where it has such.
         other: Another.
+
+    Returns:
+        `same`; `decisive` where they are alike but for words that make another question; else `unrelated`.
     """
     first, second = split_options(one), split_options(other)
     words, others = compared_words(first.stem), compared_words(second.stem)
     if max(len(words), len(others)) > _LONGEST or not words or not others:
-        return Comparison("unrelated", 0.0)
-    stem = _compare(words, others)
-    if first.options and second.options and not _same_options(first, second):
-        return Comparison("unrelated" if stem.verdict == "unrelated" else "decisive", stem.share)
-    if comparison_signs(first.stem) != comparison_signs(second.stem):
-        return Comparison("unrelated" if stem.verdict == "unrelated" else "decisive", stem.share)
-    if stem.verdict == "decisive" and _same_description(first.stem, second.stem):
-        return Comparison("same", stem.share)
-    return stem
+        return "unrelated"
+    verdict = _compare(words, others)
+    if verdict != "same" and _same_description(first.stem, second.stem):
+        verdict = "same"
+    if verdict == "same":
+        same_signs = comparison_signs(first.stem) == comparison_signs(second.stem)
+        same_options = not (first.options and second.options) or _same_options(first, second)
+        return "same" if same_signs and same_options else "decisive"
+    return verdict
+
+
+def shared_words(one: str, other: str) -> float:
+    """Share of all words of two texts that they have in common, whatever their order, from 0 to 1 (Dice 1945)."""
+    ours, theirs = Counter(words_of(one)), Counter(words_of(other))
+    return 2 * (ours & theirs).total() / (ours.total() + theirs.total())
 
 
 def comparison_signs(text: str) -> list[str]:
@@ -89,7 +89,7 @@ def _same_options(one: Question, other: Question) -> bool:
     left = [compared_words(option) for option in other.options]
     for option in one.options:
         words = compared_words(option)
-        place = next((n for n, each in enumerate(left) if each == words or _compare(words, each).verdict == "same"), None)
+        place = next((n for n, each in enumerate(left) if each == words or _compare(words, each) == "same"), None)
         if place is None:
             return False
         del left[place]
@@ -101,12 +101,14 @@ def _same_description(one: str, other: str) -> bool:
     first, second = sentences(one), sentences(other)
     if min(len(first), len(second)) < 2:  # noqa: PLR2004 - a description and what is asked of it
         return False
-    if _compare(compared_words(first[-1]), compared_words(second[-1])).verdict != "same":
+    if _compare(compared_words(first[-1]), compared_words(second[-1])) != "same":
         return False
     words, others = (compared_words(" ".join(each[:-1])) for each in (first, second))
     blocks = _matcher(words, others)
     shared = sum(size for _, _, size in blocks.get_matching_blocks())
-    content = sum(_is_content(word) for start, _, size in blocks.get_matching_blocks() for word in words[start : start + size])
+    content = sum(
+        _is_content(word) for start, _, size in blocks.get_matching_blocks() for word in words[start : start + size]
+    )
     return content >= _LONG_TEXT and 2 * shared / (len(words) + len(others)) >= _SHARED_OF_LONG
 
 
@@ -114,27 +116,25 @@ def _matcher(words: Sequence[str], others: Sequence[str]) -> difflib.SequenceMat
     return difflib.SequenceMatcher(None, [*map(folded, words)], [*map(folded, others)], autojunk=False)
 
 
-def _compare(words: Sequence[str], others: Sequence[str]) -> Comparison:
+def _compare(words: Sequence[str], others: Sequence[str]) -> Verdict:
     """Compare two stems or options by their words."""
     blocks = _matcher(words, others)
     kept = [word for start, _, size in blocks.get_matching_blocks() for word in words[start : start + size]]
     share = 2 * len(kept) / max(1, len(words) + len(others))
     shared = sum(_weight(word) for word in kept if _is_content(word))
-    changes = [
-        _Change(words[a:b], others[c:d]) for kind, a, b, c, d in blocks.get_opcodes() if kind != "equal"
-    ]
+    changes = [_Change(words[a:b], others[c:d]) for kind, a, b, c, d in blocks.get_opcodes() if kind != "equal"]
     moved = sum(_weight(word) for change in _moved(changes) for word in change if _is_content(word))
     changes = _without_moved(changes)
     costs = [_cost(change) for change in changes]
     if shared + moved < 1:
-        return Comparison("same" if not changes else "unrelated", share)
+        return "same" if not changes else "unrelated"
     if None in costs:
-        return Comparison("decisive" if share >= _ALIKE else "unrelated", share)
+        return "decisive" if share >= _ALIKE else "unrelated"
     slips, more = (sum(column) for column in zip((0, 0), *(cost for cost in costs if cost), strict=True))
     kept_content = shared + moved
     further = int(kept_content // _FOR_ANOTHER)
     is_same = more <= (kept_content >= _FOR_A_WORD) + further and slips <= (kept_content >= _FOR_A_SLIP) + further
-    return Comparison("same" if is_same else "unrelated", share)
+    return "same" if is_same else "unrelated"
 
 
 def _weight(word: str) -> float:
@@ -208,7 +208,12 @@ def _cost_of_characters(ours: str, theirs: str) -> tuple[int, int] | None:
 
 
 def _is_decisive(word: str) -> bool:
-    return word in DECISIVE_WORDS or folded(word) in DECISIVE_WORDS or any(map(str.isdigit, word))
+    return (
+        word in DECISIVE_WORDS
+        or folded(word) in DECISIVE_WORDS
+        or any(map(str.isdigit, word))
+        or _LABEL.fullmatch(word) is not None
+    )
 
 
 def _same_when_joined(ours: Sequence[str], theirs: Sequence[str]) -> bool:

@@ -1,5 +1,7 @@
 """Splits questions into the pieces by which they are compared: sentences, answer options, words without inflection."""
 
+# ruff: noqa: RUF001 - full-width punctuation and Cyrillic letters are meant
+
 from __future__ import annotations
 
 import functools
@@ -28,13 +30,15 @@ _RUSSIAN_END = re.compile(
 _BRITISH = ((re.compile("ae|oe"), "e"), (re.compile("our(?=s?$)"), "or"), (re.compile("is(?=e|ing|ation)"), "iz"))
 _NUMBER = rf"(?:\d+(?:[.,]\d+)?|(?:(?:{'|'.join(sorted(NUMBER_WORDS))})[\s-]*)+)"
 _AGE = re.compile(
-    rf"(?<!over )(?<!under )(?<!than )(?<!above )(?<!below )(?<!least )\b{_NUMBER}[\s-]*(?:years?|months?|weeks?|days?)[\s-]*old\b"
+    rf"(?<!over )(?<!under )(?<!than )(?<!above )(?<!below )(?<!least )\b{_NUMBER}[\s-]*"
+    r"(?:years?|months?|weeks?|days?)[\s-]*old\b"
     rf"|\b{_NUMBER}[\s-]*(?:yo|y/o)\b|\baged {_NUMBER}(?: years)?\b(?! (?:and|or) (?:over|older|under|younger))"
     r"|(?<!до )(?<!старше )\b\d+(?:[\s-]*лет(?:ний|няя|него|ней|нему)|\s*лет\b)"
     r"|[\d一二三四五六七八九十两百]+\s*[岁歳](?!以[上下内]|未[満满])",
     re.IGNORECASE,
 )
 _CONTRACTION = re.compile("n['\u2019]t\\b|(?<=can)not\\b", re.IGNORECASE)
+_ELISION = re.compile("['\u2019]s\\b|\\b(?:[ldnsjmtc]|qu)['\u2019](?=\\w)", re.IGNORECASE)  # `patient's`, `l'asthme`
 _OPTION = re.compile(r"(?:^|(?<=[\s.?!:;,。？！：；，]))[(（]?([A-Ha-h1-8])[.):、．）：]\s*(?=\S)")
 _SENTENCE_END = re.compile(r"(?<=[.?!])\s+|(?<=[。？！])|(?<=[؟])\s*|\n+")
 _FRAME = re.compile("|".join(map(re.escape, UNSPACED_FRAME)))
@@ -49,7 +53,7 @@ class Question(NamedTuple):
 
 
 def split_options(text: str) -> Question:
-    """Stem and options of a question that lists options in the order A, B, C or 1, 2, 3; no options where it has none."""
+    """Stem and options of a question that lists options as A, B, C or 1, 2, 3; no options if it lists none."""
     marks = list(_OPTION.finditer(text))
     for number, first in enumerate(marks):
         if first[1] not in "Aa1":
@@ -77,7 +81,7 @@ def compared_words(text: str) -> list[str]:
     of them are such.
     """
     plain = _CONTRACTION.sub(" not", unicodedata.normalize("NFKC", text))
-    plain = _AGE.sub(" ", plain)
+    plain = _AGE.sub(" ", _ELISION.sub(" ", plain))
     if UNSPACED.search(plain):
         plain = _FRAME.sub(" ", plain)
     joined: list[str] = []
