@@ -44,17 +44,20 @@ class OverlapMatch(Strict):
     row_text: str = ""
 
 
-def match_text(match: OverlapMatch) -> str:
-    """Both sides of an overlap in one line: where they stand and what they share.
+_SHARES = {"exact": "equals", "near": "nearly equals"}
 
-    Texts are those of strangers: whoever shows the line escapes it for where it is shown.
+
+def match_text(match: OverlapMatch) -> str:
+    """Both sides of an overlap in one line: where they stand, and the texts that they share.
+
+    The texts are not escaped; whoever shows the line does that.
     """
-    share = "" if match.kind == "exact" else f", {match.share:.0%} of its {match.part}"
-    ours = match.item_source or f"item {match.item}"
-    theirs = match.row_source or f"{match.role} row {match.row}"
-    others = f" and {match.rows - 1} more" if match.rows > 1 else ""
-    texts = f': "{match.item_text}" | "{match.row_text}"' if match.item_text else ""
-    return f"{ours} (item {match.item}) = {theirs}{others} ({match.role}; {match.kind}{share}){texts}"
+    shares = _SHARES.get(match.kind, f"shares {match.share:.0%} of its {match.part} with")
+    item = f"item {match.item}" + (f" ({match.item_source})" if match.item_source else "")
+    row = f"{match.role} row {match.row}" + (f" ({match.row_source})" if match.row_source else "")
+    others = f" and {match.rows - 1} more rows" if match.rows > 1 else ""
+    texts = f': "{match.item_text}" and "{match.row_text}"' if match.item_text else ""
+    return f"{item} {shares} {row}{others}{texts}"
 
 
 class OverlapCheck(Strict):

@@ -10,7 +10,7 @@ from typing import Any
 from reports.errors import UserError
 from tasks.data.cells import Cells
 from tasks.data.readers import Place, Record, read_records
-from tasks.data.selection import Row, select
+from tasks.data.selection import Row, check_labels, select
 from tasks.data.source import DataSource
 from tasks.data.splits import sample_indices
 
@@ -106,7 +106,8 @@ def load_pubmedqa(source: DataSource, *, seed: int) -> list[PubMedQAItem]:
     """PubMedQA items in the official form (`ori_pqal.json`) or the hub's (`qiaojin/PubMedQA`, `pqa_labeled`).
 
     Raises:
-        UserError: The source is missing or broken, or a column, cell or label is not as needed; names the file and row.
+        UserError: The source is missing or broken, a column, cell or label is not as needed, or the list of ids has
+            other gold labels; names the file and row.
     """
     cells = Cells(source, _PUBMEDQA_COLUMNS, optional={"id", "conclusion"})
 
@@ -121,7 +122,9 @@ def load_pubmedqa(source: DataSource, *, seed: int) -> list[PubMedQAItem]:
         fields = cells.others(record)
         return PubMedQAItem(identifier, question, contexts, answer, conclusion, fields, record.place)
 
-    return _load(source, make, seed=seed)
+    items = _selected(source, make)
+    check_labels({item.id: item.answer for item in items}, source)
+    return _drawn(items, source, seed)
 
 
 def _contexts(value: Any, where: str) -> tuple[str, ...]:
@@ -138,8 +141,16 @@ def _contexts(value: Any, where: str) -> tuple[str, ...]:
 
 
 def _load(source: DataSource, make: Callable[[Record], Row], *, seed: int) -> list[Row]:
+    return _drawn(_selected(source, make), source, seed)
+
+
+def _selected(source: DataSource, make: Callable[[Record], Row]) -> list[Row]:
+    """The rows of a source that its positions and ids select."""
     records = read_records(source)[source.start : source.stop]
     if not records:
         raise UserError(f"there are no rows from position {source.start} on", where=source.source, fix="lower start")
-    rows = select([make(record) for record in records], source)
+    return select([make(record) for record in records], source)
+
+
+def _drawn(rows: list[Row], source: DataSource, seed: int) -> list[Row]:
     return [rows[index] for index in sample_indices(len(rows), source.rows, seed)]
