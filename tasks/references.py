@@ -26,9 +26,11 @@ def label(task: str, documents: Sequence[dict[str, Any]], source: DataSource) ->
     if task not in catalog.PUBMEDQA_LABELS:
         return ""
     asked = {document["id"] for document in documents}
-    items = describe_ids(asked) or (
-        "synthetic items" if source.is_sample else f"{len(asked)} items of {source.public_name}"
-    )
+    if asked == official_ids():
+        items = f"official {len(asked)} test ids"
+    else:
+        others = "synthetic items" if source.is_sample else f"{len(asked)} items of {source.public_name}"
+        items = describe_ids(asked) or others
     return f"{catalog.PUBMEDQA_LABELS[task]}, {items}"
 
 

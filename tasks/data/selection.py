@@ -42,7 +42,7 @@ def select(rows: Iterable[Row], source: DataSource) -> list[Row]:
     if missing:
         origin = source.ids if isinstance(source.ids, str) else "ids"
         raise UserError(
-            f"{len(missing)} of the {len(wanted)} ids of {origin} are not in it, such as {missing[0]}",
+            f"{len(missing)} of the {len(wanted)} wanted ids are not in it, such as {missing[0]}",
             where=source.source,
             fix=f"check {origin} against the data; {_HOW_ALL}",
         )
@@ -159,8 +159,8 @@ def describe_selection(source: DataSource) -> str:
 
 
 def describe_ids(ids: Collection[str]) -> str:
-    """What ids are called that are PubMedQA's official test ids, all or some of them; empty for all others."""
+    """What ids are called if they are PubMedQA's official test ids, all or some of them; empty for all others."""
     official = official_ids()
     if set(ids) == official:
-        return f"official {len(official)} test ids"
-    return f"{len(ids)} of the official {len(official)} test ids" if ids and set(ids) < official else ""
+        return "official test ids"
+    return f"{len(set(ids))} of the official {len(official)} test ids" if ids and set(ids) < official else ""

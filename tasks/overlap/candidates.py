@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Places = NDArray[np.int64]
 
 _COMPARED = 30  # training questions that each test question is compared with at most: those that share most
-_SHARED = 0.5  # share of its features, by weight, that one must have
+_SHARED = 0.4  # share of its features, by weight, that one must have
 _COMMON = 0.1  # share of all training questions; features of more of them are left out where there are rarer ones
 _LONGER = 3  # times the features of the test question that a training question may have
 

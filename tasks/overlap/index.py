@@ -11,7 +11,7 @@ import numpy as np
 from tasks.overlap.candidates import find_candidates
 from tasks.overlap.encoding import UniqueTexts, Vocabulary
 from tasks.overlap.passages import QUESTION, Kind, Overlap, Passage, excerpt
-from tasks.overlap.runs import RUN, SHARE, SHORTEST_RUN, STOCK, find_shared_runs
+from tasks.overlap.runs import LONGEST_PHRASE, RUN, SHARE, SHORTEST_RUN, STOCK, find_shared_runs
 from tasks.overlap.same_question import compare_questions, comparison_signs, shared_words
 from tasks.overlap.tokens import sentences, word_length
 from tasks.words import words
@@ -109,10 +109,10 @@ class TrainingIndex:
 
     def _is_other_question(self, text: str, match: _Match) -> bool:
         """Whether a question shares words with a row's only because both are made from one template."""
-        if self._parts(match.row_text) != {QUESTION} or len(sentences(text)) > 1:
-            return False
         other = self._row_text(match.row_text)
-        return len(sentences(other)) == 1 and compare_questions(text, other) == "decisive"
+        if self._parts(match.row_text) != {QUESTION} or any(_is_long(each) for each in (text, other)):
+            return False
+        return compare_questions(text, other) == "decisive"
 
     def _parts(self, number: int) -> set[str]:
         return {self._rows[place].part for place in self._by_text[number]}
@@ -150,3 +150,8 @@ class TrainingIndex:
 
 def _word_length(text: str) -> float:
     return 1.0 if text.isascii() else word_length(words(text))
+
+
+def _is_long(text: str) -> bool:
+    """Whether a question is more than one sentence of the length of a template."""
+    return len(sentences(text)) > 1 or len(words(text)) > LONGEST_PHRASE * _word_length(text)

@@ -17,6 +17,7 @@ from tasks.overlap.word_lists import (
     DECISIVE_WORDS,
     FRAME_WORDS,
     FUNCTION_WORDS,
+    OPENING_WORDS,
 )
 from tasks.words import words as words_of
 
@@ -59,7 +60,7 @@ def compare_questions(one: str, other: str) -> Verdict:
     Returns:
         `same`; `decisive` where they are alike but for words that make another question; else `unrelated`.
     """
-    first, second = split_options(one), split_options(other)
+    first, second = (split_options(unicodedata.normalize("NFKC", text)) for text in (one, other))
     words, others = compared_words(first.stem), compared_words(second.stem)
     if max(len(words), len(others)) > _LONGEST or not words or not others:
         return "unrelated"
@@ -123,8 +124,7 @@ def _compare(words: Sequence[str], others: Sequence[str]) -> Verdict:
     share = 2 * len(kept) / max(1, len(words) + len(others))
     shared = sum(_weight(word) for word in kept if _is_content(word))
     changes = [_Change(words[a:b], others[c:d]) for kind, a, b, c, d in blocks.get_opcodes() if kind != "equal"]
-    moved = sum(_weight(word) for change in _moved(changes) for word in change if _is_content(word))
-    changes = _without_moved(changes)
+    changes, moved = _without_moved(changes)
     costs = [_cost(change) for change in changes]
     if shared + moved < 1:
         return "same" if not changes else "unrelated"
@@ -146,24 +146,32 @@ def _is_function(word: str) -> bool:
     return word in FUNCTION_WORDS or folded(word) in FUNCTION_WORDS
 
 
+def _is_frame(word: str) -> bool:
+    return word in FRAME_WORDS or folded(word) in FRAME_WORDS
+
+
 def _is_content(word: str) -> bool:
-    return word not in FRAME_WORDS and not _is_function(word)
+    return not _is_frame(word) and not _is_function(word)
 
 
-def _moved(changes: Sequence[_Change]) -> list[Sequence[str]]:
-    """Phrases that were taken out in one place and put in, word by word the same, in another."""
-    removed = [change.ours for change in changes if not change.theirs]
-    added = [list(change.theirs) for change in changes if not change.ours]
-    return [phrase for phrase in removed if list(phrase) in added]
-
-
-def _without_moved(changes: Sequence[_Change]) -> list[_Change]:
-    moved = [list(phrase) for phrase in _moved(changes)]
-    return [
+def _without_moved(changes: Sequence[_Change]) -> tuple[list[_Change], float]:
+    """(the changes without phrases taken out in one place and put in, word by word, in another; words so moved)."""
+    bare = [_Change(*map(_without_opening, change)) for change in changes]
+    removed = [tuple(change.ours) for change in bare if change.ours and not change.theirs]
+    added = [tuple(change.theirs) for change in bare if change.theirs and not change.ours]
+    moved = set(removed) & set(added)
+    kept = [
         change
-        for change in changes
-        if (change.ours and change.theirs) or list(change.ours or change.theirs) not in moved
+        for change, each in zip(changes, bare, strict=True)
+        if (each.ours and each.theirs) or tuple(each.ours or each.theirs) not in moved
     ]
+    return kept, sum(_weight(word) for phrase in moved for word in phrase if _is_content(word))
+
+
+def _without_opening(words: Sequence[str]) -> Sequence[str]:
+    """Words without those that open a question, at either end."""
+    inner = [place for place, word in enumerate(words) if word not in OPENING_WORDS]
+    return words[inner[0] : inner[-1] + 1] if inner else ()
 
 
 def _cost(change: _Change) -> tuple[int, int] | None:
@@ -175,7 +183,7 @@ def _cost(change: _Change) -> tuple[int, int] | None:
         return 0, 0
     if (slips := _slips(ours, theirs)) is not None:
         return slips, 0
-    ours, theirs = ([word for word in side if word not in FRAME_WORDS] for side in (ours, theirs))
+    ours, theirs = ([word for word in side if not _is_frame(word)] for side in (ours, theirs))
     if ours and theirs:
         slips = _slips(ours, theirs)
         return None if slips is None else (slips, 0)

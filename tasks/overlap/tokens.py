@@ -99,16 +99,24 @@ def compared_words(text: str) -> list[str]:
 @functools.lru_cache(maxsize=1 << 18)
 def folded(word: str) -> str:
     """A word without accents, inflection, Arabic article and British spelling; digits stay as they are."""
-    if not word.isalpha() or UNSPACED.match(word):
+    if word.isascii():
+        return _without_ending(_american(word)) if word.isalpha() else word
+    bare = word if UNSPACED.match(word) else _MARKS.sub("", unicodedata.normalize("NFD", word))
+    if not bare.isalpha() or UNSPACED.match(bare):
         return word
-    bare = _MARKS.sub("", unicodedata.normalize("NFD", word)).translate(_ARABIC_LETTERS)
+    bare = bare.translate(_ARABIC_LETTERS)
     if "\u0400" <= bare[0] <= "\u04ff":
         return _RUSSIAN_END.sub("", bare)
     if "\u0600" <= bare[0] <= "\u06ff":
         return _ARABIC_ARTICLE.sub("", bare)
+    return _without_ending(_american(bare))
+
+
+def _american(word: str) -> str:
+    """An English word in American spelling: `anaemia` as `anemia`, `tumour` as `tumor`."""
     for pattern, letters in _BRITISH:
-        bare = pattern.sub(letters, bare)
-    return _without_ending(bare)
+        word = pattern.sub(letters, word)
+    return word
 
 
 def _without_ending(word: str) -> str:
