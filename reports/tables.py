@@ -279,7 +279,7 @@ def overlap_note(results: Results) -> str:
         notes.append(f"Rows whose question cannot be split into words: {rows}.")
     if len(check.matches) > _SHOWN_MATCHES:
         notes.append(f"The first {_SHOWN_MATCHES} of {len(check.matches)} are shown; all are in results.json.")
-    return plain_markdown(" ".join(notes))
+    return " ".join(notes)
 
 
 def costs_table(results: Results) -> Table:
