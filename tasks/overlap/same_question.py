@@ -21,7 +21,8 @@ from tasks.overlap.word_lists import (
 )
 from tasks.words import words as words_of
 
-_LONGEST = 600  # words; comparing takes the product of two lengths, and long texts have runs of words in common
+_LONGEST = 6000  # characters, and
+_MOST_WORDS = 1000  # words; comparing takes the product of two lengths, and long texts have runs of words in common
 _FOR_A_WORD = 3  # shared content words for the first content word more,
 _FOR_A_SLIP = 1  # and for the first misspelt one;
 _FOR_ANOTHER = 8  # for each further one
@@ -60,10 +61,14 @@ def compare_questions(one: str, other: str) -> Verdict:
     Returns:
         `same`; `decisive` where they are alike but for words that make another question; else `unrelated`.
     """
+    if max(len(one), len(other)) > _LONGEST:
+        return "unrelated"
     first, second = (split_options(unicodedata.normalize("NFKC", text)) for text in (one, other))
     words, others = compared_words(first.stem), compared_words(second.stem)
-    if max(len(words), len(others)) > _LONGEST or not words or not others:
+    if max(len(words), len(others)) > _MOST_WORDS:
         return "unrelated"
+    if bool(first.options) != bool(second.options) and sum(map(_is_content, words)) < _FOR_A_WORD:
+        return "unrelated"  # such as `Which of these is true?`, which asks nothing without its options
     verdict = _compare(words, others)
     if verdict != "same" and _same_description(first.stem, second.stem):
         verdict = "same"

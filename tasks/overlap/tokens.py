@@ -28,7 +28,7 @@ _RUSSIAN_END = re.compile(
     "ью|[аеиоуыьюя])$"
 )
 _BRITISH = ((re.compile("ae|oe"), "e"), (re.compile("our(?=s?$)"), "or"), (re.compile("is(?=e|ing|ation)"), "iz"))
-_NUMBER = rf"(?:\d+(?:[.,]\d+)?|(?:(?:{'|'.join(sorted(NUMBER_WORDS))})[\s-]*)+)"
+_NUMBER = rf"(?:\d+(?:[.,]\d+)?|(?:(?:{'|'.join(sorted(NUMBER_WORDS))})[\s-]*){{1,4}})"
 _AGE = re.compile(
     rf"(?<!over )(?<!under )(?<!than )(?<!above )(?<!below )(?<!least )\b{_NUMBER}[\s-]*"
     r"(?:years?|months?|weeks?|days?)[\s-]*old\b"
@@ -80,7 +80,7 @@ def compared_words(text: str) -> list[str]:
     Unspaced text loses the words of its frame (`what`, `should`, `patient`), since single characters do not say which
     of them are such.
     """
-    plain = _CONTRACTION.sub(" not", unicodedata.normalize("NFKC", text))
+    plain = _CONTRACTION.sub(" not", " ".join(unicodedata.normalize("NFKC", text).split()))
     plain = _AGE.sub(" ", _ELISION.sub(" ", plain))
     if UNSPACED.search(plain):
         plain = _FRAME.sub(" ", plain)

@@ -2,6 +2,7 @@
 
 # ruff: noqa: RUF001 - full-width punctuation and Cyrillic letters are meant
 
+import time
 import unicodedata
 
 import pytest
@@ -102,6 +103,7 @@ DIFFERENT = [
     ("Why isn't aspirin given to children with fever?", "Why is aspirin given to children with fever?"),
     ("Is screening useful in women older than 50 years?", "Is screening useful in women older than 70 years?"),
     ("Which is a beta blocker? A. atenolol B. amlodipine", "Which is a beta blocker? A. sotalol B. losartan"),
+    ("Which of the following is true? A. Zinc is a metal B. Iron is a gas", "Which of the following is true?"),
     (f"{ADMITTED} What is the most likely organism?", f"{ADMITTED} Which antibiotic should be avoided?"),
     # Other languages.
     ("Quel est le traitement de l'asthme ?", "Quel est le traitement de la goutte ?"),
@@ -161,3 +163,16 @@ def test_shares_count_words_whatever_their_order():
     assert shared_words("a b c d", "d c b a") == 1
     assert shared_words("a b c", "a b d") == pytest.approx(2 / 3)
     assert shared_words("a b", "c") == 0
+
+
+def test_only_texts_of_up_to_6000_characters_are_compared_word_by_word():
+    question = "Does zinc shorten colds? ".ljust(6000, ".")
+    assert compare_questions(question, question) == "same"
+    assert compare_questions(question, f"{question}.") == "unrelated"
+
+
+@pytest.mark.parametrize("piece", ["one ", "A. ", "a", "不", "岁", "n't ", "l'", "old ", "<"])
+def test_hostile_questions_take_no_longer_than_others(piece):
+    started = time.process_time()
+    compare_questions(piece * (5999 // len(piece)), piece * (5990 // len(piece)) + "x")
+    assert time.process_time() - started < 2
