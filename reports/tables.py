@@ -39,6 +39,7 @@ POWER_NOTE = (
     " spread of the items is taken at its upper 95 % limit, and the difference is the relevant one, not the observed."
 )
 _SHOWN_MATCHES = 50
+_SHOWN_UNSEARCHED = 10
 NOT_MEDICAL_ADVICE = "Research output of a language model. Not medical advice."
 
 
@@ -260,15 +261,41 @@ def problems_table(results: Results) -> Table | None:
 
 
 def overlap_table(results: Results) -> Table | None:
-    """Test items that share text with rows that were trained on; None where there are none or nothing was looked at."""
+    """Test items that share text with training rows, with both texts; None if there are none or none was looked for."""
     if results.overlap is None or not results.overlap.matches:
         return None
     rows = [
-        (each.task, each.item, f"{each.row} ({each.role})", each.kind, each.part, f"{each.share:.0%}", str(each.rows))
+        (
+            each.task,
+            f"{each.item}; {each.item_source}" if each.item_source else each.item,
+            f"{each.row_source or each.row} ({each.role})",
+            f"{each.kind}, {each.share:.0%} of its {each.part}",
+            str(each.rows),
+            each.item_text,
+            each.row_text,
+        )
         for each in results.overlap.matches[:_SHOWN_MATCHES]
     ]
-    columns = ("Task", "Test item", "Nearest row", "Kind", "Part", "Share of its words", "Rows")
+    columns = ("Task", "Test item", "Row that shares most", "How", "Rows", "Text of the item", "Text of the row")
     return Table(columns, tuple(rows), figures=False)
+
+
+def overlap_note(results: Results) -> str:
+    """What could not be searched for overlap, and how many matches the table leaves out; empty if nothing."""
+    check = results.overlap
+    if check is None:
+        return ""
+    notes = [
+        f"{len(items)} items of {task} have text that cannot be split into words, so it is not known whether they are"
+        f" among the rows: {', '.join(items[:_SHOWN_UNSEARCHED])}."
+        for task, items in check.unsearched.items()
+    ]
+    if check.unsearched_rows:
+        rows = "; ".join(check.unsearched_rows[:_SHOWN_UNSEARCHED])
+        notes.append(f"Rows whose question cannot be split into words: {rows}.")
+    if len(check.matches) > _SHOWN_MATCHES:
+        notes.append(f"The first {_SHOWN_MATCHES} of {len(check.matches)} are shown; all are in results.json.")
+    return " ".join(notes)
 
 
 def costs_table(results: Results) -> Table:

@@ -8,8 +8,8 @@ from typing import Any
 
 from reports.document.evidence import ReferenceLine
 from tasks import catalog
-from tasks.data.selection import read_ids
-from tasks.data.source import OFFICIAL_TEST, DataSource
+from tasks.data.selection import describe_ids, official_ids
+from tasks.data.source import DataSource
 from tasks.pubmedqa import macro_f1
 
 _HUMAN = ReferenceLine(
@@ -25,14 +25,12 @@ def label(task: str, documents: Sequence[dict[str, Any]], source: DataSource) ->
     """Short name of a PubMedQA task and its items; empty for other tasks."""
     if task not in catalog.PUBMEDQA_LABELS:
         return ""
-    official = read_ids(OFFICIAL_TEST)
     asked = {document["id"] for document in documents}
-    if asked == official:
-        items = f"official {len(official)} test ids"
-    elif asked < official:
-        items = f"{len(asked)} of the official {len(official)} test ids"
+    if asked == official_ids():
+        items = f"official {len(asked)} test ids"
     else:
-        items = "synthetic items" if source.is_sample else f"{len(asked)} items of {source.public_name}"
+        others = "synthetic items" if source.is_sample else f"{len(asked)} items of {source.public_name}"
+        items = describe_ids(asked) or others
     return f"{catalog.PUBMEDQA_LABELS[task]}, {items}"
 
 
@@ -50,6 +48,6 @@ def references(task: str, documents: Sequence[dict[str, Any]]) -> list[Reference
             source="the most frequent gold label of these items",
         )
     ]
-    if task in _WITH_ABSTRACT and {document["id"] for document in documents} == read_ids(OFFICIAL_TEST):
+    if task in _WITH_ABSTRACT and {document["id"] for document in documents} == official_ids():
         lines.append(_HUMAN)
     return lines

@@ -6,13 +6,14 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from reports.document.evidence import OverlapCheck, OverlapMatch
+from reports.document.evidence import OverlapCheck, OverlapMatch, match_text
 from reports.errors import UserError
 from reports.files import sha256_value
 from tasks import catalog
-from tasks.overlap import METHOD, Passage, TrainingIndex
+from tasks.data import load_pubmedqa, load_reasoning
+from tasks.overlap import METHOD, Passage, TrainingIndex, is_split
 from training.division import TrainingRows, training_rows
 from training.finetune import rows_hash
 from training.log import read_log
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("medbench")
 _OUR_PARTS = {"question": "question", "context": "context", "gold": "answer"}
-_SHOWN = 3
+_SHOWN = 3  # matches in a message
+_LISTED = 20  # rows that could not be searched, in results
+_BETWEEN = "\0"  # task and item in the owner of a passage
 
 
 def trained_rows(folder: Path) -> TrainingRows | None:
@@ -44,7 +47,7 @@ def trained_rows(folder: Path) -> TrainingRows | None:
 
 
 def check_overlap(trained_on: Mapping[str, TrainingRows], tasks: Sequence[LoadedTask]) -> OverlapCheck:
-    """Hold every item of the tasks against every row that trains a model, or by which it is chosen.
+    """Compare every item of the tasks with every row that trains a model, or by which it is chosen.
 
     Args:
         trained_on: Rows by model; models with the same rows are looked at once.
@@ -52,13 +55,19 @@ def check_overlap(trained_on: Mapping[str, TrainingRows], tasks: Sequence[Loaded
     """
     items = {loaded.name: len(loaded.indices) for loaded in tasks}
     check = OverlapCheck(method=METHOD, models=list(trained_on), rows=0, items=items)
+    passages = [passage for loaded in tasks for passage in _passages(loaded)]
+    check.unsearched = _unsearched(passages)
     groups: dict[str, list[str]] = defaultdict(list)
     for model, rows in trained_on.items():
         groups[sha256_value([rows_hash(rows.train), rows_hash(_choosing(rows))])].append(model)
+    unsearched: dict[str, None] = {}
     for models in groups.values():
         rows = trained_on[models[0]]
         check.rows += len(rows.train) + len(_choosing(rows))
-        check.matches.extend(_matches(rows, tasks, models if len(groups) > 1 else []))
+        check.matches.extend(_matches(rows, passages, models if len(groups) > 1 else []))
+        unsearched |= dict.fromkeys(_source(row) for _, row in _roles(rows) if not is_split(row.question))
+    check.unsearched_rows = list(unsearched)[:_LISTED]
+    _add_item_sources(check.matches, tasks)
     return check
 
 
@@ -67,52 +76,100 @@ def _choosing(rows: TrainingRows) -> list[ReasoningRow]:
     return rows.validation if rows.validation_chooses else []
 
 
-def _matches(rows: TrainingRows, tasks: Sequence[LoadedTask], models: list[str]) -> Iterator[OverlapMatch]:
+def _roles(rows: TrainingRows) -> list[tuple[Literal["train", "validation"], ReasoningRow]]:
+    """All rows that are learned from, each with what it is used for."""
+    return [*(("train", row) for row in rows.train), *(("validation", row) for row in _choosing(rows))]
+
+
+def _source(row: ReasoningRow) -> str:
+    return str(row.place or f"row {row.id}")
+
+
+def _matches(rows: TrainingRows, passages: Sequence[Passage], models: list[str]) -> Iterator[OverlapMatch]:
     """The items that share text with these rows; `models` only where others were trained on other rows."""
-    roles = [("train", number, row) for number, row in enumerate(rows.train)]
-    roles += [("validation", number, row) for number, row in enumerate(_choosing(rows))]
-    texts = [
-        Passage(f"{role} {number}", part, text)
-        for role, number, row in roles
-        for part, text in (("question", row.question), ("reasoning", row.reasoning), ("answer", row.response))
-    ]
-    index = TrainingIndex(texts)
-    owners = {f"{role} {number}": (role, row.id) for role, number, row in roles}
+    learned = _roles(rows)
+    index = TrainingIndex(
+        [
+            Passage(str(number), part, text)
+            for number, (_, row) in enumerate(learned)
+            for part, text in (("question", row.question), ("reasoning", row.reasoning), ("answer", row.response))
+        ]
+    )
+    for overlap in index.find(passages):
+        task, _, item = overlap.item.partition(_BETWEEN)
+        role, row = learned[int(overlap.row)]
+        yield OverlapMatch(
+            task=task,
+            item=item,
+            row=row.id,
+            role=role,
+            kind=overlap.kind,
+            part=overlap.part,
+            share=overlap.share,
+            rows=overlap.rows,
+            models=models,
+            row_part=overlap.row_part,
+            row_source=_source(row),
+            item_text=overlap.item_text,
+            row_text=overlap.row_text,
+        )
+
+
+def _unsearched(passages: Iterable[Passage]) -> dict[str, list[str]]:
+    """Items by task whose question, or all of whose text where none is called so, cannot be split into words."""
+    questions: dict[str, list[str]] = defaultdict(list)
+    texts: dict[str, list[str]] = defaultdict(list)
+    for passage in passages:
+        (questions if passage.part == "question" else texts)[passage.owner].append(passage.text)
+    found: dict[str, list[str]] = defaultdict(list)
+    for owner in dict.fromkeys([*questions, *texts]):
+        if not any(map(is_split, questions.get(owner) or texts[owner])):
+            task, _, item = owner.partition(_BETWEEN)
+            found[task].append(item)
+    return dict(found)
+
+
+def _add_item_sources(matches: Sequence[OverlapMatch], tasks: Sequence[LoadedTask]) -> None:
+    """Say of each item where it stands; reads the sources of the tasks with matches again, which keeps no places."""
     for loaded in tasks:
-        for found in index.find(_passages(loaded)):
-            role, row_id = owners[found.row]
-            yield OverlapMatch(
-                task=loaded.name,
-                item=found.item,
-                row=row_id,
-                role="train" if role == "train" else "validation",
-                kind=found.kind,
-                part=found.part,
-                share=found.share,
-                rows=found.rows,
-                models=models,
-            )
+        own = [match for match in matches if match.task == loaded.name]
+        places: dict[str, str] = {}
+        if own and loaded.source is not None:
+            read = load_pubmedqa if loaded.name in catalog.PUBMEDQA_LABELS else load_reasoning
+            rows = read(loaded.source.model_copy(update={"rows": None}), seed=0)
+            places = {row.id: str(row.place) for row in rows}
+        for match in own:
+            match.item_source = places.get(match.item, f"{loaded.name}, item {match.item}")
 
 
 def overlap_lines(check: OverlapCheck) -> list[str]:
-    """What was found, a line for each task with such items, with the first of them."""
+    """What was found, by task, with both texts of the first items; then what could not be searched."""
     lines = []
     for task, items in check.items.items():
         matches = [match for match in check.matches if match.task == task]
-        if not matches:
-            continue
-        kinds = Counter(match.kind for match in matches)
-        counted = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        if matches:
+            kinds = Counter(match.kind for match in matches)
+            counted = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+            lines.append(
+                f"{check.affected(task)} of the {items} items of {task} share text with rows that are trained on"
+                f" ({counted}):{_some(matches)}"
+            )
+        if unsearched := check.unsearched.get(task, []):
+            lines.append(
+                f"{len(unsearched)} of the {items} items of {task} have text that cannot be split into words, so it is"
+                f" not known whether they are trained on: {', '.join(unsearched[:_SHOWN])}"
+            )
+    if check.unsearched_rows:
         lines.append(
-            f"{check.affected(task)} of the {items} items of {task} share text with rows that are trained on"
-            f" ({counted}): {_some(matches)}"
+            "rows whose question cannot be split into words, which no item could be compared with:"
+            f" {'; '.join(check.unsearched_rows[:_SHOWN])}"
         )
     return lines
 
 
 def _some(matches: Sequence[OverlapMatch]) -> str:
-    shown = "; ".join(f"item {m.item} with {m.role} row {m.row} ({m.kind}, {m.share:.0%})" for m in matches[:_SHOWN])
-    return shown + ("; ..." if len(matches) > _SHOWN else "")
+    shown = "".join(f"\n  {match_text(match)}" for match in matches[:_SHOWN])
+    return shown + (f"\n  ... and {len(matches) - _SHOWN} more" if len(matches) > _SHOWN else "")
 
 
 def _passages(loaded: LoadedTask) -> Iterator[Passage]:
@@ -122,11 +179,12 @@ def _passages(loaded: LoadedTask) -> Iterator[Passage]:
             texts: Iterable[tuple[str, str]] = (
                 (part, document[key]) for key, part in _OUR_PARTS.items() if isinstance(document.get(key), str)
             )
-            owner = str(document["id"])
+            item = str(document["id"])
         else:
-            texts, owner = _texts(document, "text"), str(index)
+            texts, item = _texts(document, "text"), str(index)
         for part, text in texts:
-            yield Passage(owner, part, text)
+            if text.strip():
+                yield Passage(f"{loaded.name}{_BETWEEN}{item}", part, text)
 
 
 def _texts(value: Any, name: str) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from harness.releases.local_paths import shorten_paths
 from reports.document.reading import read_results
 from reports.document.schema import Results
 from reports.errors import UserError
-from reports.files import read_json, sha256_file, write_text
+from reports.files import read_json, sha256_file, write_json, write_text
 from reports.names import is_hub_id
 from reports.page.render import render
 from reports.readmes.model_card import PublishedCard, published_card
@@ -103,7 +103,7 @@ def push(
     with tempfile.TemporaryDirectory(prefix="medbench-push-") as staged:
         folder = Path(staged)
         _gather(found, folder, upload, samples=samples)
-        results, candidate = _results(found, folder, upload)
+        results, candidate = _results(found, folder, upload, samples=samples)
         _publish_card(found, folder, upload, results, candidate, licence)
         _make_public(folder, _files(folder), found, upload)
         if results is not None:
@@ -173,7 +173,7 @@ def _stage(path: Path, target: Path) -> None:
         target.symlink_to(path.resolve())
 
 
-def _results(found: _Source, folder: Path, upload: Upload) -> tuple[Results | None, str]:
+def _results(found: _Source, folder: Path, upload: Upload, *, samples: bool) -> tuple[Results | None, str]:
     """(the run's results, the model's name in them) where they are of this very adapter; they are staged then."""
     if found.run is None or not found.run.results.is_file():
         return None, ""
@@ -183,7 +183,10 @@ def _results(found: _Source, folder: Path, upload: Upload) -> tuple[Results | No
         upload.left_out[found.run.results.name] = "scores of another adapter than this; `medbench score` makes its own"
         shutil.rmtree(folder / "samples", ignore_errors=True)
         return None, ""
-    _stage(found.run.results, folder / found.run.results.name)
+    if not samples and results.overlap is not None:
+        for match in results.overlap.matches:  # texts of items and of training rows
+            match.item_text = match.row_text = ""
+    write_json(folder / found.run.results.name, results.model_dump(mode="json"))
     return results, name
 
 

@@ -23,6 +23,11 @@ class OverlapMatch(Strict):
         share: Share of that text's words, from 0 to 1.
         rows: How many rows share text with the item.
         models: The models that were trained on them; all of the check where it is empty.
+        row_part: Which text of the row it is; empty in older results, as the next four.
+        item_source: Where the item stands, such as `ori_pqal.json, key 21645374`.
+        row_source: Where the row stands, such as `train.jsonl, line 12`.
+        item_text: The shared text of the item with its surroundings, a few hundred characters.
+        row_text: The same of the row.
     """
 
     task: str
@@ -34,6 +39,27 @@ class OverlapMatch(Strict):
     share: float
     rows: int
     models: list[str] = Field(default_factory=list)
+    row_part: str = ""
+    item_source: str = ""
+    row_source: str = ""
+    item_text: str = ""
+    row_text: str = ""
+
+
+_SHARES = {"exact": "equals", "near": "nearly equals"}
+
+
+def match_text(match: OverlapMatch) -> str:
+    """Both sides of an overlap in one line: where they stand, and the texts that they share.
+
+    The texts are not escaped; whoever shows the line does that.
+    """
+    shares = _SHARES.get(match.kind, f"shares {match.share:.0%} of its {match.part} with")
+    item = f"item {match.item}" + (f" ({match.item_source})" if match.item_source else "")
+    row = f"{match.role} row {match.row}" + (f" ({match.row_source})" if match.row_source else "")
+    others = f" and {match.rows - 1} more rows" if match.rows > 1 else ""
+    texts = f': "{match.item_text}" and "{match.row_text}"' if match.item_text else ""
+    return f"{item} {shares} {row}{others}{texts}"
 
 
 class OverlapCheck(Strict):
@@ -45,6 +71,8 @@ class OverlapCheck(Strict):
         rows: How many rows were looked at.
         items: How many items of each task were looked at.
         matches: Every item that shares text with a row.
+        unsearched: Ids of items, by task, whose text cannot be split into words, so that nothing is known of them.
+        unsearched_rows: Places of rows of which the same is true, at most 20.
     """
 
     method: str
@@ -52,6 +80,8 @@ class OverlapCheck(Strict):
     rows: int
     items: dict[str, int]
     matches: list[OverlapMatch] = Field(default_factory=list)
+    unsearched: dict[str, list[str]] = Field(default_factory=dict)
+    unsearched_rows: list[str] = Field(default_factory=list)
 
     def learned_by(self, model: str) -> list[OverlapMatch]:
         """The matches with rows that a model was trained on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from reports.document.evidence import OverlapCheck, match_text
 from reports.gate.comparable import unusable
 from reports.gate.outcome import MovedSample, RuleResult, Verdict
 from reports.gate.policy import (
@@ -23,6 +24,7 @@ from reports.numbers import GIB
 
 _MIB = 2**20
 _SHOWN = 10
+_NAMED = 3
 
 
 def judge(rule: Operational, candidate: Side) -> RuleResult:
@@ -106,7 +108,9 @@ def _overlap(rule: Leakage | Contamination, candidate: Side) -> Found:
         return "fail", reason, {}
     unseen = [task.name for task in candidate.asked if task.name not in check.items]
     if unseen:
-        return "fail", f"the items of {', '.join(unseen)} were not held against the training rows", {}
+        return "fail", f"the items of {', '.join(unseen)} were not compared with the training rows", {}
+    if reason := _unsearched(check):
+        return "fail", reason, {}
     matches = [match for match in check.learned_by(candidate.model) if match.kind in kinds]
     kept = len(matches) <= rule.max_items
     found = {
@@ -115,7 +119,24 @@ def _overlap(rule: Leakage | Contamination, candidate: Side) -> Found:
         "limit": f"at most {rule.max_items} items",
         "moved": [] if kept else [MovedSample(id=match.item, task=match.task) for match in matches[:_SHOWN]],
     }
-    return "pass" if kept else "fail", f"{len(matches)} test items {what} rows that were trained on", found
+    reason = f"{len(matches)} test items {what} rows that were trained on"
+    if not kept:
+        reason += f", such as {match_text(matches[0])}"
+    return "pass" if kept else "fail", reason, found
+
+
+def _unsearched(check: OverlapCheck) -> str:
+    """Why it is not known whether items were trained on: text without words; empty if all could be searched."""
+    items = [f"{item} of {task}" for task, ids in check.unsearched.items() for item in ids]
+    if items:
+        return (
+            f"the text of {len(items)} items cannot be split into words, so nothing is known of them:"
+            f" {', '.join(items[:_NAMED])}; fix or leave them out"
+        )
+    if check.unsearched_rows:
+        rows = "; ".join(check.unsearched_rows[:_NAMED])
+        return f"the questions of training rows cannot be split into words, so nothing is known of them: {rows}"
+    return ""
 
 
 def _complete(_: Complete, candidate: Side) -> Found:

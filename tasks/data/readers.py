@@ -15,19 +15,45 @@ from tasks.data.source import FILE_SUFFIXES, DataSource
 _MAX_CELL_CHARACTERS = 10_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row stands; all rows of a source share its two names, so that a place takes little memory.
+
+    Attributes:
+        path: The file with its folders, or the hub data set with configuration and split.
+        name: The same without the folders of this machine, for reports.
+        unit: What `number` counts: `line`, `row` or `key`.
+        number: The line or row, counted from 1, or the key.
+    """
+
+    path: str
+    name: str
+    unit: str
+    number: int | str
+
+    def __str__(self) -> str:
+        """The place for reports, such as `train.jsonl, line 12`."""
+        return f"{self.name}, {self.unit} {self.number}"
+
+
 @dataclass(frozen=True)
 class Record:
     """One raw row.
 
     Attributes:
-        where: Its place, for messages: the file with the line, row or key.
+        place: Where it stands.
         values: Its cells by column name.
         key: Its key, where the file is an object of rows by id.
     """
 
-    where: str
+    place: Place
     values: dict[str, Any]
     key: str | None = None
+
+    @property
+    def where(self) -> str:
+        """Its place with the file's folders, for error messages."""
+        return f"{self.place.path}, {self.place.unit} {self.place.number}"
 
 
 def read_records(source: DataSource) -> list[Record]:
@@ -56,45 +82,50 @@ def _read_file(path: Path) -> Iterator[Record]:
     return readers[path.suffix](path)
 
 
-def _record(where: str, value: Any, key: str | None = None) -> Record:
+def _record(place: Place, value: Any, key: str | None = None) -> Record:
+    record = Record(place, value, key)
     if not isinstance(value, dict):
         raise UserError(
-            f"expected an object with columns, found {type(value).__name__}", where=where, fix="mend or remove the row"
+            f"expected an object with columns, found {type(value).__name__}",
+            where=record.where,
+            fix="fix or remove the row",
         )
-    return Record(where, value, key)
+    return record
 
 
 def _read_json(path: Path) -> Iterator[Record]:
-    value = read_json(path)
+    value, name = read_json(path), str(path)
     if isinstance(value, list):
         for number, row in enumerate(value, 1):
-            yield _record(f"{path}, row {number}", row)
+            yield _record(Place(name, path.name, "row", number), row)
     elif isinstance(value, dict):
         for key, row in value.items():
-            yield _record(f"{path}, key {key}", row, key)
+            yield _record(Place(name, path.name, "key", key), row, key)
     else:
         raise UserError("expected a list of rows or an object of rows by id", where=str(path), fix="mend the file")
 
 
 def _read_jsonl(path: Path) -> Iterator[Record]:
+    name = str(path)
     for number, row in read_jsonl(path):
-        yield _record(f"{path}, line {number}", row)
+        yield _record(Place(name, path.name, "line", number), row)
 
 
 def _read_csv(path: Path) -> Iterator[Record]:
     csv.field_size_limit(_MAX_CELL_CHARACTERS)
+    name = str(path)
     with path.open("r", encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream, strict=True)
         try:
             for row in reader:
-                where = f"{path}, line {reader.line_num}"
+                place = Place(name, path.name, "line", reader.line_num)
                 if None in row or None in row.values():
                     raise UserError(
                         f"the row does not have the {len(reader.fieldnames or [])} columns of the header",
-                        where=where,
+                        where=f"{path}, line {reader.line_num}",
                         fix="quote cells that contain commas or line breaks",
                     )
-                yield _record(where, row)
+                yield _record(place, row)
         except (csv.Error, UnicodeDecodeError) as error:
             raise UserError(
                 f"not readable as CSV: {error}",
@@ -111,8 +142,9 @@ def _read_parquet(path: Path) -> Iterator[Record]:
         table = parquet.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"not readable as Parquet: {error}", where=str(path), fix="write the file again") from error
+    name = str(path)
     for number, row in enumerate(table.to_pylist(), 1):
-        yield _record(f"{path}, row {number}", row)
+        yield _record(Place(name, path.name, "row", number), row)
 
 
 def _read_hub(source: DataSource) -> Iterator[Record]:
@@ -133,5 +165,7 @@ def _read_hub(source: DataSource) -> Iterator[Record]:
                 f"the data set has the splits {', '.join(loaded)}", where=name, fix="set split to one of them"
             )
         loaded = next(iter(loaded.values()))
+    if split := source.split or loaded.split:
+        name += f", split {split}"
     for number, row in enumerate(loaded, 1):
-        yield _record(f"{name}, row {number}", row)
+        yield _record(Place(name, name, "row", number), row)

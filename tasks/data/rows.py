@@ -9,8 +9,8 @@ from typing import Any
 
 from reports.errors import UserError
 from tasks.data.cells import Cells
-from tasks.data.readers import Record, read_records
-from tasks.data.selection import Row, select
+from tasks.data.readers import Place, Record, read_records
+from tasks.data.selection import Row, check_labels, select
 from tasks.data.source import DataSource
 from tasks.data.splits import sample_indices
 
@@ -36,6 +36,7 @@ class ReasoningRow:
 
     Attributes:
         fields: What else the source says of it in a word, such as its speciality, by column.
+        place: Where it stands in its source; None for a row that was made up.
     """
 
     id: str
@@ -43,6 +44,7 @@ class ReasoningRow:
     reasoning: str
     response: str
     fields: dict[str, str] = field(default_factory=dict, compare=False)
+    place: Place | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class PubMedQAItem:
     Attributes:
         conclusion: The abstract's own conclusion; empty where the source has none.
         fields: As of a reasoning row.
+        place: As of a reasoning row.
     """
 
     id: str
@@ -60,6 +63,7 @@ class PubMedQAItem:
     answer: str
     conclusion: str
     fields: dict[str, str] = field(default_factory=dict, compare=False)
+    place: Place | None = field(default=None, compare=False)
 
     @property
     def with_abstract(self) -> str:
@@ -83,6 +87,7 @@ def load_reasoning(source: DataSource, *, seed: int) -> list[ReasoningRow]:
                 item.question if source.kind == "pubmedqa" else item.with_abstract,
                 "",
                 f"{item.answer.capitalize()}. {item.conclusion}".strip(),
+                place=item.place,
             )
             for item in load_pubmedqa(source, seed=seed)
         ]
@@ -91,7 +96,8 @@ def load_reasoning(source: DataSource, *, seed: int) -> list[ReasoningRow]:
     def make(record: Record) -> ReasoningRow:
         question, reasoning, response = (cells.text(record, name) for name in ("question", "reasoning", "response"))
         digest = hashlib.sha256(f"{question}\0{reasoning}\0{response}".encode()).hexdigest()[:12]
-        return ReasoningRow(cells.identifier(record) or digest, question, reasoning, response, cells.others(record))
+        identifier = cells.identifier(record) or digest
+        return ReasoningRow(identifier, question, reasoning, response, cells.others(record), record.place)
 
     return _load(source, make, seed=seed)
 
@@ -100,7 +106,8 @@ def load_pubmedqa(source: DataSource, *, seed: int) -> list[PubMedQAItem]:
     """PubMedQA items in the official form (`ori_pqal.json`) or the hub's (`qiaojin/PubMedQA`, `pqa_labeled`).
 
     Raises:
-        UserError: The source is missing or broken, or a column, cell or label is not as needed; names the file and row.
+        UserError: The source is missing or broken, a column, cell or label is not as needed, or the list of ids has
+            other gold labels; names the file and row.
     """
     cells = Cells(source, _PUBMEDQA_COLUMNS, optional={"id", "conclusion"})
 
@@ -112,9 +119,12 @@ def load_pubmedqa(source: DataSource, *, seed: int) -> list[PubMedQAItem]:
         digest = hashlib.sha256("\0".join((question, *contexts)).encode()).hexdigest()[:12]
         conclusion = str(cells.value(record, "conclusion") or "").strip()
         identifier = cells.identifier(record) or digest
-        return PubMedQAItem(identifier, question, contexts, answer, conclusion, cells.others(record))
+        fields = cells.others(record)
+        return PubMedQAItem(identifier, question, contexts, answer, conclusion, fields, record.place)
 
-    return _load(source, make, seed=seed)
+    items = _selected(source, make)
+    check_labels({item.id: item.answer for item in items}, source)
+    return _drawn(items, source, seed)
 
 
 def _contexts(value: Any, where: str) -> tuple[str, ...]:
@@ -131,8 +141,16 @@ def _contexts(value: Any, where: str) -> tuple[str, ...]:
 
 
 def _load(source: DataSource, make: Callable[[Record], Row], *, seed: int) -> list[Row]:
+    return _drawn(_selected(source, make), source, seed)
+
+
+def _selected(source: DataSource, make: Callable[[Record], Row]) -> list[Row]:
+    """The rows of a source that its positions and ids select."""
     records = read_records(source)[source.start : source.stop]
     if not records:
         raise UserError(f"there are no rows from position {source.start} on", where=source.source, fix="lower start")
-    rows = select([make(record) for record in records], source)
+    return select([make(record) for record in records], source)
+
+
+def _drawn(rows: list[Row], source: DataSource, seed: int) -> list[Row]:
     return [rows[index] for index in sample_indices(len(rows), source.rows, seed)]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from reports.errors import UserError
 from reports.files import read_json
-from tasks.data.source import OFFICIAL_TEST, PUBMEDQA_HUB_ID, DataSource
+from tasks.data.source import ALL_IDS, OFFICIAL_TEST, PUBMEDQA_HUB_ID, DataSource
 
+_HOW_ALL = "`ids: all` (--set data.pubmedqa.ids=all) takes all rows"
+_NAMED = 3  # ids in a message
 _WHOLE = re.compile(r"-?\d+\.0+")
 _GROUND_TRUTH = "test_ground_truth.json"  # as the official repository calls the list of test ids
 # The PMIDs of PubMedQA's official test set (test_ground_truth.json of github.com/pubmedqa/pubmedqa), one a line.
@@ -23,6 +27,7 @@ class _HasId(Protocol):
 
 
 Row = TypeVar("Row", bound=_HasId)
+_Item = TypeVar("_Item")
 
 
 def select(rows: Iterable[Row], source: DataSource) -> list[Row]:
@@ -31,19 +36,53 @@ def select(rows: Iterable[Row], source: DataSource) -> list[Row]:
     for row in rows:
         if by_id.setdefault(row.id, row) != row:
             raise UserError(f"two different rows have the id {row.id}", where=source.source, fix="make the ids unique")
-    wanted = set(by_id) if source.ids is None else read_ids(source.ids)
+    wanted = set(by_id) if source.ids in (None, ALL_IDS) else read_ids(source.ids)
     unwanted = set() if source.exclude_ids is None else read_ids(source.exclude_ids)
     missing = sorted(wanted - set(by_id))
     if missing:
+        origin = source.ids if isinstance(source.ids, str) else "ids"
         raise UserError(
             f"{len(missing)} of the {len(wanted)} wanted ids are not in it, such as {missing[0]}",
             where=source.source,
-            fix=f"check {source.ids if isinstance(source.ids, str) else 'ids'} against the data",
+            fix=f"check {origin} against the data; {_HOW_ALL}",
         )
     kept = [row for row in by_id.values() if row.id in wanted and row.id not in unwanted]
     if not kept:
-        raise UserError("no row is left after ids and exclude_ids", where=source.source, fix="check the two lists")
+        raise UserError(
+            "no row is left after ids and exclude_ids", where=source.source, fix=f"check the two lists; {_HOW_ALL}"
+        )
     return kept
+
+
+def check_labels(labels: Mapping[str, str], source: DataSource) -> None:
+    """Compare the items' own gold labels with those that the list of ids gives, as `test_ground_truth.json` does.
+
+    Args:
+        labels: Gold label by id.
+        source: Where the items and the list of ids are from.
+
+    Raises:
+        UserError: They contradict each other; names the ids and both labels.
+    """
+    if not isinstance(source.ids, str) or Path(source.ids).suffix != ".json":
+        return
+    listed = read_json(Path(source.ids).expanduser())
+    if not isinstance(listed, dict):
+        return
+    pairs = ((id_text(key), value) for key, value in listed.items() if isinstance(value, str))
+    other = {key: value for key, value in pairs if key in labels and value.strip().lower() != labels[key]}
+    if other:
+        first = ", ".join(f"{key} ({labels[key]} in the items, {value} there)" for key, value in _first(other.items()))
+        raise UserError(
+            f"the gold labels of {len(other)} items contradict {Path(source.ids).name}:"
+            f" {first}{', ...' if len(other) > _NAMED else ''}",
+            where=source.source,
+            fix=f"correct one of the two files; {_HOW_ALL} with the items' own labels",
+        )
+
+
+def _first(items: Iterable[_Item]) -> list[_Item]:
+    return list(itertools.islice(items, _NAMED))
 
 
 def read_ids(ids: str | list[str]) -> set[str]:
@@ -62,7 +101,7 @@ def read_ids(ids: str | list[str]) -> set[str]:
             raise UserError(f"cannot read the list of ids ({error})", where=ids, fix="check the path") from error
     value = read_json(path)
     if not isinstance(value, list | dict) or not value:
-        raise UserError("expected a list of ids or an object keyed by id", where=ids, fix="mend the file")
+        raise UserError("expected a list of ids or an object keyed by id", where=ids, fix="fix the file")
     return {id_text(each) for each in value}
 
 
@@ -74,11 +113,17 @@ def id_text(value: Any) -> str:
     return text.partition(".")[0] if _WHOLE.fullmatch(text) else text
 
 
-def official_test_ids(source: DataSource) -> DataSource:
-    """The source with the official test ids where none are given and it is PubMedQA's.
+@functools.cache
+def official_ids() -> frozenset[str]:
+    """The ids of PubMedQA's official test set."""
+    return frozenset(read_ids(OFFICIAL_TEST))
 
-    That is the data set on the hub, a file with the official `test_ground_truth.json` beside it, or a JSON object by id
-    that holds all official test ids.
+
+def official_test_ids(source: DataSource) -> DataSource:
+    """The source with the ids of PubMedQA's test set if none are given and it says which they are.
+
+    That is the data set on the hub, a file with a `test_ground_truth.json` beside it, whose ids are used whatever they
+    are, or a JSON object by id that holds all official test ids.
     """
     if source.ids is not None:
         return source
@@ -92,20 +137,30 @@ def official_test_ids(source: DataSource) -> DataSource:
         return source.model_copy(update={"ids": str(beside)})
     if path.suffix == ".json":
         value = read_json(path)
-        if isinstance(value, dict) and read_ids(OFFICIAL_TEST) <= value.keys():
+        if isinstance(value, dict) and official_ids() <= value.keys():
             return source.model_copy(update={"ids": OFFICIAL_TEST})
     return source
 
 
 def describe_selection(source: DataSource) -> str:
-    """Which rows of a source are used, in words for tables, such as `ids of test_ground_truth.json`."""
-    if isinstance(source.ids, str):
-        official = source.ids == OFFICIAL_TEST or Path(source.ids).name == _GROUND_TRUTH
-        words = "official test ids" if official else f"ids of {Path(source.ids).name}"
-    elif source.ids is not None:
-        words = f"{len(source.ids)} listed ids"
-    else:
+    """Which rows of a source are used, in words for tables, such as `ids of test_ground_truth.json`.
+
+    Ids are called official only if they are those of PubMedQA's test set, whatever their file is called.
+    """
+    if source.ids in (None, ALL_IDS):
         words = f"split {source.split}" if source.split else "all rows"
+    else:
+        words = describe_ids(read_ids(source.ids)) or (
+            f"ids of {Path(source.ids).name}" if isinstance(source.ids, str) else f"{len(source.ids)} listed ids"
+        )
     if source.start or source.stop:
         words += f", positions {source.start} to {'the end' if source.stop is None else source.stop - 1}"
     return words + (", some left out" if source.exclude_ids else "") + (f", {source.rows} drawn" if source.rows else "")
+
+
+def describe_ids(ids: Collection[str]) -> str:
+    """What ids are called if they are PubMedQA's official test ids, all or some of them; empty for all others."""
+    official = official_ids()
+    if set(ids) == official:
+        return "official test ids"
+    return f"{len(set(ids))} of the official {len(official)} test ids" if ids and set(ids) < official else ""

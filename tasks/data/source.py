@@ -17,6 +17,7 @@ SAMPLES = {
     "samples:pubmedqa": SAMPLES_FOLDER / "pubmedqa.json",
 }
 OFFICIAL_TEST = "pubmedqa-official-test"
+ALL_IDS = "all"
 PUBMEDQA_HUB_ID = "qiaojin/PubMedQA"
 FILE_SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
 
@@ -29,8 +30,9 @@ class DataSource(BaseModel):
         config: Configuration of a hub data set, such as `en` or `pqa_labeled`.
         split: Split of a hub data set.
         columns: Names of the columns in the source by the names medbench uses, such as `question: Prompt`.
-        ids: Keep only these ids: a list, a JSON or text file that lists them (an object's keys count), or
-            `pubmedqa-official-test`, the 500 ids of PubMedQA's test set.
+        ids: Keep only these ids: a list, a JSON or text file that lists them (an object's keys count),
+            `pubmedqa-official-test`, the 500 ids of PubMedQA's test set, or `all` for all rows, also where a
+            `test_ground_truth.json` beside PubMedQA items lists ids.
         exclude_ids: Leave these ids out, given alike.
         rows: Draw this many rows by the run's seed; all rows where it is not given.
         start: Leave out the rows before this position in the source, counted from 0; for published set-ups.

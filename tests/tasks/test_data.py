@@ -73,6 +73,66 @@ def test_the_official_test_ids_are_known_for_the_hubs_data_set():
     assert official_test_ids(DataSource(source="qiaojin/PubMedQA", ids=["1"])).ids == ["1"]
 
 
+def beside(tmp_path, listed, items=("1", "2", "3")):
+    """A source of items with answers of yes, beside which a `test_ground_truth.json` lists ids."""
+    (tmp_path / "own.json").write_text(json.dumps({key: official() for key in items}))
+    (tmp_path / "test_ground_truth.json").write_text(json.dumps(listed))
+    return DataSource(source=str(tmp_path / "own.json"))
+
+
+OFFICIAL = sorted(read_ids("pubmedqa-official-test"))
+
+
+@pytest.mark.parametrize(
+    ("ids", "words"),
+    [
+        (["1", "2"], "ids of test_ground_truth.json"),
+        (OFFICIAL, "official test ids"),
+        (OFFICIAL[:3], "3 of the official 500 test ids"),
+        ([*OFFICIAL, "1"], "ids of test_ground_truth.json"),
+        ([*OFFICIAL[:3], "1"], "ids of test_ground_truth.json"),
+    ],
+)
+def test_ids_are_official_by_what_they_are_and_not_by_the_name_of_their_file(tmp_path, ids, words):
+    source = official_test_ids(beside(tmp_path, dict.fromkeys(ids, "yes"), ids))
+    assert describe_selection(source) == words
+    assert describe_selection(source.model_copy(update={"rows": 2})) == f"{words}, 2 drawn"
+    assert {item.id for item in load_pubmedqa(source, seed=0)} == set(ids)
+    as_list = source.model_copy(update={"ids": ids})
+    assert describe_selection(as_list) == (words if "official" in words else f"{len(ids)} listed ids")
+
+
+def test_gold_labels_that_contradict_the_items_are_an_error(tmp_path):
+    source = official_test_ids(beside(tmp_path, {"1": "YES ", "2": "no", "3": "maybe"}))
+    with pytest.raises(UserError) as caught:
+        load_pubmedqa(source, seed=0)
+    said = "the gold labels of 2 items contradict test_ground_truth.json: 2 (yes in the items, no there), 3 (yes in the"
+    assert f"{said} items, maybe there)" in str(caught.value)
+    assert "ids: all" in caught.value.fix
+    assert len(load_pubmedqa(source.model_copy(update={"ids": "all"}), seed=0)) == 3
+    with pytest.raises(UserError, match=r"of 4 items .*, 3 .*there\), \.\.\."):
+        load_pubmedqa(official_test_ids(beside(tmp_path, dict.fromkeys("1234", "no"), "1234")), seed=0)
+
+
+@pytest.mark.parametrize("listed", [{"1": "yes"}, {"1": {"other": "no"}}, ["1"]])
+def test_lists_without_labels_or_with_the_same_ones_are_only_ids(tmp_path, listed):
+    assert [item.id for item in load_pubmedqa(official_test_ids(beside(tmp_path, listed)), seed=0)] == ["1"]
+
+
+def test_all_rows_are_taken_where_ids_say_so(tmp_path):
+    source = beside(tmp_path, OFFICIAL)
+    with pytest.raises(UserError, match="500 of the 500 wanted ids") as caught:
+        load_pubmedqa(official_test_ids(source), seed=0)
+    assert str(tmp_path / "test_ground_truth.json") in caught.value.fix
+    assert "--set data.pubmedqa.ids=all" in caught.value.fix
+    every = official_test_ids(source.model_copy(update={"ids": "all"}))
+    assert len(load_pubmedqa(every, seed=0)) == 3
+    assert describe_selection(every) == "all rows"
+    with pytest.raises(UserError, match="no row is left") as caught:
+        load_pubmedqa(source.model_copy(update={"ids": []}), seed=0)
+    assert "ids: all" in caught.value.fix
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
@@ -171,6 +231,35 @@ def test_a_hub_data_set_of_several_splits_asks_for_one(monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: several)
     with pytest.raises(UserError, match="has the splits train, test"):
         reasoning("owner/name")
+
+
+def test_rows_know_the_file_and_the_line_or_row_they_are_from(tmp_path, write_rows, monkeypatch):
+    import datasets
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    rows = [ROW, {**ROW, "question": "Why,\nthen?"}]
+    with (tmp_path / "rows.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, ROW)
+        writer.writeheader()
+        writer.writerows([*rows, ROW | {"question": "Last?"}])
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    (tmp_path / "rows.json").write_text(json.dumps({"a": ROW, "b": {**ROW, "question": "So?"}}))
+    wanted = {
+        write_rows(ROW, "", rows[1]): ["rows.jsonl, line 1", "rows.jsonl, line 3"],
+        tmp_path / "rows.csv": ["rows.csv, line 2", "rows.csv, line 4", "rows.csv, line 5"],
+        tmp_path / "rows.parquet": ["rows.parquet, row 1", "rows.parquet, row 2"],
+        tmp_path / "rows.json": ["rows.json, key a", "rows.json, key b"],
+    }
+    for path, places in wanted.items():
+        assert [str(row.place) for row in reasoning(path)] == places
+        assert reasoning(path)[0].place.path == str(path)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: datasets.Dataset.from_list([HUB_ROW, HUB_ROW]))
+    (row,) = reasoning("owner/name", config="en", split="train", start=1)
+    assert str(row.place) == "owner/name (en), split train, row 2"
+    (tmp_path / "ori.json").write_text(json.dumps({"7": official()}))
+    (row,) = reasoning(tmp_path / "ori.json", kind="pubmedqa")
+    assert str(row.place) == "ori.json, key 7"
 
 
 def test_a_label_that_is_none_is_refused(tmp_path):

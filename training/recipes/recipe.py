@@ -130,7 +130,8 @@ class DataSection(_Section):
         validation_rows: Instead, split this many off the training rows by seed.
         reasoning: Held-out rows for perplexity and generated answers; samples where neither this nor the next is given.
         reasoning_rows: Instead, hold this many rows of the training source out by seed, before any are drawn from it.
-        pubmedqa: PubMedQA items; beside `ori_pqal.json`, a `test_ground_truth.json` names the test ids by itself.
+        pubmedqa: PubMedQA items; a `test_ground_truth.json` beside their file lists the ids that are asked, unless
+            `ids` says otherwise: `all` for all rows.
     """
 
     train: DataSource = DataSource(source="samples:reasoning_train")

@@ -1,8 +1,15 @@
 """Leakage: items of scored tasks that are among the training rows are told, by run and by plan."""
 
+import json
 import shutil
+from types import SimpleNamespace
 
+from harness.planning.leakage import check_overlap, overlap_lines
+from reports.document.evidence import match_text
 from reports.document.reading import read_results
+from tasks.data import ReasoningRow
+from tasks.data.readers import Place
+from training.division import TrainingRows
 
 TASKS = ("medbench_pubmedqa", "medbench_perplexity", "medbench_generation")
 
@@ -17,6 +24,10 @@ def test_questions_that_are_trained_on_are_told(tiny_recipe, tmp_path, command):
     results = read_results(out)
     assert {match.role for match in results.overlap.matches} == {"train", "validation"}
     assert all(match.item == match.row for match in results.overlap.matches)
+    for match in results.overlap.matches:
+        assert match.item_source == match.row_source
+        assert match.row_source.startswith("reasoning_train.jsonl, line ")
+        assert match.item_text == match.row_text
     assert results.verdict[0].startswith("Trained on test items: 8 of the 96 items")
     for name in ("report.md", "report.html"):
         text = (out / name).read_text(encoding="utf-8")
@@ -61,3 +72,114 @@ def test_a_plan_says_which_items_are_trained_on(tiny_recipe, command):
     code, printed, err = command("plan", tiny_recipe, "--set", "data.reasoning.source=samples:reasoning_train")
     assert code == 0, err
     assert "test items are trained on: " in printed
+
+
+def a_task(name, *documents):
+    """An lm-eval task as the search sees it."""
+    return SimpleNamespace(name=name, source=None, indices=range(len(documents)), documents=lambda: iter(documents))
+
+
+def trained(*rows, **more):
+    return {"adapter": TrainingRows(list(rows), [], **more)}
+
+
+def a_row(question, number=1, reasoning="Because.", answer="So."):
+    return ReasoningRow(f"r{number}", question, reasoning, answer, place=Place("/a/b.csv", "b.csv", "line", number + 1))
+
+
+def test_both_sides_are_named_by_file_and_line_with_both_texts(tmp_path, tiny_recipe, command):
+    asked = {"question": "Which nerve is injured in wrist drop?", "complex_cot": "Radial palsy.", "response": "Radial."}
+    (tmp_path / "test.jsonl").write_text("\n\n" + json.dumps({**asked, "id": "t1"}) + "\n")
+    own = [{**asked, "question": f"Is {drug} a drug?", "id": drug} for drug in ("zinc", "iron", "salt", "lead", "gold")]
+    rows = [own[0], {**asked, "question": "Which nerve was injured in wrist drop", "id": "a"}, *own[1:]]
+    (tmp_path / "train.json").write_text(json.dumps(rows))
+    settings = {"data.train.source": tmp_path / "train.json", "data.reasoning.source": tmp_path / "test.jsonl"}
+    settings |= {"data.train.rows": 6, "data.validation_rows": "null", "trainer.eval_steps": "null"}
+    words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    code, printed, err = command("plan", tiny_recipe, *words)
+    assert code == 0, err
+    wanted = (
+        "1 of the 1 items of medbench_perplexity share text with rows that are trained on (1 near):\n"
+        "  item t1 (test.jsonl, line 3) nearly equals train row a (train.json, row 2):"
+        ' "Which nerve is injured in wrist drop?" and "Which nerve was injured in wrist drop"'
+    )
+    assert wanted in printed
+
+
+def test_items_of_other_peoples_tasks_are_named_by_their_number():
+    text = "The median nerve is compressed within the carpal tunnel at the wrist"
+    task = a_task("anatomy", {"query": "nothing"}, {"choices": ["none", {"Label": text}]})
+    (match,) = check_overlap(trained(a_row("Why?", answer=f"Note: {text}."), a_row("Why not?", 2)), [task]).matches
+    assert (match.item, match.item_source, match.part) == ("1", "anatomy, item 1", "label")
+    assert (match.row, match.row_source, match.row_part, match.rows) == ("r1", "b.csv, line 2", "answer", 1)
+    assert (match.item_text, match.row_text) == (text, f"Note: {text}.")
+
+
+def test_text_that_cannot_be_split_is_named_and_not_passed_over():
+    task = a_task(
+        "t", {"question": "\U0001f642?"}, {"question": "Why?", "extra": "!!"}, {"text": "?", "more": "b"}, {"a": "…"}
+    )
+    check = check_overlap(trained(a_row("¿?"), a_row("Is it?", 2)), [task, a_task("other", {"question": "Who?"})])
+    assert check.unsearched == {"t": ["0", "3"]}
+    assert check.unsearched_rows == ["b.csv, line 2"]
+    of_items, of_rows = overlap_lines(check)
+    said = (
+        "2 of the 4 items of t have text that cannot be split into words, so it is not known whether they are trained"
+    )
+    assert of_items == f"{said} on: 0, 3"
+    assert of_rows == (
+        "rows whose question cannot be split into words, which no item could be compared with: b.csv, line 2"
+    )
+
+
+def test_models_with_other_rows_are_searched_apart():
+    rows = {**trained(a_row("Which nerve is injured in wrist drop?")), "other": TrainingRows([a_row("Is it so?")], [])}
+    rows["third"] = rows["other"]
+    check = check_overlap(rows, [a_task("t", {"question": "Is it so?"})])
+    assert [(match.kind, match.models) for match in check.matches] == [("exact", ["other", "third"])]
+    assert (check.rows, check.items, check.models) == (2, {"t": 1}, ["adapter", "other", "third"])
+
+
+def test_a_message_names_three_items_and_counts_the_rest():
+    documents = [{"question": f"Is drug{n} a cause of gout?"} for n in range(5)]
+    rows = [a_row(document["question"], n) for n, document in enumerate(documents, 1)]
+    (line,) = overlap_lines(check_overlap(trained(*rows), [a_task("t", *documents)]))
+    assert line.count("\n  item ") == 3
+    assert line.endswith("\n  ... and 2 more")
+
+
+def test_reports_show_both_texts_and_escape_them(tiny_run, tmp_path, command):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    results = json.loads((run / "results.json").read_text())
+    text = "<script>alert(1)</script> | [x](http://y)"
+    match = {"item": "1", "row": "2", "role": "train", "kind": "near", "part": "question", "share": 0.9, "rows": 3}
+    match |= {"row_source": "a.csv, line 7", "item_source": "b.json, key 1", "item_text": text, "row_text": text}
+    results["overlap"]["matches"] = [{"task": "medbench_pubmedqa", **match}]
+    results["overlap"]["unsearched"] = {"medbench_pubmedqa": ["77"]}
+    results["overlap"]["unsearched_rows"] = ["a.csv, line 9"]
+    (run / "results.json").write_text(json.dumps(results))
+    code, _, err = command("report", run)
+    assert code == 0, err
+    page, plain = ((run / name).read_text(encoding="utf-8") for name in ("report.html", "report.md"))
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; | [x](http://y)" in page
+    assert "<script>alert(1)" not in page
+    assert "\\<script>alert(1)\\</script> \\| [x\\](http://y)" in plain
+    (row,) = [line for line in plain.splitlines() if "a.csv, line 7" in line]
+    assert row.startswith(
+        "| medbench_pubmedqa | 1; b.json, key 1 | a.csv, line 7 (train) | near, 90% of its question | 3 |"
+    )
+    for name in (page, plain):
+        assert "1 items of medbench_pubmedqa have text that cannot be split into words" in name
+        assert "a.csv, line 9" in name
+
+
+def test_results_of_older_versions_are_read(tiny_run, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    results = json.loads((run / "results.json").read_text())
+    match = {"item": "1", "row": "2", "role": "train", "kind": "n-gram", "part": "context", "share": 0.25, "rows": 1}
+    results["overlap"]["matches"] = [{"task": "t", **match}]
+    del results["overlap"]["unsearched"], results["overlap"]["unsearched_rows"]
+    (run / "results.json").write_text(json.dumps(results))
+    check = read_results(run).overlap
+    assert check.unsearched == {}
+    assert match_text(check.matches[0]) == "item 1 shares 25% of its context with train row 2"

@@ -5,6 +5,7 @@ import json
 import shutil
 
 import httpx
+import pytest
 from huggingface_hub import ModelCard
 
 from tests.harness.releases.conftest import REPO, TOKEN, change_results
@@ -104,6 +105,20 @@ def test_a_benchmark_that_was_trained_on_is_none(hub, run, command):
     change_results(run, real)
     _, out, _ = command("push", run, REPO)
     assert "no benchmark results" in out
+
+
+@pytest.mark.parametrize(("options", "is_sent"), [((), False), (("--samples",), True)])
+def test_texts_of_rows_that_items_share_go_along_only_with_samples(hub, run, command, options, is_sent):
+    def leaked(value):
+        match = {"item": "1", "row": "2", "role": "train", "kind": "exact", "part": "question", "share": 1, "rows": 1}
+        match |= {"row_source": "a.csv, line 7", "item_text": "the text of the item", "row_text": "the text of the row"}
+        value["overlap"]["matches"] = [{"task": "medbench_pubmedqa", **match}]
+
+    change_results(run, leaked)
+    assert command("push", run, REPO, "--execute", *options)[0] == 0
+    for name in ("results.json", "report.md", "report.html"):
+        assert b"a.csv, line 7" in hub.files[name]
+        assert (b"the text of the" in hub.files[name]) == is_sent
 
 
 def test_samples_go_along_when_asked_for(hub, run, command):

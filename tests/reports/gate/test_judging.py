@@ -299,6 +299,40 @@ def test_leaked_items_and_unknown_training_rows_block():
     assert "nothing is known" in found.reason
 
 
+def test_a_leaked_item_is_named_with_both_texts():
+    places = {"item_source": "a.jsonl, line 4", "row_source": "b.csv, line 9", "item_text": "Why?", "row_text": "why"}
+    match = OverlapMatch(
+        task="t", item="3", row="r", role="train", kind="exact", part="question", share=1, rows=2, **places
+    )
+    check = OverlapCheck(method="", models=["adapter"], rows=1, items={"t": 40}, matches=[match])
+    found, _ = verdict({"rule": "leakage"}, *sides(ROUGE, *shifted(40, 0), overlap=check))
+    assert found.reason == (
+        "1 test items are (nearly) equal to rows that were trained on, such as item 3 (a.jsonl, line 4) equals train"
+        ' row r (b.csv, line 9) and 1 more rows: "Why?" and "why"'
+    )
+
+
+@pytest.mark.parametrize("rule", ["leakage", "contamination"])
+@pytest.mark.parametrize(
+    ("unsearched", "reason"),
+    [
+        (
+            {"unsearched": {"t": ["3", "4", "5", "6"]}},
+            "the text of 4 items cannot be split into words, so nothing is known of them: 3 of t, 4 of t, 5 of t;",
+        ),
+        (
+            {"unsearched_rows": ["b.csv, line 9"]},
+            "the questions of training rows cannot be split into words, so nothing is known of them: b.csv, line 9",
+        ),
+    ],
+)
+def test_text_that_cannot_be_split_blocks(rule, unsearched, reason):
+    check = OverlapCheck(method="", models=["adapter"], rows=1, items={"t": 40}, **unsearched)
+    found, _ = verdict({"rule": rule}, *sides(ROUGE, *shifted(40, 0), overlap=check))
+    assert found.verdict == "fail"
+    assert found.reason.removesuffix(" fix or leave them out") == reason
+
+
 def with_items(side, change):
     return replace(side, items={"t": {key: change(item) for key, item in side.items["t"].items()}})
 

@@ -1,0 +1,6 @@
+"""Finds test items that share text with training rows, whatever language they are written in."""
+
+from tasks.overlap.index import METHOD, TrainingIndex
+from tasks.overlap.passages import Overlap, Passage, excerpt, is_split
+
+__all__ = ["METHOD", "Overlap", "Passage", "TrainingIndex", "excerpt", "is_split"]

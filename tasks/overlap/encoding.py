@@ -1,0 +1,74 @@
+"""Texts as rows of numbers, one for each word, equal texts held once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tasks.words import words
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.uint32]
+
+
+class Vocabulary(dict[str, int]):
+    """Numbers of words, from 1; a word that has none gets the next one."""
+
+    def __missing__(self, word: str) -> int:
+        """Give a new word its number."""
+        number = len(self) + 1
+        self[word] = number
+        return number
+
+    def encode(self, text: str) -> Numbers:
+        """Numbers of a text's words; shape [words]."""
+        return np.fromiter(map(self.__getitem__, words(text)), dtype=np.uint32)
+
+
+class UniqueTexts:
+    """Many texts as one stream of word numbers, in which equal texts stand once.
+
+    Args:
+        texts: All texts.
+        vocabulary: Gives the words their numbers.
+
+    Attributes:
+        stream: Word numbers of all different texts, with a 0 before each and after the last.
+        ends: Where each text ends in the stream; shape [different texts].
+        number_of: Number of each given text among the different ones; shape [texts].
+        first: The first given text of each different one; shape [different texts].
+    """
+
+    def __init__(self, texts: Iterable[str], vocabulary: Vocabulary) -> None:
+        numbers: dict[bytes, int] = {}
+        parts: list[Numbers] = [np.zeros(1, np.uint32)]
+        number_of: list[int] = []
+        first: list[int] = []
+        gap = np.zeros(1, np.uint32)
+        for place, text in enumerate(texts):
+            encoded = vocabulary.encode(text)
+            key = hashlib.blake2b(encoded.tobytes(), digest_size=16).digest()
+            number = numbers.setdefault(key, len(numbers))
+            number_of.append(number)
+            if number == len(first):
+                first.append(place)
+                parts += (encoded, gap)
+        self.stream: Numbers = np.concatenate(parts)
+        self.ends: NDArray[np.int64] = np.flatnonzero(self.stream == 0)[1:]
+        self.number_of = np.asarray(number_of, np.int64)
+        self.first: Sequence[int] = first
+        self.keys = numbers
+
+    def __len__(self) -> int:
+        """How many different texts there are."""
+        return len(self.first)
+
+    def words_of(self, number: int) -> Numbers:
+        """Word numbers of a text; shape [words]."""
+        start = self.ends[number - 1] + 1 if number else 1
+        return self.stream[start : self.ends[number]]

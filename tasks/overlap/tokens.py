@@ -1,0 +1,146 @@
+"""Splits questions into the pieces by which they are compared: sentences, answer options, words without inflection."""
+
+# ruff: noqa: RUF001 - full-width punctuation and Cyrillic letters are meant
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+from typing import NamedTuple
+
+import regex
+
+from tasks.overlap.word_lists import NUMBER_WORDS, UNSPACED_FRAME
+from tasks.words import words
+
+UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}ー\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+_KATAKANA = regex.compile(r"[\p{Katakana}ー]\p{M}*")
+# Characters that a word takes on average: about 1.6 in Chinese, 2.5 in kana, 4 in Thai, Lao, Khmer and Burmese.
+_PER_CHARACTER = ((regex.compile(r"\p{Han}"), 1 / 1.6), (regex.compile(r"[\p{Hiragana}\p{Katakana}ー]"), 1 / 2.5))
+_OTHER_UNSPACED = 1 / 4
+
+_MARKS = re.compile("[\u0300-\u036f\u064b-\u065f\u0670\u0640]")  # accents, Arabic vowel signs and lengthening
+_ARABIC_LETTERS = str.maketrans("أإآىة", "ااايه")
+_ARABIC_ARTICLE = re.compile("^(?:وال|بال|كال|فال|لل|ال)(?=.{3})")
+_RUSSIAN_END = re.compile(
+    "(?<=.{3})(?:ами|ями|ого|его|ому|ему|ыми|ими|иями|ым|им|ых|их|ах|ях|ов|ев|еи|ои|ии|ыи|ая|яя|ое|ее|ые|ие|ую|юю|ом|ем|ам|ям|ию|ия|"
+    "ью|[аеиоуыьюя])$"
+)
+_BRITISH = ((re.compile("ae|oe"), "e"), (re.compile("our(?=s?$)"), "or"), (re.compile("is(?=e|ing|ation)"), "iz"))
+_NUMBER = rf"(?:\d+(?:[.,]\d+)?|(?:(?:{'|'.join(sorted(NUMBER_WORDS))})[\s-]*){{1,4}})"
+_AGE = re.compile(
+    rf"(?<!over )(?<!under )(?<!than )(?<!above )(?<!below )(?<!least )\b{_NUMBER}[\s-]*"
+    r"(?:years?|months?|weeks?|days?)[\s-]*old\b"
+    rf"|\b{_NUMBER}[\s-]*(?:yo|y/o)\b|\baged {_NUMBER}(?: years)?\b(?! (?:and|or) (?:over|older|under|younger))"
+    r"|(?<!до )(?<!старше )\b\d+(?:[\s-]*лет(?:ний|няя|него|ней|нему)|\s*лет\b)"
+    r"|[\d一二三四五六七八九十两百]+\s*[岁歳](?!以[上下内]|未[満满])",
+    re.IGNORECASE,
+)
+_CONTRACTION = re.compile("n['\u2019]t\\b|(?<=can)not\\b", re.IGNORECASE)
+_ELISION = re.compile("['\u2019]s\\b|\\b(?:[ldnsjmtc]|qu)['\u2019](?=\\w)", re.IGNORECASE)  # `patient's`, `l'asthme`
+_OPTION = re.compile(r"(?:^|(?<=[\s.?!:;,。？！：；，]))[(（]?([A-Ha-h1-8])[.):、．）：]\s*(?=\S)")
+_SENTENCE_END = re.compile(r"(?<=[.?!])\s+|(?<=[。？！])|(?<=[؟])\s*|\n+")
+_FRAME = re.compile("|".join(map(re.escape, UNSPACED_FRAME)))
+COMPARISON = re.compile("[<>≤≥]=?")
+
+
+class Question(NamedTuple):
+    """A question without its answer options, and these."""
+
+    stem: str
+    options: tuple[str, ...] = ()
+
+
+def split_options(text: str) -> Question:
+    """Stem and options of a question that lists options as A, B, C or 1, 2, 3; no options if it lists none."""
+    marks = list(_OPTION.finditer(text))
+    for number, first in enumerate(marks):
+        if first[1] not in "Aa1":
+            continue
+        row = [first]
+        for mark in marks[number + 1 :]:
+            if ord(mark[1]) == ord(row[-1][1]) + 1:
+                row.append(mark)
+        if len(row) > 1 and first.start() > 0:
+            ends = [mark.start() for mark in row[1:]] + [len(text)]
+            options = tuple(text[mark.end() : end].strip() for mark, end in zip(row, ends, strict=True))
+            return Question(text[: first.start()].strip(), options)
+    return Question(text)
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text that hold a word."""
+    return [sentence for sentence in _SENTENCE_END.split(text) if words(sentence)]
+
+
+def compared_words(text: str) -> list[str]:
+    """The words by which questions are compared: a patient's age left out, `n't` as `not`, katakana words whole.
+
+    Unspaced text loses the words of its frame (`what`, `should`, `patient`), since single characters do not say which
+    of them are such.
+    """
+    plain = _CONTRACTION.sub(" not", " ".join(unicodedata.normalize("NFKC", text).split()))
+    plain = _AGE.sub(" ", _ELISION.sub(" ", plain))
+    if UNSPACED.search(plain):
+        plain = _FRAME.sub(" ", plain)
+    joined: list[str] = []
+    was_katakana = False
+    for word in words(plain):
+        is_katakana = _KATAKANA.fullmatch(word) is not None
+        if is_katakana and was_katakana:
+            joined[-1] += word
+        else:
+            joined.append(word)
+        was_katakana = is_katakana
+    return joined
+
+
+@functools.lru_cache(maxsize=1 << 18)
+def folded(word: str) -> str:
+    """A word without accents, inflection, Arabic article and British spelling; digits stay as they are."""
+    if word.isascii():
+        return _without_ending(_american(word)) if word.isalpha() else word
+    bare = word if UNSPACED.match(word) else _MARKS.sub("", unicodedata.normalize("NFD", word))
+    if not bare.isalpha() or UNSPACED.match(bare):
+        return word
+    bare = bare.translate(_ARABIC_LETTERS)
+    if "\u0400" <= bare[0] <= "\u04ff":
+        return _RUSSIAN_END.sub("", bare)
+    if "\u0600" <= bare[0] <= "\u06ff":
+        return _ARABIC_ARTICLE.sub("", bare)
+    return _without_ending(_american(bare))
+
+
+def _american(word: str) -> str:
+    """An English word in American spelling: `anaemia` as `anemia`, `tumour` as `tumor`."""
+    for pattern, letters in _BRITISH:
+        word = pattern.sub(letters, word)
+    return word
+
+
+def _without_ending(word: str) -> str:
+    """An English word without plural, past tense and -ing, by few rules: `studies` and `studied` give `study`."""
+    least = 4
+    for ending, instead in (("ies", "y"), ("ied", "y"), ("ing", ""), ("ed", ""), ("es", ""), ("s", ""), ("e", "")):
+        if word.endswith(ending) and len(word) - len(ending) >= least - len(instead):
+            if ending == "s" and word.endswith(("ss", "us", "is")):
+                return word[:-2] if word.endswith("sis") else word
+            if ending == "es" and word.endswith(("ases", "oses", "yses", "ises")):
+                return word[:-2]
+            stem = word[: -len(ending)] + instead
+            return stem[:-1] if len(stem) > least and stem[-1] == stem[-2] and ending in ("ing", "ed") else stem
+    return word
+
+
+def word_length(tokens: list[str]) -> float:
+    """How many tokens a word takes on average: 1 in spaced scripts, more where each character is a token."""
+    if not tokens:
+        return 1.0
+    amount = 0.0
+    for token in tokens:
+        if UNSPACED.match(token) is None:
+            amount += 1
+        else:
+            amount += next((part for pattern, part in _PER_CHARACTER if pattern.match(token)), _OTHER_UNSPACED)
+    return len(tokens) / amount
