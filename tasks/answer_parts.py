@@ -13,7 +13,7 @@ _CLOSED = r"</think(?:ing)?>|<\|end_of_thought\|>"
 _TAG = re.compile(rf"(?P<opened>{_OPENED})|{_CLOSED}", re.IGNORECASE)
 _OPENED_AT_END = re.compile(rf"(?:{_OPENED})\Z", re.IGNORECASE)
 _LONGEST_TAG = 30  # characters
-_CLOSED_THINKING = "</think>\n\n"
+_CLOSING_TAG = "</think>"
 # A line that can only belong to another prompt, or a chat template's special token.
 _PROMPT_LINE = re.compile(
     r"^[ \t>]*(?:[*_]{0,3}MEDICAL QUESTION[ \t]*:|#{1,6}[ \t]*(?:Instruction|Input)[ \t]*:)"
@@ -76,7 +76,7 @@ def opened_thinking(prompt: str) -> str | None:
 
 def after_opened_thinking(prompt: str, completion: str) -> str:
     """The completion that belongs after a prompt: one that leaves thinking open is followed by the closing tag."""
-    return _CLOSED_THINKING + completion if opened_thinking(prompt) else completion
+    return f"{_CLOSING_TAG}\n\n{completion}" if opened_thinking(prompt) else completion
 
 
 def split_sections(
@@ -100,6 +100,8 @@ def split_sections(
     texts, problems = _read_sections(rest or "", sections[1:] if own_tags else sections)
     if own_tags:
         problems = _read_sections(answer, sections)[1]
+    elif rest is None:
+        problems = [f"missing: {_CLOSING_TAG}"]
     elif thinking is not None and has_word(thinking):
         problems.append("extra: text outside the parts")
     if finish_reason == "length" and end == len(whole):
@@ -114,7 +116,7 @@ def split_sections(
         "\n\n".join(part for part in thoughts if part) if thoughts else None,
         response,
         tuple(dict.fromkeys(problems)),
-        answer[len(before) :],
+        answer[len(before) :] if end == len(whole) else answer[len(before) :].rstrip(),
     )
 
 
