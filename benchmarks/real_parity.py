@@ -30,8 +30,8 @@ from reports.document.reading import read_samples
 from reports.document.schema import Results, Sample
 from reports.files import read_json, write_json
 from tasks import catalog
-from tasks.data import DataSource, load_reasoning
 from tasks.answer_parts import opened_thinking
+from tasks.data import DataSource, load_reasoning
 from tasks.formats import split_answer
 from tasks.rendering import encode, load_tokenizer
 from training.models.base_model import find_base

@@ -26,17 +26,17 @@ _NEXT_WORD = (
     r"|(?:definitely|absolutely|certainly|clearly|probably|likely)[ \t]*(?:$|[\n.,;!])"
 )
 _END = r"(?![-'][a-z])(?=[ \t]*(?:$|\n|[^\w\s?])"  # of a word: no "no-show", and no "yes?", which asks
-_USED = rf"(?:{_LABEL})\b{_END}|[ \t]+{_NEXT_WORD})"
+_USED = rf"(?:{_LABEL})\b{_END}|[ \t]+(?:{_NEXT_WORD}|(?:{_LABEL})\b))"
 _SAID = rf"\b({_LABEL})\b{_END}|[ \t]+{_NEXT_WORD})"
 _ALONE = re.compile(rf"\b({_LABEL})\b{_END}|[ \t]+(?:because|since)\b)", re.IGNORECASE)
 # "yes, no or maybe" names the choices and is passed over; "yes and no" gives several labels, so none of them counts.
 _OR = r"(?:/|\||,?[ \t]{0,3}\b(?:or|nor)\b|,(?=[^.!?\n]{0,20}\b(?:or|nor)\b))"
 _CHOICES = re.compile(rf"\b(?:{_LABEL})(?:[\s\"')\]]{{0,4}}{_OR}[\s\"'(\[]{{0,4}}(?:{_LABEL})\b){{1,3}}", re.IGNORECASE)
 _SEVERAL = re.compile(
-    rf"\b(?:{_LABEL})(?:(?:[\"')]?[ \t]{{0,3}}(?:,?[ \t]{{0,3}}\b(?:and|but)\b|[,&])|(?<=maybe))"
-    rf"[ \t]{{1,3}}[\"'(]?{_USED})+",
+    rf"\b(?:{_LABEL})(?:(?:[\"')]?[ \t]{{0,3}}(?:,?[ \t]{{0,3}}\b(?:and|but)\b|[,&]))?[ \t]{{1,3}}[\"'(]?{_USED})+",
     re.IGNORECASE,
 )
+_ANY_LABEL = re.compile(rf"\b(?:{_LABEL})\b", re.IGNORECASE)
 _MARK = "\N{SECTION SIGN}"  # stands for several labels
 _FILL = rf"[^\w.!?{_MARK}]{{0,20}}"
 _OPTION = r"(?:(?:option[ \t]{1,3})?\(?[a-e\d][).:][ \t]{0,3})?"
@@ -57,7 +57,9 @@ _LEADING = re.compile(
 )
 # Right before a label or a statement: it is denied, or only supposed.
 _DENIED = re.compile(
-    r"(?:\b(?:not|cannot|never|hardly|than|instead of)|n't)"
+    r"\b(?:not enough|insufficient|unable|impossible|difficult|hard|wrong|premature)\b[^.!?\n]{0,40}"
+    r"\bto (?:say|answer|conclude)\W{0,4}$"
+    r"|(?:\b(?:not|cannot|never|hardly|than|instead of)|n't)"
     r"(?:\s+(?:be|been|an?|the|answer|answered|as|to|say|simple|simply|just|necessarily|always|clearly?|really|exactly"
     r"|plain|definite|straightforward))*\W{0,4}$",
     re.IGNORECASE,
@@ -139,7 +141,10 @@ def label_of(response: str) -> str | None:
 
 
 def _several_labels(match: re.Match[str]) -> str:
-    """The mark for several labels, but the text itself of "not no, but yes", which gives one."""
+    """The mark for several labels; the one label of "yes, yes"; and "not no, but yes", which gives one, as it is."""
+    labels = {label.lower() for label in _ANY_LABEL.findall(match[0])}
+    if len(labels) == 1:
+        return labels.pop()
     is_contrast = "but" in match[0].lower() and _before(match.string, match.start(), _DENIED)
     return match[0] if is_contrast else f" {_MARK} "
 

@@ -8,8 +8,8 @@ import pytest
 from harness.releases.local_paths import shorten_paths
 from reports.text import fenced, plain_markdown
 from tasks.formats import FORMATS
-from tasks.overlap import words
 from tasks.labels import extract_label
+from tasks.overlap import words
 from tasks.text_metrics import copies_prompt, distinct_trigrams, has_disclaimer
 
 LENGTH = 40_000

@@ -246,7 +246,7 @@ class ScoringSection(_Section):
         top_p: Sample from the likeliest tokens that together have this probability.
         top_k: Sample from so many of the likeliest tokens; 0 from all.
         repeats: Answers sampled for each question; their metrics are averaged.
-        stop: Strings at which a generated answer of our own tasks ends, such as `["Question:"]`; not part of the answer.
+        stop: Strings at which generated answers of our own tasks end, such as `["Question:"]`; not part of the answers.
         engine: What answers: `transformers`, `vllm` (needs a GPU and the extra), or by estimate the faster.
         adapters: `merged` into the base's weights while they answer, `unmerged` beside them, or the faster possible.
         batch_tokens: Tokens (rows times longest row) computed at once; by the device if not given, less where memory
