@@ -41,9 +41,10 @@ _MARK = "\N{SECTION SIGN}"  # stands for several labels
 _FILL = rf"[^\w.!?{_MARK}]{{0,20}}"
 _OPTION = r"(?:(?:option[ \t]{1,3})?\(?[a-e\d][).:][ \t]{0,3})?"
 _ADVERB = r"(?:therefore|thus|clearly|indeed|simply|probably|definitely|(?:most |very )?likely|hence|also|an?)"
+_NOUN = r"(?:answer|conclusion|decision|verdict|response|label|choice|prediction)"
 _VERB = r"(?:is|was|would be|should be|must be|will be|has to be|(?:seems|appears) to be|remains)"
 _STATED = re.compile(
-    r"\b(?:(?:answer|conclusion|decision|verdict|response|label|choice|prediction)"
+    rf"\b(?:{_NOUN}"
     rf"(?:[\"')\]]{{0,2}}[ \t]{{0,3}}[:=-]|\s{{1,3}}{_VERB}\b[ \t]{{0,3}}:?|'s\b|[ \t]{{0,3}}\n)"
     rf"|(?:i|we)(?:'d| would| will)?[ \t]+(?:say|answer|conclude)\b:?)"
     rf"{_FILL}(?:{_ADVERB}\b{_FILL}){{0,2}}{_OPTION}{_FILL}{_SAID}",
@@ -51,7 +52,8 @@ _STATED = re.compile(
 )
 _LEADING = re.compile(
     r"(?:(?:so|thus|therefore|hence|overall|ultimately|in (?:short|summary|conclusion)|(?:most )?likely|probably|okay"
-    rf"|ok|well|sure)\b{_FILL}){{0,2}}(?:(?:the |my |short |final |correct ){{0,2}}answer[ \t]{{0,3}}[:=-])?"
+    rf"|ok|well|sure)\b{_FILL}){{0,2}}"
+    rf"(?:(?:the |my |short |final |correct ){{0,2}}{_NOUN}[\"')\]]{{0,2}}[ \t]{{0,3}}[:=-])?"
     rf"{_FILL}{_OPTION}{_FILL}{_SAID}",
     re.IGNORECASE,
 )
@@ -82,7 +84,7 @@ _PLAIN = str.maketrans(
     }
 )
 _ANSWER_TAG = re.compile(r"\\boxed\b|<(?:final[_ -]?)?answer>", re.IGNORECASE)
-_MARKUP = re.compile(r"</?[A-Za-z][\w-]{0,30}>|\\[A-Za-z]+|\\[()\[\]]|[{}$]")
+_MARKUP = re.compile(rf"<(?!(?:{_LABEL})>)" + r"/?[A-Za-z][\w-]{0,30}>|\\[A-Za-z]+|\\[()\[\]]|[{}$]", re.IGNORECASE)
 _BEGINNING = re.compile(rf"\A[^\w{_MARK}]+")
 
 

@@ -48,6 +48,9 @@ PHRASINGS = [
     ("Option A: yes", "yes"),
     ("<answer>no</answer>", "no"),
     ('{"reason": "two small trials", "final_decision": "maybe"}', "maybe"),
+    ('{"answer": "no", "because": "the answer is yes in rats only"}', "no"),
+    ("Answer: <no>", "no"),
+    ("Final decision: no. The answer is yes in rats only.", "no"),
     (r"$\boxed{\text{no}}$", "no"),
     (r"The arms differed, so \(\boxed{\mathrm{Yes}}\).", "yes"),
     # The label stated later.
