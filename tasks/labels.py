@@ -144,7 +144,7 @@ def label_of(response: str) -> str | None:
 
 def _several_labels(match: re.Match[str]) -> str:
     """The mark for several labels; the one label of "yes, yes"; and "not no, but yes", which gives one, as it is."""
-    labels = {label.lower() for label in _ANY_LABEL.findall(match[0])}
+    labels = {str(label).lower() for label in _ANY_LABEL.findall(match[0])}
     if len(labels) == 1:
         return labels.pop()
     is_contrast = "but" in match[0].lower() and _before(match.string, match.start(), _DENIED)
