@@ -30,8 +30,9 @@ from reports.document.reading import read_samples
 from reports.document.schema import Results, Sample
 from reports.files import read_json, write_json
 from tasks import catalog
+from tasks.answer_parts import opened_thinking
 from tasks.data import DataSource, load_reasoning
-from tasks.formats import get_format
+from tasks.formats import split_answer
 from tasks.rendering import encode, load_tokenizer
 from training.models.base_model import find_base
 from training.recipes.recipe_file import load_recipe
@@ -147,8 +148,15 @@ def rouge(figures: Figures, samples: Sequence[Sample], results: Results, data: P
 
     rows = load_reasoning(DataSource(source=str(data / "medical_o1" / "test_data.jsonl")), seed=0)
     gold = {row.id: row.response for row in rows}
-    shape, scorer = get_format(results.recipe["format"]["name"]), RougeScorer(["rougeL"])
-    values = [scorer.score(gold[s.id], shape.parse(s.output).response)["rougeL"].fmeasure for s in samples]
+    answer_format, scorer = results.recipe["format"]["name"], RougeScorer(["rougeL"])
+    responses = [
+        split_answer(each.output, answer_format, prompt_opened=opened_thinking(each.prompt)).response
+        for each in samples
+    ]
+    values = [
+        scorer.score(gold[each.id], response)["rougeL"].fmeasure
+        for each, response in zip(samples, responses, strict=True)
+    ]
     theirs, ours = sum(values) / len(values), figures[catalog.GENERATION, "rouge_l"]
     return {"items": len(values), "ours": ours, "theirs": theirs, "holds": math.isclose(ours, theirs, rel_tol=1e-12)}
 

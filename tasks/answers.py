@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
+from tasks.answer_parts import Parsed, opened_thinking
+from tasks.formats import split_answer
+
 FinishReason = Literal["stop", "length"]
 
 
@@ -38,6 +41,19 @@ class GeneratedText(str):
     def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
         """What `__new__` takes, so that copies and pickles keep the cost."""
         return (str(self),), {name: getattr(self, name) for name in self.__slots__}
+
+
+def split_document_answer(document: dict[str, Any], answer: str) -> Parsed:
+    """Reasoning and response of the answer to a task's document, which holds its `prompt` and `format`.
+
+    See `tasks.formats.split_answer`. Plain text, as stock lm-eval passes it, does not say why it ended.
+    """
+    return split_answer(
+        answer,
+        document["format"],
+        prompt_opened=opened_thinking(document["prompt"]),
+        finish_reason=answer.finish_reason if isinstance(answer, GeneratedText) else None,
+    )
 
 
 class ScoredText(tuple[float, bool]):  # noqa: SLOT001 - a tuple cannot have slots with names

@@ -1,43 +1,11 @@
-"""Answer formats, written and parsed in this one place, so that training, prompting and scoring cannot drift apart."""
+"""Answer formats, written and read in this one place, so that training, prompting and scoring cannot drift apart."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from reports.errors import UserError, did_you_mean
-
-
-@dataclass(frozen=True)
-class Section:
-    """One part of an answer.
-
-    Attributes:
-        name: `reasoning` or `response`.
-        opening: The marker before the part, or None where the part simply starts.
-        closing: The marker after it, or None where it ends with the next marker or the text.
-        own_line: Whether the opening marker must stand alone on its line.
-    """
-
-    name: str
-    opening: str | None = None
-    closing: str | None = None
-    own_line: bool = False
-
-
-@dataclass(frozen=True)
-class Parsed:
-    """What a parser found in one answer.
-
-    Attributes:
-        reasoning: The text of the reasoning part; None where none was found.
-        response: The text of the final response; the whole answer where its marker is missing.
-        problems: Every way in which the answer breaks its format, such as `missing: ## Thinking`; empty if none.
-    """
-
-    reasoning: str | None
-    response: str
-    problems: tuple[str, ...]
+from tasks.answer_parts import Parsed, Section, split_sections
 
 
 @dataclass(frozen=True)
@@ -83,75 +51,6 @@ class AnswerFormat:
             joint = "\n\n" if section.own_line else "\n"
             parts.append(joint.join(line for line in lines if line))
         return self.lead + self.gap.join(parts)
-
-    def parse(self, text: str, *, truncated: bool = False) -> Parsed:
-        """Split an answer into its parts and list all that is wrong with its shape.
-
-        Args:
-            text: The answer as generated.
-            truncated: Whether generation stopped at the token limit instead of by itself.
-        """
-        problems: list[str] = []
-        spans: list[_Span] = []
-        for section in self.sections:
-            unmarked = 0 if not spans else spans[-1].outer_end
-            spans.append(_locate(section, text, unmarked, problems))
-        opened = [span.outer_start for span in spans if span.outer_start is not None]
-        if opened != sorted(opened):
-            problems.append("order: " + ", ".join(section.opening or section.name for section in self.sections))
-        parts: dict[str, str] = {}
-        for section, span in zip(self.sections, spans, strict=True):
-            if span.inner_start is None:
-                continue
-            following = min((start for start in opened if start > span.inner_start), default=len(text))
-            parts[section.name] = text[
-                span.inner_start : following if span.inner_end is None else span.inner_end
-            ].strip()
-            if not parts[section.name]:
-                problems.append(f"empty: {section.name}")
-        outside = text[: min(opened, default=0)]
-        if self.sections[-1].closing and spans[-1].outer_end is not None:
-            outside += text[spans[-1].outer_end :]
-        if outside.strip():
-            problems.append("extra: text outside the parts")
-        if truncated:
-            problems.append("truncated")
-        return Parsed(parts.get("reasoning"), parts.get("response", text.strip()), tuple(dict.fromkeys(problems)))
-
-
-@dataclass(frozen=True)
-class _Span:
-    """Where a section lies in an answer, in characters; None where a marker that would tell is missing."""
-
-    outer_start: int | None = None
-    inner_start: int | None = None
-    inner_end: int | None = None
-    outer_end: int | None = None
-
-
-def _locate(section: Section, text: str, unmarked: int | None, problems: list[str]) -> _Span:
-    """Find one section by its markers; one without an opening marker starts at `unmarked`."""
-    outer_start = inner_start = unmarked
-    if section.opening is not None:
-        opening = _find(section.opening, text, problems, own_line=section.own_line)
-        outer_start, inner_start = opening[0] if opening else (None, None)
-    if section.closing is None:
-        return _Span(outer_start, inner_start)
-    closing = _find(section.closing, text, problems)
-    after = [span for span in closing if span[0] >= (inner_start or 0)]
-    if closing and not after:
-        problems.append(f"order: {section.closing}")
-    inner_end, outer_end = after[0] if after else (None, None)
-    return _Span(outer_start, inner_start, inner_end, outer_end)
-
-
-def _find(marker: str, text: str, problems: list[str], *, own_line: bool = False) -> list[tuple[int, int]]:
-    """All (start, end) of a marker in time linear in the text; notes a missing or a repeated one."""
-    pattern = rf"^{re.escape(marker)}[ \t]*$" if own_line else re.escape(marker)
-    spans = [match.span() for match in re.finditer(pattern, text, re.MULTILINE)]
-    if len(spans) != 1:
-        problems.append(f"{'duplicate' if spans else 'missing'}: {marker}")
-    return spans
 
 
 _FORMATS = (
@@ -211,3 +110,47 @@ def get_format(name: str) -> AnswerFormat:
         return FORMATS[name]
     fix = f"{did_you_mean(name, FORMATS)} known formats: {', '.join(FORMATS)}"
     raise UserError(f"there is no answer format {name!r}", fix=fix)
+
+
+def split_answer(
+    text: str,
+    answer_format: str | AnswerFormat,
+    *,
+    prompt_opened: str | None = None,
+    finish_reason: str | None = None,
+) -> Parsed:
+    r"""Where the reasoning and the response of a generated answer are; every metric of an answer goes by this.
+
+    - Text in thinking tags (`<think>`, `<thinking>`, `<|begin_of_thought|>`) is reasoning in every format. Thinking
+      that never closes leaves an empty response.
+    - A heading counts with a colon after it and with either kind of line end. Another level or case, bold type, or text
+      on the heading's own line are read too, but are a problem (`variant: ## Thinking`).
+    - An answer that keeps no part of its format is its own response; one that began its reasoning under a heading and
+      has no response heading has an empty response. Of repeated parts the first counts.
+    - An answer that goes on to another question (a line such as `Question:`, `Abstract:`, `### Instruction:`, a user's
+      turn, the prompt's own instruction) ends there. Within reasoning that comes to its response, and at the very start
+      of the text, a line such as `Question:` restates the question and does not end the answer.
+    - A part without any letter or digit is empty, and `truncated` is a problem only of an answer that did not run on.
+
+    Args:
+        text: The answer as generated.
+        answer_format: The format that was asked for, or its name.
+        prompt_opened: The thinking tag with which the prompt ended, since some chat templates open it themselves; see
+            `tasks.answer_parts.opened_thinking`.
+        finish_reason: Why generation ended: `length` at the token limit; None if unknown.
+
+    Raises:
+        UserError: There is no format of that name.
+
+    Examples:
+        >>> split_answer("<think>Few events.</think>No.", "think")[:3]
+        ('Few events.', 'No.', ())
+        >>> split_answer("Few events.", "medical-question", prompt_opened="<think>").response
+        ''
+        >>> split_answer("No.\n\nQuestion: Is rest needed?\nAnswer: yes", "medical-question").text
+        'No.'
+    """
+    shape = answer_format if isinstance(answer_format, AnswerFormat) else get_format(answer_format)
+    return split_sections(
+        text, shape.sections, shape.instruction, prompt_opened=prompt_opened, finish_reason=finish_reason
+    )

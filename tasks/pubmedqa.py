@@ -6,19 +6,19 @@ The official scores are accuracy and macro-F1 (`evaluation.py` of github.com/pub
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reports.comparison.sums import figure_of
+from tasks.answer_parts import opened_thinking
 from tasks.answers import GeneratedText
 from tasks.data import PubMedQAItem, load_pubmedqa
 from tasks.data.documents import document_set
 from tasks.data.rows import LABELS
 from tasks.data.selection import official_test_ids
-from tasks.formats import AnswerFormat, get_format
+from tasks.labels import NO_ANSWER, extract_label
 from tasks.task_settings import TaskSettings
 
 if TYPE_CHECKING:
@@ -26,20 +26,8 @@ if TYPE_CHECKING:
 
     from reports.comparison.sums import Measured
 
-NO_ANSWER = "none"
 PREDICTIONS = (*LABELS, NO_ANSWER)
 _ASK = "Answer with yes, no or maybe."
-_LABEL = "|".join(LABELS)
-_LISTED = rf"(?!\s*(?:/|or\b|,\s*(?:or|{_LABEL})\b))"  # not the first of "yes, no or maybe"
-# A label, but no "no" that belongs to the next word, as in "no adverse events".
-_SAID = rf"(?:(yes|maybe)\b|(no)\b(?=\W*$|\s*[^\w\s]|\s+(?:it|this|that|these|they|there|the)\b)){_LISTED}"
-_STATED = re.compile(
-    rf"\b(?:answer|conclusion|decision)(?:\s+(?:is|would be)\b|\s*[:=-])[^\w.!?]*{_SAID}", re.IGNORECASE
-)
-_FIRST = re.compile(rf"\W*{_SAID}", re.IGNORECASE)
-_ALONE = re.compile(rf"(?<!\bnot )\b({_LABEL})\b(?=\s*(?:$|[\n.,;:!?/\"')]))", re.IGNORECASE)
-_MARKUP = re.compile(r"</?[A-Za-z][\w-]*>|\\(?:boxed|text)\b|[{}$]")
-_EMPHASIS = re.compile(r"[*_`#>]")
 
 
 def abstract_dataset(**settings: Any) -> dict[str, Dataset]:
@@ -107,41 +95,18 @@ def likelihood_results(doc: dict[str, Any], results: Sequence[tuple[float, bool]
 
 
 def generated_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, Any]:
-    """The label found in the final response against the gold one; where none is found the answer is wrong."""
+    """The label of the final response compared with the gold one; an answer without a label is wrong."""
     answer = results[0]
-    found = extract_label(answer, get_format(doc["format"]))
-    predicted = PREDICTIONS.index(found or NO_ANSWER)
+    given = extract_label(answer, doc["format"], prompt_opened=opened_thinking(doc["prompt"]))
+    predicted = PREDICTIONS.index(given or NO_ANSWER)
     metrics: dict[str, Any] = {
         "accuracy": float(predicted == doc["gold"]),
         "macro_f1": (doc["gold"], predicted),
-        "answered": float(found is not None),
+        "answered": float(given is not None),
     }
     if isinstance(answer, GeneratedText):
         metrics["ended"] = float(answer.finish_reason != "length")
     return metrics
-
-
-def extract_label(answer: str, shape: AnswerFormat) -> str | None:
-    r"""The yes, no or maybe of an answer's final response; None where there is none or it is not clear.
-
-    What counts, in this order: the last `answer is ...` or `answer: ...`; the first word; the only label that stands
-    before a punctuation mark or at the end. Tags, `\boxed` and Markdown's emphasis are looked through. An answer that
-    opened its reasoning, in the format's way or as `<think>`, and never came to its response has no label; one that
-    keeps no format at all is read as a whole.
-    """
-    parsed = shape.parse(answer)
-    opening = shape.sections[0].opening if shape.has_reasoning else None
-    if opening and opening in answer and parsed.response == answer.strip():
-        return None
-    response = parsed.response.rpartition("</think>")[2]
-    if "<think>" in response:
-        return None
-    text = _EMPHASIS.sub("", _MARKUP.sub(" ", response))
-    stated = [*_STATED.finditer(text)]
-    if found := stated[-1] if stated else _FIRST.match(text):
-        return str(found[1] or found[2]).lower()
-    alone = {label.lower() for label in _ALONE.findall(text)}
-    return alone.pop() if len(alone) == 1 else None
 
 
 def prediction(sample: Measured) -> str:

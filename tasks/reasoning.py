@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from reports.comparison.sums import figure_of
-from tasks.answers import GeneratedText, ScoredText
+from tasks.answer_parts import after_opened_thinking
+from tasks.answers import GeneratedText, ScoredText, split_document_answer
 from tasks.data import ReasoningRow, load_reasoning
 from tasks.data.documents import document_set
 from tasks.formats import get_format
@@ -37,7 +38,7 @@ def reasoning_dataset(**settings: Any) -> dict[str, Dataset]:
 
     def document(row: ReasoningRow) -> dict[str, Any]:
         prompt = told.prompt(row.question)
-        gold = get_format(told.format).completion(row.reasoning, row.response)
+        gold = after_opened_thinking(prompt, get_format(told.format).completion(row.reasoning, row.response))
         return {
             "id": row.id,
             "question": row.question,
@@ -80,22 +81,23 @@ def generation_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str,
     answer = results[0]
     reason = answer.finish_reason if isinstance(answer, GeneratedText) else None
     truncated = reason == "length"
-    parsed = get_format(doc["format"]).parse(answer, truncated=truncated)
+    parsed = split_document_answer(doc, answer)
+    text = parsed.text
     metrics: dict[str, Any] = {
         "rouge_l": rouge_l(parsed.response, doc["response"]),
         "format_compliance": float(is_compliant(parsed)),
         "reasoning_words": float(count_words(parsed.reasoning)),
         "reasoning_characters": float(len(parsed.reasoning or "")),
-        "empty": float(not answer.strip()),
-        "copied": float(copies_prompt(answer, doc["prompt"])),
+        "empty": float(not text.strip()),
+        "copied": float(copies_prompt(text, doc["prompt"])),
         "disclaimer": float(has_disclaimer(parsed.response)),
     }
-    if (distinct := distinct_trigrams(answer)) is not None:
+    if (distinct := distinct_trigrams(text)) is not None:
         metrics["distinct_trigrams"] = distinct
     if doc["tokenizer"]:
         tokenizer = load_tokenizer(doc["tokenizer"])
         metrics["reasoning_tokens"] = float(count_tokens(parsed.reasoning, tokenizer))
-        metrics["tokens_per_word"] = (float(count_tokens(answer, tokenizer)), float(count_words(answer)))
+        metrics["tokens_per_word"] = (float(count_tokens(text, tokenizer)), float(count_words(text)))
     if reason is not None:
         metrics["ended"] = float(not truncated)
     return metrics

@@ -46,8 +46,9 @@ def render_prompt(
 ) -> str:
     """The prompt for one question, through the model's chat template where it has one and `chat` allows it.
 
-    Some templates (DeepSeek-R1's) open the reasoning themselves. That marker belongs to the answer here, so it is taken
-    off: the model writes it, training teaches it, and the parser sees it.
+    Some templates (DeepSeek-R1's) open the reasoning themselves. Where the format begins with that very marker it
+    belongs to the answer, so it is removed here: the model writes it, training teaches it, and `split_answer` sees it.
+    In other formats the prompt keeps it, and `tasks.answer_parts.opened_thinking` reads it from there.
     """
     turn = answer_format.user_turn(question)
     if chat == "never" or tokenizer is None or not tokenizer.chat_template:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
     from transformers import PreTrainedTokenizerBase
 
-    from tasks.formats import Parsed
+    from tasks.answer_parts import Parsed
 
 _COPIED_RUN = 8  # words
 _COPIED_SHARE = 0.5

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reports.errors import UserError
+from tasks.answer_parts import after_opened_thinking
 from tasks.formats import AnswerFormat, get_format
 from tasks.rendering import ChatTemplate, encode, render_prompt
 
@@ -65,7 +66,8 @@ def encode_row(
     prompt = encode(tokenizer, text)
     if len(prompt) >= max_length:
         return None
-    ids = [*prompt, *_answer(tokenizer, text, prompt, answer_format.completion(row.reasoning, row.response))]
+    completion = after_opened_thinking(text, answer_format.completion(row.reasoning, row.response))
+    ids = [*prompt, *_answer(tokenizer, text, prompt, completion)]
     ids.append(tokenizer.eos_token_id)
     labels = [MASKED] * len(prompt) + ids[len(prompt) :]
     return EncodedRow(ids[:max_length], labels[:max_length], truncated=len(ids) > max_length)

@@ -208,8 +208,9 @@ def _documents(task: Any, indices: Iterable[int]) -> Iterator[dict[str, Any]]:
 
 
 def _set_sampling(task: Any, scoring: ScoringSection) -> None:
-    """Give a generation task of ours the recipe's length, sampling and repeats."""
-    task.config.generation_kwargs["max_gen_toks"] = scoring.max_new_tokens
+    """Give a generation task of ours the recipe's length, stop strings, sampling and repeats."""
+    settings = task.config.generation_kwargs
+    settings |= {"max_gen_toks": scoring.max_new_tokens, "until": [*settings["until"], *scoring.stop]}
     if scoring.temperature > 0:
         sampling = {"temperature": scoring.temperature, "top_p": scoring.top_p, "top_k": scoring.top_k}
         task.config.generation_kwargs |= {"do_sample": True, **sampling}

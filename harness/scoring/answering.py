@@ -39,6 +39,7 @@ def answers(
     request = GenerateRequest(
         tuple(encode(tokenizer, prompt)),
         max_new_tokens or recipe.scoring.max_new_tokens,
+        stop=tuple(recipe.scoring.stop),
         temperature=recipe.scoring.temperature,
         top_p=recipe.scoring.top_p,
         top_k=recipe.scoring.top_k,

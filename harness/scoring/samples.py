@@ -12,9 +12,8 @@ from reports.comparison.sums import Measured
 from reports.document.schema import MetricInfo, Sample
 from reports.files import sha256_value
 from tasks import catalog
-from tasks.answers import GeneratedText, ScoredText
+from tasks.answers import GeneratedText, ScoredText, split_document_answer
 from tasks.data.cells import short_fields
-from tasks.formats import get_format
 
 _NO_FILTER = "none"
 
@@ -97,8 +96,7 @@ def _make_sample(loaded: LoadedTask, model: str, entries: list[dict[str, Any]], 
     elif isinstance(response, tuple):
         _add_likelihoods(sample, loaded, first)
     if is_ours and isinstance(response, str):
-        parsed = get_format(document["format"]).parse(str(response), truncated=sample.finish_reason == "length")
-        sample.problems = list(parsed.problems)
+        sample.problems = list(split_document_answer(document, response).problems)
     return sample
 
 

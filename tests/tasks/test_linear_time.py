@@ -1,5 +1,6 @@
 """What looks at model output takes a time that grows with its length alone: no answer can stall a run."""
 
+import functools
 import time
 
 import pytest
@@ -7,15 +8,25 @@ import pytest
 from harness.releases.local_paths import shorten_paths
 from reports.text import fenced, plain_markdown
 from tasks.formats import FORMATS
-from tasks.pubmedqa import extract_label
+from tasks.labels import extract_label
 from tasks.text_metrics import copies_prompt, distinct_trigrams, has_disclaimer
 from tasks.words import words
 
-LENGTH = 100_000
+LENGTH = 40_000
 PIECES = [
     *(
         "answer ",
         "answer is ",
+        "answer is whether ",
+        "cannot be ",
+        "yes and ",
+        "yes, ",
+        "maybe ",
+        "\\boxed{",
+        "Question:\n",
+        "Question 1",
+        "> ",
+        "**Thinking ",
         "yes ",
         "no ",
         "yes,",
@@ -43,10 +54,21 @@ PIECES = [
         "/home/a ",
     ),
 ]
-STARTS = ["", "answer is yes", "yes", "yes,", "no", "see ", "&", "## Thinking", "not a substitute for "]
+STARTS = [
+    "",
+    "answer is yes",
+    "yes",
+    "yes,",
+    "no",
+    "see ",
+    "&",
+    "## Thinking",
+    "**Final Response",
+    "not a substitute for ",
+]
 HOSTILE = [start + piece * (LENGTH // len(piece)) + end for start in STARTS for piece in PIECES for end in ("", "x")]
 LOOKS = {
-    **{f"label, {name}": lambda text, shape=shape: extract_label(text, shape) for name, shape in FORMATS.items()},
+    **{f"label, {name}": functools.partial(extract_label, format_name=name) for name in FORMATS},
     "disclaimer": has_disclaimer,
     "words": words,
     "ngrams": distinct_trigrams,

@@ -6,16 +6,15 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from tasks import catalog
+from tasks.answers import GeneratedText
 from tasks.data import DataSource, load_pubmedqa
 from tasks.data.rows import LABELS
 from tasks.data.selection import describe_selection, official_test_ids, read_ids
 from tasks.data.source import OFFICIAL_TEST, SAMPLES
-from tasks.formats import FORMATS, get_format
 from tasks.pubmedqa import (
     abstract_cot_dataset,
     abstract_dataset,
     ece,
-    extract_label,
     generated_results,
     likelihood_results,
     macro_f1,
@@ -24,7 +23,6 @@ from tasks.pubmedqa import (
 )
 from tasks.references import label, references
 
-HEADINGS = get_format("thinking-headings")
 OFFICIAL = sorted(read_ids(OFFICIAL_TEST))
 
 
@@ -49,56 +47,26 @@ def test_ece_of_sure_and_wrong_answers_is_their_confidence():
     assert ece([(0.9, 0.0), (0.9, 0.0)]) == pytest.approx(0.9)
 
 
-@pytest.mark.parametrize(
-    ("response", "wanted"),
-    [
-        ("Yes.", "yes"),
-        ("**No**, it does not.", "no"),
-        ("maybe", "maybe"),
-        ("No it did not help.", "no"),
-        ("The answer is: no.", "no"),
-        ("The evidence is mixed. Final answer: **maybe**", "maybe"),
-        ("At first the answer is yes. On reflection the answer is no", "no"),
-        ("The trial found a benefit, so yes.", "yes"),
-        ("Conclusion: Yes, it does.", "yes"),
-        ("No evidence of harm was seen.", None),
-        ("There is no benefit", None),
-        ("yes, no or maybe", None),
-        ("yes/no/maybe", None),
-        ("Answer: yes, no or maybe?", None),
-        ("Some say yes, others say no.", None),
-        ("Maybe.\n\nIn short: yes.", "maybe"),
-        ("", None),
-        ("The drug works.", None),
-        ("Yes. The trial supports this conclusion. No adverse events were seen.", "yes"),
-        ("Yes. In conclusion, no adverse events were seen and the drug works.", "yes"),
-        ("Yes, the drug works. Conclusion: No serious harm was found.", "yes"),
-        ("Maybe. The abstract does not settle the answer. No long-term data were given.", "maybe"),
-        ("The answer is not yes.", None),
-        ("Answer: No. It would be wrong to answer yes.", "no"),
-        ("Final answer:\n\nYes", "yes"),
-        (r"The final answer is $\boxed{yes}$.", "yes"),
-        (r"\boxed{\text{No}}", "no"),
-        ("<answer>maybe</answer>", "maybe"),
-        ("<think>Is the answer no? Wait.</think>\n\nYes.", "yes"),
-        ("<think>The answer is no.", None),
-    ],
-)
-def test_labels_are_found_in_final_responses_or_not_at_all(response, wanted):
-    assert extract_label(HEADINGS.completion("It could be yes, or no.", response), HEADINGS) == wanted
-    assert extract_label(response, HEADINGS) == wanted
+DOC = {"format": "think", "gold": 0, "prompt": "Does rest help?"}
 
 
-def test_an_answer_that_never_came_to_its_response_has_no_label():
-    assert extract_label("## Thinking\n\nThe answer is yes.", HEADINGS) is None
-    found = generated_results({"format": "think", "gold": 0}, ["<think>The answer is yes."])
-    assert found == {"accuracy": 0.0, "macro_f1": (0, 3), "answered": 0.0}
+def test_a_generated_answer_counts_by_the_label_of_its_final_response():
+    right = generated_results(DOC, ["<think>The answer is no.</think>Yes because they recovered."])
+    assert right == {"accuracy": 1.0, "macro_f1": (0, 0), "answered": 1.0}
+    wrong = generated_results(DOC, ["<think>The answer is yes.</think>No.\n\nQuestion: Is tea safe?\nAnswer: yes"])
+    assert wrong == {"accuracy": 0.0, "macro_f1": (0, 1), "answered": 1.0}
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_every_format_gives_its_label(name):
-    shape = get_format(name)
-    assert extract_label(shape.completion("The answer is no.", "Yes, it does."), shape) == "yes"
+def test_an_answer_that_never_came_to_its_response_is_wrong():
+    none = {"accuracy": 0.0, "macro_f1": (0, 3), "answered": 0.0}
+    assert generated_results(DOC, ["<think>The answer is yes."]) == none
+    assert generated_results(DOC | {"prompt": "Does rest help?<think>\n"}, ["The answer is yes."]) == none
+
+
+@pytest.mark.parametrize(("reason", "ended"), [("stop", 1.0), ("length", 0.0)])
+def test_an_answer_that_says_why_it_ended_counts_as_ended_by_itself_or_not(reason, ended):
+    answer = GeneratedText("Yes.", prompt_tokens=1, output_tokens=9, finish_reason=reason, seconds=0.1)
+    assert generated_results(DOC, [answer])["ended"] == ended
 
 
 def test_the_four_settings_ask_what_their_names_say(tiny_model):

@@ -41,6 +41,18 @@ def test_generated_answers_are_judged_on_their_final_response():
     }
 
 
+def test_an_answer_that_runs_on_is_judged_on_what_comes_before_the_next_question(tiny_model):
+    doc = {**DOC, "tokenizer": str(tiny_model)}
+    alone = "<think>one two</think>the cat sat"
+    both = f"{alone}\n\nQuestion: Where did the dog sit?\n<think>three</think>on the mat"
+    assert generation_results(doc, [both]) == generation_results(doc, [alone])
+
+
+def test_thinking_that_the_prompt_opened_and_that_never_closes_is_no_response():
+    metrics = generation_results({**DOC, "prompt": "Why?<think>\n"}, [answer("the cat sat", "length")])
+    assert (metrics["rouge_l"], metrics["format_compliance"], metrics["reasoning_words"]) == (0.0, 0.0, 3.0)
+
+
 def test_degenerate_answers_show():
     empty = generation_results(DOC, [answer(" \n")])
     assert empty["empty"] == 1.0

@@ -27,6 +27,7 @@ def test_a_template_that_opens_the_reasoning_itself_leaves_that_to_the_answer():
             return "<User>Why?<Assistant><think>\n"
 
     assert render_prompt(R1(), SHAPE, "Why?") == "<User>Why?<Assistant>"
+    assert render_prompt(R1(), FORMATS["alpaca"], "Why?") == "<User>Why?<Assistant><think>\n"
 
 
 def test_a_template_that_tells_the_date_makes_the_same_prompt_every_day(tiny_model, monkeypatch):

@@ -46,6 +46,17 @@ def test_an_answer_is_learned_with_the_tokens_that_follow_its_prompt(tokenizer):
     assert row.input_ids == [*whole, tokenizer.eos_token_id]
 
 
+@pytest.mark.parametrize("name", ["alpaca", "think"])
+def test_thinking_that_a_template_opens_is_closed_before_an_answer_in_another_format(tokenizer, name):
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.chat_template += "{% if add_generation_prompt %}<think>\n{% endif %}"
+    shape = get_format(name)
+    row = encode_row(tokenizer, shape, ROW, chat="auto", max_length=500)
+    learned = tokenizer.decode([label for label in row.labels if label != MASKED])
+    opening = "" if name == "think" else "</think>\n\n"
+    assert learned == opening + shape.completion(ROW.reasoning, ROW.response) + tokenizer.eos_token
+
+
 def test_a_long_row_is_cut_and_counted(tokenizer):
     whole = encode_row(tokenizer, SHAPE, ROW, chat="auto", max_length=500)
     length = len(whole.input_ids) - 3

@@ -247,6 +247,7 @@ class ScoringSection(_Section):
         top_p: Sample from the likeliest tokens that together have this probability.
         top_k: Sample from so many of the likeliest tokens; 0 from all.
         repeats: Answers sampled for each question; their metrics are averaged.
+        stop: Strings at which generated answers of our own tasks end, such as `["Question:"]`; not part of the answers.
         engine: What answers: `transformers`, `vllm` (needs a GPU and the extra), or by estimate the faster.
         adapters: `merged` into the base's weights while they answer, `unmerged` beside them, or the faster possible.
         batch_tokens: Tokens (rows times longest row) computed at once; by the device if not given, less where memory
@@ -267,6 +268,7 @@ class ScoringSection(_Section):
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: NonNegativeInt = 0
     repeats: PositiveInt = 1
+    stop: list[Text] = []
     engine: Literal["auto", EngineName] = "auto"
     adapters: Literal["auto", "merged", "unmerged"] = "auto"
     batch_tokens: Annotated[int, Field(ge=64)] | None = None

@@ -3,7 +3,7 @@
 import datasets
 import evaluate
 
-from tasks.formats import get_format
+from tasks.formats import split_answer
 from tasks.text_metrics import is_compliant
 
 
@@ -22,9 +22,11 @@ class FormatCompliance(evaluate.Metric):  # type: ignore[misc]
     def _compute(
         self, predictions: list[str], answer_format: str, truncated: list[bool] | None = None
     ) -> dict[str, float | list[list[str]]]:
-        shape = get_format(answer_format)
         cut = truncated or [False] * len(predictions)
-        parsed = [shape.parse(text, truncated=ended) for text, ended in zip(predictions, cut, strict=True)]
+        parsed = [
+            split_answer(text, answer_format, finish_reason="length" if ended else None)
+            for text, ended in zip(predictions, cut, strict=True)
+        ]
         return {
             "format_compliance": sum(map(is_compliant, parsed)) / len(parsed),
             "problems": [list(each.problems) for each in parsed],

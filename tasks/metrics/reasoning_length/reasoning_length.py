@@ -3,7 +3,7 @@
 import datasets
 import evaluate
 
-from tasks.formats import get_format
+from tasks.formats import split_answer
 from tasks.rendering import load_tokenizer
 from tasks.text_metrics import count_tokens, count_words
 
@@ -21,8 +21,7 @@ class ReasoningLength(evaluate.Metric):  # type: ignore[misc]
         )
 
     def _compute(self, predictions: list[str], answer_format: str, tokenizer: str | None = None) -> dict[str, float]:
-        shape = get_format(answer_format)
-        reasonings = [shape.parse(text).reasoning for text in predictions]
+        reasonings = [split_answer(text, answer_format).reasoning for text in predictions]
         result = {"reasoning_words": sum(map(count_words, reasonings)) / len(reasonings)}
         if tokenizer is not None:
             loaded = load_tokenizer(tokenizer)

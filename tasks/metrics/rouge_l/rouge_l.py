@@ -3,7 +3,7 @@
 import datasets
 import evaluate
 
-from tasks.formats import get_format
+from tasks.formats import split_answer
 from tasks.text_metrics import rouge_l
 
 
@@ -25,7 +25,6 @@ class RougeL(evaluate.Metric):  # type: ignore[misc]
         self, predictions: list[str], references: list[str], answer_format: str | None = None
     ) -> dict[str, float | list[float]]:
         if answer_format is not None:
-            shape = get_format(answer_format)
-            predictions = [shape.parse(text).response for text in predictions]
+            predictions = [split_answer(text, answer_format).response for text in predictions]
         each = [rouge_l(text, gold) for text, gold in zip(predictions, references, strict=True)]
         return {"rouge_l": sum(each) / len(each), "each": each}
