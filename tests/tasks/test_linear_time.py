@@ -8,7 +8,7 @@ from harness.releases.local_paths import shorten_paths
 from reports.text import fenced, plain_markdown
 from tasks.formats import FORMATS
 from tasks.pubmedqa import extract_label
-from tasks.text_metrics import copies_prompt, distinct_trigrams, has_disclaimer
+from tasks.text_metrics import copies_prompt, distinct_trigrams
 from tasks.words import words
 
 LENGTH = 100_000
@@ -33,21 +33,18 @@ PIECES = [
         "\\",
     ),
     *(
-        "not a substitute for ",
-        "see a ",
-        "speak to with ",
-        "as an ai ",
+        "\u0301\u0327",
+        "血",
         "## Thinking ",
         "<think>",
         "</think>",
         "/home/a ",
     ),
 ]
-STARTS = ["", "answer is yes", "yes", "yes,", "no", "see ", "&", "## Thinking", "not a substitute for "]
+STARTS = ["", "answer is yes", "yes", "yes,", "no", "&", "## Thinking"]
 HOSTILE = [start + piece * (LENGTH // len(piece)) + end for start in STARTS for piece in PIECES for end in ("", "x")]
 LOOKS = {
     **{f"label, {name}": lambda text, shape=shape: extract_label(text, shape) for name, shape in FORMATS.items()},
-    "disclaimer": has_disclaimer,
     "words": words,
     "ngrams": distinct_trigrams,
     "copies": lambda text: copies_prompt(text, text),
