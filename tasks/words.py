@@ -20,8 +20,8 @@ _WORD = regex.compile(rf"{_UNSPACED}\p{{M}}*|{_SPACED}(?:{_SPACED}|\p{{M}})*", r
 _WORD_OR_SYMBOL = regex.compile(rf"{_WORD.pattern}|\S", regex.V1)
 _ASCII_WORD = re.compile("[a-z0-9]+")
 
-# Joiners, soft hyphens and marks of direction stand within words; the zero-width space stands between them.
-_INVISIBLE = regex.compile(r"[\p{Cf}--[\u200b]]+", regex.V1)
+# Joiners, soft hyphens, variation selectors and marks of direction stand within words, the zero-width space between.
+_INVISIBLE = regex.compile(r"[\p{Default_Ignorable_Code_Point}--[\u200b]]+", regex.V1)
 # No text has more marks on one letter (Unicode Standard Annex 15, stream-safe text), and normalising sorts them in
 # quadratic time.
 _TOO_MANY_MARKS = regex.compile(r"(?<=\p{M}{30})\p{M}+")

@@ -53,6 +53,7 @@ def test_how_a_letter_is_encoded_changes_nothing():
 
 def test_invisible_characters_do_not_divide_words_but_a_zero_width_space_does():
     assert words("کتاب\u200cها 'Hyper\u00adtonie\u200f") == ["کتابها", "hypertonie"]
+    assert words("葛\U000e0100 ™\ufe0f") == ["葛", "tm"]
     assert words("Größe\u200bGewicht") == ["grösse", "gewicht"]
 
 
