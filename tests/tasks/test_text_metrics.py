@@ -116,6 +116,7 @@ PROMPT = "Which drug is best for gout: low-dose aspirin, colchicine or allopurin
         ("which drug is best for gout low dose", PROMPT, True),
         ("which drug is best for gout low dose one two", PROMPT, False),  # one run of three
         ("which drug is best for gout low dose one", PROMPT, True),  # one run of two
+        (" ".join(PROMPT.split()[:11]) + " and now for six new words", PROMPT, False),  # 5 runs of 11
         ("Low-dose aspirin.", PROMPT, False),  # an answer that the question names
         ("which drug is best for gout, low", PROMPT, False),
         ("Colchicine, since it works within a day and is well tolerated.", PROMPT, False),

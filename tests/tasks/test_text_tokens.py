@@ -60,12 +60,12 @@ def test_an_empty_part_has_no_span(name):
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
-@given(reasoning=SOME_TEXT, response=SOME_TEXT, name=st.sampled_from(sorted(FORMATS)))
-def test_the_tokens_of_a_span_hold_all_of_its_text_and_no_marker(kind, reasoning, response, name):
+@given(SOME_TEXT, SOME_TEXT, st.sampled_from(sorted(FORMATS)), st.sampled_from([PROMPT, f"<s>{PROMPT}"]))
+def test_the_tokens_of_a_span_hold_all_of_its_text_and_no_marker(kind, reasoning, response, name, prompt):
     tokenizer, shape = TOKENIZERS[kind], get_format(name)
     gold, spans = shape.completion(reasoning, response), shape.text_spans(reasoning, response)
-    scored = encode(tokenizer, PROMPT + gold)[-count_scored_tokens(tokenizer, PROMPT, gold) :]
-    ranges = text_tokens(tokenizer, PROMPT, gold, spans)
+    scored = encode(tokenizer, prompt + gold)[-count_scored_tokens(tokenizer, prompt, gold) :]
+    ranges = text_tokens(tokenizer, prompt, gold, spans)
     for (start, end), (first, last) in zip(spans, ranges, strict=True):
         before, text, after = tokenizer.decode(scored[first:last]).partition(gold[start:end])
         assert text == gold[start:end]
