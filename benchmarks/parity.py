@@ -2,7 +2,8 @@
 
     python benchmarks/parity.py runs/quickstart --out benchmarks/results/parity.json
 
-1. Stock `lm_eval --include_path tasks/lm_eval_tasks` with the run's base: PubMedQA figures and perplexity must be ours.
+1. Stock `lm_eval --include_path tasks/lm_eval_tasks` with the run's base: PubMedQA figures and
+   the perplexity of whole answers, markers included, must be ours; stock lm-eval has no other.
 2. The run's adapter, loaded by plain transformers and PEFT: its log-likelihoods of the held-out answers must be ours.
 """
 
@@ -90,7 +91,7 @@ def main() -> None:
         rows = [row for _, row in read_jsonl(Path(folder) / "samples" / "trained" / "medbench_perplexity.jsonl")]
     ours = {f"{each.task}/{each.metric}": each.value or math.nan for each in results.scores if each.model == "base"}
     stock = stock_figures(base.folder)
-    logprobs = {row["id"]: row["metrics"]["perplexity"][0] for row in rows}
+    logprobs = {row["id"]: row["metrics"]["perplexity_with_markers"][0] for row in rows}
     plain = plain_logprobs(base.folder, args.run / "adapter", set(logprobs), recipe)
     figures = {
         key: {"ours": ours[key], "stock": value, "relative_difference": relative(ours[key], value)}

@@ -34,6 +34,7 @@ from tasks.answer_parts import opened_thinking
 from tasks.data import DataSource, load_reasoning
 from tasks.formats import split_answer
 from tasks.rendering import encode, load_tokenizer
+from tasks.text_metrics import rouge_l
 from training.models.base_model import find_base
 from training.recipes.recipe_file import load_recipe
 
@@ -143,26 +144,32 @@ def logged_prompt(entry: dict[str, Any]) -> str:
 
 
 def rouge(figures: Figures, samples: Sequence[Sample], results: Results, data: Path) -> dict[str, Any]:
-    """rouge_score's ROUGE-L on the final responses."""
+    """rouge_score's ROUGE-L with its own tokenizer on the ASCII characters of the final responses, beside ours on them.
+
+    Other characters are left out because rouge_score's tokenizer drops them and ours does not.
+    """
     from rouge_score.rouge_scorer import RougeScorer
 
     rows = load_reasoning(DataSource(source=str(data / "medical_o1" / "test_data.jsonl")), seed=0)
     gold = {row.id: row.response for row in rows}
-    answer_format, scorer = results.recipe["format"]["name"], RougeScorer(["rougeL"])
-    responses = [
-        split_answer(each.output, answer_format, prompt_opened=opened_thinking(each.prompt)).response
-        for each in samples
+    name, scorer = results.recipe["format"]["name"], RougeScorer(["rougeL"])
+    pairs = [
+        (
+            gold[sample.id],
+            split_answer(sample.output, name, prompt_opened=opened_thinking(sample.prompt)).response,
+        )
+        for sample in samples
     ]
-    values = [
-        scorer.score(gold[each.id], response)["rougeL"].fmeasure
-        for each, response in zip(samples, responses, strict=True)
-    ]
-    theirs, ours = sum(values) / len(values), figures[catalog.GENERATION, "rouge_l"]
-    return {"items": len(values), "ours": ours, "theirs": theirs, "holds": math.isclose(ours, theirs, rel_tol=1e-12)}
+    plain = [tuple(text.encode("ascii", "ignore").decode() for text in pair) for pair in pairs]
+    theirs = sum(scorer.score(*pair)["rougeL"].fmeasure for pair in plain) / len(plain)
+    ours = sum(rouge_l(prediction, reference) for reference, prediction in plain) / len(plain)
+    whole = sum(rouge_l(prediction, reference) for reference, prediction in pairs) / len(pairs)
+    holds = ours == theirs and math.isclose(whole, figures[catalog.GENERATION, "rouge_l"], rel_tol=1e-12)
+    return {"items": len(pairs), "ours": ours, "theirs": theirs, "of_all_characters": whole, "holds": holds}
 
 
 def float64(figures: Figures, samples: Sequence[Sample], model: Path) -> dict[str, Any]:
-    """Perplexity of the gold answers by the model in float64, one text at a time, from its full logits."""
+    """Perplexity of the whole gold answers by the model in float64, one text at a time, from its full logits."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -178,7 +185,7 @@ def float64(figures: Figures, samples: Sequence[Sample], model: Path) -> dict[st
             logprobs = plain(torch.tensor([whole])).logits[0].log_softmax(-1)
         total += sum(float(logprobs[place - 1, whole[place]]) for place in range(start, len(whole)))
         tokens += len(whole) - start
-    theirs, ours = math.exp(-total / tokens), figures[catalog.PERPLEXITY, "perplexity"]
+    theirs, ours = math.exp(-total / tokens), figures[catalog.PERPLEXITY, "perplexity_with_markers"]
     relative = abs(ours - theirs) / theirs
     return {
         "items": len(samples),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 from tasks.answer_parts import Parsed, opened_thinking
@@ -57,26 +59,31 @@ def split_document_answer(document: dict[str, Any], answer: str) -> Parsed:
 
 
 class ScoredText(tuple[float, bool]):  # noqa: SLOT001 - a tuple cannot have slots with names
-    """A (log-likelihood in nats, is greedy) pair as lm-eval wants it, with the number of tokens scored.
+    """A (log-likelihood in nats, is greedy) pair as lm-eval wants it, with the log-probability of each token.
 
     Attributes:
-        tokens: Tokens of the continuation.
+        logprobs: Log-probability in nats of each token of the continuation; their sum is the log-likelihood.
         prompt_tokens: Tokens of the context.
         seconds: The row's share of its batch's time.
     """
 
-    tokens: int
+    logprobs: Sequence[float]
     prompt_tokens: int
     seconds: float
 
-    def __new__(cls, logprob: float, *, greedy: bool, tokens: int, prompt_tokens: int, seconds: float) -> Self:
+    def __new__(cls, logprobs: Sequence[float], *, greedy: bool, prompt_tokens: int, seconds: float) -> Self:
         """Make the pair with its cost."""
-        self = super().__new__(cls, (logprob, greedy))
-        self.tokens = tokens
+        self = super().__new__(cls, (math.fsum(logprobs), greedy))
+        self.logprobs = logprobs
         self.prompt_tokens = prompt_tokens
         self.seconds = seconds
         return self
 
-    def __getnewargs_ex__(self) -> tuple[tuple[float], dict[str, Any]]:
+    @property
+    def tokens(self) -> int:
+        """Number of tokens of the continuation."""
+        return len(self.logprobs)
+
+    def __getnewargs_ex__(self) -> tuple[tuple[Sequence[float]], dict[str, Any]]:
         """What `__new__` takes, so that copies and pickles keep the cost."""
-        return (self[0],), {"greedy": self[1], **vars(self)}
+        return (self.logprobs,), {"greedy": self[1], "prompt_tokens": self.prompt_tokens, "seconds": self.seconds}

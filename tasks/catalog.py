@@ -105,19 +105,28 @@ _TEXTS = [
     _number(
         "perplexity",
         "Perplexity",
-        "exp of the mean negative log-likelihood per token of the gold answer; only comparable between models that"
-        " share a tokenizer.",
+        "exp of the mean negative log-likelihood per token of the gold reasoning and response, without the format's"
+        " markers; only comparable between models that share a tokenizer.",
         better=False,
         kind="perplexity",
     ),
     _number(
         "bits_per_byte",
         "Bits per byte",
-        "The same log-likelihood for each byte of the gold answer; comparable between tokenizers.",
+        "The same log-likelihood for each byte of the same text; comparable between tokenizers.",
         better=False,
         kind="bits_per_byte",
         secondary=True,
         relevant=0.02,
+    ),
+    _number(
+        "perplexity_with_markers",
+        "Perplexity with markers",
+        "Perplexity of the whole gold answer, headings or tags included, as stock lm-eval gives it; it falls as soon as"
+        " a model knows the format.",
+        better=False,
+        kind="perplexity",
+        secondary=True,
     ),
 ]
 _ANSWERS = [
@@ -125,7 +134,7 @@ _ANSWERS = [
         "rouge_l",
         "ROUGE-L",
         "F-measure of the longest common subsequence of words between the final response and the gold one"
-        " (rouge_score, no stemming); the whole answer is taken where the response's marker is missing.",
+        " (rouge_score, no stemming; letters where a script writes no spaces between words).",
         kind="mean",
         relevant=0.02,
     ),
@@ -139,7 +148,8 @@ _ANSWERS = [
     _share(
         "distinct_trigrams",
         "Distinct trigrams",
-        "Share of an answer's runs of three words that are distinct (Li et al. 2016); low where it repeats itself.",
+        "Share of an answer's runs of three words that are distinct (Li et al. 2016), from 0 where it says nothing or"
+        " one thing over and over to 1; comparable within a language.",
         kind="mean",
         secondary=True,
     ),
@@ -147,15 +157,9 @@ _ANSWERS = [
     _share(
         "copied",
         "Copies of the prompt",
-        "Share of answers half of whose runs of eight words stand in the prompt.",
+        "Share of answers that copy their prompt: at least half of their runs of eight words stand in it; shorter"
+        " answers do not count as copies.",
         better=False,
-        secondary=True,
-    ),
-    _share(
-        "disclaimer",
-        "Disclaimers",
-        "Share of final responses that send the reader to a professional or say that they are no medical advice.",
-        better=None,
         secondary=True,
     ),
     _length("tokens", "Tokens of the reasoning, by the base model's tokenizer; 0 without any.", descriptive=False),

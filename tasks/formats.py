@@ -52,6 +52,23 @@ class AnswerFormat:
             parts.append(joint.join(line for line in lines if line))
         return self.lead + self.gap.join(parts)
 
+    def text_spans(self, reasoning: str, response: str) -> list[tuple[int, int]]:
+        """Where reasoning and response stand in their `completion`, without markers and the white space around them.
+
+        Returns:
+            (start, end) in characters of each part that is not empty, in the order of the completion.
+        """
+        texts = {"reasoning": reasoning.strip(), "response": response.strip()}
+        spans, position = [], len(self.lead)
+        for section in self.sections:
+            text, joint = texts[section.name], "\n\n" if section.own_line else "\n"
+            start = position + (len(section.opening + joint) if section.opening else 0)
+            if text:
+                spans.append((start, start + len(text)))
+            part = joint.join(line for line in (section.opening, text, section.closing) if line)
+            position += len(part + self.gap)
+        return spans
+
 
 _FORMATS = (
     AnswerFormat(

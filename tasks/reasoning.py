@@ -13,14 +13,13 @@ from tasks.answers import GeneratedText, ScoredText, split_document_answer
 from tasks.data import ReasoningRow, load_reasoning
 from tasks.data.documents import document_set
 from tasks.formats import get_format
-from tasks.rendering import count_scored_tokens, load_tokenizer
+from tasks.rendering import count_scored_tokens, load_tokenizer, text_tokens
 from tasks.task_settings import TaskSettings
 from tasks.text_metrics import (
     copies_prompt,
     count_tokens,
     count_words,
     distinct_trigrams,
-    has_disclaimer,
     is_compliant,
     rouge_l,
 )
@@ -37,8 +36,11 @@ def reasoning_dataset(**settings: Any) -> dict[str, Dataset]:
     tokenizer = load_tokenizer(told.tokenizer_name) if told.tokenizer_name else None
 
     def document(row: ReasoningRow) -> dict[str, Any]:
-        prompt = told.prompt(row.question)
-        gold = after_opened_thinking(prompt, get_format(told.format).completion(row.reasoning, row.response))
+        prompt, shape = told.prompt(row.question), get_format(told.format)
+        completion = shape.completion(row.reasoning, row.response)
+        gold = after_opened_thinking(prompt, completion)
+        before = len(gold) - len(completion)
+        spans = [(before + start, before + end) for start, end in shape.text_spans(row.reasoning, row.response)]
         return {
             "id": row.id,
             "question": row.question,
@@ -48,6 +50,8 @@ def reasoning_dataset(**settings: Any) -> dict[str, Dataset]:
             "format": told.format,
             "fields": json.dumps(row.fields | {"format": told.format}),
             "gold_tokens": count_scored_tokens(tokenizer, prompt, gold) if tokenizer else None,
+            "text_tokens": text_tokens(tokenizer, prompt, gold, spans) if tokenizer else None,
+            "text_bytes": sum(len(gold[start:end].encode()) for start, end in spans),
             "tokenizer": told.tokenizer_name,
         }
 
@@ -55,20 +59,50 @@ def reasoning_dataset(**settings: Any) -> dict[str, Dataset]:
 
 
 def perplexity_results(doc: dict[str, Any], results: Sequence[LogLikelihood]) -> dict[str, Any]:
-    """(log-likelihood in nats, tokens) for perplexity and (log-likelihood, bytes) for bits per byte."""
+    """Sums of one gold answer: (log-likelihood in nats, tokens), or bytes in place of tokens for bits per byte.
+
+    `perplexity` and `bits_per_byte` are of the reasoning and the response alone: headings, tags, the white space
+    between them and at the end of the prompt are left out of all three sums. A token that holds characters of both
+    counts with the text, its bytes outside the text do not. `perplexity_with_markers` is of all that lm-eval scores.
+
+    Stock lm-eval gives one sum for all tokens; then only `perplexity_with_markers` comes out.
+
+    Args:
+        doc: A document of `reasoning_dataset`.
+        results: What the model said of its gold answer.
+    """
     result = results[0]
-    tokens = result.tokens if isinstance(result, ScoredText) else doc["gold_tokens"]
-    metrics: dict[str, Any] = {"bits_per_byte": (result[0], len(doc["gold"].encode()))}
-    if tokens:
-        metrics["perplexity"] = (result[0], tokens)
+    metrics: dict[str, Any] = {}
+    if doc["gold_tokens"]:
+        metrics["perplexity_with_markers"] = (result[0], doc["gold_tokens"])
+    if isinstance(result, ScoredText) and doc["text_tokens"]:
+        assert result.tokens == doc["gold_tokens"]
+        text = [nats for first, end in doc["text_tokens"] for nats in result.logprobs[first:end]]
+        metrics["perplexity"] = (math.fsum(text), len(text))
+        metrics["bits_per_byte"] = (math.fsum(text), doc["text_bytes"])
     return metrics
 
 
 def perplexity(pairs: Sequence[tuple[float, int]]) -> float:
-    """Exp of the negative mean log-likelihood per token, over all tokens of all documents; infinite if it overflows."""
-    mean = math.fsum(pair[0] for pair in pairs) / sum(pair[1] for pair in pairs)
+    """Exp of the negative mean log-likelihood per token, over all tokens of all documents (Jelinek et al. 1977).
+
+    Long documents weigh more than short ones: it is no mean of the documents' perplexities.
+
+    Args:
+        pairs: (log-likelihood in nats, number of tokens) of each document.
+
+    Returns:
+        From 1 up; infinite where it overflows, NaN where there are no tokens.
+
+    Example:
+        >>> perplexity([(math.log(1 / 4), 1), (math.log(1 / 4) * 3, 3)])
+        4.0
+    """
+    tokens = sum(pair[1] for pair in pairs)
+    if not tokens:
+        return math.nan
     try:
-        return math.exp(-mean)
+        return math.exp(-math.fsum(pair[0] for pair in pairs) / tokens)
     except OverflowError:
         return math.inf
 
@@ -90,10 +124,8 @@ def generation_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str,
         "reasoning_characters": float(len(parsed.reasoning or "")),
         "empty": float(not text.strip()),
         "copied": float(copies_prompt(text, doc["prompt"])),
-        "disclaimer": float(has_disclaimer(parsed.response)),
+        "distinct_trigrams": distinct_trigrams(text),
     }
-    if (distinct := distinct_trigrams(text)) is not None:
-        metrics["distinct_trigrams"] = distinct
     if doc["tokenizer"]:
         tokenizer = load_tokenizer(doc["tokenizer"])
         metrics["reasoning_tokens"] = float(count_tokens(parsed.reasoning, tokenizer))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from reports.errors import UserError, first_line
@@ -68,9 +70,13 @@ def render_prompt(
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """Token ids of a prompt, with the model's own start token exactly once."""
-    has_bos = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
-    ids: list[int] = tokenizer(text, add_special_tokens=not has_bos).input_ids
+    ids: list[int] = tokenizer(text, add_special_tokens=not _has_bos(tokenizer, text)).input_ids
     return ids
+
+
+def _has_bos(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:
+    """Whether a text begins with the model's start token."""
+    return bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
 
 
 def count_scored_tokens(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> int:
@@ -80,3 +86,39 @@ def count_scored_tokens(tokenizer: PreTrainedTokenizerBase, prompt: str, answer:
     the prompt's own tokens (`lm_eval.api.model.TemplateLM._encode_pair`); this counts the same tokens.
     """
     return len(encode(tokenizer, prompt + answer)) - len(encode(tokenizer, prompt.rstrip()))
+
+
+def text_tokens(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str, spans: Sequence[tuple[int, int]]
+) -> list[list[int]] | None:
+    """Which of the tokens that lm-eval scores for `answer` after `prompt` hold text of the answer's `spans`.
+
+    A token that stands for characters within and outside a span, such as a full stop with the line breaks after it,
+    belongs to the span.
+
+    Args:
+        tokenizer: The model's.
+        prompt: The prompt.
+        answer: The answer.
+        spans: (start, end) of texts in characters of the answer, in their order.
+
+    Returns:
+        [first, last + 1] of the tokens of each span, numbered from the first that is scored; a token of two spans
+        counts for the earlier one. None where the tokenizer does not say which characters a token stands for.
+    """
+    if not tokenizer.is_fast:
+        return None
+    offsets = tokenizer(
+        prompt + answer, add_special_tokens=not _has_bos(tokenizer, prompt + answer), return_offsets_mapping=True
+    ).offset_mapping
+    # Some tokenizers leave white space out of a token's characters; it belongs to the token that follows.
+    ends = list(itertools.accumulate((end for _, end in offsets), max, initial=0))
+    done = first = len(encode(tokenizer, prompt.rstrip()))
+    ranges = []
+    for start, end in ((len(prompt) + start, len(prompt) + end) for start, end in spans):
+        begun = [number for number in range(done, len(offsets)) if offsets[number][1] > start]
+        held = [number for number in begun if min(offsets[number][0], ends[number]) < end]
+        if held:
+            done = held[-1] + 1
+            ranges.append([held[0] - first, done - first])
+    return ranges

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import json
 import os
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from harness.answers.answer_keys import answer_key
 from harness.answers.answer_store import AnswerStore
@@ -115,7 +119,7 @@ class KeepingEngine:
 def _written(answer: Answer) -> bytes:
     cost = [answer.cost.seconds, answer.cost.latency, answer.cost.peak_memory]
     if isinstance(answer, ScoreAnswer):
-        value: list[Any] = [cost, answer.logprob, answer.greedy]
+        value: list[Any] = [cost, _packed(answer.logprobs), answer.greedy]
     else:
         value = [cost, answer.text, answer.tokens, answer.finish_reason]
     return json.dumps(value, separators=(",", ":")).encode()
@@ -127,10 +131,20 @@ def _read(value: bytes) -> Answer | None:
         cost, *rest = json.loads(value)
         taken = replace(Cost(*cost), reused=True)
         if len(rest) == 2:  # noqa: PLR2004 - see `_written`
-            return ScoreAnswer(float(rest[0]), bool(rest[1]), taken)
+            return ScoreAnswer(_unpacked(rest[0]), bool(rest[1]), taken)
         text, tokens, reason = rest
         return GenerateAnswer(text, tuple(tokens), reason, taken)
     return None
+
+
+def _packed(logprobs: array[float]) -> str:
+    """An array of float32 as text: its bytes, little-endian, in base 64."""
+    return base64.b64encode(np.asarray(logprobs, "<f4").tobytes()).decode()
+
+
+def _unpacked(text: Any) -> array[float]:
+    """The array; what is in an earlier form, a single number, raises a TypeError."""
+    return array("f", np.frombuffer(base64.b64decode(text, validate=True), "<f4").tolist())
 
 
 def _is_writable(folder: os.PathLike[str]) -> bool:

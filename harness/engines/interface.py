@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -76,11 +78,23 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class ScoreAnswer:
-    """Log-likelihood in nats, from a float32 softmax, and whether every token was the likeliest."""
+    """How likely a continuation is.
 
-    logprob: float
+    Attributes:
+        logprobs: Log-probability in nats of each token of the continuation in order, from a float32 softmax; an array
+            of float32.
+        greedy: Whether every token was the most likely one.
+        cost: What the answer took.
+    """
+
+    logprobs: array[float]
     greedy: bool
     cost: Cost
+
+    @property
+    def logprob(self) -> float:
+        """Log-likelihood of the whole continuation in nats: the exact sum of `logprobs`."""
+        return math.fsum(self.logprobs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -187,7 +188,7 @@ def _pick(
         logprobs.append(picked.float() - totals[here])
         likeliest.append(best)
     back = order.argsort()
-    return torch.cat(logprobs).double().cpu()[back], torch.cat(likeliest).cpu()[back]
+    return torch.cat(logprobs).cpu()[back], torch.cat(likeliest).cpu()[back]
 
 
 class _Meter:
@@ -207,7 +208,7 @@ class _Meter:
         self._peak.reset()
         for end in ends:
             share = seconds * len(end.row.tokens) / tokens / len(end.row.wanted)
-            sums, greedy = end.logprobs.sum(1).tolist(), end.likeliest.all(1).tolist()
-            for (owner, _), logprob, best in zip(end.row.wanted, sums, greedy, strict=True):
-                yield Found(owner, logprob, best, Cost(share, now - self._begun, memory))
+            continuations = zip(end.row.wanted, end.logprobs.tolist(), end.likeliest.all(1).tolist(), strict=True)
+            for (owner, _), logprobs, best in continuations:
+                yield Found(owner, array("f", logprobs), best, Cost(share, now - self._begun, memory))
         self._last = time.perf_counter()

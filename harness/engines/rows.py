@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from array import array
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -35,10 +37,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Found:
-    """The answer to one continuation of a row: nats, whether each token was the likeliest, and what it took."""
+    """The answer to one continuation of a row.
+
+    Attributes:
+        owner: Whom it is for, as in `Row.wanted`.
+        logprobs: Log-probability of each token in nats; an array of float32.
+        greedy: Whether each token was the most likely one.
+        cost: What it took.
+    """
 
     owner: int
-    logprob: float
+    logprobs: array[float]
     greedy: bool
     cost: Cost
 
@@ -83,11 +92,12 @@ class Gathered:
         if len(parts) < self._missing[number]:
             return None
         self._parts[number] = []
+        parts.sort(key=lambda part: part.owner)  # windows are numbered in their order and answered in any
         cost = replace(
             parts[0].cost,
             seconds=math.fsum(part.cost.seconds for part in parts),
             latency=math.fsum(part.cost.latency for part in parts),
             peak_memory=max(part.cost.peak_memory for part in parts),
         )
-        logprob = math.fsum(part.logprob for part in parts)
-        return number, ScoreAnswer(logprob, all(part.greedy for part in parts), cost)
+        logprobs = array("f", itertools.chain.from_iterable(part.logprobs for part in parts))
+        return number, ScoreAnswer(logprobs, all(part.greedy for part in parts), cost)

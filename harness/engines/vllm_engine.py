@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,12 +172,12 @@ class _ScoreJob:
         row, (completion,) = self._row, output.outputs
         first = len(row.tokens) - row.scored + 1
         earlier = [output.prompt_logprobs[place][row.tokens[place]] for place in range(first, len(row.tokens))]
-        shared, likeliest = sum(each.logprob for each in earlier), all(each.rank == 1 for each in earlier)
+        shared, likeliest = [each.logprob for each in earlier], all(each.rank == 1 for each in earlier)
         part = Cost(cost.seconds / len(row.wanted), cost.latency, cost.peak_memory)
         for owner, continuation in row.wanted:
             word = continuation[-1]
-            logprob = shared + completion.logprobs[0][word].logprob
-            found = Found(owner, logprob, likeliest and completion.token_ids[0] == word, part)
+            logprobs = array("f", [*shared, completion.logprobs[0][word].logprob])
+            found = Found(owner, logprobs, likeliest and completion.token_ids[0] == word, part)
             if (whole := self._gathered.take(found)) is not None:
                 yield self._places[whole[0]], whole[1]
 

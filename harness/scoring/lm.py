@@ -127,13 +127,8 @@ class AnsweredLM(LM):  # type: ignore[misc]
 def _scored(request: Request, answer: Answer) -> ScoredText:
     assert not isinstance(request, GenerateRequest)
     assert not isinstance(answer, GenerateAnswer)
-    if isinstance(request, PerplexityRequest):
-        tokens, prompt_tokens = len(request.tokens), 1
-    else:
-        tokens, prompt_tokens = len(request.continuation), len(request.context)
-    return ScoredText(
-        answer.logprob, greedy=answer.greedy, tokens=tokens, prompt_tokens=prompt_tokens, seconds=answer.cost.seconds
-    )
+    prompt_tokens = 1 if isinstance(request, PerplexityRequest) else len(request.context)
+    return ScoredText(answer.logprobs, greedy=answer.greedy, prompt_tokens=prompt_tokens, seconds=answer.cost.seconds)
 
 
 def _generated(request: Request, answer: Answer) -> GeneratedText:

@@ -9,7 +9,7 @@ from harness.releases.local_paths import shorten_paths
 from reports.text import fenced, plain_markdown
 from tasks.formats import FORMATS
 from tasks.labels import extract_label
-from tasks.text_metrics import copies_prompt, distinct_trigrams, has_disclaimer
+from tasks.text_metrics import copies_prompt, distinct_trigrams
 from tasks.words import words
 
 LENGTH = 40_000
@@ -44,10 +44,8 @@ PIECES = [
         "\\",
     ),
     *(
-        "not a substitute for ",
-        "see a ",
-        "speak to with ",
-        "as an ai ",
+        "\u0301\u0327",
+        "血",
         "## Thinking ",
         "<think>",
         "</think>",
@@ -64,12 +62,10 @@ STARTS = [
     "&",
     "## Thinking",
     "**Final Response",
-    "not a substitute for ",
 ]
 HOSTILE = [start + piece * (LENGTH // len(piece)) + end for start in STARTS for piece in PIECES for end in ("", "x")]
 LOOKS = {
     **{f"label, {name}": functools.partial(extract_label, format_name=name) for name in FORMATS},
-    "disclaimer": has_disclaimer,
     "words": words,
     "ngrams": distinct_trigrams,
     "copies": lambda text: copies_prompt(text, text),

@@ -3,9 +3,12 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.answers import GeneratedText, ScoredText
-from tasks.reasoning import generation_results, perplexity, perplexity_results, ratio
+from tasks.reasoning import generation_results, perplexity, perplexity_results, ratio, reasoning_dataset
+from tasks.rendering import encode, load_tokenizer
 
 DOC = {"format": "think", "response": "the cat sat", "prompt": "Where did the cat sit?", "tokenizer": None}
 
@@ -13,13 +16,49 @@ DOC = {"format": "think", "response": "the cat sat", "prompt": "Where did the ca
 def test_perplexity_weighs_every_token_alike():
     assert perplexity([(-2.0, 1), (-4.0, 5)]) == pytest.approx(math.exp(1.0))
     assert perplexity([(-1e6, 1)]) == math.inf
+    assert math.isnan(perplexity([(0.0, 0)]))
 
 
-def test_perplexity_counts_tokens_of_the_model_else_of_the_document():
-    doc = {"gold": "äb", "gold_tokens": 4}
-    scored = ScoredText(-2.0, greedy=False, tokens=7, prompt_tokens=1, seconds=0.0)
-    assert perplexity_results(doc, [scored]) == {"bits_per_byte": (-2.0, 3), "perplexity": (-2.0, 7)}
-    assert perplexity_results(doc, [(-2.0, False)])["perplexity"] == (-2.0, 4)
+@given(st.lists(st.tuples(st.floats(-1e4, 0), st.integers(1, 1000)), min_size=1), st.randoms())
+def test_the_order_of_the_documents_changes_no_perplexity(pairs, chance):
+    assert perplexity(chance.sample(pairs, len(pairs))) == perplexity(pairs)
+
+
+SCORED = ScoredText([-0.5, -1.0, -2.0, -4.0, -8.0, -16.0], greedy=False, prompt_tokens=1, seconds=0.0)
+
+
+def test_perplexity_is_of_the_text_and_another_of_the_markers_too():
+    doc = {"gold_tokens": 6, "text_tokens": [[1, 3], [4, 5]], "text_bytes": 9}
+    assert perplexity_results(doc, [SCORED]) == {
+        "perplexity_with_markers": (-31.5, 6),
+        "perplexity": (-11.0, 3),
+        "bits_per_byte": (-11.0, 9),
+    }
+
+
+def test_a_sum_of_stock_lm_eval_gives_the_perplexity_with_markers_alone():
+    doc = {"gold_tokens": 4, "text_tokens": [[1, 3]], "text_bytes": 9}
+    assert perplexity_results(doc, [(-2.0, False)]) == {"perplexity_with_markers": (-2.0, 4)}
+    untold = {"gold_tokens": None, "text_tokens": None, "text_bytes": 9}
+    assert perplexity_results(untold, [(-2.0, False)]) == {}
+
+
+def test_a_gold_answer_without_text_has_no_perplexity_of_the_text():
+    doc = {"gold_tokens": 6, "text_tokens": [], "text_bytes": 0}
+    assert perplexity_results(doc, [SCORED]) == {"perplexity_with_markers": (-31.5, 6)}
+
+
+def test_documents_say_which_tokens_hold_text(tiny_model, write_rows):
+    rows = write_rows({"question": "Why?", "complex_cot": "Bécause it is.", "response": "So."})
+    (doc,) = reasoning_dataset(reasoning=str(rows), format="think", tokenizer=str(tiny_model))["test"]
+    assert doc["gold"] == "<think>\nBécause it is.\n</think>\n\nSo."
+    assert doc["text_bytes"] == len("Bécause it is.So.".encode())
+    tokenizer = load_tokenizer(str(tiny_model))
+    scored = encode(tokenizer, doc["prompt"] + doc["gold"])[-doc["gold_tokens"] :]
+    texts = [tokenizer.decode(scored[first:end]) for first, end in doc["text_tokens"]]
+    assert texts == ["Bécause it is.", "So."]
+    (plain,) = reasoning_dataset(reasoning=str(rows), format="think")["test"]
+    assert (plain["gold_tokens"], plain["text_tokens"]) == (None, None)
 
 
 def answer(text, reason="stop"):
@@ -36,7 +75,6 @@ def test_generated_answers_are_judged_on_their_final_response():
         "distinct_trigrams": 1.0,
         "empty": 0.0,
         "copied": 0.0,
-        "disclaimer": 0.0,
         "ended": 1.0,
     }
 
@@ -55,16 +93,15 @@ def test_thinking_that_the_prompt_opened_and_that_never_closes_is_no_response():
 
 def test_degenerate_answers_show():
     empty = generation_results(DOC, [answer(" \n")])
-    assert empty["empty"] == 1.0
-    assert "distinct_trigrams" not in empty
-    assert generation_results(DOC, [answer("the cat " * 50)])["distinct_trigrams"] < 0.05
+    assert (empty["empty"], empty["distinct_trigrams"]) == (1.0, 0.0)
+    assert generation_results(DOC, [answer("the cat " * 50)])["distinct_trigrams"] == pytest.approx(1 / 97)
     assert generation_results(DOC, [answer("Where did the cat sit?")])["copied"] == 1.0
 
 
 def test_lengths_in_tokens_come_with_the_tokens_that_a_word_takes(tiny_model):
     metrics = generation_results({**DOC, "tokenizer": str(tiny_model)}, [answer("<think>one two</think>the cat sat")])
     tokens, words = metrics["tokens_per_word"]
-    assert words == 4
+    assert words == 7  # "think" of the tags among them, as their tokens are
     assert tokens > metrics["reasoning_tokens"] >= 2
     assert ratio([(6.0, 4.0), (3.0, 2.0)]) == 1.5
     assert math.isnan(ratio([(0.0, 0.0)]))
@@ -85,6 +122,7 @@ def test_answers_keep_their_cost_through_copy_and_pickle():
 
     for again in (copy.deepcopy(answer("x")), pickle.loads(pickle.dumps(answer("x")))):
         assert (again, again.output_tokens, again.finish_reason) == ("x", 9, "stop")
-    scored = ScoredText(-2.0, greedy=True, tokens=7, prompt_tokens=1, seconds=0.5)
+    scored = ScoredText([-1.5, -0.5], greedy=True, prompt_tokens=1, seconds=0.5)
     for same in (copy.deepcopy(scored), pickle.loads(pickle.dumps(scored))):
-        assert (same, vars(same)) == ((-2.0, True), {"tokens": 7, "prompt_tokens": 1, "seconds": 0.5})
+        assert (same, same.tokens) == ((-2.0, True), 2)
+        assert vars(same) == {"logprobs": [-1.5, -0.5], "prompt_tokens": 1, "seconds": 0.5}

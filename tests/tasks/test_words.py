@@ -27,13 +27,15 @@ ASCII = st.text(st.characters(max_codepoint=127))
         ("कृपया दवा लें।", "कृपया दवा लें"),
         ("혈청 페리틴", "혈청 페리틴"),
         ("血清铁蛋白升高。", "血 清 铁 蛋 白 升 高"),
+        ("カルテ、くすり、二〇〇年", "カ ル テ く す り 二 〇 〇 年"),
+        ("ストーーー", "ス ト ー ー ー"),
         ("コーヒーと薬を", "コ ー ヒ ー と 薬 を"),
         ("ใช้ยา ๑๐ มก.", "ใ ช้ ย า ๑๐ ม ก"),
         ("ໃຊ້ຢາ", "ໃ ຊ້ ຢ າ"),
         ("ថ្នាំ", "ថ្ នាំ"),
         ("ဆေးဝါး", "ဆေး ဝါး"),
         ("首选ACEI治疗10mg", "首 选 acei 治 疗 10mg"),
-        ("Ｆｕｌｌ ㎎ ½ m²", "full mg 1 2 m2"),
+        ("Ｆｕｌｌ ㎎ ½ m² \u01f0", "full mg 1 2 m2 \u01f0"),
     ],
 )
 def test_words_of_many_scripts(text, wanted):
@@ -53,6 +55,7 @@ def test_how_a_letter_is_encoded_changes_nothing():
 
 def test_invisible_characters_do_not_divide_words_but_a_zero_width_space_does():
     assert words("کتاب\u200cها 'Hyper\u00adtonie\u200f") == ["کتابها", "hypertonie"]
+    assert words("葛\U000e0100 ™\ufe0f") == ["葛", "tm"]
     assert words("Größe\u200bGewicht") == ["grösse", "gewicht"]
 
 

@@ -12,7 +12,8 @@ class RougeL(evaluate.Metric):  # type: ignore[misc]
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
-            description="ROUGE-L F-measure (rouge_score, no stemming) of the final response of each prediction.",
+            description="ROUGE-L F-measure (rouge_score, no stemming, words of all scripts) of the final response"
+            " of each prediction.",
             citation="Lin, ROUGE: A Package for Automatic Evaluation of Summaries, 2004",
             inputs_description="predictions: full answers; references: gold responses; answer_format: a format's name,"
             " or None to compare the texts as they are.",

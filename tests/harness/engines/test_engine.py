@@ -46,16 +46,24 @@ def scores(model="base", count=9):
 
 def plain_logprob(model, request):
     """Log-likelihood from the full logits in float64."""
+    return sum(plain_logprobs(model, request))
+
+
+def plain_logprobs(model, request):
+    """The log-probability of each token of the continuation, likewise."""
     ids = torch.tensor([[*request.context, *request.continuation]])
     with torch.no_grad():
         logprobs = model(ids).logits[0].double().log_softmax(-1)
     start = len(request.context) - 1
-    return sum(float(logprobs[start + place, token]) for place, token in enumerate(request.continuation))
+    return [float(logprobs[start + place, token]) for place, token in enumerate(request.continuation)]
 
 
 def check_scores(found, asked, model):
     for (_, request), answer in zip(asked, found, strict=True):
-        assert answer.logprob == pytest.approx(plain_logprob(model, request), abs=1e-4)
+        wanted = plain_logprobs(model, request)
+        assert list(answer.logprobs) == pytest.approx(wanted, abs=1e-4)
+        assert answer.logprobs.typecode == "f"
+        assert answer.logprob == math.fsum(answer.logprobs) == pytest.approx(sum(wanted), abs=1e-4)
 
 
 def test_log_likelihoods_equal_a_plain_float64_reference(engine, reference):

@@ -47,7 +47,7 @@ def test_all_answers_are_those_of_the_transformers_engine_in_one_batch(tiny_mode
             assert one.text == other.text
             assert one.finish_reason == other.finish_reason
         else:
-            assert one.logprob == pytest.approx(other.logprob, rel=1e-6, abs=1e-4)
+            assert list(one.logprobs) == pytest.approx(list(other.logprobs), rel=1e-6, abs=1e-4)
             assert one.greedy == other.greedy
         assert one.cost.latency == 0.5
         assert one.cost.seconds >= 0

@@ -6,7 +6,7 @@ from transformers import AutoModelForCausalLM
 
 from harness.engines.interface import GenerateRequest, PerplexityRequest, ScoreRequest
 from harness.engines.windows import fitted
-from tests.harness.engines.test_engine import ask, draw, engine_on, plain_logprob
+from tests.harness.engines.test_engine import ask, draw, engine_on, plain_logprob, plain_logprobs
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +32,15 @@ def test_every_token_of_a_continuation_longer_than_the_window_is_scored_once(eng
     (answer,) = ask(engine, [("base", ScoreRequest(context, text))])
     parts = [(0, window - 30), *((start, start + window // 2) for start in range(window - 30, 2 * window, window // 2))]
     assert parts[-1][0] < 2 * window <= parts[-1][1]
-    wanted = sum(
-        plain_logprob(
+    wanted = [
+        nats
+        for start, end in parts
+        for nats in plain_logprobs(
             reference, ScoreRequest((*context, *text[:start])[-(window + 1 - len(text[start:end])) :], text[start:end])
         )
-        for start, end in parts
-    )
-    assert answer.logprob == pytest.approx(wanted, abs=1e-2)
+    ]
+    assert list(answer.logprobs) == pytest.approx(wanted, abs=1e-3)
+    assert answer.logprob == pytest.approx(sum(wanted), abs=1e-2)
 
 
 @pytest.mark.parametrize("most", [1000, 5000])

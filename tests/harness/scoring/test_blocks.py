@@ -3,12 +3,13 @@
 import gc
 import hashlib
 import json
+from array import array
 from types import SimpleNamespace
 
 import pytest
 import yaml
 
-from harness.engines.interface import Cost, GenerateAnswer, GenerateRequest, ScoreAnswer
+from harness.engines.interface import Cost, GenerateAnswer, GenerateRequest, ScoreAnswer, ScoreRequest
 from reports.document.reading import read_results
 from reports.files import read_jsonl
 from tests.conftest import tiny_recipe_value
@@ -46,7 +47,8 @@ def answer_to(model, request):
     if isinstance(request, GenerateRequest):
         text = f"Thinking: {number} is it.\n#### {number % 20}"
         return GenerateAnswer(text, (1, number % 9), "length" if number % 7 == 0 else "stop", cost)
-    return ScoreAnswer(-(number % 4096) / 64, number % 2 == 0, cost)
+    tokens = request.continuation if isinstance(request, ScoreRequest) else request.tokens
+    return ScoreAnswer(array("f", [-(number % 4096) / 64] * len(tokens)), number % 2 == 0, cost)
 
 
 @pytest.fixture

@@ -39,6 +39,10 @@ def test_stock_lm_eval_gives_the_same_pubmedqa_figures(stock, ours):
 
 
 def test_stock_lm_eval_gives_the_same_perplexity(stock, ours):
-    for metric in ("perplexity", "bits_per_byte"):
-        wanted = stock["medbench_perplexity"][f"{metric},none"]
-        assert ours["medbench_perplexity", metric] == pytest.approx(wanted, rel=1e-4)
+    wanted = stock["medbench_perplexity"]["perplexity_with_markers,none"]
+    assert ours["medbench_perplexity", "perplexity_with_markers"] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_perplexity_of_the_text_alone_needs_each_token_which_stock_lm_eval_does_not_give(stock, ours):
+    assert not {"perplexity,none", "bits_per_byte,none"} & set(stock["medbench_perplexity"])
+    assert ours["medbench_perplexity", "perplexity"] != ours["medbench_perplexity", "perplexity_with_markers"]
