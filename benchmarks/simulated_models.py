@@ -42,8 +42,8 @@ class Drawn(NamedTuple):
 
     before: Values
     after: Values
-    items: Sequence[int] | None = None
-    clusters: Sequence[int] | None = None
+    ids: Any = None
+    clusters: Any = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _score(cell: Cell, values: Values, labels: tuple[int, ...]) -> float:
 
 def _samples(drawn: Drawn, values: Values, model: str) -> list[Simulated]:
     rows = values.tolist() if values.ndim == 1 else list(map(tuple, values.tolist()))
-    items = drawn.items if drawn.items is not None else range(len(rows))
+    items = drawn.ids if drawn.ids is not None else range(len(rows))
     seen: dict[int, int] = {}
     samples = []
     for place, (row, item) in enumerate(zip(rows, items, strict=True)):

@@ -26,7 +26,7 @@ from reports.comparison import statistics
 from reports.comparison.counts import share
 from reports.comparison.inference import LEVEL
 from reports.comparison.proportions import score_statistic
-from reports.document.schema import Comparison
+from reports.document.schema import Comparison, Score
 from reports.files import write_json
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def drawn(cell: Cell, items: int, truth: str, times: int) -> dict[str, Any]:
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in counted.items()}
 
 
-def _row(judged: Comparison, truth: float, single: statistics.Score, single_truth: float) -> tuple[float, ...]:
+def _row(judged: Comparison, truth: float, single: Score, single_truth: float) -> tuple[float, ...]:
     covers = judged.low is not None and judged.high is not None and judged.low <= truth <= judged.high
     single_covers = single.low is not None and single.high is not None and single.low <= single_truth <= single.high
     return (
@@ -235,13 +235,14 @@ def _rate(level: float, draws: int) -> float:
     return level + _ERRORS * _error(level, draws)
 
 
-def _task(arguments: tuple[Cell, int, str, int]) -> dict[str, Any]:
-    return drawn(*arguments)
+def _task(arguments: tuple[str, int, str, int]) -> dict[str, Any]:
+    name, *rest = arguments
+    return drawn(next(cell for cell in CELLS if cell.name == name), *rest)
 
 
 def simulate(times: int, items: Sequence[int] = ITEMS, processes: int = 1) -> dict[str, Any]:
     """All cells."""
-    tasks = list(itertools.product(CELLS, items, ("equal", "margin", "worse"), (times,)))
+    tasks = list(itertools.product([cell.name for cell in CELLS], items, ("equal", "margin", "worse"), (times,)))
     tasks.sort(key=lambda task: -task[1])
     with multiprocessing.Pool(processes) as workers:
         rows = []

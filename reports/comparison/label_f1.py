@@ -33,7 +33,7 @@ class _Part(NamedTuple):
 
     Attributes:
         value: The F1.
-        index: J.
+        jaccard: J.
         effective: How many independent items J rests on.
         degrees: Degrees of freedom of that number; infinite where items were counted.
         influence: How much each unit moves the F1, shape [units].
@@ -41,7 +41,7 @@ class _Part(NamedTuple):
     """
 
     value: float
-    index: float
+    jaccard: float
     effective: float
     degrees: float
     influence: Values
@@ -96,7 +96,7 @@ def _combined(signed: list[tuple[int, _Part]], units: Units) -> Inference:
     influences = np.stack([part.influence for part in parts])
     correlation = _correlation(influences) * np.outer(signs, signs)
     values, index, effective, own_degrees = (
-        np.array([getattr(part, name) for part in parts]) for name in ("value", "index", "effective", "degrees")
+        np.array([getattr(part, name) for part in parts]) for name in ("value", "jaccard", "effective", "degrees")
     )
     estimate = float(signs @ values) / labels
     count, moved = len(units.table), signs @ influences / labels

@@ -30,8 +30,8 @@ class MovedSample(Strict):
 
     id: str
     task: str
-    baseline: float | tuple[float, float] | None = None
-    candidate: float | tuple[float, float] | None = None
+    baseline: float | tuple[float, ...] | None = None
+    candidate: float | tuple[float, ...] | None = None
     weight: float | None = None
     answer: str = ""
     gold: str = ""

@@ -28,7 +28,7 @@ class ItemScore(Strict):
 
     id: str
     doc_hash: str
-    metrics: dict[str, float | tuple[float, float] | None]
+    metrics: dict[str, float | tuple[float, ...] | None]
     finish_reason: Literal["stop", "length"] | None = None
     cluster: str | None = None
     repeat: int = 0
@@ -100,19 +100,25 @@ def check_values(path: Path, metrics: list[MetricInfo], items: Mapping[str, Item
             fault = _fault(metric, item.metrics.get(metric.key))
             if fault:
                 raise UserError(f"item {item.id[:60]}: {metric.key[:60]} {fault}", where=str(path), fix="score again")
+    for metric in metrics:
+        sizes = {
+            np.size(item.metrics[metric.key]) for item in items.values() if item.metrics.get(metric.key) is not None
+        }
+        if metric.kind != "other" and len(sizes) > 1:
+            raise UserError(f"{metric.key[:60]} has values of different sizes", where=str(path), fix="score again")
 
 
-def _fault(metric: MetricInfo, value: float | tuple[float, float] | None) -> str:
+def _fault(metric: MetricInfo, value: float | tuple[float, ...] | None) -> str:
     """What is wrong with a value of an item; empty where nothing is, or where it is no finite number."""
     if value is None or metric.kind == "other":
         return ""
-    if isinstance(value, tuple) != (metric.kind in PAIRS):
+    if isinstance(value, tuple) != (metric.kind in (*PAIRS, "batch_calibrated")):
         return f"is {'a pair' if isinstance(value, tuple) else 'one number'}, which {metric.kind} cannot be"
     if not _is_finite(value):
         return ""
     if np.abs(value).max() > _MOST:
         return f"is {value}, beyond all measure"
-    return _fault_of_pair(metric, value) if isinstance(value, tuple) else _fault_of_number(metric, value)
+    return _fault_of_several(metric, value) if isinstance(value, tuple) else _fault_of_number(metric, value)
 
 
 def _fault_of_number(metric: MetricInfo, value: float) -> str:
@@ -120,7 +126,12 @@ def _fault_of_number(metric: MetricInfo, value: float) -> str:
     return f"is {value:g}, neither right (1) nor wrong (0)" if wrong else ""
 
 
-def _fault_of_pair(metric: MetricInfo, value: tuple[float, float]) -> str:
+def _fault_of_several(metric: MetricInfo, value: tuple[float, ...]) -> str:
+    if metric.kind == "batch_calibrated":
+        is_label = len(value) > 2 and value[0] in range(len(value) - 1)  # noqa: PLR2004 - a label and two or more to choose from
+        return "" if is_label else f"is {value}, no label with the log-likelihoods of all labels"
+    if len(value) != 2:  # noqa: PLR2004
+        return f"has {len(value)} numbers instead of 2"
     if metric.kind == "macro_f1":
         are_labels = all(0 <= each < _MAX_LABEL and each == int(each) for each in value)
         return "" if are_labels else f"is {value}, which are no labels"
@@ -130,6 +141,6 @@ def _fault_of_pair(metric: MetricInfo, value: tuple[float, float]) -> str:
     return "" if value[1] > 0 or metric.kind == "ratio" else f"counts {value[1]:g} tokens or bytes"
 
 
-def _is_finite(value: float | tuple[float, float] | None) -> bool:
+def _is_finite(value: float | tuple[float, ...] | None) -> bool:
     """Whether there is a value, and it is a number."""
     return value is not None and all(map(math.isfinite, value if isinstance(value, tuple) else (value,)))

@@ -117,5 +117,5 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def _values(value: float | tuple[float, float]) -> str:
+def _values(value: float | tuple[float, ...]) -> str:
     return " / ".join(f"{each:.4g}" for each in (value if isinstance(value, tuple) else (value,)))
