@@ -236,8 +236,8 @@ def _rate(level: float, draws: int) -> float:
 
 
 def _task(arguments: tuple[str, int, str, int]) -> dict[str, Any]:
-    name, *rest = arguments
-    return drawn(next(cell for cell in CELLS if cell.name == name), *rest)
+    name, items, truth, times = arguments
+    return drawn(next(cell for cell in CELLS if cell.name == name), items, truth, times)
 
 
 def simulate(times: int, items: Sequence[int] = ITEMS, processes: int = 1) -> dict[str, Any]:

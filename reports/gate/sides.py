@@ -101,9 +101,8 @@ def check_values(path: Path, metrics: list[MetricInfo], items: Mapping[str, Item
             if fault:
                 raise UserError(f"item {item.id[:60]}: {metric.key[:60]} {fault}", where=str(path), fix="score again")
     for metric in metrics:
-        sizes = {
-            np.size(item.metrics[metric.key]) for item in items.values() if item.metrics.get(metric.key) is not None
-        }
+        values = [item.metrics.get(metric.key) for item in items.values()]
+        sizes = {len(value) if isinstance(value, tuple) else 1 for value in values if value is not None}
         if metric.kind != "other" and len(sizes) > 1:
             raise UserError(f"{metric.key[:60]} has values of different sizes", where=str(path), fix="score again")
 
