@@ -41,7 +41,7 @@ def test_an_answer_is_found_as_it_was_kept_but_that_it_is_reused(tmp_path):
     store.close()
 
 
-@pytest.mark.parametrize("logprobs", [-2.5, "AAAA!AAA", "AAAA", None])
+@pytest.mark.parametrize("logprobs", [-2.5, "AAAA!AA==", "AAAA", None])
 def test_log_probabilities_in_an_earlier_form_are_not_misread(tmp_path, logprobs):
     """Stores used to hold the sum as a number."""
     request = ScoreRequest((5, 6), (7,))
