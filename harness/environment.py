@@ -26,7 +26,6 @@ _PACKAGES = (
     "vllm",
     "numpy",
     "scipy",
-    "statsmodels",
 )
 
 

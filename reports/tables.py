@@ -38,6 +38,10 @@ POWER_NOTE = (
     "Items needed are those with which the test finds a relevant difference with 80 % power at the row's level. The"
     " spread of the items is taken at its upper 95 % limit, and the difference is the relevant one, not the observed."
 )
+LABEL_NOTE = (
+    "A model that gives one label to nearly all items has collapsed: its accuracy is that label's share in gold. The"
+    " comparison with always giving the most frequent gold label is paired and corrected over all models and tasks."
+)
 _SHOWN_MATCHES = 50
 _SHOWN_UNSEARCHED = 10
 NOT_MEDICAL_ADVICE = "Research output of a language model. Not medical advice."

@@ -117,6 +117,7 @@ _TEXTS = [
         better=False,
         kind="bits_per_byte",
         secondary=True,
+        descriptive=True,
         relevant=0.02,
     ),
     _number(
@@ -127,6 +128,7 @@ _TEXTS = [
         better=False,
         kind="perplexity",
         secondary=True,
+        descriptive=True,
     ),
 ]
 _ANSWERS = [
