@@ -135,7 +135,7 @@ def _score(
 def _repeat_scores(metric: MetricInfo, samples: Sequence[Measured]) -> list[float]:
     """The score of the first answers to all items, of the second, and so on."""
     values: dict[int, list[Any]] = defaultdict(list)
-    for sample in samples:
+    for sample in sorted(samples, key=lambda sample: sample.id):  # sums in one order round alike
         values[sample.repeat].append(sample.metrics[metric.key])
     return [figure_of(metric.kind, answers) for _, answers in sorted(values.items())]
 
