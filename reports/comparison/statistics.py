@@ -247,7 +247,7 @@ def _far_apart(metric: MetricInfo, before: Units, after: Units, seed: int) -> In
     greater = one_model(metric, after, seed=seed) if logs[1] - logs[0] > _FAR else None
     if greater is None:
         return None
-    shifted = scaled(greater, 1.0, greater.standard_error, -math.exp(min(logs[0], _MAX_LOG)))
+    shifted = scaled(greater, 1.0, -math.exp(min(logs[0], _MAX_LOG)))
     return shifted.with_least_p(2.0 ** (1 - len(after.table)))
 
 

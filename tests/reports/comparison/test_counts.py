@@ -63,12 +63,13 @@ def test_one_degree_of_freedom_at_a_corrected_level_says_nothing():
 
 
 def test_scaled_differences_keep_the_test():
-    half = scaled(score_test(8, 1, 40), 0.5, 0.02, 0.1)
+    half = scaled(score_test(8, 1, 40), 0.5, 0.1)
     assert half.estimate == pytest.approx(0.1 + 0.5 * 7 / 40)
     assert half.ends(0.05) == pytest.approx(tuple(0.1 + 0.5 * end for end in score_interval(8, 1, 40)))
     assert half.p_value(0.1) == pytest.approx(score_p_value(8, 1, 40))
     assert half.p_value(0.15) == pytest.approx(score_p_value(8, 1, 40, 0.1))
-    assert (half.standard_error, half.size, half.effective) == (0.02, 0.5, 40)
+    assert half.standard_error == pytest.approx(0.5 * math.sqrt((9 / 40 - (7 / 40) ** 2) / 40))
+    assert (half.size, half.effective) == (0.5, 40)
 
 
 def test_the_mirrored_difference_has_the_mirrored_test():

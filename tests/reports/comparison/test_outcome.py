@@ -99,10 +99,10 @@ def test_effective_items_are_turned_back_into_units():
 
 
 def test_gains_and_losses_of_one_size_need_as_many_items_as_right_and_wrong_ones():
-    """A gain of 0.5 against a margin of 0.1 is a gain of 1 against 0.2."""
-    half = compare([0.0] * 20 + [0.5] * 2, [0.0] * 19 + [0.5, 0.5, 0.0], kind="mean", margin=0.1)
-    whole = compare([0] * 20 + [1] * 2, [0] * 19 + [1, 1, 0], margin=0.2)
-    assert half.items_needed == whole.items_needed == proportion_items_needed(2, 22, 0.2, 0.05)
+    """A gain of 0.5 against a margin of 0.05 is a gain of 1 against 0.1."""
+    half = compare([0.0] * 20 + [0.5] * 2, [0.0] * 19 + [0.5, 0.5, 0.0], kind="mean", margin=0.05)
+    whole = compare([0] * 20 + [1] * 2, [0] * 19 + [1, 1, 0], margin=0.1)
+    assert half.items_needed == whole.items_needed == proportion_items_needed(2, 22, 0.1, 0.05)
     assert (half.low, half.high) == pytest.approx((whole.low / 2, whole.high / 2))
 
 
