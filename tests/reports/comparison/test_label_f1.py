@@ -28,7 +28,11 @@ def f1_of_wilson(right, concerned, level=0.05):
 def test_an_answer_without_a_label_is_a_miss_and_no_class():
     """500 answers, 499 right, one unparsed: 0.7495 where "none" counts as a class."""
     values = pairs((0, 0, 275), (0, 3, 1), (1, 1, 169), (2, 2, 55))
-    assert interval(values, kind="macro_f1").value == pytest.approx((2 * 275 / 551 + 2) / 3) == pytest.approx(0.9994, abs=5e-5)
+    assert (
+        interval(values, kind="macro_f1").value
+        == pytest.approx((2 * 275 / 551 + 2) / 3)
+        == pytest.approx(0.9994, abs=5e-5)
+    )
     gold, predicted = values.T
     assert f1_score(gold, predicted, average="macro", zero_division=0.0) == pytest.approx(0.7495, abs=5e-5)
 
@@ -61,7 +65,9 @@ def test_labels_that_no_item_confuses_are_joined_as_independent_up_to_their_corr
 def test_the_standard_error_is_that_of_the_influence_functions():
     generator = np.random.default_rng(1)
     gold = np.arange(90) % 3
-    table = np.column_stack([gold, np.where(generator.random(90) < 0.6, gold, generator.integers(0, 4, 90))]).astype(float)
+    table = np.column_stack([gold, np.where(generator.random(90) < 0.6, gold, generator.integers(0, 4, 90))]).astype(
+        float
+    )
     inference = one_model(METRIC, units_of_values("macro_f1", table, range(90), range(90), 4), seed=0)
     left = [interval(np.delete(table, item, axis=0), kind="macro_f1").value for item in range(90)]
     jackknife = math.sqrt(89 / 90 * sum((value - np.mean(left)) ** 2 for value in left))

@@ -41,7 +41,9 @@ def test_without_a_margin_nothing_is_equivalent():
     assert outcome_of(-0.001, 0.001, sign=1, margin=0.0) == "inconclusive"
 
 
-@pytest.mark.parametrize(("effect", "units", "level"), [(0.2, 50, 0.05), (0.5, 10, 0.01), (-0.3, 33, 0.05), (1, 2, 0.05)])
+@pytest.mark.parametrize(
+    ("effect", "units", "level"), [(0.2, 50, 0.05), (0.5, 10, 0.01), (-0.3, 33, 0.05), (1, 2, 0.05)]
+)
 def test_t_power_is_statsmodels(effect, units, level):
     expected = TTestPower().power(effect, units, level, alternative="two-sided")
     assert t_power(effect, units, level) == pytest.approx(expected, rel=1e-6)

@@ -91,9 +91,7 @@ def test_the_influence_is_the_derivative_by_the_weight_of_a_unit(link):
 
 def test_the_jackknife_leaves_out_one_unit_at_a_time():
     tops, bottoms = -GENERATOR.random((9, 1)) * 20, GENERATOR.random((9, 1)) * 9 + 5
-    left = [
-        math.exp(-np.delete(tops, unit).sum() / np.delete(bottoms, unit).sum()) for unit in range(9)
-    ]
+    left = [math.exp(-np.delete(tops, unit).sum() / np.delete(bottoms, unit).sum()) for unit in range(9)]
     expected = math.sqrt(8 / 9 * sum((value - np.mean(left)) ** 2 for value in left))
     assert Ratios(tops, bottoms, (1.0,), "exp").jackknife_error() == pytest.approx(expected)
 
@@ -148,7 +146,9 @@ def test_equal_values_leave_room_for_an_unseen_share_of_items():
 
 def test_a_few_items_cannot_be_more_certain_than_a_sign_test():
     for items, least in ((5, 2**-4), (6, 2**-5)):
-        pair = compare([0.1 * number for number in range(items)], [0.1 * number + 5 for number in range(items)], kind="mean")
+        pair = compare(
+            [0.1 * number for number in range(items)], [0.1 * number + 5 for number in range(items)], kind="mean"
+        )
         assert pair.p_value == pytest.approx(least)
     uneven = compare(list(GENERATOR.random(6)), list(GENERATOR.random(6) + 50), kind="mean")
     assert (uneven.p_value, uneven.outcome) == (pytest.approx(2**-5), "better")
