@@ -102,7 +102,7 @@ def interval(
     metric, mine = _metric(kind, [table], bounded), _units(kind, table, items, clusters, _labels(kind, table))
     inference = statistics.one_model(metric, mine, seed=seed)
     low, high = statistics.finite_ends(inference, level)
-    caution = inference.caution if inference is not None else ""
+    caution = inference.caution if inference is not None else _NO_INTERVAL
     return Estimate(figure_of_units(kind, mine.table), low, high, caution)
 
 

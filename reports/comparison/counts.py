@@ -85,8 +85,8 @@ def sign_p(discordant: float, degrees: float = math.inf) -> float:
     return float(2 * stats.t.sf(math.sqrt(discordant), degrees))
 
 
-def scaled(inference: Inference, size: float, error: float, start: float = 0.0) -> Inference:
-    """The same of `start` plus `size` times the quantity, whose standard error is given."""
+def scaled(inference: Inference, size: float, start: float = 0.0) -> Inference:
+    """The same of `start` plus `size` times the quantity."""
 
     def ends(level: float) -> Interval:
         low, high = inference.ends(level)
@@ -97,7 +97,7 @@ def scaled(inference: Inference, size: float, error: float, start: float = 0.0) 
         inference,
         estimate=start + size * inference.estimate,
         ends=ends,
-        standard_error=error,
+        standard_error=inference.standard_error * size,
         size=inference.size * size,
         direct_p=None if direct is None else lambda limit: direct((limit - start) / size),
     )

@@ -110,7 +110,9 @@ def pool_inference(metric: MetricInfo, before: Units | None, after: Pool) -> Inf
             share = variance / both
             degrees = 1 / (share**2 / degrees + (1 - share) ** 2 / (len(after.figures) - 1))
             variance = both
-    error = math.sqrt(variance) if variance > (_ROUNDING * max(1.0, abs(estimate))) ** 2 else 0.0
+    error = math.sqrt(variance)
+    if error <= _ROUNDING * max(1.0, abs(estimate)):
+        error = 0.0
     lowest = (
         0.0 if before is None and (metric.is_share or (table >= 0).all()) else -1.0 if metric.is_share else -math.inf
     )

@@ -142,6 +142,7 @@ def score_interval(
     for _ in range(_SECTIONINGS):
         points = outside + (inside - outside) * _SECTIONS
         accepted = sides * score_statistic(gained, lost, items, points, continuity=continuity) <= critical
+        accepted[:, -1] = True  # the observed difference, whatever rounding says
         first = accepted.argmax(1)[:, None]
         inside = np.take_along_axis(points, first, 1)
         outside = np.take_along_axis(points, np.maximum(first - 1, 0), 1)

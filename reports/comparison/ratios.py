@@ -233,17 +233,17 @@ def _of_few_values(ratios: Ratios, lowest: float, highest: float) -> Inference |
         return _of_equal_units(ratios, lowest, highest)
     if not ratios.has_equal_weights or len(distinct) > 3:  # noqa: PLR2004
         return None
-    count, size, error = len(values), float(np.abs(distinct).max()), ratios.jackknife_error()
+    count, size = len(values), float(np.abs(distinct).max())
     if ratios.is_difference and np.isin(distinct, (-size, 0.0, size)).all():
         gained, lost = (float((values == sign * size).sum()) for sign in (1, -1))
-        return scaled(score_test(gained, lost, count), size, error)
+        return scaled(score_test(gained, lost, count), size)
     if len(distinct) > 2 or (ratios.is_difference and distinct[0] * distinct[1] > 0):  # noqa: PLR2004
         return None
     bottom, width = float(distinct[0]), float(distinct[1] - distinct[0])
     greater = int((values > bottom).sum())
     rarer = min(greater, count - greater)
     unusual = f"{rarer} of {count} items differ from all others" if rarer < _FEW else ""
-    return replace(scaled(exact_share(greater, count), width, error, bottom), caution=unusual)
+    return replace(scaled(exact_share(greater, count), width, bottom), caution=unusual)
 
 
 def _of_equal_units(ratios: Ratios, lowest: float, highest: float) -> Inference:

@@ -135,7 +135,7 @@ def _score(
 def _repeat_scores(metric: MetricInfo, samples: Sequence[Measured]) -> list[float]:
     """The score of the first answers to all items, of the second, and so on."""
     values: dict[int, list[Any]] = defaultdict(list)
-    for sample in samples:
+    for sample in sorted(samples, key=lambda sample: sample.id):  # sums in one order round alike
         values[sample.repeat].append(sample.metrics[metric.key])
     return [figure_of(metric.kind, answers) for _, answers in sorted(values.items())]
 
@@ -247,7 +247,7 @@ def _far_apart(metric: MetricInfo, before: Units, after: Units, seed: int) -> In
     greater = one_model(metric, after, seed=seed) if logs[1] - logs[0] > _FAR else None
     if greater is None:
         return None
-    shifted = scaled(greater, 1.0, greater.standard_error, -math.exp(min(logs[0], _MAX_LOG)))
+    shifted = scaled(greater, 1.0, -math.exp(min(logs[0], _MAX_LOG)))
     return shifted.with_least_p(2.0 ** (1 - len(after.table)))
 
 

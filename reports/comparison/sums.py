@@ -120,13 +120,13 @@ def figure_of(kind: MetricKind, values: Sequence[Any]) -> float:
     """A metric from the values of single samples; nan where it is not defined."""
     table = np.asarray(values, dtype=float)
     labels = 1 + int(table.max()) if kind == "macro_f1" else 0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return figure_of_units(kind, _contributions(kind, table, labels))
+    return figure_of_units(kind, _contributions(kind, table, labels))
 
 
 def figure_of_units(kind: MetricKind, table: Table) -> float:
-    """The metric of what some units add, shape [units, columns]."""
-    return float(figure(kind)(table.sum(0)))
+    """The metric of what some units add, shape [units, columns]; nan where it is not defined."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(figure(kind)(table.sum(0)))
 
 
 def with_value(metric: MetricInfo, samples: Sequence[AnyMeasured]) -> list[AnyMeasured]:

@@ -17,7 +17,7 @@ def read_results(run: Path) -> Results:
     """The results document of a run folder, or of a `results.json` itself.
 
     Raises:
-        UserError: It is missing, broken, or of a later schema than this medbench knows.
+        UserError: It is missing, broken, or of another schema than this medbench's.
     """
     path = run / "results.json" if run.is_dir() or run.suffix != ".json" else run
     return read_document(

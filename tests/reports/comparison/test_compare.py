@@ -57,4 +57,4 @@ def test_runs_that_share_no_item_are_told_to_say_nothing(tiny_run, tmp_path):
         path.write_text(path.read_text().replace('"doc_hash": "', '"doc_hash": "other '))
     found = compare_runs([first, second], tmp_path / "out", "adapter")
     assert all(each.difference is None for each in found.comparisons if each.candidate == "second")
-    assert "nothing can be told of second: the two have no values of the same items" in " ".join(found.verdict)
+    assert "nothing is known of second: the two have no values of the same items" in " ".join(found.verdict)

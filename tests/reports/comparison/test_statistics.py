@@ -1,22 +1,21 @@
-"""Figures, intervals and paired tests against plain formulas and known answers."""
+"""Scores, paired comparisons, their correction and pools of adapters, from samples to the printed row."""
 
 import math
 
 import numpy as np
 import pytest
-from reports.comparison.power import mcnemar_detectable, mcnemar_power
 from scipy import stats
 
-from benchmarks.statistics_simulation import METRICS, simulate
-from reports.comparison.statistics import compare, compare_pool, judge, score, score_pool
-from reports.comparison.sums import figure, units
+from harness.stats import proportion_items_needed, score_interval, score_p_value
+from reports.comparison.statistics import compare, judge, score
 from reports.document.schema import MetricInfo, Sample
 
 ACCURACY = MetricInfo(key="m", title="Accuracy", kind="proportion", higher_is_better=True)
 PERPLEXITY = MetricInfo(key="m", title="Perplexity", kind="perplexity", higher_is_better=False)
-MEAN = MetricInfo(key="m", title="ROUGE-L", kind="mean", higher_is_better=True)
+MEAN = MetricInfo(key="m", title="ROUGE-L", kind="mean", higher_is_better=True, percent=True)
+LENGTH = MetricInfo(key="m", title="Length", kind="mean", relevant=0.1)
 MACRO_F1 = MetricInfo(key="m", title="Macro-F1", kind="macro_f1", higher_is_better=True)
-ECE = MetricInfo(key="m", title="ECE", kind="ece", higher_is_better=False)
+ECE = MetricInfo(key="m", title="ECE", kind="ece", higher_is_better=False, descriptive=True)
 
 
 def samples(values, model="base"):
@@ -29,154 +28,35 @@ def samples(values, model="base"):
 
 
 def outcome(metric, before, after):
-    pair, _ = compare(metric, samples(before), samples(after, "new"), seed=0)
-    (judged,) = judge([pair], {("t", "m"): metric})
+    (judged,) = judge([compare(metric, samples(before), samples(after, "new"), seed=0)[0]])
     return judged
 
 
-def test_proportions_have_wilsons_interval():
+def flips(gained, lost, items, key="m"):
+    """A comparison of right and wrong answers with so many of either kind."""
+    before = [0.0] * gained + [1.0] * lost + [1.0] * (items - gained - lost)
+    after = [1.0] * gained + [0.0] * lost + [1.0] * (items - gained - lost)
+    return compare(ACCURACY.model_copy(update={"key": "m"}), samples(before), samples(after, key), seed=0)[0]
+
+
+def test_a_score_has_its_interval_and_its_number_of_items():
     found = score(ACCURACY, samples([1.0] * 8 + [0.0] * 2), 0.8, seed=0)
     interval = stats.binomtest(8, 10).proportion_ci(method="wilson")
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert (found.value, found.n, found.repeats, found.spread, found.caution) == (0.8, 10, 1, None, "")
 
 
-def test_macro_f1_is_sklearns_from_sums_over_items():
-    from sklearn.metrics import f1_score
-
-    generator = np.random.default_rng(0)
-    for labels in (2, 3, 4):
-        gold, predicted = generator.integers(0, labels, (2, 40))
-        pairs = list(zip(gold.tolist(), predicted.tolist(), strict=True))
-        sums = units(MACRO_F1, samples(pairs)).table.sum(0)
-        wanted = f1_score(gold, predicted, average="macro", zero_division=0.0)
-        assert float(figure("macro_f1")(sums)) == pytest.approx(wanted)
+def test_lm_evals_own_score_is_shown_where_there_is_one_and_each_item_was_asked_once():
+    assert score(ACCURACY, samples([1.0, 0.0]), 0.75, seed=0).value == 0.75
+    assert score(ACCURACY, samples([1.0, 0.0]), None, seed=0).value == 0.5
+    other = score(MEAN.model_copy(update={"kind": "other"}), samples([0.1] * 9), 0.3, seed=0)
+    assert (other.value, other.low, other.n) == (0.3, None, 9)
 
 
-def test_ece_weighs_the_gap_of_each_bin_by_its_items():
-    """Guo et al. 2017, equation 5, with ten bins of the same width; a confidence of 1 is in the last one."""
-    pairs = [(0.95, 1.0), (0.95, 0.0), (1.0, 1.0), (0.31, 0.0), (0.39, 1.0)]
-    sums = units(ECE, samples(pairs)).table.sum(0)
-    last, fourth = abs((0.95 + 0.95 + 1.0) - 2), abs((0.31 + 0.39) - 1)
-    assert float(figure("ece")(sums)) == pytest.approx((last + fourth) / 5)
-
-
-def test_right_and_wrong_are_tested_by_mcnemar():
-    before, after = [1.0] * 10 + [0.0] * 12, [1.0] * 9 + [0.0] + [1.0] * 10 + [0.0] * 2
-    found = outcome(ACCURACY, before, after)
-    assert found.p_value == pytest.approx(stats.binomtest(1, 11).pvalue)
-    assert found.difference == pytest.approx(9 / 22)
-    assert found.outcome == "better"
-
-
-def test_perplexity_is_resampled_by_document_and_lower_is_better():
-    generator = np.random.default_rng(1)
-    tokens = generator.integers(20, 200, 30)
-    before = [(-3.0 * n - float(e), float(n)) for n, e in zip(tokens, generator.normal(0, 5, 30), strict=True)]
-    after = [(logprob + 0.3 * n, n) for logprob, n in before]
-    found = outcome(PERPLEXITY, before, after)
-    total = sum(logprob for logprob, _ in before) / sum(n for _, n in before)
-    assert found.difference == pytest.approx(math.exp(-total - 0.3) - math.exp(-total))
-    assert found.low < found.difference < found.high < 0
-    assert found.outcome == "better"
-
-
-def test_equal_models_show_no_difference():
-    values = list(np.random.default_rng(2).random(40))
-    found = outcome(MEAN, values, values)
-    assert (found.difference, found.p_value, found.outcome) == (0.0, 1.0, "no detectable difference")
-
-
-def test_a_model_that_always_gives_one_label_is_worse_in_macro_f1():
-    gold = [0] * 20 + [1] * 20 + [2] * 20
-    right = [(g, g if n % 5 else (g + 1) % 3) for n, g in enumerate(gold)]
-    assert outcome(MACRO_F1, right, [(g, 0) for g in gold]).outcome == "worse"
-
-
-def test_only_items_that_both_answered_unchanged_are_compared():
-    before, after = samples([1.0] * 10), samples([0.0] * 10, "new")
-    after[3] = after[3].model_copy(update={"doc_hash": "changed"})
-    found, unpaired = compare(ACCURACY, before, after[:8], seed=0)
-    assert found.n == 7
-    assert unpaired == ["3", "8", "9"]
-
-
-def test_a_handful_of_items_is_too_few_and_figures_without_samples_are_not_compared():
-    assert outcome(MEAN, [0.1] * 4, [0.9] * 4).outcome == "too few items"
-    assert outcome(MEAN.model_copy(update={"kind": "other"}), [0.1] * 9, [0.9] * 9).outcome == "not compared"
-
-
-def test_no_difference_is_told_from_too_few_items_by_what_could_have_been_seen():
-    generator = np.random.default_rng(4)
-
-    def judged(items):
-        values = generator.random(items)
-        return outcome(MEAN, values, values + generator.normal(0, 0.1, items))
-
-    few, many = judged(12), judged(2000)
-    assert (few.outcome, many.outcome) == ("too few items", "no detectable difference")
-    assert few.detectable > few.relevant > many.detectable
-    assert few.items_needed > 12
-    assert many.items_needed < 2000
-
-
-def test_detectable_differences_of_right_and_wrong_are_found_as_often_as_they_say():
-    """The power of McNemar's exact test against counting all outcomes of a small comparison."""
-    items, discordant, difference = 12, 0.6, 0.4
-    up, down = (discordant + difference) / 2, (discordant - difference) / 2
-    wanted = sum(
-        stats.multinomial.pmf([b, c, items - b - c], items, [up, down, 1 - discordant])
-        for b in range(items + 1)
-        for c in range(items + 1 - b)
-        if b + c and stats.binomtest(b, b + c).pvalue <= 0.05
-    )
-    assert mcnemar_power(difference, discordant, items, 0.05) == pytest.approx(wanted)
-    stated = mcnemar_detectable(0.2, 500, 0.05)
-    assert mcnemar_power(stated, 0.2, 500, 0.05) == pytest.approx(0.8, abs=1e-4)
-    assert mcnemar_detectable(0.2, 5, 0.05) is None
-
-
-def test_the_permutation_test_is_scipys():
-    generator = np.random.default_rng(5)
-    before, after = generator.random(9), generator.random(9) + 0.15
-    wanted = stats.permutation_test(
-        (before, after), lambda x, y, axis: (y - x).mean(axis), permutation_type="samples", vectorized=True
-    )
-    assert outcome(MEAN, before, after).p_value == pytest.approx(wanted.pvalue, abs=0.015)
-
-
-def test_items_that_share_a_source_count_as_one_unit():
-    generator = np.random.default_rng(6)
-    before = np.repeat(generator.random(8), 10)
-    after = before + np.repeat(generator.normal(0.02, 0.1, 8), 10)
-
-    def compared(clusters):
-        sides = [samples(values, model) for values, model in ((before, "base"), (after, "new"))]
-        for side in sides:
-            for number, sample in enumerate(side):
-                sample.cluster = f"source {number // 10}" if clusters else None
-        return compare(MEAN, *sides, seed=0)[0]
-
-    alone, together = compared(clusters=False), compared(clusters=True)
-    assert (alone.units, together.units, together.n) == (80, 8, 80)
-    assert together.difference == pytest.approx(alone.difference)
-    assert together.standard_error > 2.5 * alone.standard_error
-    assert together.p_value > alone.p_value
-
-
-def test_answers_of_several_models_to_an_item_are_averaged_and_add_no_items():
-    rows = samples([1.0, 0.0, 1.0, 1.0, 0.0, 1.0])
-    doubled = rows + [row.model_copy(update={"metrics": {"m": 0.0}}) for row in rows]
-    assert score(ACCURACY, doubled, 2 / 6, seed=0).n == 6
-    pair, _ = compare(ACCURACY, rows, [row.model_copy(update={"model": "new"}) for row in doubled], seed=0)
-    assert pair.difference == pytest.approx(-2 / 6)
-    assert (pair.n, pair.test) == (6, "paired permutation")
-
-
-def test_repeated_answers_show_how_much_the_figure_varies_between_them():
-    answers = [[0.4, 0.2, 0.6], [0.6, 0.3, 0.9]]
+def test_repeated_answers_show_how_much_the_score_varies_between_them():
     rows = [
         sample.model_copy(update={"repeat": repeat})
-        for repeat, values in enumerate(answers)
+        for repeat, values in enumerate([[0.4, 0.2, 0.6], [0.6, 0.3, 0.9]])
         for sample in samples(values)
     ]
     found = score(MEAN, rows, 0.4, seed=0)
@@ -185,53 +65,89 @@ def test_repeated_answers_show_how_much_the_figure_varies_between_them():
     assert found.spread == pytest.approx(np.std([0.4, 0.6], ddof=1))
 
 
-def test_a_pool_of_seeds_is_as_unsure_as_its_items_and_its_seeds_together():
-    """Adapters that differ much from seed to seed show nothing, however many items there are."""
-    generator = np.random.default_rng(7)
-    before = generator.random(400)
-
-    def pooled(effects):
-        members = [before + effect + generator.normal(0, 0.05, 400) for effect in effects]
-        apart = [samples(list(values), "mean") for values in members]
-        differences = [float(np.mean(values - before)) for values in members]
-        pair, _ = compare_pool(MEAN, samples(list(before)), "mean", apart, seed=0)
-        return judge([pair], {("t", "m"): MEAN})[0], differences
-
-    steady, differences = pooled([0.05, 0.051, 0.049])
-    assert steady.outcome == "better"
-    assert steady.difference == pytest.approx(np.mean(differences))
-    shaky, differences = pooled([0.15, -0.05, 0.05])
-    assert shaky.outcome == "too few items"
-    assert shaky.standard_error == pytest.approx(np.std(differences, ddof=1) / math.sqrt(3), rel=0.05)
-    assert shaky.degrees_of_freedom == pytest.approx(2, rel=0.05)
-    assert (shaky.n, shaky.test) == (400, "t-test over items and seeds")
+def test_right_and_wrong_are_compared_by_mcnemar_and_tango():
+    judged = outcome(ACCURACY, [1.0] * 10 + [0.0] * 12, [1.0] * 9 + [0.0] + [1.0] * 10 + [0.0] * 2)
+    assert judged.p_value == judged.p_adjusted == pytest.approx(stats.chi2.sf(81 / 11, 1))
+    assert (judged.low, judged.high) == score_interval(10, 1, 22)
+    assert judged.difference == pytest.approx(9 / 22)
+    assert (judged.outcome, judged.discordant, judged.differing, judged.units) == ("better", (10, 1), 11, 22)
+    assert judged.effect_size == pytest.approx(10 / 11 - 0.5)
+    assert (judged.relevant, judged.level, judged.items_needed, judged.degrees_of_freedom) == (0.05, 0.05, None, None)
 
 
-def test_the_figure_of_a_pool_is_the_mean_of_its_seeds_also_where_their_answers_together_would_be_better():
-    """One seed is as much too sure as the other is too unsure: together they would seem calibrated."""
-    base, sure, unsure = (
-        samples([(0.75, float(n % 20 < right)) for n in range(200)], name)
-        for name, right in (("base", 13), ("mean", 11), ("mean", 19))
-    )
-    apart = [sure, unsure]
-    found = score_pool(ECE, "mean", apart, 0.2, seed=0)
-    assert found.value == pytest.approx(0.2)
-    assert found.low < 0.2 < found.high
-    pair, _ = compare_pool(ECE, base, "mean", apart, seed=0)
-    (judged,) = judge([pair], {("t", "m"): ECE})
-    assert judged.difference == pytest.approx(0.1)
-    assert judged.outcome == "worse"
+def test_an_inconclusive_comparison_says_how_many_items_it_takes():
+    judged = judge([flips(2, 1, 20)])[0]
+    assert judged.outcome == "inconclusive"
+    assert judged.items_needed == proportion_items_needed(3, 20, 0.05, 0.05)
+    assert judged.p_value == pytest.approx(score_p_value(2, 1, 20))
 
 
-def test_seeds_are_pooled_over_the_items_that_all_have_a_value_for():
-    first, second = samples([0.5] * 10, "mean"), samples([0.7] * 9 + [None], "mean")
-    found = score_pool(MEAN, "mean", [first, second], None, seed=0)
-    assert found.n == 9
-    assert found.value == pytest.approx(0.6)
-    assert found.spread == pytest.approx(np.std([0.5, 0.7], ddof=1))
-    pair, unpaired = compare_pool(MEAN, samples([0.1] * 10), "mean", [first, second], seed=0)
-    assert (pair.n, unpaired) == (9, ["9"])
-    assert pair.difference == pytest.approx(0.5)
+def test_models_within_the_margin_are_equivalent_and_equal_ones_identical():
+    assert outcome(MEAN, [0.5, 0.6] * 500, [0.501, 0.599] * 500).outcome == "equivalent"
+    values = list(np.random.default_rng(2).random(40))
+    same = outcome(MEAN, values, values)
+    assert (same.difference, same.p_value, same.outcome, same.differing, same.caution) == (0.0, 1.0, "identical", 0, "")
+    assert same.items_needed is None
+
+
+def test_undirected_metrics_differ_and_their_margin_is_a_share_of_the_baseline():
+    generator = np.random.default_rng(3)
+    before = generator.normal(100, 10, 60)
+    judged = outcome(LENGTH, list(before), list(before + generator.normal(30, 5, 60)))
+    assert judged.outcome == "different"
+    assert judged.relevant == pytest.approx(0.1 * before.mean())
+    assert judged.effect_size == pytest.approx(judged.difference / (judged.standard_error * math.sqrt(60)))
+    from_nothing = outcome(LENGTH, [0.0] * 20, list(before[:20]))
+    assert from_nothing.relevant == pytest.approx(0.1 * before[:20].mean())
+
+
+def test_perplexity_is_compared_by_document_and_lower_is_better():
+    generator = np.random.default_rng(1)
+    tokens = generator.integers(20, 200, 30)
+    before = [(-3.0 * n - float(e), float(n)) for n, e in zip(tokens, generator.normal(0, 5, 30), strict=True)]
+    judged = outcome(PERPLEXITY, before, [(logprob + 0.3 * n, n) for logprob, n in before])
+    total = sum(logprob for logprob, _ in before) / sum(n for _, n in before)
+    assert judged.difference == pytest.approx(math.exp(-total - 0.3) - math.exp(-total))
+    assert judged.low < judged.difference < judged.high < 0
+    assert judged.outcome == "better"
+    assert judged.relevant == pytest.approx(0.05 * math.exp(-total))
+
+
+def test_only_items_that_both_answered_unchanged_are_compared():
+    before, after = samples([1.0] * 10), samples([0.0] * 10, "new")
+    after[3] = after[3].model_copy(update={"doc_hash": "changed"})
+    tested, unpaired = compare(ACCURACY, before, after[:8], seed=0)
+    assert tested.comparison.n == 7
+    assert unpaired == ["3", "8", "9"]
+
+
+def test_too_few_items_and_scores_without_values():
+    few = outcome(MEAN, [0.1] * 4, [0.9] * 4)
+    assert (few.outcome, few.caution, few.p_value) == ("inconclusive", "fewer than 5 items", None)
+    assert outcome(MEAN, [0.1] * 4, [0.1] * 4).outcome == "identical"
+    assert outcome(MEAN.model_copy(update={"kind": "other"}), [0.1] * 9, [0.9] * 9).outcome == "not compared"
+    nothing = outcome(PERPLEXITY, [(0.0, 0.0)] * 6, [(-1.0, 1.0)] * 6)
+    assert (nothing.outcome, nothing.caution) == ("inconclusive", "no interval can be computed")
+
+
+def test_items_that_share_a_source_count_as_one_unit():
+    generator = np.random.default_rng(6)
+    before = np.repeat(generator.random(8), 10)
+    after = before + np.repeat(generator.normal(0.02, 0.1, 8), 10)
+
+    def compared(*, clusters):
+        sides = [samples(values, model) for values, model in ((before, "base"), (after, "new"))]
+        for side in sides:
+            for number, sample in enumerate(side):
+                sample.cluster = f"source {number // 10}" if clusters else None
+        return judge([compare(MEAN, *sides, seed=0)[0]])[0]
+
+    alone, together = compared(clusters=False), compared(clusters=True)
+    assert (alone.units, together.units, together.n) == (80, 8, 80)
+    assert together.difference == pytest.approx(alone.difference)
+    assert together.standard_error > 2.5 * alone.standard_error
+    assert together.p_value > alone.p_value
+    assert together.caution == "only 8 independent groups of items"
 
 
 @pytest.mark.parametrize("grouped", [0, 1])
@@ -243,62 +159,73 @@ def test_items_are_paired_also_where_only_one_run_knows_of_their_shared_source(g
         sample.model_copy(update={"cluster": f"f{sample.id}" if int(sample.id) % 3 == 0 else None})
         for sample in sides[grouped]
     ]
-    pair, _ = compare(ACCURACY, *sides, seed=0)
-    assert (pair.difference, pair.discordant, pair.n) == (0.0, (0, 0), 40)
+    (pair,) = judge([compare(ACCURACY, *sides, seed=0)[0]])
+    assert (pair.difference, pair.discordant, pair.n, pair.outcome) == (0.0, (0, 0), 40, "identical")
 
 
-def test_a_model_that_fell_apart_is_worse_and_no_fault():
-    generator = np.random.default_rng(9)
-    before, after = (
-        [(-100 * value, 100) for value in generator.normal(nats, spread, 40)]
-        for nats, spread in ((2.3, 0.3), (12.0, 0.8))
-    )
-    judged = outcome(PERPLEXITY, before, after)
-    assert judged.outcome == "worse"
-    assert judged.detectable is None
+def test_several_answers_to_an_item_are_averaged_and_add_no_items():
+    rows = samples([1.0, 0.0, 1.0, 1.0, 0.0, 1.0])
+    doubled = rows + [row.model_copy(update={"metrics": {"m": 0.0}}) for row in rows]
+    assert score(ACCURACY, doubled, 2 / 6, seed=0).n == 6
+    tested, _ = compare(ACCURACY, rows, [row.model_copy(update={"model": "new"}) for row in doubled], seed=0)
+    assert tested.comparison.difference == pytest.approx(-2 / 6)
+    assert (tested.comparison.n, tested.comparison.discordant, tested.comparison.differing) == (6, None, 4)
 
 
-@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
-@pytest.mark.parametrize("nats", [180.0, 400.0, 690.0])
-def test_a_pool_that_fell_apart_is_no_fault_either(nats):
-    generator = np.random.default_rng(10)
-
-    def drawn(mean, name):
-        return samples([(-10 * float(value), 10) for value in mean * (1 + generator.random(12) / 10)], name)
-
-    apart = [drawn(nats, "mean"), drawn(nats * 1.02, "mean")]
-    pair, _ = compare_pool(PERPLEXITY, drawn(3.0, "base"), "mean", apart, seed=0)
-    (judged,) = judge([pair], {("t", "m"): PERPLEXITY})
-    assert judged.outcome in ("worse", "too few items")
+def test_each_row_is_read_at_its_corrected_level():
+    """P of 10 and of 9 to 2 discordant items: the first at .05 / 2, the second at .05."""
+    rows = judge([flips(9, 2, 60, "second"), flips(10, 1, 60, "first")])
+    assert [row.level for row in rows] == pytest.approx([0.05, 0.025])
+    assert (rows[1].low, rows[1].high) == score_interval(10, 1, 60, 0.025)
+    assert rows[1].p_adjusted == pytest.approx(2 * score_p_value(10, 1, 60))
+    assert [row.outcome for row in rows] == ["better", "better"]
 
 
-def test_primary_and_secondary_metrics_are_corrected_apart():
-    pair, _ = compare(MEAN, samples([0.0] * 30), samples([0.1] * 30, "new"), seed=0)
-    several = [pair.model_copy(update={"metric": name, "p_value": 0.03}) for name in "abcd"]
-    metrics = {
-        ("t", name): MetricInfo(key=name, title=name, higher_is_better=True, secondary=name != "a") for name in "abcd"
-    }
-    assert [each.outcome for each in judge(several, metrics)] == ["better", *["no detectable difference"] * 3]
+def test_a_correction_can_turn_better_into_inconclusive_and_its_interval_says_so():
+    alone = judge([flips(9, 2, 60)])[0]
+    among = judge([flips(9, 2, 60), flips(8, 2, 60), flips(7, 3, 60)])[0]
+    assert (alone.outcome, among.outcome) == ("better", "inconclusive")
+    assert alone.low > 0 > among.low
+    assert (among.low, among.high) == score_interval(9, 2, 60, 0.05 / 3)
+    assert among.items_needed == proportion_items_needed(11, 60, 0.05, 0.05 / 3)
 
 
-def test_p_values_are_corrected_over_the_metrics_of_a_pair():
-    metrics = {("t", name): MetricInfo(key=name, title=name, higher_is_better=True) for name in "ab"}
-    pair, _ = compare(MEAN, samples([0.0] * 30), samples([0.1] * 30, "new"), seed=0)
-    one = pair.model_copy(update={"metric": "a", "p_value": 0.03})
-    two = pair.model_copy(update={"metric": "b", "p_value": 0.04})
-    assert [each.p_adjusted for each in judge([one, two], metrics)] == pytest.approx([0.06, 0.06])
-    assert {each.outcome for each in judge([one, two], metrics)} == {"no detectable difference"}
+def test_rows_in_which_nothing_could_differ_leave_the_family():
+    dead = [flips(1, 0, 60), flips(0, 0, 60), flips(1, 1, 60)]
+    assert judge([flips(9, 2, 60), *dead])[0].level == 0.05
+    assert judge([flips(9, 2, 60), *dead], others=1)[0].level == 0.025
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "accuracy")) for name in METRICS]
-)
-def test_intervals_cover_false_alarms_are_rare_and_detectable_differences_are_found(name, monkeypatch):
-    """A small cut of `benchmarks/statistics_simulation.py`, whose 2,000 comparisons are in `benchmarks/results`."""
-    monkeypatch.setattr("reports.comparison.resampling._PERMUTATIONS", 999)
-    monkeypatch.setattr("benchmarks.statistics_simulation.STATED_BY", 20)
-    found = simulate(name, 50, 150)
-    assert found["coverage"] >= 0.9
-    assert found["coverage_of_the_detectable"] >= 0.9
-    assert found["false_alarms"] <= 0.1
-    assert 0.6 <= found["detected"] <= 0.92
+def test_primary_and_secondary_metrics_are_corrected_apart_unless_they_are_claims():
+    first, second = flips(9, 2, 60), flips(9, 2, 60)
+    second = type(second)(second.comparison, ACCURACY.model_copy(update={"secondary": True}), second.inference)
+    assert [row.level for row in judge([first, second])] == [0.05, 0.05]
+    assert [row.level for row in judge([first, second], apart=True)] == [0.025, 0.025]
+    assert [row.level for row in judge([second], others=3)] == [0.05]
+    assert [row.level for row in judge([second], others=3, apart=True)] == [0.0125]
+
+
+def test_descriptive_metrics_are_shown_at_95_percent_and_not_tested():
+    pair = flips(9, 2, 60)
+    shown = type(pair)(pair.comparison, ACCURACY.model_copy(update={"descriptive": True}), pair.inference)
+    rows = judge([shown, pair, flips(8, 2, 60)])
+    assert (rows[0].outcome, rows[0].p_value, rows[0].level) == ("not tested", None, 0.05)
+    assert (rows[0].low, rows[0].high) == score_interval(9, 2, 60)
+    assert rows[1].level == 0.025
+    same = flips(0, 0, 60)
+    same = type(same)(same.comparison, ACCURACY.model_copy(update={"descriptive": True}), same.inference)
+    assert judge([same])[0].outcome == "identical"
+
+
+def test_of_eight_equal_adapters_none_is_better_or_worse_in_most_runs():
+    generator, hits = np.random.default_rng(9), 0
+    metric = ACCURACY.model_copy(update={"relevant": 0.0})
+    for _ in range(60):
+        base = generator.integers(0, 2, 50).astype(float)
+        tested = []
+        for name in range(8):
+            flipped = generator.random(50) < 0.3
+            adapter = np.where(flipped, generator.integers(0, 2, 50), base)
+            tested.append(compare(metric, samples(list(base)), samples(list(adapter), f"a{name}"), seed=0)[0])
+        hits += any(row.outcome in ("better", "worse") for row in judge(tested))
+    assert hits / 60 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 60)

@@ -1,0 +1,140 @@
+"""Right and wrong answers: Wilson's interval, McNemar's and Tango's test, and effective numbers of items."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+
+from harness.stats import compare, interval, score_interval, score_p_value, wilson_interval
+from reports.comparison.counts import effective_items, normal_level, scaled, score_test, share, sign_p
+
+
+@pytest.mark.parametrize(("right", "items"), [(0, 1), (1, 1), (2, 5), (8, 10), (499, 500)])
+@pytest.mark.parametrize("level", [0.05, 0.01])
+def test_a_share_has_wilsons_interval(right, items, level):
+    expected = stats.binomtest(right, items).proportion_ci(confidence_level=1 - level, method="wilson")
+    found = interval([1] * right + [0] * (items - right), level=level)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert (found.value, found.caution) == (right / items, "")
+    assert share(right, items).standard_error == pytest.approx(math.sqrt(right / items * (1 - right / items) / items))
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(9, 2), (2, 9), (3, 3), (1, 0), (30, 5)])
+def test_the_difference_is_tested_by_mcnemar_without_correction(gained, lost):
+    before, after = [0] * gained + [1] * lost + [1] * 20, [1] * gained + [0] * lost + [1] * 20
+    pair = compare(before, after)
+    expected = mcnemar([[20, lost], [gained, 0]], exact=False, correction=False).pvalue
+    assert pair.p_value == pytest.approx(expected)
+    assert pair.difference == pytest.approx((gained - lost) / (gained + lost + 20))
+    assert (pair.low, pair.high) == score_interval(gained, lost, gained + lost + 20)
+    assert pair.test == "score test (McNemar, Tango)"
+
+
+def test_a_p_value_is_never_0():
+    assert compare([0] * 5000, [1] * 5000).p_value == 1e-16
+
+
+def test_the_smallest_possible_p_value_is_that_of_discordant_items_that_all_point_one_way():
+    assert sign_p(0) == 1.0
+    assert sign_p(5) == pytest.approx(stats.chi2.sf(5, 1)) == pytest.approx(0.0253473)
+    assert sign_p(5, 9) == pytest.approx(2 * stats.t.sf(math.sqrt(5), 9))
+    assert score_test(4, 1, 30).least_p == pytest.approx(sign_p(5))
+    assert score_test(5, 0, 30).p_value() == pytest.approx(sign_p(5))
+
+
+def test_few_degrees_of_freedom_widen_interval_and_test_alike():
+    plain, wide = score_test(8, 1, 40), score_test(8, 1, 40, 4)
+    statistic = 7 / 3
+    assert plain.p_value() == pytest.approx(2 * stats.norm.sf(statistic))
+    assert wide.p_value() == pytest.approx(2 * stats.t.sf(statistic, 4))
+    level = wide.p_value()
+    assert wide.ends(level * 1.001)[0] > 0 > wide.ends(level * 0.999)[0]
+    assert wide.ends(0.05) == score_interval(8, 1, 40, normal_level(0.05, 4))
+    assert normal_level(0.05, math.inf) == 0.05
+    assert stats.norm.isf(normal_level(0.05, 4) / 2) == pytest.approx(stats.t.isf(0.025, 4))
+    assert share(3, 10, 4).ends(0.05) == wilson_interval(3, 10, normal_level(0.05, 4))
+
+
+def test_one_degree_of_freedom_at_a_corrected_level_says_nothing():
+    assert score_test(2, 0, 4, 1).ends(1e-4) == (-1.0, 1.0)
+    assert share(2, 4, 1).ends(1e-4) == (0.0, 1.0)
+
+
+def test_scaled_differences_keep_the_test():
+    half = scaled(score_test(8, 1, 40), 0.5, 0.1)
+    assert half.estimate == pytest.approx(0.1 + 0.5 * 7 / 40)
+    assert half.ends(0.05) == pytest.approx(tuple(0.1 + 0.5 * end for end in score_interval(8, 1, 40)))
+    assert half.p_value(0.1) == pytest.approx(score_p_value(8, 1, 40))
+    assert half.p_value(0.15) == pytest.approx(score_p_value(8, 1, 40, 0.1))
+    assert half.standard_error == pytest.approx(0.5 * math.sqrt((9 / 40 - (7 / 40) ** 2) / 40))
+    assert (half.size, half.effective) == (0.5, 40)
+
+
+def test_the_mirrored_difference_has_the_mirrored_test():
+    mirrored = score_test(8, 1, 40).mirrored()
+    assert mirrored.estimate == -7 / 40
+    assert mirrored.ends(0.05) == pytest.approx(score_interval(1, 8, 40))
+    assert mirrored.p_value(0.05) == pytest.approx(score_p_value(1, 8, 40, 0.05))
+
+
+def test_effective_items_have_the_variance_of_the_share():
+    """Groups of two that are always both right or both wrong are half as many items, less one in n - 1."""
+    tops, bottoms = np.array([2.0, 0.0] * 10), np.full(20, 2.0)
+    effective, degrees = effective_items(tops, bottoms, most=40)
+    assert (effective, degrees) == (pytest.approx(19), 19)
+
+
+def test_effective_items_are_at_most_the_answers_and_as_many_as_units_where_all_are_alike():
+    assert effective_items(np.full(20, 1.0), np.full(20, 2.0), most=40) == (40, 19)
+    assert effective_items(np.full(20, 1 / 3), np.ones(20), most=60) == (60, 19)
+    assert effective_items(np.full(20, 2.0), np.full(20, 2.0), most=40) == (20, math.inf)
+    assert effective_items(np.zeros(20), np.full(20, 2.0), most=40) == (20, math.inf)
+    assert effective_items(np.array([1.0, 0.0]), np.array([1.0, 0.0]), most=9) == (1, math.inf)
+
+
+def test_clusters_of_one_are_items_and_clusters_of_two_widen_the_interval():
+    values = [1, 1, 0, 0] * 10
+    plain, alone, paired = (
+        interval(values, clusters=clusters) for clusters in (None, range(40), [number // 2 for number in range(40)])
+    )
+    assert plain == alone
+    degrees = 19
+    effective = 0.25 / (20 * 1.0 / 40**2 * 20 / 19)
+    expected = wilson_interval(effective / 2, effective, normal_level(0.05, degrees))
+    assert (paired.low, paired.high) == pytest.approx(expected)
+
+
+def test_repeats_of_a_sure_model_are_no_more_items():
+    """Three equal answers to each of 20 items are 20 items, not 60; three always right keep a width."""
+    items = [number // 3 for number in range(60)]
+    values = [float(number // 3 % 4 > 0) for number in range(60)]
+    repeated = interval(values, items=items)
+    effective = 20 * 19 / 20
+    expected = wilson_interval(0.75 * effective, effective, normal_level(0.05, 19))
+    assert (repeated.low, repeated.high) == pytest.approx(expected)
+    sure = interval([1.0] * 60, items=items)
+    assert (sure.low, sure.high) == pytest.approx(wilson_interval(20, 20))
+
+
+def test_paired_repeats_count_by_the_variance_between_items():
+    items = [number // 2 for number in range(40)]
+    before = [0.0] * 40
+    after = [1.0 if number < 12 else 0.0 for number in range(40)]  # both answers to six of 20 items
+    pair = compare(before, after, items=items)
+    change = np.array([1.0] * 6 + [0.0] * 14)
+    effective = (0.3 - 0.09) / (change.var(ddof=1) / 20)
+    assert pair.difference == pytest.approx(0.3)
+    assert pair.p_value == pytest.approx(2 * stats.t.sf(math.sqrt(0.3 * effective), 19))
+
+
+def test_few_groups_are_flagged():
+    clusters = [number // 5 for number in range(45)]
+    assert interval([1, 0, 1, 1, 0] * 9, clusters=clusters).caution == "only 9 independent groups of items"
+    pair = compare([1, 0, 1, 1, 0] * 9, [1, 1, 1, 0, 0] * 9, clusters=clusters)
+    assert pair.caution == "only 9 independent groups of items"
+    ten = [number // 5 for number in range(50)]
+    assert interval([1, 0, 1, 1, 0] * 10, clusters=ten).caution == ""
+    assert interval([1, 0, 1]).caution == ""
+    assert interval([1, 0, 1, 1], items=[0, 0, 1, 1]).caution == ""
