@@ -124,8 +124,9 @@ class MeanDifference:
 
     Units on which two models answer alike say nothing of how far answers can be apart. So the variance is that of the
     parts and, as far as units are alike, of two more units whose answers have nothing in common: what Agresti and Min
-    (2005) add to a table of right and wrong answers. The test is the paired t-test with Hall's transformation (1992),
-    which corrects the statistic for skewness: rare large losses would else be overlooked.
+    (2005) add to a table of right and wrong answers. The paired t-test and the same with Hall's transformation (1992), which
+    corrects for skewness, both have to reject: the one alone overlooks rare large losses, the other is too sure of few
+    items.
 
     Attributes:
         value: The difference itself.
@@ -148,13 +149,13 @@ class MeanDifference:
         """See `Difference`; 1 where all answers of both models have one value, which shows no spread."""
         from scipy import stats
 
-        return float(stats.t.sf(self._statistic(limit), self.items - 1)) if self._error else 1.0
+        return float(stats.t.sf(min(self._statistics(limit)), self.items - 1)) if self._error else 1.0
 
     def p_below(self, limit: float) -> float:
         """See `Difference`."""
         from scipy import stats
 
-        return float(stats.t.cdf(self._statistic(limit), self.items - 1)) if self._error else 1.0
+        return float(stats.t.cdf(max(self._statistics(limit)), self.items - 1)) if self._error else 1.0
 
     def bounds(self, confidence: float) -> tuple[float, float]:
         """See `Difference`; infinite where all answers of both models have one value."""
@@ -164,22 +165,22 @@ class MeanDifference:
         if not error:
             return -math.inf, math.inf
         quantile = float(stats.t.ppf(confidence, self.items - 1))
-        low, high = (
-            3 * (math.cbrt(1 + skew * (end - skew / 6)) - 1) / skew if skew else end for end in (quantile, -quantile)
-        )
-        return self.value - error * low, self.value - error * high
+        ends = [quantile, -quantile]
+        if skew:
+            ends += [3 * (math.cbrt(1 + skew * (end - skew / 6)) - 1) / skew for end in ends]
+        return self.value - error * max(ends), self.value - error * min(ends)
 
     def items_to_exceed(self, limit: float, truth: float, confidence: float, power: float) -> int | None:
         """See `Difference`."""
         variance = _upper_variance(self.parts)
-        if truth <= limit or variance + self.unrelated == 0:
+        if truth <= limit or not (variance or self.unrelated):
             return None
         return t_items_needed(truth - limit, variance, self.unrelated, confidence, power)
 
-    def _statistic(self, limit: float) -> float:
-        """Student's t of the distance from `limit`, transformed so that skewness cancels."""
-        statistic, skew = (self.value - limit) / self._error, self._skew
-        return ((1 + skew * statistic / 3) ** 3 - 1) / skew + skew / 6 if skew else statistic
+    def _statistics(self, limit: float) -> tuple[float, float]:
+        """Student's t of the distance from `limit`, plain and transformed so that skewness cancels."""
+        plain, skew = (self.value - limit) / self._error, self._skew
+        return plain, ((1 + skew * plain / 3) ** 3 - 1) / skew + skew / 6 if skew else plain
 
     @property
     def _error(self) -> float:

@@ -115,12 +115,13 @@ class NonInferiority(_OnMetric):
 
 
 class NoRegression(_OnMetric):
-    """The candidate is not shown to be worse, by items that would have shown a loss of `margin` (relative as above).
+    """A loss of `margin` (relative as above) is ruled out, and the candidate is not shown to be worse at all.
 
     Attributes:
         margin: Where it is not given, the smallest difference worth telling of the metric.
-        confidence: One-sided; 0.975 calls worse what a two-sided test at 5 % does. All rules of this kind in a policy
-            are corrected together (Holm).
+        confidence: One-sided, of both; 0.975 calls worse what a two-sided test at 5 % does. What is called worse is
+            corrected over all rules of this kind in a policy (Holm); ruling a loss out needs no correction, as all
+            rules have to pass.
     """
 
     rule: Literal["no_regression"] = "no_regression"

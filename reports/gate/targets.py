@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from reports.comparison.sums import figure_of_units
+from reports.comparison.sums import figure_of_units, label_count
 from reports.document.schema import MetricInfo, MetricKind, Sample
 from reports.gate.comparable import incomparable, unusable
 from reports.gate.estimate import pseudo_values
@@ -130,8 +130,9 @@ def select(target: Target, candidate: Side, baseline: Side, *, compares: bool) -
     samples = _slice(target, candidate.items[task])
     others = [baseline.items[task][key] for key in samples] if compares else []
     mine = list(samples.values())
-    after = units_of(metric, mine)
-    before = units_of(metric, others, mine) if compares else after
+    labels = label_count(metric, cast("list[Sample]", mine + others))
+    after = units_of(metric, mine, labels=labels)
+    before = units_of(metric, others, mine, labels=labels) if compares else after
     kind: MetricKind = "mean" if metric.kind == "proportion" and not after.are_right_or_wrong else metric.kind
     return Selected(kind, mine, others, before.table, after.table, after.items)
 

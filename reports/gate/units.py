@@ -20,7 +20,11 @@ class _Keyed(NamedTuple):
 
 
 def units_of(
-    metric: MetricInfo, items: Sequence[ItemScore | Sample], keys: Sequence[ItemScore | Sample] | None = None
+    metric: MetricInfo,
+    items: Sequence[ItemScore | Sample],
+    keys: Sequence[ItemScore | Sample] | None = None,
+    *,
+    labels: int | None = None,
 ) -> Units:
     """The units of one side's items; named by `keys`, the other side's, so that both have the same units in one order.
 
@@ -28,9 +32,10 @@ def units_of(
         metric: Whose values make the units' sums.
         items: Items that have a value for it.
         keys: As many items of the other side, in the same order.
+        labels: How many labels macro-F1 counts, the same for both sides; see `label_count`.
     """
     rows = [_Keyed(key.id, key.cluster, item.metrics) for key, item in zip(keys or items, items, strict=True)]
-    return units(metric, cast("list[Sample]", rows))
+    return units(metric, cast("list[Sample]", rows), labels=labels)
 
 
 def members(items: Sequence[ItemScore | Sample]) -> list[list[int]]:

@@ -321,6 +321,12 @@ def test_many_items_are_solved_too():
     assert power(number, 0.002, 0.2, 0.05) == pytest.approx(0.8, abs=2e-3)
 
 
+def test_a_few_items_show_a_complete_reversal():
+    """The smallest number whose root exceeds 1.96, though all later ones reach it too."""
+    assert items_needed(1.0, 1.0, 0.05) == 4
+    assert items_needed(0.9, 0.9, 0.05) == smallest_with_power(0.9, 0.9, 0.05) == 5
+
+
 def test_the_wanted_power_counts():
     assert items_needed(0.05, 0.2, 0.05, target=0.9) > 1.3 * items_needed(0.05, 0.2, 0.05)
     assert power(items_needed(0.05, 0.2, 0.05, target=0.9), 0.05, 0.2, 0.05) >= 0.9

@@ -107,6 +107,9 @@ def test_skewness_is_corrected_by_halls_transformation():
     )
     assert difference.p_above(-0.2) == pytest.approx(stats.t.sf(transformed, 19))
     assert difference.p_above(-0.2) > stats.t.sf(statistic, 19)
+    # Against a loss, the plain statistic is the more cautious one.
+    statistic = parts.mean() / (parts.std(ddof=1) / math.sqrt(20))
+    assert difference.p_below(0.0) == pytest.approx(stats.t.cdf(statistic, 19))
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.975])
@@ -141,6 +144,13 @@ def test_equal_answers_have_a_spread():
     assert (difference.value, difference.differing) == (0, 0)
 
 
+@pytest.mark.parametrize("values", [[120.0, 80.0, 95.0] * 4, [-0.1, 0.5, 0.3] * 4, [1.5, 0.5, 0.3] * 4])
+def test_equal_answers_outside_of_0_and_1_are_no_shares(values):
+    assert isinstance(paired("mean", of_values(values), of_values(values)), MeanDifference)
+    ends = [[0.0, 1.0, 0.5] * 4] * 2
+    assert paired("mean", *map(of_values, ends)) == CountedDifference(0, 0, 12)
+
+
 def test_a_shift_without_any_spread_is_not_certain():
     difference = paired("mean", of_values(np.arange(12)), of_values(np.arange(12) - 0.5))
     assert 0 < difference.p_below(0.0) < 1
@@ -163,15 +173,19 @@ def test_a_relative_difference_is_zero_at_its_limit():
     assert difference.p_above(0.0) == pytest.approx(0.5, abs=0.01)
 
 
-def test_items_for_means_reach_the_power_of_the_noncentral_t_distribution():
-    number = t_items_needed(0.1, 0.09, 0.0, 0.975, 0.8)
-
+@pytest.mark.parametrize("distance", [0.08, 0.1, 0.13, 0.17, 0.2, 0.22, 0.25])
+@pytest.mark.parametrize("unrelated", [0.0, 0.5])
+def test_items_for_means_reach_the_power_of_the_noncentral_t_distribution(distance, unrelated):
     def power_of(items):
-        return stats.nct.sf(stats.t.ppf(0.975, items - 1), items - 1, 0.1 / math.sqrt(0.09 / items))
+        error = math.sqrt((0.09 + 2 * unrelated / (items - 1)) / items)
+        return stats.nct.sf(stats.t.ppf(0.975, items - 1), items - 1, distance / error)
 
-    assert number == 73
-    assert power_of(73) >= 0.8 > power_of(72)
-    assert t_items_needed(0.1, 0.09, 0.5, 0.975, 0.8) == 83
+    number = t_items_needed(distance, 0.09, unrelated, 0.975, 0.8)
+    assert power_of(number) >= 0.8 > power_of(number - 1)
+
+
+def test_items_for_means_have_ends():
+    assert t_items_needed(0.1, 0.09, 0.0, 0.975, 0.8) == 73
     assert t_items_needed(10, 0.09, 0.0, 0.975, 0.8) == 10
     assert t_items_needed(1e-7, 0.09, 0.0, 0.975, 0.8) is None
 

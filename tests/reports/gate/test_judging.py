@@ -422,3 +422,12 @@ def test_items_that_share_a_source_count_as_one():
     found, _ = verdict({"rule": "no_regression", "metric": "t/m"}, *both)
     assert (found.verdict, found.n) == ("inconclusive", 40)
     assert found.items_needed % 10 == 0
+
+
+def test_a_label_that_only_one_model_predicts_counts_for_both():
+    """Labels are counted over both sides, so that an item adds to the same columns of each."""
+    metric = MetricInfo(key="m", title="Macro-F1", kind="macro_f1", higher_is_better=True, percent=True)
+    before = [(0.0, 0.0), (1.0, 1.0)] * 20
+    after = [(0.0, 0.0), (1.0, 2.0), *before[2:]]
+    found, _ = verdict({"rule": "no_regression", "metric": "t/m"}, *sides(metric, before, after))
+    assert (found.verdict, found.n, [sample.id for sample in found.moved]) == ("inconclusive", 40, ["1"])

@@ -100,3 +100,25 @@ def test_draws_at_the_margin_lose_the_margin():
         expected = before * 1.05 if name == "perplexity" else before - 0.05
         assert after == pytest.approx(expected, abs=0.003 * before + 0.002), name
         assert isinstance(metric, MetricInfo)
+
+
+def test_the_page_states_the_committed_numbers():
+    result = read_json(COMMITTED)
+    page = " ".join((COMMITTED.parents[2] / "docs" / "gate.md").read_text(encoding="utf-8").split())
+    largest = {rule: cells["largest"] for rule, cells in result["accuracy"]["false_passes"].items()}
+    powers = result["accuracy"]["power_when_asked"].values()
+    drawn = [row[rule] for metric in result["simulated"].values() for row in metric["false_passes"] for rule in RULES]
+    use = result["repeated_use"]
+    for words in (
+        f"| `non_inferiority`, candidate worse by the margin | {largest['non_inferiority']:.1%} |",
+        f"| `no_regression`, candidate worse by the margin | {largest['no_regression']:.1%} |",
+        f"| `superiority`, equal candidate | {largest['superiority']:.1%} |",
+        f"passes `no_regression` in {min(powers):.0%} to {max(powers):.0%}",
+        f"drawn 2,000 times, pass falsely in at most {max(drawn):.1%}",
+        f"at least one passes `superiority` in {use['one_of_20_equal_candidates_passes_superiority']:.0%}",
+        f"at one of these looks in {use['an_equal_candidate_passes_superiority_at_one_of_10_looks']:.0%}",
+        f"a release that loses 1 point passes `no_regression` in {use['a_release_that_loses_1_point_passes']:.0%}",
+        f"all five in {use['5_releases_that_lose_1_point_each_pass_against_the_last_one']:.0%}",
+        f"of all five it is {use['5_releases_that_lose_1_point_each_pass_against_the_first_one']:.1%}",
+    ):
+        assert words.replace("%", " %") in page, words
