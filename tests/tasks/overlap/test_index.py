@@ -2,9 +2,11 @@
 
 # ruff: noqa: RUF001 - full-width punctuation is meant
 
+import json
 import random
 import time
 import unicodedata
+from pathlib import Path
 
 import pytest
 
@@ -325,3 +327,16 @@ def test_the_row_that_shares_most_is_named_with_its_part():
     rows = [Passage("same text", "context", question), Passage("same question", "question", question)]
     overlap = find(rows, reasoning(HELD_OUT[:1]))[HELD_OUT[0].id]
     assert (overlap.row, overlap.row_part, overlap.rows) == ("same question", "question", 2)
+
+
+def test_the_documented_speed_is_the_measured_one():
+    root = Path(__file__).resolve().parents[3]
+    measured = json.loads((root / "benchmarks/results/leakage_speed.json").read_text())
+    result = measured["result"]
+    said = f"{result['rows']:,} rows of 150 words against {result['items']:,} items take {result['seconds']:.0f} s"
+    said += f" ({result['processor_seconds']:.0f} s of them on the processor, which others used too)"
+    assert f"{said} and {result['peak_bytes'] / 1e9:.2f} GB" in (root / "docs/leakage.md").read_text()
+    assert (result["missed"], result["reported_decoys"], result["reported_others"]) == ([], [], [])
+    assert result["seconds"] < 60
+    assert result["peak_bytes"] < 2e9
+    assert measured["environment"]["dirty"] is False
