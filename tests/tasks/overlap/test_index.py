@@ -266,7 +266,9 @@ def test_copies_are_exact_in_any_form_of_unicode_and_width(form):
 def test_words_alike_but_for_a_comparison_sign_are_no_exact_match():
     row, item = Passage("row", "question", "Is a TSH < 5 normal?"), Passage("i", "question", "Is a TSH > 5 normal?")
     assert find([row], [item]) == {}
-    assert find([row], [Passage("i", "question", "is a TSH \uff1c 5 normal")])["i"].kind == "exact"
+    both = [row, Passage("other", "question", "is a TSH>5 normal")]
+    assert find(both, [item])["i"].row == "other"
+    assert find(both, [Passage("i", "question", "is a TSH \uff1c 5 normal")])["i"].row == "row"
 
 
 def test_long_questions_of_one_template_are_not_reported_for_their_common_words():
@@ -316,6 +318,8 @@ def test_a_short_text_is_its_own_excerpt():
         ("a" * 41, False),
         (f"{'a' * 41} {'b' * 40} c", True),
         (f"{'a' * 41} {'b' * 40}", False),
+        ("\ua9b1\ua9a9\ua9b4\ua995\ua9ab", False),  # Javanese
+        ("\u0e22\u0e32\u0e2d\u0e30\u0e44\u0e23", True),  # Thai
     ],
 )
 def test_text_can_be_searched_where_it_has_words(text, wanted):
