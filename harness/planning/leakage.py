@@ -143,7 +143,7 @@ def _add_item_sources(matches: Sequence[OverlapMatch], tasks: Sequence[LoadedTas
 
 
 def overlap_lines(check: OverlapCheck) -> list[str]:
-    """What was found, by task, with both texts of the first items; then what could not be searched."""
+    """What was found, a line for each task with such items, with both texts of the first of them."""
     lines = []
     for task, items in check.items.items():
         matches = [match for match in check.matches if match.task == task]
@@ -154,11 +154,16 @@ def overlap_lines(check: OverlapCheck) -> list[str]:
                 f"{check.affected(task)} of the {items} items of {task} share text with rows that are trained on"
                 f" ({counted}):{_some(matches)}"
             )
-        if unsearched := check.unsearched.get(task, []):
-            lines.append(
-                f"{len(unsearched)} of the {items} items of {task} have text that cannot be split into words, so it is"
-                f" not known whether they are trained on: {', '.join(unsearched[:_SHOWN])}"
-            )
+    return lines
+
+
+def unsearched_lines(check: OverlapCheck) -> list[str]:
+    """What could not be compared since it cannot be split into words: items by task, and rows."""
+    lines = [
+        f"{len(items)} of the {check.items[task]} items of {task} have text that cannot be split into words, so it is"
+        f" not known whether they are trained on: {', '.join(items[:_SHOWN])}"
+        for task, items in check.unsearched.items()
+    ]
     if check.unsearched_rows:
         lines.append(
             "rows whose question cannot be split into words, which no item could be compared with:"

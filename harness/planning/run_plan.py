@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from harness.folder import RunFolder
-from harness.planning.leakage import check_overlap, overlap_lines, trained_rows
+from harness.planning.leakage import check_overlap, overlap_lines, trained_rows, unsearched_lines
 from harness.planning.lm_tasks import LoadedTask, load_tasks
 from harness.planning.model_names import BASE, OWN_ADAPTER, parse_models
 from reports.document.evidence import OverlapCheck
@@ -135,7 +135,7 @@ def look_for_overlap(plan: Plan) -> None:
     """Hold the items of a plan against all rows that its models are known to be trained on."""
     if plan.trained_on:
         plan.overlap = check_overlap(plan.trained_on, plan.tasks)
-        plan.warnings += overlap_lines(plan.overlap)
+        plan.warnings += overlap_lines(plan.overlap) + unsearched_lines(plan.overlap)
 
 
 def own_adapter(plan: Plan) -> Adapter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.engines import estimate
-from harness.planning.leakage import check_overlap, overlap_lines
+from harness.planning.leakage import check_overlap, overlap_lines, unsearched_lines
 from harness.planning.lm_tasks import load_tasks
 from harness.planning.model_names import OWN_ADAPTER
 from reports.numbers import GIB, duration
@@ -85,7 +85,10 @@ def _say_overlap(recipe: Recipe, base: BaseModel, rows: TrainingRows, terminal: 
     check = check_overlap({OWN_ADAPTER: rows}, tasks)
     for line in overlap_lines(check):
         terminal.say(f"test items are trained on: {line}", style="yellow")
-    if not check.matches:
+    unsearched = unsearched_lines(check)
+    for line in unsearched:
+        terminal.say(line, style="yellow")
+    if not check.matches and not unsearched:
         items = sum(check.items.values())
         terminal.say(f"test items among the {check.rows} rows: none of {items} ({', '.join(check.items)})")
 

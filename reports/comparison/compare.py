@@ -155,7 +155,17 @@ def _overlap(members: Sequence[Member]) -> OverlapCheck | None:
         items = found.items | items
     models = [each.name for each in members if (check := checks.get(each.label)) and each.model.name in check.models]
     first = next(iter(checks.values()))
-    return first.model_copy(update={"matches": list(matches.values()), "models": models, "items": items})
+    unsearched = {task: ids for check in checks.values() for task, ids in check.unsearched.items()}
+    rows = list(dict.fromkeys(row for check in checks.values() for row in check.unsearched_rows))
+    return first.model_copy(
+        update={
+            "matches": list(matches.values()),
+            "models": models,
+            "items": items,
+            "unsearched": unsearched,
+            "unsearched_rows": rows,
+        }
+    )
 
 
 def _notes(members: Sequence[Member], left_out: dict[str, list[str]]) -> list[str]:

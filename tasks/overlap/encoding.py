@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tasks.overlap.tokens import comparison_signs
 from tasks.words import words
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Vocabulary(dict[str, int]):
 
 
 class UniqueTexts:
-    """Many texts as one stream of word numbers, in which equal texts stand once.
+    """Many texts as one stream of word numbers, in which texts of equal words and comparison signs stand once.
 
     Args:
         texts: All texts.
@@ -42,6 +43,7 @@ class UniqueTexts:
         ends: Where each text ends in the stream; shape [different texts].
         number_of: Number of each given text among the different ones; shape [texts].
         first: The first given text of each different one; shape [different texts].
+        keys: Number of each different text by a hash of its words and comparison signs.
     """
 
     def __init__(self, texts: Iterable[str], vocabulary: Vocabulary) -> None:
@@ -52,7 +54,8 @@ class UniqueTexts:
         gap = np.zeros(1, np.uint32)
         for place, text in enumerate(texts):
             encoded = vocabulary.encode(text)
-            key = hashlib.blake2b(encoded.tobytes(), digest_size=16).digest()
+            signs = " ".join(comparison_signs(text)).encode()
+            key = hashlib.blake2b(encoded.tobytes() + signs, digest_size=16).digest()
             number = numbers.setdefault(key, len(numbers))
             number_of.append(number)
             if number == len(first):

@@ -12,7 +12,7 @@ from tasks.overlap.candidates import find_candidates
 from tasks.overlap.encoding import UniqueTexts, Vocabulary
 from tasks.overlap.passages import QUESTION, Kind, Overlap, Passage, excerpt
 from tasks.overlap.runs import LONGEST_PHRASE, RUN, SHARE, SHORTEST_RUN, STOCK, find_shared_runs
-from tasks.overlap.same_question import compare_questions, comparison_signs, shared_words
+from tasks.overlap.same_question import compare_questions, shared_words
 from tasks.overlap.tokens import sentences, word_length
 from tasks.words import words
 
@@ -91,7 +91,7 @@ class TrainingIndex:
         rows = set(self._questions.tolist())
         for number in items:
             same = self._texts.keys.get(by_key[number])
-            if same in rows and self._have_same_signs(passages[texts.first[number]].text, same):
+            if same in rows:
                 yield _Match(number, same, "exact", 1.0)
         for place, candidate in candidates:
             number, row = items[place], int(self._questions[candidate])
@@ -103,9 +103,6 @@ class TrainingIndex:
 
     def _row_text(self, number: int) -> str:
         return self._rows[self._texts.first[number]].text
-
-    def _have_same_signs(self, text: str, row: int) -> bool:
-        return comparison_signs(text) == comparison_signs(self._row_text(row))
 
     def _is_other_question(self, text: str, match: _Match) -> bool:
         """Whether a question shares words with a row's only because both are made from one template."""

@@ -6,10 +6,14 @@ import functools
 from dataclasses import dataclass
 from typing import Literal
 
+import regex
+
 from tasks.words import words
 
 QUESTION = "question"  # the part that is compared as a whole
 _LONGEST_WORD = 40  # letters; longer ones are text that was not split
+# Scripts written without spaces that `words` does not take apart.
+_NOT_SPLIT = regex.compile(r"[\p{Javanese}\p{Balinese}\p{Tai_Tham}\p{Tai_Le}\p{New_Tai_Lue}\p{Tai_Viet}]")
 _EXCERPT = 240  # characters
 
 Kind = Literal["exact", "near", "n-gram"]
@@ -58,9 +62,13 @@ class Overlap:
 
 
 def is_split(text: str) -> bool:
-    """Whether a text can be searched: it holds words, and most of it is no unbroken string of over 40 letters."""
-    lengths = [len(word) for word in words(text)]
-    return bool(lengths) and 2 * sum(length for length in lengths if length > _LONGEST_WORD) <= sum(lengths)
+    """Whether a text can be searched: it has words, and most of it stands in words that are such.
+
+    No words are unbroken strings of over 40 letters, nor clauses in a script without spaces that is not taken apart.
+    """
+    sizes = {word: len(word) for word in words(text)}
+    unsplit = sum(size for word, size in sizes.items() if size > _LONGEST_WORD or _NOT_SPLIT.match(word))
+    return bool(sizes) and 2 * unsplit <= sum(sizes.values())
 
 
 def excerpt(text: str, first: int, count: int, most: int = _EXCERPT) -> str:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from tasks.overlap.tokens import COMPARISON, UNSPACED, Question, compared_words, folded, sentences, split_options
+from tasks.overlap.tokens import UNSPACED, Question, compared_words, comparison_signs, folded, sentences, split_options
 from tasks.overlap.word_lists import (
     CONFUSABLE,
     COORDINATION,
@@ -83,11 +83,6 @@ def shared_words(one: str, other: str) -> float:
     """Share of all words of two texts that they have in common, whatever their order, from 0 to 1 (Dice 1945)."""
     ours, theirs = Counter(words_of(one)), Counter(words_of(other))
     return 2 * (ours & theirs).total() / (ours.total() + theirs.total())
-
-
-def comparison_signs(text: str) -> list[str]:
-    """The comparison signs of a text, which its words do not hold: `TSH < 5` is not `TSH > 5`."""
-    return COMPARISON.findall(unicodedata.normalize("NFKC", text))
 
 
 def _same_options(one: Question, other: Question) -> bool:

@@ -27,6 +27,7 @@ _RUSSIAN_END = re.compile(
     "(?<=.{3})(?:ами|ями|ого|его|ому|ему|ыми|ими|иями|ым|им|ых|их|ах|ях|ов|ев|еи|ои|ии|ыи|ая|яя|ое|ее|ые|ие|ую|юю|ом|ем|ам|ям|ию|ия|"
     "ью|[аеиоуыьюя])$"
 )
+_KOREAN_PARTICLE = re.compile("(?<=..)(?:에서|에게|으로|은|는|이|가|을|를|의|에|로|와|과|도|만)$")
 _BRITISH = ((re.compile("ae|oe"), "e"), (re.compile("our(?=s?$)"), "or"), (re.compile("is(?=e|ing|ation)"), "iz"))
 _NUMBER = rf"(?:\d+(?:[.,]\d+)?|(?:(?:{'|'.join(sorted(NUMBER_WORDS))})[\s-]*){{1,4}})"
 _AGE = re.compile(
@@ -40,9 +41,12 @@ _AGE = re.compile(
 _CONTRACTION = re.compile("n['\u2019]t\\b|(?<=can)not\\b", re.IGNORECASE)
 _ELISION = re.compile("['\u2019]s\\b|\\b(?:[ldnsjmtc]|qu)['\u2019](?=\\w)", re.IGNORECASE)  # `patient's`, `l'asthme`
 _OPTION = re.compile(r"(?:^|(?<=[\s.?!:;,。？！：；，]))[(（]?([A-Ha-h1-8])[.):、．）：]\s*(?=\S)")
+_BULLET = re.compile(r"\n\s*[-*\u2022\u2013]\s+(?=\S)")
+_LISTED = re.compile(r"\b(?:options|choices|answers|варианты)\s*:\s*|(?:选项|選項|選択肢)\s*[:：]\s*", re.IGNORECASE)
+_BETWEEN_LISTED = re.compile(r"[,;/|，；、\n]\s*(?:and |or )?")
 _SENTENCE_END = re.compile(r"(?<=[.?!])\s+|(?<=[。？！])|(?<=[؟])\s*|\n+")
 _FRAME = re.compile("|".join(map(re.escape, UNSPACED_FRAME)))
-COMPARISON = re.compile("[<>≤≥]=?")
+_COMPARISON = re.compile("[<>≤≥]=?")
 
 
 class Question(NamedTuple):
@@ -53,7 +57,7 @@ class Question(NamedTuple):
 
 
 def split_options(text: str) -> Question:
-    """Stem and options of a question that lists options as A, B, C or 1, 2, 3; no options if it lists none."""
+    """Stem and options of a question that lists options as A, B, C or 1, 2, 3, by dashes, or after `Options:`."""
     marks = list(_OPTION.finditer(text))
     for number, first in enumerate(marks):
         if first[1] not in "Aa1":
@@ -66,7 +70,15 @@ def split_options(text: str) -> Question:
             ends = [mark.start() for mark in row[1:]] + [len(text)]
             options = tuple(text[mark.end() : end].strip() for mark, end in zip(row, ends, strict=True))
             return Question(text[: first.start()].strip(), options)
-    return Question(text)
+    stem, *options_of = _BULLET.split(text)
+    if len(options_of) < 2 and (heading := _LISTED.search(text)):  # noqa: PLR2004 - one is no choice
+        stem, options_of = text[: heading.start()], _BETWEEN_LISTED.split(text[heading.end() :])
+    return Question(stem.strip(), tuple(options_of)) if len(options_of) > 1 else Question(text)
+
+
+def comparison_signs(text: str) -> list[str]:
+    """The comparison signs of a text, which its words do not hold: `TSH < 5` is not `TSH > 5`."""
+    return _COMPARISON.findall(text if text.isascii() else unicodedata.normalize("NFKC", text))
 
 
 def sentences(text: str) -> list[str]:
@@ -102,11 +114,14 @@ def folded(word: str) -> str:
     if word.isascii():
         return _without_ending(_american(word)) if word.isalpha() else word
     bare = word if UNSPACED.match(word) else _MARKS.sub("", unicodedata.normalize("NFD", word))
+    bare = unicodedata.normalize("NFC", bare)
     if not bare.isalpha() or UNSPACED.match(bare):
         return word
     bare = bare.translate(_ARABIC_LETTERS)
     if "\u0400" <= bare[0] <= "\u04ff":
         return _RUSSIAN_END.sub("", bare)
+    if "\uac00" <= bare[0] <= "\ud7a3":
+        return _KOREAN_PARTICLE.sub("", bare)
     if "\u0600" <= bare[0] <= "\u06ff":
         return _ARABIC_ARTICLE.sub("", bare)
     return _without_ending(_american(bare))

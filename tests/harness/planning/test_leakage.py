@@ -4,7 +4,7 @@ import json
 import shutil
 from types import SimpleNamespace
 
-from harness.planning.leakage import check_overlap, overlap_lines
+from harness.planning.leakage import check_overlap, overlap_lines, unsearched_lines
 from reports.document.evidence import match_text
 from reports.document.reading import read_results
 from tasks.data import ReasoningRow
@@ -122,7 +122,8 @@ def test_text_that_cannot_be_split_is_named_and_not_passed_over():
     check = check_overlap(trained(a_row("¿?"), a_row("Is it?", 2)), [task, a_task("other", {"question": "Who?"})])
     assert check.unsearched == {"t": ["0", "3"]}
     assert check.unsearched_rows == ["b.csv, line 2"]
-    of_items, of_rows = overlap_lines(check)
+    assert overlap_lines(check) == []
+    of_items, of_rows = unsearched_lines(check)
     said = (
         "2 of the 4 items of t have text that cannot be split into words, so it is not known whether they are trained"
     )
@@ -183,3 +184,12 @@ def test_results_of_older_versions_are_read(tiny_run, tmp_path):
     check = read_results(run).overlap
     assert check.unsearched == {}
     assert match_text(check.matches[0]) == "item 1 shares 25% of its context with train row 2"
+
+
+def test_a_plan_does_not_call_clean_what_it_could_not_search(tiny_recipe, write_rows, command):
+    row = {"question": "\u2026?", "complex_cot": "Because.", "response": "So."}
+    path = write_rows(row, {**row, "question": "Why?"})
+    code, printed, err = command("plan", tiny_recipe, "--set", f"data.reasoning.source={path}")
+    assert code == 0, err
+    assert "1 of the 2 items of medbench_perplexity have text that cannot be split into words" in printed
+    assert "none of" not in printed

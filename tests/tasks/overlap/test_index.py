@@ -2,9 +2,11 @@
 
 # ruff: noqa: RUF001 - full-width punctuation is meant
 
+import json
 import random
 import time
 import unicodedata
+from pathlib import Path
 
 import pytest
 
@@ -264,7 +266,9 @@ def test_copies_are_exact_in_any_form_of_unicode_and_width(form):
 def test_words_alike_but_for_a_comparison_sign_are_no_exact_match():
     row, item = Passage("row", "question", "Is a TSH < 5 normal?"), Passage("i", "question", "Is a TSH > 5 normal?")
     assert find([row], [item]) == {}
-    assert find([row], [Passage("i", "question", "is a TSH \uff1c 5 normal")])["i"].kind == "exact"
+    both = [row, Passage("other", "question", "is a TSH>5 normal")]
+    assert find(both, [item])["i"].row == "other"
+    assert find(both, [Passage("i", "question", "is a TSH \uff1c 5 normal")])["i"].row == "row"
 
 
 def test_long_questions_of_one_template_are_not_reported_for_their_common_words():
@@ -314,6 +318,8 @@ def test_a_short_text_is_its_own_excerpt():
         ("a" * 41, False),
         (f"{'a' * 41} {'b' * 40} c", True),
         (f"{'a' * 41} {'b' * 40}", False),
+        ("\ua9b1\ua9a9\ua9b4\ua995\ua9ab", False),  # Javanese
+        ("\u0e22\u0e32\u0e2d\u0e30\u0e44\u0e23", True),  # Thai
     ],
 )
 def test_text_can_be_searched_where_it_has_words(text, wanted):
@@ -325,3 +331,16 @@ def test_the_row_that_shares_most_is_named_with_its_part():
     rows = [Passage("same text", "context", question), Passage("same question", "question", question)]
     overlap = find(rows, reasoning(HELD_OUT[:1]))[HELD_OUT[0].id]
     assert (overlap.row, overlap.row_part, overlap.rows) == ("same question", "question", 2)
+
+
+def test_the_documented_speed_is_the_measured_one():
+    root = Path(__file__).resolve().parents[3]
+    measured = json.loads((root / "benchmarks/results/leakage_speed.json").read_text())
+    result = measured["result"]
+    said = f"{result['rows']:,} rows of 150 words against {result['items']:,} items take {result['seconds']:.0f} s"
+    said += f" ({result['processor_seconds']:.0f} s of them on the processor, which others used too)"
+    assert f"{said} and {result['peak_bytes'] / 1e9:.2f} GB" in (root / "docs/leakage.md").read_text()
+    assert (result["missed"], result["reported_decoys"], result["reported_others"]) == ([], [], [])
+    assert result["seconds"] < 60
+    assert result["peak_bytes"] < 2e9
+    assert measured["environment"]["dirty"] is False

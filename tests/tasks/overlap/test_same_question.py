@@ -50,7 +50,13 @@ SAME = [
     ("Which drug lowers urate? A. colchicine B. allopurinol", "Which drug lowers urate?"),
     (f"{ADMITTED} What is the most likely organism?",
      f"{ADMITTED.replace('farmer', 'teacher').replace('saturation', 'oxygenation')} Which organism is most likely?"),
+    ("Which drug lowers urate?\n- colchicine\n- allopurinol\n- zinc",
+     "Which drug lowers urate?\n* zinc\n* allopurinol\n* colchicine"),
+    ("Which drug lowers urate? Options: zinc, allopurinol, iron",
+     "Which drug lowers urate? Choices: iron; allopurinol; zinc"),
     # Other languages.
+    ("고혈압 환자에게 어떤 약을 사용합니까?", "고혈압 환자는 어떤 약을 사용합니까?"),
+    ("痛风急性期首选什么药？选项：秋水仙碱、别嘌醇、青霉素", "痛风急性期首选什么药？选项：青霉素、秋水仙碱、别嘌醇"),
     ("Quel est le traitement de l'asthme aigu ?", "Quel est le traitement d'un asthme aigu ?"),
     ("¿Cuál es el tratamiento de la gota aguda?", "Cual es el tratamiento de gota aguda"),
     ("Welche Therapie ist bei akuter Gicht die beste?", "Welche Therapie ist bei der akuten Gicht die beste?"),
@@ -105,7 +111,9 @@ DIFFERENT = [
     ("Which is a beta blocker? A. atenolol B. amlodipine", "Which is a beta blocker? A. sotalol B. losartan"),
     ("Which of the following is true? A. Zinc is a metal B. Iron is a gas", "Which of the following is true?"),
     (f"{ADMITTED} What is the most likely organism?", f"{ADMITTED} Which antibiotic should be avoided?"),
+    ("Which drug lowers urate? Options: zinc, iron", "Which drug lowers urate? Options: zinc, allopurinol"),
     # Other languages.
+    ("고혈압 환자에게 어떤 약을 사용합니까?", "당뇨병 환자에게 어떤 약을 사용합니까?"),
     ("Quel est le traitement de l'asthme ?", "Quel est le traitement de la goutte ?"),
     ("二甲双胍能否降低心力衰竭患者的死亡率？", "阿司匹林能否降低心力衰竭患者的死亡率？"),
     ("肺炎患者应该怎样治疗？", "肝炎患者应该怎样治疗？"),
