@@ -144,7 +144,7 @@ def _end_of_answer(text: str, sections: Sequence[Section], instruction: str) -> 
     prompt = _PROMPT_LINE.search(text, start)
     end = prompt.start() if prompt else len(text)
     if instruction:
-        repeated = text.find("\n" + instruction, max(0, start - 1))
+        repeated = text.find("\n" + instruction, start)
         end = end if repeated < 0 else min(end, repeated)
     lines = [match.start() for match in _QUESTION_LINE.finditer(text, start, end)]
     if not lines:

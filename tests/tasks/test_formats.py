@@ -54,6 +54,7 @@ def test_what_a_format_writes_it_reads_back_as_strict(name):
         ("think", "<think>why", ["missing: </think>"]),
         ("think", "</think>what<think>why", ["order: </think>", "extra: text outside the parts"]),
         ("think", "<think>why</think>", ["empty: response"]),
+        ("think", "<think></think>what", ["empty: reasoning"]),
         ("think", "<think>why</think>.", ["empty: response"]),
         ("think", "<think>a</think>what<think>b</think>", ["duplicate: <think>", "duplicate: </think>"]),
         ("think", "<thinking>why</thinking>what", ["variant: <think>", "variant: </think>"]),
