@@ -151,6 +151,12 @@ def test_thinking_that_the_answer_opens_is_reasoning_in_every_format(name, openi
     assert extract_label(f"Yes.{opening}no", name) is None
 
 
+def test_a_heading_named_within_reasoning_does_not_end_it():
+    reasoning = "It goes under ## Final Response below.\n\nQuestion: Is it?"
+    text = f"## Thinking\n\n{reasoning}\n\n## Final Response\n\nNo."
+    assert split_answer(text, "thinking-headings")[:2] == (reasoning, "No.")
+
+
 def test_reasoning_after_the_response_may_restate_the_question_too():
     text = "## Final Response\n\nNo.\n\n## Thinking\n\nFew.\n\nQuestion: Is it?\n\n## Final Response\n\nYes."
     assert split_answer(text, "thinking-headings")[:2] == ("Few.\n\nQuestion: Is it?", "No.")

@@ -59,6 +59,7 @@ def test_what_a_format_writes_it_reads_back_as_strict(name):
         ("think", "<think>a</think>what<think>b</think>", ["duplicate: <think>", "duplicate: </think>"]),
         ("think", "<thinking>why</thinking>what", ["variant: <think>", "variant: </think>"]),
         ("think-response", "<think>a</think><response>b</response> c", ["extra: text outside the parts"]),
+        ("think-response", "<think>a</think><response>b", ["missing: </response>"]),
         ("alpaca", "why", ["missing: ### Answer"]),
         ("alpaca", "### Answer\n\nwhat", ["empty: reasoning"]),
         ("medical-question", "  ", ["empty: response"]),
