@@ -30,7 +30,6 @@ from reports.document.reading import read_samples
 from reports.document.schema import Results, Sample
 from reports.files import read_json, write_json
 from tasks import catalog
-from tasks.answer_parts import opened_thinking
 from tasks.data import DataSource, load_reasoning
 from tasks.formats import split_answer
 from tasks.rendering import encode, load_tokenizer
@@ -149,10 +148,7 @@ def rouge(figures: Figures, samples: Sequence[Sample], results: Results, data: P
     rows = load_reasoning(DataSource(source=str(data / "medical_o1" / "test_data.jsonl")), seed=0)
     gold = {row.id: row.response for row in rows}
     answer_format, scorer = results.recipe["format"]["name"], RougeScorer(["rougeL"])
-    responses = [
-        split_answer(each.output, answer_format, prompt_opened=opened_thinking(each.prompt)).response
-        for each in samples
-    ]
+    responses = [split_answer(each.output, answer_format, prompt_opened=each.prompt).response for each in samples]
     values = [
         scorer.score(gold[each.id], response)["rougeL"].fmeasure
         for each, response in zip(samples, responses, strict=True)

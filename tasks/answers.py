@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from tasks.answer_parts import Parsed, opened_thinking
+from tasks.answer_parts import Parsed
 from tasks.formats import split_answer
 
 FinishReason = Literal["stop", "length"]
@@ -51,7 +51,7 @@ def split_document_answer(document: dict[str, Any], answer: str) -> Parsed:
     return split_answer(
         answer,
         document["format"],
-        prompt_opened=opened_thinking(document["prompt"]),
+        prompt_opened=document["prompt"],
         finish_reason=answer.finish_reason if isinstance(answer, GeneratedText) else None,
     )
 

@@ -175,6 +175,12 @@ def test_the_prompt_tells_which_thinking_it_opened():
     assert opened_thinking("") is None
 
 
+def test_the_whole_prompt_may_be_given_for_the_thinking_that_it_opened():
+    for opened in (OPENED, "<think>", "<think>\n"):
+        assert split_answer("So yes.", "think", prompt_opened=opened)[:2] == ("So yes.", "")
+    assert split_answer("So yes.", "think", prompt_opened="Use <think> and </think>.")[:2] == (None, "So yes.")
+
+
 def test_a_completion_closes_the_thinking_that_its_prompt_left_open():
     completion = get_format("medical-question").completion("", "No.")
     assert after_opened_thinking("Why?", completion) == completion

@@ -97,6 +97,10 @@ def test_a_heading_may_have_a_colon_and_other_spellings_are_read_but_not_complia
     assert list(parsed.problems) == problems
 
 
+def test_a_response_is_read_where_the_reasonings_heading_is_missing():
+    assert split_answer("Few events.\n\n## Final Response\n\nNo.", "thinking-headings")[:2] == (None, "No.")
+
+
 def test_text_on_the_headings_own_line_is_read():
     parsed = split_answer("**Thinking:** few events\n\n**Final Response:** No.", "thinking-headings")
     assert parsed[:2] == ("few events", "No.")
