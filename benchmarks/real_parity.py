@@ -30,7 +30,6 @@ from reports.document.reading import read_samples
 from reports.document.schema import Results, Sample
 from reports.files import read_json, write_json
 from tasks import catalog
-from tasks.answer_parts import opened_thinking
 from tasks.data import DataSource, load_reasoning
 from tasks.formats import split_answer
 from tasks.rendering import encode, load_tokenizer
@@ -154,10 +153,7 @@ def rouge(figures: Figures, samples: Sequence[Sample], results: Results, data: P
     gold = {row.id: row.response for row in rows}
     name, scorer = results.recipe["format"]["name"], RougeScorer(["rougeL"])
     pairs = [
-        (
-            gold[sample.id],
-            split_answer(sample.output, name, prompt_opened=opened_thinking(sample.prompt)).response,
-        )
+        (gold[sample.id], split_answer(sample.output, name, prompt_opened=sample.prompt).response)
         for sample in samples
     ]
     plain = [tuple(text.encode("ascii", "ignore").decode() for text in pair) for pair in pairs]

@@ -88,17 +88,16 @@ def split_sections(
         text: The answer as generated.
         sections: The parts that the format asks for, in order.
         instruction: The sentence of the prompt that asks for the format; a line that repeats it is another prompt.
-        prompt_opened: The thinking tag that the prompt ends with, if any.
+        prompt_opened: The thinking tag that the prompt ends with, if any, or the whole prompt.
         finish_reason: `length` where generation stopped at the token limit.
     """
-    before = prompt_opened or ""
+    before = opened_thinking(prompt_opened or "") or ""
     whole = before + _LINE_END.sub("\n", str(text))
     end = _end_of_answer(whole, sections, instruction)
     answer = whole[:end]
     thinking, rest = _split_thinking(answer)
-    own_tags = _opens_thinking(sections)
-    texts, problems = _read_sections(rest or "", sections[1:] if own_tags else sections)
-    if own_tags:
+    texts, problems = _read_sections(rest or "", sections)
+    if _opens_thinking(sections):
         problems = _read_sections(answer, sections)[1]
     elif rest is None:
         problems = [f"missing: {_CLOSING_TAG}"]
@@ -144,7 +143,7 @@ def _end_of_answer(text: str, sections: Sequence[Section], instruction: str) -> 
     prompt = _PROMPT_LINE.search(text, start)
     end = prompt.start() if prompt else len(text)
     if instruction:
-        repeated = text.find("\n" + instruction, max(0, start - 1))
+        repeated = text.find("\n" + instruction, start)
         end = end if repeated < 0 else min(end, repeated)
     lines = [match.start() for match in _QUESTION_LINE.finditer(text, start, end)]
     if not lines:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal, Self
 
-from tasks.answer_parts import Parsed, opened_thinking
+from tasks.answer_parts import Parsed
 from tasks.formats import split_answer
 
 FinishReason = Literal["stop", "length"]
@@ -53,7 +53,7 @@ def split_document_answer(document: dict[str, Any], answer: str) -> Parsed:
     return split_answer(
         answer,
         document["format"],
-        prompt_opened=opened_thinking(document["prompt"]),
+        prompt_opened=document["prompt"],
         finish_reason=answer.finish_reason if isinstance(answer, GeneratedText) else None,
     )
 

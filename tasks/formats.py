@@ -152,8 +152,8 @@ def split_answer(
     Args:
         text: The answer as generated.
         answer_format: The format that was asked for, or its name.
-        prompt_opened: The thinking tag with which the prompt ended, since some chat templates open it themselves; see
-            `tasks.answer_parts.opened_thinking`.
+        prompt_opened: The thinking tag with which the prompt ended, since some chat templates open it themselves; or
+            the whole prompt, of which only such an ending counts.
         finish_reason: Why generation ended: `length` at the token limit; None if unknown.
 
     Raises:

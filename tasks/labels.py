@@ -104,7 +104,7 @@ def extract_label(answer: str, format_name: str | AnswerFormat, *, prompt_opened
     Args:
         answer: The answer as generated.
         format_name: The answer format that was asked for.
-        prompt_opened: The thinking tag with which the prompt ended; see `split_answer`.
+        prompt_opened: The thinking tag with which the prompt ended, or the prompt; see `split_answer`.
 
     Raises:
         UserError: There is no format of that name.

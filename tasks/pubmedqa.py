@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reports.comparison.sums import figure_of
-from tasks.answer_parts import opened_thinking
 from tasks.answers import GeneratedText
 from tasks.data import PubMedQAItem, load_pubmedqa
 from tasks.data.documents import document_set
@@ -97,7 +96,7 @@ def likelihood_results(doc: dict[str, Any], results: Sequence[tuple[float, bool]
 def generated_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, Any]:
     """The label of the final response compared with the gold one; an answer without a label is wrong."""
     answer = results[0]
-    given = extract_label(answer, doc["format"], prompt_opened=opened_thinking(doc["prompt"]))
+    given = extract_label(answer, doc["format"], prompt_opened=doc["prompt"])
     predicted = PREDICTIONS.index(given or NO_ANSWER)
     metrics: dict[str, Any] = {
         "accuracy": float(predicted == doc["gold"]),

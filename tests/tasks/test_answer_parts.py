@@ -67,6 +67,7 @@ def test_the_repeated_instruction_of_the_format_ends_an_answer_too(name):
     answer = shape.completion("Few events.", "No.")
     if shape.instruction:
         assert split_answer(f"{answer}\n{shape.instruction}\n\nYes.", name)[:3] == split_answer(answer, name)[:3]
+        assert extract_label(f"\n{shape.instruction}\n\nYes.", name) is None
 
 
 @pytest.mark.parametrize("unfinished", ["<think>Few events", "## Thinking\n\nFew events", ""])
@@ -115,6 +116,8 @@ def test_a_question_restated_at_the_start_or_while_reasoning_ends_no_answer():
         assert split_answer(shape.completion(reasoning, "No."), name)[:2] == (reasoning, "No.")
     closed_only = "First the question.\n\nQuestion: Is rest needed?\n</think>\nNo."
     assert split_answer(closed_only, "think").response == "No."
+    assert split_answer(f"{closed_only}\n<think>Again.</think>", "think").response == "No."
+    assert split_answer(f"<think>Hm.<think>{closed_only}", "think").response == "No."
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -148,6 +151,17 @@ def test_thinking_that_the_answer_opens_is_reasoning_in_every_format(name, openi
     assert extract_label(f"Yes.{opening}no", name) is None
 
 
+def test_a_heading_named_within_reasoning_does_not_end_it():
+    reasoning = "It goes under ## Final Response below.\n\nQuestion: Is it?"
+    text = f"## Thinking\n\n{reasoning}\n\n## Final Response\n\nNo."
+    assert split_answer(text, "thinking-headings")[:2] == (reasoning, "No.")
+
+
+def test_reasoning_after_the_response_may_restate_the_question_too():
+    text = "## Final Response\n\nNo.\n\n## Thinking\n\nFew.\n\nQuestion: Is it?\n\n## Final Response\n\nYes."
+    assert split_answer(text, "thinking-headings")[:2] == ("Few.\n\nQuestion: Is it?", "No.")
+
+
 def test_thinking_before_a_formats_own_reasoning_is_part_of_it():
     text = "Hm.</think>## Thinking\n\nFew events.\n\n## Final Response\n\nNo."
     assert split_answer(text, "thinking-headings", prompt_opened="<think>")[:2] == ("Hm.\n\nFew events.", "No.")
@@ -159,6 +173,12 @@ def test_the_prompt_tells_which_thinking_it_opened():
     assert opened_thinking("Put your reasoning between <think> and </think>.") is None
     assert opened_thinking("<think>\n\n</think>\n\n") is None
     assert opened_thinking("") is None
+
+
+def test_the_whole_prompt_may_be_given_for_the_thinking_that_it_opened():
+    for opened in (OPENED, "<think>", "<think>\n"):
+        assert split_answer("So yes.", "think", prompt_opened=opened)[:2] == ("So yes.", "")
+    assert split_answer("So yes.", "think", prompt_opened="Use <think> and </think>.")[:2] == (None, "So yes.")
 
 
 def test_a_completion_closes_the_thinking_that_its_prompt_left_open():

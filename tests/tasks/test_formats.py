@@ -54,10 +54,12 @@ def test_what_a_format_writes_it_reads_back_as_strict(name):
         ("think", "<think>why", ["missing: </think>"]),
         ("think", "</think>what<think>why", ["order: </think>", "extra: text outside the parts"]),
         ("think", "<think>why</think>", ["empty: response"]),
+        ("think", "<think></think>what", ["empty: reasoning"]),
         ("think", "<think>why</think>.", ["empty: response"]),
         ("think", "<think>a</think>what<think>b</think>", ["duplicate: <think>", "duplicate: </think>"]),
         ("think", "<thinking>why</thinking>what", ["variant: <think>", "variant: </think>"]),
         ("think-response", "<think>a</think><response>b</response> c", ["extra: text outside the parts"]),
+        ("think-response", "<think>a</think><response>b", ["missing: </response>"]),
         ("alpaca", "why", ["missing: ### Answer"]),
         ("alpaca", "### Answer\n\nwhat", ["empty: reasoning"]),
         ("medical-question", "  ", ["empty: response"]),
@@ -93,6 +95,10 @@ def test_a_heading_may_have_a_colon_and_other_spellings_are_read_but_not_complia
     parsed = split_answer(text, "thinking-headings")
     assert (parsed.reasoning, parsed.response) == ("First this.", "It is this.")
     assert list(parsed.problems) == problems
+
+
+def test_a_response_is_read_where_the_reasonings_heading_is_missing():
+    assert split_answer("Few events.\n\n## Final Response\n\nNo.", "thinking-headings")[:2] == (None, "No.")
 
 
 def test_text_on_the_headings_own_line_is_read():
