@@ -62,6 +62,12 @@ def test_the_cheapest_tasks_come_first():
     }
 
 
+def test_what_one_task_takes_is_not_left_for_the_next():
+    """Each needs 40 s, and a tenth of the scoring time is 60 s."""
+    times = [task(name, seconds=seconds) for name, seconds in (("a", 100.0), ("b", 100.0), ("c", 400.0))]
+    assert noise_budget("auto", times, 0.0).items == {"a": 100}
+
+
 def test_a_task_needs_100_items():
     rich = task("rich", items=1, seconds=100_000.0)
     assert noise_budget("auto", [rich, task(items=100, seconds=1.0)], 0.0).items == {"a": 100}
@@ -216,6 +222,20 @@ def test_a_meter_compares_both_scorings_of_the_same_questions_by_model():
     assert difference(meter, "pool", ["a", "b"]) is None
     assert difference(meter, "pool", ["a", "a"]).shift.value == pytest.approx(0.3)
     assert difference(None, "a") is None
+
+
+def test_stored_answers_are_given_again_unless_all_is_to_be_scored_anew(scoring, plan, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MEDBENCH_CACHE_GB", "1")
+    about = plan.folder.path / "measured.json"
+    assert scoring(14.0)[1].given == 9
+    about.unlink()
+    rescored, clock = scoring(None)
+    assert (count(rescored), clock.given) == (12, 3)
+    about.unlink()
+    rescored, clock = scoring(None)
+    assert (count(rescored), clock.given, clock.loads) == (12, 0, 0)
+    assert scoring(None, again=True)[1].given == 12
 
 
 def test_a_number_of_items_is_measured_and_its_share_of_the_time_stated(tiny_recipe, tiny_run, tmp_path, command):
