@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from reports.document.schema import Comparison, MetricInfo, Score
 
 MISSING = "n/a"
-WITHIN_NOISE = "\N{ALMOST EQUAL TO}"  # marks differences no larger than the numerical noise
+WITHIN_NOISE = "\N{ALMOST EQUAL TO}"  # marks differences not distinguishable from numerical noise
 TRAINED_ON = "\N{DAGGER}"  # marks scores on items that the model was trained on
 UP, DOWN = " \N{UPWARDS ARROW}", " \N{DOWNWARDS ARROW}"
 GIB = 2**30  # bytes

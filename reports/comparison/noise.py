@@ -190,6 +190,4 @@ def _spread(metric: MetricInfo, summed: Sequence[Units]) -> float:
     """Range of what single units contribute to a score, or 1 where they all contribute the same."""
     score, table = figure(metric.kind), summed[0].table
     count, total = len(table), table.sum(0)
-    if count < 2:  # noqa: PLR2004
-        return 1.0
     return float(np.ptp(count * score(total) - (count - 1) * score(total - table))) or 1.0

@@ -9,15 +9,33 @@ import yaml
 from harness.console import Terminal
 from harness.folder import RunFolder
 from harness.planning.run_plan import make_plan
+from harness.scoring.noise import NoiseMeter, with_noise
 from harness.scoring.noise_budget import TaskTime, noise_budget, rounds
 from harness.scoring.rescoring import score_again
+from harness.scoring.tally import Tally
 from reports.comparison.noise_limits import fixed_noise
+from reports.document.evidence import NoiseCheck
 from reports.document.reading import read_results
+from reports.document.schema import Comparison
+from reports.errors import UserError
 from tests.conftest import tiny_recipe_value
 from tests.harness.scoring.test_blocks import HashEngine, answer_to
+from tests.reports.comparison.test_statistics import MEAN, samples
 from training.recipes.recipe_file import load_recipe
 
 TASK = "medbench_pubmedqa"
+
+
+@pytest.mark.parametrize(("text", "value"), [("auto", "auto"), ("0", 0), ("24", 24)])
+def test_the_recipe_takes_auto_or_a_number_of_items(text, value):
+    assert load_recipe("quickstart", []).scoring.noise_items == "auto"
+    assert load_recipe("quickstart", [f"scoring.noise_items={text}"]).scoring.noise_items == value
+
+
+@pytest.mark.parametrize("text", ["-1", "some", "2.5"])
+def test_the_recipe_takes_no_other_value(text):
+    with pytest.raises(UserError, match="noise_items"):
+        load_recipe("quickstart", [f"scoring.noise_items={text}"])
 
 
 def task(name="a", items=500, seconds=100.0, slowdown=2.0):
@@ -42,6 +60,12 @@ def test_the_cheapest_tasks_come_first():
         " of the scoring time is 1 min 0 s",
         "rest": "not measured, since it has 50 items and a measurement takes 100",
     }
+
+
+def test_what_one_task_takes_is_not_left_for_the_next():
+    """Each needs 40 s, and a tenth of the scoring time is 60 s."""
+    times = [task(name, seconds=seconds) for name, seconds in (("a", 100.0), ("b", 100.0), ("c", 400.0))]
+    assert noise_budget("auto", times, 0.0).items == {"a": 100}
 
 
 def test_a_task_needs_100_items():
@@ -168,6 +192,50 @@ def test_what_was_scored_again_is_reused_until_something_changes(scoring, plan):
     assert scoring(None)[1].given == 12
     about.unlink()
     assert scoring(None)[1].given == 12
+
+
+def scored(model, values):
+    """A model's score on three items, without what a meter does not look at."""
+    tally = Tally()
+    for row in samples(values, model):
+        tally.add(row)
+    return SimpleNamespace(model=model, task=SimpleNamespace(name="t"), metrics=[MEAN], samples=tally.values)
+
+
+def difference(meter, candidate, members=()):
+    pair = {"task": "t", "metric": "m", "baseline": "base", "candidate": candidate, "n": 3, "difference": 0.0}
+    return with_noise(Comparison(**pair, outcome="not compared"), MEAN, meter, members).noise
+
+
+def test_a_meter_compares_both_scorings_of_the_same_questions_by_model():
+    runs = [scored(model, [0.0, 0.0, 0.0]) for model in ("base", "a", "b")]
+    again = {("base", "t"): samples([0.1, 0.1, 0.1]), ("a", "t"): samples([0.4, 0.4, 0.4], "a")}
+    again["a", "t"][2].prompt = "another question"
+    meter = NoiseMeter(runs, again, NoiseCheck(method="again", seconds=2.0))
+    check = meter.check()
+    assert (check.method, check.seconds) == ("again", 2.0)
+    assert [(each.model, each.flips.items) for each in check.scores] == [("base", 3), ("a", 2)]
+    assert [each.shift.value for each in check.scores] == pytest.approx([0.1, 0.4])
+    noise = difference(meter, "a")
+    assert (noise.shift.items, noise.shift.value) == (2, pytest.approx(0.3))
+    assert difference(meter, "b") is None
+    assert difference(meter, "pool", ["a", "b"]) is None
+    assert difference(meter, "pool", ["a", "a"]).shift.value == pytest.approx(0.3)
+    assert difference(None, "a") is None
+
+
+def test_stored_answers_are_given_again_unless_all_is_to_be_scored_anew(scoring, plan, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MEDBENCH_CACHE_GB", "1")
+    about = plan.folder.path / "measured.json"
+    assert scoring(14.0)[1].given == 9
+    about.unlink()
+    rescored, clock = scoring(None)
+    assert (count(rescored), clock.given) == (12, 3)
+    about.unlink()
+    rescored, clock = scoring(None)
+    assert (count(rescored), clock.given, clock.loads) == (12, 0, 0)
+    assert scoring(None, again=True)[1].given == 12
 
 
 def test_a_number_of_items_is_measured_and_its_share_of_the_time_stated(tiny_recipe, tiny_run, tmp_path, command):

@@ -113,6 +113,19 @@ def test_equal_moves_of_all_items_give_no_interval_of_zero_width():
     assert (found.low, found.value, found.high) == pytest.approx((0.5 - half, 0.5, 0.5 + half))
 
 
+def test_nearly_equal_moves_allow_for_one_more_of_the_largest():
+    found = model_noise(MEAN, (samples([0.0] * 20), samples([0.5] * 19 + [-0.52]))).shift
+    values = np.array([0.5] * 19 + [-0.52])
+    assert found.high - found.value == pytest.approx(stats.t.isf(0.025, 19) * values.std(ddof=1) / math.sqrt(20))
+    found = model_noise(MEAN, (samples([0.0] * 20), samples([0.5] * 19 + [0.52]))).shift
+    assert found.high - found.value == pytest.approx(0.52 * (1 - 0.05 ** (1 / 20)))
+
+
+def test_two_items_have_an_interval():
+    found = model_noise(MEAN, (samples([0.0, 0.0]), samples([0.1, 0.3]))).shift
+    assert found.high == pytest.approx(0.2 + stats.t.isf(0.025, 1) * 0.1)
+
+
 def test_macro_f1_moves_with_its_labels():
     gold = [n % 3 for n in range(30)]
     rows = samples([(label, label) for label in gold])
