@@ -153,8 +153,7 @@ def rouge(figures: Figures, samples: Sequence[Sample], results: Results, data: P
     gold = {row.id: row.response for row in rows}
     name, scorer = results.recipe["format"]["name"], RougeScorer(["rougeL"])
     pairs = [
-        (gold[sample.id], split_answer(sample.output, name, prompt_opened=sample.prompt).response)
-        for sample in samples
+        (gold[sample.id], split_answer(sample.output, name, prompt_opened=sample.prompt).response) for sample in samples
     ]
     plain = [tuple(text.encode("ascii", "ignore").decode() for text in pair) for pair in pairs]
     theirs = sum(scorer.score(*pair)["rougeL"].fmeasure for pair in plain) / len(plain)

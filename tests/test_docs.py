@@ -256,3 +256,13 @@ def test_every_command_of_a_page_runs_or_is_parsed(page, medbench, monkeypatch, 
             found = next((check for pattern, check in rules.items() if re.fullmatch(pattern, line)), None)
             assert found, f"{name_of(page)} shows a command that no rule here covers: {line}"
             found(line)
+
+
+def test_python_examples_of_the_pages_run():
+    examples = [
+        block for page in ("statistics", "scoring") for block in blocks((ROOT / "docs" / f"{page}.md").read_text())
+    ]
+    examples = [block.text for block in examples if block.language == "python"]
+    assert examples
+    for example in examples:
+        exec(compile(example, "docs", "exec"), {})  # noqa: S102 - our own pages
