@@ -1,6 +1,7 @@
 """What holds of every kind of metric: order changes nothing, interval and test agree, no denominator is predicted."""
 
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -75,7 +76,7 @@ def example(kind, seed, items):
     """Two models' samples: plain, repeated, or in groups by the seed."""
     generator = np.random.default_rng(seed)
     repeats = 3 if seed % 3 == 1 and kind != "macro_f1" else 1
-    clusters = [f"c{number // 2}" for number in range(items)] if seed % 3 == 2 else None  # noqa: PLR2004
+    clusters = [f"c{number // 2}" for number in range(items)] if seed % 3 == 2 else None
     before, after = drawn(kind, generator, items * repeats), drawn(kind, generator, items * repeats)
     shared = generator.random(items * repeats) < 0.5
     after = [x if same else y for x, y, same in zip(before, after, shared, strict=True)]
@@ -151,7 +152,7 @@ def test_a_smaller_level_gives_an_interval_that_holds_the_greater_ones(kind, see
     single = score(metric_of(kind), before, None, seed=0)
     assert single.low < single.high
     ends = [pair.ends(level) for level in (1.0, 0.3, *LEVELS, 1e-8)]
-    for (low, high), (lower, higher) in zip(ends, ends[1:], strict=False):
+    for (low, high), (lower, higher) in itertools.pairwise(ends):
         assert lower <= low + 1e-12
         assert higher >= high - 1e-12
     for low, high in ends[1:]:

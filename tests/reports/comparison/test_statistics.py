@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from harness.stats import proportion_items_needed, score_interval, score_p_value
-from reports.comparison.statistics import compare, compare_pool, judge, score, score_pool
+from reports.comparison.statistics import compare, judge, score
 from reports.document.schema import MetricInfo, Sample
 
 ACCURACY = MetricInfo(key="m", title="Accuracy", kind="proportion", higher_is_better=True)
@@ -173,7 +173,7 @@ def test_several_answers_to_an_item_are_averaged_and_add_no_items():
 
 
 def test_each_row_is_read_at_its_corrected_level():
-    """p of 10 and of 9 to 2 discordant items: the first at .05 / 2, the second at .05."""
+    """P of 10 and of 9 to 2 discordant items: the first at .05 / 2, the second at .05."""
     rows = judge([flips(9, 2, 60, "second"), flips(10, 1, 60, "first")])
     assert [row.level for row in rows] == pytest.approx([0.05, 0.025])
     assert (rows[1].low, rows[1].high) == score_interval(10, 1, 60, 0.025)
