@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,7 @@ def units_needed(inference: Inference, units: int, margin: float, level: float) 
     return None if needed is None else needed * units / items
 
 
+@functools.cache
 def proportion_items_needed(discordant: float, items: float, margin: float, level: float) -> int | None:
     """Items at which the score test detects a difference of the margin with 80 % power, by exact power.
 

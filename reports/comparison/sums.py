@@ -218,7 +218,7 @@ def _right_after_calibration(values: Table) -> Table:
     """
     logs = np.maximum(values[:, 1:], _LEAST_LOG)  # labels may have a probability of 0
     logs = logs - np.logaddexp.reduce(logs, axis=1, keepdims=True)
-    prior = np.logaddexp.reduce(logs, axis=0) - math.log(len(logs))
+    prior = np.logaddexp.reduce(logs, axis=0)  # but for a constant
     return np.asarray((logs - prior).argmax(1) == values[:, 0], dtype=float)
 
 

@@ -1,6 +1,7 @@
 """PubMedQA: the official formula, labels found in generated answers, prompts of the four settings, reference lines."""
 
 import json
+import math
 
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
@@ -14,10 +15,12 @@ from tasks.data.source import OFFICIAL_TEST, SAMPLES
 from tasks.pubmedqa import (
     abstract_cot_dataset,
     abstract_dataset,
+    accuracy_calibrated,
     ece,
     generated_results,
     likelihood_results,
     macro_f1,
+    official_script_macro_f1,
     question_cot_dataset,
     question_dataset,
 )
@@ -26,21 +29,44 @@ from tasks.references import label, references
 OFFICIAL = sorted(read_ids(OFFICIAL_TEST))
 
 
-def test_macro_f1_is_the_official_scripts():
+def test_macro_f1_is_the_official_scripts_on_fully_labelled_predictions():
     """That script takes scikit-learn's macro average of label texts, whatever texts there are."""
-    pairs = [(0, 0), (0, 1), (1, 1), (2, 0), (2, 2), (1, 1), (0, 3)]
-    texts = (*LABELS, "none")
-    gold, predicted = ([texts[pair[place]] for pair in pairs] for place in (0, 1))
-    assert macro_f1(pairs) == f1_score(gold, predicted, average="macro")
+    pairs = [(0, 0), (0, 1), (1, 1), (2, 0), (2, 2), (1, 1), (0, 2)]
+    gold, predicted = ([LABELS[pair[place]] for pair in pairs] for place in (0, 1))
+    expected = f1_score(gold, predicted, average="macro")
+    assert macro_f1(pairs) == pytest.approx(expected)
+    assert official_script_macro_f1(pairs) == pytest.approx(expected)
 
 
-def test_the_likeliest_label_counts_with_how_sure_it_is():
-    found = likelihood_results({"gold": 2}, [(-3.0, False), (-2.0, False), (-1.0, True)])
-    assert (found["accuracy"], found["macro_f1"]) == (1.0, (2, 2))
+def test_an_answer_without_a_label_is_a_miss_and_to_the_official_script_a_class():
+    pairs = [(0, 0), (1, 1), (2, 2), (0, 3)]
+    assert macro_f1(pairs) == pytest.approx((2 / 3 + 1 + 1) / 3)
+    assert official_script_macro_f1(pairs) == pytest.approx((2 / 3 + 1 + 1 + 0) / 4)
+    nearly = [(0, 0)] * 275 + [(1, 1)] * 169 + [(2, 2)] * 55 + [(0, 3)]
+    assert macro_f1(nearly) == pytest.approx(0.9994, abs=5e-5)
+    assert official_script_macro_f1(nearly) == pytest.approx(0.7495, abs=5e-5)
+
+
+def test_the_most_likely_label_counts_with_its_probability():
+    results = likelihood_results({"gold": 2}, [(-3.0, False), (-2.0, False), (-1.0, True)])
+    assert (results["accuracy"], results["macro_f1"]) == (1.0, (2, 2))
     shares = [0.0900306, 0.2447285, 0.6652410]
-    assert found["ece"] == (pytest.approx(shares[2]), 1.0)
-    assert found["brier"] == pytest.approx(shares[0] ** 2 + shares[1] ** 2 + (1 - shares[2]) ** 2)
-    assert likelihood_results({"gold": 0}, [(-9000.0, False), (-9001.0, False), (-9002.0, False)])["brier"] < 1
+    assert results["ece"] == (pytest.approx(shares[2]), 1.0)
+    assert results["brier"] == pytest.approx(shares[0] ** 2 + shares[1] ** 2 + (1 - shares[2]) ** 2)
+    assert results["log_score"] == pytest.approx(-math.log(shares[2]))
+    assert results["accuracy_calibrated"] == (2.0, -3.0, -2.0, -1.0)
+    wrong = likelihood_results({"gold": 0}, [(-3.0, False), (-2.0, False), (-1.0, True)])
+    assert wrong["log_score"] == pytest.approx(-math.log(shares[0]))
+    assert (wrong["accuracy"], wrong["macro_f1"]) == (0.0, (0, 2))
+    unlikely = likelihood_results({"gold": 0}, [(-9000.0, False), (-9001.0, False), (-9002.0, False)])
+    assert unlikely["brier"] == pytest.approx((1 - shares[2]) ** 2 + shares[1] ** 2 + shares[0] ** 2)
+    assert unlikely["log_score"] == pytest.approx(-math.log(shares[2]))
+
+
+def test_accuracy_after_batch_calibration_is_that_of_probabilities_over_their_means():
+    values = [(0.0, -1.0, -1.2), (1.0, -1.0, -1.1)]  # alone, both would get the first label
+    assert accuracy_calibrated(values) == 1.0
+    assert accuracy_calibrated([(1.0, *values[0][1:]), values[1]]) == 0.5
 
 
 def test_ece_of_sure_and_wrong_answers_is_their_confidence():

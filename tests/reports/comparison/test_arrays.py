@@ -103,7 +103,7 @@ def test_calibration_error_has_no_interval():
 
 
 def test_ece_subtracts_what_chance_adds_to_the_gap_of_each_bin():
-    """One bin of 25 answers, 20 right, at a confidence of .85: the folded normal of Kumar et al. 2019 by integration."""
+    """One bin of 25 answers, 20 right, at a confidence of .85: the folded normal of Kumar et al. (2019), integrated."""
     from scipy import integrate, stats
 
     gap, error = 0.05, (0.8 * 0.2 / 25) ** 0.5

@@ -58,3 +58,25 @@ def test_runs_that_share_no_item_are_told_to_say_nothing(tiny_run, tmp_path):
     found = compare_runs([first, second], tmp_path / "out", "adapter")
     assert all(each.difference is None for each in found.comparisons if each.candidate == "second")
     assert "nothing is known of second: the two have no values of the same items" in " ".join(found.verdict)
+
+
+def test_the_best_is_claimed_to_be_better_only_than_those_it_is_shown_to_be_better_than(tiny_run, tmp_path):
+    """Three adapters of equal answers: the best of them is distinguished from none."""
+    runs = [shutil.copytree(tiny_run, tmp_path / name) for name in ("first", "second", "third")]
+    results = compare_runs(runs, tmp_path / "out", "adapter")
+    assert results.compared.better_than == []
+    assert sorted([results.compared.best, *results.compared.not_distinguished]) == ["first", "second", "third"]
+    assert "It is not distinguishable from" in results.verdict[0]
+    assert "It is shown to be better than" not in results.verdict[0]
+    assert "its score is a little flattering" in results.verdict[0]
+
+
+def test_adapters_are_corrected_together_and_each_row_prints_its_level(tiny_run, tmp_path):
+    runs = [shutil.copytree(tiny_run, tmp_path / name) for name in ("first", "second")]
+    results = compare_runs(runs, tmp_path / "out", "adapter")
+    rows = {(each.candidate, each.task, each.metric): each for each in results.comparisons}
+    for (candidate, task, metric), row in rows.items():
+        twin = rows["second" if candidate == "first" else "first", task, metric]
+        assert (row.level, row.low, row.p_adjusted) == (twin.level, twin.low, twin.p_adjusted)
+        if row.p_value is not None:
+            assert (row.p_value < row.level) == (row.low is not None and (row.low > 0 or row.high < 0))

@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn.metrics import f1_score
 
 from harness.stats import compare, interval, wilson_interval
-from reports.comparison.counts import sign_p
+from reports.comparison.counts import normal_level, sign_p
 from reports.comparison.statistics import one_model
 from reports.comparison.sums import units_of_values
 from reports.document.schema import MetricInfo
@@ -144,3 +144,26 @@ def test_intervals_cover_with_a_rare_label():
         found = interval(np.column_stack([gold, predicted]), kind="macro_f1")
         hits += found.low <= expected <= found.high
     assert hits / 200 >= 0.92
+
+
+def test_the_interval_of_a_difference_by_hand():
+    """One gold label: 24 and 18 of 30 right, 15 of them for both; the farther of MOVER and t at each end."""
+    before = pairs((0, 0, 24), (0, 1, 6))
+    after = pairs((0, 0, 15), (0, 1, 9), (0, 0, 3), (0, 1, 3))
+    pair = compare(before, after, kind="macro_f1")
+    right = [np.array([1.0] * 24 + [0.0] * 6), np.array([1.0] * 15 + [0.0] * 9 + [1.0] * 3 + [0.0] * 3)]
+    influences = [2 / (1 + r.mean()) ** 2 * (r - r.mean()) / 30 for r in right]
+    first, second = ((influence**2).sum() for influence in influences)
+    degrees = (first + second) ** 2 / ((first**2 + second**2) / 29)
+    half = stats.t.isf(0.025, degrees) * math.sqrt(((influences[1] - influences[0]) ** 2).sum() * 30 / 29)
+    level = normal_level(0.05, degrees)
+    values, ends = [48 / 54, 36 / 48], [f1_of_wilson(24, 30, level), f1_of_wilson(18, 30, level)]
+    correlation = (influences[0] @ influences[1]) / math.sqrt(first * second)
+
+    def joined(down, up):
+        return math.sqrt(down**2 + up**2 - 2 * correlation * down * up)
+
+    low = joined(values[1] - ends[1][0], ends[0][1] - values[0])
+    high = joined(ends[1][1] - values[1], values[0] - ends[0][0])
+    difference = values[1] - values[0]
+    assert (pair.low, pair.high) == pytest.approx((difference - max(low, half), difference + max(high, half)))

@@ -231,3 +231,28 @@ def test_intervals_of_means_cover(draw, least):
         low, high = inferred(mean_of(getattr(generator, draw)(size=20))).ends(0.05)
         hits += low <= truth <= high
     assert hits / 150 >= least
+
+
+def test_each_draw_is_studentised_by_the_influence_in_its_resample():
+    tops, bottoms = -GENERATOR.random((8, 2)) * 20, GENERATOR.random((8, 2)) * 9 + 5
+    ratios = Ratios(tops, bottoms, (-1.0, 1.0), "bits")
+    places = np.random.default_rng(5).integers(0, 8, (4000, 8))
+    least = 0.35 * math.sqrt((ratios.influence() ** 2).sum())
+    draws = []
+    for rows in places:
+        drawn = Ratios(tops[rows], bottoms[rows], (-1.0, 1.0), "bits")
+        error = max(math.sqrt((drawn.influence() ** 2).sum()), least) * math.sqrt(8 / 7)
+        draws.append((drawn.estimate - ratios.estimate) / error)
+    assert ratios.studentised(5) == pytest.approx(np.sort(draws), abs=1e-9)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_ends_are_the_quantiles_of_the_draws_where_they_lie_farther_out(sign):
+    ratios = mean_of(sign * GENERATOR.lognormal(0, 2, 30)).in_fixed_order()
+    draws, error = ratios.studentised(0), math.sqrt((ratios.influence() ** 2).sum() * 30 / 29)
+    for level, place in ((0.05, 100), (0.01, 20), (1e-6, 0)):
+        low, high = inferred(ratios).ends(level)
+        half = stats.t.isf(level / 2, 29) * error
+        assert high == pytest.approx(ratios.estimate + max(half, -draws[place] * error))
+        assert low == pytest.approx(ratios.estimate - max(half, draws[3999 - place] * error))
+        assert max(high - ratios.estimate, ratios.estimate - low) > half or level < 0.01

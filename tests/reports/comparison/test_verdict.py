@@ -37,8 +37,10 @@ def say(run, *pairs, **parts):
 def test_better_and_worse_are_named_with_their_size(run):
     pairs = [pair(run, "accuracy", "better"), pair(run, "rouge_l", "worse"), pair(run, "ended", "better")]
     assert say(run, *pairs) == [
-        "Compared with base, adapter is better in Accuracy (+3.1 pp) and worse in ROUGE-L (+3.1 pp)."
-        " Of the further metrics it is better in Ended (+3.1 pp)."
+        (
+            "Compared with base, adapter is better in Accuracy (+3.1 pp) and worse in ROUGE-L (+3.1 pp)."
+            " Of the further metrics it is better in Ended (+3.1 pp)."
+        )
     ]
 
 
@@ -46,8 +48,10 @@ def test_a_difference_that_is_not_relevant_or_not_reliable_says_so(run):
     small = pair(run, "accuracy", "better", low=0.001, high=0.049)
     flagged = pair(run, "rouge_l", "worse", low=-0.06, high=-0.01, caution="only 8 independent groups of items")
     assert say(run, small, flagged) == [
-        "Compared with base, adapter is better in Accuracy (+3.1 pp, below the relevant 5.0 pp) and worse in ROUGE-L"
-        " (+3.1 pp, unreliable: only 8 independent groups of items)."
+        (
+            "Compared with base, adapter is better in Accuracy (+3.1 pp, below the relevant 5.0 pp) and worse in"
+            " ROUGE-L (+3.1 pp, unreliable: only 8 independent groups of items)."
+        )
     ]
     (at_margin,) = say(run, pair(run, "accuracy", "better", low=0.001, high=0.05))
     assert at_margin == "Compared with base, adapter is better in Accuracy (+3.1 pp)."
@@ -56,13 +60,18 @@ def test_a_difference_that_is_not_relevant_or_not_reliable_says_so(run):
 def test_equivalent_identical_and_inconclusive_are_three_things(run):
     pairs = [pair(run, "accuracy", "equivalent"), pair(run, "rouge_l", "inconclusive")]
     assert say(run, *pairs) == [
-        "Compared with base, adapter is shown to be better or worse in no main metric; equivalent within the relevant"
-        " difference in Accuracy; inconclusive in ROUGE-L (a difference of 5.0 pp takes about 1,234 items)."
+        (
+            "Compared with base, adapter is shown to be better or worse in no main metric; equivalent within the"
+            " relevant difference in Accuracy; inconclusive in ROUGE-L (a difference of 5.0 pp takes about 1,234"
+            " items)."
+        )
     ]
     pairs = [pair(run, "accuracy", "identical"), pair(run, "rouge_l", "inconclusive", items_needed=None)]
     assert say(run, *pairs) == [
-        "Compared with base, adapter is shown to be better or worse in no main metric; identical on all 60 items in"
-        " Accuracy; inconclusive in ROUGE-L."
+        (
+            "Compared with base, adapter is shown to be better or worse in no main metric; identical on all 60 items in"
+            " Accuracy; inconclusive in ROUGE-L."
+        )
     ]
 
 
@@ -83,8 +92,8 @@ def test_a_label_collapse_comes_first(run):
     answers = {("adapter", run.tasks[0].name): [(label, "yes") for label in gold]}
     said = say(run, pair(run, "accuracy", "better"), label_use=label_use(answers))
     assert said[0] == (
-        f"Label collapse: adapter gives 'yes' to 100.0% of the 100 items of {run.tasks[0].short_title}, where 55.0% have"
-        " it in gold; its accuracy is not shown to differ from always giving 'yes' (55.0%)."
+        f"Label collapse: adapter gives 'yes' to 100.0% of the 100 items of {run.tasks[0].short_title}, where 55.0%"
+        " have it in gold; its accuracy is not shown to differ from always giving 'yes' (55.0%)."
     )
     assert said[1].startswith("Compared with base, adapter is better in Accuracy")
     answers = {("adapter", run.tasks[0].name): [(label, "no") for label in gold]}
@@ -113,6 +122,8 @@ def test_metrics_of_one_name_are_told_apart_by_their_task(run):
         for task, change in zip(tasks, (0.031, -0.05), strict=True)
     ]
     assert say(run, *pairs, tasks=tasks) == [
-        "Compared with base, adapter is better in Accuracy [PubMedQA] (+3.1 pp) and worse in Accuracy"
-        " [PubMedQA, question only] (-5.0 pp)."
+        (
+            "Compared with base, adapter is better in Accuracy [PubMedQA] (+3.1 pp) and worse in Accuracy"
+            " [PubMedQA, question only] (-5.0 pp)."
+        )
     ]

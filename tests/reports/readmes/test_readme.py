@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from reports.document.reading import read_results
 from reports.errors import UserError
 from reports.readmes.readme import update
 
@@ -86,7 +87,7 @@ def test_a_block_of_a_template_of_the_user_s(run):
     template.write_text("{% for run in runs %}\n{{ run.name }}: {{ run.verdict | length }}\n{% endfor %}\n")
     file.write_text("<!-- medbench:template . file=mine.md.j2 -->\n<!-- medbench:end -->\n")
     assert update(file)
-    assert "\ntiny: 2\n" in file.read_text()
+    assert f"\ntiny: {len(read_results(run).verdict)}\n" in file.read_text()
     for text, message in (
         ("{{ runs[0].nothing }}", "has no attribute 'nothing'"),
         ("{{ ''.__class__.__mro__ }}", "unsafe"),
