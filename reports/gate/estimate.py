@@ -124,9 +124,9 @@ class MeanDifference:
 
     Units on which two models answer alike say nothing of how far answers can be apart. So the variance is that of the
     parts and, as far as units are alike, of two more units whose answers have nothing in common: what Agresti and Min
-    (2005) add to a table of right and wrong answers. The paired t-test and the same with Hall's transformation (1992), which
-    corrects for skewness, both have to reject: the one alone overlooks rare large losses, the other is too sure of few
-    items.
+    (2005) add to a table of right and wrong answers. Both the paired t-test and the same with Hall's transformation
+    (1992), which corrects for skewness, have to reject: the one overlooks rare large losses, the other is too sure of
+    few items.
 
     Attributes:
         value: The difference itself.

@@ -9,7 +9,7 @@ from scipy import stats
 from reports.comparison.sums import figure_of
 from reports.document.evidence import OverlapCheck, OverlapMatch
 from reports.document.schema import MetricInfo, ModelInfo, Results, Sample, Score, TaskCost, TaskInfo
-from reports.gate.estimate import paired
+from reports.gate.estimate import paired, single
 from reports.gate.judging import judge
 from reports.gate.policy import DEFAULT, Policy
 from reports.gate.sides import Side
@@ -177,6 +177,13 @@ def test_means_are_tested_as_the_estimate_says():
         (0.00, 400, {"rule": "superiority"}, "fail"),
         (-0.10, 50, {"rule": "superiority"}, "fail"),
         (0.10, 9, {"rule": "superiority"}, "inconclusive"),
+        (0.10, 10, {"rule": "superiority"}, "pass"),
+        (-0.30, 9, {"rule": "superiority"}, "inconclusive"),
+        (-0.30, 10, {"rule": "superiority"}, "fail"),
+        (-0.30, 9, {"rule": "non_inferiority", "margin": 0.05}, "inconclusive"),
+        (-0.30, 10, {"rule": "non_inferiority", "margin": 0.05}, "fail"),
+        (-0.30, 9, {"rule": "no_regression"}, "inconclusive"),
+        (-0.30, 10, {"rule": "no_regression"}, "fail"),
         (0.00, 100, {"rule": "no_regression"}, "pass"),
         (-0.10, 100, {"rule": "no_regression"}, "fail"),
         (0.00, 9, {"rule": "no_regression"}, "inconclusive"),
@@ -431,3 +438,64 @@ def test_a_label_that_only_one_model_predicts_counts_for_both():
     after = [(0.0, 0.0), (1.0, 2.0), *before[2:]]
     found, _ = verdict({"rule": "no_regression", "metric": "t/m"}, *sides(metric, before, after))
     assert (found.verdict, found.n, [sample.id for sample in found.moved]) == ("inconclusive", 40, ["1"])
+
+
+def perplexities(n, loss):
+    """(log-likelihood, tokens) of texts under two models, the second one more perplexed by that share."""
+    generator = np.random.default_rng(1)
+    before, noise = generator.normal(-50, 5, n), generator.normal(0, 2, n)
+    after = before + noise - 20 * np.log1p(loss)
+    return [[(float(value), 20.0) for value in values] for values in (before, after)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "share"),
+    [
+        ({"rule": "non_inferiority", "margin": 0.1}, 0.1),
+        ({"rule": "superiority", "margin": 0.02}, -0.02),
+        ({"rule": "superiority"}, 0.0),
+    ],
+)
+def test_relative_margins_are_shares_of_the_baseline(rule, share):
+    """Lower perplexity is better: a tolerated loss is at most 1.1 times the baseline's, a gain at most 0.98 times."""
+    before, after = perplexities(60, 0.02)
+    found, _ = verdict({"metric": "t/m", **rule}, *sides(PERPLEXITY, before, after))
+    difference = paired("perplexity", np.array(before), np.array(after), sign=-1, share=share)
+    assert found.p_value == pytest.approx(difference.p_above(0.0))
+
+
+def test_a_relative_number_of_items_is_that_of_an_equal_model():
+    before, after = perplexities(30, 0.0)
+    found, _ = verdict({"rule": "non_inferiority", "metric": "t/m", "margin": 0.03}, *sides(PERPLEXITY, before, after))
+    difference = paired("perplexity", np.array(before), np.array(after), sign=-1, share=0.03)
+    level = figure_of("perplexity", before)
+    assert found.limit == f"loses less than {0.03 * level:.3f}"
+    assert found.items_needed == difference.items_to_exceed(0.0, 0.03 * level, 0.95, 0.8)
+    found, _ = verdict({"rule": "superiority", "metric": "t/m", "detect": 0.03}, *sides(PERPLEXITY, before, after))
+    difference = paired("perplexity", np.array(before), np.array(after), sign=-1)
+    assert found.items_needed == difference.items_to_exceed(0.0, 0.03 * level, 0.95, 0.8)
+
+
+@pytest.mark.parametrize(("n", "has_bounds"), [(9, False), (10, True)])
+def test_bounds_and_outcomes_take_ten_items(n, has_bounds):
+    found, _ = verdict({"rule": "superiority", "metric": "t/m"}, *sides(ROUGE, *shifted(n, 0.1)))
+    assert (found.low is not None, found.high is not None) == (has_bounds, has_bounds)
+    assert found.outcome == ("better" if has_bounds else "inconclusive")
+
+
+def test_a_metric_without_a_direction_is_different_and_neither_better_nor_worse():
+    found, _ = verdict({"rule": "change", "metric": "t/m", "min": -1}, *sides(LENGTH, *shifted(40, 0.3)))
+    assert found.outcome == "different"
+
+
+def test_an_undecided_bound_asks_for_the_items_that_its_distance_takes():
+    values, _ = shifted(50, 0)
+    rule = {"rule": "bound", "metric": "t/m", "min": float(np.mean(values)) - 0.04, "confidence": 0.99}
+    found, _ = verdict(rule, *sides(ROUGE, values, values))
+    estimate = single("mean", np.stack([values, np.ones(50)], 1))
+    assert (found.low, found.high) == pytest.approx(estimate.bounds(0.99))
+    assert found.items_needed == estimate.items_to_exceed(-0.04, 0.0, 0.99, 0.8)
+    nearer = {**rule, "min": float(np.mean(values)) - 0.001}
+    half = (found.high - found.low) / 4
+    found, _ = verdict(nearer, *sides(ROUGE, values, values))
+    assert found.items_needed == estimate.items_to_exceed(-half, 0.0, 0.99, 0.8)
