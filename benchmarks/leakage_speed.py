@@ -4,8 +4,9 @@
 
 Rows of 150 words (question, reasoning, answer) and items (question, context, answer) are drawn from 60,000 words by
 Zipf's law; one row in twenty is repeated, and three in ten end with a stock phrase. Leaks of every kind that the
-search promises to find are planted, and questions that only look alike. Run it with one thread and on a quiet machine;
-it fails where a leak is missed, a decoy is reported, or the limits of time or memory are exceeded.
+search promises to find are planted, and questions that only look alike. It fails where a leak is missed, a decoy is
+reported, or a minute of processor time or 2 GB are exceeded; `seconds` is longer on a machine with other work, which
+`load_average` shows.
 """
 
 # ruff: noqa: RUF001 - full-width punctuation is meant
@@ -13,6 +14,7 @@ it fails where a leak is missed, a decoy is reported, or the limits of time or m
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import resource
 import subprocess
@@ -178,6 +180,7 @@ def measure(row_count: int, item_count: int, seed: int) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - started, 1),
         "seconds_to_index": round(built, 1),
         "processor_seconds": round(time.process_time() - processor, 1),
+        "load_average": round(os.getloadavg()[0], 1),
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "bytes_of_texts": before,
         "planted": {kind: len(names) for kind, names in leaks.items()},
@@ -210,7 +213,7 @@ def main() -> int:
     environment = describe("cpu") | {"dirty": dirty}
     write_json(arguments.out, {"result": result, "environment": environment})
     print(result)
-    fast = result["seconds"] <= LIMIT_SECONDS and result["peak_bytes"] <= LIMIT_BYTES
+    fast = result["processor_seconds"] <= LIMIT_SECONDS and result["peak_bytes"] <= LIMIT_BYTES
     right = not (result["missed"] or result["reported_decoys"] or result["reported_others"])
     return 0 if fast and right else 1
 

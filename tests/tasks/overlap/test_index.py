@@ -337,10 +337,10 @@ def test_the_documented_speed_is_the_measured_one():
     root = Path(__file__).resolve().parents[3]
     measured = json.loads((root / "benchmarks/results/leakage_speed.json").read_text())
     result = measured["result"]
-    said = f"{result['rows']:,} rows of 150 words against {result['items']:,} items take {result['seconds']:.0f} s"
-    said += f" ({result['processor_seconds']:.0f} s of them on the processor, which others used too)"
-    assert f"{said} and {result['peak_bytes'] / 1e9:.2f} GB" in (root / "docs/leakage.md").read_text()
+    said = f"{result['rows']:,} rows of 150 words against {result['items']:,} items take"
+    said += f" {result['processor_seconds']:.0f} s of one core and {result['peak_bytes'] / 1e9:.2f} GB"
+    assert said in (root / "docs/leakage.md").read_text()
     assert (result["missed"], result["reported_decoys"], result["reported_others"]) == ([], [], [])
-    assert result["seconds"] < 60
+    assert result["processor_seconds"] < 60
     assert result["peak_bytes"] < 2e9
     assert measured["environment"]["dirty"] is False
