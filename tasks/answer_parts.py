@@ -171,8 +171,10 @@ def _finished_reasoning(text: str, sections: Sequence[Section], lines: Sequence[
 
 def _first_span(opened: Sequence[int], closed: Sequence[int], lines: Sequence[int]) -> tuple[int, int] | None:
     """From the first opening to the first closing after it, unless it is opened again behind one of the lines."""
-    start = opened[0] if opened else 0
-    end = next((place for place in closed if place > start), None) if opened else None
+    if not opened:
+        return None
+    start = opened[0]
+    end = next((place for place in closed if place > start), None)
     if end is None:
         return None
     again = next((place for place in opened if start < place < end), None)
