@@ -15,6 +15,7 @@ from pathlib import Path
 
 import yaml
 
+from harness.environment import describe
 from reports.files import write_json
 from reports.version import __version__
 from tests.conftest import make_model, tiny_recipe_value
@@ -65,6 +66,7 @@ def main() -> None:
             }
             for name, codes in bench.codes.items()
         },
+        "environment": describe("cpu"),
     }
     write_json(words.out, value)
     raise SystemExit(bool(failed))

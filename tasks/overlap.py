@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from tasks.words import words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +30,6 @@ _TRIGRAM = 3
 _CANDIDATE = 0.2  # share of a question's trigrams that another must hold to be compared with it word by word
 _TABLE_BITS = 24
 _BLOCK = 500  # questions held against all rows at once, so that memory stays bounded
-_WORD = re.compile(r"\w+")
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 METHOD = (
@@ -76,11 +75,6 @@ class Overlap:
     part: str
     share: float
     rows: int
-
-
-def words(text: str) -> list[str]:
-    """The words of a text without case, punctuation and variants of letters (Unicode NFKC)."""
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
 class TrainingIndex:

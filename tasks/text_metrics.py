@@ -6,7 +6,7 @@ import functools
 import re
 from typing import TYPE_CHECKING
 
-from tasks.overlap import words
+from tasks.words import words
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer

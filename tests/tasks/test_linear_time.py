@@ -9,8 +9,8 @@ from harness.releases.local_paths import shorten_paths
 from reports.text import fenced, plain_markdown
 from tasks.formats import FORMATS
 from tasks.labels import extract_label
-from tasks.overlap import words
 from tasks.text_metrics import copies_prompt, distinct_trigrams, has_disclaimer
+from tasks.words import words
 
 LENGTH = 40_000
 PIECES = [

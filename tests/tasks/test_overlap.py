@@ -6,7 +6,8 @@ import time
 import pytest
 
 from tasks.data import DataSource, load_pubmedqa, load_reasoning
-from tasks.overlap import Passage, TrainingIndex, words
+from tasks.overlap import Passage, TrainingIndex
+from tasks.words import words
 
 TRAIN = load_reasoning(DataSource(source="samples:reasoning_train"), seed=0)
 HELD_OUT = load_reasoning(DataSource(source="samples:reasoning_heldout"), seed=0)
