@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tasks.words import words
+
 # Tags around the thinking of reasoning models: DeepSeek-R1, QwQ and Qwen3 write the first pair.
 _OPENED = r"<think(?:ing)?>|<\|begin_of_thought\|>"
 _CLOSED = r"</think(?:ing)?>|<\|end_of_thought\|>"
@@ -120,8 +122,8 @@ def split_sections(
 
 
 def has_word(text: str) -> bool:
-    """Whether a text holds a letter or digit of any script."""
-    return any(map(str.isalnum, text))
+    """Whether a text holds a word of any script, as `tasks.words.words` counts them."""
+    return bool(words(text))
 
 
 def _opens_thinking(sections: Sequence[Section]) -> bool:
@@ -171,8 +173,10 @@ def _finished_reasoning(text: str, sections: Sequence[Section], lines: Sequence[
 
 def _first_span(opened: Sequence[int], closed: Sequence[int], lines: Sequence[int]) -> tuple[int, int] | None:
     """From the first opening to the first closing after it, unless it is opened again behind one of the lines."""
-    start = opened[0] if opened else 0
-    end = next((place for place in closed if place > start), None) if opened else None
+    if not opened:
+        return None
+    start = opened[0]
+    end = next((place for place in closed if place > start), None)
     if end is None:
         return None
     again = next((place for place in opened if start < place < end), None)

@@ -77,6 +77,8 @@ PHRASINGS = [
     ("The answer is neither yes nor no.", None),
     ("Yes and no.", None),
     ("Yes, no, maybe.", None),
+    ("Yes, but no.", None),
+    ("It is not yes and no.", None),
     ("yes/no/maybe", None),
     ("yes no yes no", None),
     ("Maybe yes.", None),
