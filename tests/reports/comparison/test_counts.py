@@ -83,7 +83,7 @@ def test_effective_items_have_the_variance_of_the_share():
     """Groups of two that are always both right or both wrong are half as many items, less one in n - 1."""
     tops, bottoms = np.array([2.0, 0.0] * 10), np.full(20, 2.0)
     effective, degrees = effective_items(tops, bottoms, most=40)
-    assert (effective, degrees) == (pytest.approx(19), 19)
+    assert (effective, degrees) == pytest.approx((19, 19))
 
 
 def test_effective_items_are_at_most_the_answers_and_as_many_as_units_where_all_are_alike():

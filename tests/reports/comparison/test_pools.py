@@ -75,7 +75,7 @@ def test_equal_values_of_equal_adapters_keep_a_width_also_where_sums_are_rounded
     assert found.low == pytest.approx(value - unseen if value > unseen else 0.0)
     assert found.high == pytest.approx(min(value + unseen, 1.0))
     (same,) = judge([compare_pool(MEAN, samples([value] * 7), "mean", members, seed=0)[0]])
-    assert (same.difference, same.p_value) == (pytest.approx(0.0), pytest.approx(1.0))
+    assert (same.difference, same.p_value) == pytest.approx((0.0, 1.0))
     assert same.low == pytest.approx(-unseen)
 
 
