@@ -89,7 +89,8 @@ def test_a_word_of_unspaced_text_is_several_tokens(text, length):
 
 @pytest.mark.parametrize(
     ("length", "word_length", "size"),
-    [(7, 1, 0), (8, 1, 8), (12, 1, 12), (13, 1, 13), (99, 1, 13), (11, 1.6, 0), (12, 1.6, 12), (99, 1.6, 20), (99, 4, 52)],
+    [(7, 1, 0), (8, 1, 8), (12, 1, 12), (13, 1, 13), (99, 1, 13), (11, 1.6, 0), (12, 1.6, 12), (40, 1.6, 20),
+     (99, 4, 52)],
 )  # fmt: skip
 def test_runs_are_13_words_or_all_of_8_to_12(length, word_length, size):
     assert run_size(length, word_length) == size
