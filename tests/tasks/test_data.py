@@ -297,6 +297,13 @@ def test_positions_are_for_published_set_ups(write_rows):
     path = write_rows(*({**ROW, "id": str(number), "question": f"Why {number}?"} for number in range(5)))
     assert [row.id for row in reasoning(path, start=3)] == ["3", "4"]
     assert [row.id for row in reasoning(path, stop=2)] == ["0", "1"]
+    described = {
+        "all rows": {},
+        "all rows, positions 3 to the end": {"start": 3},
+        "all rows, positions 0 to 1": {"stop": 2},
+    }
+    for words, settings in described.items():
+        assert describe_selection(DataSource(source=str(path), **settings)) == words
     with pytest.raises(UserError, match="no rows from position 7 on"):
         reasoning(path, start=7)
 
