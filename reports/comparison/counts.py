@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from reports.comparison.sums import Table, Units
 
 _CLUSTERS = 10
+_LEAST_LEVEL = 1e-300
 _ROUNDING = 1e-12
 
 
@@ -167,4 +168,4 @@ def normal_level(level: float, degrees: float) -> float:
     """The level of a normal quantile that equals Student's at `level`."""
     from scipy import special
 
-    return level if math.isinf(degrees) else float(2 * special.ndtr(-critical_value(level, degrees)))
+    return level if math.isinf(degrees) else max(float(2 * special.ndtr(-critical_value(level, degrees))), _LEAST_LEVEL)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reports.comparison.counts import effective_items, normal_level
+from reports.comparison.counts import effective_items
 from reports.comparison.inference import Inference, Interval, critical_value
 
 if TYPE_CHECKING:
@@ -104,10 +104,9 @@ def _combined(signed: list[tuple[int, _Part]], units: Units) -> Inference:
     degrees = _satterthwaite((influences**2).sum(1), np.array([part.concerned for part in parts]))
 
     def ends(level: float) -> Interval:
-        half = 0.0
-        if is_difference:
-            half, level = float(critical_value(level, degrees)) * error, normal_level(level, degrees)
-        limits = _f1(np.array(_wilson(index, effective, critical_value(level, own_degrees))))
+        half = float(critical_value(level, degrees)) * error
+        quantile = critical_value(level, np.minimum(own_degrees, degrees) if is_difference else own_degrees)
+        limits = _f1(np.array(_wilson(index, effective, quantile)))
         down, up = values - limits[0], limits[1] - values
         reach = [np.where(signs > 0, *pair) for pair in ((down, up), (up, down))]
         low, high = (math.sqrt(max(float(side @ correlation @ side), 0.0)) / labels for side in reach)

@@ -169,7 +169,8 @@ def infer(ratios: Ratios, *, seed: int, lowest: float, highest: float, clustered
     influence, shares = ratios.influence(), ratios.shares()
     exact = _of_few_values(ratios, lowest, highest)
     if exact is not None:
-        return replace(exact, caution=exact.caution or caution(influence, shares, clustered=clustered))
+        groups = caution(influence, shares, clustered=clustered) if clustered else ""
+        return replace(exact, caution=groups or exact.caution or caution(influence, shares, clustered=clustered))
     error, degrees = ratios.jackknife_error(), max(1.0, 1 / float((shares**2).sum()) - 1)
     own_error = math.sqrt(float((influence**2).sum()) * len(influence) / (len(influence) - 1))
     draws, estimate = ratios.studentised(seed), ratios.estimate

@@ -58,8 +58,8 @@ def test_few_degrees_of_freedom_widen_interval_and_test_alike():
 
 
 def test_one_degree_of_freedom_at_a_corrected_level_says_nothing():
-    assert score_test(2, 0, 4, 1).ends(1e-4) == (-1.0, 1.0)
-    assert share(2, 4, 1).ends(1e-4) == (0.0, 1.0)
+    assert score_test(2, 0, 4, 1).ends(1e-4) == pytest.approx((-1.0, 1.0), abs=0.01)
+    assert share(2, 4, 1).ends(1e-4) == pytest.approx((0.0, 1.0), abs=0.01)
 
 
 def test_scaled_differences_keep_the_test():

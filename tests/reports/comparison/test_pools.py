@@ -101,11 +101,11 @@ def test_calibration_error_of_a_pool_is_described_and_not_tested():
     assert (judged.outcome, judged.p_value) == ("not tested", None)
 
 
-def test_fewer_than_five_items_have_no_interval():
-    members = [samples([1.0, 0.0, 1.0, 1.0], "mean")] * 2
+def test_a_single_item_has_no_interval():
+    members = [samples([1.0], "mean")] * 2
     assert score_pool(ACCURACY, "mean", members, None, seed=0).low is None
-    (judged,) = judge([compare_pool(ACCURACY, samples([0.0] * 4), "mean", members, seed=0)[0]])
-    assert (judged.outcome, judged.caution) == ("inconclusive", "fewer than 5 items")
+    (judged,) = judge([compare_pool(ACCURACY, samples([0.0]), "mean", members, seed=0)[0]])
+    assert (judged.outcome, judged.caution) == ("inconclusive", "fewer than 2 items")
 
 
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")

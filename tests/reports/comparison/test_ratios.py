@@ -66,7 +66,7 @@ def test_the_interval_reaches_farther_to_the_side_of_the_long_tail():
 def test_the_quantiles_of_the_bootstrap_are_those_of_the_level():
     """The draws of a large normal sample are Student's t."""
     draws = mean_of(GENERATOR.normal(0, 1, 400)).studentised(1)
-    assert len(draws) == 4000
+    assert len(draws) == 2500
     assert (np.diff(draws) >= 0).all()
     assert np.quantile(draws, [0.025, 0.5, 0.975]) == pytest.approx([-1.96, 0, 1.96], abs=0.12)
 
@@ -118,7 +118,12 @@ def test_beyond_the_last_draw_the_extreme_one_counts_so_that_intervals_stay_nest
 
 def test_two_values_are_a_share_and_a_gain_and_a_loss_of_one_size_are_right_and_wrong():
     single = interval([2.0] * 3 + [5.0] * 7, kind="mean")
-    assert (single.low, single.high) == pytest.approx(tuple(2 + 3 * end for end in wilson_interval(7, 10)))
+    exact = stats.binomtest(7, 10).proportion_ci()  # Clopper and Pearson
+    assert (single.low, single.high) == pytest.approx((2 + 3 * exact.low, 2 + 3 * exact.high))
+    assert single.caution == "3 of 10 items differ from all others"
+    assert interval([2.0] * 5 + [5.0] * 7, kind="mean").caution == ""
+    all_but_one = interval([2.0] * 9 + [5.0], kind="mean")
+    assert all_but_one.low == pytest.approx(2 + 3 * (1 - 0.975 ** (1 / 10)))
     before, after = [0.0] * 5 + [0.4] * 2 + [0.1] * 8, [0.4] * 5 + [0.0] * 2 + [0.1] * 8
     pair = compare(before, after, kind="mean")
     assert (pair.low, pair.high) == pytest.approx(tuple(0.4 * end for end in score_interval(5, 2, 15)))
@@ -131,7 +136,7 @@ def test_two_values_are_a_share_and_a_gain_and_a_loss_of_one_size_are_right_and_
 def test_differences_that_all_point_one_way_by_two_sizes_are_no_share():
     pair = compare([0.0] * 12, [0.1] * 6 + [0.2] * 6, kind="mean")
     assert pair.test == "studentised bootstrap and t"
-    assert compare([0.0] * 12, [-0.1] * 6 + [0.2] * 6, kind="mean").test == "score test"
+    assert compare([0.0] * 12, [-0.1] * 6 + [0.2] * 6, kind="mean").test == "exact binomial test"
 
 
 def test_equal_values_leave_room_for_an_unseen_share_of_items():
@@ -156,12 +161,18 @@ def test_a_few_items_cannot_be_more_certain_than_a_sign_test():
     assert uneven.outcome == "better"
 
 
-def test_fewer_than_five_means_have_no_interval():
+def test_fewer_than_five_means_are_flagged_and_one_has_no_interval():
     few = interval([0.1, 0.2, 0.3, 0.4], kind="mean")
-    assert (few.low, few.high, few.caution) == (None, None, "no interval can be computed")
-    assert interval([0.1, 0.2, 0.3, 0.4, 0.5], kind="mean").low is not None
+    half = stats.t.isf(0.025, 3) * np.std([0.1, 0.2, 0.3, 0.4], ddof=1) / 2
+    assert few.low <= 0.25 - half
+    assert (few.low, few.high) == pytest.approx((0.0264, 0.4736), abs=1e-3)
+    assert few.caution == "only 4 independent items"
+    assert interval([0.1, 0.2, 0.3, 0.4, 0.5], kind="mean").caution == ""
+    one = interval([0.1], kind="mean")
+    assert (one.low, one.high, one.caution) == (None, None, "no interval can be computed")
     pair = compare([0.1, 0.2, 0.3, 0.4], [0.9] * 4, kind="mean")
-    assert (pair.outcome, pair.p_value, pair.caution) == ("inconclusive", None, "no interval can be computed")
+    assert (pair.outcome, pair.p_value) == ("inconclusive", pytest.approx(2**-3))
+    assert pair.caution == "only 4 independent items"
 
 
 def test_cautions_name_what_is_wrong():
@@ -183,7 +194,7 @@ def test_cautions_name_what_is_wrong():
 def test_groups_whose_means_are_alike_are_flagged_too():
     values = [0.0, 1.0] * 8
     found = interval(values, kind="mean", clusters=[number // 2 for number in range(16)])
-    assert found.caution == "all items have the same value"
+    assert found.caution == "only 8 independent groups of items"
     shares = interval([0.0] * 8 + [1.0] * 8, kind="mean", clusters=[number // 2 for number in range(16)])
     assert shares.caution == "only 8 independent groups of items"
 

@@ -122,8 +122,8 @@ def test_only_items_that_both_answered_unchanged_are_compared():
 
 
 def test_too_few_items_and_scores_without_values():
-    few = outcome(MEAN, [0.1] * 4, [0.9] * 4)
-    assert (few.outcome, few.caution, few.p_value) == ("inconclusive", "fewer than 5 items", None)
+    one = outcome(MEAN, [0.1], [0.9])
+    assert (one.outcome, one.caution, one.p_value) == ("inconclusive", "fewer than 2 items", None)
     assert outcome(MEAN, [0.1] * 4, [0.1] * 4).outcome == "identical"
     assert outcome(MEAN.model_copy(update={"kind": "other"}), [0.1] * 9, [0.9] * 9).outcome == "not compared"
     nothing = outcome(PERPLEXITY, [(0.0, 0.0)] * 6, [(-1.0, 1.0)] * 6)
