@@ -22,13 +22,13 @@ class Gain:
         plain: The difference.
         shifted: What is compared with `limit`: for relative limits the difference less a share of the baseline.
         limit: In terms of `shifted`, so 0 for relative limits.
-        offset: `plain` minus `shifted`, in the metric's unit.
+        margin: In terms of `plain`; negative for a loss that is tolerated.
     """
 
     plain: Difference
     shifted: Difference
     limit: float
-    offset: float
+    margin: float
 
     @property
     def p_value(self) -> float:
@@ -47,7 +47,7 @@ class Gain:
 
     def needed(self, truth: float, confidence: float, power: float) -> int | None:
         """Units that show with `power` that the limit is exceeded if the candidate gains `truth`; None if none do."""
-        needed = self.shifted.items_to_exceed(self.limit, truth - self.offset, confidence, power)
+        needed = self.shifted.items_to_exceed(self.limit, truth - self.margin + self.limit, confidence, power)
         return None if needed is None else max(needed, MIN_ITEMS)
 
 
@@ -88,7 +88,7 @@ def _gain(target: Target, chosen: Selected, margin: float) -> Gain:
     limit = math.copysign(margin_of(target, abs(margin), figure_of_units(chosen.kind, chosen.before)), margin)
     plain = paired(chosen.kind, chosen.before, chosen.after, sign=sign)
     if not target.is_relative or margin == 0:
-        return Gain(plain, plain, limit, 0.0)
+        return Gain(plain, plain, limit, limit)
     shifted = paired(chosen.kind, chosen.before, chosen.after, sign=sign, share=sign * margin)
     return Gain(plain, shifted, 0.0, limit)
 
@@ -136,7 +136,7 @@ def _undecided(
 
     No number is given where there are as many already: then the truth is about the limit, and items are not lacking.
     """
-    aim = f"an equal model to rule out a loss of {amount_text(gain.limit + gain.offset, target.metric)}"
+    aim = f"an equal model to rule out a loss of {amount_text(gain.margin, target.metric)}"
     if truth:
         aim = f"a model that gains {amount_text(truth, target.metric)} to show it"
     needed = gain.needed(truth, confidence, power)
@@ -151,7 +151,7 @@ def _undecided(
 def regression(rule: NoRegression, target: Target, chosen: Selected) -> Regression:
     """A `no_regression` target; the verdict waits for the correction."""
     gain = _gain(target, chosen, -(rule.margin or target.metric.relevant))
-    size = abs(gain.limit + gain.offset)
+    size = abs(gain.margin)
     known = facts(chosen, rule.confidence, target.metric.sign, size)
     limit = f"no loss shown, and one of {amount_text(size, target.metric)} ruled out"
     return Regression(gain, known | {"limit": limit, "p_value": gain.p_worse})
@@ -177,7 +177,7 @@ def regression_result(
 def non_inferiority(rule: NonInferiority, target: Target, chosen: Selected, *, power: float) -> RuleResult:
     """Pass where a loss of the margin is ruled out, fail where one is shown, else inconclusive."""
     gain = _gain(target, chosen, -rule.margin)
-    size = abs(gain.limit + gain.offset)
+    size = abs(gain.margin)
     known = facts(chosen, rule.confidence, target.metric.sign, size)
     known |= {"p_value": gain.p_value, "limit": f"loses less than {amount_text(size, target.metric)}"}
     change, level = _change_text(target, known), 1 - rule.confidence
@@ -194,7 +194,7 @@ def non_inferiority(rule: NonInferiority, target: Target, chosen: Selected, *, p
 def superiority(rule: Superiority, target: Target, chosen: Selected, *, power: float) -> RuleResult:
     """Pass where a gain above the margin is shown, fail where enough items show none, else inconclusive."""
     gain = _gain(target, chosen, rule.margin)
-    size = abs(gain.limit + gain.offset)
+    size = abs(gain.margin)
     baseline = figure_of_units(chosen.kind, chosen.before)
     truth = size + margin_of(target, rule.detect or target.metric.relevant, baseline)
     known = facts(chosen, rule.confidence, target.metric.sign, truth)

@@ -321,6 +321,25 @@ def test_many_items_are_solved_too():
     assert power(number, 0.002, 0.2, 0.05) == pytest.approx(0.8, abs=2e-3)
 
 
+@pytest.mark.parametrize(
+    ("difference", "rule"),
+    [
+        (0.0, {"test": "non_inferiority", "margin": 0.002}),
+        (0.0, {"test": "non_inferiority", "margin": 0.002, "continuity": 50}),
+        (-0.0005, {"test": "non_inferiority", "margin": 0.002}),
+        (0.003, {"test": "superiority", "margin": 0.001}),
+        (0.0, {"test": "equivalence", "margin": 0.002}),
+        (0.0009, {"test": "equivalence", "margin": 0.002}),
+        (-0.0009, {"test": "equivalence", "margin": 0.002}),
+        (-0.002, {}),
+    ],
+)
+def test_numbers_beyond_enumeration_have_the_power(difference, rule):
+    number = items_needed(difference, 0.2, 0.05, **rule)
+    assert number > 100_000
+    assert power(number, difference, 0.2, 0.05, **rule) == pytest.approx(0.8, abs=2e-3)
+
+
 def test_a_few_items_show_a_complete_reversal():
     """The smallest number whose root exceeds 1.96, though all later ones reach it too."""
     assert items_needed(1.0, 1.0, 0.05) == 4

@@ -449,19 +449,23 @@ def perplexities(n, loss):
 
 
 @pytest.mark.parametrize(
-    ("rule", "share"),
+    ("rule", "share", "limit"),
     [
-        ({"rule": "non_inferiority", "margin": 0.1}, 0.1),
-        ({"rule": "superiority", "margin": 0.02}, -0.02),
-        ({"rule": "superiority"}, 0.0),
+        ({"rule": "non_inferiority", "margin": 0.1}, 0.1, "loses less than 1.23"),
+        ({"rule": "superiority", "margin": 0.02}, -0.02, "gains more than 0.247"),
+        ({"rule": "superiority"}, 0.0, "is better"),
+        ({"rule": "no_regression", "margin": 0.1}, 0.1, "no loss shown, and one of 1.23 ruled out"),
     ],
 )
-def test_relative_margins_are_shares_of_the_baseline(rule, share):
+def test_relative_margins_are_shares_of_the_baseline(rule, share, limit):
     """Lower perplexity is better: a tolerated loss is at most 1.1 times the baseline's, a gain at most 0.98 times."""
     before, after = perplexities(60, 0.02)
     found, _ = verdict({"metric": "t/m", **rule}, *sides(PERPLEXITY, before, after))
     difference = paired("perplexity", np.array(before), np.array(after), sign=-1, share=share)
+    if rule["rule"] == "no_regression":  # whose p-value is that of being worse
+        difference = paired("perplexity", np.array(after), np.array(before), sign=-1)
     assert found.p_value == pytest.approx(difference.p_above(0.0))
+    assert found.limit == limit
 
 
 def test_a_relative_number_of_items_is_that_of_an_equal_model():
