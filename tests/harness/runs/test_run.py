@@ -43,7 +43,7 @@ def test_results_hold_scores_comparisons_hashes_and_versions(tiny_run):
     assert {data.role for data in results.data} == {"train", "validation", *TASKS}
     assert results.environment["packages"]["torch"]
     assert results.training.steps == 3
-    assert len(results.scores) == 2 * len(results.comparisons) == 2 * 17
+    assert len(results.scores) == 2 * len(results.comparisons) == 2 * 19
     assert sum(count.gold for count in results.classes if count.model == "base") == 6
     assert results.verdict
     assert all(task.synthetic for task in results.tasks)
