@@ -24,7 +24,7 @@ def value_text(value: float | None, metric: MetricInfo) -> str:
     if value is None:
         return MISSING
     if metric.percent:
-        return f"{value * 100:.1f} %"
+        return percent_text(value)
     if value == 0:
         return "0"
     if abs(value) >= _THOUSAND:
@@ -82,6 +82,11 @@ def p_text(value: float | None) -> str:
     if value is None:
         return MISSING
     return "< 0.001" if value < 0.001 else f"{value:.3f}"  # noqa: PLR2004
+
+
+def percent_text(share: float) -> str:
+    """A share as a percentage, such as `97.0 %`."""
+    return f"{share * 100:.1f} %"
 
 
 def duration(seconds: float) -> str:

@@ -18,6 +18,7 @@ from reports.numbers import (
     level_text,
     outcome_text,
     p_text,
+    percent_text,
     score_text,
     value_text,
 )
@@ -161,9 +162,9 @@ def label_use_table(results: Results) -> Table | None:
         (
             f"{each.model}, {titles.get(each.task, each.task)}",
             each.label,
-            f"{each.share:.1%}",
-            f"{each.gold_share:.1%}",
-            f"{each.majority}: {each.majority_accuracy:.1%}",
+            percent_text(each.share),
+            percent_text(each.gold_share),
+            f"{each.majority}: {percent_text(each.majority_accuracy)}",
             f"{100 * each.difference:+.1f} pp [{100 * each.difference_low:+.1f}, {100 * each.difference_high:+.1f}]",
             each.outcome,
         )

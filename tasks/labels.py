@@ -15,7 +15,7 @@ from tasks.formats import split_answer
 if TYPE_CHECKING:
     from tasks.formats import AnswerFormat
 
-NO_ANSWER = "none"
+
 _LABEL = "|".join(LABELS)
 # What may follow a label on the same line. A noun or adjective may not: "no adverse events" does not answer no.
 _NEXT_WORD = (

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reports.comparison.sums import figure_of
+from reports.document.label_use import NO_LABEL
 from tasks.answers import GeneratedText
 from tasks.data import PubMedQAItem, load_pubmedqa
 from tasks.data.documents import document_set
 from tasks.data.rows import LABELS
 from tasks.data.selection import official_test_ids
-from tasks.labels import NO_ANSWER, extract_label
+from tasks.labels import extract_label
 from tasks.task_settings import TaskSettings
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from reports.comparison.sums import Measured
 
-PREDICTIONS = (*LABELS, NO_ANSWER)
+PREDICTIONS = (*LABELS, NO_LABEL)
 _ASK = "Answer with yes, no or maybe."
 
 
@@ -97,7 +98,7 @@ def generated_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, 
     """The label of the final response compared with the gold one; an answer without a label is wrong."""
     answer = results[0]
     given = extract_label(answer, doc["format"], prompt_opened=doc["prompt"])
-    predicted = PREDICTIONS.index(given or NO_ANSWER)
+    predicted = PREDICTIONS.index(given or NO_LABEL)
     metrics: dict[str, Any] = {
         "accuracy": float(predicted == doc["gold"]),
         "macro_f1": (doc["gold"], predicted),
@@ -111,7 +112,7 @@ def generated_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, 
 def prediction(sample: Measured) -> str:
     """The label that a model gave, as the official submission format writes it; `none` where there is none."""
     pair = sample.metrics["macro_f1"]
-    return PREDICTIONS[int(pair[1])] if isinstance(pair, tuple) else NO_ANSWER
+    return PREDICTIONS[int(pair[1])] if isinstance(pair, tuple) else NO_LABEL
 
 
 def macro_f1(pairs: Sequence[tuple[int, int]]) -> float:

@@ -24,6 +24,7 @@ from reports.comparison.verdict import sentences
 from reports.document.evidence import ClassCount, Confusion, Problem
 from reports.document.schema import Comparison, DataInfo, MetricInfo, ModelInfo, Results, Score, Training
 from reports.files import sha256_file, sha256_value
+from reports.numbers import percent_text
 from reports.version import __version__
 from tasks import catalog
 from tasks.data.rows import LABELS
@@ -149,8 +150,9 @@ def official_macro_f1(scored: Sequence[Scored]) -> list[str]:
         ours, official = figure_of("macro_f1", pairs), official_script_macro_f1(pairs)
         if not math.isclose(ours, official, abs_tol=1e-9):
             notes.append(
-                f"{each.task.name}, {each.model}: PubMedQA's official script gives a macro-F1 of {official:.1%} instead"
-                f" of {ours:.1%}, since it counts answers without a label as a label of their own"
+                f"{each.task.name}, {each.model}: PubMedQA's official script gives a macro-F1 of"
+                f" {percent_text(official)} instead of {percent_text(ours)}, since it counts answers without a label as"
+                " a label of their own"
             )
     return notes
 

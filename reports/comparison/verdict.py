@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from reports.document.label_use import NO_LABEL
 from reports.document.schema import Comparison, MetricInfo, Results, TaskInfo
-from reports.numbers import TRAINED_ON, amount_text, difference_text, join_words
+from reports.numbers import TRAINED_ON, amount_text, difference_text, join_words, percent_text
 
 _Metrics = dict[tuple[str, str], MetricInfo]
 
@@ -77,11 +78,15 @@ def _collapses(results: Results) -> list[str]:
                 "worse": "its accuracy is worse than",
             }.get(use.outcome, "its accuracy is not shown to differ from")
             warnings.append(
-                f"Label collapse: {use.model} gives {use.label!r} to {use.share:.1%} of the {use.items} items of"
-                f" {titles.get(use.task, use.task)}, where {use.gold_share:.1%} have it in gold;"
-                f" {against} always giving {use.majority!r} ({use.majority_accuracy:.1%})."
+                f"Label collapse: {use.model} gives {_label(use.label)} to {percent_text(use.share)} of the {use.items}"
+                f" items of {titles.get(use.task, use.task)}, where {percent_text(use.gold_share)} have it in gold;"
+                f" {against} always giving {use.majority!r} ({percent_text(use.majority_accuracy)})."
             )
     return warnings
+
+
+def _label(label: str) -> str:
+    return "no label" if label == NO_LABEL else repr(label)
 
 
 def _sentence(model: str, baseline: str, comparisons: list[Comparison], metrics: _Metrics) -> str:

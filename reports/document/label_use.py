@@ -6,6 +6,7 @@ from reports.document.scores import Outcome
 from reports.strict import Strict
 
 _COLLAPSED = 0.9
+NO_LABEL = "none"  # the prediction of an answer in which no label was found
 
 
 class LabelUse(Strict):
@@ -13,7 +14,7 @@ class LabelUse(Strict):
 
     Attributes:
         items: Items of the task, each counted once.
-        label: The label that the model gives most often.
+        label: The label that the model gives most often; `none` where no label was found.
         share: Share of the items that it gives this label to.
         low: Lower end of the 95 % interval of the share (Wilson).
         gold_share: Share of the items whose gold label it is.

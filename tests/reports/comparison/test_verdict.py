@@ -92,13 +92,13 @@ def test_a_label_collapse_comes_first(run):
     answers = {("adapter", run.tasks[0].name): [(label, "yes") for label in gold]}
     said = say(run, pair(run, "accuracy", "better"), label_use=label_use(answers))
     assert said[0] == (
-        f"Label collapse: adapter gives 'yes' to 100.0% of the 100 items of {run.tasks[0].short_title}, where 55.0%"
-        " have it in gold; its accuracy is not shown to differ from always giving 'yes' (55.0%)."
+        f"Label collapse: adapter gives 'yes' to 100.0 % of the 100 items of {run.tasks[0].short_title}, where 55.0 %"
+        " have it in gold; its accuracy is not shown to differ from always giving 'yes' (55.0 %)."
     )
     assert said[1].startswith("Compared with base, adapter is better in Accuracy")
     answers = {("adapter", run.tasks[0].name): [(label, "no") for label in gold]}
     worse = label_use({("adapter", run.tasks[0].name): [*answers["adapter", run.tasks[0].name]] * 10})
-    assert "its accuracy is worse than always giving 'yes' (55.0%)" in say(run, label_use=worse)[0]
+    assert "its accuracy is worse than always giving 'yes' (55.0 %)" in say(run, label_use=worse)[0]
 
 
 def test_a_model_without_shared_items_and_a_run_of_one_model_have_nothing_to_compare(run):
