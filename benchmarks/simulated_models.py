@@ -259,7 +259,7 @@ _F1 = _metric("macro_f1")
 _MEAN_PPL, _COMMON, _RARE = math.exp(NATS), (0.55, 0.34, 0.11), (0.6, 0.37, 0.03)
 CELLS = (
     Cell("accuracy", _SHARE, accuracy, 0.5, 0.05),
-    Cell("share .02", _SHARE, _extreme(0.02), 0.02, 0.05),
+    Cell("share .02", _SHARE, _extreme(0.02), 0.02, 0.05, population=True),
     Cell("share .98", _SHARE, _extreme(0.98), 0.98, 0.05, population=True),
     Cell("repeats .98", _SHARE, _repeated(0.98), 0.98, 0.05, population=True),
     Cell("repeats .5", _SHARE, _repeated(0.5), 0.5, 0.05, population=True),

@@ -129,7 +129,7 @@ def drawn(cell: Cell, items: int, truth: str, times: int) -> dict[str, Any]:
         "single_coverage": _mean(table[~single_cautious, 4]),
         "single_coverage_flagged": _mean(table[single_cautious, 4]),
     }
-    return {key: round(value, 4) if isinstance(value, float) else value for key, value in counted.items()}
+    return {key: round(float(value), 4) if isinstance(value, float) else value for key, value in counted.items()}
 
 
 def _row(judged: Comparison, truth: float, single: Score, single_truth: float) -> tuple[float, ...]:
@@ -203,28 +203,37 @@ def violations(results: dict[str, Any]) -> list[str]:
 def _faults(each: dict[str, Any]) -> list[str]:
     faults = []
     cell = next(cell for cell in CELLS if cell.name == each["cell"])
-    for key in ("", "single_"):
-        flagged, coverage = each[f"{key}flagged"], each[f"{key}coverage"]
-        draws = round(each["draws"] * (1 - flagged))
-        if flagged and not cell.may_be_flagged(each["items"]) and (each["items"] >= _SMALL and flagged >= 0.02):  # noqa: PLR2004
+    for key in ("", "single_") if each["truth"] == "equal" else ("",):
+        flagged, draws = each[f"{key}flagged"], each["draws"]
+        is_ordinary = each["items"] >= _SMALL and not cell.may_be_flagged(each["items"])
+        if is_ordinary and flagged >= 0.02:  # noqa: PLR2004
             faults.append(f"{key}flagged")
-        if each[f"{key}coverage_flagged"] is not None and each[f"{key}coverage_flagged"] < 0.85 - _ERRORS * _error(
-            0.85, each["draws"] - draws
-        ):
-            faults.append(f"{key}coverage of flagged intervals")
-        if coverage is None or not draws:
-            continue
         low, high = (0.93, 0.97) if each["items"] >= _SMALL else (0.90, 0.98)
         if cell.is_share:
             low, high = 0.91, 1.0
-        if not low - _ERRORS * _error(low, draws) <= coverage <= high + _ERRORS * _error(high, draws):
+        if not _may_be(each[f"{key}coverage"], round(draws * (1 - flagged)), low, high):
             faults.append(f"{key}coverage")
+        if not _may_be(each[f"{key}coverage_flagged"], round(draws * flagged), 0.85, 1.0):
+            faults.append(f"{key}coverage of flagged intervals")
     is_fair = cell.flags is not None  # a skewed difference with mean 0 is no pair of equal models
     if is_fair and each["truth"] == "equal" and each["different"] > _rate(LEVEL, each["draws"]):
         faults.append("false alarms")
     if each["truth"] != "equal" and each["false_equivalence"] > _rate(LEVEL, each["draws"]):
         faults.append("false equivalence")
     return faults
+
+
+def _may_be(coverage: float | None, draws: int, low: float, high: float) -> bool:
+    """Whether a coverage counted over so many draws may be that of a true one in a range: within two standard errors.
+
+    The standard errors are those of the exact binomial distribution, so that few draws are no reason to object.
+    """
+    from scipy import stats
+
+    if coverage is None or not draws:
+        return True
+    covered, rare = round(coverage * draws), float(stats.norm.sf(_ERRORS))
+    return bool(stats.binom.cdf(covered, draws, low) >= rare and stats.binom.sf(covered - 1, draws, high) >= rare)
 
 
 def _error(rate: float, draws: int) -> float:

@@ -36,8 +36,9 @@ STATISTICS_NOTE = (
     " seeds."
 )
 POWER_NOTE = (
-    "Items needed are those with which the test finds a relevant difference with 80 % power at the row's level. The"
-    " spread of the items is taken at its upper 95 % limit, and the difference is the relevant one, not the observed."
+    "Items needed are those with which the test finds a relevant difference with 80 % power at the row's level or,"
+    " where these items do already, those that show equal models to be equivalent. The spread of the items is taken at"
+    " its upper 95 % limit, and the difference is the relevant one, not the observed."
 )
 LABEL_NOTE = (
     "A model that gives one label to nearly all items has collapsed: its accuracy is that label's share in gold. The"

@@ -33,6 +33,9 @@ _SKEW = 4.0
 _NEARLY = 0.97
 _HEAVY = 1 / 3  # share of the weight that one unit may carry
 _FEW = 5
+_MANY = 50
+_SELDOM = 0.3  # share of the rarer of two values
+_SKEWED_FROM = 20  # items from which on a sample can tell its skewness
 _CLUSTERS = 10
 
 
@@ -170,7 +173,7 @@ def infer(ratios: Ratios, *, seed: int, lowest: float, highest: float, clustered
     exact = _of_few_values(ratios, lowest, highest)
     if exact is not None:
         groups = caution(influence, shares, clustered=clustered) if clustered else ""
-        return replace(exact, caution=groups or exact.caution or caution(influence, shares, clustered=clustered))
+        return replace(exact, caution=groups or exact.caution)
     error, degrees = ratios.jackknife_error(), max(1.0, 1 / float((shares**2).sum()) - 1)
     own_error = math.sqrt(float((influence**2).sum()) * len(influence) / (len(influence) - 1))
     draws, estimate = ratios.studentised(seed), ratios.estimate
@@ -218,7 +221,8 @@ def caution(influence: Values, shares: Values, *, clustered: bool) -> str:
     spread = math.sqrt(float((influence**2).mean()))
     most = (count - 2) / math.sqrt(count - 1)  # the skewness where one unit differs from all others
     skew = abs(float((influence**3).mean())) / spread**3 if spread else 0.0
-    return "the values are very skewed: a few items decide" if skew > min(_SKEW, _NEARLY * most) else ""
+    is_skewed = count >= _SKEWED_FROM and skew > min(_SKEW, _NEARLY * most)
+    return "the values are very skewed: a few items decide" if is_skewed else ""
 
 
 def _of_few_values(ratios: Ratios, lowest: float, highest: float) -> Inference | None:
@@ -243,7 +247,8 @@ def _of_few_values(ratios: Ratios, lowest: float, highest: float) -> Inference |
     bottom, width = float(distinct[0]), float(distinct[1] - distinct[0])
     greater = int((values > bottom).sum())
     rarer = min(greater, count - greater)
-    unusual = f"{rarer} of {count} items differ from all others" if rarer < _FEW else ""
+    is_skewed = rarer < _FEW or (count < _MANY and rarer <= _SELDOM * count)
+    unusual = f"{rarer} of {count} items differ from all others" if is_skewed else ""
     return replace(scaled(exact_share(greater, count), width, bottom), caution=unusual)
 
 

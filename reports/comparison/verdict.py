@@ -145,9 +145,7 @@ def _inconclusive(comparisons: list[Comparison], metrics: _Metrics) -> str:
         if each.outcome == "inconclusive":
             metric, needs = metrics[each.task, each.metric], ""
             if each.items_needed is not None and each.relevant is not None:
-                needs = (
-                    f" (a difference of {amount_text(each.relevant, metric)} takes about {each.items_needed:,} items)"
-                )
+                needs = f" (about {each.items_needed:,} items decide {amount_text(each.relevant, metric)})"
             named.append(f"{metric.title}{needs}")
     return f"inconclusive in {join_words(named)}" if named else ""
 

@@ -101,7 +101,8 @@ class Comparison(Strict):
         effect_size: Cohen's g (the candidate's share of the discordant items, minus a half) for right/wrong metrics,
             else Cohen's d of the paired differences; the sign is the difference's.
         relevant: The smallest relevant difference, in the metric's unit.
-        items_needed: For an inconclusive comparison, how many items detect a relevant difference with 80 % power.
+        items_needed: For an inconclusive comparison, how many items detect a relevant difference with 80 % power or,
+            where these do already, show that equal models are equivalent.
         caution: Why interval and test are unreliable; empty where they are not.
         noise: Numerical noise of the difference, an annotation that no outcome depends on.
     """

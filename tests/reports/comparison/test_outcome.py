@@ -71,7 +71,7 @@ def test_effective_numbers_are_rounded_to_whole_items_on_the_safe_side():
 
 
 def inference(error, **options):
-    return Inference(0.0, lambda _: (-1.0, 1.0), "t", error, **options)
+    return Inference(0.0, lambda _: (0.0, 0.0), "t", error, **options)
 
 
 @pytest.mark.parametrize(("units", "error", "margin", "level"), [(30, 0.05, 0.05, 0.05), (100, 0.01, 0.04, 0.01)])
@@ -81,7 +81,6 @@ def test_items_for_a_mean_are_the_fewest_with_80_percent_power_at_the_upper_limi
     needed = mean_items_needed(inference(error), units, margin, level)
     spread = error * math.sqrt(units) * math.sqrt((units - 1) / stats.chi2.ppf(0.05, units - 1))
     assert t_power(margin / spread, needed, level) >= 0.8 > t_power(margin / spread, needed - 1, level)
-    assert units_needed(inference(error), units, margin, level) == needed
 
 
 def test_means_need_at_least_five_items_and_none_helps_where_nothing_or_too_much_varies():
@@ -111,5 +110,26 @@ def test_gains_and_losses_of_one_size_need_as_many_items_as_right_and_wrong_ones
 def test_a_margin_above_any_gain_takes_as_many_items_as_the_greatest_gain():
     pair = compare([0.0] * 4 + [0.01], [0.01] + [0.0] * 4, kind="mean", margin=0.004, bounded=True)
     assert pair.outcome == "inconclusive"
-    small = units_needed(inference(0.001, effective=5.0, size=0.01), 5, 0.05, 0.05)
-    assert small == items_needed(1.0, 1.0, 0.05)
+    small = units_needed(inference(0.001, effective=3.0, size=0.01), 3, 0.05, 0.05)
+    assert small == items_needed(1.0, 1.0, 0.05) == 4
+
+
+def test_where_a_relevant_difference_would_be_found_the_items_that_show_equivalence_are_asked():
+    """280 of 1,000 differ: 5 points would be found."""
+    error = math.sqrt(0.28 / 1000)
+    needed = units_needed(inference(error, effective=1000.0), 1000, 0.05, 0.05)
+    assert proportion_items_needed(280, 1000, 0.05, 0.05) < 1000 < needed
+    assert needed == items_needed(0.0, upper_discordance(280, 1000), 0.05, test="equivalence", margin=0.05)
+    means = inference(0.01)
+    assert mean_items_needed(means, 100, 0.04, 0.01) == 98
+    assert units_needed(means, 100, 0.04, 0.01) == mean_items_needed(means, 100, 0.04, 0.01, "equivalence") == 123
+
+
+def test_an_interval_that_is_wider_than_its_standard_error_needs_the_items_of_its_width():
+    """As of macro-F1, where a label that is never right has no influence."""
+    wide = Inference(0.0, lambda _: (-0.09, 0.09), "MOVER", 0.01)
+    as_wide = inference(0.09 / stats.norm.isf(0.025))
+    assert mean_items_needed(wide, 500, 0.05, 0.05) == mean_items_needed(as_wide, 500, 0.05, 0.05)
+    equivalent = mean_items_needed(as_wide, 500, 0.05, 0.05, "equivalence")
+    spread = 0.09 / stats.norm.isf(0.025) * math.sqrt(500 * 499 / stats.chi2.ppf(0.05, 499))
+    assert t_power(0.05 / spread, equivalent, 0.05) >= 0.9 > t_power(0.05 / spread, equivalent - 1, 0.05)
