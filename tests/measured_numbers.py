@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.gate_simulation import LIMIT
 from benchmarks.gpu_recipes import table as recipe_table
 from tests.pages import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
+NOISE_LIMITS = "../../reports/comparison/noise_limits.json"  # shipped with the package
 STEADY = "generated tokens a second, steady"
 SIGNALS = ("SIGKILL", "SIGINT", "SIGTERM")
 ENGINES, TO_FLOAT32 = ("transformers and vllm",), ("transformers and float32", "vllm and float32")
 MODELS = ("base", "a0", "a1")  # of gpu/agreement.json
+GATE_RULES = ("non_inferiority", "no_regression", "superiority")
 Values = Callable[[Any], tuple[Any, ...]]
 
 
@@ -109,14 +113,91 @@ def _majority(results: dict[str, Any]) -> tuple[float, float, float]:
     return items, 100 * right / items, 100 * 2 * right / (items + right) / 3
 
 
-def _noise_items(results: dict[str, Any]) -> tuple[int, int]:
-    items = [entry["noise"]["items"] for entry in results["noise"]["figures"]]
-    return max(items), min(items)
+def _yes_shares(results: dict[str, Any]) -> tuple[float, ...]:
+    """Percent of the items to which the adapter `pubmedqa` answers yes, by setting, all of them collapsed."""
+    uses = [use for use in results["label_use"] if use["model"] == "pubmedqa"]
+    assert {(use["label"], use["outcome"]) for use in uses} == {("yes", "equivalent")}
+    return tuple(100 * use["share"] for use in uses)
 
 
-def _blocked(candidates: str, *cases: int) -> Values:
-    """Percent of these candidates that the gate blocks, in one case, or the least and most in some."""
-    return lambda d: _span([100 * d["cases"][case][candidates]["blocked"] for case in cases])
+def _labels(model: str, task: str, label: str) -> Values:
+    """Percent of the items to which a model gives the label that it gives most, and how many have that label in gold."""
+
+    def values(results: dict[str, Any]) -> tuple[float, float]:
+        (use,) = [use for use in results["label_use"] if (use["model"], use["task"]) == (model, task)]
+        assert use["label"] == label
+        return 100 * use["share"], 100 * use["gold_share"]
+
+    return values
+
+
+def _majority_accuracy(results: dict[str, Any]) -> tuple[float]:
+    """Accuracy in percent of always giving the majority label, which no model is shown to exceed."""
+    assert all(use["outcome"] != "better" and use["majority"] == "yes" for use in results["label_use"])
+    (accuracy,) = {use["majority_accuracy"] for use in results["label_use"]}
+    return (100 * accuracy,)
+
+
+def _scores(task: str, metric: str, *models: str, unit: float = 1.0) -> Values:
+    scores = {"task": task, "metric": metric}
+    return lambda d: tuple(
+        unit * score["value"]
+        for model in models
+        for score in d["scores"]
+        if score.items() >= {**scores, "model": model}.items()
+    )
+
+
+def _points(candidate: str, outcome: str) -> Values:
+    """Points of accuracy that a candidate gains or loses in the settings with this outcome, in their order."""
+    return lambda d: tuple(
+        abs(100 * pair["difference"])
+        for pair in d["comparisons"]
+        if (pair["candidate"], pair["metric"], pair["outcome"]) == (candidate, "accuracy", outcome)
+    )
+
+
+def _false_passes(rule: str) -> Values:
+    """Largest chance in percent that the gate passes what it should not, for accuracy."""
+    return lambda d: (100 * d["accuracy"]["false_passes"][rule]["largest"],)
+
+
+def _drawn_false_passes(simulation: dict[str, Any]) -> tuple[float, ...]:
+    """Draws; the largest share of false passes in percent; its limit, and that with two standard errors."""
+    cells = [cell for metric in simulation["simulated"].values() for cell in metric["false_passes"]]
+    (times,) = {cell["times"] for cell in cells}
+    most = LIMIT + 2 * math.sqrt(LIMIT * (1 - LIMIT) / times)
+    return times, 100 * max(cell[rule] for cell in cells for rule in GATE_RULES), 100 * LIMIT, 100 * most
+
+
+def _repeated(*keys: str) -> Values:
+    """Percent of simulations of repeated use in which something happened."""
+    return lambda d: tuple(100 * d["repeated_use"][key] for key in keys)
+
+
+def _noise_choices(device: str, dtype: str) -> Values:
+    """Items whose choice changed with the transformers engine, all items, and the upper limit of the rate in percent."""
+
+    def values(limits: dict[str, Any]) -> tuple[int, int, float]:
+        setting = {"device": device, "dtype": dtype, "engine": "transformers"}
+        (group,) = [group for group in limits["limits"] if group.items() >= setting.items()]
+        (limit,) = [limit for limit in group["limits"] if limit["measure"] == "choices"]
+        return limit["changed"], limit["items"], 100 * limit["limit"]
+
+    return values
+
+
+def _kept(statistics: dict[str, Any]) -> tuple[()]:
+    """Nothing to fill in, of a simulation of eight adapters that kept all its bounds."""
+    assert statistics["violations"] == []
+    assert {family["adapters"] for family in statistics["family"]} == {8}
+    return ()
+
+
+def _leakage_speed(speed: dict[str, Any]) -> tuple[float, ...]:
+    result = speed["result"]
+    rows, words = result["rows"], result["words_of_rows"]
+    return rows, words / rows, result["items"], result["processor_seconds"], result["peak_bytes"] / 1e9
 
 
 _SCRIPTS = "{:.2f} ({:.2f} to {:.2f}) |"
@@ -131,10 +212,7 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
         "gpu/real/results.json": [
             ("{} test ids the majority class alone has accuracy {:.1f} % and macro-F1 {:.1f} %", _majority),
             ("Always answering yes has accuracy {1:.1f} % and macro-F1 {2:.1f} % on these {0} items.", _majority),
-            ("measured here on {} items ({} where answers are generated)", _noise_items),
-        ],
-        "statistics.json": [
-            ("{:,} simulated comparisons each", lambda d: (d["metrics"]["accuracy"][0]["comparisons"],)),
+            ("({:.1f} % to {:.1f} % of its answers)", lambda d: _span(list(_yes_shares(d)))),
         ],
         "cpu_speed.json": [
             ("{} PubMedQA-like items, {} texts, {} answers of {} tokens", lambda d: tuple(d["items"].values())),
@@ -180,6 +258,11 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
             ("lm-eval's own work take {:.0f} of the {:.0f} s", _outside_the_engine),
         ],
         "cpu_speed_real.json": [("base and one adapter take {:.0f} s, stock lm-eval {:.0f} s", _cpu_seconds)],
+        NOISE_LIMITS: [
+            ("{} of {} choices changed on a CPU (upper limit {:.1f} %)", _noise_choices("cpu", "bfloat16")),
+            ("{} of {} on an H200 ({:.1f} %)", _noise_choices("cuda", "bfloat16")),
+            ("other batches changed {} of {} ({:.1f} %)", _noise_choices("cpu", "float32")),
+        ],
     },
     "docs/training.md": {
         "gpu/backends.json": [
@@ -227,15 +310,78 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
     },
     "docs/gate.md": {
         "gate_simulation.json": [
-            ("With {:,} candidates a case", lambda d: (d["cases"][0]["times"],)),
             *(
-                (f"{{:.1f}} % ({title})", _blocked("equal", case))
-                for case, title in enumerate(("accuracy", "macro-F1", "perplexity", "ROUGE-L"))
+                (f"{title} | {{:.1f}} % |", _false_passes(rule))
+                for rule, title in (
+                    ("non_inferiority", "`non_inferiority`, candidate worse by the margin"),
+                    ("no_regression", "`no_regression`, candidate worse by the margin"),
+                    ("superiority", "`superiority`, equal candidate"),
+                )
             ),
-            ("and {:.0f} to {:.1f} % of the worse ones", _blocked("worse_by_the_margin", 0, 1, 2, 3)),
-            ("counted {} times", lambda d: (d["cases"][4]["times"],)),
-            ("block {:.1f} % and", _blocked("equal", 4)),
-            ("and {:.0f} to {:.0f} %.", _blocked("worse_by_the_margin", 4, 5)),
+            ("after a pilot of {},", lambda d: tuple({pilot["pilot_items"] for pilot in d["accuracy"]["planning"]})),
+            (
+                "an equal candidate passes `no_regression` in {:.0f} % to {:.0f} %.",
+                lambda d: _span([100 * power for power in d["accuracy"]["power_when_asked"].values()]),
+            ),
+            (
+                "drawn {:,} times, pass falsely in at most {:.1f} % ({:.0f} % and two standard errors are {:.1f} %)",
+                _drawn_false_passes,
+            ),
+            (
+                "with {:,} items of which {:.0f} % are discordant",
+                lambda d: (d["repeated_use"]["items"], 100 * d["repeated_use"]["discordance"]),
+            ),
+            (
+                "passes `superiority` in {:.0f} %. Gate the one",
+                _repeated("one_of_20_equal_candidates_passes_superiority"),
+            ),
+            (
+                "at one of these looks in {:.0f} %.",
+                _repeated("an_equal_candidate_passes_superiority_at_one_of_10_looks"),
+            ),
+            ("passes `no_regression` in {:.0f} %. Five", _repeated("a_release_that_loses_1_point_passes")),
+            (
+                "pass all five in {:.0f} % and",
+                _repeated("5_releases_that_lose_1_point_each_pass_against_the_last_one"),
+            ),
+            (
+                "as the baseline of all five it is {:.1f} %.",
+                _repeated("5_releases_that_lose_1_point_each_pass_against_the_first_one"),
+            ),
+        ],
+    },
+    "docs/leakage.md": {
+        "leakage_speed.json": [
+            (
+                "{:,} rows of {:.0f} words against {:,} items take {:.0f} s of one core and {:.2f} GB",
+                _leakage_speed,
+            ),
+        ],
+    },
+    "docs/results.md": {
+        "gpu/real/results.json": [
+            ("at commit `{}`.", lambda d: (d["environment"]["git_commit"],)),
+            ("answers yes to {:.1f} %, {:.1f} %, {:.1f} % and {:.1f} % of the items", _yes_shares),
+            ("the base to {:.1f} % where it generates", _labels("base", "medbench_pubmedqa_cot", "yes")),
+            ("where {1:.1f} % have yes in gold", _labels("base", "medbench_pubmedqa_cot", "yes")),
+            ("a gain of {:.1f} points of accuracy in the last setting", _points("pubmedqa", "better")),
+            ("always answering yes**, which has an accuracy of {:.1f} %.", _majority_accuracy),
+            (
+                "lowers the perplexity from {:.2f} to {:.2f} and",
+                _scores("medbench_perplexity", "perplexity", "base", "reasoning"),
+            ),
+            (
+                "keeps its format in {:.1f} % of its answers",
+                _scores("medbench_generation", "format_compliance", "reasoning", unit=100),
+            ),
+            ("loses {:.1f} and {:.1f} points of accuracy in two settings", _points("reasoning", "worse")),
+            ("{:.1f} % of its answers have no label", _labels("reasoning", "medbench_pubmedqa_cot", "none")),
+        ],
+    },
+    "docs/statistics.md": {
+        "statistics.json": [
+            ("over {:,} draws", lambda d: tuple({cell["draws"] for cell in d["drawn"]})),
+            ("one adapter and for eight", _kept),
         ],
     },
 }

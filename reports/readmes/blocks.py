@@ -58,7 +58,8 @@ def results_text(results: Results, candidate: str | None = None) -> str:
     machine = results.environment.get("gpu") or results.environment.get("cpu")
     parts.append(
         f"Run `{results.name}`, seed {results.seed}, {machine}, weights {scored}; improvement is fine-tuned less"
-        f" baseline, the arrow says which direction is better; 95 % intervals, paired tests with Holm's correction."
+        f" baseline, the arrow says which direction is better; scores have 95 % intervals, improvements those of the"
+        f" paired tests, at the confidence in the row after Holm's correction."
         f" {settings}.{synthetic}"
     )
     return "\n\n".join(parts)
