@@ -57,7 +57,7 @@ REVIEWED = {
         f"that loses {_MARGIN:.0f} points could": "the same example",
         "the 95 % upper limit": "SPREAD_CONFIDENCE of reports/gate/estimate.py",
         f"from {gate_simulation.ITEMS[0]} to {gate_simulation.ITEMS[-1]:,} and"
-        f" {100 * gate_exact.DISCORDANCES[0]:.0f} to {100 * gate_exact.DISCORDANCES[-1]:.0f} % of": "what is enumerated",
+        f" {100 * gate_exact.DISCORDANCES[0]:.0f} to {100 * gate_exact.DISCORDANCES[-1]:.0f} % of": "enumerated",
         f"default margin of {100 * gate_exact.MARGIN:.0f} points": "setting of benchmarks/gate_exact.py",
         "of 20 equal ones": "setting of benchmarks/gate_simulation.py",
         f"1 - {1 - _SUPERIORITY:.2f} / candidates": "Bonferroni's correction of the default",
@@ -97,11 +97,11 @@ REVIEWED = {
         f"at least {NOISE_ITEMS} items were scored again": "limit",
         f"exact {_CONFIDENCE} interval": "definition",
         f"with a {_CONFIDENCE} interval": "definition",
-        f"If none of 8 changes, up to {100 * (1 - LEVEL ** (1 / 8)):.0f} % may": "one-sided limit of Clopper and Pearson",
+        f"If none of 8 changes, up to {100 * (1 - LEVEL ** (1 / 8)):.0f} % may": "exact one-sided limit",
     },
     "docs/statistics.md": {
-        f"{_RELEVANT['accuracy']:.0f} points of accuracy and other shares, {_RELEVANT['rouge_l']:.0f} points of ROUGE-L,"
-        f" {_RELEVANT['perplexity']:.0f} % of the baseline's perplexity": "definition of a relevant difference",
+        f"{_RELEVANT['accuracy']:.0f} points of accuracy and other shares, {_RELEVANT['rouge_l']:.0f} points of"
+        f" ROUGE-L, {_RELEVANT['perplexity']:.0f} % of the baseline's perplexity": "definition",
         f"with {100 * POWER:.0f} % power": "definition",
         "the upper 95 % limit of the share": "definition, in reports/comparison/proportions.py and outcome.py",
         f"at most {100 * LEVEL:.0f} % for one adapter and for eight": "level of the tests",
