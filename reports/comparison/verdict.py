@@ -13,7 +13,7 @@ def sentences(results: Results) -> list[str]:
     """One sentence for each model that was compared with the baseline, the most important first."""
     metrics = _metrics(results)
     others = [model.name for model in results.models if model.name != results.baseline]
-    found = [*_collapses(results), *_trained_on(results)]
+    found = [*label_collapses(results), *_trained_on(results)]
     if not others:
         return [*found, f"Only {results.baseline} was scored, so there is nothing to compare it with."]
     for model in others:
@@ -67,7 +67,7 @@ def _trained_on(results: Results) -> list[str]:
     return found
 
 
-def _collapses(results: Results) -> list[str]:
+def label_collapses(results: Results) -> list[str]:
     """A warning for each model that gives one label to nearly all items of a task."""
     titles = {task.name: task.short_title for task in results.tasks}
     warnings = []
