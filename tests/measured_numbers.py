@@ -18,7 +18,10 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
         ],
         "gpu/real/results.json": [
             ("{} test ids the majority class alone has accuracy {:.1f} % and macro-F1 {:.1f} %", values.majority),
-            ("always answering yes, which has accuracy {1:.1f} % and macro-F1 {2:.1f} % on these {0} items", values.majority),
+            (
+                "always answering yes, which has accuracy {1:.1f} % and macro-F1 {2:.1f} % on these {0} items",
+                values.majority,
+            ),
         ],
         "cpu_speed.json": [
             ("{} PubMedQA-like items, {} texts, {} answers of {} tokens", lambda d: tuple(d["items"].values())),
