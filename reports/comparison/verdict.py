@@ -6,6 +6,12 @@ from reports.document.label_use import NO_LABEL
 from reports.document.schema import Comparison, MetricInfo, Results, TaskInfo
 from reports.numbers import TRAINED_ON, amount_text, difference_text, join_words, percent_text
 
+_AGAINST = {
+    "better": "is still better than",
+    "worse": "is worse than",
+    "equivalent": "is equivalent to",
+    "identical": "is that of",
+}
 _Metrics = dict[tuple[str, str], MetricInfo]
 
 
@@ -73,14 +79,11 @@ def label_collapses(results: Results) -> list[str]:
     warnings = []
     for use in results.label_use:
         if use.is_collapsed:
-            against = {
-                "better": "its accuracy is still better than",
-                "worse": "its accuracy is worse than",
-            }.get(use.outcome, "its accuracy is not shown to differ from")
+            against = _AGAINST.get(use.outcome, "is not shown to differ from")
             warnings.append(
                 f"Label collapse: {use.model} gives {_label(use.label)} to {percent_text(use.share)} of the {use.items}"
                 f" items of {titles.get(use.task, use.task)}, where {percent_text(use.gold_share)} have it in gold;"
-                f" {against} always giving {use.majority!r} ({percent_text(use.majority_accuracy)})."
+                f" its accuracy {against} always giving {use.majority!r} ({percent_text(use.majority_accuracy)})."
             )
     return warnings
 
