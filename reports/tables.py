@@ -71,7 +71,7 @@ class Table:
 
 
 def scores_table(results: Results, *, brief: bool = False) -> Table:
-    """Metrics by model, with the difference of each other model from the baseline; without intervals if `brief`."""
+    """Metrics by model, with each other model's difference from the baseline; `brief` without intervals and p-values."""
     names = [model.name for model in results.models]
     others = [name for name in names if name != results.baseline]
     scores, pairs = results.scores_by_key(), results.comparisons_by_key()
@@ -85,12 +85,13 @@ def scores_table(results: Results, *, brief: bool = False) -> Table:
                 row.append(text + _trained_on(results, name, task.name))
             row.append(str(_items(results.scores, task.name, metric.key)))
             for name in others:
-                row += _comparison_cells(pairs.get((name, task.name, metric.key)), metric, interval=not brief)
+                row += _comparison_cells(pairs.get((name, task.name, metric.key)), metric, brief=brief)
             rows.append(tuple(row))
     columns = ["Metric", *names, "n"]
     for name in others:
         suffix = f" ({name})" if len(others) > 1 else ""
-        columns += [f"Difference{suffix}", f"Confidence{suffix}", f"p{suffix}", f"Outcome{suffix}"]
+        headings = ("Difference", "Outcome") if brief else ("Difference", "Confidence", "p", "Outcome")
+        columns += [f"{heading}{suffix}" for heading in headings]
     return Table(tuple(columns), tuple(rows))
 
 
@@ -347,15 +348,12 @@ def _model_and_items(results: Results, model: str, task: str) -> str:
     return f"{model}, {next((each.short_title for each in results.tasks if each.name == task), task)}"
 
 
-def _comparison_cells(comparison: Comparison | None, metric: MetricInfo, *, interval: bool) -> list[str]:
+def _comparison_cells(comparison: Comparison | None, metric: MetricInfo, *, brief: bool) -> list[str]:
     if comparison is None:
-        return ["", "", "", ""]
-    return [
-        difference_text(comparison, metric, interval=interval),
-        level_text(comparison),
-        p_text(comparison.p_adjusted),
-        outcome_text(comparison),
-    ]
+        return [""] * (2 if brief else 4)
+    difference = difference_text(comparison, metric, interval=not brief)
+    basis = [] if brief else [level_text(comparison), p_text(comparison.p_adjusted)]
+    return [difference, *basis, outcome_text(comparison)]
 
 
 def _trained_on(results: Results, model: str, task: str) -> str:
