@@ -71,7 +71,7 @@ class Table:
 
 
 def scores_table(results: Results, *, brief: bool = False) -> Table:
-    """Metrics by model, with each other model's difference from the baseline; `brief` without intervals and p-values."""
+    """Metrics by model, with each other model's difference from the baseline; `brief` is without intervals and p."""
     names = [model.name for model in results.models]
     others = [name for name in names if name != results.baseline]
     scores, pairs = results.scores_by_key(), results.comparisons_by_key()

@@ -337,7 +337,8 @@ def test_the_documented_speed_is_the_measured_one():
     root = Path(__file__).resolve().parents[3]
     measured = json.loads((root / "benchmarks/results/leakage_speed.json").read_text())
     result = measured["result"]
-    said = f"{result['rows']:,} rows of {result['words_of_rows'] / result['rows']:.0f} words against {result['items']:,} items take"
+    words_of_a_row = result["words_of_rows"] / result["rows"]
+    said = f"{result['rows']:,} rows of {words_of_a_row:.0f} words against {result['items']:,} items take"
     said += f" {result['processor_seconds']:.0f} s of one core and {result['peak_bytes'] / 1e9:.2f} GB"
     assert said in (root / "docs/leakage.md").read_text()
     assert (result["missed"], result["reported_decoys"], result["reported_others"]) == ([], [], [])
