@@ -1,12 +1,12 @@
-"""Mutation test: runs mutmut on the statistics, the gate and the task metrics, and writes how many mutants the tests kill.
+"""Mutation testing: runs mutmut on the statistics, the gate and the task metrics, and counts the mutants that survive.
 
     python -m benchmarks.mutation reports/comparison/multiplicity.py      # one module; none named: all of them
     python -m benchmarks.mutation --sample 20 reports/comparison/outcome.py
     python -m benchmarks.mutation --out benchmarks/results/mutation.json
 
-`benchmarks/mutants.toml` names the tests of each module and lists the equivalent mutants with the reason. mutmut runs in
-a copy of the tree, changes one expression inside a function at a time (constants outside functions are left alone), and
-runs the tests that call this function in a forked process. Ends with exit code 1 if a module is below 90 %.
+`benchmarks/mutants.toml` names the tests of each module and lists the equivalent mutants with the reason. mutmut runs
+in a copy of the tree, changes one expression inside a function at a time (constants outside functions are left alone),
+and runs the tests that call this function in a forked process. Ends with exit code 1 if a module is below 90 %.
 """
 
 from __future__ import annotations
@@ -152,8 +152,8 @@ def changed_lines(diff: str) -> Change:
 
 def _print(result: ModuleResult) -> None:
     print(
-        f"{result.module}: {result.mutants} of {result.generated} mutants, {result.killed} killed, {result.timeout} timeout, "
-        f"{result.equivalent} equivalent, {len(result.survived)} survived: {result.rate:.1%}",
+        f"{result.module}: {result.mutants} of {result.generated} mutants, {result.killed} killed,",
+        f"{result.timeout} timeout, {result.equivalent} equivalent, {len(result.survived)} survived: {result.rate:.1%}",
         flush=True,
     )
     for line, mutant in result.survived:
@@ -192,7 +192,7 @@ def main() -> None:
     commit = str(describe("cpu")["git_commit"])
     passed = True
     for module in options.modules or list(tests):
-        result = test_module(module, tests[module], equivalent[module], options.sample, options.seed)
+        result = run_module(module, tests[module], equivalent[module], sample=options.sample, seed=options.seed)
         _print(result)
         passed = passed and result.rate >= REQUIRED
         if options.out:
