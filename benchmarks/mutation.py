@@ -94,8 +94,8 @@ def copy_tree(folder: Path) -> None:
             shutil.copy2(ROOT / name, folder / name)
 
 
-def test_module(
-    module: str, tests: Sequence[str], equivalent: Iterable[Change], sample: int, seed: int
+def run_module(
+    module: str, tests: Sequence[str], equivalent: Iterable[Change], *, sample: int = 0, seed: int = 1
 ) -> ModuleResult:
     """Run mutmut on one module.
 
