@@ -32,7 +32,7 @@ from mutmut.mutation.file_mutation import mutate_file_contents
 from mutmut.stats import status_by_exit_code
 from mutmut.utils.format_utils import get_mutant_name
 
-from harness.environment import describe
+from benchmarks.evidence import environment
 from reports.files import write_json
 from reports.version import __version__
 
@@ -160,10 +160,10 @@ def _print(result: ModuleResult) -> None:
         print(f"  - {line}\n  + {mutant}", flush=True)
 
 
-def _merge(out: Path, result: ModuleResult, commit: str) -> None:
-    """Replace the module's entry in the committed file."""
+def _merge(out: Path, result: ModuleResult, facts: dict[str, Any]) -> None:
+    """Replace the module's entry in the committed file; `environment` is that of the latest run."""
     value: dict[str, Any] = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {"modules": {}}
-    value["medbench"] = __version__
+    value |= {"medbench": __version__, "environment": facts}
     value["modules"][result.module] = {
         "mutants": result.mutants,
         "killed": result.killed,
@@ -171,7 +171,7 @@ def _merge(out: Path, result: ModuleResult, commit: str) -> None:
         "equivalent": result.equivalent,
         "survived": len(result.survived),
         "command": f"python -m benchmarks.mutation {result.module}",
-        "commit": commit,
+        "commit": facts["git_commit"],
     }
     value["modules"] = dict(sorted(value["modules"].items()))
     write_json(out, value)
@@ -189,14 +189,14 @@ def main() -> None:
     unlisted = [module for module in options.modules if module not in tests]
     if unlisted or (options.out and options.sample):
         parser.error(f"no tests in benchmarks/mutants.toml for {unlisted}" if unlisted else "--out takes all mutants")
-    commit = str(describe("cpu")["git_commit"])
+    facts = environment(allow_dirty=not options.out)
     passed = True
     for module in options.modules or list(tests):
         result = run_module(module, tests[module], equivalent[module], sample=options.sample, seed=options.seed)
         _print(result)
         passed = passed and result.rate >= REQUIRED
         if options.out:
-            _merge(options.out, result, commit)
+            _merge(options.out, result, facts)
     raise SystemExit(0 if passed else 1)
 
 
