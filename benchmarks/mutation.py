@@ -45,8 +45,8 @@ only_mutate = [{module}]
 pytest_add_cli_args_test_selection = {tests}
 pytest_add_cli_args = ["-n", "0", "-p", "no:cacheprovider"]
 also_copy = ["docs", "examples", "README.md"]
-timeout_constant = 1.0 # seconds
-timeout_multiplier = 10.0 # of this and the time of the tests
+timeout_constant = 1.0 # second
+timeout_multiplier = 4.0 # of this and the time of the tests
 # Workers fork from a process that has run no test, so that no result of a cached function hides a mutant.
 process_isolation = "forkserver"
 """
