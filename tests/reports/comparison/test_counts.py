@@ -173,8 +173,8 @@ def test_a_difference_with_few_degrees_of_freedom_is_tested_against_any_limit():
 
 
 def test_the_p_value_of_a_difference_is_computed_not_searched():
-    assert score_test(8, 1, 40).direct_p(0.1) == score_p_value(8, 1, 40, 0.1)
-    assert scaled(score_test(8, 1, 40), 0.5).direct_p(0.05) == score_p_value(8, 1, 40, 0.1)
+    assert score_test(8, 1, 40).p_value(0.1) == score_p_value(8, 1, 40, 0.1)
+    assert scaled(score_test(8, 1, 40), 0.5).p_value(0.05) == score_p_value(8, 1, 40, 0.1)
     assert scaled(share(8, 10), 0.5).direct_p is None
     assert scaled(share(8, 10), 0.5).estimate == 0.4
 
