@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Real figures: SmolLM2-135M against two adapters on real data, all official PubMedQA items and the held-out rows.
+# Results on real data: SmolLM2-135M against two adapters on real data, all official PubMedQA items and the held-out rows.
 #   gpu_real.sh train OUT PUBMEDQA_JSON TRAIN_JSONL TEST_JSONL [medbench options]   both adapters at once, one GPU
 #   gpu_real.sh score OUT PUBMEDQA_JSON TRAIN_JSONL TEST_JSONL [medbench options]   into OUT/results.json and the like
 # `reasoning` is trained on the reasoning rows under headings; `pubmedqa` on PubMedQA's items outside the official test

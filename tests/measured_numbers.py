@@ -2,123 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 from benchmarks.gpu_recipes import table as recipe_table
-from tests.pages import ROOT
+from tests import evidence_values as values
+from tests.evidence_values import Values
 
-RESULTS = ROOT / "benchmarks" / "results"
-STEADY = "generated tokens a second, steady"
-SIGNALS = ("SIGKILL", "SIGINT", "SIGTERM")
-ENGINES, TO_FLOAT32 = ("transformers and vllm",), ("transformers and float32", "vllm and float32")
-MODELS = ("base", "a0", "a1")  # of gpu/agreement.json
-Values = Callable[[Any], tuple[Any, ...]]
-
-
-def load(name: str | Path) -> Any:
-    """The content of a file below benchmarks/results; of a folder its path."""
-    path = RESULTS / name
-    return path if path.is_dir() else json.loads(path.read_text(encoding="utf-8"))
-
-
-def _span(values: list[float]) -> tuple[float, float]:
-    return min(values), max(values)
-
-
-def _different(agreement: dict[str, Any], pair: str) -> tuple[int, ...]:
-    """Number of items on which two engines choose different labels, by model."""
-    return tuple(len(agreement[model][pair]["choices_different"]) for model in MODELS)
-
-
-def _largest_difference(agreement: dict[str, Any], pairs: tuple[str, ...]) -> float:
-    return max(float(agreement[model][pair]["largest_choice_difference"]) for model in MODELS for pair in pairs)
-
-
-def _largest_margin(agreement: dict[str, Any]) -> float:
-    """The smaller margin of the two engines, on the item where it is largest."""
-    pairs = [agreement[model][ENGINES[0]] for model in MODELS]
-    return max(float(min(item["margins"])) for pair in pairs for item in pair["choices_different"])
-
-
-def _engine_speeds(speed: dict[str, Any]) -> tuple[float, float, float]:
-    """Tokens a second of transformers and vLLM, and seconds of vLLM's start."""
-    ours, vllm = (speed["ratios"][name][STEADY] for name in ("ours", "vllm"))
-    return ours, vllm, speed["stages"]["vllm"]["setup"]["start_seconds"]
-
-
-def _break_even(speed: dict[str, Any]) -> tuple[float]:
-    """Millions of generated tokens from which vLLM is faster, with both starts counted."""
-    ours, vllm, start = _engine_speeds(speed)
-    head_start = start - speed["stages"]["ours"]["setup"]["start_seconds"]
-    return (head_start / (1 / ours - 1 / vllm) / 1e6,)
-
-
-def _stock_speeds(batch: str) -> Values:
-    return lambda speed: tuple(speed["stock_tokens_per_second"][model][batch] for model in ("base", "adapter"))
-
-
-def _cpu_seconds(speed: dict[str, Any]) -> tuple[float, float]:
-    """Seconds of base and one adapter: ours, and stock lm-eval's two runs."""
-    seconds = speed["seconds"]
-    return seconds["medbench, base and adapter"]["all"], seconds["stock, base"]["all"] + seconds["stock, adapter"][
-        "all"
-    ]
-
-
-def _outside_the_engine(speed: dict[str, Any]) -> tuple[float, float]:
-    """Seconds of our run that no task counts, and all of it."""
-    seconds = dict(speed["seconds"]["medbench, base and adapter"])
-    whole = seconds.pop("all")
-    return whole - sum(seconds.values()), whole
-
-
-def _signals(crashes: dict[str, Any]) -> tuple[int]:
-    return (sum(crashes[signal]["signals"] for signal in SIGNALS),)
-
-
-def _overhead(*scripts: str) -> Values:
-    """Median and quartiles of the ratio to each of these scripts."""
-    keys = ("median", "lower quartile", "upper quartile")
-    return lambda overhead: tuple(overhead["ratio"][script][key] for script in scripts for key in keys)
-
-
-def _more_operations(side: str) -> tuple[float, float]:
-    """Least and most percent of operations that a side starts beyond those of the bare script."""
-    names = ("overhead_narrow.json", "overhead_cpu.json", "gpu/overhead.json")
-    operations = [load(name)["operations_of_a_step"] for name in names]
-    return _span([100 * (one[side] / one["bare"] - 1) for one in operations])
-
-
-def _peak_8b(folder: Path) -> tuple[float]:
-    runs = [run for path in folder.glob("*.json") for run in load(path)["runs"] if run["shape"] == "llama-8b"]
-    return (max(run["peak_allocated_gib"] for run in runs),)
-
-
-def _processes(name: str) -> Values:
-    return lambda d: (d["compared"][name]["mean_loss"], d["compared"][name]["seconds_per_step"])
-
-
-def _majority(results: dict[str, Any]) -> tuple[float, float, float]:
-    """Number of items, and accuracy and macro-F1 in percent of always answering yes."""
-    cells = [cell for cell in results["confusion"] if (cell["model"], cell["task"]) == ("base", "medbench_pubmedqa")]
-    items = sum(cell["count"] for cell in cells)
-    right = sum(cell["count"] for cell in cells if cell["gold"] == "yes")
-    return items, 100 * right / items, 100 * 2 * right / (items + right) / 3
-
-
-def _noise_items(results: dict[str, Any]) -> tuple[int, int]:
-    items = [entry["noise"]["items"] for entry in results["noise"]["figures"]]
-    return max(items), min(items)
-
-
-def _blocked(candidates: str, *cases: int) -> Values:
-    """Percent of these candidates that the gate blocks, in one case, or the least and most in some."""
-    return lambda d: _span([100 * d["cases"][case][candidates]["blocked"] for case in cases])
-
-
+NOISE_LIMITS = "../../reports/comparison/noise_limits.json"  # shipped with the package
 _SCRIPTS = "{:.2f} ({:.2f} to {:.2f}) |"
 
 # By page and evidence: a format string, and the function from the evidence to its values. The filled string stands in
@@ -129,12 +17,11 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
             ("{} QLoRA steps on {} synthetic", lambda d: (d["training"]["steps"], d["training"]["rows"])),
         ],
         "gpu/real/results.json": [
-            ("{} test ids the majority class alone has accuracy {:.1f} % and macro-F1 {:.1f} %", _majority),
-            ("Always answering yes has accuracy {1:.1f} % and macro-F1 {2:.1f} % on these {0} items.", _majority),
-            ("measured here on {} items ({} where answers are generated)", _noise_items),
-        ],
-        "statistics.json": [
-            ("{:,} simulated comparisons each", lambda d: (d["metrics"]["accuracy"][0]["comparisons"],)),
+            ("{} test ids the majority class alone has accuracy {:.1f} % and macro-F1 {:.1f} %", values.majority),
+            (
+                "always answering yes, which has accuracy {1:.1f} % and macro-F1 {2:.1f} % on these {0} items",
+                values.majority,
+            ),
         ],
         "cpu_speed.json": [
             ("{} PubMedQA-like items, {} texts, {} answers of {} tokens", lambda d: tuple(d["items"].values())),
@@ -148,22 +35,31 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
     },
     "docs/scoring.md": {
         "gpu/speed.json": [
-            ("transformers generates {:,.0f} tokens a second, vLLM {:,.0f} after {:.0f} s of start", _engine_speeds),
-            ("so vLLM is faster from about {:.1f} million generated tokens on", _break_even),
-            ("generates {:.0f} (base) and {:.0f} (adapter) tokens a second at batch 8", _stock_speeds("8")),
-            ("and {:,.0f} and {:,.0f} at batch 256", _stock_speeds("256")),
+            (
+                "transformers generates {:,.0f} tokens a second, vLLM {:,.0f} after {:.0f} s of start",
+                values.engine_speeds,
+            ),
+            ("so vLLM is faster from about {:.1f} million generated tokens on", values.break_even),
+            ("generates {:.0f} (base) and {:.0f} (adapter) tokens a second at batch 8", values.stock_speeds("8")),
+            ("and {:,.0f} and {:,.0f} at batch 256", values.stock_speeds("256")),
         ],
         "gpu/agreement.json": [
-            ("by up to {:.2f} nats between the engines", lambda d: (_largest_difference(d, ENGINES),)),
-            ("by up to {:.2f} nats between an engine and float32", lambda d: (_largest_difference(d, TO_FLOAT32),)),
-            ("PubMedQA's {} official items", lambda d: (d["base"][ENGINES[0]]["choices_equal"].partition("/")[2],)),
-            ("different labels on {} (base), {} and {} items", lambda d: _different(d, ENGINES[0])),
-            ("a margin of at most {:.4f} nats", lambda d: (_largest_margin(d),)),
-            ("transformers differs on {}, {} and {} items", lambda d: _different(d, TO_FLOAT32[0])),
-            ("vLLM on {}, {} and {}.", lambda d: _different(d, TO_FLOAT32[1])),
+            ("by up to {:.2f} nats between the engines", lambda d: (values.largest_difference(d, values.ENGINES),)),
+            (
+                "by up to {:.2f} nats between an engine and float32",
+                lambda d: (values.largest_difference(d, values.TO_FLOAT32),),
+            ),
+            (
+                "PubMedQA's {} official items",
+                lambda d: (d["base"][values.ENGINES[0]]["choices_equal"].partition("/")[2],),
+            ),
+            ("different labels on {} (base), {} and {} items", lambda d: values.different(d, values.ENGINES[0])),
+            ("a margin of at most {:.4f} nats", lambda d: (values.largest_margin(d),)),
+            ("transformers differs on {}, {} and {} items", lambda d: values.different(d, values.TO_FLOAT32[0])),
+            ("vLLM on {}, {} and {}.", lambda d: values.different(d, values.TO_FLOAT32[1])),
         ],
-        "crash_proof.json": [("After {} signals on a [tiny model]", _signals)],
-        "crash_proof_quickstart.json": [("and {} on the [quickstart's]", _signals)],
+        "crash_proof.json": [("After {} signals on a [tiny model]", values.signals)],
+        "crash_proof_quickstart.json": [("and {} on the [quickstart's]", values.signals)],
         "scoring_memory.json": [
             (
                 "the peak was {:.0f} MB at {:,} samples, {:.0f} MB at {:,} and {:.0f} MB at {:,}",
@@ -171,15 +67,20 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
             ),
         ],
         "cpu_speed.json": [
-            ("base and one adapter take {:.0f} s, and stock lm-eval's two runs {:.0f} s", _cpu_seconds),
+            ("base and one adapter take {:.0f} s, and stock lm-eval's two runs {:.0f} s", values.cpu_seconds),
             ("a further adapter takes {:.0f} s.", lambda d: (d["seconds"]["medbench, further adapter"],)),
             (
                 "The peak memory is {:.2f} GB, that of stock lm-eval {:.2f} GB (base) and {:.2f} GB (adapter).",
                 lambda d: tuple(d["peak_memory_bytes"][name] / 1e9 for name in ("ours", "stock_base", "stock_adapter")),
             ),
-            ("lm-eval's own work take {:.0f} of the {:.0f} s", _outside_the_engine),
+            ("lm-eval's own work take {:.0f} of the {:.0f} s", values.outside_the_engine),
         ],
-        "cpu_speed_real.json": [("base and one adapter take {:.0f} s, stock lm-eval {:.0f} s", _cpu_seconds)],
+        "cpu_speed_real.json": [("base and one adapter take {:.0f} s, stock lm-eval {:.0f} s", values.cpu_seconds)],
+        NOISE_LIMITS: [
+            ("{} of {} choices changed on a CPU (upper limit {:.1f} %)", values.noise_choices("cpu", "bfloat16")),
+            ("{} of {} on an H200 ({:.1f} %)", values.noise_choices("cuda", "bfloat16")),
+            ("other batches changed {} of {} ({:.1f} %)", values.noise_choices("cpu", "float32")),
+        ],
     },
     "docs/training.md": {
         "gpu/backends.json": [
@@ -200,25 +101,25 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
         ],
         "gpu/recipes": [
             ("{}", lambda folder: (recipe_table(folder),)),
-            ("The peak of the 8B recipes is then at most {:.2f} GiB", _peak_8b),
+            ("The peak of the 8B recipes is then at most {:.2f} GiB", values.peak_8b),
         ],
         "overhead_narrow.json": [
-            (f"hardly computes ([measurements]) | {_SCRIPTS} {_SCRIPTS}", _overhead("bare", "bare32")),
+            (f"hardly computes ([measurements]) | {_SCRIPTS} {_SCRIPTS}", values.overhead("bare", "bare32")),
         ],
         "overhead_cpu.json": [
-            (f"CPU cores, SmolLM2-135M ([measurements]) | {_SCRIPTS} {_SCRIPTS}", _overhead("bare", "bare32")),
+            (f"CPU cores, SmolLM2-135M ([measurements]) | {_SCRIPTS} {_SCRIPTS}", values.overhead("bare", "bare32")),
         ],
         "gpu/overhead.json": [
-            (f"H200, SmolLM2-135M ([measurements]) | {_SCRIPTS} {_SCRIPTS}", _overhead("bare", "bare32")),
-            ("the casts add {:.0f} to {:.0f} % to their number", lambda _: _more_operations("bare32")),
-            ("starts {:.0f} to {:.0f} % more operations than the unchanged", lambda _: _more_operations("ours")),
+            (f"H200, SmolLM2-135M ([measurements]) | {_SCRIPTS} {_SCRIPTS}", values.overhead("bare", "bare32")),
+            ("the casts add {:.0f} to {:.0f} % to their number", lambda _: values.more_operations("bare32")),
+            ("starts {:.0f} to {:.0f} % more operations than the unchanged", lambda _: values.more_operations("ours")),
         ],
-        "gpu/overhead_8b.json": [(f"random weights ([measurements]) | {_SCRIPTS}", _overhead("bare"))],
+        "gpu/overhead_8b.json": [(f"random weights ([measurements]) | {_SCRIPTS}", values.overhead("bare"))],
         "gpu/processes.json": [
             ("{} steps of SmolLM2-135M on H200s", lambda d: (d["logs"]["one"]["steps"],)),
-            ("mean loss {:.4f} and {:.2f} s a step on one", _processes("one")),
-            ("{:.4f} and {:.2f} s a step on two with DDP", _processes("ddp")),
-            ("{:.4f} and {:.2f} s a step on two with FSDP", _processes("fsdp")),
+            ("mean loss {:.4f} and {:.2f} s a step on one", values.processes("one")),
+            ("{:.4f} and {:.2f} s a step on two with DDP", values.processes("ddp")),
+            ("{:.4f} and {:.2f} s a step on two with FSDP", values.processes("fsdp")),
             (
                 "the losses of a step differ by at most {:.3f}.",
                 lambda d: (max(run["largest_difference_of_a_step"] for run in d["compared"].values()),),
@@ -227,15 +128,78 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
     },
     "docs/gate.md": {
         "gate_simulation.json": [
-            ("With {:,} candidates a case", lambda d: (d["cases"][0]["times"],)),
             *(
-                (f"{{:.1f}} % ({title})", _blocked("equal", case))
-                for case, title in enumerate(("accuracy", "macro-F1", "perplexity", "ROUGE-L"))
+                (f"{title} | {{:.1f}} % |", values.false_passes(rule))
+                for rule, title in (
+                    ("non_inferiority", "`non_inferiority`, candidate worse by the margin"),
+                    ("no_regression", "`no_regression`, candidate worse by the margin"),
+                    ("superiority", "`superiority`, equal candidate"),
+                )
             ),
-            ("and {:.0f} to {:.1f} % of the worse ones", _blocked("worse_by_the_margin", 0, 1, 2, 3)),
-            ("counted {} times", lambda d: (d["cases"][4]["times"],)),
-            ("block {:.1f} % and", _blocked("equal", 4)),
-            ("and {:.0f} to {:.0f} %.", _blocked("worse_by_the_margin", 4, 5)),
+            ("after a pilot of {},", lambda d: tuple({pilot["pilot_items"] for pilot in d["accuracy"]["planning"]})),
+            (
+                "an equal candidate passes `no_regression` in {:.0f} % to {:.0f} %.",
+                lambda d: values.span([100 * power for power in d["accuracy"]["power_when_asked"].values()]),
+            ),
+            (
+                "drawn {:,} times, pass falsely in at most {:.1f} % ({:.0f} % and two standard errors are {:.1f} %)",
+                values.drawn_false_passes,
+            ),
+            (
+                "with {:,} items of which {:.0f} % are discordant",
+                lambda d: (d["repeated_use"]["items"], 100 * d["repeated_use"]["discordance"]),
+            ),
+            (
+                "passes `superiority` in {:.0f} %. Gate the one",
+                values.repeated("one_of_20_equal_candidates_passes_superiority"),
+            ),
+            (
+                "at one of these looks in {:.0f} %.",
+                values.repeated("an_equal_candidate_passes_superiority_at_one_of_10_looks"),
+            ),
+            ("passes `no_regression` in {:.0f} %. Five", values.repeated("a_release_that_loses_1_point_passes")),
+            (
+                "pass all five in {:.0f} % and",
+                values.repeated("5_releases_that_lose_1_point_each_pass_against_the_last_one"),
+            ),
+            (
+                "as the baseline of all five it is {:.1f} %.",
+                values.repeated("5_releases_that_lose_1_point_each_pass_against_the_first_one"),
+            ),
+        ],
+    },
+    "docs/leakage.md": {
+        "leakage_speed.json": [
+            (
+                "{:,} rows of {:.0f} words against {:,} items take {:.0f} s of one core and {:.2f} GB",
+                values.leakage_speed,
+            ),
+        ],
+    },
+    "docs/results.md": {
+        "gpu/real/results.json": [
+            ("at commit `{}`.", lambda d: (d["environment"]["git_commit"],)),
+            ("answers yes to {:.1f} %, {:.1f} %, {:.1f} % and {:.1f} % of the items", values.yes_shares),
+            ("the base to {:.1f} % where it generates", values.labels("base", "medbench_pubmedqa_cot", "yes")),
+            ("where {1:.1f} % have yes in gold", values.labels("base", "medbench_pubmedqa_cot", "yes")),
+            ("a gain of {:.1f} points of accuracy in the last setting", values.points("pubmedqa", "better")),
+            ("always answering yes**, which has an accuracy of {:.1f} %.", values.majority_accuracy),
+            (
+                "lowers the perplexity from {:.2f} to {:.2f} and",
+                values.scores("medbench_perplexity", "perplexity", "base", "reasoning"),
+            ),
+            (
+                "keeps its format in {:.1f} % of its answers",
+                values.scores("medbench_generation", "format_compliance", "reasoning", unit=100),
+            ),
+            ("loses {:.1f} and {:.1f} points of accuracy in two settings", values.points("reasoning", "worse")),
+            ("{:.1f} % of its answers have no label", values.labels("reasoning", "medbench_pubmedqa_cot", "none")),
+        ],
+    },
+    "docs/statistics.md": {
+        "statistics.json": [
+            ("over {:,} draws", lambda d: tuple({cell["draws"] for cell in d["drawn"]})),
+            ("one adapter and for eight", values.kept),
         ],
     },
 }

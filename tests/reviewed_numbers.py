@@ -1,6 +1,26 @@
-"""Numbers in the pages that nobody measured: a text of the page (of any page: EVERYWHERE), and what it is."""
+"""Numbers in the pages that nobody measured: a text of the page (of any page: EVERYWHERE), and what it is.
+
+What a public constant of the code says is filled in from it, so that a page cannot keep another number.
+"""
+
+from benchmarks import gate_exact, gate_simulation
+from harness.scoring.questions import BLOCK_SAMPLES
+from reports.comparison.inference import LEVEL
+from reports.comparison.proportions import POWER
+from reports.document.evidence import NOISE_ITEMS
+from reports.document.schema import SCHEMA_VERSION, MetricInfo
+from reports.gate.estimate import MIN_ITEMS
+from reports.gate.outcome import SCHEMA_VERSION as GATE_SCHEMA_VERSION
+from reports.gate.policy import NoRegression, Superiority
+from tasks.catalog import TASKS
+from tasks.overlap import runs
 
 EVERYWHERE = "*"
+
+_CONFIDENCE = f"{100 * (1 - LEVEL):.0f} %"
+_RELEVANT = {metric.key: 100 * metric.relevant for task in TASKS.values() for metric in task.metrics}
+_MARGIN = 100 * MetricInfo(key="m", title="Metric", higher_is_better=True).relevant
+_SUPERIORITY, _NO_REGRESSION = Superiority(metric="t/m").confidence, NoRegression(metric="t/m").confidence
 
 REVIEWED = {
     EVERYWHERE: {
@@ -8,14 +28,14 @@ REVIEWED = {
         "official 500 test": "size of PubMedQA's test set, by its authors",
         "batch 256": "setting of benchmarks/gpu_speed.py",
     },
-    "ARCHITECTURE.md": {"blocks of 4,096 samples": "limit: BLOCK_SAMPLES of harness/scoring/questions.py"},
+    "ARCHITECTURE.md": {f"blocks of {BLOCK_SAMPLES:,} samples": "limit"},
     "README.md": {
-        "(version 1.1)": "of the schema of results",
+        f"(version {SCHEMA_VERSION})": "of the schema of results",
         "a human annotator 78.0 % and 72.2 %": "published by Jin et al. 2019",
-        "Intervals are 95 %": "definition",
-        "below 25 discordant items": "limit of the exact test",
-        "(5 points of accuracy, 5 % of perplexity, 2 points of ROUGE-L)": "definition of a relevant difference",
-        "runs of 13 equal words": "limit: RUN of tasks/overlap.py",
+        f"Scores have {_CONFIDENCE} intervals": "definition",
+        f"({_RELEVANT['accuracy']:.0f} points of accuracy, {_RELEVANT['perplexity']:.0f} % of perplexity,"
+        f" {_RELEVANT['rouge_l']:.0f} points of ROUGE-L)": "definition of a relevant difference",
+        f"runs of {runs.RUN} equal words": "limit",
         "96 + 36 synthetic rows, 66 synthetic": "rows that ship with medbench, in tasks/samples",
         "500 rows, 60 steps": "settings of the recipe",
         "200 rows outside": "setting of the recipe",
@@ -29,13 +49,37 @@ REVIEWED = {
     "CONTRIBUTING.md": {"if 90 % of its mutants": "limit: REQUIRED of benchmarks/mutation.py"},
     "SECURITY.md": {"more than 1 MB": "limit of training/recipes/strict_yaml.py"},
     "docs/gate.md": {
-        "version 1.0": "of the schema of gate.json",
-        "share 13 words": "limit: RUN of tasks/overlap.py",
-        "5 % or 5 points": "default margins",
-        "0.95 for superiority": "default confidence",
-        "0.975 for": "default confidence",
-        "two-sided 5 %": "level of the report's tests",
-        "below 10 items": "limit of the tests",
+        f"version {GATE_SCHEMA_VERSION})": "of the schema of gate.json",
+        f"{_MARGIN:.0f} % or {_MARGIN:.0f} points for most": "default of a metric's relevant difference",
+        f"{_SUPERIORITY} for superiority and non-inferiority, {_NO_REGRESSION} for": "default confidences",
+        f"are {100 * (2 * _SUPERIORITY - 1):.0f} % and {100 * (2 * _NO_REGRESSION - 1):.0f} % intervals": "two-sided",
+        f"below {MIN_ITEMS} items": "limit of the tests",
+        "39 identical answers are inconclusive": "example, in tests/reports/gate/test_judging.py",
+        f"that loses {_MARGIN:.0f} points could": "the same example",
+        "the 95 % upper limit": "SPREAD_CONFIDENCE of reports/gate/estimate.py",
+        f"from {gate_simulation.ITEMS[0]} to {gate_simulation.ITEMS[-1]:,} and"
+        f" {100 * gate_exact.DISCORDANCES[0]:.0f} to {100 * gate_exact.DISCORDANCES[-1]:.0f} % of": "enumerated",
+        f"default margin of {100 * gate_exact.MARGIN:.0f} points": "setting of benchmarks/gate_exact.py",
+        "of 20 equal ones": "setting of benchmarks/gate_simulation.py",
+        f"1 - {1 - _SUPERIORITY:.2f} / candidates": "Bonferroni's correction of the default",
+        "at 100, 200, ... 1,000 items": "settings of benchmarks/gate_simulation.py",
+        "loses 1 point passes": "setting of benchmarks/gate_simulation.py",
+        "have lost 5 points": "five times 1 point",
+    },
+    "docs/leakage.md": {
+        f"runs of {runs.RUN} equal words": "limit",
+        f"{runs.RUN} words tell a copy": "limit",
+        f"a text of {runs.SHORTEST_RUN} to {runs.RUN - 1} words counts as a whole": "limits",
+        f"{runs.RUN} times the characters of an average word: {runs.run_size(1000, 1.6)} in Chinese, about"
+        f" {runs.run_size(1000, 2.5)} in kana, {runs.run_size(1000, 4)} in Thai": "limits, for characters of a word",
+        f"or {runs.LONGEST_PHRASE} words that are half": "limit",
+        f"more than {runs.EVERYWHERE:,} different texts": "limit",
+        "with 20 or more content words": "limit of tasks/overlap/same_question.py",
+        "unbroken strings of over 40 letters": "limit of tasks/overlap/passages.py",
+        "the 500 official test ids": "size of PubMedQA's test set, by its authors",
+        "the ids are those 500": "the same",
+        "of the official 500 test ids": "the same",
+        "beside the official 500 only": "the same",
     },
     "docs/reports.md": {
         "(200)": "default of report.samples",
@@ -43,12 +87,25 @@ REVIEWED = {
     },
     "docs/results.md": {
         "50 held-out reasoning rows": "setting of benchmarks/gpu_real.sh",
-        "version 1.1 of the tasks": "a version",
+        "500 items and 50 rows decide": "the same",
+        "50 rows are too few": f"fewer than {NOISE_ITEMS}",
     },
     "docs/scoring.md": {
-        "4,096 samples": "limit: BLOCK_SAMPLES of harness/scoring/questions.py",
+        f"{BLOCK_SAMPLES:,} samples": "limit",
         "vLLM 0.26": "a version",
         "exit codes 130 and 143": "by POSIX, 128 and the signal's number",
+        f"scores {NOISE_ITEMS} items of each task again": "setting",
+        f"at least {NOISE_ITEMS} items were scored again": "limit",
+        f"exact {_CONFIDENCE} interval": "definition",
+        f"with a {_CONFIDENCE} interval": "definition",
+        f"If none of 8 changes, up to {100 * (1 - LEVEL ** (1 / 8)):.0f} % may": "exact one-sided limit",
+    },
+    "docs/statistics.md": {
+        f"{_RELEVANT['accuracy']:.0f} points of accuracy and other shares, {_RELEVANT['rouge_l']:.0f} points of"
+        f" ROUGE-L, {_RELEVANT['perplexity']:.0f} % of the baseline's perplexity": "definition",
+        f"with {100 * POWER:.0f} % power": "definition",
+        "the upper 95 % limit of the share": "definition, in reports/comparison/proportions.py and outcome.py",
+        f"at most {100 * LEVEL:.0f} % for one adapter and for eight": "level of the tests",
     },
     "docs/training.md": {
         "2 rows of 2,048 tokens": "setting of benchmarks/gpu_recipes.py",

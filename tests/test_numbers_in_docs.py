@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.measured_numbers import MEASURED, RESULTS, Values, load
+from tests.evidence_values import RESULTS, Values, load
+from tests.measured_numbers import MEASURED
 from tests.pages import PAGES, ROOT, name_of, text_of
 from tests.reviewed_numbers import EVERYWHERE, REVIEWED
 

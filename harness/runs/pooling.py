@@ -41,10 +41,10 @@ def pool_models(plan: Plan, scored: Sequence[Scored]) -> Pooled:
                 figures = [each.figures[metric.key] for each in several if metric.key in each.figures]
                 if len(figures) < len(members):
                     continue
-                mean, seed = sum(figures) / len(figures), plan.recipe.seed
+                mean = sum(figures) / len(figures)
                 apart = [each.samples for each in several]
-                pooled.scores.append(statistics.score_pool(metric, name, apart, mean, seed=seed))
-                pooled.tested.append(statistics.compare_pool(metric, baseline.samples, name, apart, seed=seed)[0])
+                pooled.scores.append(statistics.score_pool(metric, name, apart, mean))
+                pooled.tested.append(statistics.compare_pool(metric, baseline.samples, name, apart)[0])
         pooled.models.append(
             ModelInfo(
                 name=name,

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reports.comparison import statistics
 from reports.comparison.inference import LEVEL, Inference
+from reports.comparison.metric_inference import difference as difference_of
+from reports.comparison.metric_inference import one_model
 from reports.comparison.outcome import outcome_of, units_needed
+from reports.comparison.statistics import finite_ends
 from reports.comparison.sums import Units, figure_of_units, units_of_values
 from reports.document.scores import MetricInfo, MetricKind, Outcome
 
@@ -100,8 +102,8 @@ def interval(
     """
     table = _table(kind, values)
     metric, mine = _metric(kind, [table], bounded), _units(kind, table, items, clusters, _labels(kind, table))
-    inference = statistics.one_model(metric, mine, seed=seed)
-    low, high = statistics.finite_ends(inference, level)
+    inference = one_model(metric, mine, seed=seed)
+    low, high = finite_ends(inference, level)
     caution = inference.caution if inference is not None else _NO_INTERVAL
     return Estimate(figure_of_units(kind, mine.table), low, high, caution)
 
@@ -143,7 +145,7 @@ def compare(  # noqa: PLR0913 - each option has a default
     pair = _paired(kind, (baseline, candidate), items, clusters, bounded, seed)
     inference, units = pair.inference, len(pair.before.table)
     same = bool((pair.before.by_item == pair.after.by_item).all())
-    low, high = statistics.finite_ends(inference, level)
+    low, high = finite_ends(inference, level)
     sign = {True: 1, False: -1, None: 0}[higher_is_better]
     outcome = "identical" if same else outcome_of(low, high, sign=sign, margin=margin)
     if inference is None:
@@ -224,7 +226,7 @@ def _paired(
         raise ValueError(f"the models have values of the shapes {tables[0].shape} and {tables[1].shape}")
     labels = _labels(kind, *tables)
     before, after = (_units(kind, table, items, clusters, labels) for table in tables)
-    inference = statistics.difference(_metric(kind, tables, bounded), before, after, seed=seed)
+    inference = difference_of(_metric(kind, tables, bounded), before, after, seed=seed)
     difference = figure_of_units(kind, after.table) - figure_of_units(kind, before.table)
     return _Pair(before, after, difference, inference)
 

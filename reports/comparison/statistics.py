@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from reports.comparison.counts import difference_of_units, scaled, share_of_units, sign_p
 from reports.comparison.inference import LEVEL, Inference
-from reports.comparison.label_f1 import macro_f1_difference, macro_f1_of_units
+from reports.comparison.metric_inference import MIN_UNITS, SHARES, difference, one_model
 from reports.comparison.multiplicity import corrected, holm
 from reports.comparison.outcome import outcome_of, units_needed
 from reports.comparison.pools import Pool, pool, pool_inference, with_shared_values
-from reports.comparison.ratios import Ratios, infer
 from reports.comparison.sums import (
     Measured,
     Units,
@@ -27,27 +25,9 @@ from reports.comparison.sums import (
     units,
     with_value,
 )
-from reports.document.schema import Comparison, MetricInfo, MetricKind, Outcome, Score
+from reports.document.schema import Comparison, MetricInfo, Outcome, Score
 
-__all__ = [
-    "LEVEL",
-    "Tested",
-    "compare",
-    "compare_pool",
-    "difference",
-    "holm",
-    "judge",
-    "one_model",
-    "score",
-    "score_pool",
-]
-
-_MIN_UNITS = 2  # for means and ratios; fewer have no interval
-_LINKS = {"perplexity": "exp", "bits_per_byte": "bits"}
-_MAX_LOG = 700.0  # exp of more overflows a double
-_MAX_HIGH_LOG = 709.0  # and of more than this: an interval that is capped keeps a width
-_FAR = math.log(1000)
-_SHARES = ("proportion", "batch_calibrated")
+__all__ = ["LEVEL", "Tested", "compare", "compare_pool", "holm", "judge", "score", "score_pool"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +46,7 @@ class Tested:
 
 
 def score(metric: MetricInfo, samples: Sequence[Measured], reported: float | None, *, seed: int) -> Score:
-    """A metric's score with its 95 % interval; see `one_model` for the kind of interval.
+    """A metric's score with its 95 % interval; see `metric_inference.one_model` for the kind of interval.
 
     Args:
         metric: What to compute.
@@ -84,9 +64,7 @@ def score(metric: MetricInfo, samples: Sequence[Measured], reported: float | Non
     return _score(metric, samples, reported, inference, count, by_repeat)
 
 
-def score_pool(
-    metric: MetricInfo, name: str, members: Sequence[Sequence[Measured]], reported: float | None, *, seed: int
-) -> Score:
+def score_pool(metric: MetricInfo, name: str, members: Sequence[Sequence[Measured]], reported: float | None) -> Score:
     """The mean of several adapters' scores with its 95 % interval, which their spread widens.
 
     Args:
@@ -94,9 +72,7 @@ def score_pool(
         name: Name of the pool.
         members: Each adapter's samples on one task.
         reported: The mean of lm-eval's own scores, shown where items have no values to compute it from.
-        seed: Not used: the interval is Student's t.
     """
-    del seed
     shared = with_shared_values(metric, members) if metric.kind != "other" else [[]]
     pooled = pool(metric, shared) if shared[0] else None
     everyone = [sample for samples in members for sample in samples]
@@ -140,55 +116,12 @@ def _repeat_scores(metric: MetricInfo, samples: Sequence[Measured]) -> list[floa
     return [figure_of(metric.kind, answers) for _, answers in sorted(values.items())]
 
 
-def one_model(metric: MetricInfo, mine: Units, *, seed: int) -> Inference | None:
-    """The inference about one model's score; None for ECE and for means of a single unit.
-
-    Wilson's interval for shares (on effective numbers where items share a source or were asked several times), MOVER
-    for macro-F1, else the studentised bootstrap joined with t; of the logarithm, for perplexity.
-    """
-    if metric.kind in _SHARES:
-        return share_of_units(mine)
-    if metric.kind == "macro_f1":
-        return macro_f1_of_units(mine)
-    if metric.kind in ("ece", "other") or len(mine.table) < _MIN_UNITS or not mine.table[:, 1].any():
-        return None
-    clustered = len(mine.table) < mine.items
-    if metric.kind == "perplexity":
-        negative = mine.table * (-1.0, 1.0)
-        logs = _infer(_ratios("mean", negative), seed=seed, lowest=0.0, highest=math.inf, clustered=clustered)
-        return None if logs is None else _exponential(logs)
-    lowest = 0.0 if metric.is_share or (mine.table >= 0).all() else -math.inf
-    highest = 1.0 if metric.is_share else math.inf
-    return _infer(_ratios(metric.kind, mine.table), seed=seed, lowest=lowest, highest=highest, clustered=clustered)
-
-
-def _infer(ratios: Ratios, *, seed: int, lowest: float, highest: float, clustered: bool) -> Inference | None:
-    """The inference about a quantity; None where its sums overflow or all weight lies on one unit."""
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        inference = infer(ratios, seed=seed, lowest=lowest, highest=highest, clustered=clustered)
-    return inference if math.isfinite(inference.standard_error) else None
-
-
-def _ratios(kind: MetricKind, *tables: Any) -> Ratios:
-    """The ratio of one table's sums, or the second's minus the first's."""
-    columns = [np.stack([table[:, place] for table in tables], axis=1) for place in (0, 1)]
-    weights = (1.0,) if len(tables) == 1 else (-1.0, 1.0)
-    return Ratios(columns[0], columns[1], weights, _LINKS.get(kind, "identity"))
-
-
-def _exponential(logs: Inference) -> Inference:
-    def ends(level: float) -> tuple[float, float]:
-        low, high = logs.ends(level)
-        return math.exp(min(low, _MAX_LOG)), math.exp(min(high, _MAX_HIGH_LOG))
-
-    estimate = math.exp(min(logs.estimate, _MAX_LOG))
-    return replace(logs, estimate=estimate, ends=ends, standard_error=estimate * logs.standard_error)
-
-
 def compare(
     metric: MetricInfo, baseline: Sequence[Measured], candidate: Sequence[Measured], *, seed: int
 ) -> tuple[Tested, list[str]]:
-    """Compare two models on the items that both answered; `judge` gives the outcome. See `difference` for the test.
+    """Compare two models on the items that both answered; `judge` gives the outcome.
+
+    The test is that of `metric_inference.difference`.
 
     Args:
         metric: What to compare.
@@ -207,52 +140,14 @@ def compare(
     before, after = (units(metric, side, labels=labels, clusters=clusters) for side in (left, right))
     draft = _with_facts(metric, draft, before, figure_of_units(metric.kind, after.table))
     draft = draft.model_copy(update={"differing": int((before.by_item != after.by_item).any(1).sum())})
-    if metric.kind in _SHARES and before.is_plain and after.is_plain:
+    if metric.kind in SHARES and before.is_plain and after.is_plain:
         change = after.table[:, 0] - before.table[:, 0]
         draft = draft.model_copy(update={"discordant": (int((change > 0).sum()), int((change < 0).sum()))})
     return Tested(draft, metric, difference(metric, before, after, seed=seed)), unpaired
 
 
-def difference(metric: MetricInfo, before: Units, after: Units, *, seed: int) -> Inference | None:
-    """The inference about the second model's score minus the first's, over the same units.
-
-    Right/wrong metrics: Tango's score interval (1998), which at a difference of 0 is McNemar's test; on effective
-    numbers where items share a source or were asked several times. Macro-F1: MOVER joined with t. Means and ratios: the
-    studentised bootstrap joined with t. Perplexities of which one is more than a thousand times the other: the interval
-    of the greater one. None for ECE, whose tests do not hold their level, below two units, and for sums that overflow.
-    """
-    if metric.kind in _SHARES:
-        return difference_of_units(before, after)
-    if metric.kind == "macro_f1":
-        inference = macro_f1_difference(before, after)
-        differing = int((before.by_item != after.by_item).any(1).sum())
-        return inference.with_least_p(min(1.0, 2.0 ** (1 - differing), sign_p(differing)))
-    if metric.kind in ("ece", "other") or len(before.table) < _MIN_UNITS:
-        return None
-    if not before.table[:, 1].any() or not after.table[:, 1].any():
-        return None
-    if metric.kind == "perplexity" and (far_apart := _far_apart(metric, before, after, seed)):
-        return far_apart
-    clustered, reach = len(before.table) < before.items, 1.0 if metric.is_share else math.inf
-    ratios = _ratios(metric.kind, before.table, after.table)
-    return _infer(ratios, seed=seed, lowest=-reach, highest=reach, clustered=clustered)
-
-
-def _far_apart(metric: MetricInfo, before: Units, after: Units, seed: int) -> Inference | None:
-    """A perplexity minus another whose own variation does not matter beside it; None where they are not far apart."""
-    logs = [-float(side.table[:, 0].sum() / side.table[:, 1].sum()) for side in (before, after)]
-    if logs[0] - logs[1] > _FAR:
-        swapped = _far_apart(metric, after, before, seed)
-        return None if swapped is None else swapped.mirrored()
-    greater = one_model(metric, after, seed=seed) if logs[1] - logs[0] > _FAR else None
-    if greater is None:
-        return None
-    shifted = scaled(greater, 1.0, -math.exp(min(logs[0], _MAX_LOG)))
-    return shifted.with_least_p(2.0 ** (1 - len(after.table)))
-
-
 def compare_pool(
-    metric: MetricInfo, baseline: Sequence[Measured], name: str, members: Sequence[Sequence[Measured]], *, seed: int
+    metric: MetricInfo, baseline: Sequence[Measured], name: str, members: Sequence[Sequence[Measured]]
 ) -> tuple[Tested, list[str]]:
     """Compare a model with the mean of several adapters, by a t-test over items and adapters.
 
@@ -261,12 +156,10 @@ def compare_pool(
         baseline: The model's samples.
         name: Name of the pool.
         members: Each adapter's samples.
-        seed: Not used: the interval is Student's t.
 
     Returns:
         As `compare`; the difference is the mean of the adapters' differences.
     """
-    del seed
     members = with_shared_values(metric, members)
     left, _, unpaired = _paired(metric, baseline, [sample for samples in members for sample in samples])
     draft = _draft(metric, baseline[0], name, left)
@@ -285,7 +178,7 @@ def compare_pool(
 
 
 def _pool_inference(metric: MetricInfo, before: Units | None, after: Pool) -> Inference | None:
-    if len(after.table) < _MIN_UNITS or metric.kind == "ece":
+    if len(after.table) < MIN_UNITS or metric.kind == "ece":
         return None
     return pool_inference(metric, before, after)
 
@@ -359,7 +252,7 @@ def _judged(tested: Tested, level: float, p_values: tuple[float, float] | None, 
         return draft
     if inference is None:
         untested: Outcome = "not tested" if metric.descriptive or metric.kind == "ece" else "inconclusive"
-        few = f"fewer than {_MIN_UNITS} items" if (draft.units or 0) < _MIN_UNITS else "no interval can be computed"
+        few = f"fewer than {MIN_UNITS} items" if (draft.units or 0) < MIN_UNITS else "no interval can be computed"
         caution = "" if untested == "not tested" else few
         if draft.differing == 0:
             return draft.model_copy(update={"outcome": "identical"})

@@ -6,6 +6,12 @@ from reports.document.label_use import NO_LABEL
 from reports.document.schema import Comparison, MetricInfo, Results, TaskInfo
 from reports.numbers import TRAINED_ON, amount_text, difference_text, join_words, percent_text
 
+_AGAINST = {
+    "better": "is still better than",
+    "worse": "is worse than",
+    "equivalent": "is equivalent to",
+    "identical": "is that of",
+}
 _Metrics = dict[tuple[str, str], MetricInfo]
 
 
@@ -13,7 +19,7 @@ def sentences(results: Results) -> list[str]:
     """One sentence for each model that was compared with the baseline, the most important first."""
     metrics = _metrics(results)
     others = [model.name for model in results.models if model.name != results.baseline]
-    found = [*_collapses(results), *_trained_on(results)]
+    found = [*label_collapses(results), *_trained_on(results)]
     if not others:
         return [*found, f"Only {results.baseline} was scored, so there is nothing to compare it with."]
     for model in others:
@@ -67,20 +73,17 @@ def _trained_on(results: Results) -> list[str]:
     return found
 
 
-def _collapses(results: Results) -> list[str]:
+def label_collapses(results: Results) -> list[str]:
     """A warning for each model that gives one label to nearly all items of a task."""
     titles = {task.name: task.short_title for task in results.tasks}
     warnings = []
     for use in results.label_use:
         if use.is_collapsed:
-            against = {
-                "better": "its accuracy is still better than",
-                "worse": "its accuracy is worse than",
-            }.get(use.outcome, "its accuracy is not shown to differ from")
+            against = _AGAINST.get(use.outcome, "is not shown to differ from")
             warnings.append(
                 f"Label collapse: {use.model} gives {_label(use.label)} to {percent_text(use.share)} of the {use.items}"
                 f" items of {titles.get(use.task, use.task)}, where {percent_text(use.gold_share)} have it in gold;"
-                f" {against} always giving {use.majority!r} ({percent_text(use.majority_accuracy)})."
+                f" its accuracy {against} always giving {use.majority!r} ({percent_text(use.majority_accuracy)})."
             )
     return warnings
 

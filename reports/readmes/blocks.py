@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reports import tables, training_tables
+from reports.comparison.verdict import label_collapses
 from reports.document.reading import read_results
 from reports.document.schema import Results
 from reports.errors import UserError
@@ -48,8 +49,9 @@ def block_text(name: str, runs: Sequence[Path], template: Path | None, where: st
 def results_text(results: Results, candidate: str | None = None) -> str:
     """The tables of a run's results, or one candidate's alone, with what they rest on."""
     others = [each.name for each in results.models if each.name != results.baseline and candidate in (None, each.name)]
+    warnings = [plain_markdown(sentence) for sentence in label_collapses(results)]
     parts = [tables.readme_table(results, name).markdown() for name in others]
-    parts = parts or [tables.scores_table(results).markdown()]
+    parts = [*warnings, *(parts or [tables.scores_table(results).markdown()])]
     settings = "; ".join(f"{task.title}: {task.setting}" for task in results.tasks)
     scored = ", ".join(dict.fromkeys(model.weights for model in results.models))
     synthetic = (
@@ -58,7 +60,8 @@ def results_text(results: Results, candidate: str | None = None) -> str:
     machine = results.environment.get("gpu") or results.environment.get("cpu")
     parts.append(
         f"Run `{results.name}`, seed {results.seed}, {machine}, weights {scored}; improvement is fine-tuned less"
-        f" baseline, the arrow says which direction is better; 95 % intervals, paired tests with Holm's correction."
+        f" baseline, the arrow says which direction is better; scores have 95 % intervals, improvements those at the"
+        f" confidence in their row, from which the outcome is read."
         f" {settings}.{synthetic}"
     )
     return "\n\n".join(parts)

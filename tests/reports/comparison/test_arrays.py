@@ -94,11 +94,6 @@ def test_models_with_other_numbers_of_answers_are_refused():
         equivalence([1, 0], [1], 0.1)
 
 
-def test_misspelt_options_are_refused():
-    with pytest.raises(TypeError):
-        equivalence([1, 0], [1, 0], 0.1, cluster=[1, 2])
-
-
 def test_calibration_error_has_no_interval():
     pair = compare([(0.9, 1)] * 20, [(0.9, 0)] * 20, kind="ece", higher_is_better=False)
     assert (pair.low, pair.p_value, pair.caution) == (None, None, "no interval can be computed")

@@ -9,7 +9,7 @@ from sklearn.metrics import f1_score
 
 from harness.stats import compare, interval, wilson_interval
 from reports.comparison.counts import normal_level, sign_p
-from reports.comparison.statistics import one_model
+from reports.comparison.metric_inference import one_model
 from reports.comparison.sums import units_of_values
 from reports.document.schema import MetricInfo
 

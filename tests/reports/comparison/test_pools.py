@@ -29,7 +29,7 @@ def test_the_variances_of_items_and_of_seeds_add_up_with_welchs_degrees_of_freed
     generator = np.random.default_rng(7)
     before = generator.random(40)
     members = [before + effect + generator.normal(0, 0.2, 40) for effect in (0.1, 0.15, 0.2)]
-    tested, _ = compare_pool(MEAN, samples(before), "mean", [samples(list(each), "mean") for each in members], seed=0)
+    tested, _ = compare_pool(MEAN, samples(before), "mean", [samples(list(each), "mean") for each in members])
     (judged,) = judge([tested])
     changes = np.mean(members, axis=0) - before
     items, seeds = changes.var(ddof=1) / 40, np.var([each.mean() for each in members], ddof=1) / 3
@@ -48,7 +48,7 @@ def test_adapters_that_differ_much_from_seed_to_seed_show_nothing_however_many_i
     generator = np.random.default_rng(7)
     before = generator.random(400)
     members = [before + effect + generator.normal(0, 0.05, 400) for effect in (0.15, -0.05, 0.05)]
-    tested, _ = compare_pool(MEAN, samples(before), "mean", [samples(list(each), "mean") for each in members], seed=0)
+    tested, _ = compare_pool(MEAN, samples(before), "mean", [samples(list(each), "mean") for each in members])
     (judged,) = judge([tested])
     assert judged.outcome == "inconclusive"
     assert judged.degrees_of_freedom == pytest.approx(2, rel=0.05)
@@ -56,13 +56,13 @@ def test_adapters_that_differ_much_from_seed_to_seed_show_nothing_however_many_i
 
 def test_the_score_of_a_pool_is_the_mean_of_its_adapters_with_their_spread():
     first, second = samples([0.5] * 10, "mean"), samples([0.7] * 9 + [None], "mean")
-    found = score_pool(MEAN, "mean", [first, second], None, seed=0)
+    found = score_pool(MEAN, "mean", [first, second], None)
     assert (found.n, found.repeats, found.model) == (9, 2, "mean")
     assert found.value == pytest.approx(0.6)
     assert found.spread == pytest.approx(np.std([0.5, 0.7], ddof=1))
     half = stats.t.isf(0.025, 1) * np.std([0.5, 0.7], ddof=1) / math.sqrt(2)
     assert (found.low, found.high) == pytest.approx((max(0.6 - half, 0), min(0.6 + half, 1)))
-    tested, unpaired = compare_pool(MEAN, samples([0.1] * 10), "mean", [first, second], seed=0)
+    tested, unpaired = compare_pool(MEAN, samples([0.1] * 10), "mean", [first, second])
     assert (tested.comparison.n, unpaired) == (9, ["9"])
     assert tested.comparison.difference == pytest.approx(0.5)
 
@@ -70,20 +70,20 @@ def test_the_score_of_a_pool_is_the_mean_of_its_adapters_with_their_spread():
 @pytest.mark.parametrize("value", [0.1, 0.7, 1.0])
 def test_equal_values_of_equal_adapters_keep_a_width_also_where_sums_are_rounded(value):
     members = [samples([value] * 7, "mean")] * 3
-    found = score_pool(MEAN, "mean", members, None, seed=0)
+    found = score_pool(MEAN, "mean", members, None)
     unseen = wilson_interval(0, 7)[1]
     assert found.low == pytest.approx(value - unseen if value > unseen else 0.0)
     assert found.high == pytest.approx(min(value + unseen, 1.0))
-    (same,) = judge([compare_pool(MEAN, samples([value] * 7), "mean", members, seed=0)[0]])
+    (same,) = judge([compare_pool(MEAN, samples([value] * 7), "mean", members)[0]])
     assert (same.difference, same.p_value) == pytest.approx((0.0, 1.0))
     assert same.low == pytest.approx(-unseen)
 
 
 def test_a_pool_in_which_nothing_differs_costs_the_family_nothing():
     values = list(np.random.default_rng(1).random(12))
-    dead, _ = compare_pool(MEAN, samples(values), "mean", [samples(values, "mean")] * 2, seed=0)
+    dead, _ = compare_pool(MEAN, samples(values), "mean", [samples(values, "mean")] * 2)
     shifted = [samples([value + shift for value in values], "new") for shift in (0.2, 0.21)]
-    alive, _ = compare_pool(MEAN, samples(values), "new", shifted, seed=0)
+    alive, _ = compare_pool(MEAN, samples(values), "new", shifted)
     assert [row.level for row in judge([dead, alive])] == [0.05, 0.05]
 
 
@@ -93,18 +93,18 @@ def test_calibration_error_of_a_pool_is_described_and_not_tested():
         samples([(0.75, float(n % 20 < right)) for n in range(20_000)], name)
         for name, right in (("base", 13), ("mean", 11), ("mean", 19))
     )
-    found = score_pool(ECE, "mean", [sure, unsure], 0.2, seed=0)
+    found = score_pool(ECE, "mean", [sure, unsure], 0.2)
     assert found.value == pytest.approx(0.2, abs=1e-6)
     assert found.low is None
-    (judged,) = judge([compare_pool(ECE, base, "mean", [sure, unsure], seed=0)[0]])
+    (judged,) = judge([compare_pool(ECE, base, "mean", [sure, unsure])[0]])
     assert judged.difference == pytest.approx(0.1, abs=1e-6)
     assert (judged.outcome, judged.p_value) == ("not tested", None)
 
 
 def test_a_single_item_has_no_interval():
     members = [samples([1.0], "mean")] * 2
-    assert score_pool(ACCURACY, "mean", members, None, seed=0).low is None
-    (judged,) = judge([compare_pool(ACCURACY, samples([0.0]), "mean", members, seed=0)[0]])
+    assert score_pool(ACCURACY, "mean", members, None).low is None
+    (judged,) = judge([compare_pool(ACCURACY, samples([0.0]), "mean", members)[0]])
     assert (judged.outcome, judged.caution) == ("inconclusive", "fewer than 2 items")
 
 
@@ -117,5 +117,5 @@ def test_a_pool_that_fell_apart_is_no_error(nats):
         return samples([(-10 * float(value), 10) for value in mean * (1 + generator.random(12) / 10)], name)
 
     members = [drawn(nats, "mean"), drawn(nats * 1.02, "mean")]
-    (judged,) = judge([compare_pool(PERPLEXITY, drawn(3.0, "base"), "mean", members, seed=0)[0]])
+    (judged,) = judge([compare_pool(PERPLEXITY, drawn(3.0, "base"), "mean", members)[0]])
     assert judged.outcome in ("worse", "inconclusive")
