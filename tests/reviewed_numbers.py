@@ -46,6 +46,7 @@ REVIEWED = {
         "256 prompts x 256 tokens and 200 PubMedQA questions": "settings of benchmarks/gpu_speed.py",
         "timed on 16 of the prompts": "setting of benchmarks/gpu_speed.py",
     },
+    "CONTRIBUTING.md": {"if 90 % of its mutants": "limit: REQUIRED of benchmarks/mutation.py"},
     "SECURITY.md": {"more than 1 MB": "limit of training/recipes/strict_yaml.py"},
     "docs/gate.md": {
         f"version {GATE_SCHEMA_VERSION})": "of the schema of gate.json",

@@ -30,7 +30,6 @@ _ERROR_FLOOR = 0.35  # of the standard error: resamples that drew nothing but eq
 _MAX_LOG = 700.0
 _MOST_SIGNS = 60  # 2**-59 is below every level in use
 _SKEW = 4.0
-_NEARLY = 0.97
 _HEAVY = 1 / 3  # share of the weight that one unit may carry
 _FEW = 5
 _MANY = 50
@@ -216,12 +215,11 @@ def caution(influence: Values, shares: Values, *, clustered: bool) -> str:
         return f"only {count} independent {'groups of items' if clustered else 'items'}"
     if clustered and count < _CLUSTERS:
         return f"only {count} independent groups of items"
-    if shares.max() > _HEAVY and count > 1 / _HEAVY:
+    if shares.max() > _HEAVY:
         return f"one item carries {shares.max():.0%} of the weight"
     spread = math.sqrt(float((influence**2).mean()))
-    most = (count - 2) / math.sqrt(count - 1)  # the skewness where one unit differs from all others
     skew = abs(float((influence**3).mean())) / spread**3 if spread else 0.0
-    is_skewed = count >= _SKEWED_FROM and skew > min(_SKEW, _NEARLY * most)
+    is_skewed = count >= _SKEWED_FROM and skew > _SKEW
     return "the values are very skewed: a few items decide" if is_skewed else ""
 
 

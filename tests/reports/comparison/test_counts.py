@@ -8,7 +8,18 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
 from harness.stats import compare, interval, score_interval, score_p_value, wilson_interval
-from reports.comparison.counts import effective_items, normal_level, scaled, score_test, share, sign_p
+from reports.comparison.counts import (
+    difference_of_units,
+    effective_items,
+    exact_share,
+    normal_level,
+    scaled,
+    score_test,
+    share,
+    sign_p,
+)
+from reports.comparison.proportions import score_statistic
+from reports.comparison.sums import units_of_values
 
 
 @pytest.mark.parametrize(("right", "items"), [(0, 1), (1, 1), (2, 5), (8, 10), (499, 500)])
@@ -138,3 +149,58 @@ def test_few_groups_are_flagged():
     assert interval([1, 0, 1, 1, 0] * 10, clusters=ten).caution == ""
     assert interval([1, 0, 1]).caution == ""
     assert interval([1, 0, 1, 1], items=[0, 0, 1, 1]).caution == ""
+
+
+def test_a_share_states_its_test_and_its_degrees_of_freedom():
+    half = share(5, 10, 4)
+    assert (half.estimate, half.test, half.degrees_of_freedom) == (0.5, "score test", 4)
+
+
+@pytest.mark.parametrize(("right", "items"), [(0, 1), (1, 1), (0, 7), (2, 5), (8, 10), (40, 40)])
+@pytest.mark.parametrize("level", [0.05, 0.01])
+def test_an_exact_share_has_the_interval_of_clopper_and_pearson(right, items, level):
+    exact = exact_share(right, items)
+    expected = stats.binomtest(right, items).proportion_ci(confidence_level=1 - level, method="exact")
+    assert exact.ends(level) == pytest.approx((expected.low, expected.high))
+    assert (exact.estimate, exact.test) == (right / items, "exact binomial test")
+    assert exact.standard_error == pytest.approx(math.sqrt(right / items * (1 - right / items) / items))
+
+
+def test_a_difference_with_few_degrees_of_freedom_is_tested_against_any_limit():
+    wide = score_test(8, 1, 40, 4)
+    assert wide.p_value(0.1) == pytest.approx(2 * stats.t.sf(abs(score_statistic(8, 1, 40, 0.1)), 4))
+    assert (wide.degrees_of_freedom, wide.least_p) == (4, sign_p(9, 4))
+
+
+def test_the_p_value_of_a_difference_is_computed_not_searched():
+    assert score_test(8, 1, 40).p_value(0.1) == score_p_value(8, 1, 40, 0.1)
+    assert scaled(score_test(8, 1, 40), 0.5).p_value(0.05) == score_p_value(8, 1, 40, 0.1)
+    assert scaled(share(8, 10), 0.5).direct_p is None
+    assert scaled(share(8, 10), 0.5).estimate == 0.4
+
+
+def test_two_units_have_one_degree_of_freedom():
+    assert effective_items(np.array([2.0, 0.0]), np.array([2.0, 2.0]), most=4) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ([0, 0, 0, 0], [1, 0, 1, 1, 0, 0, 1, 0], (3, 0, 6, 3)),  # gains 1/2, 1, 0, 1/2: 6 effective items
+        ([0, 1, 0, 0], [1, 0, 0, 0, 0, 0, 1, 0], (1, 1, 4, 3)),
+        ([0, 1, 0, 0], [1, 1, 1, 0, 0, 0, 0, 0], (69 / 76, 69 / 152, 69 / 19, 3)),
+        ([0, 0], [1, 1, 1, 0], (2.25, 0, 3, 1)),
+    ],
+)
+def test_models_asked_once_and_twice_are_compared_by_effective_items(before, after, expected):
+    items = range(len(before))
+    once = units_of_values("mean", np.array(before, float), items, items)
+    twice_ids = [number // 2 for number in range(len(after))]
+    twice = units_of_values("mean", np.array(after, float), twice_ids, twice_ids)
+    change = twice.table[:, 0] - once.table[:, 0]
+    spread = np.abs(change).mean() - change.mean() ** 2
+    effective = min(spread / (change.var(ddof=1) / len(change)), 2 * len(change))
+    inference, by_hand = difference_of_units(once, twice), score_test(*expected)
+    assert effective == pytest.approx(expected[2])
+    assert inference.ends(0.05) == pytest.approx(by_hand.ends(0.05))
+    assert (inference.effective, inference.degrees_of_freedom) == pytest.approx(expected[2:])

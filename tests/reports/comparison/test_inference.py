@@ -5,7 +5,7 @@ import math
 import pytest
 from scipy import stats
 
-from reports.comparison.inference import Inference
+from reports.comparison.inference import Inference, critical_value
 
 
 def normal(estimate, error=1.0, **options):
@@ -55,3 +55,10 @@ def test_what_is_not_given_says_nothing():
     inference = normal(1.0)
     assert (inference.degrees_of_freedom, inference.least_p, inference.caution, inference.size) == (math.inf, 0, "", 1)
     assert math.isnan(inference.effective)
+
+
+@pytest.mark.parametrize("level", [0.05, 0.01])
+def test_the_critical_value_is_students_and_for_infinite_degrees_the_normal_one(level):
+    assert critical_value(level, 4) == pytest.approx(stats.t.isf(level / 2, 4))
+    assert critical_value(level) == pytest.approx(stats.norm.isf(level / 2))
+    assert list(critical_value(level, [3, 9])) == pytest.approx(list(stats.t.isf(level / 2, [3, 9])))

@@ -167,3 +167,36 @@ def test_the_interval_of_a_difference_by_hand():
     high = joined(ends[1][1] - values[1], values[0] - ends[0][0])
     difference = values[1] - values[0]
     assert (pair.low, pair.high) == pytest.approx((difference - max(low, half), difference + max(high, half)))
+
+
+def test_a_model_does_not_differ_from_itself():
+    values = pairs((0, 0, 20), (0, 1, 6), (1, 1, 12))
+    pair = compare(values, values, kind="macro_f1")
+    assert (pair.difference, pair.p_value) == (0.0, 1.0)
+
+
+def test_repeats_count_up_to_all_answers():
+    """Each of 30 items was answered right once and wrong once: nothing varies between items, so 60 answers count."""
+    values, items = pairs((0, 0, 30), (0, 1, 30)), [*range(30), *range(30)]
+    repeated = interval(values, kind="macro_f1", items=items)
+    assert (repeated.low, repeated.high) == pytest.approx(f1_of_wilson(30, 60, normal_level(0.05, 29)))
+
+
+def test_two_items_have_a_standard_error():
+    units = units_of_values("macro_f1", pairs((0, 0, 1), (0, 1, 1)), [0, 1], [0, 1], 2)
+    inference = one_model(METRIC, units, seed=0)
+    assert (inference.standard_error, inference.degrees_of_freedom) == pytest.approx((4 / 9, 1))
+
+
+def test_a_label_that_is_always_right_is_joined_as_independent():
+    found = interval(pairs((0, 0, 20), (0, 3, 5), (1, 1, 12)), kind="macro_f1")
+    values, ends = (40 / 45, 1.0), (f1_of_wilson(20, 25), f1_of_wilson(12, 12))
+    low = math.hypot(*(value - end[0] for value, end in zip(values, ends, strict=True))) / 2
+    high = math.hypot(*(end[1] - value for value, end in zip(values, ends, strict=True))) / 2
+    assert (found.low, found.high) == pytest.approx((sum(values) / 2 - low, sum(values) / 2 + high))
+
+
+def test_a_difference_is_between_minus_1_and_1():
+    low, high = pairs((0, 0, 1), (0, 1, 3)), pairs((0, 0, 3), (0, 1, 1))
+    assert compare(low, high, kind="macro_f1").high == 1.0
+    assert compare(high, low, kind="macro_f1").low == -1.0

@@ -133,3 +133,43 @@ def test_an_interval_that_is_wider_than_its_standard_error_needs_the_items_of_it
     equivalent = mean_items_needed(as_wide, 500, 0.05, 0.05, "equivalence")
     spread = 0.09 / stats.norm.isf(0.025) * math.sqrt(500 * 499 / stats.chi2.ppf(0.05, 499))
     assert t_power(0.05 / spread, equivalent, 0.05) >= 0.9 > t_power(0.05 / spread, equivalent - 1, 0.05)
+
+
+def test_units_that_are_too_few_for_a_relevant_difference_ask_for_the_items_that_find_one():
+    assert units_needed(inference(0.05), 30, 0.05, 0.05) == mean_items_needed(inference(0.05), 30, 0.05, 0.05) == 388
+    assert units_needed(inference(0.1), 2, 0.05, 0.05) == 15971
+    assert isinstance(units_needed(inference(0.05), 30, 0.05, 0.05), int)
+
+
+def test_units_that_are_just_enough_for_a_relevant_difference_ask_for_the_items_that_show_equivalence():
+    assert mean_items_needed(inference(0.0101), 100, 0.04, 0.01) == 100
+    assert units_needed(inference(0.0101), 100, 0.04, 0.01) == 126
+
+
+def test_units_that_would_show_equivalence_already_ask_for_one_more():
+    assert mean_items_needed(inference(0.005), 100, 0.04, 0.01, "equivalence") < 100
+    assert units_needed(inference(0.005), 100, 0.04, 0.01) == 101
+
+
+def test_more_than_a_thousand_million_units_help_nobody():
+    units = 10**9
+    assert mean_items_needed(inference(0.28), units, 1.0, 0.05) == pytest.approx(0.28**2 * 7.849 * units, rel=1e-3)
+    assert units_needed(inference(0.28), units, 1.0, 0.05) is None
+    assert units_needed(inference(0.1, effective=50.0), 50, 1e-5, 0.05) is None
+
+
+def test_the_discordance_is_the_variance_plus_the_squared_difference():
+    """40 of 100 differ, 30 of them upwards."""
+    error = math.sqrt((0.4 - 0.2**2) / 100)
+    inferred = Inference(0.2, lambda _: (0.0, 0.0), "score", error, effective=100.0)
+    assert units_needed(inferred, 100, 0.05, 0.05) == proportion_items_needed(40, 100, 0.05, 0.05) == 1527
+
+
+def test_a_width_is_turned_into_a_standard_error_at_its_level_and_degrees_of_freedom():
+    def ends(level):
+        half = 0.02 * stats.t.isf(level / 2, 10)
+        return -half, half
+
+    as_wide = mean_items_needed(inference(0.02), 100, 0.05, 0.01)
+    assert mean_items_needed(Inference(0.0, ends, "t", 0.01, degrees_of_freedom=10), 100, 0.05, 0.01) == as_wide
+    assert mean_items_needed(Inference(0.0, ends, "t", 0.0, degrees_of_freedom=10), 100, 0.05, 0.01) is None

@@ -270,3 +270,44 @@ def test_the_ends_are_the_quantiles_of_the_draws_where_they_lie_farther_out(sign
         assert high == pytest.approx(ratios.estimate + max(half, -draws[place] * error))
         assert low == pytest.approx(ratios.estimate - max(half, draws[3999 - place] * error))
         assert max(high - ratios.estimate, ratios.estimate - low) > half or level < 0.01
+
+
+@pytest.mark.parametrize(
+    ("rarer", "items", "is_flagged"),
+    [(4, 60, True), (5, 60, False), (10, 49, True), (10, 50, False), (6, 20, True), (5, 16, False)],
+)
+def test_shares_of_a_rare_value_are_flagged(rarer, items, is_flagged):
+    message = f"{rarer} of {items} items differ from all others" if is_flagged else ""
+    assert interval([2.0] * (items - rarer) + [5.0] * rarer, kind="mean").caution == message
+    assert interval([5.0] * (items - rarer) + [2.0] * rarer, kind="mean").caution == message
+
+
+def test_one_outlier_of_twenty_items_is_skewed_and_of_nineteen_cannot_be_judged():
+    even = np.full(20, 1 / 20)
+    assert caution(np.array([-1.0] * 19 + [19.0]), even, clustered=False).startswith(
+        "the values are very skewed"
+    )  # 4.13
+    assert caution(np.array([-1.0] * 18 + [18.0]), np.full(19, 1 / 19), clustered=False) == ""
+    assert caution(np.array([-1.0] * 18 + [2.0, 16.0]), even, clustered=False) == ""  # 3.94
+
+
+def test_the_bounds_of_a_difference_turn_with_it():
+    before, after = GENERATOR.random((2, 9))
+    ends = inferred(difference_of(before, after), lowest=-0.1, highest=0.3).ends(1e-6)
+    turned = inferred(difference_of(after, before), lowest=-0.3, highest=0.1).ends(1e-6)
+    assert (ends, turned) == ((-0.1, 0.3), (-0.3, 0.1))
+
+
+def test_the_smallest_p_value_of_a_difference_is_that_of_a_sign_test_of_at_most_sixty_items():
+    assert inferred(difference_of(*GENERATOR.random((2, 9)))).least_p == 2**-8
+    assert inferred(difference_of(*GENERATOR.random((2, 70)))).least_p == 2**-59
+    same = GENERATOR.random(9)
+    assert inferred(difference_of(same, same)).least_p == 1.0
+    assert inferred(mean_of(same)).least_p == 0.0
+
+
+@pytest.mark.parametrize(("items", "resamples"), [(100, 4000), (250, 4000), (500, 2000), (3000, 1000)])
+def test_many_items_are_resampled_less_often(items, resamples):
+    draws = mean_of(GENERATOR.normal(0, 1, items)).studentised(1)
+    assert len(draws) == len(set(draws)) == resamples
+    assert draws.std() == pytest.approx(1, abs=0.06)
