@@ -42,6 +42,7 @@ ADAPTERS = 8
 _NORMAL_QUANTILE = 1.959963984540054
 _ABOUT = 0.999  # true differences of a population are known to so much
 _ERRORS = 2  # simulation standard errors that are allowed
+_FEW = 0.05  # of the draws; so few, chosen by the sample, have no coverage of their own
 _SMALL = 50  # items from which on the narrower range holds
 
 
@@ -211,10 +212,13 @@ def _faults(each: dict[str, Any]) -> list[str]:
         low, high = (0.93, 0.97) if each["items"] >= _SMALL else (0.90, 0.98)
         if cell.is_share:
             low, high = 0.91, 1.0
-        if not _may_be(each[f"{key}coverage"], round(draws * (1 - flagged)), low, high):
+        sure, unsure = each[f"{key}coverage"], each[f"{key}coverage_flagged"]
+        if flagged <= 1 - _FEW and not _may_be(sure, round(draws * (1 - flagged)), low, high):
             faults.append(f"{key}coverage")
-        if not _may_be(each[f"{key}coverage_flagged"], round(draws * flagged), 0.85, 1.0):
+        if flagged >= _FEW and not _may_be(unsure, round(draws * flagged), 0.85, 1.0):
             faults.append(f"{key}coverage of flagged intervals")
+        if not _may_be((sure or 0.0) * (1 - flagged) + (unsure or 0.0) * flagged, draws, 0.85, 1.0):
+            faults.append(f"{key}coverage of all intervals")
     is_fair = cell.flags is not None  # a skewed difference with mean 0 is no pair of equal models
     if is_fair and each["truth"] == "equal" and each["different"] > _rate(LEVEL, each["draws"]):
         faults.append("false alarms")

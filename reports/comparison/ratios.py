@@ -245,6 +245,8 @@ def _of_few_values(ratios: Ratios, lowest: float, highest: float) -> Inference |
     bottom, width = float(distinct[0]), float(distinct[1] - distinct[0])
     greater = int((values > bottom).sum())
     rarer = min(greater, count - greater)
+    if rarer < 2:  # noqa: PLR2004 - a value seen once is no bound of what there is
+        return None
     is_skewed = rarer < _FEW or (count < _MANY and rarer <= _SELDOM * count)
     unusual = f"{rarer} of {count} items differ from all others" if is_skewed else ""
     return replace(scaled(exact_share(greater, count), width, bottom), caution=unusual)

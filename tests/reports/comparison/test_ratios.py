@@ -122,8 +122,11 @@ def test_two_values_are_a_share_and_a_gain_and_a_loss_of_one_size_are_right_and_
     assert (single.low, single.high) == pytest.approx((2 + 3 * exact.low, 2 + 3 * exact.high))
     assert single.caution == "3 of 10 items differ from all others"
     assert interval([2.0] * 5 + [5.0] * 7, kind="mean").caution == ""
-    all_but_one = interval([2.0] * 9 + [5.0], kind="mean")
-    assert all_but_one.low == pytest.approx(2 + 3 * (1 - 0.975 ** (1 / 10)))
+    seen_once = interval([2.0] * 9 + [5.0], kind="mean")
+    half = stats.t.isf(0.025, 9) * 0.3  # a value that was seen once is no bound
+    assert seen_once.low == pytest.approx(2.3 - half)
+    seen_twice = interval([2.0] * 8 + [5.0] * 2, kind="mean")
+    assert seen_twice.low == pytest.approx(2 + 3 * stats.binomtest(2, 10).proportion_ci().low)
     before, after = [0.0] * 5 + [0.4] * 2 + [0.1] * 8, [0.4] * 5 + [0.0] * 2 + [0.1] * 8
     pair = compare(before, after, kind="mean")
     assert (pair.low, pair.high) == pytest.approx(tuple(0.4 * end for end in score_interval(5, 2, 15)))
