@@ -111,7 +111,7 @@ def share_of_units(units: Units) -> Inference:
     tops, bottoms = units.table[:, 0], units.table[:, 1]
     effective, degrees = effective_items(tops, bottoms, most=units.items * units.repeats)
     inference = share(tops.sum() / bottoms.sum() * effective, effective, degrees)
-    return replace(inference, caution=_caution(units))
+    return replace(inference, caution=few_groups(units))
 
 
 def effective_items(tops: Table, bottoms: Table, *, most: float) -> tuple[float, float]:
@@ -156,10 +156,11 @@ def difference_of_units(before: Units, after: Units) -> Inference:
         effective, degrees = _ratio_up_to(most, spread, variance), count - 1.0
     ratio = effective / items
     inference = score_test(gained * ratio, lost * ratio, effective, max(degrees, 1.0))
-    return replace(inference, caution=_caution(before))
+    return replace(inference, caution=few_groups(before))
 
 
-def _caution(units: Units) -> str:
+def few_groups(units: Units) -> str:
+    """A caution where there are few independent groups of items; empty where there are not."""
     count = len(units.table)
     return f"only {count} independent groups of items" if count < min(_CLUSTERS, units.items) else ""
 

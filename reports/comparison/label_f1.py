@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reports.comparison.counts import effective_items
+from reports.comparison.counts import effective_items, few_groups
 from reports.comparison.inference import Inference, Interval, critical_value
 
 if TYPE_CHECKING:
@@ -141,5 +141,4 @@ def _caution(units: Units) -> str:
     gold = gold[gold > 0]
     if gold.min() < _RARE:
         return f"a label has {gold.min():.0f} items only"
-    count = len(units.table)
-    return f"only {count} independent groups of items" if count < min(10, units.items) else ""
+    return few_groups(units)

@@ -8,21 +8,7 @@ from scipy import stats
 
 from harness.stats import wilson_interval
 from reports.comparison.statistics import compare_pool, judge, score_pool
-from reports.document.schema import MetricInfo, Sample
-
-MEAN = MetricInfo(key="m", title="ROUGE-L", kind="mean", higher_is_better=True, percent=True)
-ACCURACY = MetricInfo(key="m", title="Accuracy", kind="proportion", higher_is_better=True)
-PERPLEXITY = MetricInfo(key="m", title="Perplexity", kind="perplexity", higher_is_better=False)
-ECE = MetricInfo(key="m", title="ECE", kind="ece", higher_is_better=False, descriptive=True)
-
-
-def samples(values, model="base"):
-    return [
-        Sample(
-            id=str(n), doc_hash=str(n), model=model, task="t", prompt="p", output="o", gold="g", metrics={"m": value}
-        )
-        for n, value in enumerate(values)
-    ]
+from tests.reports.comparison.test_statistics import ACCURACY, ECE, MEAN, PERPLEXITY, samples
 
 
 def test_the_variances_of_items_and_of_seeds_add_up_with_welchs_degrees_of_freedom():
