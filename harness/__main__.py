@@ -48,7 +48,7 @@ for group in (rate, run, reports, release, listing, cache, comparing, gate, doct
 
 
 def main() -> None:
-    """Run the command; one message and exit code 2 for whatever the user can mend."""
+    """Run the command; one message and exit code 2 for user errors."""
     quiet_libraries()
     try:
         _check_words(sys.argv[1:])
@@ -66,9 +66,9 @@ def main() -> None:
         sys.stderr.write(f"stopped by {stop}; what is done is kept, go on with: {words}\n")
         sys.exit(stop.exit_code)
     except Exception as error:  # noqa: BLE001 - a traceback may hold a token or a patient's words: it goes to the log
-        told = machine_error(error) if isinstance(error, RuntimeError) else None
-        print_error(log_fault(error) if told is None else told)
-        sys.exit(_FAULT if told is None else 2)
+        machine = machine_error(error) if isinstance(error, RuntimeError) else None
+        print_error(log_fault(error) if machine is None else machine)
+        sys.exit(_FAULT if machine is None else 2)
 
 
 def _check_words(words: list[str]) -> None:

@@ -35,7 +35,7 @@ def printable(text: str) -> str:
 
 
 def print_error(error: UserError) -> None:
-    """Say on standard error what the user can mend."""
+    """Print a user error to standard error."""
     if Terminal.as_json:
         _write_json(sys.stderr, "error", level="error", message=error.what, where=error.where, fix=error.fix)
     else:
@@ -52,8 +52,8 @@ def _printable(value: Any) -> Any:
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, Mapping):
-        return {printable(str(key)): _printable(each) for key, each in value.items()}
-    return [_printable(each) for each in value] if isinstance(value, list | tuple) else value
+        return {printable(str(key)): _printable(member) for key, member in value.items()}
+    return [_printable(member) for member in value] if isinstance(value, list | tuple) else value
 
 
 class Terminal:

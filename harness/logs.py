@@ -29,7 +29,7 @@ _LIBRARIES = (
     "huggingface_hub",
 )
 _MARK = "medbench"
-_FRAMES = 5  # of the stack that are told, the innermost
+_FRAMES = 5  # innermost frames of the stack that are reported
 
 
 def quiet_libraries() -> None:
@@ -44,7 +44,7 @@ def log_to(path: Path | None) -> None:
     """Log to a file from now on, or nowhere for None; what libraries print by handlers of their own goes there too."""
     quiet_libraries()
     root = logging.getLogger()
-    for earlier in [each for each in root.handlers if each.get_name() == _MARK]:
+    for earlier in [handler for handler in root.handlers if handler.get_name() == _MARK]:
         root.removeHandler(earlier)
         earlier.close()
     handler: logging.Handler = logging.NullHandler() if path is None else logging.FileHandler(path, encoding="utf-8")
@@ -53,7 +53,7 @@ def log_to(path: Path | None) -> None:
     root.addHandler(handler)
     logging.getLogger("medbench").setLevel(logging.INFO)
     logging.captureWarnings(capture=True)
-    logging.raiseExceptions = False  # a full disk is told by whoever writes results; lines of a log may be lost
+    logging.raiseExceptions = False  # writing the results reports a full disk; log lines may be lost
     warnings.simplefilter("default")
     import datasets  # noqa: F401 - these two make handlers of their own when imported, so they are, before they lose them
     import transformers  # noqa: F401
@@ -67,19 +67,19 @@ def log_to(path: Path | None) -> None:
 
 
 def log_fault(error: Exception) -> UserError:
-    """Write an error that nobody foresaw to the log, where there is one, and make a message of it.
+    """Write an unexpected error to the log, if there is one, and turn it into a message.
 
-    The message tells only its kind and where it happened, since what it says may be of the data.
+    The message gives only its type and place, since its text may quote data.
     """
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
     place = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
-    handler = next((each for each in logging.getLogger().handlers if each.get_name() == _MARK), None)
+    handler = next((handler for handler in logging.getLogger().handlers if handler.get_name() == _MARK), None)
     file = handler.baseFilename if isinstance(handler, logging.FileHandler) else None
     logging.getLogger(_MARK).error("unexpected error", exc_info=error)
-    told = f"the details are in {file}; " if file else ""
+    details = f"the details are in {file}; " if file else ""
     return UserError(
         f"unexpected {type(error).__name__} ({place}): this is a fault in medbench",
-        fix=f"{told}for a report without your texts: medbench doctor --bundle report.zip",
+        fix=f"{details}for a report without your texts: medbench doctor --bundle report.zip",
     )
 
 

@@ -32,14 +32,14 @@ class Stopped(BaseException):
 
 
 class _State:
-    asked: int | None = None  # the signal that has come and waits
+    signal: int | None = None  # the pending signal
     waiting = 0  # nested places in which signals wait
 
 
 @contextlib.contextmanager
 def stopping_on_signals() -> Iterator[None]:
     """Turn SIGINT and SIGTERM into `Stopped` while the block runs; only in the main thread."""
-    _State.asked, _State.waiting = None, 0
+    _State.signal, _State.waiting = None, 0
     before = {number: signal.signal(number, _handle) for number in (signal.SIGINT, signal.SIGTERM)}
     hook, sys.unraisablehook = sys.unraisablehook, _unraisable
     try:
@@ -62,27 +62,27 @@ def finishing_batches() -> Iterator[None]:
 
 
 def is_asked_to_stop() -> bool:
-    """Whether a signal waits."""
-    return _State.asked is not None
+    """Whether a signal is pending."""
+    return _State.signal is not None
 
 
 def stop_if_asked() -> None:
-    """Raise `Stopped` where a signal waits; called where all that is computed has been handed on."""
-    if _State.asked is not None:
-        raise Stopped(_State.asked)
+    """Raise `Stopped` if a signal is pending; called where all that is computed has been handed on."""
+    if _State.signal is not None:
+        raise Stopped(_State.signal)
 
 
 def _handle(number: int, _: FrameType | None) -> None:
-    if not _State.waiting or _State.asked is not None:
+    if not _State.waiting or _State.signal is not None:
         raise Stopped(number)
-    _State.asked = number
+    _State.signal = number
     with contextlib.suppress(OSError):
         os.write(2, _NOTE)
 
 
-def _unraisable(found: sys.UnraisableHookArgs) -> None:
+def _unraisable(args: sys.UnraisableHookArgs) -> None:
     """Send a signal again that came while an object was taken down, where Python drops whatever is raised."""
-    if isinstance(found.exc_value, Stopped):
-        threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), found.exc_value.number)).start()
+    if isinstance(args.exc_value, Stopped):
+        threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), args.exc_value.number)).start()
     else:
-        sys.__unraisablehook__(found)
+        sys.__unraisablehook__(args)

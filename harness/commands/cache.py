@@ -8,7 +8,7 @@ import typer
 
 cache_app = typer.Typer(
     name="cache",
-    help="The answers that all runs share, so that nothing is asked twice.",
+    help="The answers that all runs share, so that no question is answered twice.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -30,13 +30,13 @@ def info() -> None:
     if store is None:
         terminal.say(f"there is no answer store: {LIMIT} is 0, or medbench's folder cannot be written to")
         return
-    found = store.info()
+    usage = store.info()
     terminal.say(str(store.path))
     terminal.say(
-        f"{found.entries:,} entries, {found.size / _MB:,.1f} MB of at most {found.limit / _MB:,.0f} MB ({LIMIT})"
+        f"{usage.entries:,} entries, {usage.size / _MB:,.1f} MB of at most {usage.limit / _MB:,.0f} MB ({LIMIT})"
     )
-    if found.oldest_use is not None:
-        terminal.say(f"longest unused since {time.strftime('%Y-%m-%d %H:%M', time.localtime(found.oldest_use))}")
+    if usage.oldest_use is not None:
+        terminal.say(f"longest unused since {time.strftime('%Y-%m-%d %H:%M', time.localtime(usage.oldest_use))}")
     store.close()
 
 

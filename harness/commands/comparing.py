@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-By = Annotated[str | None, typer.Option("--by", metavar="METRIC", help="Key of the metric that tells the best.")]
+By = Annotated[str | None, typer.Option("--by", metavar="METRIC", help="Key of the metric that ranks the models.")]
 Executor = Literal["local", "ray"]
 Layout = Literal["csv", "parquet", "lm_eval"]
 
@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, the first one's base is what all are held against.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, every model is compared with the first run's base.")],
     out: Annotated[Path, typer.Option("--out", help="The folder to write.")] = Path("runs/comparison"),
     by: By = None,
 ) -> None:

@@ -13,31 +13,31 @@ _SHOWN = 20
 _WIDTH = 60
 
 
-def print_difference(found: Difference, terminal: Terminal) -> None:
-    """Print settings, figures and items that differ, each as a table, and a last line that sums it up."""
-    if found.facts:
-        rows = [(place, _short(old), _short(new)) for place, (old, new) in found.facts.items()]
+def print_difference(diff: Difference, terminal: Terminal) -> None:
+    """Print the settings, figures and items that differ as tables, then a one-line summary."""
+    if diff.facts:
+        rows = [(place, _short(old), _short(new)) for place, (old, new) in diff.facts.items()]
         terminal.table(("what could change a number", "first", "second"), rows, left=True)
-    if found.figures:
+    if diff.figures:
         rows = [
             (f"{model}: {metric} ({task})", _number(old), _number(new))
-            for (model, task, metric), (old, new) in found.figures.items()
+            for (model, task, metric), (old, new) in diff.figures.items()
         ]
         terminal.table(("figure", "first", "second"), rows)
-    if found.items:
-        changes = found.items[:_SHOWN]
+    if diff.items:
+        changes = diff.items[:_SHOWN]
         items = [
-            (f"{each.model}, {each.task}", each.item, each.what, _short(each.before), _short(each.after))
-            for each in changes
+            (f"{change.model}, {change.task}", change.item, change.what, _short(change.before), _short(change.after))
+            for change in changes
         ]
         terminal.table(("model and task", "item", "what changed", "first", "second"), items, left=True)
-        if len(found.items) > _SHOWN:
-            terminal.say(f"  ... and {len(found.items) - _SHOWN} more")
-    counts = Counter(each.what for each in found.items)
+        if len(diff.items) > _SHOWN:
+            terminal.say(f"  ... and {len(diff.items) - _SHOWN} more")
+    counts = Counter(change.what for change in diff.items)
     kinds = f" ({', '.join(f'{count} {what}' for what, count in counts.most_common())})" if counts else ""
     terminal.say(
-        f"{len(found.facts)} settings or versions, {len(found.figures)} figures and {len(found.items)} of"
-        f" {found.compared} answers differ{kinds}"
+        f"{len(diff.facts)} settings or versions, {len(diff.figures)} figures and {len(diff.items)} of"
+        f" {diff.compared} answers differ{kinds}"
     )
 
 

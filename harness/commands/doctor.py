@@ -36,17 +36,17 @@ def doctor(
 
     terminal = Terminal()
     findings = examine(run)
-    terminal.table(("what", "state", "found"), [_row(each) for each in findings], left=True)
-    for each in findings:
-        if each.fix:
-            terminal.say(f"{each.name}: {each.fix}", style="yellow" if each.state == "problem" else "")
+    terminal.table(("what", "state", "found"), [_row(finding) for finding in findings], left=True)
+    for finding in findings:
+        if finding.fix:
+            terminal.say(f"{finding.name}: {finding.fix}", style="yellow" if finding.state == "problem" else "")
     if bundle is not None:
         from harness.doctor.bug_report import write_bundle
         from training.models.device import pick_device
 
         names = write_bundle(bundle, findings, run, pick_device())
         terminal.say(f"\n{bundle}: {', '.join(names)}; look into it before you send it")
-    problems = [each.name for each in findings if each.state == "problem"]
+    problems = [finding.name for finding in findings if finding.state == "problem"]
     terminal.say(f"\n{'Not ready: ' + ', '.join(problems) if problems else 'Ready.'}", style="bold")
     if problems:
         raise typer.Exit(1)

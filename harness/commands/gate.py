@@ -104,8 +104,8 @@ def init(
 
     asks = sys.stdin.isatty()
 
-    def answer(told: str | None, question: str, usual: str | None) -> str:
-        return told or (str(typer.prompt(question, default=usual)) if asks else usual or "")
+    def answer(given: str | None, question: str, usual: str | None) -> str:
+        return given or (str(typer.prompt(question, default=usual)) if asks else usual or "")
 
     answers = Answers(
         base=answer(base, "Base model (folder or hub id)", "smollm2-135m-instruct"),

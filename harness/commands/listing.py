@@ -22,7 +22,7 @@ def listing(what: str) -> list[tuple[str, str]]:
     if what == "recipes":
         return [(name, load_recipe(name).description) for name in recipe_names()]
     if what == "formats":
-        return [(each.name, each.title) for each in FORMATS.values()]
+        return [(answer_format.name, answer_format.title) for answer_format in FORMATS.values()]
     own = [(name, catalog.TITLES.get(name, name)) for name in own_task_names()]
     return [
         *own,

@@ -27,7 +27,9 @@ Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Instead of the 
 Seeds = Annotated[
     str | None, typer.Option("--seeds", help="Train with each of these, such as 1,2,3, and report their mean too.")
 ]
-Again = Annotated[bool, typer.Option("--again", help="Ask everything anew, also what the folder holds answers to.")]
+Again = Annotated[
+    bool, typer.Option("--again", help="Score everything again, also items whose answers the folder holds.")
+]
 
 
 def numbers(text: str | None) -> list[int] | None:

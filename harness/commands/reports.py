@@ -1,4 +1,4 @@
-"""The commands that show what a run found: `medbench report`, `readme` and `diff`."""
+"""The commands that show the results of a run: `medbench report`, `readme` and `diff`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def diff(
     from harness.commands.difference import print_difference
     from reports.comparison.diff import diff as difference
 
-    found = difference(first, second)
-    print_difference(found, Terminal())
-    if found.changes_numbers:
+    changes = difference(first, second)
+    print_difference(changes, Terminal())
+    if changes.changes_numbers:
         raise typer.Exit(1)

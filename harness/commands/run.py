@@ -115,8 +115,8 @@ def ask(
     from reports.tables import NOT_MEDICAL_ADVICE
 
     Terminal().say(f"asking {models}")
-    found = harness.ask(
+    answers = harness.ask(
         question, recipe, models=models, settings=settings or (), out=out, max_new_tokens=max_new_tokens
     )
-    Terminal().columns(found)
+    Terminal().columns(answers)
     Terminal().say(NOT_MEDICAL_ADVICE, style="bold")

@@ -39,22 +39,22 @@ class Answers:
 
 
 def known_action() -> str | None:
-    """The action of the repository and commit that medbench was installed from; None where that is not known."""
+    """The action of the repository and commit that medbench was installed from; None if it is unknown."""
     try:
         text = importlib.metadata.distribution("medbench").read_text("direct_url.json")  # PEP 610
     except importlib.metadata.PackageNotFoundError:
         return None
     origin = json.loads(text or "{}")
-    found = _GITHUB.fullmatch(str(origin.get("url", "")))
+    match = _GITHUB.fullmatch(str(origin.get("url", "")))
     commit = origin.get("vcs_info", {}).get("commit_id")
-    return f"{found[1]}@{commit}" if found and commit else None
+    return f"{match[1]}@{commit}" if match and commit else None
 
 
 def write_starter(folder: Path, answers: Answers, *, force: bool) -> None:
     """Write all files, or none.
 
     Raises:
-        UserError: A file is there already, or it is not known where the action is.
+        UserError: A file is there already, or the action's repository is unknown.
     """
     if not _ACTION.fullmatch(answers.action):
         raise UserError(
@@ -70,6 +70,6 @@ def write_starter(folder: Path, answers: Answers, *, force: bool) -> None:
     for path, template in FILES.items():
         text = (_TEMPLATES / template).read_text(encoding="utf-8")
         for name, value in asdict(answers).items():
-            told = value if name == "action" else json.dumps(value, ensure_ascii=False)
-            text = text.replace(f"<{name}>", told)
+            written = value if name == "action" else json.dumps(value, ensure_ascii=False)
+            text = text.replace(f"<{name}>", written)
         write_text(folder / path, text)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from training.recipes.recipe import FormatSection
 
 _PROBES = 4
-_PROBE_TOKENS = 256  # of each; logits of all positions are kept, in float32
+_PROBE_TOKENS = 256  # per probe; logits of all positions are kept, in float32
 ARITHMETIC_KL = 1e-7  # nats; far more than float32 sums in another order ever did (1e-11 to 1e-9)
 _AMPLIFIED = 2.0
 
@@ -31,7 +31,7 @@ class Agreement:
     Attributes:
         max_difference: The biggest absolute difference of two logits.
         mean_kl: Mean Kullback-Leibler divergence of the next-token distributions from the reference's, in nats.
-        same_top: Share of positions at which both hold the same token for the likeliest, from 0 to 1.
+        same_top: Share of positions at which both have the same argmax token, from 0 to 1.
         spread: Standard deviation of the reference's logits around their mean at each position.
     """
 
@@ -66,13 +66,13 @@ def logits(model: Any, probes: Sequence[Sequence[int]]) -> list[torch.Tensor]:
 def compare(reference: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> Agreement:
     """Compare logits as `logits` gives them; NaN anywhere makes `mean_kl` NaN."""
     biggest, divergence, same, square, positions = 0.0, 0.0, 0, 0.0, 0
-    for wanted, found in zip(reference, other, strict=True):
-        expected = wanted.double().log_softmax(-1)  # a small divergence is lost in float32
-        biggest = max(biggest, float((wanted - found).abs().max()))
-        divergence += float((expected.exp() * (expected - found.double().log_softmax(-1))).sum())
-        same += int((wanted.argmax(-1) == found.argmax(-1)).sum())
-        square += float(wanted.var(-1, correction=0).sum())
-        positions += len(wanted)
+    for expected, actual in zip(reference, other, strict=True):
+        log_p = expected.double().log_softmax(-1)  # a small divergence is lost in float32
+        biggest = max(biggest, float((expected - actual).abs().max()))
+        divergence += float((log_p.exp() * (log_p - actual.double().log_softmax(-1))).sum())
+        same += int((expected.argmax(-1) == actual.argmax(-1)).sum())
+        square += float(expected.var(-1, correction=0).sum())
+        positions += len(expected)
     return Agreement(biggest, max(divergence / positions, 0.0), same / positions, math.sqrt(square / positions))
 
 

@@ -17,7 +17,7 @@ from reports.readmes.model_card import merged_card
 from tasks.rendering import load_tokenizer
 from training.exporting.agreement import ARITHMETIC_KL, Agreement, compare, logits, probe_tokens, rounding_tolerance
 from training.exporting.export_log import EXPORT_FILE, BaseWeights, ExportLog
-from training.exporting.merging import load_afresh, merge, one_message, with_adapter, write_model
+from training.exporting.merging import load_written, merge, one_message, with_adapter, write_model
 from training.log import read_log
 from training.models.adapters import Adapter
 from training.models.base_model import BaseModel as Base
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
     from training.recipes.recipe import Recipe
 
 _RECIPE = "recipe.yaml"
-_WEAK = 0.1  # share of the adapter's own effect that rounding may have before the user is told
+_WEAK = 0.1  # share of the adapter's own effect that rounding may have before the user is warned
 _LOST = 0.9  # share from which on the adapter counts as lost in the rounding, or in a faulty merge
 _VERSIONS = ("torch", "transformers", "peft", "bitsandbytes")
 
 
 @dataclass(frozen=True)
 class _Check:
-    """The written model held against base and unmerged adapter.
+    """The written model compared with base and unmerged adapter.
 
     Attributes:
-        found: How far it lies from them.
+        agreement: How far it lies from them.
         effect: How far the base alone lies from them: what the adapter changes.
         tolerance: The `mean_kl` that it may have.
     """
 
-    found: Agreement
+    agreement: Agreement
     effect: Agreement
     tolerance: float
 
@@ -63,7 +63,7 @@ def export_merged(
     """Write base and adapter as one model that `AutoModelForCausalLM.from_pretrained(folder)` loads.
 
     The update is added in float32 and the sum rounded once. The folder is made under another name beside its own,
-    loaded afresh and compared with base and unmerged adapter; only then it gets its name, and an error leaves nothing.
+    loaded again and compared with base and unmerged adapter; only then is it renamed into place.
 
     Args:
         recipe: What the adapter was trained with: quantisation, dtype and answer format.
@@ -105,8 +105,8 @@ def export_merged(
         tokenizer.save_pretrained(part)
         del model, wrapped, merged
         free_memory()
-        say("  loading the folder afresh and comparing")
-        check = _Check(compare(wanted, logits(load_afresh(part), probes)), effect, tolerance)
+        say("  loading the written folder and comparing")
+        check = _Check(compare(wanted, logits(load_written(part), probes)), effect, tolerance)
         _judge(check, dtype)
         log = _log(base, adapter, part, base_weights, weights, dtype, probes, check)
         _describe(recipe, adapter, part, log)
@@ -148,10 +148,10 @@ def _tolerance(effect: Agreement, merged: Any, dtype: DTypeName) -> float:
 
 
 def _judge(check: _Check, dtype: DTypeName) -> None:
-    if not check.found.mean_kl <= check.tolerance:  # NaN is no agreement either
+    if not check.agreement.mean_kl <= check.tolerance:  # NaN is no agreement either
         raise UserError(
             f"the merged model does not predict what the adapter on its base predicts: mean KL divergence"
-            f" {check.found.mean_kl:.2g} nats, where rounding to {dtype} and the adapter's own effect allow"
+            f" {check.agreement.mean_kl:.2g} nats, where rounding to {dtype} and the adapter's own effect allow"
             f" {check.tolerance:.2g}; nothing was kept",
             fix="try --dtype float32, which keeps weak adapters too, or use the adapter on its base",
         )
@@ -180,9 +180,9 @@ def _log(
         weight_bytes=sum(file.stat().st_size for file in files),
         probes=len(probes),
         probe_tokens=sum(map(len, probes)),
-        max_logit_difference=check.found.max_difference,
-        mean_kl=check.found.mean_kl,
-        same_top_token=check.found.same_top,
+        max_logit_difference=check.agreement.max_difference,
+        mean_kl=check.agreement.mean_kl,
+        same_top_token=check.agreement.same_top,
         tolerance_kl=check.tolerance,
         adapter_kl=check.effect.mean_kl,
         notes=_notes(base, adapter, check, dtype),
@@ -195,11 +195,11 @@ def _notes(base: Base, adapter: Adapter, check: _Check, dtype: DTypeName) -> lis
     log = read_log(adapter.folder)
     if log is not None and log.base_sha256 != base.sha256:
         notes.append(f"the adapter was trained on other weights than those of {base.name}")
-    found, effect = check.found.mean_kl, check.effect.mean_kl
-    if found > _WEAK * effect and dtype != "float32":
+    rounding, effect = check.agreement.mean_kl, check.effect.mean_kl
+    if rounding > _WEAK * effect and dtype != "float32":
         notes.append(
             f"the adapter is so weak that rounding to {dtype} changes the predictions"
-            f" {found / effect if effect else math.inf:.0%} as much as the adapter does; --dtype float32 keeps it"
+            f" {rounding / effect if effect else math.inf:.0%} as much as the adapter does; --dtype float32 keeps it"
         )
     return notes
 
@@ -216,7 +216,7 @@ def _describe(recipe: Recipe, adapter: Adapter, part: Path, log: ExportLog) -> N
         data=source.public_name if source else None,
         datasets=[source.source] if source and source.file() is None else [],
         synthetic=source is not None and source.is_sample,
-        agreement=f"{log.same_top_token:.1%} equal likeliest tokens, mean KL divergence {log.mean_kl:.2g} nats",
+        agreement=f"{log.same_top_token:.1%} equal argmax tokens, mean KL divergence {log.mean_kl:.2g} nats",
     )
     write_text(part / "README.md", card)
     if own.is_file():

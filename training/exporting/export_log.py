@@ -26,7 +26,7 @@ class ExportLog(BaseModel):
         probe_tokens: How many tokens those have.
         max_logit_difference: The biggest difference of two logits, merged against unmerged.
         mean_kl: Mean divergence of the merged model's predictions from the unmerged one's, in nats.
-        same_top_token: Share of positions at which both hold the same token for the likeliest.
+        same_top_token: Share of positions at which both have the same argmax token.
         tolerance_kl: The `mean_kl` that is allowed: what rounding to `dtype` explains, but less than `adapter_kl`.
         adapter_kl: What the adapter itself changes: the base's divergence from base and adapter, in nats.
         notes: What the user should know.

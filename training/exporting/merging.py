@@ -84,7 +84,7 @@ def write_model(model: Any, base: BaseModel, part: Path, max_shard_size: str) ->
         file.chmod(0o644)  # as the other files; safetensors keeps them from other users
 
 
-def load_afresh(part: Path) -> Any:
+def load_written(part: Path) -> Any:
     """The written model, as anyone loads it.
 
     Raises:
@@ -92,10 +92,10 @@ def load_afresh(part: Path) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
-    model, found = AutoModelForCausalLM.from_pretrained(
+    model, loading_info = AutoModelForCausalLM.from_pretrained(
         part, local_files_only=True, trust_remote_code=False, output_loading_info=True
     )
-    wrong = [name for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in found[kind]]
+    wrong = [name for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in loading_info[kind]]
     if wrong:
         raise UserError(
             f"the written model does not load whole: {len(wrong)} weights differ in name or shape, such as {wrong[0]}",

@@ -1,6 +1,6 @@
 """The recipe: everything that decides a run, as strict pydantic models.
 
-Longer than other files: whoever looks for a setting finds it here.
+Longer than other files, so that every setting is in one place.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class LoraSection(_Section):
 
 
 class DataSection(_Section):
-    """Which rows are trained on and which are asked.
+    """Which rows the adapter is trained on and which it is scored on.
 
     Attributes:
         train: Rows to train on.
@@ -130,7 +130,7 @@ class DataSection(_Section):
         validation_rows: Instead, split this many off the training rows by seed.
         reasoning: Held-out rows for perplexity and generated answers; samples where neither this nor the next is given.
         reasoning_rows: Instead, hold this many rows of the training source out by seed, before any are drawn from it.
-        pubmedqa: PubMedQA items; a `test_ground_truth.json` beside their file lists the ids that are asked, unless
+        pubmedqa: PubMedQA items; a `test_ground_truth.json` beside their file lists the ids that are scored, unless
             `ids` says otherwise: `all` for all rows.
     """
 
@@ -233,7 +233,7 @@ class TrainerSection(_Section):
 
 
 class ScoringSection(_Section):
-    """What is asked of each model, and how.
+    """Which tasks every model is scored on, and how.
 
     Attributes:
         tasks: lm-eval task names; ours start with `medbench_`.
@@ -243,9 +243,9 @@ class ScoringSection(_Section):
         base: `as_trained` scores every model on the base as training saw it (4-bit values, computed densely);
             `full` on the base's own weights.
         dtype: Of weights and activations while scoring; `auto` as in training.
-        temperature: Of our own generated answers; 0 takes the likeliest token each time.
-        top_p: Sample from the likeliest tokens that together have this probability.
-        top_k: Sample from so many of the likeliest tokens; 0 from all.
+        temperature: Of our own generated answers; 0 is greedy.
+        top_p: Nucleus sampling: sample from the most likely tokens that together have this probability.
+        top_k: Sample from this many of the most likely tokens; 0 from all.
         repeats: Answers sampled for each question; their metrics are averaged.
         stop: Strings at which generated answers of our own tasks end, such as `["Question:"]`; not part of the answers.
         engine: What answers: `transformers`, `vllm` (needs a GPU and the extra), or by estimate the faster.
@@ -293,8 +293,8 @@ class ScoringSection(_Section):
         return self
 
     def limit_of(self, task: str) -> int | None:
-        """How many items of a task are asked; None for all."""
-        return min((each for each in (self.limit, self.limits.get(task)) if each is not None), default=None)
+        """How many items of a task are scored; None for all."""
+        return min((limit for limit in (self.limit, self.limits.get(task)) if limit is not None), default=None)
 
 
 class ReportSection(_Section):

@@ -28,17 +28,17 @@ def _find_recipe(name_or_file: str) -> Path:
     Raises:
         UserError: There is none.
     """
-    known = recipe_names()
-    if name_or_file in known:
+    names = recipe_names()
+    if name_or_file in names:
         return RECIPES_FOLDER / f"{name_or_file}.yaml"
     path = Path(name_or_file).expanduser()
     if path.is_file():
         return path
-    near = did_you_mean(name_or_file, known)
+    near = did_you_mean(name_or_file, names)
     raise UserError(
         "there is no recipe of that name, nor such a file",
         where=f"--recipe {name_or_file}",
-        fix=f"{near} known recipes: {', '.join(known)}; or give the path of a YAML file",
+        fix=f"{near} available recipes: {', '.join(names)}; or give the path of a YAML file",
     )
 
 
@@ -58,7 +58,7 @@ def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def check_recipe(value: dict[str, Any], where: str, origins: dict[Place, str] | None = None) -> Recipe:
-    """Validate a recipe's mapping; `origins` tells where each key was written.
+    """Validate a recipe's mapping; `origins` holds where each key was written.
 
     Raises:
         UserError: It has faults, or an access token: recipes are kept in runs, results and reports.
@@ -107,10 +107,10 @@ def _secret_place(value: Any, place: Place = ()) -> Place | None:
     if isinstance(value, str):
         return place if holds_secret(value) else None
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, each in inner:
+    for key, member in inner:
         if isinstance(key, str) and holds_secret(key):
             return place
-        found = _secret_place(each, (*place, key))
-        if found is not None:
-            return found
+        inside = _secret_place(member, (*place, key))
+        if inside is not None:
+            return inside
     return None

@@ -86,9 +86,9 @@ def parse_yaml(text: str, where: str) -> tuple[Any, dict[Place, int]]:
         return loader.construct_document(node) if node is not None else None, lines
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UserError(f"not YAML: {error.problem}", where=f"{where}{line}", fix="mend the line") from error
+        raise UserError(f"not YAML: {error.problem}", where=f"{where}{line}", fix="correct the line") from error
     except (yaml.YAMLError, RecursionError, ValueError, TypeError, OverflowError) as error:
-        raise UserError(f"not YAML: {first_line(error)}", where=where, fix="mend the value") from error
+        raise UserError(f"not YAML: {first_line(error)}", where=where, fix="correct the value") from error
 
 
 def check(model: type[Model], value: Any, where: str, what: str, origins: dict[Place, str] | None = None) -> Model:
@@ -97,7 +97,7 @@ def check(model: type[Model], value: Any, where: str, what: str, origins: dict[P
     Args:
         model: The strict pydantic model.
         value: What was read.
-        where: For faults whose place is not known.
+        where: For faults whose place is unknown.
         what: What it should be, for messages, such as `recipe`.
         origins: Where each key was written.
 
@@ -111,9 +111,9 @@ def check(model: type[Model], value: Any, where: str, what: str, origins: dict[P
         try:
             checked = model.model_validate(rest, strict=True)
         except ValidationError as error:
-            errors = [each for each in error.errors() if _written(value, each) not in removed]
-            faults.update(dict.fromkeys(_fault(model, each, value, where, what, origins or {}) for each in errors))
-            places = {_written(value, each) for each in errors}
+            errors = [fault for fault in error.errors() if _written(value, fault) not in removed]
+            faults.update(dict.fromkeys(_fault(model, fault, value, where, what, origins or {}) for fault in errors))
+            places = {_written(value, fault) for fault in errors}
             # A section with a wrong value is not checked as a whole; without that value it is, and so all faults show.
             if places and all(_remove(rest, place) for place in places):
                 removed |= places
@@ -128,7 +128,7 @@ def check(model: type[Model], value: Any, where: str, what: str, origins: dict[P
 def _written(value: Any, error: Any) -> Place:
     """A fault's place as it stands in the file: pydantic also names the member of a union, which nobody wrote."""
     place: Place = tuple(error["loc"])
-    found: list[str | int] = []
+    written: list[str | int] = []
     for number, key in enumerate(place):
         if isinstance(value, list) and isinstance(key, int) and key < len(value):
             value = value[key]
@@ -136,8 +136,8 @@ def _written(value: Any, error: Any) -> Place:
             value = value.get(key)
         else:
             continue
-        found.append(key)
-    return tuple(found)
+        written.append(key)
+    return tuple(written)
 
 
 def _remove(value: Any, place: Place) -> bool:
@@ -173,18 +173,18 @@ def _fault(model: type[BaseModel], error: Any, value: Any, where: str, what: str
     origin = next((origins[place[:cut]] for cut in range(len(place), 0, -1) if place[:cut] in origins), where)
     name = ".".join(map(str, place)) or what
     if error["type"] == "extra_forbidden":
-        known = _fields(model, error["loc"][:-1])
-        hint = did_you_mean(str(place[-1]), known) or f"known here: {', '.join(known) or 'nothing'}"
+        keys = _fields(model, error["loc"][:-1])
+        hint = did_you_mean(str(place[-1]), keys) or f"known here: {', '.join(keys) or 'nothing'}"
         return f"{origin}: {name}: unknown key; {hint}"
     if error["type"] == "missing":
         return f"{origin}: {name}: missing; it has no default"
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         context, written = error["ctx"], error["input"]
         key = context["discriminator"].strip("'")
-        known = context.get("expected_tags", "")
+        tags = context.get("expected_tags", "")
         if error["type"] == "union_tag_not_found" and (not isinstance(written, dict) or key not in written):
             return f"{origin}: {name}: expected a mapping with the key {key}"
-        hint = did_you_mean(str(written.get(key)), re.findall(r"\w+", known)) or f"known: {known}"
+        hint = did_you_mean(str(written.get(key)), re.findall(r"\w+", tags)) or f"known: {tags}"
         return f"{origin}: {name}.{key}: there is no {key} {str(written.get(key))[:60]!r}; {hint}"
     message = str(error["msg"]).removeprefix("Value error, ")
     shown = repr(error["input"])
@@ -193,14 +193,16 @@ def _fault(model: type[BaseModel], error: Any, value: Any, where: str, what: str
 
 
 def _fields(model: type[BaseModel], place: Place) -> list[str]:
-    """Names of the keys that a section knows."""
+    """Names of a section's keys."""
     for key in place:
         if isinstance(key, int):
             continue
         if key in model.model_fields:
             members = list(_models(model.model_fields[key].annotation))
         else:  # the tag of a union's member
-            members = [each for each in members if any(field.default == key for field in each.model_fields.values())]
+            members = [
+                member for member in members if any(field.default == key for field in member.model_fields.values())
+            ]
         if not members:
             return []
         model = members[0]
@@ -213,5 +215,5 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         if issubclass(annotation, BaseModel):
             yield annotation
         return
-    for each in typing.get_args(annotation):
-        yield from _models(each)
+    for argument in typing.get_args(annotation):
+        yield from _models(argument)
