@@ -39,7 +39,7 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
                 "transformers generates {:,.0f} tokens a second, vLLM {:,.0f} after {:.0f} s of start",
                 values.engine_speeds,
             ),
-            ("so vLLM is faster from about {:.1f} million generated tokens on", values.break_even),
+            ("so vLLM wins above about {:.1f} million generated tokens", values.break_even),
             ("generates {:.0f} (base) and {:.0f} (adapter) tokens a second at batch 8", values.stock_speeds("8")),
             ("and {:,.0f} and {:,.0f} at batch 256", values.stock_speeds("256")),
         ],
@@ -112,7 +112,10 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
         "gpu/overhead.json": [
             (f"H200, SmolLM2-135M ([measurements]) | {_SCRIPTS} {_SCRIPTS}", values.overhead("bare", "bare32")),
             ("the casts add {:.0f} to {:.0f} % to their number", lambda _: values.more_operations("bare32")),
-            ("starts {:.0f} to {:.0f} % more operations than the unchanged", lambda _: values.more_operations("ours")),
+            (
+                "launches {:.0f} to {:.0f} % more operations than the unchanged",
+                lambda _: values.more_operations("ours"),
+            ),
         ],
         "gpu/overhead_8b.json": [(f"random weights ([measurements]) | {_SCRIPTS}", values.overhead("bare"))],
         "gpu/processes.json": [

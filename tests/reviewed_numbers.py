@@ -94,11 +94,11 @@ REVIEWED = {
         f"{BLOCK_SAMPLES:,} samples": "limit",
         "vLLM 0.26": "a version",
         "exit codes 130 and 143": "by POSIX, 128 and the signal's number",
-        f"scores {NOISE_ITEMS} items of each task again": "setting",
-        f"at least {NOISE_ITEMS} items were scored again": "limit",
+        f"re-scores {NOISE_ITEMS} items of each task": "setting",
+        f"at least {NOISE_ITEMS} items were re-scored": "limit",
         f"exact {_CONFIDENCE} interval": "definition",
         f"with a {_CONFIDENCE} interval": "definition",
-        f"If none of 8 changes, up to {100 * (1 - LEVEL ** (1 / 8)):.0f} % may": "exact one-sided limit",
+        f"If none of 8 changes, the true rate may be up to {100 * (1 - LEVEL ** (1 / 8)):.0f} %": "exact one-sided limit",
     },
     "docs/statistics.md": {
         f"{_RELEVANT['accuracy']:.0f} points of accuracy and other shares, {_RELEVANT['rouge_l']:.0f} points of"
