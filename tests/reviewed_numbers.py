@@ -98,7 +98,7 @@ REVIEWED = {
         f"at least {NOISE_ITEMS} items were re-scored": "limit",
         f"exact {_CONFIDENCE} interval": "definition",
         f"with a {_CONFIDENCE} interval": "definition",
-        f"If none of 8 changes, the true rate may be up to {100 * (1 - LEVEL ** (1 / 8)):.0f} %": "exact one-sided limit",
+        f"none of 8 changes, the true rate may be up to {100 * (1 - LEVEL ** (1 / 8)):.0f} %": "exact one-sided limit",
     },
     "docs/statistics.md": {
         f"{_RELEVANT['accuracy']:.0f} points of accuracy and other shares, {_RELEVANT['rouge_l']:.0f} points of"
