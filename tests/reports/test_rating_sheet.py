@@ -26,7 +26,9 @@ def sheet(tmp_path):
         id="1", doc_hash="1", model="base", task="t", metrics={}, prompt="p", output="x" * 150_000, gold="g"
     )
     key = make_sheet({"base": {"1": sample}}, ["1"], "t", tmp_path)
+    csv.field_size_limit(1_000_000)
     rows = list(csv.reader(io.StringIO((tmp_path / "sheet.csv").read_text(encoding="utf-8"), newline="")))
+    csv.field_size_limit(131_072)
 
     def read(change=lambda rows: rows):
         filled = [rows[0], [*rows[1][:3], *["4"] * len(ASPECTS), ""]]
