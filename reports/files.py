@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, cast
 import psutil
 
 from reports.errors import MachineError, UserError
-from reports.text import HALVES
+from reports.text import LONE_SURROGATES
 
 _PART = ".part"  # what a file is called at its end until it is whole
 _MOST_BYTES = 4 << 30  # of a JSON file
@@ -133,7 +133,7 @@ def remove_parts(folder: Path) -> None:
 def dumps(value: Any, *, indent: int | None = None) -> str:
     """JSON text of `value` in the one style that medbench writes: UTF-8, no NaN."""
     text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
-    return HALVES.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
+    return LONE_SURROGATES.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
 def write_json(path: Path, value: Any) -> None:
