@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from reports.comparison.compare_models import finite_ends
 from reports.comparison.inference import LEVEL, Inference
 from reports.comparison.metric_inference import difference as difference_of
 from reports.comparison.metric_inference import one_model
 from reports.comparison.outcome import outcome_of, units_needed
-from reports.comparison.statistics import finite_ends
 from reports.comparison.sums import Units, figure_of_units, units_of_values
 from reports.document.scores import MetricInfo, MetricKind, Outcome
 

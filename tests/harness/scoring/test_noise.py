@@ -20,7 +20,7 @@ from reports.document.schema import Comparison
 from reports.errors import UserError
 from tests.conftest import tiny_recipe_value
 from tests.harness.scoring.test_blocks import HashEngine, answer_to
-from tests.reports.comparison.test_statistics import MEAN, samples
+from tests.reports.comparison.test_compare_models import MEAN, samples
 from training.recipes.recipe_file import load_recipe
 
 TASK = "medbench_pubmedqa"

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from harness.stats import wilson_interval
-from reports.comparison.statistics import compare_pool, judge, score_pool
-from tests.reports.comparison.test_statistics import ACCURACY, ECE, MEAN, PERPLEXITY, samples
+from reports.comparison.compare_models import compare_pool, judge, score_pool
+from tests.reports.comparison.test_compare_models import ACCURACY, ECE, MEAN, PERPLEXITY, samples
 
 
 def test_the_variances_of_items_and_of_seeds_add_up_with_welchs_degrees_of_freedom():

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reports.comparison.compare_models import compare, judge, score
 from reports.comparison.metric_inference import difference, one_model
-from reports.comparison.statistics import compare, judge, score
 from reports.comparison.sums import figure_of, units_of_values
 from reports.document.schema import MetricInfo, Sample
 

@@ -2,7 +2,7 @@
 
 import shutil
 
-from reports.comparison.compare import compare_runs
+from reports.comparison.compare_runs import compare_runs
 from reports.document.evidence import OverlapMatch
 from reports.document.reading import read_results
 from reports.files import write_json

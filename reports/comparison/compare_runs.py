@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from reports.comparison import statistics
+from reports.comparison import compare_models
 from reports.comparison.members import Member, members_of
 from reports.comparison.ranking import quality_metric, ranked
 from reports.comparison.verdict import sentences
@@ -96,7 +96,7 @@ def _comparisons(
 ) -> tuple[list[Comparison], dict[str, list[str]]]:
     """Every model against the baseline, corrected together, and by task the items that some pair does not share."""
     seed = members[0].results.seed
-    tested: list[statistics.Tested] = []
+    tested: list[compare_models.Tested] = []
     left_out: dict[str, set[str]] = {}
     for member in members:
         for task in tasks:
@@ -104,10 +104,10 @@ def _comparisons(
             if member.name == baseline or not before or not after:
                 continue
             for metric in task.metrics:
-                comparison, unpaired = statistics.compare(metric, before, after, seed=seed)
+                comparison, unpaired = compare_models.compare(metric, before, after, seed=seed)
                 tested.append(comparison)
                 left_out.setdefault(task.name, set()).update(unpaired)
-    return statistics.judge(tested), {task: sorted(items) for task, items in left_out.items() if items}
+    return compare_models.judge(tested), {task: sorted(items) for task, items in left_out.items() if items}
 
 
 def _with_claims(out: Path, members: Sequence[Member], compared: RunsCompared, metric: MetricInfo) -> RunsCompared:
@@ -121,9 +121,9 @@ def _with_claims(out: Path, members: Sequence[Member], compared: RunsCompared, m
     for name in rivals:
         samples = [*samples_of(out, name, compared.task)]
         if best and samples:
-            tested[name] = statistics.compare(metric, samples, best, seed=members[0].results.seed)[0]
+            tested[name] = compare_models.compare(metric, samples, best, seed=members[0].results.seed)[0]
     pairs = len(rivals) * (len(rivals) + 1) // 2
-    judged = statistics.judge([*tested.values()], others=pairs - len(tested), apart=True)
+    judged = compare_models.judge([*tested.values()], others=pairs - len(tested), apart=True)
     better = [name for name, each in zip(tested, judged, strict=True) if each.outcome == "better"]
     rest = [name for name in rivals if name not in better]
     return compared.model_copy(update={"better_than": better, "not_distinguished": rest if compared.best else []})
