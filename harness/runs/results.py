@@ -19,7 +19,7 @@ from harness.scoring.noise import NoiseMeter, with_noise
 from reports.comparison import compare_models
 from reports.comparison.compare_models import Tested
 from reports.comparison.label_use import label_use
-from reports.comparison.sums import figure_of
+from reports.comparison.sums import value_of_samples
 from reports.comparison.verdict import sentences
 from reports.document.evidence import ClassCount, Confusion, Problem
 from reports.document.schema import Comparison, DataInfo, MetricInfo, ModelInfo, Results, Score, Training
@@ -147,7 +147,7 @@ def official_macro_f1(scored: Sequence[Scored]) -> list[str]:
         if each.task.name not in catalog.PUBMEDQA_LABELS:
             continue
         pairs = [sample.metrics["macro_f1"] for sample in each.samples]
-        ours, official = figure_of("macro_f1", pairs), official_script_macro_f1(pairs)
+        ours, official = value_of_samples("macro_f1", pairs), official_script_macro_f1(pairs)
         if not math.isclose(ours, official, abs_tol=1e-9):
             notes.append(
                 f"{each.task.name}, {each.model}: PubMedQA's official script gives a macro-F1 of"

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 
 from reports.comparison.inference import LEVEL, Inference
-from reports.comparison.metric_inference import MIN_UNITS, SHARES, difference, one_model
+from reports.comparison.metric_inference import MIN_CLUSTERS, SHARES, difference, one_model
 from reports.comparison.multiplicity import corrected, holm
 from reports.comparison.outcome import outcome_of, units_needed
 from reports.comparison.pools import Pool, pool, pool_inference, with_shared_values
 from reports.comparison.sums import (
-    Measured,
-    Units,
-    clusters_of,
-    figure_of,
-    figure_of_units,
+    Clusters,
+    ScoredItem,
+    cluster_by_item,
+    clusters_from_samples,
     label_count,
-    units,
+    value_of_clusters,
+    value_of_samples,
     with_value,
 )
 from reports.document.schema import Comparison, MetricInfo, Outcome, Score
@@ -45,7 +45,7 @@ class Tested:
     inference: Inference | None = None
 
 
-def score(metric: MetricInfo, samples: Sequence[Measured], reported: float | None, *, seed: int) -> Score:
+def score(metric: MetricInfo, samples: Sequence[ScoredItem], reported: float | None, *, seed: int) -> Score:
     """A metric's score with its 95 % interval; see `metric_inference.one_model` for the kind of interval.
 
     Args:
@@ -55,16 +55,16 @@ def score(metric: MetricInfo, samples: Sequence[Measured], reported: float | Non
         seed: Seed of the bootstrap.
     """
     usable = with_value(metric, samples) if metric.kind != "other" else []
-    mine = units(metric, usable) if usable else None
+    clusters = clusters_from_samples(metric, usable) if usable else None
     by_repeat = _repeat_scores(metric, usable)
-    if mine is not None and (len(by_repeat) > 1 or reported is None):  # lm-eval's own is of the first answers only
-        reported = figure_of_units(metric.kind, mine.table)
-    inference = None if mine is None else one_model(metric, mine, seed=seed)
-    count = len({sample.id for sample in samples}) if mine is None else mine.items
+    if clusters is not None and (len(by_repeat) > 1 or reported is None):  # lm-eval's own is of the first answers only
+        reported = value_of_clusters(metric.kind, clusters.table)
+    inference = None if clusters is None else one_model(metric, clusters, seed=seed)
+    count = len({sample.id for sample in samples}) if clusters is None else clusters.items
     return _score(metric, samples, reported, inference, count, by_repeat)
 
 
-def score_pool(metric: MetricInfo, name: str, members: Sequence[Sequence[Measured]], reported: float | None) -> Score:
+def score_pool(metric: MetricInfo, name: str, members: Sequence[Sequence[ScoredItem]], reported: float | None) -> Score:
     """The mean of several adapters' scores with its 95 % interval, which their spread widens.
 
     Args:
@@ -86,7 +86,7 @@ def score_pool(metric: MetricInfo, name: str, members: Sequence[Sequence[Measure
 
 def _score(
     metric: MetricInfo,
-    samples: Sequence[Measured],
+    samples: Sequence[ScoredItem],
     value: float | None,
     inference: Inference | None,
     items: int,
@@ -108,16 +108,16 @@ def _score(
     )
 
 
-def _repeat_scores(metric: MetricInfo, samples: Sequence[Measured]) -> list[float]:
+def _repeat_scores(metric: MetricInfo, samples: Sequence[ScoredItem]) -> list[float]:
     """The score of the first answers to all items, of the second, and so on."""
     values: dict[int, list[Any]] = defaultdict(list)
     for sample in sorted(samples, key=lambda sample: sample.id):  # sums in one order round alike
         values[sample.repeat].append(sample.metrics[metric.key])
-    return [figure_of(metric.kind, answers) for _, answers in sorted(values.items())]
+    return [value_of_samples(metric.kind, answers) for _, answers in sorted(values.items())]
 
 
 def compare(
-    metric: MetricInfo, baseline: Sequence[Measured], candidate: Sequence[Measured], *, seed: int
+    metric: MetricInfo, baseline: Sequence[ScoredItem], candidate: Sequence[ScoredItem], *, seed: int
 ) -> tuple[Tested, list[str]]:
     """Compare two models on the items that both answered; `judge` gives the outcome.
 
@@ -136,9 +136,9 @@ def compare(
     draft = _draft(metric, baseline[0], candidate[0].model, left)
     if draft.outcome == "not compared":
         return Tested(draft, metric), unpaired
-    labels, clusters = label_count(metric, left, right), clusters_of(left, right)
-    before, after = (units(metric, side, labels=labels, clusters=clusters) for side in (left, right))
-    draft = _with_facts(metric, draft, before, figure_of_units(metric.kind, after.table))
+    labels, clusters = label_count(metric, left, right), cluster_by_item(left, right)
+    before, after = (clusters_from_samples(metric, side, labels=labels, clusters=clusters) for side in (left, right))
+    draft = _with_facts(metric, draft, before, value_of_clusters(metric.kind, after.table))
     draft = draft.model_copy(update={"differing": int((before.by_item != after.by_item).any(1).sum())})
     if metric.kind in SHARES and before.is_plain and after.is_plain:
         change = after.table[:, 0] - before.table[:, 0]
@@ -147,7 +147,7 @@ def compare(
 
 
 def compare_pool(
-    metric: MetricInfo, baseline: Sequence[Measured], name: str, members: Sequence[Sequence[Measured]]
+    metric: MetricInfo, baseline: Sequence[ScoredItem], name: str, members: Sequence[Sequence[ScoredItem]]
 ) -> tuple[Tested, list[str]]:
     """Compare a model with the mean of several adapters, by a t-test over items and adapters.
 
@@ -168,8 +168,8 @@ def compare_pool(
     asked = {sample.id for sample in left}
     members = [[sample for sample in samples if sample.id in asked] for samples in members]
     everyone = [sample for samples in members for sample in samples]
-    labels, clusters = label_count(metric, left, everyone), clusters_of(left, everyone)
-    before = units(metric, left, labels=labels, clusters=clusters)
+    labels, clusters = label_count(metric, left, everyone), cluster_by_item(left, everyone)
+    before = clusters_from_samples(metric, left, labels=labels, clusters=clusters)
     after = pool(metric, members, labels=labels, clusters=clusters)
     draft = _with_facts(metric, draft, before, after.figure)
     if metric.kind == "ece":
@@ -177,13 +177,13 @@ def compare_pool(
     return Tested(draft, metric, _pool_inference(metric, before, after)), unpaired
 
 
-def _pool_inference(metric: MetricInfo, before: Units | None, after: Pool) -> Inference | None:
-    if len(after.table) < MIN_UNITS or metric.kind == "ece":
+def _pool_inference(metric: MetricInfo, before: Clusters | None, after: Pool) -> Inference | None:
+    if len(after.table) < MIN_CLUSTERS or metric.kind == "ece":
         return None
     return pool_inference(metric, before, after)
 
 
-def _draft(metric: MetricInfo, baseline: Measured, candidate: str, paired: Sequence[Measured]) -> Comparison:
+def _draft(metric: MetricInfo, baseline: ScoredItem, candidate: str, paired: Sequence[ScoredItem]) -> Comparison:
     """A comparison without numbers; not to be made where nothing is paired."""
     return Comparison(
         task=baseline.task,
@@ -196,16 +196,16 @@ def _draft(metric: MetricInfo, baseline: Measured, candidate: str, paired: Seque
     )
 
 
-def _with_facts(metric: MetricInfo, draft: Comparison, before: Units, new: float) -> Comparison:
+def _with_facts(metric: MetricInfo, draft: Comparison, before: Clusters, new: float) -> Comparison:
     """The comparison with its difference, its units and the smallest relevant difference."""
-    old = figure_of_units(metric.kind, before.table)
+    old = value_of_clusters(metric.kind, before.table)
     relevant = finite(metric.relevant * (1.0 if metric.is_share else abs(old or new)))
     return draft.model_copy(update={"difference": finite(new - old), "units": len(before.table), "relevant": relevant})
 
 
 def _paired(
-    metric: MetricInfo, baseline: Sequence[Measured], candidate: Sequence[Measured]
-) -> tuple[list[Measured], list[Measured], list[str]]:
+    metric: MetricInfo, baseline: Sequence[ScoredItem], candidate: Sequence[ScoredItem]
+) -> tuple[list[ScoredItem], list[ScoredItem], list[str]]:
     """The samples of both on the items that both answered unchanged, and the ids of all other items."""
     left, right = (with_value(metric, samples) for samples in (baseline, candidate))
     hashes, others = ({sample.id: sample.doc_hash for sample in samples} for samples in (left, right))
@@ -252,7 +252,7 @@ def _judged(tested: Tested, level: float, p_values: tuple[float, float] | None, 
         return draft
     if inference is None:
         untested: Outcome = "not tested" if metric.descriptive or metric.kind == "ece" else "inconclusive"
-        few = f"fewer than {MIN_UNITS} items" if (draft.units or 0) < MIN_UNITS else "no interval can be computed"
+        few = f"fewer than {MIN_CLUSTERS} items" if (draft.units or 0) < MIN_CLUSTERS else "no interval can be computed"
         caution = "" if untested == "not tested" else few
         if draft.differing == 0:
             return draft.model_copy(update={"outcome": "identical"})

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from reports.comparison.proportions import score_interval
-from reports.comparison.sums import Measured, Units, clusters_of, figure, label_count, units, with_value
+from reports.comparison.sums import (
+    Clusters,
+    ScoredItem,
+    aggregator,
+    cluster_by_item,
+    clusters_from_samples,
+    label_count,
+    with_value,
+)
 from reports.document.evidence import Flips, ModelNoise, Noise, Shift
 from reports.document.schema import MetricInfo
 
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
     from reports.comparison.sums import Table
 
 LEVEL = 0.05  # of 95 % intervals
-Pair = tuple[Sequence[Measured], Sequence[Measured]]  # items as the run scored them, and as they were scored again
+Pair = tuple[Sequence[ScoredItem], Sequence[ScoredItem]]  # items as the run scored them, and as they were scored again
 
 
 class _Interval(NamedTuple):
@@ -106,8 +114,8 @@ def _shift(metric: MetricInfo, candidates: Sequence[Pair], baseline: Pair | None
     """Shift of the candidates' mean score, minus the baseline's where there is one; None where it is not finite."""
     pairs = [*candidates, *([baseline] if baseline else [])]
     sides = [side for pair in pairs for side in pair]
-    labels, clusters = label_count(metric, *sides), clusters_of(*sides)
-    summed = [units(metric, side, labels=labels, clusters=clusters) for side in sides]
+    labels, clusters = label_count(metric, *sides), cluster_by_item(*sides)
+    summed = [clusters_from_samples(metric, side, labels=labels, clusters=clusters) for side in sides]
     if metric.kind == "proportion" and len(candidates) == 1 and all(each.are_right_or_wrong for each in summed):
         interval = _right_or_wrong_shift(summed)
     else:
@@ -120,7 +128,7 @@ def _shift(metric: MetricInfo, candidates: Sequence[Pair], baseline: Pair | None
     return Shift(value=interval.value, low=low, high=high, items=summed[0].items)
 
 
-def _right_or_wrong_shift(summed: Sequence[Units]) -> _Interval:
+def _right_or_wrong_shift(summed: Sequence[Clusters]) -> _Interval:
     """Tango's score interval (1998) of one model's shift; of a difference the two are combined.
 
     They are combined by the method of variance estimates recovery (Zou and Donner 2008). Correlation between the two
@@ -152,7 +160,7 @@ def _score_shift(change: NDArray[np.float64]) -> _Interval:
     return _Interval((gained - lost) / len(change), low, high)
 
 
-def _mean_shift(metric: MetricInfo, summed: Sequence[Units], members: int, scale: float | None) -> _Interval:
+def _mean_shift(metric: MetricInfo, summed: Sequence[Clusters], members: int, scale: float | None) -> _Interval:
     """Student's t interval around the shift, with the jackknife's standard error over units (Tukey 1958).
 
     It is never narrower than an item that none of these units showed could make it: one that moves the score by `scale`
@@ -166,7 +174,7 @@ def _mean_shift(metric: MetricInfo, summed: Sequence[Units], members: int, scale
     """
     from scipy import stats
 
-    score, width = figure(metric.kind), summed[0].table.shape[1]
+    score, width = aggregator(metric.kind), summed[0].table.shape[1]
     table = np.concatenate([each.table for each in summed], axis=1)
     count, total = len(table), table.sum(0)
 
@@ -186,8 +194,8 @@ def _mean_shift(metric: MetricInfo, summed: Sequence[Units], members: int, scale
     return _Interval(value, value - half, value + half)
 
 
-def _spread(metric: MetricInfo, summed: Sequence[Units]) -> float:
+def _spread(metric: MetricInfo, summed: Sequence[Clusters]) -> float:
     """Range of what single units contribute to a score, or 1 where they all contribute the same."""
-    score, table = figure(metric.kind), summed[0].table
+    score, table = aggregator(metric.kind), summed[0].table
     count, total = len(table), table.sum(0)
     return float(np.ptp(count * score(total) - (count - 1) * score(total - table))) or 1.0

@@ -12,14 +12,14 @@ import numpy as np
 from reports.comparison.inference import Inference, Interval, critical_value
 from reports.comparison.proportions import wilson_interval
 from reports.comparison.sums import (
-    AnyMeasured,
-    Measured,
-    Units,
-    clusters_of,
-    figure,
-    figure_of_units,
+    AnyScoredItem,
+    Clusters,
+    ScoredItem,
+    aggregator,
+    cluster_by_item,
+    clusters_from_samples,
     label_count,
-    units,
+    value_of_clusters,
     with_value,
 )
 from reports.document.schema import MetricInfo
@@ -53,7 +53,7 @@ class Pool:
         return sum(self.figures) / len(self.figures)
 
 
-def with_shared_values(metric: MetricInfo, members: Sequence[Sequence[AnyMeasured]]) -> list[list[AnyMeasured]]:
+def with_shared_values(metric: MetricInfo, members: Sequence[Sequence[AnyScoredItem]]) -> list[list[AnyScoredItem]]:
     """Each adapter's samples of the items that the metric has a value for with all adapters."""
     valued = [with_value(metric, each) for each in members]
     shared = set.intersection(*({sample.id for sample in each} for each in valued)) if valued else set()
@@ -62,7 +62,7 @@ def with_shared_values(metric: MetricInfo, members: Sequence[Sequence[AnyMeasure
 
 def pool(
     metric: MetricInfo,
-    members: Sequence[Sequence[Measured]],
+    members: Sequence[Sequence[ScoredItem]],
     *,
     labels: int | None = None,
     clusters: Mapping[str, str] | None = None,
@@ -73,21 +73,21 @@ def pool(
         metric: What to compute.
         members: Each adapter's samples, of the same items; see `with_shared_values`.
         labels: How many labels macro-F1 counts; from the samples where it is not given.
-        clusters: As for `reports.comparison.sums.units`.
+        clusters: As for `reports.comparison.sums.clusters_from_samples`.
     """
     labels = labels or label_count(metric, *members)
-    clusters = clusters_of(*members) if clusters is None else clusters
-    found = [units(metric, each, labels=labels, clusters=clusters) for each in members]
-    of, width = figure(metric.kind), found[0].table.shape[1]
+    clusters = cluster_by_item(*members) if clusters is None else clusters
+    found = [clusters_from_samples(metric, each, labels=labels, clusters=clusters) for each in members]
+    of, width = aggregator(metric.kind), found[0].table.shape[1]
 
     def mean(sums: Table) -> Any:
         return sum(of(sums[..., start : start + width]) for start in range(0, width * len(found), width)) / len(found)
 
     table = np.concatenate([each.table for each in found], axis=1)
-    return Pool(table, found[0].items, [figure_of_units(metric.kind, each.table) for each in found], mean)
+    return Pool(table, found[0].items, [value_of_clusters(metric.kind, each.table) for each in found], mean)
 
 
-def pool_inference(metric: MetricInfo, before: Units | None, after: Pool) -> Inference:
+def pool_inference(metric: MetricInfo, before: Clusters | None, after: Pool) -> Inference:
     """The mean of the adapters' scores, or that minus a baseline's score, by Student's t over items and adapters.
 
     The variance over units (jackknife) and that between the adapters add up, with the degrees of freedom of Welch and
@@ -95,7 +95,7 @@ def pool_inference(metric: MetricInfo, before: Units | None, after: Pool) -> Inf
     """
     of, table = after.of, after.table
     if before is not None:
-        width, single = before.table.shape[1], figure(metric.kind)
+        width, single = before.table.shape[1], aggregator(metric.kind)
         table = np.concatenate([before.table, table], axis=1)
 
         def of(sums: Table) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reports.comparison.sums import figure_of_units
+from reports.comparison.sums import value_of_clusters
 from reports.gate.comparable import unusable
 from reports.gate.estimate import MIN_ITEMS, Difference, Single, paired, single
 from reports.gate.outcome import RuleResult
@@ -25,7 +25,7 @@ def bound(rule: Bound, target: Target, candidate: Side, baseline: Side, power: f
     if target.metric.kind == "other":
         return _bound_of_other(rule, target, candidate, limit)
     chosen = select(target, candidate, baseline, compares=False)
-    value = figure_of_units(chosen.kind, chosen.after)
+    value = value_of_clusters(chosen.kind, chosen.after)
     known: dict[str, Any] = {"value": value, "n": chosen.items, "limit": limit}
     shown = f"{target.metric.title} is {value_text(value, target.metric)}"
     return _hold(rule, target, chosen, single(chosen.kind, chosen.after), shown, known, power)
@@ -48,7 +48,9 @@ def change(rule: Change, target: Target, candidate: Side, baseline: Side, power:
 def must_pass(rule: MustPass, target: Target, candidate: Side, baseline: Side) -> RuleResult:
     """Hold every listed item's own value against the rule's limits."""
     chosen = select(target, candidate, baseline, compares=False)
-    values = [figure_of_units(target.metric.kind, units_of(target.metric, [sample]).table) for sample in chosen.samples]
+    values = [
+        value_of_clusters(target.metric.kind, units_of(target.metric, [sample]).table) for sample in chosen.samples
+    ]
     low, high = rule.at_least, rule.at_most
     missed = [
         (value, sample)
@@ -97,7 +99,7 @@ def _hold(
 
 def _relevant(target: Target, chosen: Selected) -> float:
     """The smallest difference that matters, in the metric's unit."""
-    baseline = 1.0 if target.metric.is_share else abs(figure_of_units(chosen.kind, chosen.before))
+    baseline = 1.0 if target.metric.is_share else abs(value_of_clusters(chosen.kind, chosen.before))
     return target.metric.relevant * baseline
 
 

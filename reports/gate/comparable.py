@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from reports.comparison.sums import figure_of_units
+from reports.comparison.sums import value_of_clusters
 from reports.document.schema import MetricInfo
 from reports.gate.sides import PAIRS, Side
 from reports.gate.units import units_of
@@ -42,7 +42,7 @@ def _disagreement(side: Side, task: str, metric: MetricInfo, told: float) -> str
         missing = [item.id for item, value in zip(items.values(), values, strict=True) if not np.isfinite(value).all()]
     if missing or not items:
         return f"{len(missing)} items have no number for {task}/{metric.key}{_some(missing)}"
-    figure = figure_of_units(metric.kind, units_of(metric, list(items.values())).table)
+    figure = value_of_clusters(metric.kind, units_of(metric, list(items.values())).table)
     if not math.isclose(figure, told, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
         return f"results.json says {told:.6g} for {task}/{metric.key}, its samples give {figure:.6g}"
     return ""

@@ -20,7 +20,7 @@ from reports.comparison.proportions import (
     upper_discordance,
     wilson_interval,
 )
-from reports.comparison.sums import figure, figure_of_units
+from reports.comparison.sums import aggregator, value_of_clusters
 from reports.document.schema import MetricKind
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ def paired(kind: MetricKind, before: Values, after: Values, *, sign: int = 1, sh
     if share == 0 and kind in ("mean", "proportion") and np.array_equal(before, after) and _are_shares(before):
         return CountedDifference(0, 0, len(before))  # the rarest change that could be is one of a whole answer
     old, new = (1 + share) * pseudo_values(kind, before), pseudo_values(kind, after)
-    value = sign * (figure_of_units(kind, after) - (1 + share) * figure_of_units(kind, before))
+    value = sign * (value_of_clusters(kind, after) - (1 + share) * value_of_clusters(kind, before))
     differing = int((before != after).any(1).sum())
     alike = 1 - differing / len(before) if _variance(new - old) else 1.0
     return MeanDifference(value, sign * (new - old), differing, alike * (_variance(old) + _variance(new)))
@@ -297,7 +297,7 @@ class Single:
 
 def single(kind: MetricKind, table: Values) -> Single:
     """A model's own value, from what each unit adds to it, shape [units, columns]."""
-    parts, value = pseudo_values(kind, table), figure_of_units(kind, table)
+    parts, value = pseudo_values(kind, table), value_of_clusters(kind, table)
     right = float(table[:, 0].sum()) if kind == "proportion" else None
     if right is not None:  # a share of 0 or 1 has no spread that one could see; two right and two wrong are added
         parts = np.concatenate([parts, [0.0, 0.0, 1.0, 1.0]])
@@ -308,8 +308,8 @@ def single(kind: MetricKind, table: Values) -> Single:
 
 def pseudo_values(kind: MetricKind, table: Values) -> Values:
     """The jackknife's pseudo-values, moved so that their mean is the value of the metric; shape [units]."""
-    whole, items = figure_of_units(kind, table), len(table)
+    whole, items = value_of_clusters(kind, table), len(table)
     if items == 1:
         return np.array([whole])
-    parts = items * whole - (items - 1) * figure(kind)(table.sum(0) - table)
+    parts = items * whole - (items - 1) * aggregator(kind)(table.sum(0) - table)
     return np.asarray(parts - parts.mean() + whole)

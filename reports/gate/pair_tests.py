@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from reports.comparison.sums import figure_of_units
+from reports.comparison.sums import value_of_clusters
 from reports.gate.estimate import MIN_ITEMS, Difference, paired
 from reports.gate.outcome import Outcome, RuleResult, Verdict
 from reports.gate.policy import NonInferiority, NoRegression, Superiority
@@ -85,7 +85,7 @@ def margin_of(target: Target, margin: float, baseline: float) -> float:
 def _gain(target: Target, chosen: Selected, margin: float) -> Gain:
     """The gain with its limit at `margin` as the rule writes it, negative for a loss that is tolerated."""
     sign = target.metric.sign
-    limit = math.copysign(margin_of(target, abs(margin), figure_of_units(chosen.kind, chosen.before)), margin)
+    limit = math.copysign(margin_of(target, abs(margin), value_of_clusters(chosen.kind, chosen.before)), margin)
     plain = paired(chosen.kind, chosen.before, chosen.after, sign=sign)
     if not target.is_relative or margin == 0:
         return Gain(plain, plain, limit, limit)
@@ -112,8 +112,8 @@ def facts(chosen: Selected, confidence: float, sign: int, relevant: float) -> di
     elif -relevant < low and high < relevant:
         outcome = "equivalent"
     return {
-        "value": figure_of_units(chosen.kind, chosen.after),
-        "baseline": figure_of_units(chosen.kind, chosen.before),
+        "value": value_of_clusters(chosen.kind, chosen.after),
+        "baseline": value_of_clusters(chosen.kind, chosen.before),
         "difference": difference.value,
         "low": low if math.isfinite(low) else None,
         "high": high if math.isfinite(high) else None,
@@ -195,7 +195,7 @@ def superiority(rule: Superiority, target: Target, chosen: Selected, *, power: f
     """Pass where a gain above the margin is shown, fail where enough items show none, else inconclusive."""
     gain = _gain(target, chosen, rule.margin)
     size = abs(gain.margin)
-    baseline = figure_of_units(chosen.kind, chosen.before)
+    baseline = value_of_clusters(chosen.kind, chosen.before)
     truth = size + margin_of(target, rule.detect or target.metric.relevant, baseline)
     known = facts(chosen, rule.confidence, target.metric.sign, truth)
     limit = f"gains more than {amount_text(size, target.metric)}" if size else "is better"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from reports.comparison.sums import figure_of_units, label_count
+from reports.comparison.sums import label_count, value_of_clusters
 from reports.document.schema import MetricInfo, MetricKind, Sample
 from reports.gate.comparable import incomparable, unusable
 from reports.gate.estimate import pseudo_values
@@ -170,7 +170,7 @@ def moved(target: Target, chosen: Selected, sign: int) -> list[MovedSample]:
     if chosen.others:
         parts = parts - sign * pseudo_values(chosen.kind, chosen.before)
     else:
-        parts = parts - sign * figure_of_units(chosen.kind, chosen.after)
+        parts = parts - sign * value_of_clusters(chosen.kind, chosen.after)
     places = members(chosen.samples)
     found: list[MovedSample] = []
     for unit in np.argsort(parts, kind="stable"):

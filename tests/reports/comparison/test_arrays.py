@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from harness.stats import compare, equivalence, interval, score_interval, score_p_value, wilson_interval
-from reports.comparison.sums import figure_of
+from reports.comparison.sums import value_of_samples
 
 RIGHT = [1] * 30 + [0] * 10
 
@@ -106,14 +106,14 @@ def test_ece_subtracts_what_chance_adds_to_the_gap_of_each_bin():
     gap, error = 0.05, (0.8 * 0.2 / 25) ** 0.5
     folded = integrate.quad(lambda x: abs(x) * stats.norm.pdf(x, gap, error), -1, 1)[0]
     values = [(0.85, float(number < 20)) for number in range(25)]
-    assert figure_of("ece", values) == pytest.approx(gap - (folded - gap), abs=1e-6)
+    assert value_of_samples("ece", values) == pytest.approx(gap - (folded - gap), abs=1e-6)
 
 
 def test_ece_of_many_answers_is_the_plain_one_in_ten_bins_with_1_in_the_last():
     """Guo et al. 2017, equation 5; the answers are so many that chance adds nothing."""
     pairs = [(0.95, 1.0), (0.95, 0.0), (1.0, 1.0), (0.31, 0.0), (0.39, 1.0)] * 40_000
     last, fourth = abs((0.95 + 0.95 + 1.0) - 2), abs((0.31 + 0.39) - 1)
-    assert figure_of("ece", pairs) == pytest.approx((last + fourth) / 5, abs=1e-6)
+    assert value_of_samples("ece", pairs) == pytest.approx((last + fourth) / 5, abs=1e-6)
 
 
 def test_calibrated_models_are_near_0_whether_they_are_sharp_or_spread():
@@ -123,11 +123,11 @@ def test_calibrated_models_are_near_0_whether_they_are_sharp_or_spread():
         confidence = generator.uniform(low, 1, (200, 500))
         right = generator.random((200, 500)) < confidence
         scores[name] = np.mean(
-            [figure_of("ece", np.column_stack(pair)) for pair in zip(confidence, right, strict=True)]
+            [value_of_samples("ece", np.column_stack(pair)) for pair in zip(confidence, right, strict=True)]
         )
     assert scores["sharp"] < 0.01
     assert scores["spread"] < 0.035  # 0.045 without the correction
-    assert figure_of("ece", [(0.5, 1.0), (0.5, 0.0)] * 10) == 0.0
+    assert value_of_samples("ece", [(0.5, 1.0), (0.5, 0.0)] * 10) == 0.0
 
 
 def test_batch_calibration_divides_by_the_mean_probability_of_each_label():
@@ -137,12 +137,12 @@ def test_batch_calibration_divides_by_the_mean_probability_of_each_label():
     gold = generator.integers(0, 3, 60)
     p = np.exp(logs) / np.exp(logs).sum(1, keepdims=True)
     expected = ((p / p.mean(0)).argmax(1) == gold).mean()
-    assert figure_of("batch_calibrated", np.column_stack([gold, logs])) == pytest.approx(expected)
+    assert value_of_samples("batch_calibrated", np.column_stack([gold, logs])) == pytest.approx(expected)
     assert expected != (p.argmax(1) == gold).mean()
 
 
 def test_batch_calibration_undoes_a_collapse_and_bears_labels_without_any_probability():
     values = [(0, -1.0, -1.2), (1, -1.0, -1.1)]  # both say the first label, the second item less so
-    assert figure_of("batch_calibrated", values) == 1.0
+    assert value_of_samples("batch_calibrated", values) == 1.0
     impossible = [(0, -1.0, -np.inf, -1.2), (2, -1.0, -np.inf, -1.1)]
-    assert figure_of("batch_calibrated", impossible) == 1.0
+    assert value_of_samples("batch_calibrated", impossible) == 1.0
