@@ -17,7 +17,7 @@ from reports.errors import UserError
 from reports.files import dumps
 from reports.numbers import duration
 from reports.secrets import redact
-from reports.text import whole
+from reports.text import replace_surrogates
 
 # Control characters but tab and line feed, and those that turn the direction of what follows.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -31,7 +31,7 @@ Advance = Callable[[int, str], None]
 
 def printable(text: str) -> str:
     """Text without control characters and secrets, so that nothing it quotes can steer a terminal or give them away."""
-    return redact(whole(_CONTROL.sub("", text)))
+    return redact(replace_surrogates(_CONTROL.sub("", text)))
 
 
 def print_error(error: UserError) -> None:

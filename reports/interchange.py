@@ -12,7 +12,7 @@ from reports.document.reading import read_results, read_samples, samples_of, sam
 from reports.document.schema import Results, Sample
 from reports.files import WholeFile, dumps, sha256_value, write_json, write_jsonl
 from reports.spreadsheet import write_csv
-from reports.text import whole
+from reports.text import replace_surrogates
 
 Layout = Literal["csv", "parquet", "lm_eval"]
 _SCORE = ["model", "task", "metric", "value", "low", "high", "n"]
@@ -77,7 +77,7 @@ def _write_parquet(path: Path, columns: list[str], rows: Iterator[dict[str, Any]
         with pq.ParquetWriter(file.binary, pa.schema(kinds)) as writer:
             batch: list[dict[str, Any]] = []
             for row in rows:
-                batch.append({name: whole(value) for name, value in row.items()})
+                batch.append({name: replace_surrogates(value) for name, value in row.items()})
                 if len(batch) == _BATCH:
                     writer.write_table(pa.Table.from_pylist(batch, pa.schema(kinds)))
                     batch.clear()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.files import write_text
-from reports.text import whole
+from reports.text import replace_surrogates
 
 _MARK = "'"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the last in full width
@@ -23,7 +23,7 @@ def as_text(value: Any) -> Any:
     """A cell that no spreadsheet computes; numbers and all else but text as they are."""
     if not isinstance(value, str):
         return value
-    value = whole(value)
+    value = replace_surrogates(value)
     return _MARK + value if value.lstrip(_MARK).startswith(_FORMULA) else value
 
 

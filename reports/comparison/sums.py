@@ -1,4 +1,4 @@
-"""Contributions of items and clusters to a metric: every metric is a function of sums over items that can be resampled."""
+"""Contributions of items to a metric: every metric is a function of sums over items, which can be resampled."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_LOG = 700.0  # exp of more overflows a double
 
 
 class ScoredItem(Protocol):
-    """The part of a sample that scores and comparisons need: none of its texts. See `reports.document.schema.Sample`."""
+    """The part of a sample that scores and comparisons need; its texts are left out. See `Sample`."""
 
     @property
     def id(self) -> str: ...  # noqa: D102 - documented by `Sample`
@@ -78,7 +78,7 @@ class Clusters:
 
 
 def aggregator(kind: MetricKind) -> Callable[[Table], Any]:
-    """Function from sums over items to the metric; vectorised over all but the last axis, for many resamples at once."""
+    """Function from sums over items to the metric, along the last axis, for many resamples at once."""
     if kind == "perplexity":
         return lambda sums: np.exp(np.minimum(-sums[..., 0] / sums[..., 1], _MAX_LOG))
     if kind == "bits_per_byte":

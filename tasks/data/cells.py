@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from reports.errors import UserError, did_you_mean
-from reports.text import whole
+from reports.text import replace_surrogates
 from tasks.data.readers import Record
 from tasks.data.selection import id_text
 from tasks.data.source import DataSource
@@ -84,7 +84,7 @@ def _of_whole_characters(value: Any, name: str, where: str) -> Any:
 def short_fields(values: dict[str, Any]) -> dict[str, str]:
     """Those of some values by name that are a word or a number: what items are grouped by, no text of theirs."""
     return {
-        whole(str(key)): whole(str(value))
+        replace_surrogates(str(key)): replace_surrogates(str(value))
         for key, value in values.items()
         if isinstance(value, str | int | float | bool) and len(str(value)) <= _MAX_FIELD
     }

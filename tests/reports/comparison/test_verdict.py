@@ -39,7 +39,7 @@ def test_better_and_worse_are_named_with_their_size(run):
     assert say(run, *pairs) == [
         (
             "Compared with base, adapter is better in Accuracy (+3.1 pp) and worse in ROUGE-L (+3.1 pp)."
-            " Of the further metrics it is better in Ended (+3.1 pp)."
+            " In the secondary metrics it is better in Ended (+3.1 pp)."
         )
     ]
 
@@ -102,9 +102,7 @@ def test_a_label_collapse_comes_first(run):
 
 def test_a_model_without_shared_items_and_a_run_of_one_model_have_nothing_to_compare(run):
     nothing = pair(run, "accuracy", "not compared", difference=None)
-    assert say(run, nothing) == [
-        "Compared with base, nothing is known of adapter: the two have no values of the same items."
-    ]
+    assert say(run, nothing) == ["adapter cannot be compared with base: the two have no values of the same items."]
     alone = run.model_copy(update={"models": [model for model in run.models if model.name == "base"]})
     assert sentences(alone) == ["Only base was scored, so there is nothing to compare it with."]
 
