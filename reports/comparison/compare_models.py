@@ -32,12 +32,12 @@ __all__ = ["LEVEL", "Tested", "compare", "compare_pool", "holm", "judge", "score
 
 @dataclass(frozen=True)
 class Tested:
-    """A comparison before the correction for the others, which decides level, interval and outcome.
+    """A comparison before the multiplicity correction, which decides level, interval and outcome.
 
     Attributes:
-        comparison: What does not depend on the level.
-        metric: What was compared.
-        inference: Interval and test of the difference; None where nothing could be tested.
+        comparison: The fields that do not depend on the level.
+        metric: The compared metric.
+        inference: Interval and test of the difference, or None if nothing could be tested.
     """
 
     comparison: Comparison
@@ -49,15 +49,15 @@ def score(metric: MetricInfo, samples: Sequence[ScoredItem], reported: float | N
     """A metric's score with its 95 % interval; see `metric_inference.one_model` for the kind of interval.
 
     Args:
-        metric: What to compute.
-        samples: The samples of one model on one task; several of one item are averaged.
-        reported: lm-eval's own score, which the tables show unless it is None or items were asked several times.
+        metric: The metric to compute.
+        samples: The samples of one model on one task; repeats of an item are averaged.
+        reported: lm-eval's own score, which the tables show unless it is None or items have several answers.
         seed: Seed of the bootstrap.
     """
     usable = with_value(metric, samples) if metric.kind != "other" else []
     clusters = clusters_from_samples(metric, usable) if usable else None
     by_repeat = _repeat_scores(metric, usable)
-    if clusters is not None and (len(by_repeat) > 1 or reported is None):  # lm-eval's own is of the first answers only
+    if clusters is not None and (len(by_repeat) > 1 or reported is None):  # lm-eval scores the first answers only
         reported = value_of_clusters(metric.kind, clusters.table)
     inference = None if clusters is None else one_model(metric, clusters, seed=seed)
     count = len({sample.id for sample in samples}) if clusters is None else clusters.items
@@ -68,10 +68,10 @@ def score_pool(metric: MetricInfo, name: str, members: Sequence[Sequence[ScoredI
     """The mean of several adapters' scores with its 95 % interval, which their spread widens.
 
     Args:
-        metric: What to compute.
+        metric: The metric to compute.
         name: Name of the pool.
         members: Each adapter's samples on one task.
-        reported: The mean of lm-eval's own scores, shown where items have no values to compute it from.
+        reported: Mean of lm-eval's own scores, shown if items have no values to compute it from.
     """
     shared = with_shared_values(metric, members) if metric.kind != "other" else [[]]
     pooled = pool(metric, shared) if shared[0] else None
@@ -80,7 +80,7 @@ def score_pool(metric: MetricInfo, name: str, members: Sequence[Sequence[ScoredI
         scored = _score(metric, everyone, reported, None, len({sample.id for sample in everyone}), [])
     else:
         inference = _pool_inference(metric, None, pooled)
-        scored = _score(metric, everyone, pooled.figure, inference, pooled.items, pooled.figures)
+        scored = _score(metric, everyone, pooled.score, inference, pooled.items, pooled.scores)
     return scored.model_copy(update={"model": name})
 
 
@@ -111,7 +111,7 @@ def _score(
 def _repeat_scores(metric: MetricInfo, samples: Sequence[ScoredItem]) -> list[float]:
     """The score of the first answers to all items, of the second, and so on."""
     values: dict[int, list[Any]] = defaultdict(list)
-    for sample in sorted(samples, key=lambda sample: sample.id):  # sums in one order round alike
+    for sample in sorted(samples, key=lambda sample: sample.id):  # a fixed order, so that sums round the same way
         values[sample.repeat].append(sample.metrics[metric.key])
     return [value_of_samples(metric.kind, answers) for _, answers in sorted(values.items())]
 
@@ -124,9 +124,9 @@ def compare(
     The test is that of `metric_inference.difference`.
 
     Args:
-        metric: What to compare.
+        metric: The metric to compare.
         baseline: One model's samples.
-        candidate: The other's; several of one item are averaged.
+        candidate: The other's; repeats of an item are averaged.
         seed: Seed of the bootstrap.
 
     Returns:
@@ -152,7 +152,7 @@ def compare_pool(
     """Compare a model with the mean of several adapters, by a t-test over items and adapters.
 
     Args:
-        metric: What to compare.
+        metric: The metric to compare.
         baseline: The model's samples.
         name: Name of the pool.
         members: Each adapter's samples.
@@ -165,13 +165,13 @@ def compare_pool(
     draft = _draft(metric, baseline[0], name, left)
     if draft.outcome == "not compared":
         return Tested(draft, metric), unpaired
-    asked = {sample.id for sample in left}
-    members = [[sample for sample in samples if sample.id in asked] for samples in members]
+    shared = {sample.id for sample in left}
+    members = [[sample for sample in samples if sample.id in shared] for samples in members]
     everyone = [sample for samples in members for sample in samples]
     labels, clusters = label_count(metric, left, everyone), cluster_by_item(left, everyone)
     before = clusters_from_samples(metric, left, labels=labels, clusters=clusters)
     after = pool(metric, members, labels=labels, clusters=clusters)
-    draft = _with_facts(metric, draft, before, after.figure)
+    draft = _with_facts(metric, draft, before, after.score)
     if metric.kind == "ece":
         return Tested(draft, metric), unpaired
     return Tested(draft, metric, _pool_inference(metric, before, after)), unpaired
@@ -184,7 +184,7 @@ def _pool_inference(metric: MetricInfo, before: Clusters | None, after: Pool) ->
 
 
 def _draft(metric: MetricInfo, baseline: ScoredItem, candidate: str, paired: Sequence[ScoredItem]) -> Comparison:
-    """A comparison without numbers; not to be made where nothing is paired."""
+    """A comparison without numbers; `not compared` if nothing is paired."""
     return Comparison(
         task=baseline.task,
         metric=metric.key,
@@ -206,7 +206,7 @@ def _with_facts(metric: MetricInfo, draft: Comparison, before: Clusters, new: fl
 def _paired(
     metric: MetricInfo, baseline: Sequence[ScoredItem], candidate: Sequence[ScoredItem]
 ) -> tuple[list[ScoredItem], list[ScoredItem], list[str]]:
-    """The samples of both on the items that both answered unchanged, and the ids of all other items."""
+    """Both models' samples of the items that both answered and that are unchanged, and the ids of all other items."""
     left, right = (with_value(metric, samples) for samples in (baseline, candidate))
     hashes, others = ({sample.id: sample.doc_hash for sample in samples} for samples in (left, right))
     both = {key for key, value in hashes.items() if others.get(key) == value}
@@ -223,18 +223,18 @@ def judge(tested: Sequence[Tested], *, others: int = 0, apart: bool = False, pla
 
     Args:
         tested: The comparisons.
-        others: How many more hypotheses belong to the family of the primary metrics without being listed.
-        apart: Whether the metrics count as primary even where they are secondary.
-        plan: Whether to compute how many items would decide what is inconclusive.
+        others: Number of further hypotheses in the family of the primary metrics that are not listed.
+        apart: Whether secondary metrics count as primary.
+        plan: Whether to compute how many items would decide an inconclusive comparison.
     """
-    judged = [_judged(each, LEVEL, None, plan=plan) for each in tested]
+    judged = [_judged(test, LEVEL, None, plan=plan) for test in tested]
     for secondary in (False, True):
         family = [
-            (place, each.inference)
-            for place, each in enumerate(tested)
-            if each.inference is not None
-            and not each.metric.descriptive
-            and (each.metric.secondary and not apart) == secondary
+            (place, test.inference)
+            for place, test in enumerate(tested)
+            if test.inference is not None
+            and not test.metric.descriptive
+            and (test.metric.secondary and not apart) == secondary
         ]
         more = 0 if secondary else others
         p_values = [inference.p_value() for _, inference in family]
@@ -246,17 +246,17 @@ def judge(tested: Sequence[Tested], *, others: int = 0, apart: bool = False, pla
 
 
 def _judged(tested: Tested, level: float, p_values: tuple[float, float] | None, *, plan: bool) -> Comparison:
-    """A comparison at its level; without p-values it was not tested."""
+    """Judge a comparison at its level; without p-values it was not tested."""
     draft, metric, inference = tested.comparison, tested.metric, tested.inference
     if draft.outcome == "not compared":
         return draft
     if inference is None:
-        untested: Outcome = "not tested" if metric.descriptive or metric.kind == "ece" else "inconclusive"
+        outcome: Outcome = "not tested" if metric.descriptive or metric.kind == "ece" else "inconclusive"
         few = f"fewer than {MIN_CLUSTERS} items" if (draft.units or 0) < MIN_CLUSTERS else "no interval can be computed"
-        caution = "" if untested == "not tested" else few
+        caution = "" if outcome == "not tested" else few
         if draft.differing == 0:
             return draft.model_copy(update={"outcome": "identical"})
-        return draft.model_copy(update={"outcome": untested, "caution": caution})
+        return draft.model_copy(update={"outcome": outcome, "caution": caution})
     low, high = finite_ends(inference, level)
     units_here = draft.units or 1
     update: dict[str, Any] = {
@@ -290,7 +290,7 @@ def _effect_size(draft: Comparison, inference: Inference) -> float | None:
 
 
 def finite_ends(inference: Inference | None, level: float) -> tuple[float | None, float | None]:
-    """An interval; (None, None) where there is none or its ends are equal."""
+    """Ends of an interval, or (None, None) if there is none or its ends are equal."""
     if inference is None:
         return None, None
     low, high = inference.ends(level)
@@ -298,5 +298,5 @@ def finite_ends(inference: Inference | None, level: float) -> tuple[float | None
 
 
 def finite(value: float) -> float | None:
-    """The value, or None where it is infinite or not a number."""
+    """The value, or None if it is infinite or not a number."""
     return float(value) if math.isfinite(value) else None

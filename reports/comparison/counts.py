@@ -105,13 +105,13 @@ def scaled(inference: Inference, size: float, start: float = 0.0) -> Inference:
 
 
 def share_of_clusters(clusters: Clusters) -> Inference:
-    """The share of right answers of items that may be asked several times or share a source."""
+    """The share of right answers to items that may have several answers or share a source."""
     if clusters.is_plain:
         return share(float(clusters.table[:, 0].sum()), clusters.items)
     tops, bottoms = clusters.table[:, 0], clusters.table[:, 1]
     effective, degrees = effective_items(tops, bottoms, most=clusters.items * clusters.repeats)
     inference = share(tops.sum() / bottoms.sum() * effective, effective, degrees)
-    return replace(inference, caution=few_groups(clusters))
+    return replace(inference, caution=few_groups(len(clusters.table), clustered=clusters.is_clustered))
 
 
 def effective_items(tops: Table, bottoms: Table, *, most: float) -> tuple[float, float]:
@@ -156,13 +156,17 @@ def difference_of_clusters(before: Clusters, after: Clusters) -> Inference:
         effective, degrees = _ratio_up_to(most, spread, variance), count - 1.0
     ratio = effective / items
     inference = score_test(gained * ratio, lost * ratio, effective, max(degrees, 1.0))
-    return replace(inference, caution=few_groups(before))
+    return replace(inference, caution=few_groups(count, clustered=before.is_clustered))
 
 
-def few_groups(clusters: Clusters) -> str:
-    """A caution where there are few independent groups of items; empty where there are not."""
-    count = len(clusters.table)
-    return f"only {count} independent groups of items" if count < min(_CLUSTERS, clusters.items) else ""
+def few_groups(count: int, *, clustered: bool) -> str:
+    """Caution if `count` clusters of items are too few for a reliable interval, else empty.
+
+    Args:
+        count: Number of clusters.
+        clustered: Whether any items share a source.
+    """
+    return f"only {count} independent groups of items" if clustered and count < _CLUSTERS else ""
 
 
 def normal_level(level: float, degrees: float) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 
 from reports.comparison.counts import effective_items, few_groups
 from reports.comparison.inference import Inference, Interval, critical_value
+from reports.comparison.proportions import wilson_limits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,14 +81,6 @@ def _f1(index: Any) -> Any:
     return 2 * index / (1 + index)
 
 
-def _wilson(shares: Values, items: Values, quantile: Values) -> tuple[Values, Values]:
-    """Wilson's intervals of several shares at once."""
-    square = quantile**2
-    center = (shares + square / (2 * items)) / (1 + square / items)
-    half = quantile * np.sqrt(shares * (1 - shares) / items + square / (4 * items**2)) / (1 + square / items)
-    return np.maximum(center - half, 0.0), np.minimum(center + half, 1.0)
-
-
 def _combined(signed: list[tuple[int, _Part]], clusters: Clusters) -> Inference:
     """The signed sum of the parts over the number of labels."""
     parts, signs = [part for _, part in signed], np.array([float(sign) for sign, _ in signed])
@@ -106,7 +99,7 @@ def _combined(signed: list[tuple[int, _Part]], clusters: Clusters) -> Inference:
     def ends(level: float) -> Interval:
         half = float(critical_value(level, degrees)) * error
         quantile = critical_value(level, np.minimum(own_degrees, degrees) if is_difference else own_degrees)
-        limits = _f1(np.array(_wilson(index, effective, quantile)))
+        limits = _f1(np.array(wilson_limits(index, effective, quantile)))
         down, up = values - limits[0], limits[1] - values
         reach = [np.where(signs > 0, *pair) for pair in ((down, up), (up, down))]
         low, high = (math.sqrt(max(float(side @ correlation @ side), 0.0)) / labels for side in reach)
@@ -141,4 +134,4 @@ def _caution(clusters: Clusters) -> str:
     gold = gold[gold > 0]
     if gold.min() < _RARE:
         return f"a label has {gold.min():.0f} items only"
-    return few_groups(clusters)
+    return few_groups(len(clusters.table), clustered=clusters.is_clustered)

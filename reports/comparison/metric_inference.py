@@ -12,14 +12,13 @@ from reports.comparison.counts import difference_of_clusters, scaled, share_of_c
 from reports.comparison.inference import Inference
 from reports.comparison.label_f1 import macro_f1_difference, macro_f1_of_clusters
 from reports.comparison.ratios import Ratios, infer
-from reports.comparison.sums import Clusters
+from reports.comparison.sums import MAX_LOG, Clusters
 from reports.document.schema import MetricInfo, MetricKind
 
 MIN_CLUSTERS = 2  # for means and ratios; fewer have no interval
 SHARES = ("proportion", "batch_calibrated")
 _LINKS = {"perplexity": "exp", "bits_per_byte": "bits"}
-_MAX_LOG = 700.0  # exp of more overflows a double
-_MAX_HIGH_LOG = 709.0  # and of more than this: an interval that is capped keeps a width
+_MAX_HIGH_LOG = 709.0  # the true limit, so that a capped interval keeps its width
 _FAR = math.log(1000)
 
 
@@ -35,14 +34,16 @@ def one_model(metric: MetricInfo, clusters: Clusters, *, seed: int) -> Inference
         return macro_f1_of_clusters(clusters)
     if metric.kind in ("ece", "other") or len(clusters.table) < MIN_CLUSTERS or not clusters.table[:, 1].any():
         return None
-    clustered = len(clusters.table) < clusters.items
     if metric.kind == "perplexity":
         negative = clusters.table * (-1.0, 1.0)
-        logs = _infer(_ratios("mean", negative), seed=seed, lowest=0.0, highest=math.inf, clustered=clustered)
+        logs = _infer(
+            _ratios("mean", negative), seed=seed, lowest=0.0, highest=math.inf, clustered=clusters.is_clustered
+        )
         return None if logs is None else _exponential(logs)
     lowest = 0.0 if metric.is_share or (clusters.table >= 0).all() else -math.inf
     highest = 1.0 if metric.is_share else math.inf
-    return _infer(_ratios(metric.kind, clusters.table), seed=seed, lowest=lowest, highest=highest, clustered=clustered)
+    ratios = _ratios(metric.kind, clusters.table)
+    return _infer(ratios, seed=seed, lowest=lowest, highest=highest, clustered=clusters.is_clustered)
 
 
 def _infer(ratios: Ratios, *, seed: int, lowest: float, highest: float, clustered: bool) -> Inference | None:
@@ -62,9 +63,9 @@ def _ratios(kind: MetricKind, *tables: Any) -> Ratios:
 def _exponential(logs: Inference) -> Inference:
     def ends(level: float) -> tuple[float, float]:
         low, high = logs.ends(level)
-        return math.exp(min(low, _MAX_LOG)), math.exp(min(high, _MAX_HIGH_LOG))
+        return math.exp(min(low, MAX_LOG)), math.exp(min(high, _MAX_HIGH_LOG))
 
-    estimate = math.exp(min(logs.estimate, _MAX_LOG))
+    estimate = math.exp(min(logs.estimate, MAX_LOG))
     return replace(logs, estimate=estimate, ends=ends, standard_error=estimate * logs.standard_error)
 
 
@@ -88,9 +89,9 @@ def difference(metric: MetricInfo, before: Clusters, after: Clusters, *, seed: i
         return None
     if metric.kind == "perplexity" and (far_apart := _far_apart(metric, before, after, seed)):
         return far_apart
-    clustered, reach = len(before.table) < before.items, 1.0 if metric.is_share else math.inf
+    reach = 1.0 if metric.is_share else math.inf
     ratios = _ratios(metric.kind, before.table, after.table)
-    return _infer(ratios, seed=seed, lowest=-reach, highest=reach, clustered=clustered)
+    return _infer(ratios, seed=seed, lowest=-reach, highest=reach, clustered=before.is_clustered)
 
 
 def _far_apart(metric: MetricInfo, before: Clusters, after: Clusters, seed: int) -> Inference | None:
@@ -102,5 +103,5 @@ def _far_apart(metric: MetricInfo, before: Clusters, after: Clusters, seed: int)
     greater = one_model(metric, after, seed=seed) if logs[1] - logs[0] > _FAR else None
     if greater is None:
         return None
-    shifted = scaled(greater, 1.0, -math.exp(min(logs[0], _MAX_LOG)))
+    shifted = scaled(greater, 1.0, -math.exp(min(logs[0], MAX_LOG)))
     return shifted.with_least_p(2.0 ** (1 - len(after.table)))

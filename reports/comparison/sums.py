@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ECE_BINS = 10
 _LEAST_LOG = -1e6
-_MAX_LOG = 700.0  # exp of more overflows a double
+MAX_LOG = 700.0  # exp of more overflows a double
 
 
 class ScoredItem(Protocol):
@@ -67,9 +67,14 @@ class Clusters:
         return len(self.by_item)
 
     @property
+    def is_clustered(self) -> bool:
+        """Whether any items share a source."""
+        return len(self.table) < self.items
+
+    @property
     def is_plain(self) -> bool:
         """Whether every cluster is a single item with a single answer."""
-        return self.repeats == 1 and len(self.table) == self.items
+        return self.repeats == 1 and not self.is_clustered
 
     @property
     def are_right_or_wrong(self) -> bool:
@@ -80,7 +85,7 @@ class Clusters:
 def aggregator(kind: MetricKind) -> Callable[[Table], Any]:
     """Function from sums over items to the metric, along the last axis, for many resamples at once."""
     if kind == "perplexity":
-        return lambda sums: np.exp(np.minimum(-sums[..., 0] / sums[..., 1], _MAX_LOG))
+        return lambda sums: np.exp(np.minimum(-sums[..., 0] / sums[..., 1], MAX_LOG))
     if kind == "bits_per_byte":
         return lambda sums: -sums[..., 0] / sums[..., 1] / math.log(2)
     if kind == "macro_f1":

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from math import exp, fsum
 from pathlib import Path
 
-from reports.comparison.sums import ECE_BINS
+import numpy as np
+
+from reports.comparison.sums import ECE_BINS, aggregator
 from reports.document.reading import locate_samples, samples_path
 from reports.document.schema import MetricInfo, Results, Sample
 
@@ -74,9 +76,9 @@ class Digest:
 
     @property
     def calibration_error(self) -> float | None:
-        """Expected calibration error over ten equal bins (Guo et al. 2017), or None if no question had choices."""
-        total = sum(count for _, _, count in self.bins)
-        return sum(abs(confidence - right) for confidence, right, _ in self.bins) / total if total else None
+        """Debiased expected calibration error, as in the scores, or None if no question had choices."""
+        confidence, right, count = np.array(self.bins).T
+        return float(aggregator("ece")(np.concatenate([confidence - right, right, count]))) if count.any() else None
 
 
 def digest(run: Path, results: Results) -> list[Digest]:

@@ -14,7 +14,7 @@ _QUANTILES = (0, 25, 50, 75, 100)
 CALIBRATION = (
     "The probability of the given label comes from the log-likelihoods of all labels. A calibrated model is right in"
     " 60 % of the answers that it gives with 60 %; the expected calibration error is the mean deviation from that over"
-    f" {ECE_BINS} equal ranges, weighted by answers."
+    f" {ECE_BINS} equal ranges, weighted by answers, minus the part due to chance."
 )
 
 

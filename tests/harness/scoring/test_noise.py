@@ -252,7 +252,7 @@ def test_a_number_of_items_is_measured_and_its_share_of_the_time_stated(tiny_rec
     assert {each.flips.items for each in results.noise.scores} == {4}
     assert {each.noise.shift.items for each in results.comparisons} == {4}
     report = (out / "report.md").read_text()
-    assert "more than a tenth, as the recipe's number of items demands" in report
+    assert "more than a tenth, because of the recipe's number of items" in report
     assert "Fixed limits" not in report
 
 
