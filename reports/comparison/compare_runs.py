@@ -201,7 +201,7 @@ def _verdict(results: Results, metric: MetricInfo) -> list[str]:
         if names
     ]
     return [
-        f"Best by {compared.rule}: {best.model} ({value_text(best.quality, metric)}). "
+        f"The best model is {compared.rule}: {best.model} ({value_text(best.quality, metric)}). "
         + "".join(f"{claim}. " for claim in claims)
         + "It was chosen among several models, so its score is slightly optimistic; confirm it on other items.",
         *sentences(results),
