@@ -110,9 +110,9 @@ def test_the_best_is_claimed_to_be_better_than_those_it_is_shown_to_be_better_th
         ("poor", "poor", {"lora.r": 16, "seed": 2}, 0.25, 20.0, None, True),
     ]
     assert results.verdict[0] == (
-        "The best model is the one with the highest Accuracy on Quiz; ties go to the faster training: fast (85.0 %). It is"
-        " shown to be better than poor. It is not distinguishable from slow. It was chosen among several models, so its"
-        " score is slightly optimistic; confirm it on other items."
+        "The best model is the one with the highest Accuracy on Quiz; ties go to the faster training: fast (85.0 %)."
+        " It is shown to be better than poor. It is not distinguishable from slow."
+        " It was chosen among several models, so its score is slightly optimistic; confirm it on other items."
     )
     assert results.model_dump() == read_results(tmp_path / "out").model_dump()
 
