@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.comparison.sums import figure_of
+from reports.comparison.sums import value_of_samples
 from reports.document.label_use import NO_LABEL
 from tasks.answers import GeneratedText
 from tasks.data import PubMedQAItem, load_pubmedqa
@@ -24,7 +24,7 @@ from tasks.task_settings import TaskSettings
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from reports.comparison.sums import Measured
+    from reports.comparison.sums import ScoredItem
 
 PREDICTIONS = (*LABELS, NO_LABEL)
 _ASK = "Answer with yes, no or maybe."
@@ -109,7 +109,7 @@ def generated_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, 
     return metrics
 
 
-def prediction(sample: Measured) -> str:
+def prediction(sample: ScoredItem) -> str:
     """The predicted label in the spelling of the official submission format, `none` for an answer without one."""
     pair = sample.metrics["macro_f1"]
     return PREDICTIONS[int(pair[1])] if isinstance(pair, tuple) else NO_LABEL
@@ -121,7 +121,7 @@ def macro_f1(pairs: Sequence[tuple[int, int]]) -> float:
     An answer without a label is a miss for its gold label. On fully labelled predictions this is the score of
     PubMedQA's official script.
     """
-    return figure_of("macro_f1", pairs)
+    return value_of_samples("macro_f1", pairs)
 
 
 def official_script_macro_f1(pairs: Sequence[Any]) -> float:
@@ -134,9 +134,9 @@ def official_script_macro_f1(pairs: Sequence[Any]) -> float:
 
 def ece(pairs: Sequence[tuple[float, float]]) -> float:
     """Expected calibration error over ten equal bins of confidence (Guo et al. 2017), debiased (Kumar et al. 2019)."""
-    return figure_of("ece", pairs)
+    return value_of_samples("ece", pairs)
 
 
 def accuracy_calibrated(values: Sequence[tuple[float, ...]]) -> float:
     """Accuracy after batch calibration (Zhou et al. 2023), from gold labels and log-likelihoods."""
-    return figure_of("batch_calibrated", values)
+    return value_of_samples("batch_calibrated", values)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from reports.comparison.sums import figure_of
+from reports.comparison.sums import value_of_samples
 from tasks.answer_parts import after_opened_thinking
 from tasks.answers import GeneratedText, ScoredText, split_document_answer
 from tasks.data import ReasoningRow, load_reasoning
@@ -136,4 +136,4 @@ def generation_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str,
 
 def ratio(pairs: Sequence[tuple[float, float]]) -> float:
     """The sum of the first numbers over the sum of the second."""
-    return figure_of("ratio", pairs)
+    return value_of_samples("ratio", pairs)

@@ -16,10 +16,10 @@ from harness.runs.pooling import pool_models
 from harness.runs.reproduction import reproduction
 from harness.scoring.kept_answers import Scored
 from harness.scoring.noise import NoiseMeter, with_noise
-from reports.comparison import statistics
+from reports.comparison import compare_models
+from reports.comparison.compare_models import Tested
 from reports.comparison.label_use import label_use
-from reports.comparison.statistics import Tested
-from reports.comparison.sums import figure_of
+from reports.comparison.sums import value_of_samples
 from reports.comparison.verdict import sentences
 from reports.document.evidence import ClassCount, Confusion, Problem
 from reports.document.schema import Comparison, DataInfo, MetricInfo, ModelInfo, Results, Score, Training
@@ -49,7 +49,7 @@ def assemble(
     seed = plan.recipe.seed
     tested, notes = _compare(plan, scored)
     pooled = pool_models(plan, scored)
-    comparisons = with_noise_of(statistics.judge([*tested, *pooled.tested]), scored, plan, noise)
+    comparisons = with_noise_of(compare_models.judge([*tested, *pooled.tested]), scored, plan, noise)
     notes += official_macro_f1(scored)
     confusion = _confusion(scored)
     tasks = {each.task.name: each.task.info.model_copy(update={"metrics": each.metrics}) for each in scored}
@@ -100,7 +100,7 @@ def agree_on_metrics(scored: Sequence[Scored]) -> list[Scored]:
 
 def _scores(scored: Sequence[Scored], seed: int) -> list[Score]:
     return [
-        statistics.score(metric, each.samples, each.figures.get(metric.key), seed=seed)
+        compare_models.score(metric, each.samples, each.figures.get(metric.key), seed=seed)
         for each in scored
         for metric in each.metrics
     ]
@@ -117,7 +117,7 @@ def _compare(plan: Plan, scored: Sequence[Scored]) -> tuple[list[Tested], list[s
         for loaded in plan.tasks:
             before, after = by_model[plan.baseline, loaded.name], by_model[model, loaded.name]
             for metric in after.metrics:
-                pair, unpaired = statistics.compare(metric, before.samples, after.samples, seed=plan.recipe.seed)
+                pair, unpaired = compare_models.compare(metric, before.samples, after.samples, seed=plan.recipe.seed)
                 tested.append(pair)
                 if unpaired:
                     notes.append(
@@ -147,7 +147,7 @@ def official_macro_f1(scored: Sequence[Scored]) -> list[str]:
         if each.task.name not in catalog.PUBMEDQA_LABELS:
             continue
         pairs = [sample.metrics["macro_f1"] for sample in each.samples]
-        ours, official = figure_of("macro_f1", pairs), official_script_macro_f1(pairs)
+        ours, official = value_of_samples("macro_f1", pairs), official_script_macro_f1(pairs)
         if not math.isclose(ours, official, abs_tol=1e-9):
             notes.append(
                 f"{each.task.name}, {each.model}: PubMedQA's official script gives a macro-F1 of"
