@@ -22,7 +22,7 @@ NAME = "unsloth"
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "unsloth", "unsloth_zoo")
 _LOG = "unsloth.log"
 _TAIL_LINES = 8
-_COMMAND = [sys.executable, "-m", "training.backends.unsloth_worker"]
+_COMMAND = [sys.executable, "-P", "-m", "training.backends.unsloth_worker"]
 
 
 def train(job: Job, progress: Progress) -> Done:

@@ -1,0 +1,5 @@
+"""medbench from Python."""
+
+from medbench.clashes import claim_names
+
+claim_names()
