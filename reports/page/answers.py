@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from reports.document.reading import sample_at
 from reports.document.schema import MetricInfo, Results, Sample, TaskInfo
+from reports.frames import probabilities
 from reports.numbers import MISSING, value_text
-from reports.page.digest import Digest, Seen, probabilities
+from reports.page.digest import Digest, Seen
 from reports.text import cut
 
 _BUDGET = 1_300_000  # bytes of all texts together; what a page has besides them stays below the rest of 2 MB
