@@ -26,6 +26,7 @@ from tasks.formats import get_format
 from tasks.rendering import encode, load_tokenizer, render_prompt
 from training.division import held_out_source
 from training.models.base_model import find_base
+from training.models.device import device_of
 from training.recipes.recipe_file import load_recipe
 
 TASKS = ["medbench_pubmedqa", "medbench_perplexity"]
@@ -106,7 +107,7 @@ def main() -> None:
         "against_stock_lm_eval": figures,
         "adapter_against_plain_peft": {"items": len(plain), "largest_relative_difference_of_a_log_likelihood": worst},
         "holds": holds,
-        "environment": describe("cpu"),
+        "environment": describe(device_of("cpu")),
     }
     write_json(args.out, found)
     print(json.dumps({key: value for key, value in found.items() if key != "environment"}, indent=1))

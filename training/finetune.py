@@ -19,11 +19,11 @@ from training.backends.job import ADAPTER, Backend, Done, Job, Progress, as_data
 from training.division import TrainingRows
 from training.encoding import EncodedRows, encode_rows
 from training.log import TrainingLog, read_log, write_log
-from training.machine_failures import told_failures
+from training.machine_failures import is_out_of_memory, told_failures
 from training.memory_estimate import estimated_memory, full_finetuning_memory
 from training.models.adapters import WEIGHTS
 from training.models.base_model import BaseModel, small_files
-from training.models.device import free_memory, pick_device, pick_dtype
+from training.models.device import pick_device
 from training.processes import is_main, process_count, share_of_one, wait_for_all
 from training.recipes.recipe import Recipe, TrainerSection
 from training.recipes.recipe_file import recipe_yaml
@@ -86,7 +86,7 @@ def finetune(recipe: Recipe, base: BaseModel, rows: TrainingRows, folder: Path, 
             validation=validation,
             work=work,
             device=device,
-            dtype=pick_dtype(recipe.model.dtype, device),
+            dtype=device.default_dtype(recipe.model.dtype),
         )
         with told_failures():
             done, used = _train_in_memory(job, BACKENDS[backend], progress)
@@ -163,15 +163,15 @@ def _work_folder(folder: Path, wanted: str) -> Iterator[Path]:
 
 def _train_in_memory(job: Job, backend: Backend, progress: Progress) -> tuple[Done, TrainerSection]:
     """Train with the largest batch that fits: (what the training did, the trainer's settings as used)."""
-    import torch
-
     while True:
         try:
             return backend(job, progress), job.recipe.trainer
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:  # which torch.OutOfMemoryError is, too
+            if not is_out_of_memory(error):
+                raise
             job = replace(job, recipe=_halved(job.recipe))
         finally:
-            free_memory()
+            job.device.release_memory()
         batch = f"{job.recipe.trainer.batch_size} x {job.recipe.trainer.gradient_accumulation}"
         progress(0, 0, f"out of memory: starting again with batch {batch}")
 

@@ -12,18 +12,15 @@ from reports.document.schema import MemoryUse
 from reports.files import read_json
 from training.backends.job import Done, Job, Progress
 from training.backends.watching import last_checkpoint
-from training.processes import is_main, local_index, process_count
+from training.processes import is_main, process_count
 from training.stopping import finishing_batches
 
 
 def run(trainer: Any, job: Job, progress: Progress, backend: str) -> Done:
     """Train from the first step, or the last checkpoint, to the end; the adapter is saved in `job.made`."""
     trainable, total = trainer.model.get_nb_trainable_parameters()  # of packed weights only before FSDP shards them
-    before = _memory(job.device)
-    if job.device == "cuda":
-        import torch
-
-        torch.cuda.reset_peak_memory_stats()
+    before = job.device.used_memory()
+    job.device.reset_peak_memory()
     times: list[float] = []
     trainer.add_callback(_clock(times))
     started = time.perf_counter()
@@ -37,7 +34,7 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> Done:
     if job.validation is not None:
         trainer.evaluate()
     seconds = time.perf_counter() - started
-    after, peak = _memory(job.device), _peak_memory(job.device)
+    after, peak = job.device.used_memory(), job.device.peak_memory()
     _save(trainer, job)
     losses = logged_losses(trainer.state.log_history)
     steps, epochs = trainer.state.global_step, float(trainer.state.epoch or 0)
@@ -45,7 +42,7 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> Done:
     tokens_per_step = epochs * sum(map(len, job.train["input_ids"])) / steps
     return Done(
         backend=backend,
-        device=_device_name(job.device),
+        device=job.device.name(),
         processes=process_count(),
         dtype=job.dtype,
         attention=str(getattr(trainer.model.config, "_attn_implementation", "unknown")),
@@ -57,13 +54,13 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> Done:
         seconds_per_step=round(seconds_per_step, 4),
         tokens_per_second=round(tokens_per_step / seconds_per_step, 1),
         memory=MemoryUse(
-            device_total_bytes=_device_total(job.device),
-            before_allocated_bytes=before[0],
-            before_reserved_bytes=before[1],
-            peak_allocated_bytes=peak[0],
-            peak_reserved_bytes=peak[1],
-            after_allocated_bytes=after[0],
-            after_reserved_bytes=after[1],
+            device_total_bytes=job.device.total_memory(),
+            before_allocated_bytes=before.allocated,
+            before_reserved_bytes=before.reserved,
+            peak_allocated_bytes=peak.allocated,
+            peak_reserved_bytes=peak.reserved,
+            after_allocated_bytes=after.allocated,
+            after_reserved_bytes=after.reserved,
         ),
         final_loss=next((each["loss"] for each in reversed(losses) if "loss" in each), None),
         losses=losses,
@@ -117,45 +114,3 @@ def logged_losses(history: list[dict[str, Any]]) -> list[dict[str, float]]:
         {key: float(each[key]) for key in keep if key in each and math.isfinite(float(each[key]))} for each in history
     ]
     return [record for record in records if "loss" in record or "eval_loss" in record]
-
-
-def _memory(device: str) -> tuple[int, int]:
-    """(allocated, reserved) bytes now; the resident set for both on a CPU."""
-    if device == "cuda":
-        from torch import cuda
-
-        return cuda.memory_allocated(), cuda.memory_reserved()
-    import psutil
-
-    resident = psutil.Process().memory_info().rss
-    return resident, resident
-
-
-def _peak_memory(device: str) -> tuple[int, int]:
-    """The most that `_memory` was since its statistics began; since the process began on a CPU."""
-    if device == "cuda":
-        from torch import cuda
-
-        return cuda.max_memory_allocated(), cuda.max_memory_reserved()
-    import resource
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    now, _ = _memory(device)
-    return max(peak, now), max(peak, now)
-
-
-def _device_name(device: str) -> str:
-    import torch
-
-    return str(torch.cuda.get_device_name()) if device == "cuda" else "cpu"
-
-
-def _device_total(device: str) -> int:
-    if device == "cuda":
-        import torch
-
-        return int(torch.cuda.get_device_properties(local_index()).total_memory)
-    import psutil
-
-    return int(psutil.virtual_memory().total)

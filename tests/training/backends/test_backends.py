@@ -14,6 +14,7 @@ from training.backends.job import Job, as_dataset
 from training.division import training_rows
 from training.encoding import encode_rows
 from training.models.base_model import find_base
+from training.models.device import Cuda, device_of
 from training.recipes.recipe_file import load_recipe
 
 
@@ -28,9 +29,9 @@ def recipe_with(tiny_recipe, *settings):
 
 
 def test_auto_is_unsloth_on_a_card_with_the_extra_and_trl_elsewhere(tiny_recipe, unsloth_is_installed):
-    assert backends.pick_backend(recipe_with(tiny_recipe), "cuda") == "unsloth"
-    assert backends.pick_backend(recipe_with(tiny_recipe), "cpu") == "trl"
-    assert backends.pick_backend(recipe_with(tiny_recipe, "trainer.backend=trl"), "cuda") == "trl"
+    assert backends.pick_backend(recipe_with(tiny_recipe), Cuda()) == "unsloth"
+    assert backends.pick_backend(recipe_with(tiny_recipe), device_of("cpu")) == "trl"
+    assert backends.pick_backend(recipe_with(tiny_recipe, "trainer.backend=trl"), Cuda()) == "trl"
 
 
 @pytest.mark.parametrize(
@@ -46,14 +47,14 @@ def test_auto_is_unsloth_on_a_card_with_the_extra_and_trl_elsewhere(tiny_recipe,
 def test_what_unsloth_cannot_do_is_trained_with_trl_and_refused_where_unsloth_is_asked_for(
     tiny_recipe, unsloth_is_installed, setting
 ):
-    assert backends.pick_backend(recipe_with(tiny_recipe, setting), "cuda") == "trl"
+    assert backends.pick_backend(recipe_with(tiny_recipe, setting), Cuda()) == "trl"
     with pytest.raises(UserError, match=r"trainer\.backend=trl"):
-        backends.pick_backend(recipe_with(tiny_recipe, setting, "trainer.backend=unsloth"), "cuda")
+        backends.pick_backend(recipe_with(tiny_recipe, setting, "trainer.backend=unsloth"), Cuda())
 
 
 def test_several_processes_train_with_trl(tiny_recipe, unsloth_is_installed, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert backends.pick_backend(recipe_with(tiny_recipe), "cuda") == "trl"
+    assert backends.pick_backend(recipe_with(tiny_recipe), Cuda()) == "trl"
 
 
 def test_unsloth_without_a_card_is_refused_before_anything_is_loaded(tiny_recipe, command, tmp_path):
@@ -73,7 +74,7 @@ def job(tiny_recipe, tmp_path):
     rows = training_rows(recipe)
     tokenizer = load_tokenizer(str(base.folder))
     sets = [as_dataset(encode_rows(tokenizer, recipe, each)) for each in (rows.train, rows.validation)]
-    return Job(recipe, base, sets[0], sets[1], tmp_path, "cpu", "float32")
+    return Job(recipe, base, sets[0], sets[1], tmp_path, device_of("cpu"), "float32")
 
 
 def test_a_job_is_the_same_after_its_way_to_another_process(job):

@@ -10,6 +10,7 @@ from training.backends.packing import check_apart, pack
 from training.division import training_rows
 from training.finetune import finetune
 from training.models.base_model import find_base
+from training.models.device import device_of
 from training.models.loading import load_base
 from training.recipes.recipe_file import load_recipe
 
@@ -17,7 +18,7 @@ from training.recipes.recipe_file import load_recipe
 @pytest.fixture
 def model(tiny_recipe):
     recipe = load_recipe(str(tiny_recipe), ["quantization.method=none"])
-    return load_base(find_base(recipe.model), recipe.quantization, dtype="float32", device="cpu")
+    return load_base(find_base(recipe.model), recipe.quantization, dtype="float32", device=device_of("cpu"))
 
 
 def test_a_packed_row_has_the_logits_it_has_alone(model):
