@@ -152,13 +152,13 @@ def _devices(gpus: Sequence[Device] | None) -> Iterator[Finding]:
 
 
 def _gpu(device: Device) -> Finding:
-    """A GPU's memory and driver; Apple's is a note, because medbench was never run on one."""
+    """A GPU's memory and driver, with a note on those that medbench was never run on."""
     free, total = device.available_memory() / _GB, device.total_memory() / _GB
     driver = [f"{name} {version}" for name, version in device.driver().items()]
     text = ", ".join([device.name(), f"{free:.1f} of {total:.1f} GB free", *driver])
-    if device.type == "mps":
-        return Finding("GPU", "note", text, "medbench is untested on MPS: compare a few of its numbers with a CPU's")
-    return Finding(f"GPU {device.index}", "ok", text)
+    untested = "MPS" if device.type == "mps" else "ROCm" if "ROCm" in device.driver() else None
+    fix = f"medbench is untested on {untested}: compare a few numbers with those of a CPU" if untested else ""
+    return Finding(f"GPU {device.index}", "note" if untested else "ok", text, fix)
 
 
 def _disks(run: Path) -> Iterator[Finding]:

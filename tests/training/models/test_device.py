@@ -1,5 +1,7 @@
 """The device: which one computes, its dtypes, sizes and memory; other chips than this machine's by a stand-in torch."""
 
+from types import SimpleNamespace
+
 import psutil
 import pytest
 import torch
@@ -158,3 +160,13 @@ def test_attention_with_kernels_of_its_own_is_refused_on_apples_gpu(tiny_recipe)
     recipe = load_recipe(str(tiny_recipe), ["trainer.attention=flash_attention_2"])
     with pytest.raises(UserError, match=r"NVIDIA or AMD card(.|\n)*trainer\.attention=auto"):
         check_can_train(recipe, find_base(recipe.model), Mps(fake_torch(mps=True)))
+
+
+def test_the_stand_in_names_only_what_torch_has():
+    def check(stand_in, real, path="torch"):
+        for name, value in vars(stand_in).items():
+            assert hasattr(real, name), f"{path}.{name}"
+            if isinstance(value, SimpleNamespace):
+                check(value, getattr(real, name), f"{path}.{name}")
+
+    check(fake_torch(), torch)
