@@ -29,13 +29,13 @@ from typing import Any
 from harness.environment import describe
 from reports.files import write_json
 from training.backends.job import as_dataset
-from training.division import training_rows
 from training.encoding import encode_rows
 from training.finetune import finetune
 from training.models.base_model import find_base
 from training.models.device import pick_device
 from training.recipes.recipe import Recipe
 from training.recipes.recipe_file import load_recipe
+from training.splits import training_rows
 
 _WARM_UP = 3
 MOST = 1.03  # ratio that we allow ourselves

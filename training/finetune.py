@@ -15,8 +15,7 @@ from reports.files import sha256_value, sync_folder, write_text
 from reports.readmes.model_card import adapter_card
 from tasks.rendering import load_tokenizer
 from training.backends.choice import BACKENDS, PACKAGES, check_can_train
-from training.backends.job import ADAPTER, Backend, Done, Job, Progress, as_dataset
-from training.division import TrainingRows
+from training.backends.job import ADAPTER, Backend, Job, Progress, TrainingResult, as_dataset
 from training.encoding import EncodedRows, encode_rows
 from training.log import TrainingLog, read_log, write_log
 from training.machine_failures import is_out_of_memory, told_failures
@@ -27,6 +26,7 @@ from training.models.device import pick_device
 from training.processes import is_main, process_count, share_of_one, wait_for_all
 from training.recipes.recipe import Recipe, TrainerSection
 from training.recipes.recipe_file import recipe_yaml
+from training.splits import TrainingRows
 
 if TYPE_CHECKING:
     from tasks.data import ReasoningRow
@@ -107,7 +107,7 @@ def _log(
     job: Job,
     rows: TrainingRows,
     encoded: EncodedRows,
-    done: Done,
+    done: TrainingResult,
     used: TrainerSection,
 ) -> TrainingLog:
     """What was done, and how: as the recipe says, but for the batch where memory ran out."""
@@ -161,7 +161,7 @@ def _work_folder(folder: Path, wanted: str) -> Iterator[Path]:
     shutil.rmtree(work, ignore_errors=True)
 
 
-def _train_in_memory(job: Job, backend: Backend, progress: Progress) -> tuple[Done, TrainerSection]:
+def _train_in_memory(job: Job, backend: Backend, progress: Progress) -> tuple[TrainingResult, TrainerSection]:
     """Train with the largest batch that fits: (what the training did, the trainer's settings as used)."""
     while True:
         try:

@@ -13,10 +13,10 @@ from training.models.device import torch_dtype
 if TYPE_CHECKING:
     from harness.planning.lm_tasks import LoadedTask
     from harness.planning.run_plan import Plan
-    from training.division import TrainingRows
     from training.models.base_model import BaseModel
     from training.models.device import Device
     from training.recipes.recipe import Recipe
+    from training.splits import TrainingRows
 
 # Shares of the measured matmul speed that the stages reach, seen on two CPU cores and on an H200 (see benchmarks/).
 _TRAIN_SHARE = 0.45

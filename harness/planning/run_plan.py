@@ -11,13 +11,13 @@ from harness.planning.lm_tasks import LoadedTask, load_tasks
 from harness.planning.model_names import BASE, OWN_ADAPTER, parse_models
 from reports.document.evidence import OverlapCheck
 from training.backends.choice import check_can_train
-from training.division import TrainingRows, training_rows
 from training.finetune import fingerprint, trained_adapter
 from training.models.adapters import Adapter, check_target_modules, find_adapter
 from training.models.base_model import BaseModel, find_base
 from training.models.device import Device, DTypeName, pick_device
 from training.models.loading import describe_weights, fits_dense
 from training.recipes.recipe import Recipe
+from training.splits import TrainingRows, training_rows
 
 
 @dataclass

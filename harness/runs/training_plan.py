@@ -10,18 +10,18 @@ from harness.planning.lm_tasks import load_tasks
 from harness.planning.model_names import OWN_ADAPTER
 from reports.numbers import GIB, duration
 from training.backends.choice import check_can_train, unsloth_hindrance
-from training.division import training_rows
 from training.models.adapters import check_target_modules
 from training.models.base_model import find_base_config
 from training.models.device import pick_device
 from training.preflight import Preflight, preflight
+from training.splits import training_rows
 
 if TYPE_CHECKING:
     from harness.console import Terminal
-    from training.division import TrainingRows
     from training.models.base_model import BaseModel
     from training.models.device import Device
     from training.recipes.recipe import Recipe
+    from training.splits import TrainingRows
 
 
 def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:

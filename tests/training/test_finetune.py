@@ -13,13 +13,13 @@ from transformers import TrainerCallback
 
 from reports.errors import UserError
 from reports.files import write_json
-from training.backends import casting, running, sft, trl_backend
-from training.division import TrainingRows, training_rows
+from training.backends import casting, sft, trainer_loop, trl_backend
 from training.finetune import finetune, fingerprint, trained_adapter
 from training.log import read_log
 from training.models.base_model import find_base
 from training.preflight import preflight
 from training.recipes.recipe_file import check_recipe, load_recipe
+from training.splits import TrainingRows, training_rows
 
 
 def ignore(*_):
@@ -204,7 +204,7 @@ def test_a_training_killed_after_its_last_step_trains_no_step_more(tiny_recipe, 
     whole = finetune(recipe, base, rows, tmp_path / "whole" / "adapter", ignore)
     folder = tmp_path / "killed" / "adapter"
     with monkeypatch.context() as patched:
-        patched.setattr("training.backends.running._save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr("training.backends.trainer_loop._save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             finetune(recipe, base, rows, folder, ignore)
     log = finetune(recipe, base, rows, folder, ignore)
@@ -297,7 +297,7 @@ def test_the_time_of_a_step_is_taken_without_validations_and_checkpoints(monkeyp
     now = iter([1.0, 2.0, 13.0, 14.5])
     monkeypatch.setattr("time.perf_counter", lambda: next(now))
     times: list[float] = []
-    clock = running._clock(times)
+    clock = trainer_loop._clock(times)
     clock.on_step_end()
     clock.on_step_end()
     clock.on_evaluate()
@@ -307,7 +307,7 @@ def test_the_time_of_a_step_is_taken_without_validations_and_checkpoints(monkeyp
 
 
 def test_a_gradient_that_overflows_in_float16_leaves_a_log_that_can_be_written(tmp_path):
-    losses = running.logged_losses(
+    losses = trainer_loop.logged_losses(
         [{"step": 1, "loss": 2.5, "grad_norm": float("inf")}, {"step": 1, "train_runtime": 3.0}]
     )
     write_json(tmp_path / "log.json", losses)

@@ -8,12 +8,12 @@ import pytest
 
 from reports.errors import UserError
 from training.backends import sft, trl_backend
-from training.division import training_rows
 from training.finetune import finetune
 from training.log import read_log
 from training.models.base_model import find_base
 from training.processes import share_of_one
 from training.recipes.recipe_file import load_recipe
+from training.splits import training_rows
 
 _SETTINGS = ("trainer.gradient_accumulation=2", "trainer.max_steps=2", "data.train.rows=12")
 

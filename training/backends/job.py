@@ -88,7 +88,7 @@ def as_dataset(encoded: EncodedRows) -> Dataset:
     return Dataset.from_list([{"input_ids": row.input_ids, "labels": row.labels} for row in encoded.rows])
 
 
-class Done(BaseModel):
+class TrainingResult(BaseModel):
     """What a training did.
 
     Attributes:
@@ -129,5 +129,5 @@ class Backend(Protocol):
         torch.OutOfMemoryError: The batch does not fit.
     """
 
-    def __call__(self, job: Job, progress: Progress) -> Done:
+    def __call__(self, job: Job, progress: Progress) -> TrainingResult:
         """Train."""

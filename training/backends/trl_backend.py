@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from tasks.rendering import load_tokenizer
 from training.backends.casting import cast_once_a_step
-from training.backends.job import Done, Job, Progress
+from training.backends.job import Job, Progress, TrainingResult
 from training.backends.packing import check_apart
-from training.backends.running import run
 from training.backends.sft import lora_config, make_trainer, pick_attention
+from training.backends.trainer_loop import run
 from training.models.loading import load_base
 
 NAME = "trl"
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
 
 
-def train(job: Job, progress: Progress) -> Done:
+def train(job: Job, progress: Progress) -> TrainingResult:
     """Train a job; see `training.backends.job.Backend`."""
     recipe = job.recipe
     job.device.seed(recipe.training_seed)

@@ -16,7 +16,7 @@ from typing import Any
 
 import training
 from reports.errors import UserError
-from training.backends.job import Done, Job, Progress
+from training.backends.job import Job, Progress, TrainingResult
 
 NAME = "unsloth"
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "unsloth", "unsloth_zoo")
@@ -25,7 +25,7 @@ _TAIL_LINES = 8
 _COMMAND = [sys.executable, "-m", "training.backends.unsloth_worker"]
 
 
-def train(job: Job, progress: Progress) -> Done:
+def train(job: Job, progress: Progress) -> TrainingResult:
     """Train a job in a process of its own; see `training.backends.job.Backend`.
 
     Raises:
@@ -48,7 +48,7 @@ def train(job: Job, progress: Progress) -> Done:
         raise torch.OutOfMemoryError(answer["out_of_memory"])
     if "error" in answer:
         raise UserError(**answer["error"])
-    return Done.model_validate(answer["done"])
+    return TrainingResult.model_validate(answer["done"])
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from harness.planning.run_plan import make_plan
 from reports.errors import UserError
 from tasks.rendering import load_tokenizer
 from tests.fake_torch import MIB, fake_torch
-from training.division import training_rows
 from training.models.device import Mps, device_of
+from training.splits import training_rows
 
 
 class MpsStandIn(Mps):

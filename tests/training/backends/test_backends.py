@@ -11,11 +11,11 @@ from reports.errors import UserError
 from training.backends import choice as backends
 from training.backends import unsloth_backend
 from training.backends.job import Job, as_dataset
-from training.division import training_rows
 from training.encoding import encode_rows
 from training.models.base_model import find_base
 from training.models.device import Cuda, device_of
 from training.recipes.recipe_file import load_recipe
+from training.splits import training_rows
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import torch
 
 from reports.errors import UserError
 from training.backends.packing import check_apart, pack
-from training.division import training_rows
 from training.finetune import finetune
 from training.models.base_model import find_base
 from training.models.device import device_of
 from training.models.loading import load_base
 from training.recipes.recipe_file import load_recipe
+from training.splits import training_rows
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import pytest
 
 from reports.errors import UserError
 from training.backends.trackers import check_trackers
-from training.division import training_rows
 from training.finetune import finetune, fingerprint
 from training.models.base_model import find_base
 from training.recipes.recipe_file import load_recipe
+from training.splits import training_rows
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from typing import Any
 
 from reports.document.schema import MemoryUse
 from reports.files import read_json
-from training.backends.job import Done, Job, Progress
+from training.backends.job import Job, Progress, TrainingResult
 from training.backends.watching import last_checkpoint
 from training.processes import is_main, process_count
 from training.stopping import finishing_batches
 
 
-def run(trainer: Any, job: Job, progress: Progress, backend: str) -> Done:
+def run(trainer: Any, job: Job, progress: Progress, backend: str) -> TrainingResult:
     """Train from the first step, or the last checkpoint, to the end; the adapter is saved in `job.made`."""
     trainable, total = trainer.model.get_nb_trainable_parameters()  # of packed weights only before FSDP shards them
     before = job.device.used_memory()
@@ -40,7 +40,7 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> Done:
     steps, epochs = trainer.state.global_step, float(trainer.state.epoch or 0)
     seconds_per_step = statistics.median(times) if times else seconds / steps
     tokens_per_step = epochs * sum(map(len, job.train["input_ids"])) / steps
-    return Done(
+    return TrainingResult(
         backend=backend,
         device=job.device.name(),
         processes=process_count(),
