@@ -53,7 +53,14 @@ def trained_adapter(folder: Path, wanted: str) -> TrainingLog | None:
     return log if log is not None and log.fingerprint == wanted else None
 
 
-def finetune(recipe: Recipe, base: BaseModel, rows: TrainingRows, folder: Path, progress: Progress) -> TrainingLog:
+def finetune(
+    recipe: Recipe,
+    base: BaseModel,
+    rows: TrainingRows,
+    folder: Path,
+    progress: Progress,
+    train: Backend | None = None,
+) -> TrainingLog:
     """Train the recipe's adapter and put it into `folder`.
 
     An adapter of another recipe that is already there is moved aside, never overwritten. A training that was killed
@@ -67,6 +74,7 @@ def finetune(recipe: Recipe, base: BaseModel, rows: TrainingRows, folder: Path, 
         rows: What to train and to validate on.
         folder: Where the adapter goes.
         progress: Called after each step with (steps done, steps in all, a note such as the loss).
+        train: Trains the job; the backend that suits recipe and machine if None.
 
     Raises:
         UserError: The data cannot be used, one row at a time does not fit into memory, or the loss became NaN or
@@ -89,7 +97,7 @@ def finetune(recipe: Recipe, base: BaseModel, rows: TrainingRows, folder: Path, 
             dtype=device.default_dtype(recipe.model.dtype),
         )
         with told_failures():
-            done, used = _train_in_memory(job, BACKENDS[backend], progress)
+            done, used = _train_in_memory(job, train or BACKENDS[backend], progress)
         log = _log(wanted, recipe, job, rows, encoded, done, used)
         if is_main():
             tokenizer.save_pretrained(job.made)

@@ -123,7 +123,7 @@ def make_trainer(
     trackers.keep_in(job.work.parent)
     rows = [job.train, job.validation]
     if settings.packing:
-        rows = [None if each is None else pack(each, settings.max_length) for each in rows]
+        rows = [None if dataset is None else pack(dataset, settings.max_length) for dataset in rows]
     arguments = SFTConfig(**{**_sft_settings(job), **further})
     if arguments.n_gpu > 1:
         # Alone on a machine of several cards, transformers would spread each batch over them with DataParallel, which

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> TrainingRes
     before = job.device.used_memory()
     job.device.reset_peak_memory()
     times: list[float] = []
-    trainer.add_callback(_clock(times))
+    trainer.add_callback(step_clock(times))
     started = time.perf_counter()
     last = last_checkpoint(job.work)
     if last is not None:
@@ -62,7 +63,7 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> TrainingRes
             after_allocated_bytes=after.allocated,
             after_reserved_bytes=after.reserved,
         ),
-        final_loss=next((each["loss"] for each in reversed(losses) if "loss" in each), None),
+        final_loss=next((record["loss"] for record in reversed(losses) if "loss" in record), None),
         losses=losses,
     )
 
@@ -73,7 +74,7 @@ def _has_all_steps(checkpoint: Path) -> bool:
     return bool(state["global_step"] >= state["max_steps"])
 
 
-def _clock(times: list[float]) -> Any:
+def step_clock(times: list[float], now: Callable[[], float] = time.perf_counter) -> Any:
     """Collects the seconds from the end of one step to the end of the next, where nothing else came in between."""
     from transformers import TrainerCallback
 
@@ -81,10 +82,10 @@ def _clock(times: list[float]) -> Any:
         last: float | None = None
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            now = time.perf_counter()
+            end = now()
             if self.last is not None:
-                times.append(now - self.last)
-            self.last = now
+                times.append(end - self.last)
+            self.last = end
 
         def on_evaluate(self, *_: Any, **__: Any) -> None:
             self.last = None
@@ -99,8 +100,8 @@ def _save(trainer: Any, job: Job) -> None:
     """Save the adapter's weights and configuration, by the main process; sharded ones are put together first."""
     state = None
     if trainer.is_fsdp_enabled:
-        trained = ((name, each) for name, each in trainer.model.named_parameters() if each.requires_grad)
-        state = {name: each.full_tensor().detach().cpu() for name, each in trained}
+        parameters = trainer.model.named_parameters()
+        state = {name: weight.full_tensor().detach().cpu() for name, weight in parameters if weight.requires_grad}
     if not is_main():
         return
     trainer.model.peft_config["default"].base_model_name_or_path = job.base.public_name
@@ -110,7 +111,6 @@ def _save(trainer: Any, job: Job) -> None:
 def logged_losses(history: list[dict[str, Any]]) -> list[dict[str, float]]:
     """The losses of a trainer's log, one record for each logged step; what overflowed in float16 is left out."""
     keep = ("step", "loss", "eval_loss", "learning_rate", "grad_norm")
-    records = [
-        {key: float(each[key]) for key in keep if key in each and math.isfinite(float(each[key]))} for each in history
-    ]
+    entries = [{key: float(entry[key]) for key in keep if key in entry} for entry in history]
+    records = [{key: value for key, value in entry.items() if math.isfinite(value)} for entry in entries]
     return [record for record in records if "loss" in record or "eval_loss" in record]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from tasks.rendering import load_tokenizer
 from training.backends.casting import cast_once_a_step
 from training.backends.job import Job, Progress, TrainingResult
@@ -11,11 +14,26 @@ from training.backends.trainer_loop import run
 from training.models.loading import load_base
 
 NAME = "trl"
+Make = Callable[..., Any]  # as `make_trainer`
+Cast = Callable[[Any, Job], None]
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
 
 
-def train(job: Job, progress: Progress) -> TrainingResult:
-    """Train a job; see `training.backends.job.Backend`."""
+def train(
+    job: Job,
+    progress: Progress,
+    *,
+    make: MakeTrainer = make_trainer,
+    cast: Callable[[Any, Job], None] = cast_once_a_step,
+) -> TrainingResult:
+    """Train a job; see `training.backends.job.Backend`.
+
+    Args:
+        job: What to train.
+        progress: Called after each step.
+        make: Makes the trainer.
+        cast: Prepares it to cast the adapter's weights.
+    """
     recipe = job.recipe
     job.device.seed(recipe.training_seed)
     attention = pick_attention(recipe.trainer.attention, job.base, dtype=job.dtype, device=job.device)
@@ -25,6 +43,6 @@ def train(job: Job, progress: Progress) -> TrainingResult:
         model.config.use_cache = False  # with a cache, transformers takes a packed sequence for one row
     offload = recipe.trainer.gradient_checkpointing == "offload" and job.device.supports_pinned_memory
     tokenizer = load_tokenizer(str(job.base.folder))
-    trainer = make_trainer(job, model, tokenizer, progress, lora_config(job), activation_offloading=offload)
-    cast_once_a_step(trainer, job)
+    trainer = make(job, model, tokenizer, progress, lora_config(job), activation_offloading=offload)
+    cast(trainer, job)
     return run(trainer, job, progress, NAME)

@@ -33,11 +33,9 @@ def test_a_packed_row_has_the_logits_it_has_alone(model):
     assert torch.allclose(packed, alone, atol=1e-4)
 
 
-def test_attention_that_sees_from_one_row_into_another_is_refused(model, monkeypatch):
+def test_attention_that_sees_from_one_row_into_another_is_refused(model):
     forward = model.forward
-    monkeypatch.setattr(
-        model, "forward", lambda input_ids, position_ids, use_cache: forward(input_ids=input_ids, use_cache=use_cache)
-    )
+    model.forward = lambda input_ids, position_ids, use_cache: forward(input_ids=input_ids, use_cache=use_cache)
     with pytest.raises(UserError, match=r"see each other\n.*packing=false"):
         check_apart(model)
 
