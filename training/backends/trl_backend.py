@@ -23,8 +23,8 @@ def train(
     job: Job,
     progress: Progress,
     *,
-    make: MakeTrainer = make_trainer,
-    cast: Callable[[Any, Job], None] = cast_once_a_step,
+    make: Make = make_trainer,
+    cast: Cast = cast_once_a_step,
 ) -> TrainingResult:
     """Train a job; see `training.backends.job.Backend`.
 

@@ -67,7 +67,6 @@ def _worker(work: Path, command: Sequence[str]) -> Iterator[subprocess.Popen[str
         "UNSLOTH_COMPILE_LOCATION": str((work / "unsloth_compiled").resolve()),
         "TOKENIZERS_PARALLELISM": "false",
     }
-    command = [*command, str(work.resolve())]
     with (work / _LOG).open("w", encoding="utf-8") as log:
         worker = subprocess.Popen(  # noqa: S603 - our own module
             [*command, str(work.resolve())],

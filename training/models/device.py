@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import numpy as np
 import psutil
 
 from reports.errors import UserError
@@ -159,6 +158,8 @@ class Device:
 
     def seed(self, seed: int) -> None:
         """Start all random numbers of a training from a seed, the device's among them."""
+        import numpy as np
+
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002 - libraries draw from it
         self.torch.manual_seed(seed)  # of every device
