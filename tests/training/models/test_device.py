@@ -144,6 +144,7 @@ def test_a_seed_starts_all_random_numbers_of_a_training():
 
 def test_lack_of_memory_on_apples_gpu_is_recognised():
     assert is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 17.9 GB, max allowed: 18.1 GB)"))
+    assert not is_out_of_memory(RuntimeError("MPS does not support float64"))
 
 
 @pytest.mark.parametrize("optimizer", ["adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"])
