@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from training.models.adapters import Adapter
     from training.models.device import Device
 
-ENGINE_CODE = ("harness/engines/*.py", "training/models/loading.py")
+ENGINE_CODE = ("harness/engines/*.py", "training/models/device.py", "training/models/loading.py")
 _TASK_CODE = ("harness/scoring/*.py", "tasks/**/*.py", "tasks/**/*.yaml")
 _ROOT = Path(__file__).resolve().parents[2]
 
