@@ -1,4 +1,4 @@
-"""Answers of engines in the answer store: looked up before anything is asked, kept one by one as they come."""
+"""Responses of engines in the answer store: opening it, and reading and writing single responses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.answers.answer_keys import answer_key
 from harness.answers.answer_store import AnswerStore
-from harness.engines.interface import NONE_KNOWN, Answer, Asked, Cost, Engine, GenerateAnswer, ScoreAnswer
+from harness.engines.interface import Cost, GenerateResponse, ModelRequest, Response, ScoreResponse
 from reports.errors import UserError
 from training.home import medbench_home
 
@@ -45,38 +45,42 @@ def open_store() -> AnswerStore | None:
     return AnswerStore(folder / _FILE, int(limit * 1e9))
 
 
-class StoredAnswers:
+class ResponseCache:
     """The store, for the models of one plan.
 
     Args:
-        store: None keeps and finds nothing.
-        keys: What a model's answers are kept under, by its name (`harness.answers.answer_keys.store_key`).
+        store: None stores and finds nothing.
+        keys: Key of each model's responses by its name (`harness.answers.answer_keys.store_key`).
+        reads: Whether responses of earlier runs are used; new ones are stored anyway.
     """
 
-    def __init__(self, store: AnswerStore | None, keys: Mapping[str, bytes]) -> None:
+    def __init__(self, store: AnswerStore | None, keys: Mapping[str, bytes], *, reads: bool = True) -> None:
         self._store = store
         self._keys = dict(keys)
+        self._reads = reads
+        self._loaded: dict[ModelRequest, Response] = {}
 
-    def find(self, asked: Sequence[Asked]) -> dict[int, Answer]:
-        """Answers given earlier, by the place of their question."""
-        if self._store is None:
+    def load(self, requests: Sequence[ModelRequest]) -> dict[int, Response]:
+        """Responses of earlier runs by index in `requests`; they stay in memory until the next call."""
+        if self._store is None or not self._reads:
             return {}
-        keys = [answer_key(self._keys[model], request) for model, request in asked]
-        values = self._store.get(keys)
-        found: dict[int, Answer] = {}
-        for place, key in enumerate(keys):
-            if key in values and (answer := _read(values[key])) is not None:
-                found[place] = answer
-        return found
+        before = self._loaded
+        self._loaded = {request: before[request] for request in requests if request in before}
+        keys = {answer_key(self._keys[request.model], request.request): request for request in requests}
+        missing = [key for key, request in keys.items() if request not in before]
+        for key, value in self._store.get(missing).items():
+            if (response := _read(value)) is not None:
+                self._loaded[keys[key]] = response
+        return {index: self._loaded[request] for index, request in enumerate(requests) if request in self._loaded}
 
-    def keep(self, asked: Asked, answer: Answer) -> None:
-        """Keep an answer."""
+    def recorded(self, request: ModelRequest) -> Response | None:
+        """The response of an earlier run to one of the requests that were loaded last."""
+        return self._loaded.get(request)
+
+    def put(self, request: ModelRequest, response: Response) -> None:
+        """Store a response."""
         if self._store is not None:
-            self._store.put(answer_key(self._keys[asked[0]], asked[1]), _written(answer))
-
-    def keeping(self, engine: Engine) -> KeepingEngine:
-        """An engine whose answers are kept here as they come."""
-        return KeepingEngine(engine, self)
+            self._store.put(answer_key(self._keys[request.model], request.request), _written(response))
 
     def find_setup(self) -> dict[str, Any]:
         """How the engine was set up that gave the answers, but for the time that took."""
@@ -94,46 +98,24 @@ class StoredAnswers:
         return SETUP + hashlib.blake2b(b"".join(sorted(self._keys.values())), digest_size=20).digest()
 
 
-class KeepingEngine:
-    """An engine whose answers are kept as they come; see `harness.engines.interface.Engine`."""
-
-    def __init__(self, engine: Engine, stored: StoredAnswers) -> None:
-        self._engine = engine
-        self._stored = stored
-        self.name = engine.name
-        self.tokenizer = engine.tokenizer
-        self.max_length = engine.max_length
-        self.setup = engine.setup
-
-    def answer(self, asked: Sequence[Asked], known: Mapping[int, Answer] = NONE_KNOWN) -> Iterator[tuple[int, Answer]]:
-        """Each answer once it is in the store."""
-        for place, answer in self._engine.answer(asked, known):
-            self._stored.keep(asked[place], answer)
-            yield place, answer
-
-    def close(self) -> None:
-        """Give the memory back."""
-        self._engine.close()
-
-
-def _written(answer: Answer) -> bytes:
+def _written(answer: Response) -> bytes:
     cost = [answer.cost.seconds, answer.cost.latency, answer.cost.peak_memory]
-    if isinstance(answer, ScoreAnswer):
+    if isinstance(answer, ScoreResponse):
         value: list[Any] = [cost, _packed(answer.logprobs), answer.greedy]
     else:
         value = [cost, answer.text, answer.tokens, answer.finish_reason]
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _read(value: bytes) -> Answer | None:
+def _read(value: bytes) -> Response | None:
     """The answer; None where it is not in this version's form."""
     with contextlib.suppress(ValueError, TypeError):
         cost, *rest = json.loads(value)
         taken = replace(Cost(*cost), reused=True)
         if len(rest) == 2:  # noqa: PLR2004 - see `_written`
-            return ScoreAnswer(_unpacked(rest[0]), bool(rest[1]), taken)
+            return ScoreResponse(_unpacked(rest[0]), bool(rest[1]), taken)
         text, tokens, reason = rest
-        return GenerateAnswer(text, tuple(tokens), reason, taken)
+        return GenerateResponse(text, tuple(tokens), reason, taken)
     return None
 
 

@@ -15,11 +15,19 @@ from harness.engines.adapter_switch import AdapterMode, adapter_switch
 from harness.engines.answer_text import AnswerEnd, end_tokens
 from harness.engines.causal_model import Budget, CausalModel
 from harness.engines.decoding import Decoder
-from harness.engines.interface import NONE_KNOWN, Answer, Asked, GenerateAnswer, GenerateRequest, Request
-from harness.engines.likelihoods import likelihoods
+from harness.engines.interface import (
+    CAPABILITIES,
+    Capability,
+    GenerateRequest,
+    GenerateResponse,
+    ModelRequest,
+    Request,
+    Response,
+)
+from harness.engines.likelihoods import log_likelihoods
 from harness.engines.memory import PeakMemory
 from harness.engines.padded_decoding import PaddedDecoder
-from harness.engines.rows import Gathered
+from harness.engines.rows import ScoringBatch
 from training.models.device import free_memory
 
 if TYPE_CHECKING:
@@ -31,37 +39,44 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 class TransformersEngine:
-    """Answers with a loaded model; see `harness.engines.interface.Engine`.
+    """Responds with a loaded model; see `harness.engines.interface.Engine`.
 
     Args:
         load: Loads the base, in evaluation mode on its device.
         tokenizer: The base's tokenizer.
-        folders: Adapter folders by name.
-        adapters: Whether they are merged into the base's weights while they answer.
+        adapters: Adapter folders by name.
+        adapter_mode: Whether adapters are merged into the base's weights while they respond.
         batch_tokens: Rows times longest row of a batch; by the device if None, halved for good when memory runs out.
         batch_rows: Rows generated at once; likewise.
+        recorded: Returns the response to a request from an earlier run, or None.
+
+    Attributes:
+        max_length: Longest row in tokens; longer ones lose their start.
+        stats: What it has computed so far.
     """
 
-    name = "transformers"
+    capabilities: frozenset[Capability] = CAPABILITIES | {"replay"}
 
     def __init__(
         self,
         load: Callable[[], PreTrainedModel],
         tokenizer: PreTrainedTokenizerBase,
-        folders: Mapping[str, Path],
+        adapters: Mapping[str, Path],
         *,
-        adapters: AdapterMode = "auto",
+        adapter_mode: AdapterMode = "auto",
         batch_tokens: int | None = None,
         batch_rows: int | None = None,
+        recorded: Callable[[ModelRequest], Response | None] = lambda _: None,
     ) -> None:
         started = time.perf_counter()
         if "OMP_NUM_THREADS" not in os.environ:
-            torch.set_num_threads(cpu_threads())
+            torch.set_num_threads(cpu_threads(_cores(), _QUOTA, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
         model = load()
-        self.tokenizer = tokenizer
-        self._switch = adapter_switch(model, folders, adapters)
+        self._recorded = recorded
+        self._switch = adapter_switch(model, adapters, adapter_mode)
         self._model = CausalModel(model, tokenizer)
         self.max_length = self._model.max_length
+        self.stats = self._model.stats
         device = self._model.device
         self._budget = Budget(batch_tokens or BATCH_TOKENS[device.type])
         self._peak = PeakMemory(device)
@@ -69,58 +84,74 @@ class TransformersEngine:
         rows = batch_rows or BATCH_ROWS[device.type]
         self._decoder: Decoder | PaddedDecoder = (
             Decoder(self._model, end, rows, self._budget, self._peak)
-            if self._model.shares
+            if self.stats.shares_prefixes
             else PaddedDecoder(model, end, self.max_length, rows, self._peak)
         )
         self.setup: dict[str, str | float] = {
-            "engine": self.name,
+            "engine": "transformers",
             "adapters": self._switch.mode,
             "batch_tokens": self._budget.tokens,
             "batch_rows": rows,
             "start_seconds": round(time.perf_counter() - started, 3),
         }
 
-    def answer(self, asked: Sequence[Asked], known: Mapping[int, Answer] = NONE_KNOWN) -> Iterator[tuple[int, Answer]]:
-        """Answers model by model: first all log-likelihoods of its tasks, then its generations."""
-        for name in dict.fromkeys(model for model, _ in asked):
-            mine = [(place, request) for place, (model, request) in enumerate(asked) if model == name]
-            if all(place in known for place, _ in mine):
+    @property
+    def batch_tokens(self) -> int:
+        """Current token budget of a batch."""
+        return self._budget.tokens
+
+    def respond(self, requests: Sequence[ModelRequest]) -> Iterator[tuple[int, Response]]:
+        """Respond model by model: first all log-likelihoods, then the generations."""
+        recorded = {
+            index: response
+            for index, request in enumerate(requests)
+            if (response := self._recorded(request)) is not None
+        }
+        for name in dict.fromkeys(request.model for request in requests):
+            own = [(index, request) for index, (model, request) in enumerate(requests) if model == name]
+            if all(index in recorded for index, _ in own):
                 continue
             self._switch.use(name)
             if self._switch.mode == "unmerged":
                 self._decoder.forget_weights()
-            yield from self._score(mine, known)
-            yield from self._generate(mine, known)
+            yield from self._score(own, recorded)
+            yield from self._generate(own, recorded)
 
     def close(self) -> None:
-        """Let go of the weights."""
+        """Release the weights."""
         del self._model, self._switch, self._decoder
         free_memory()
 
-    def _score(self, mine: Sequence[tuple[int, Request]], known: Mapping[int, Answer]) -> Iterator[tuple[int, Answer]]:
-        asked = [(place, request) for place, request in mine if not isinstance(request, GenerateRequest)]
-        done = [number for number, (place, _) in enumerate(asked) if place in known]
-        gathered = Gathered([request for _, request in asked], self.max_length, done)
-        for found in likelihoods(self._model, self._budget, gathered.rows, self._peak):
-            if (whole := gathered.take(found)) is not None:
-                yield asked[whole[0]][0], whole[1]
+    def _score(
+        self, own: Sequence[tuple[int, Request]], recorded: Mapping[int, Response]
+    ) -> Iterator[tuple[int, Response]]:
+        scored = [(index, request) for index, request in own if not isinstance(request, GenerateRequest)]
+        done = [number for number, (index, _) in enumerate(scored) if index in recorded]
+        batch = ScoringBatch([request for _, request in scored], self.max_length, done)
+        for scores in log_likelihoods(self._model, self._budget, batch.rows, self._peak):
+            if (completed := batch.complete(scores)) is not None:
+                yield scored[completed[0]][0], completed[1]
 
     def _generate(
-        self, mine: Sequence[tuple[int, Request]], known: Mapping[int, Answer]
-    ) -> Iterator[tuple[int, Answer]]:
-        asked = [(place, request) for place, request in mine if isinstance(request, GenerateRequest)]
-        given = [(number, known.get(place)) for number, (place, _) in enumerate(asked)]
-        done = {number: answer for number, answer in given if isinstance(answer, GenerateAnswer)}
-        for number, answer in self._decoder.answers([request for _, request in asked], done):
-            yield asked[number][0], answer
+        self, own: Sequence[tuple[int, Request]], recorded: Mapping[int, Response]
+    ) -> Iterator[tuple[int, Response]]:
+        generated = [(index, request) for index, request in own if isinstance(request, GenerateRequest)]
+        responses = [(number, recorded.get(index)) for number, (index, _) in enumerate(generated)]
+        done = {number: response for number, response in responses if isinstance(response, GenerateResponse)}
+        for number, response in self._decoder.generate([request for _, request in generated], done):
+            yield generated[number][0], response
 
 
-def cpu_threads() -> int:
-    """Threads that this process may keep busy: cores it may run on, its container's quota, its share of them."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cpu_threads(cores: int, quota_file: Path, processes: int) -> int:
+    """Threads of each of some processes on `cores`, or as many as the container's CPU quota allows."""
     try:
-        quota, period = _QUOTA.read_text(encoding="ascii").split()
+        quota, period = quota_file.read_text(encoding="ascii").split()
         cores = min(cores, math.ceil(int(quota) / int(period)))
     except (OSError, ValueError):  # no such limit
         pass
-    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, cores // processes)
+
+
+def _cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

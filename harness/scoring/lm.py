@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.model import LM, TemplateLM
 
-from harness.engines.interface import Answer, GenerateAnswer, GenerateRequest, PerplexityRequest, Request, ScoreRequest
+from harness.engines.interface import (
+    GenerateRequest,
+    GenerateResponse,
+    PerplexityRequest,
+    Request,
+    Response,
+    ScoreRequest,
+)
 from reports.errors import UserError
 from tasks.answers import GeneratedText, ScoredText
 from tasks.rendering import encode
@@ -101,7 +108,7 @@ class AnsweredLM(LM):  # type: ignore[misc]
         answer_to: The answer to a request.
     """
 
-    def __init__(self, requests: dict[str, list[Request]], answer_to: Callable[[Request], Answer]) -> None:
+    def __init__(self, requests: dict[str, list[Request]], answer_to: Callable[[Request], Response]) -> None:
         super().__init__()
         self._requests = requests
         self._answer_to = answer_to
@@ -124,16 +131,16 @@ class AnsweredLM(LM):  # type: ignore[misc]
         return asked
 
 
-def _scored(request: Request, answer: Answer) -> ScoredText:
+def _scored(request: Request, answer: Response) -> ScoredText:
     assert not isinstance(request, GenerateRequest)
-    assert not isinstance(answer, GenerateAnswer)
+    assert not isinstance(answer, GenerateResponse)
     prompt_tokens = 1 if isinstance(request, PerplexityRequest) else len(request.context)
     return ScoredText(answer.logprobs, greedy=answer.greedy, prompt_tokens=prompt_tokens, seconds=answer.cost.seconds)
 
 
-def _generated(request: Request, answer: Answer) -> GeneratedText:
+def _generated(request: Request, answer: Response) -> GeneratedText:
     assert isinstance(request, GenerateRequest)
-    assert isinstance(answer, GenerateAnswer)
+    assert isinstance(answer, GenerateResponse)
     return GeneratedText(
         answer.text,
         prompt_tokens=len(request.prompt),

@@ -4,7 +4,6 @@ import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
@@ -13,13 +12,11 @@ from harness.api import open_run
 from harness.engines import estimate
 from harness.engines.choice import choose_engine
 from harness.engines.estimate import _Work
-from harness.engines.kinds import ENGINES
 from harness.engines.start_times import known_start_seconds, remember_start
 from harness.planning.run_plan import make_plan
 from reports.document.reading import read_results
 from reports.errors import UserError
 from reports.files import read_json
-from training.recipes.recipe import EngineName
 
 SPEED = Path(__file__).parents[3] / "benchmarks" / "results" / "gpu" / "speed.json"
 
@@ -49,10 +46,6 @@ def gpu(monkeypatch):
 def on_gpu(plan):
     plan.device = "cuda"
     return plan
-
-
-def test_every_engine_that_a_recipe_may_name_has_its_entry():
-    assert set(ENGINES) == set(get_args(EngineName))
 
 
 def test_a_cpu_is_scored_with_transformers(plan):
