@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks.task_settings import new_token_limit
 from training.models.architecture import architecture, transformers_config
 from training.models.device import torch_dtype
 
@@ -111,8 +112,7 @@ def _work(loaded: LoadedTask) -> _Work:
     if loaded.task.OUTPUT_TYPE != "generate_until":
         return _Work(read, 0, 0)
     config = loaded.task.config
-    limit = int(config.generation_kwargs.get("max_gen_toks", 256))
-    return _Work(read, len(loaded.indices) * config.repeats, limit)
+    return _Work(read, len(loaded.indices) * config.repeats, new_token_limit(config.generation_kwargs))
 
 
 def _size(base: BaseModel) -> tuple[int, int]:

@@ -21,12 +21,12 @@ from harness.engines.interface import (
 from reports.errors import UserError
 from tasks.answers import GeneratedText, ScoredText
 from tasks.rendering import encode
+from tasks.task_settings import new_token_limit
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from transformers import PreTrainedTokenizerBase
 
-_DEFAULT_NEW_TOKENS = 256
 _NOT_DONE = {"num_beams": 1, "num_return_sequences": 1, "repetition_penalty": 1.0, "min_p": 0.0, "typical_p": 1.0}
 
 
@@ -166,9 +166,8 @@ def _generate_request(prompt: list[int], settings: dict[str, Any]) -> GenerateRe
                 fix=f"leave {name} out of them",
             )
     until = settings.get("until") or ()
-    limit = next((settings[key] for key in ("max_gen_toks", "max_new_tokens", "max_tokens") if key in settings), None)
     stop = (until,) if isinstance(until, str) else tuple(each for each in until if each)
-    greedy = GenerateRequest(tuple(prompt), int(limit or _DEFAULT_NEW_TOKENS), stop=stop)
+    greedy = GenerateRequest(tuple(prompt), new_token_limit(settings), stop=stop)
     temperature = float(settings.get("temperature", 0.0) or 0.0)
     if not settings.get("do_sample", temperature > 0):
         return greedy

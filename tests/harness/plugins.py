@@ -9,12 +9,12 @@ from typing import ClassVar
 from harness.engines.interface import CAPABILITIES, Cost, GenerateRequest, GenerateResponse, ScoreRequest, ScoreResponse
 
 
-def install_engine(folder, name, target, package="medbench-plugin", version="1.0"):
+def install_engine(folder, name, target, package="medbench-plugin", version="1.0", group="medbench.engines"):
     """Write the metadata of an installed package with one engine; `folder` must be on the path."""
     metadata = folder / f"{package.replace('-', '_')}-{version}.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
-    (metadata / "entry_points.txt").write_text(f"[medbench.engines]\n{name} = {target}\n")
+    (metadata / "entry_points.txt").write_text(f"[{group}]\n{name} = {target}\n")
 
 
 def use_engine(monkeypatch, folder, engine, name):

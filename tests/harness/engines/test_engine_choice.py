@@ -12,11 +12,14 @@ from harness.api import open_run
 from harness.engines import estimate
 from harness.engines.choice import choose_engine
 from harness.engines.estimate import _Work
+from harness.engines.interface import CAPABILITIES, Unsupported
+from harness.engines.kinds import engine_kind
 from harness.engines.start_times import known_start_seconds, remember_start
 from harness.planning.run_plan import make_plan
 from reports.document.reading import read_results
 from reports.errors import UserError
 from reports.files import read_json
+from tests.harness.plugins import use_engine
 
 SPEED = Path(__file__).parents[3] / "benchmarks" / "results" / "gpu" / "speed.json"
 
@@ -126,6 +129,66 @@ def test_steps_that_cannot_be_replayed_are_estimated_longer(plan, monkeypatch, t
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     made.dense, made.base = True, replace(made.base, folder=tmp_path)
     assert estimate.score_seconds(made) == pytest.approx(in_4_bits)
+
+
+class ScoringOnly:
+    """An engine without generation and adapters."""
+
+    capabilities = frozenset({"log_likelihoods"})
+
+
+class NeedsGpu:
+    """An engine that cannot score on a CPU."""
+
+    capabilities = CAPABILITIES
+
+    @staticmethod
+    def unsupported(plan):
+        """Whatever is planned on a CPU."""
+        return Unsupported("there is no GPU", "rent one") if plan.device == "cpu" else None
+
+
+def test_an_installed_package_adds_an_engine(plan, monkeypatch, tmp_path):
+    use_engine(monkeypatch, tmp_path / "site", ScoringOnly, "scoring")
+    choice = choose_engine(plan("scoring.engine=scoring", "scoring.tasks=[medbench_perplexity]"))
+    assert (choice.name, choice.why) == ("scoring", "the recipe says so")
+    kind = engine_kind("scoring")
+    assert (kind.title, kind.packages, kind.start) == ("scoring", ("medbench-plugin",), ScoringOnly)
+
+
+@pytest.mark.parametrize(
+    ("engine", "message", "fix"),
+    [
+        (ScoringOnly, "mine cannot score here: it does not support generated answers", "set scoring.engine=auto"),
+        (NeedsGpu, "mine cannot score here: there is no GPU", "rent one"),
+        (object, "the engine mine of the package medbench-plugin cannot be loaded: ", "update or reinstall"),
+    ],
+    ids=["lacks a capability", "is unsupported", "is no engine"],
+)
+def test_an_engine_that_cannot_score_the_plan_is_refused(plan, monkeypatch, tmp_path, engine, message, fix):
+    use_engine(monkeypatch, tmp_path / "site", engine, "mine")
+    with pytest.raises(UserError) as error:
+        choose_engine(plan("scoring.engine=mine"))
+    assert error.value.what.startswith(message)
+    assert error.value.where == "scoring.engine"
+    assert error.value.fix.startswith(fix)
+
+
+def test_an_engine_without_adapters_scores_the_base_only(tiny_recipe, tiny_run, tmp_path, monkeypatch):
+    use_engine(monkeypatch, tmp_path / "site", ScoringOnly, "scoring")
+    recipe, folder = open_run(str(tiny_recipe), out=tmp_path / "run", settings=["scoring.engine=scoring"])
+    plan = make_plan(recipe, folder, f"base,mine={tiny_run / 'adapter'}", ["medbench_perplexity"])
+    with pytest.raises(UserError, match="it does not support adapters"):
+        choose_engine(plan)
+
+
+def test_an_unknown_engine_is_refused_with_those_that_are_installed(plan, monkeypatch, tmp_path):
+    use_engine(monkeypatch, tmp_path / "site", NeedsGpu, "mine")
+    with pytest.raises(UserError) as error:
+        choose_engine(plan("scoring.engine=vlm"))
+    assert error.value.what == "no engine is named 'vlm'; installed: mine, transformers, vllm"
+    with pytest.raises(UserError, match=r"scoring\.engine"):
+        plan("scoring.engine='no name'")
 
 
 def test_the_last_start_is_remembered(plan, monkeypatch, tmp_path):
