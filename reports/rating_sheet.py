@@ -15,7 +15,7 @@ from pydantic import Field
 
 from reports.document.schema import Sample
 from reports.errors import UserError
-from reports.files import read_json, write_json, write_text
+from reports.files import check_regular, read_json, write_json, write_text
 from reports.names import PlainName
 from reports.spreadsheet import from_text, write_csv
 from reports.strict import Strict, checked
@@ -128,6 +128,7 @@ def read_sheet(path: Path, key: Key) -> list[Rating]:
     Raises:
         UserError: It cannot be read, has codes of another sheet or one twice, or a mark is no whole number from 1 to 5.
     """
+    check_regular(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -243,4 +243,4 @@ def _show(report: GateReport, out: Path, terminal: Terminal) -> None:
     terminal.say(f"finding: {out / 'gate.json'}\n         {out / 'gate.md'}\n         {out / 'gate.xml'} (JUnit)")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in github_annotations(report):
-            terminal.say(line)
+            terminal.command(line)
