@@ -40,11 +40,11 @@ class HashEngine:
 
     def __init__(self, config):
         self.setup = {"start_seconds": 0.0}
-        self.announced |= {request.request for request in config.requests}
+        self.announced.update(request.request for request in config.requests)
 
     def respond(self, requests):
         """One response after another."""
-        self.received |= {request.request for request in requests}
+        self.received.update(request.request for request in requests)
         for index, (model, request) in enumerate(requests):
             self.before_each(len(requests))
             yield index, hash_response(model, request)

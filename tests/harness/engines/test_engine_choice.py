@@ -153,7 +153,7 @@ def test_an_installed_package_adds_an_engine(plan, monkeypatch, tmp_path):
     choice = choose_engine(plan("scoring.engine=scoring", "scoring.tasks=[medbench_perplexity]"))
     assert (choice.name, choice.why) == ("scoring", "the recipe says so")
     kind = engine_kind("scoring")
-    assert (kind.title, kind.packages, kind.start) == ("scoring", ("medbench-plugin",), ScoringOnly)
+    assert (kind.title, kind.packages, str(kind.start)) == ("scoring", ("medbench-plugin",), str(ScoringOnly))
 
 
 @pytest.mark.parametrize(

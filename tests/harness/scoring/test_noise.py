@@ -128,7 +128,7 @@ def plan(tiny_model, tmp_path):
 @pytest.fixture
 def scoring(monkeypatch, plan, tmp_path):
     """Score 12 items again within a limit: how many were, and the clock; loading and each answer take their seconds."""
-    clocks = []
+    clocks: list[Timed] = []
 
     class TimedEngine(HashEngine):
         def __init__(self, config):

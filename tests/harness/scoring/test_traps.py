@@ -29,7 +29,7 @@ def test_embeddings_with_more_rows_than_the_tokenizer_has_words_are_left_alone(t
     wrapped = get_peft_model(model, LoraConfig(target_modules=["q_proj"], init_lora_weights=False))
     wrapped.save_pretrained(tmp_path / "adapter")
     for mode in ("merged", "unmerged"):
-        bases = []
+        bases: list = []
         engine = engine_on(tmp_path / "base", {"one": tmp_path / "adapter"}, prepare=bases.append, adapter_mode=mode)
         check_scores(ask(engine, scores("one")), scores("one"), wrapped.eval())
         assert len(bases[0].get_output_embeddings().weight) == config.vocab_size
