@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.engines.interface import EngineConfig, Unsupported
-from harness.engines.kinds import EngineKind, engine_kind
+from harness.engines.kinds import ENGINES, EngineKind, engine_kind
 from reports.errors import UserError
 from reports.numbers import duration
 from tasks.rendering import load_tokenizer
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 
     from harness.engines.interface import Capability, Engine, ModelRequest, Response
     from harness.planning.run_plan import Plan
-
-_NEEDS: dict[Capability, str] = {
-    "log_likelihoods": "log-likelihoods, which a task needs",
-    "generation": "generated answers, which a task needs",
-    "adapters": "adapters",
-}
 
 
 @dataclass(frozen=True)
@@ -54,19 +48,12 @@ def choose_engine(plan: Plan) -> Choice:
             what = f"{kind.title} cannot score here: {unsupported.reason}"
             raise UserError(what, where="scoring.engine", fix=unsupported.fix)
         return Choice(name, "the recipe says so", kind.seconds(plan))
-    vllm = engine_kind("vllm")
-    unsupported = vllm.unsupported(plan)
-    transformers_seconds = engine_kind("transformers").seconds(plan)
-    if unsupported:
-        return Choice("transformers", unsupported.reason, transformers_seconds)
+    vllm, seconds = ENGINES["vllm"], ENGINES["transformers"].seconds(plan)
+    if unsupported := vllm.unsupported(plan):
+        return Choice("transformers", unsupported.reason, seconds)
     vllm_seconds = vllm.seconds(plan)
-    why = (
-        f"estimated {duration(transformers_seconds)} with transformers, {duration(vllm_seconds)} with vLLM, its start"
-        " included"
-    )
-    if vllm_seconds < transformers_seconds:
-        return Choice("vllm", why, vllm_seconds)
-    return Choice("transformers", why, transformers_seconds)
+    why = f"estimated {duration(seconds)} with transformers, {duration(vllm_seconds)} with vLLM, its start included"
+    return Choice("vllm", why, vllm_seconds) if vllm_seconds < seconds else Choice("transformers", why, seconds)
 
 
 def _missing_capability(kind: EngineKind, plan: Plan) -> Unsupported | None:
@@ -76,8 +63,8 @@ def _missing_capability(kind: EngineKind, plan: Plan) -> Unsupported | None:
     }
     if len(plan.models) > 1:
         needed.add("adapters")
-    missing = sorted(needed - kind.capabilities)
-    return Unsupported(f"it does not support {_NEEDS[missing[0]]}", "set scoring.engine=auto") if missing else None
+    missing = [name.replace("_", "-") for name in sorted(needed - kind.capabilities)]
+    return Unsupported(f"it does not support {missing[0]}", "set scoring.engine=auto") if missing else None
 
 
 def start_engine(

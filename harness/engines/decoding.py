@@ -28,11 +28,7 @@ _REFILL_SHARE = 8  # slots are filled again once one in so many is free
 
 
 class Sequence:
-    """One prompt while it generates; with a recorded response it only fills its slot.
-
-    Attributes:
-        shared: Number of first tokens that other prompts have too.
-    """
+    """One prompt while it generates; with a recorded response it only fills its slot."""
 
     def __init__(
         self, number: int, request: GenerateRequest, max_length: int, recorded: GenerateResponse | None = None
@@ -51,6 +47,11 @@ class Sequence:
     def written(self) -> Tokens:
         """Prompt and generated tokens."""
         return (*self.prompt, *self.tokens)
+
+    @property
+    def shared_prefix(self) -> Tokens:
+        """First tokens of the prompt that other prompts have too."""
+        return self.prompt[: self.shared]
 
     @property
     def length(self) -> int:
@@ -175,10 +176,10 @@ class Decoder:
         placed = [(slot, waiting.popleft()) for slot in free[: len(waiting)]]
         for slot, sequence in placed:
             self._slots[slot] = sequence
-        placed.sort(key=_shared_prefix)
-        for prefix, group in groupby(placed, key=_shared_prefix):
+        placed.sort(key=lambda entry: entry[1].shared_prefix)
+        for prefix, group in groupby(placed, key=lambda entry: entry[1].shared_prefix):
             before = None
-            for batch in self._budget.batches(list(group), _own_length):
+            for batch in self._budget.batches(list(group), lambda entry: entry[1].length - entry[1].shared):
                 started = time.perf_counter()
                 slots, sequences = [slot for slot, _ in batch], [sequence for _, sequence in batch]
                 computed = any(sequence.recorded is None for sequence in sequences)
@@ -277,15 +278,3 @@ class Decoder:
         share = (time.perf_counter() - started) / len(sequences)
         for sequence in sequences:
             sequence.seconds += share
-
-
-def _shared_prefix(placed: tuple[int, Sequence]) -> Tokens:
-    """Tokens of a sequence that other prompts begin with too."""
-    _, sequence = placed
-    return sequence.prompt[: sequence.shared]
-
-
-def _own_length(placed: tuple[int, Sequence]) -> int:
-    """Tokens of a sequence behind the shared ones."""
-    _, sequence = placed
-    return sequence.length - sequence.shared

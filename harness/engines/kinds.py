@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "medbench.engines"
 
 
-def _supported(_: Plan) -> None:
-    return None
-
-
 @dataclass(frozen=True)
 class EngineKind:
     """One kind of engine.
@@ -43,7 +39,7 @@ class EngineKind:
     seconds: Callable[[Plan], float]
     packages: tuple[str, ...]
     batching: Callable[[Plan], str]
-    unsupported: Callable[[Plan], Unsupported | None] = _supported
+    unsupported: Callable[[Plan], Unsupported | None] = lambda _: None
     capabilities: frozenset[Capability] = CAPABILITIES
 
 
@@ -111,13 +107,11 @@ def _vllm_unsupported(plan: Plan) -> Unsupported | None:
     if importlib.util.find_spec("vllm") is None:
         return Unsupported("the extra vllm is not installed", "run `pip install 'medbench[vllm]'`")
     if not plan.dense:
-        return Unsupported(
-            "the base's dense weights do not fit into the card's memory", "set scoring.engine=transformers"
-        )
+        reason = "the base's dense weights do not fit into the card's memory"
+        return Unsupported(reason, "set scoring.engine=transformers")
     if process_count() > 1:
-        return Unsupported(
-            "a launcher started several processes", "start one, with scoring.vllm={tensor_parallel_size: N}"
-        )
+        fix = "start one, with scoring.vllm={tensor_parallel_size: N}"
+        return Unsupported("a launcher started several processes", fix)
     return None
 
 
@@ -176,6 +170,6 @@ def _plugin(point: EntryPoint) -> EngineKind:
         seconds=_transformers_seconds,
         packages=(package,),
         batching=lambda _: f"by {point.name}",
-        unsupported=getattr(engine, "unsupported", _supported),
+        unsupported=getattr(engine, "unsupported", lambda _: None),
         capabilities=capabilities,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from harness.engines.interface import Engine, GenerateRequest, ModelRequest, PerplexityRequest, Request, Response
 from training.models.device import pick_device
@@ -13,6 +13,7 @@ from training.processes import process_count
 if TYPE_CHECKING:
     from accelerate import PartialState
 
+_Value = TypeVar("_Value")
 _TIMEOUT = timedelta(hours=6)  # of waiting for another process, whose answers may be longer
 
 
@@ -47,23 +48,23 @@ class SharedEngine:
 
 def in_all_processes(indices: set[int]) -> set[int]:
     """The indices that every process has, so that all of them build the same requests and none waits forever."""
-    if process_count() == 1:
-        return indices
-    from accelerate.utils import gather_object
-
-    _join_processes()
-    gathered: list[set[int]] = gather_object([indices])
-    return set.intersection(*gathered)
+    return set.intersection(*_gather(indices))
 
 
 def slowest_process(seconds: float) -> float:
     """Maximum of `seconds` over all processes, so that all of them decide alike what there is time for."""
+    return max(_gather(seconds))
+
+
+def _gather(value: _Value) -> list[_Value]:
+    """The values of all processes."""
     if process_count() == 1:
-        return seconds
+        return [value]
     from accelerate.utils import gather_object
 
     _join_processes()
-    return float(max(gather_object([seconds])))
+    values: list[_Value] = gather_object([value])
+    return values
 
 
 def _join_processes() -> PartialState:

@@ -70,7 +70,8 @@ class TransformersEngine:
     ) -> None:
         started = time.perf_counter()
         if "OMP_NUM_THREADS" not in os.environ:
-            torch.set_num_threads(cpu_threads(_cores(), _QUOTA, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+            affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+            torch.set_num_threads(cpu_threads(len(affinity), _QUOTA, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
         model = load()
         self._recorded = recorded
         self._switch = adapter_switch(model, adapters, adapter_mode)
@@ -102,44 +103,40 @@ class TransformersEngine:
 
     def respond(self, requests: Sequence[ModelRequest]) -> Iterator[tuple[int, Response]]:
         """Respond model by model: first all log-likelihoods, then the generations."""
-        recorded = {
-            index: response
-            for index, request in enumerate(requests)
-            if (response := self._recorded(request)) is not None
-        }
+        recorded = [self._recorded(request) for request in requests]
         for name in dict.fromkeys(request.model for request in requests):
-            own = [(index, request) for index, (model, request) in enumerate(requests) if model == name]
-            if all(index in recorded for index, _ in own):
+            own = [index for index, request in enumerate(requests) if request.model == name]
+            if all(recorded[index] is not None for index in own):
                 continue
             self._switch.use(name)
             if self._switch.mode == "unmerged":
                 self._decoder.forget_weights()
-            yield from self._score(own, recorded)
-            yield from self._generate(own, recorded)
+            yield from self._score({index: requests[index].request for index in own}, recorded)
+            yield from self._generate({index: requests[index].request for index in own}, recorded)
 
     def close(self) -> None:
         """Release the weights."""
         del self._model, self._switch, self._decoder
         free_memory()
 
-    def _score(
-        self, own: Sequence[tuple[int, Request]], recorded: Mapping[int, Response]
-    ) -> Iterator[tuple[int, Response]]:
-        scored = [(index, request) for index, request in own if not isinstance(request, GenerateRequest)]
-        done = [number for number, (index, _) in enumerate(scored) if index in recorded]
-        batch = ScoringBatch([request for _, request in scored], self.max_length, done)
+    def _score(self, own: Mapping[int, Request], recorded: Sequence[Response | None]) -> Iterator[tuple[int, Response]]:
+        scored = {index: request for index, request in own.items() if not isinstance(request, GenerateRequest)}
+        indices = list(scored)
+        done = [number for number, index in enumerate(indices) if recorded[index] is not None]
+        batch = ScoringBatch(list(scored.values()), self.max_length, done)
         for scores in log_likelihoods(self._model, self._budget, batch.rows, self._peak):
             if (completed := batch.complete(scores)) is not None:
-                yield scored[completed[0]][0], completed[1]
+                yield indices[completed[0]], completed[1]
 
     def _generate(
-        self, own: Sequence[tuple[int, Request]], recorded: Mapping[int, Response]
+        self, own: Mapping[int, Request], recorded: Sequence[Response | None]
     ) -> Iterator[tuple[int, Response]]:
-        generated = [(index, request) for index, request in own if isinstance(request, GenerateRequest)]
-        responses = [(number, recorded.get(index)) for number, (index, _) in enumerate(generated)]
+        generated = {index: request for index, request in own.items() if isinstance(request, GenerateRequest)}
+        indices = list(generated)
+        responses = enumerate(recorded[index] for index in indices)
         done = {number: response for number, response in responses if isinstance(response, GenerateResponse)}
-        for number, response in self._decoder.generate([request for _, request in generated], done):
-            yield generated[number][0], response
+        for number, response in self._decoder.generate(list(generated.values()), done):
+            yield indices[number], response
 
 
 def cpu_threads(cores: int, quota_file: Path, processes: int) -> int:
@@ -150,8 +147,3 @@ def cpu_threads(cores: int, quota_file: Path, processes: int) -> int:
     except (OSError, ValueError):  # no such limit
         pass
     return max(1, cores // processes)
-
-
-def _cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -159,7 +159,7 @@ def test_an_installed_package_adds_an_engine(plan, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("engine", "message", "fix"),
     [
-        (ScoringOnly, "mine cannot score here: it does not support generated answers", "set scoring.engine=auto"),
+        (ScoringOnly, "mine cannot score here: it does not support generation", "set scoring.engine=auto"),
         (NeedsGpu, "mine cannot score here: there is no GPU", "rent one"),
         (object, "the engine mine of the package medbench-plugin cannot be loaded: ", "update or reinstall"),
     ],
