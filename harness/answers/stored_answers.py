@@ -22,15 +22,15 @@ from training.home import medbench_home
 
 LIMIT = "MEDBENCH_CACHE_GB"
 _DEFAULT_GB = 4.0
-SETUP = b"setup"  # what keys begin with that are no answer's
+SETUP = b"setup"  # prefix of the keys that are no answer's
 _FILE = "answers.sqlite"
 
 
 def open_store() -> AnswerStore | None:
-    """The user's store; None where `MEDBENCH_CACHE_GB` is 0, or medbench's folder cannot be written to.
+    """The user's store; None if `MEDBENCH_CACHE_GB` is 0, or medbench's folder is not writable.
 
     Raises:
-        UserError: The variable is no number.
+        UserError: The variable is not a number.
     """
     given = os.environ.get(LIMIT, str(_DEFAULT_GB))
     try:
@@ -38,7 +38,7 @@ def open_store() -> AnswerStore | None:
     except ValueError:
         limit = -1.0
     if not 0 <= limit < float("inf"):
-        raise UserError(f"{given!r} is no size", where=LIMIT, fix="write a number of GB, or 0 to do without the store")
+        raise UserError(f"{given!r} is no size", where=LIMIT, fix="write a number of GB, or 0 to run without the store")
     folder = medbench_home() / "answers"
     if limit == 0 or not _is_writable(folder):
         return None
@@ -69,7 +69,7 @@ class ResponseCache:
         keys = {answer_key(self._keys[request.model], request.request): request for request in requests}
         missing = [key for key, request in keys.items() if request not in before]
         for key, value in self._store.get(missing).items():
-            if (response := _read(value)) is not None:
+            if (response := _decode(value)) is not None:
                 self._loaded[keys[key]] = response
         return {index: self._loaded[request] for index, request in enumerate(requests) if request in self._loaded}
 
@@ -80,15 +80,15 @@ class ResponseCache:
     def put(self, request: ModelRequest, response: Response) -> None:
         """Store a response."""
         if self._store is not None:
-            self._store.put(answer_key(self._keys[request.model], request.request), _written(response))
+            self._store.put(answer_key(self._keys[request.model], request.request), _encode(response))
 
     def find_setup(self) -> dict[str, Any]:
-        """How the engine was set up that gave the answers, but for the time that took."""
+        """How the engine behind the responses was set up, without the seconds of its start."""
         values = {} if self._store is None else self._store.get([self._setup_key])
-        return {name: value for each in values.values() for name, value in json.loads(each).items()}
+        return {name: value for setup in values.values() for name, value in json.loads(setup).items()}
 
     def keep_setup(self, setup: Mapping[str, Any]) -> None:
-        """Keep how the engine was set up."""
+        """Store how the engine was set up."""
         lasting = {name: value for name, value in setup.items() if name != "start_seconds"}
         if self._store is not None and self.find_setup() != lasting:
             self._store.put(self._setup_key, json.dumps(lasting).encode())
@@ -98,24 +98,24 @@ class ResponseCache:
         return SETUP + hashlib.blake2b(b"".join(sorted(self._keys.values())), digest_size=20).digest()
 
 
-def _written(answer: Response) -> bytes:
-    cost = [answer.cost.seconds, answer.cost.latency, answer.cost.peak_memory]
-    if isinstance(answer, ScoreResponse):
-        value: list[Any] = [cost, _packed(answer.logprobs), answer.greedy]
+def _encode(response: Response) -> bytes:
+    cost = [response.cost.seconds, response.cost.latency, response.cost.peak_memory]
+    if isinstance(response, ScoreResponse):
+        value: list[Any] = [cost, _packed(response.logprobs), response.greedy]
     else:
-        value = [cost, answer.text, answer.tokens, answer.finish_reason]
+        value = [cost, response.text, response.tokens, response.finish_reason]
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _read(value: bytes) -> Response | None:
-    """The answer; None where it is not in this version's form."""
+def _decode(value: bytes) -> Response | None:
+    """The response, or None if it is not in this version's form."""
     with contextlib.suppress(ValueError, TypeError):
         cost, *rest = json.loads(value)
-        taken = replace(Cost(*cost), reused=True)
-        if len(rest) == 2:  # noqa: PLR2004 - see `_written`
-            return ScoreResponse(_unpacked(rest[0]), bool(rest[1]), taken)
+        reused = replace(Cost(*cost), reused=True)
+        if len(rest) == 2:  # noqa: PLR2004 - see `_encode`
+            return ScoreResponse(_unpacked(rest[0]), bool(rest[1]), reused)
         text, tokens, reason = rest
-        return GenerateResponse(text, tuple(tokens), reason, taken)
+        return GenerateResponse(text, tuple(tokens), reason, reused)
     return None
 
 
@@ -125,7 +125,7 @@ def _packed(logprobs: array[float]) -> str:
 
 
 def _unpacked(text: Any) -> array[float]:
-    """The array; what is in an earlier form, a single number, raises a TypeError."""
+    """The array; the earlier form, a single number, raises a TypeError."""
     return array("f", np.frombuffer(base64.b64decode(text, validate=True), "<f4").tolist())
 
 
