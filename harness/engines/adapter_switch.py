@@ -112,7 +112,11 @@ class _Change:
 
 
 class MergedAdapters:
-    """Adapters in host memory, merged into the weights one at a time; the base's values are saved once for all."""
+    """Adapters in host memory, merged into the weights one at a time; the base's values are saved once for all.
+
+    Attributes:
+        held_bytes: Memory of adapters and saved values.
+    """
 
     mode = "merged"
 
@@ -124,6 +128,10 @@ class MergedAdapters:
         room = size <= _PRISTINE_SHARE * free_memory(model.device)
         place = model.device if room else torch.device("cpu")
         self._pristine = {target: weight.to(place, copy=True) for target, weight in self._weights.items()}
+        parts = (
+            part for changes in adapters.values() for change in changes.values() for part in (change.down, change.up)
+        )
+        self.held_bytes = size + sum(part.nbytes for part in parts)
         self._name = BASE
 
     @torch.inference_mode()

@@ -1,9 +1,11 @@
 """Which engine answers a plan, and why."""
 
-import importlib.util
 import json
+import sys
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -13,7 +15,7 @@ from harness.engines import estimate
 from harness.engines.choice import choose_engine
 from harness.engines.estimate import _Work
 from harness.engines.interface import CAPABILITIES, Unsupported
-from harness.engines.kinds import engine_kind
+from harness.engines.kinds import ENGINES, engine_kind
 from harness.engines.start_times import last_start_seconds, remember_start
 from harness.planning.run_plan import make_plan
 from reports.document.reading import read_results
@@ -36,12 +38,13 @@ def plan(tiny_recipe, tmp_path):
 @pytest.fixture
 def gpu(monkeypatch):
     """A machine with a GPU and vLLM, on which estimates are given."""
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if name == "vllm" else find(name))
+    vllm = ModuleType("vllm")
+    vllm.__spec__ = ModuleSpec("vllm", None)
+    monkeypatch.setitem(sys.modules, "vllm", vllm)
 
-    def times(plain, vllm):
-        monkeypatch.setattr(estimate, "score_seconds", lambda _: plain)
-        monkeypatch.setattr(estimate, "vllm_seconds", lambda _: vllm)
+    def times(transformers, vllm):
+        for name, estimated in (("transformers", lambda _: transformers), ("vllm", lambda _: vllm)):
+            monkeypatch.setitem(ENGINES, name, replace(ENGINES[name], seconds=estimated))
 
     return times
 
@@ -80,10 +83,10 @@ def test_the_recipe_can_say_which(plan, gpu):
     assert choose_engine(on_gpu(plan("scoring.engine=transformers"))).name == "transformers"
 
 
-def test_vllm_that_cannot_run_is_told(plan, monkeypatch):
+def test_vllm_that_cannot_run_is_refused(plan, monkeypatch):
     with pytest.raises(UserError, match="no CUDA card"):
         choose_engine(plan("scoring.engine=vllm"))
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(UserError, match=r"medbench\[vllm\]"):
         choose_engine(on_gpu(plan("scoring.engine=vllm")))
 

@@ -88,10 +88,11 @@ def test_what_it_compiles_is_kept_between_runs_and_nothing_is_sent(tiny_model, t
 
 
 def test_closing_it_ends_its_process(tiny_model):
+    running = fake_vllm.LLM.running
     engine = start(tiny_model)
-    llm = engine._llm
+    assert fake_vllm.LLM.running == running + 1
     engine.close()
-    assert not llm._models
+    assert fake_vllm.LLM.running == running
 
 
 def test_a_wrong_setting_is_one_clear_error(tiny_model):
