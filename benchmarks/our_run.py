@@ -41,6 +41,7 @@ def main() -> None:
     from harness.planning.model_names import BASE
     from harness.scoring.lm import RequestMaker
     from harness.scoring.questions import make_questions
+    from harness.scoring.stage import build_requests
     from reports.document.schema import TaskInfo
     from reports.files import write_json
     from tasks.rendering import load_tokenizer
@@ -54,7 +55,7 @@ def main() -> None:
         questions[name] = make_questions(loaded, maker, 0)
     folders = {name: Path(folder) for name, folder in (each.split("=", 1) for each in args.adapter)}
     pairs = [(model, name) for model in (BASE, *folders) for name in questions]
-    engine = _engine(args, folders, [(model, each) for model, name in pairs for each in questions[name].requests()])
+    engine = _engine(args, folders, build_requests(questions, pairs))
     first = _ask(engine, questions, pairs)
     found = {
         **first,
@@ -88,17 +89,19 @@ def _engine(args: argparse.Namespace, folders: dict[str, Path], asked: list[Any]
         settings = {"dtype": torch_dtype(args.dtype), "device_map": {"": place}}
         return AutoModelForCausalLM.from_pretrained(args.model, **settings).eval()
 
-    return TransformersEngine(load, tokenizer, folders, adapters=args.mode)
+    return TransformersEngine(load, tokenizer, folders, adapter_mode=args.mode)
 
 
 def _ask(engine: Any, questions: dict[str, Any], pairs: list[tuple[str, str]]) -> dict[str, Any]:
     """Ask everything once: answers; and seconds, peak memory and generated tokens by model and task."""
-    from harness.scoring.stage import answered
+    from harness.scoring.stage import build_requests, stream_responses
 
     started = time.perf_counter()
     answers: dict[str, dict[str, Any]] = defaultdict(dict)
     costs: dict[str, dict[str, Any]] = defaultdict(dict)
-    for (model, name), found in answered(engine, questions, pairs, lambda *_: None):
+    requests = build_requests(questions, pairs)
+    responses = engine.respond(requests)
+    for (model, name), found in stream_responses(responses, requests, questions, pairs, lambda *_: None):
         samples = questions[name].evaluate(found.__getitem__)["samples"][name]
         answers[model][name] = [[response[0] for response in sample["resps"]] for sample in samples]
         costs[model][name] = {

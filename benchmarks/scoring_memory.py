@@ -65,7 +65,7 @@ def make_data(folder: Path, count: int) -> None:
 def measure(count: int, folder: Path) -> dict[str, Any]:
     """Score so many samples in this process."""
     import harness
-    from harness.answers.stored_answers import StoredAnswers
+    from harness.answers.stored_answers import ResponseCache
     from tests.conftest import make_model, tiny_recipe_value
 
     make_data(folder, count)
@@ -78,19 +78,19 @@ def measure(count: int, folder: Path) -> dict[str, Any]:
     write_text(folder / "recipe.yaml", json.dumps(recipe))
     os.environ |= {"MEDBENCH_HOME": str(folder / "home"), "MEDBENCH_CACHE_GB": "1"}
     seen: list[int] = []
-    keep = StoredAnswers.keep
+    put = ResponseCache.put
     answers = 5 * (count // 3)  # three choices, one text and one prompt
 
     given = 0
 
-    def watched(self: StoredAnswers, *args: Any) -> None:
+    def watched(self: ResponseCache, *args: Any) -> None:
         nonlocal given
         if given % (answers // _MARKS) == 0:
             seen.append(resident())
         given += 1
-        keep(self, *args)
+        put(self, *args)
 
-    setattr(StoredAnswers, "keep", watched)  # noqa: B010 - a plain assignment is not for methods
+    setattr(ResponseCache, "put", watched)  # noqa: B010 - a plain assignment is not for methods
     started = time.perf_counter()
     results = harness.score(str(folder / "recipe.yaml"), models="base", out=folder / "run", quiet=True)
     return {

@@ -5,6 +5,7 @@ Stock `lm_eval` passes its `--metadata` and `--model_args`, so these keys work t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -12,6 +13,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from tasks.data import DataSource
 from tasks.formats import get_format
 from tasks.rendering import ChatTemplate, load_tokenizer, render_prompt
+
+_DEFAULT_NEW_TOKENS = 256
+_NEW_TOKENS_KEYS = ("max_gen_toks", "max_new_tokens", "max_tokens")
+
+
+def new_token_limit(generation_kwargs: Mapping[str, Any]) -> int:
+    """Maximum number of generated tokens in an lm-eval task's generation settings; lm-eval knows it by three names."""
+    limits = (generation_kwargs[key] for key in _NEW_TOKENS_KEYS if key in generation_kwargs)
+    return int(next(limits, None) or _DEFAULT_NEW_TOKENS)
 
 
 def _described(value: Any) -> Any:

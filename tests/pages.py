@@ -72,6 +72,7 @@ def write(block: Block, root: Path) -> None:
     path = root / block.file
     if block.verb == "Create":
         assert not path.exists(), f"{block.file} is there already"
+        path.parent.mkdir(exist_ok=True)
         path.write_text(block.text, encoding="utf-8")
     else:
         assert (block.verb, block.language) == ("Change", "diff"), f"line {block.line}: what is this block?"

@@ -6,10 +6,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from reports.document.reading import read_results
+from tests.harness.plugins import install_engine
 from tests.pages import ROOT, WALKTHROUGHS, blocks, commands, name_of, text_of, write
 
 PACKAGES = ("harness", "training", "tasks", "reports", "tests")
@@ -42,8 +45,17 @@ def checkout(tmp_path, monkeypatch):
     return folder
 
 
+def install(package, monkeypatch):
+    """Do what pip does with a package of one module: its metadata and its module on the path."""
+    project = tomllib.loads((package / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for group, points in project["entry-points"].items():
+        for name, target in points.items():
+            install_engine(package, name, target, package=project["name"], version=project["version"], group=group)
+    monkeypatch.syspath_prepend(package)
+
+
 @pytest.mark.parametrize("page", WALKTHROUGHS, ids=name_of)
-def test_a_walkthrough_followed_to_the_letter_works(page, checkout, tiny_model, command, tmp_path):
+def test_a_walkthrough_followed_to_the_letter_works(page, checkout, tiny_model, command, tmp_path, monkeypatch):
     small = [f"model.base={tiny_model}", "model.dtype=float32", "scoring.noise_items=0", "scoring.max_new_tokens=4"]
     small += ["trainer.epochs=0.3"] if page.name == "add-a-recipe.md" else []
     said = {}
@@ -56,6 +68,8 @@ def test_a_walkthrough_followed_to_the_letter_works(page, checkout, tiny_model, 
                 head, *words = shlex.split(line)
                 if head == "cp":
                     shutil.copy(*words)
+                elif head == "pip":
+                    install(checkout / words[-1], monkeypatch)
                 elif head == "pytest":
                     assert pytest.main([*words, f"--basetemp={tmp_path / 'base'}", "-p", "no:cacheprovider"]) == 0, line
                 else:
@@ -71,7 +85,12 @@ def test_a_walkthrough_followed_to_the_letter_works(page, checkout, tiny_model, 
         assert "6 trained on" in said["plan cards.yaml"]
         assert "smollm2-360m-cards" in said["list recipes"]
     if page.name == "add-an-engine.md":
-        assert "engine plain (the recipe says so)" in said["run --models"]
+        plain, other = (read_results(checkout / "runs" / name) for name in ("plain", "other"))
+        assert plain.engine.items() >= {"name": "plain", "why": "the recipe says so", "engine": "plain"}.items()
+        assert plain.reproduction.engine == "plain medbench-plain 1.0"
+        values = [score.value for score in other.scores]
+        assert [score.value for score in plain.scores] == pytest.approx(values, rel=1e-4)
+        assert len(values) > 4
 
 
 def test_what_the_walkthroughs_write_is_linted(checkout):
@@ -81,7 +100,7 @@ def test_what_the_walkthroughs_write_is_linted(checkout):
             if block.file and block.language not in ("sh", "text"):
                 write(block, checkout)
                 files.add(block.file)
-    for check in (["check"], ["format", "--check"]):
+    for check in (["check", "--ignore", "INP001"], ["format", "--check"]):  # a package outside of this one
         words = [sys.executable, "-m", "ruff", *check, "--no-cache"]
         words += sorted(each for each in files if each.endswith(".py"))
         assert subprocess.run(words, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""What decides an answer, as hashes: of a model and how it computes, and of a question put to it."""
+"""Cache keys: a hash of a model and how it computes, and of a request to it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.engines.interface import GenerateRequest, PerplexityRequest, Request
-from harness.engines.kinds import ENGINES
+from harness.engines.kinds import engine_kind
 from reports.files import dumps, sha256_file, sha256_value
 from reports.version import __version__
 from training.models.adapters import CONFIG
@@ -31,7 +31,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def model_key(plan: Plan, choice: Choice, adapter: Adapter | None) -> str:
-    """Hash over everything that decides the answers of one model of a plan but the questions.
+    """Hash over everything but the requests that decides the responses of one model of a plan.
 
     Weights and configuration of base and adapter, how they are held and computed, and the code that does it.
     """
@@ -40,7 +40,7 @@ def model_key(plan: Plan, choice: Choice, adapter: Adapter | None) -> str:
         [
             __version__,
             _code(ENGINE_CODE),
-            {name: importlib.metadata.version(name) for name in ENGINES[choice.name].packages},
+            {name: importlib.metadata.version(name) for name in engine_kind(choice.name).packages},
             plan.base.sha256,
             small_files(plan.base.folder),
             None if adapter is None else [adapter.sha256, sha256_file(adapter.folder / CONFIG), scoring.adapters],
@@ -58,12 +58,12 @@ def pair_key(model: str, loaded: LoadedTask, seed: int) -> str:
 
 
 def store_key(model: str, device: Device) -> bytes:
-    """What a model's answers are kept under in the store: its key, the kind of chip, and how many share the work."""
+    """Key of a model's responses in the store: its own key, the kind of chip, and the number of processes."""
     return hashlib.sha256(dumps([model, device.chip(), process_count()]).encode()).digest()
 
 
 def answer_key(store: bytes, request: Request) -> bytes:
-    """The key of the answer to one request, repeats told apart by their seed."""
+    """Key of the response to one request; repeats differ in their seed."""
     if isinstance(request, GenerateRequest):
         settings = [
             request.max_new_tokens,

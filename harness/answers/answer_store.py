@@ -1,8 +1,8 @@
-"""The answer store: one SQLite file that all runs of this user share, in which nothing is believed unchecked.
+"""The answer store: one SQLite file shared by all runs of this user, whose entries carry checksums.
 
-Every entry is a transaction of its own in write-ahead mode, so that a killed process loses none it has put, and any
-number of processes may read and write at once. An entry carries a checksum: a damaged one is dropped and its question
-asked anew. A file that SQLite itself calls damaged is set aside and a new one begun.
+Every entry is a transaction of its own in write-ahead mode: a killed process loses none that it has put, and any number
+of processes may read and write at once. A damaged entry is dropped and its request repeated. A file that SQLite itself
+calls damaged is set aside and a new one started.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import math
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,24 +31,24 @@ CREATE TABLE IF NOT EXISTS answers (
 CREATE INDEX IF NOT EXISTS answers_used ON answers (used);
 """
 _VERSION = 1
-_PATIENCE = 120.0  # seconds in which another process lets go of the file
-_SYNC_SECONDS = 1.0  # what is put is on the disk itself, and not only with the system, after about so long
+_PATIENCE = 120.0  # seconds to wait for another process that locks the file
+_SYNC_SECONDS = 1.0  # an entry is synchronised to the disk itself after at most about so long
 _CHUNK = 400  # keys of one query
-_TOUCH_SECONDS = 3600  # an entry's last use is noted so exactly
+_TOUCH_SECONDS = 3600  # resolution of an entry's last use
 _PUTS_BETWEEN_CHECKS = 4096
-_KEPT_SHARE = 0.9  # of the limit is left when entries have to go
+_KEPT_SHARE = 0.9  # of the limit remains when entries are dropped
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 @dataclass(frozen=True)
 class StoreInfo:
-    """What the store holds.
+    """Size of the store.
 
     Attributes:
-        entries: Answers.
+        entries: Number of answers.
         size: Bytes in use.
         limit: Bytes that it may use.
-        oldest_use: Seconds since the epoch of the entry that was not used for longest; None if there are none.
+        oldest_use: Last use of the least recently used entry, in seconds since the epoch; None if there are none.
     """
 
     entries: int
@@ -62,25 +62,27 @@ class AnswerStore:
 
     Args:
         path: The file; its folder is made.
-        limit: Bytes; beyond them the entries go that were not used for longest.
+        limit: Bytes; beyond them the least recently used entries are dropped.
+        clock: Seconds since the epoch.
 
     Raises:
-        MachineError: In every method, where the disk is full, or the file cannot be opened, read or written.
+        MachineError: In every method, if the disk is full, or the file cannot be opened, read or written.
     """
 
-    def __init__(self, path: Path, limit: int) -> None:
+    def __init__(self, path: Path, limit: int, clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self.limit = limit
-        self.set_aside: list[Path] = []  # damaged files that this process put away
+        self.set_aside: list[Path] = []  # damaged files that this process moved away
+        self._clock = clock
         self._lock = FileLock(path.with_suffix(".lock"))
         self._synced = 0.0
         self._puts = 0
         self._open()
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """The values of those keys that are there and whole."""
-        found: dict[bytes, bytes] = {}
-        now = int(time.time())
+        """The values of the keys that are in the store, undamaged."""
+        intact: dict[bytes, bytes] = {}
+        now = int(self._clock())
         for start in range(0, len(keys), _CHUNK):
             chunk = list(keys[start : start + _CHUNK])
             marks = ",".join("?" * len(chunk))
@@ -88,19 +90,21 @@ class AnswerStore:
             stale = []
             for key, value, checksum, used in rows:
                 if _is_whole(key, value, checksum):
-                    found[key] = value
+                    intact[key] = value
                     if used < now - _TOUCH_SECONDS:
                         stale.append(key)
                 else:
-                    _log.warning("%s: the entry %s is damaged; it is dropped and asked anew", self.path, _hex(key))
+                    _log.warning(
+                        "%s: the entry %s is damaged; it is dropped and its request repeated", self.path, _hex(key)
+                    )
                     self._do("DELETE FROM answers WHERE key = ?", [key])
             if stale:
                 marks = ",".join("?" * len(stale))
                 self._do(f"UPDATE answers SET used = ? WHERE key IN ({marks})", [now, *stale])  # noqa: S608 - as above
-        return found
+        return intact
 
     def put(self, key: bytes, value: bytes) -> None:
-        """Keep a value; it is there for every process when this returns, and stays if this one is killed."""
+        """Store a value: when this returns, every process can read it, and it survives a kill of this one."""
         now = time.monotonic()
         if now - self._synced > _SYNC_SECONDS:
             self._do("PRAGMA synchronous=FULL", [])
@@ -110,23 +114,23 @@ class AnswerStore:
         self._do(
             "INSERT INTO answers VALUES (?, ?, ?, ?, 1) ON CONFLICT (key) DO UPDATE SET"
             " value = excluded.value, checksum = excluded.checksum, used = excluded.used, puts = puts + 1",
-            [key, value, _checksum(key, value), int(time.time())],
+            [key, value, _checksum(key, value), int(self._clock())],
         )
         self._puts += 1
         if self._puts % _PUTS_BETWEEN_CHECKS == 0:
             self.keep_to_limit()
 
     def info(self) -> StoreInfo:
-        """What is in it now."""
+        """Current size."""
         ((entries, oldest),) = self._do("SELECT COUNT(*), MIN(used) FROM answers", [])
         return StoreInfo(entries, self._size(), self.limit, oldest)
 
     def puts(self) -> dict[bytes, int]:
-        """How often each entry was put: twice where a question was asked twice."""
+        """Number of times that each entry was put: 2 if its request was answered twice."""
         return dict(self._do("SELECT key, puts FROM answers", []))
 
     def keep_to_limit(self) -> None:
-        """Drop the entries that were not used for longest, where there are too many."""
+        """Drop the least recently used entries beyond the limit."""
         size = self._size()
         if size <= self.limit:
             return
@@ -137,7 +141,7 @@ class AnswerStore:
         _log.info("%s: %d of %d entries dropped to keep to %d bytes", self.path, wanted, entries, self.limit)
 
     def clear(self) -> int:
-        """Drop all entries and whatever was set aside; returns how many entries there were."""
+        """Drop all entries and the damaged files; returns the number of entries."""
         entries = self.info().entries
         self._do("DELETE FROM answers", [])
         self._do("PRAGMA incremental_vacuum", [])
@@ -147,7 +151,7 @@ class AnswerStore:
         return entries
 
     def close(self) -> None:
-        """Keep to the limit and let go of the file."""
+        """Apply the limit and close the file."""
         try:
             self.keep_to_limit()
         finally:
@@ -160,15 +164,15 @@ class AnswerStore:
         return int((pages - free) * page)
 
     def _open(self) -> None:
-        with self._told():
+        with self._machine_errors():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self._lock:  # making the file, and turning to write-ahead mode, are not for two at once
+            with self._lock:  # one process at a time creates the file and switches to write-ahead mode
                 try:
                     self._connect()
                 except sqlite3.DatabaseError as error:
                     if not _is_damage(error):
                         raise
-                    self._put_away()
+                    self._set_aside()
                     self._connect()
 
     def _connect(self) -> None:
@@ -187,8 +191,8 @@ class AnswerStore:
         self._connection.execute(f"PRAGMA user_version={_VERSION}")
 
     def _do(self, statement: str, values: Sequence[Any]) -> list[Any]:
-        """Run a statement; where the file turns out to be damaged, on a new one."""
-        with self._told():
+        """Run a statement; if the file turns out to be damaged, on a new one."""
+        with self._machine_errors():
             try:
                 return self._connection.execute(statement, values).fetchall()
             except sqlite3.DatabaseError as error:
@@ -197,11 +201,11 @@ class AnswerStore:
             with self._lock:
                 self._connection.close()
                 if self.path.exists() and self.path.stat().st_ino == self._inode:  # else another process was quicker
-                    self._put_away()
+                    self._set_aside()
                 self._connect()
             return self._connection.execute(statement, values).fetchall()
 
-    def _put_away(self) -> None:
+    def _set_aside(self) -> None:
         self._connection.close()
         number = 1
         while (aside := self.path.with_name(f"{self.path.name}.damaged-{number}")).exists():
@@ -210,11 +214,11 @@ class AnswerStore:
             Path(f"{self.path}{suffix}").unlink(missing_ok=True)
         self.path.replace(aside)
         self.set_aside.append(aside)
-        _log.warning("%s is damaged; it was set aside as %s and a new one begun", self.path, aside.name)
+        _log.warning("%s is damaged; it was set aside as %s and a new one started", self.path, aside.name)
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Say what the machine refused."""
+    def _machine_errors(self) -> Iterator[None]:
+        """Turn errors of SQLite and the system into a MachineError."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -223,7 +227,7 @@ class AnswerStore:
             raise MachineError(
                 f"the answer store cannot be used: {what}",
                 where=str(self.path),
-                fix="free some disk space or check the rights; MEDBENCH_CACHE_GB=0 does without the store. What is done"
+                fix="free some disk space or check the rights; MEDBENCH_CACHE_GB=0 runs without the store. What is done"
                 " is kept, and the same command goes on",
             ) from error
 

@@ -1,4 +1,4 @@
-"""Answers of engines in the answer store: looked up before anything is asked, kept one by one as they come."""
+"""Responses of engines in the answer store: opening it, and reading and writing single responses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,21 +16,21 @@ import numpy as np
 
 from harness.answers.answer_keys import answer_key
 from harness.answers.answer_store import AnswerStore
-from harness.engines.interface import NONE_KNOWN, Answer, Asked, Cost, Engine, GenerateAnswer, ScoreAnswer
+from harness.engines.interface import Cost, GenerateResponse, ModelRequest, Response, ScoreResponse
 from reports.errors import UserError
 from training.home import medbench_home
 
 LIMIT = "MEDBENCH_CACHE_GB"
 _DEFAULT_GB = 4.0
-SETUP = b"setup"  # what keys begin with that are no answer's
+SETUP = b"setup"  # prefix of the keys that are no answer's
 _FILE = "answers.sqlite"
 
 
 def open_store() -> AnswerStore | None:
-    """The user's store; None where `MEDBENCH_CACHE_GB` is 0, or medbench's folder cannot be written to.
+    """The user's store; None if `MEDBENCH_CACHE_GB` is 0, or medbench's folder is not writable.
 
     Raises:
-        UserError: The variable is no number.
+        UserError: The variable is not a number.
     """
     given = os.environ.get(LIMIT, str(_DEFAULT_GB))
     try:
@@ -38,53 +38,57 @@ def open_store() -> AnswerStore | None:
     except ValueError:
         limit = -1.0
     if not 0 <= limit < float("inf"):
-        raise UserError(f"{given!r} is no size", where=LIMIT, fix="write a number of GB, or 0 to do without the store")
+        raise UserError(f"{given!r} is no size", where=LIMIT, fix="write a number of GB, or 0 to run without the store")
     folder = medbench_home() / "answers"
     if limit == 0 or not _is_writable(folder):
         return None
     return AnswerStore(folder / _FILE, int(limit * 1e9))
 
 
-class StoredAnswers:
+class ResponseCache:
     """The store, for the models of one plan.
 
     Args:
-        store: None keeps and finds nothing.
-        keys: What a model's answers are kept under, by its name (`harness.answers.answer_keys.store_key`).
+        store: None stores and finds nothing.
+        keys: Key of each model's responses by its name (`harness.answers.answer_keys.store_key`).
+        reads: Whether responses of earlier runs are used; new ones are stored anyway.
     """
 
-    def __init__(self, store: AnswerStore | None, keys: Mapping[str, bytes]) -> None:
+    def __init__(self, store: AnswerStore | None, keys: Mapping[str, bytes], *, reads: bool = True) -> None:
         self._store = store
         self._keys = dict(keys)
+        self._reads = reads
+        self._loaded: dict[ModelRequest, Response] = {}
 
-    def find(self, asked: Sequence[Asked]) -> dict[int, Answer]:
-        """Answers given earlier, by the place of their question."""
-        if self._store is None:
+    def load(self, requests: Sequence[ModelRequest]) -> dict[int, Response]:
+        """Responses of earlier runs by index in `requests`; they stay in memory until the next call."""
+        if self._store is None or not self._reads:
             return {}
-        keys = [answer_key(self._keys[model], request) for model, request in asked]
-        values = self._store.get(keys)
-        found: dict[int, Answer] = {}
-        for place, key in enumerate(keys):
-            if key in values and (answer := _read(values[key])) is not None:
-                found[place] = answer
-        return found
+        before = self._loaded
+        self._loaded = {request: before[request] for request in requests if request in before}
+        keys = {answer_key(self._keys[request.model], request.request): request for request in requests}
+        missing = [key for key, request in keys.items() if request not in before]
+        for key, value in self._store.get(missing).items():
+            if (response := _decode(value)) is not None:
+                self._loaded[keys[key]] = response
+        return {index: self._loaded[request] for index, request in enumerate(requests) if request in self._loaded}
 
-    def keep(self, asked: Asked, answer: Answer) -> None:
-        """Keep an answer."""
+    def recorded(self, request: ModelRequest) -> Response | None:
+        """The response of an earlier run to one of the requests that were loaded last."""
+        return self._loaded.get(request)
+
+    def put(self, request: ModelRequest, response: Response) -> None:
+        """Store a response."""
         if self._store is not None:
-            self._store.put(answer_key(self._keys[asked[0]], asked[1]), _written(answer))
-
-    def keeping(self, engine: Engine) -> KeepingEngine:
-        """An engine whose answers are kept here as they come."""
-        return KeepingEngine(engine, self)
+            self._store.put(answer_key(self._keys[request.model], request.request), _encode(response))
 
     def find_setup(self) -> dict[str, Any]:
-        """How the engine was set up that gave the answers, but for the time that took."""
+        """How the engine behind the responses was set up, without the seconds of its start."""
         values = {} if self._store is None else self._store.get([self._setup_key])
-        return {name: value for each in values.values() for name, value in json.loads(each).items()}
+        return {name: value for setup in values.values() for name, value in json.loads(setup).items()}
 
     def keep_setup(self, setup: Mapping[str, Any]) -> None:
-        """Keep how the engine was set up."""
+        """Store how the engine was set up."""
         lasting = {name: value for name, value in setup.items() if name != "start_seconds"}
         if self._store is not None and self.find_setup() != lasting:
             self._store.put(self._setup_key, json.dumps(lasting).encode())
@@ -94,46 +98,24 @@ class StoredAnswers:
         return SETUP + hashlib.blake2b(b"".join(sorted(self._keys.values())), digest_size=20).digest()
 
 
-class KeepingEngine:
-    """An engine whose answers are kept as they come; see `harness.engines.interface.Engine`."""
-
-    def __init__(self, engine: Engine, stored: StoredAnswers) -> None:
-        self._engine = engine
-        self._stored = stored
-        self.name = engine.name
-        self.tokenizer = engine.tokenizer
-        self.max_length = engine.max_length
-        self.setup = engine.setup
-
-    def answer(self, asked: Sequence[Asked], known: Mapping[int, Answer] = NONE_KNOWN) -> Iterator[tuple[int, Answer]]:
-        """Each answer once it is in the store."""
-        for place, answer in self._engine.answer(asked, known):
-            self._stored.keep(asked[place], answer)
-            yield place, answer
-
-    def close(self) -> None:
-        """Give the memory back."""
-        self._engine.close()
-
-
-def _written(answer: Answer) -> bytes:
-    cost = [answer.cost.seconds, answer.cost.latency, answer.cost.peak_memory]
-    if isinstance(answer, ScoreAnswer):
-        value: list[Any] = [cost, _packed(answer.logprobs), answer.greedy]
+def _encode(response: Response) -> bytes:
+    cost = [response.cost.seconds, response.cost.latency, response.cost.peak_memory]
+    if isinstance(response, ScoreResponse):
+        value: list[Any] = [cost, _packed(response.logprobs), response.greedy]
     else:
-        value = [cost, answer.text, answer.tokens, answer.finish_reason]
+        value = [cost, response.text, response.tokens, response.finish_reason]
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _read(value: bytes) -> Answer | None:
-    """The answer; None where it is not in this version's form."""
+def _decode(value: bytes) -> Response | None:
+    """The response, or None if it is not in this version's form."""
     with contextlib.suppress(ValueError, TypeError):
         cost, *rest = json.loads(value)
-        taken = replace(Cost(*cost), reused=True)
-        if len(rest) == 2:  # noqa: PLR2004 - see `_written`
-            return ScoreAnswer(_unpacked(rest[0]), bool(rest[1]), taken)
+        reused = replace(Cost(*cost), reused=True)
+        if len(rest) == 2:  # noqa: PLR2004 - see `_encode`
+            return ScoreResponse(_unpacked(rest[0]), bool(rest[1]), reused)
         text, tokens, reason = rest
-        return GenerateAnswer(text, tuple(tokens), reason, taken)
+        return GenerateResponse(text, tuple(tokens), reason, reused)
     return None
 
 
@@ -143,7 +125,7 @@ def _packed(logprobs: array[float]) -> str:
 
 
 def _unpacked(text: Any) -> array[float]:
-    """The array; what is in an earlier form, a single number, raises a TypeError."""
+    """The array; the earlier form, a single number, raises a TypeError."""
     return array("f", np.frombuffer(base64.b64decode(text, validate=True), "<f4").tolist())
 
 

@@ -1,7 +1,7 @@
 """Switches one loaded base between itself and its adapters: merged into its weights, or layers beside them.
 
-Merged, a model is as fast as the base. The base's own values of the changed weights are kept and copied back, so that
-it stays the same to the bit however often adapters change; to add a difference and subtract it would not be exact.
+A merged model is as fast as the base. The base's own values of the changed weights are saved and copied back, so that
+it stays bit-identical however often adapters change; adding a difference and subtracting it would not be exact.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 AdapterMode = Literal["auto", "merged", "unmerged"]
 _PREFIX = "base_model.model."
-_PRISTINE_SHARE = 0.25  # of a GPU's free memory that kept base weights may take; more is kept on the host
-# What a plain LoRA's configuration may say; anything else that is set means another kind of adapter.
+_PRISTINE_SHARE = 0.25  # of a GPU's free memory that the saved base weights may take; larger ones are kept on the host
+# Settings of a plain LoRA; any other that is set means another kind of adapter.
 _PLAIN = {
     "auto_mapping",
     "base_model_name_or_path",
@@ -53,24 +53,24 @@ _PLAIN = {
 
 
 class AdapterSwitch(Protocol):
-    """Makes the model answer as one of its names.
+    """Makes the model compute as the base or as an adapter.
 
     Attributes:
-        mode: `merged`, `unmerged`, or `none` where there are no adapters.
+        mode: `merged`, `unmerged`, or `none` without adapters.
     """
 
     mode: str
 
     def use(self, name: str) -> None:
-        """Answer as the base or as an adapter."""
+        """Compute as the base or as an adapter."""
         ...
 
 
 def adapter_switch(model: PreTrainedModel, folders: Mapping[str, Path], wanted: AdapterMode) -> AdapterSwitch:
-    """The fastest switch that keeps the numbers, or the one that is wanted.
+    """The fastest switch that keeps the numbers, or the requested one.
 
     Raises:
-        UserError: `merged` is wanted, and an adapter or the base's weights do not allow it.
+        UserError: `merged` is requested, and an adapter or the base's weights do not allow it.
     """
     if not folders:
         return NoAdapters()
@@ -94,12 +94,12 @@ class NoAdapters:
     mode = "none"
 
     def use(self, name: str) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True)
 class _Change:
-    """What a LoRA adds to one weight: scale * up @ down (Hu et al. 2021)."""
+    """A LoRA's change of one weight: scale * up @ down (Hu et al. 2021)."""
 
     down: torch.Tensor
     up: torch.Tensor
@@ -112,7 +112,11 @@ class _Change:
 
 
 class MergedAdapters:
-    """Adapters in host memory, one at a time merged into the weights; the base's own values are kept once for all."""
+    """Adapters in host memory, merged into the weights one at a time; the base's values are saved once for all.
+
+    Attributes:
+        held_bytes: Memory of adapters and saved values.
+    """
 
     mode = "merged"
 
@@ -124,6 +128,10 @@ class MergedAdapters:
         room = size <= _PRISTINE_SHARE * device_of(model.device).available_memory()
         place = model.device if room else torch.device("cpu")
         self._pristine = {target: weight.to(place, copy=True) for target, weight in self._weights.items()}
+        parts = (
+            part for changes in adapters.values() for change in changes.values() for part in (change.down, change.up)
+        )
+        self.held_bytes = size + sum(part.nbytes for part in parts)
         self._name = BASE
 
     @torch.inference_mode()
@@ -183,7 +191,7 @@ class UnmergedAdapters:
 
 
 def _read(folder: Path, model: PreTrainedModel) -> dict[str, _Change] | None:
-    """What a plain LoRA changes, by the name of the layer; None where it is another kind, or cannot be merged."""
+    """Changes of a plain LoRA by layer name; None for another kind of adapter, or one that cannot be merged."""
     from safetensors.torch import load_file
 
     config = read_json(folder / CONFIG)

@@ -1,4 +1,4 @@
-"""When a generated answer is over, and its text."""
+"""The end of a generated answer: end tokens, stop strings, and the text without them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _UNFINISHED = "\ufffd"  # what part of a character decodes to
 
 
 class AnswerEnd:
-    """Knows the end tokens of a model and finds stop strings.
+    """Recognises end tokens and stop strings.
 
     Args:
-        tokenizer: Turns tokens into text.
+        tokenizer: The model's tokenizer.
         ends: Tokens that end an answer.
     """
 
@@ -28,24 +28,24 @@ class AnswerEnd:
     def reached(self, tokens: Sequence[int], stop: Sequence[str]) -> bool:
         """Whether the last token ends the answer.
 
-        Text is only made of tokens whose own text holds the last letter of a stop string: no other can complete one.
+        Tokens are decoded only if the last one contains the last character of a stop string; no other can complete it.
         """
         if tokens[-1] in self.ends:
             return True
-        likely = [each for each in stop if self._may_complete(each, tokens[-1])]
+        likely = [string for string in stop if self._may_complete(string, tokens[-1])]
         if not likely:
             return False
-        window = max(len(each.encode()) for each in likely) + _EXTRA_TOKENS
+        window = max(len(string.encode()) for string in likely) + _EXTRA_TOKENS
         tail = self._tokenizer.decode(tokens[-window:], skip_special_tokens=False)
-        return any(each in tail for each in likely)
+        return any(string in tail for string in likely)
 
     def text(self, tokens: Sequence[int], stop: Sequence[str]) -> str:
         """The answer without end token and stop string."""
         if tokens and tokens[-1] in self.ends:
             tokens = tokens[:-1]
         text = str(self._tokenizer.decode(tokens, skip_special_tokens=True))
-        for each in stop:
-            text = text.split(each, maxsplit=1)[0]
+        for string in stop:
+            text = text.split(string, maxsplit=1)[0]
         return text
 
     def _may_complete(self, stop: str, token: int) -> bool:

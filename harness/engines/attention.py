@@ -1,7 +1,7 @@
-"""Attention for the passes that scoring makes, registered with transformers under a name of its own.
+"""Attention of scoring passes, registered with transformers under a name of its own.
 
-Rows are padded on the right and masks come as they are needed, so that transformers builds none: without a mask rows
-are causal, else the given mask counts. Source of the interface: transformers' `AttentionInterface`.
+Rows are padded on the right and masks are built here, so that transformers builds none: without a mask, attention is
+causal. Source of the interface: transformers' `AttentionInterface`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def attend(
 ) -> tuple[torch.Tensor, None]:
     """Scaled dot-product attention of `query` [rows, heads, new, width] over [rows, key heads, length, width].
 
-    With one new token, the heads that share a key stand in for the length of the query, so that keys and values are
-    read in place. Repeating them for each head, as transformers does beside a mask, costs several times the arithmetic.
+    With one new token, the heads that share a key take the query's length dimension, so that keys and values are read
+    in place. Repeating them for every head, as transformers does with a mask, costs several times the arithmetic.
 
     Returns:
         [rows, new, heads, width], and None for the weights.
@@ -40,23 +40,23 @@ def attend(
     groups = heads // key.shape[1]
     if new == 1 and attention_mask is not None:
         grouped = query.reshape(rows, key.shape[1], groups, -1)
-        found = scaled_dot_product_attention(grouped, key, value, attn_mask=attention_mask, scale=scaling)
-        return found.reshape(rows, 1, heads, -1), None
+        attended = scaled_dot_product_attention(grouped, key, value, attn_mask=attention_mask, scale=scaling)
+        return attended.reshape(rows, 1, heads, -1), None
     if query.device.type == "cpu":
         return _by_blocks(query, key, value, attention_mask, scaling or query.shape[-1] ** -0.5), None
     causal = attention_mask is None
     if not causal:  # only without a mask does torch's fast kernel take heads that share keys
         key, value = repeat_kv(key, groups), repeat_kv(value, groups)
-    found = scaled_dot_product_attention(
+    attended = scaled_dot_product_attention(
         query, key, value, attn_mask=attention_mask, is_causal=causal, scale=scaling, enable_gqa=causal and groups > 1
     )
-    return found.transpose(1, 2), None
+    return attended.transpose(1, 2), None
 
 
 def _by_blocks(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scaling: float
 ) -> torch.Tensor:
-    """Attention as plain matrix products, a block of the query at a time, with only the keys that it may look at.
+    """Attention as plain matrix products, a block of the query at a time, with only the keys that it attends to.
 
     On a CPU three times as fast in bfloat16 as torch's own kernel, and somewhat faster in float32. As in transformers'
     `eager` attention, scores are rounded to the dtype before the softmax.
@@ -64,7 +64,7 @@ def _by_blocks(
     rows, heads, new, width = query.shape
     sharing = key.shape[1]
     grouped = (query * scaling).view(rows, sharing, heads // sharing, new, width)
-    found = query.new_empty(rows, new, sharing, heads // sharing, value.shape[-1])
+    attended = query.new_empty(rows, new, sharing, heads // sharing, value.shape[-1])
     later = torch.ones(_BLOCK, _BLOCK, dtype=torch.bool).triu(1)
     key = key.transpose(2, 3)
     for start in range(0, new, _BLOCK):
@@ -78,12 +78,12 @@ def _by_blocks(
             scores.masked_fill_(~mask[:, :, None, start : start + size], -torch.inf)
         shares = scores.softmax(-1).view(rows, sharing, -1, seen)
         part = torch.matmul(shares, value[:, :, :seen]).view(rows, sharing, -1, size, value.shape[-1])
-        found[:, start : start + size] = part.permute(0, 3, 1, 2, 4)
-    return found.view(rows, new, heads, -1)
+        attended[:, start : start + size] = part.permute(0, 3, 1, 2, 4)
+    return attended.view(rows, new, heads, -1)
 
 
 def sees_all_earlier_tokens(config: PreTrainedConfig) -> bool:
-    """Whether every layer of a decoder attends to all earlier tokens, and to nothing else."""
+    """Whether every layer of a decoder attends to all earlier tokens, and has no other state."""
     text = config.get_text_config()
     kinds = getattr(text, "layer_types", None) or ["full_attention"]
     window = getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True)
@@ -96,10 +96,10 @@ def sees_all_earlier_tokens(config: PreTrainedConfig) -> bool:
 
 
 def use_own_attention(model: PreTrainedModel, device: Device) -> bool:
-    """Switch a model to `attend` where that computes the same; False leaves it as it is.
+    """Switch a model to `attend` if that computes the same; returns whether it was switched.
 
-    It does for decoders whose every layer attends to all earlier tokens and nothing else remembers them. Layers that
-    are held in 4 or 8 bits stay with transformers too: their kernels were never recorded as graphs.
+    It does for decoders whose layers all attend to all earlier tokens and have no other state. Layers in 4 or 8 bits
+    keep transformers' attention too: their kernels were never recorded as CUDA graphs.
     """
     fits = (
         model._supports_attention_backend  # noqa: SLF001 - transformers has no public name for it

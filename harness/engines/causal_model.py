@@ -1,14 +1,15 @@
-"""A loaded causal language model as scoring uses it: passes over rows of tokens, and only the logits asked for."""
+"""A loaded causal language model as scoring uses it: passes over rows of tokens, and only the requested logits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from harness.engines.attention import use_own_attention
-from harness.engines.key_values import Recorded, Slots
+from harness.engines.key_values import PrefixKVCache, SlotKVCache
 from harness.engines.windows import model_window
 from training.models.device import device_of
 
@@ -18,20 +19,39 @@ if TYPE_CHECKING:
     from harness.engines.rows import Tokens
     from training.models.device import Device
 
-_PADDING = 16  # a batch may hold this part of the budget in padding, about what a pass more would cost
+_PADDING = 16  # largest share of the budget that is padding is 1 / 16, about the cost of another pass
 _Item = TypeVar("_Item")
 
 
+@dataclass
+class EngineStats:
+    """What a model has computed so far.
+
+    Attributes:
+        shares_prefixes: Whether rows can continue tokens of an earlier pass; else `attend` does not fit this model.
+        passes: Forward passes over rows, decoding steps not included.
+        tokens: Tokens of these passes, padding included.
+        logits: Positions whose logits were computed.
+        decoded: Rows of all decoding steps; steps that are replayed from CUDA graphs are not counted.
+    """
+
+    shares_prefixes: bool
+    passes: int = 0
+    tokens: int = 0
+    logits: int = 0
+    decoded: int = 0
+
+
 class CausalModel:
-    """See above.
+    """A transformers model with its own attention where that computes the same.
 
     Attributes:
         model: transformers' own, in evaluation mode.
         hardware: What it computes on; `device` is PyTorch's object for that.
         max_length: Its window in tokens.
-        shares: Whether rows can go on from tokens of an earlier pass; else `attend` does not fit this model.
         token_bytes: Memory of one token's keys and values.
-        logit_rows: How many rows of float32 logits are held at once.
+        logit_rows: Rows of float32 logits held at once.
+        stats: What it has computed so far.
     """
 
     def __init__(
@@ -41,34 +61,36 @@ class CausalModel:
         self.hardware = device or device_of(model.device)
         self.device = model.device
         self.max_length = model_window(model.config, tokenizer)
-        self.shares = use_own_attention(model, self.hardware)
-        words = int(model.get_output_embeddings().weight.shape[0])
+        self.stats = EngineStats(use_own_attention(model, self.hardware))
+        vocab_size = int(model.get_output_embeddings().weight.shape[0])
         self.token_bytes = _key_value_bytes(model)
-        self.logit_rows = max(1, self.hardware.logit_bytes // (4 * words))
+        self.logit_rows = max(1, self.hardware.logit_bytes // (4 * vocab_size))
 
     def states(
-        self, rows: Sequence[Tokens], before: Recorded | None = None, of: Sequence[int] = (), *, keep: bool = False
-    ) -> tuple[torch.Tensor, Recorded | None]:
+        self, rows: Sequence[Tokens], before: PrefixKVCache | None = None, of: Sequence[int] = (), *, keep: bool = False
+    ) -> tuple[torch.Tensor, PrefixKVCache | None]:
         """Last hidden states, [rows, longest row, width], padded on the right; and keys and values if `keep`.
 
         Args:
             rows: Token ids.
-            before: What an earlier pass kept, from which the rows go on.
-            of: The row of that pass that each row goes on from.
-            keep: Whether later passes go on from these rows.
+            before: Keys and values of an earlier pass that the rows continue.
+            of: For each row, the row of that pass that it continues.
+            keep: Whether later passes continue these rows.
         """
         longest = max(map(len, rows))
+        self.stats.passes += 1
+        self.stats.tokens += len(rows) * longest
         ids = torch.zeros(len(rows), longest, dtype=torch.long)
         valid = torch.zeros(len(rows), longest, dtype=torch.bool)
         for number, row in enumerate(rows):
             ids[number, : len(row)] = torch.tensor(row)
             valid[number, : len(row)] = True
         ids, valid = ids.to(self.device), valid.to(self.device)
-        if not self.shares:
+        if not self.stats.shares_prefixes:
             return self.model.base_model(ids, attention_mask=valid.long(), use_cache=False).last_hidden_state, None
         if before is None and not keep:
             return self.model.base_model(ids, use_cache=False).last_hidden_state, None
-        kept = Recorded(valid, before, of)
+        kept = PrefixKVCache(valid, before, of)
         output = self.model.base_model(
             ids,
             attention_mask=kept.mask(longest),
@@ -78,15 +100,18 @@ class CausalModel:
         )
         return output.last_hidden_state, kept
 
-    def next_logits(self, tokens: torch.Tensor, positions: torch.Tensor, slots: Slots, length: int) -> torch.Tensor:
-        """Logits after one new token of each row, [rows, words], in the model's dtype.
+    def next_logits(
+        self, tokens: torch.Tensor, positions: torch.Tensor, slots: SlotKVCache, length: int
+    ) -> torch.Tensor:
+        """Logits after one new token of each row, [rows, vocab_size], in the model's dtype.
 
         Args:
             tokens: The new tokens, [rows].
             positions: Their positions, [rows].
-            slots: Where earlier tokens are; the new ones are added.
-            length: More than the last position, at most the slots' tokens.
+            slots: Earlier tokens; the new ones are added.
+            length: Above the last position, at most the slots' tokens.
         """
+        self.stats.decoded += len(tokens)
         output = self.model.base_model(
             tokens[:, None],
             attention_mask=slots.step(positions, length),
@@ -98,6 +123,7 @@ class CausalModel:
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """Logits of hidden states, scaled and capped as the model's own forward does."""
+        self.stats.logits += states.shape[:-1].numel()
         config = self.model.config.get_text_config()
         logits: torch.Tensor = self.model.get_output_embeddings()(states)
         if scale := getattr(config, "logit_scale", None):
@@ -116,7 +142,7 @@ def _key_value_bytes(model: PreTrainedModel) -> int:
 
 
 class Budget:
-    """How many tokens are computed at once; halved for good when memory runs out.
+    """Tokens computed at once; halved for good when memory runs out.
 
     Attributes:
         tokens: Rows times longest row.
@@ -126,7 +152,7 @@ class Budget:
         self.tokens = tokens
 
     def batches(self, items: Sequence[_Item], length: Callable[[_Item], int]) -> Iterator[list[_Item]]:
-        """The items sorted by length, longest first, in batches within the budget; asked anew for every batch."""
+        """The items sorted by length, longest first, in batches within the budget as it is when each batch begins."""
         left = sorted(items, key=length, reverse=True)
         while left:
             batch = self.first(left, length)
@@ -134,7 +160,7 @@ class Budget:
             left = left[len(batch) :]
 
     def first(self, items: Sequence[_Item], length: Callable[[_Item], int]) -> list[_Item]:
-        """The first batch of items sorted by length: one at least, and none that is mostly padding."""
+        """The first batch of items sorted by length: at least one item, and not mostly padding."""
         longest = length(items[0])
         padding = 0
         for count, item in enumerate(items[: max(1, self.tokens // longest)]):
@@ -144,5 +170,5 @@ class Budget:
         return list(items[: max(1, self.tokens // longest)])
 
     def halve(self, used: int) -> None:
-        """Take half of what did not fit."""
+        """Set half of what did not fit."""
         self.tokens = max(1, min(self.tokens, used) // 2)

@@ -2,79 +2,87 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.engines.interface import Start
-from harness.engines.kinds import ENGINES
+from harness.engines.interface import EngineConfig, Unsupported
+from harness.engines.kinds import ENGINES, EngineKind, engine_kind
 from reports.errors import UserError
 from reports.numbers import duration
 from tasks.rendering import load_tokenizer
-from training.processes import process_count
-from training.recipes.recipe import EngineName
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from harness.engines.interface import Asked, Engine
+    from harness.engines.interface import Capability, Engine, ModelRequest, Response
     from harness.planning.run_plan import Plan
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An engine, and why it is taken.
+    """An engine, and why it was chosen.
 
     Attributes:
         seconds: Estimated time of scoring everything with it.
     """
 
-    name: EngineName
+    name: str
     why: str
     seconds: float
 
 
 def choose_engine(plan: Plan) -> Choice:
-    """The engine that answers a whole plan, whatever of it is answered already: answers of two are not compared.
+    """The engine for the whole plan, including what is cached: responses of two engines are not compared.
 
     Raises:
-        UserError: The recipe asks for an engine that cannot run here.
+        UserError: The recipe names an engine that is not installed or cannot score this plan.
     """
-    wanted = plan.recipe.scoring.engine
-    if wanted != "auto":
-        kind = ENGINES[wanted]
-        hindrance = kind.hindrance(plan)
-        if hindrance:
-            what = f"{kind.title} cannot score here: {hindrance[0]}"
-            raise UserError(what, where="scoring.engine", fix=hindrance[1])
-        return Choice(wanted, "the recipe says so", kind.seconds(plan))
-    hindrance = ENGINES["vllm"].hindrance(plan)
-    plain = ENGINES["transformers"].seconds(plan)
-    if hindrance:
-        return Choice("transformers", hindrance[0], plain)
-    other = ENGINES["vllm"].seconds(plan)
-    why = f"estimated {duration(plain)} with transformers, {duration(other)} with vLLM, its start included"
-    return Choice("vllm", why, other) if other < plain else Choice("transformers", why, plain)
+    name = plan.recipe.scoring.engine
+    if name != "auto":
+        kind = engine_kind(name)
+        unsupported = _missing_capability(kind, plan) or kind.unsupported(plan)
+        if unsupported:
+            what = f"{kind.title} cannot score here: {unsupported.reason}"
+            raise UserError(what, where="scoring.engine", fix=unsupported.fix)
+        return Choice(name, "the recipe says so", kind.seconds(plan))
+    vllm, seconds = ENGINES["vllm"], ENGINES["transformers"].seconds(plan)
+    if unsupported := vllm.unsupported(plan):
+        return Choice("transformers", unsupported.reason, seconds)
+    vllm_seconds = vllm.seconds(plan)
+    why = f"estimated {duration(seconds)} with transformers, {duration(vllm_seconds)} with vLLM, its start included"
+    return Choice("vllm", why, vllm_seconds) if vllm_seconds < seconds else Choice("transformers", why, seconds)
 
 
-def load_engine(
+def _missing_capability(kind: EngineKind, plan: Plan) -> Unsupported | None:
+    """What the plan needs and the engine cannot do."""
+    needed: set[Capability] = {
+        "generation" if loaded.task.OUTPUT_TYPE == "generate_until" else "log_likelihoods" for loaded in plan.tasks
+    }
+    if len(plan.models) > 1:
+        needed.add("adapters")
+    missing = [name.replace("_", "-") for name in sorted(needed - kind.capabilities)]
+    return Unsupported(f"it does not support {missing[0]}", "set scoring.engine=auto") if missing else None
+
+
+def start_engine(
     plan: Plan,
     choice: Choice,
-    folders: Mapping[str, Path],
-    asked: Iterable[Asked],
-    keeping: Callable[[Engine], Engine] | None = None,
+    adapters: Mapping[str, Path],
+    requests: Iterable[ModelRequest],
+    recorded: Callable[[ModelRequest], Response | None] = lambda _: None,
 ) -> Engine:
-    """Start the engine with the plan's base and the given adapter folders on it.
+    """Start the engine of this process with the plan's base and the given adapters.
 
     Args:
-        plan: What is scored.
+        plan: The run.
         choice: The engine.
-        folders: Adapter folders by name.
-        asked: What it will be asked, by which vLLM sizes itself.
-        keeping: Wraps the engine of each process into one that keeps its answers as they come.
+        adapters: Adapter folders by name.
+        requests: All requests that will follow.
+        recorded: Responses of earlier runs; see `harness.engines.interface.EngineConfig`.
     """
-    from harness.engines.shared_engine import SharedEngine
     from training.models.loading import load_for_scoring
 
     scoring = plan.recipe.scoring
@@ -90,7 +98,9 @@ def load_engine(
             dense=plan.dense,
         )
 
-    engine = ENGINES[choice.name].start(Start(plan, load, load_tokenizer(str(plan.base.folder)), folders, asked))
-    if keeping is not None:
-        engine = keeping(engine)
-    return SharedEngine(engine) if process_count() > 1 else engine
+    started = time.perf_counter()
+    config = EngineConfig(plan, load, load_tokenizer(str(plan.base.folder)), adapters, requests, recorded)
+    engine = engine_kind(choice.name).start(config)
+    engine.setup.setdefault("engine", choice.name)
+    engine.setup.setdefault("start_seconds", round(time.perf_counter() - started, 3))
+    return engine

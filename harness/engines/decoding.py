@@ -1,271 +1,278 @@
-"""Continues many prompts at once: each in a place of its own, which the next prompt takes when one is done."""
+"""Continuous batching: every prompt generates in a slot, which the next prompt takes when it is finished."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections import abc, deque
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 
 import torch
 
 from harness.engines.answer_text import AnswerEnd
 from harness.engines.causal_model import Budget, CausalModel
-from harness.engines.interface import Cost, GenerateAnswer, GenerateRequest
-from harness.engines.key_values import Recorded, Slots
+from harness.engines.interface import Cost, GenerateRequest, GenerateResponse
+from harness.engines.key_values import PrefixKVCache, SlotKVCache
 from harness.engines.prefixes import rows_below, shared_prefixes
 from harness.engines.rows import Tokens
 from harness.engines.sampling import Draws, choose
 from harness.engines.step_graphs import StepGraphs
-from harness.engines.windows import fitted
+from harness.engines.windows import fit_to_context
 from training.machine_failures import is_out_of_memory
 from training.models.device import Device
 from training.stopping import stop_if_asked
 
 _SHORTEST_PREFIX = 16  # tokens
-_MEMORY_SHARE = 0.6  # of what is free, for keys and values
-_REFILL_SHARE = 8  # places are filled again once this part of them is free
+_MEMORY_SHARE = 0.6  # of the available memory, for keys and values
+_REFILL_SHARE = 8  # slots are filled again once one in so many is free
 
 
-class Row:
-    """One prompt while it is being continued; one whose answer is known only fills its place."""
+class Sequence:
+    """One prompt while it generates; with a recorded response it only fills its slot."""
 
     def __init__(
-        self, number: int, request: GenerateRequest, max_length: int, known: GenerateAnswer | None = None
+        self, number: int, request: GenerateRequest, max_length: int, recorded: GenerateResponse | None = None
     ) -> None:
         self.number = number
         self.request = request
-        self.known = known
-        self.prompt, self.limit = fitted(request, max_length)
+        self.recorded = recorded
+        self.prompt, self.limit = fit_to_context(request, max_length)
         self.tokens: list[int] = []
-        self.shared = 0  # tokens that other prompts begin with too
+        self.shared = 0
         self.begun: float | None = None
         self.seconds = 0.0
         self._draws = Draws(request) if request.temperature > 0 else None
 
     @property
     def written(self) -> Tokens:
-        """The prompt, and what has been added to it."""
+        """Prompt and generated tokens."""
         return (*self.prompt, *self.tokens)
 
     @property
+    def shared_prefix(self) -> Tokens:
+        """First tokens of the prompt that other prompts have too."""
+        return self.prompt[: self.shared]
+
+    @property
     def length(self) -> int:
-        """Tokens written."""
+        """Number of tokens, prompt included."""
         return len(self.prompt) + len(self.tokens)
 
     def draw(self) -> float:
-        """The random number for the next token."""
+        """Random number for the next token."""
         return self._draws.at(len(self.tokens)) if self._draws else 0.0
 
     def next(self, chosen: int) -> int:
-        """The next token: the chosen one, but for a known answer its own."""
-        return chosen if self.known is None else self.known.tokens[len(self.tokens)]
+        """The chosen token, or the recorded one."""
+        return chosen if self.recorded is None else self.recorded.tokens[len(self.tokens)]
 
-    def take(self, token: int, end: AnswerEnd, device: Device) -> GenerateAnswer | None:
-        """Add a token; the answer when that was its last."""
+    def append(self, token: int, end: AnswerEnd, device: Device) -> GenerateResponse | None:
+        """Add a token; returns the response if it was the last one."""
         self.tokens.append(token)
-        if self.known is not None:
-            return self.known if len(self.tokens) >= len(self.known.tokens) else None
+        if self.recorded is not None:
+            return self.recorded if len(self.tokens) >= len(self.recorded.tokens) else None
         ended = end.reached(self.tokens, self.request.stop)
         if not ended and len(self.tokens) < self.limit:
             return None
         cost = Cost(self.seconds, time.perf_counter() - (self.begun or 0.0), device.peak_memory().allocated)
         text = end.text(self.tokens, self.request.stop)
-        return GenerateAnswer(text, tuple(self.tokens), "stop" if ended else "length", cost)
+        return GenerateResponse(text, tuple(self.tokens), "stop" if ended else "length", cost)
 
 
 class Decoder:
-    """Answers generation requests; keeps its places from one call to the next.
+    """Generates in slots, which it keeps from one call to the next.
 
     Args:
-        model: Computes; its rows must be able to go on from earlier tokens.
-        end: Knows when an answer is over.
-        rows: Prompts continued at once, where memory allows.
+        model: The model; its rows must be able to continue earlier tokens.
+        end: Recognises the end of an answer.
+        rows: Number of slots, where memory allows.
         budget: Prompt tokens computed at once.
     """
 
     def __init__(self, model: CausalModel, end: AnswerEnd, rows: int, budget: Budget) -> None:
         self._model = model
         self._end = end
-        self._most = rows
+        self._max_slots = rows
         self._budget = budget
         self._steps = StepGraphs(model)
-        self._make_places(0, 0)
+        self._allocate(0, 0)
 
     @torch.inference_mode()
-    def answers(
-        self, requests: Sequence[GenerateRequest], known: Mapping[int, GenerateAnswer]
-    ) -> Iterator[tuple[int, GenerateAnswer]]:
-        """(place in `requests`, answer) of each as it ends; where memory runs out, half as many go on at once.
+    def generate(
+        self, requests: abc.Sequence[GenerateRequest], recorded: Mapping[int, GenerateResponse]
+    ) -> Iterator[tuple[int, GenerateResponse]]:
+        """(index in `requests`, response) of each as it ends; where memory runs out, the number of slots is halved.
 
-        Requests with a known answer come and go as they did when it was given, but nothing is computed while there are
-        no others.
+        Requests with a recorded response take and leave slots as they did when it was generated, but nothing is
+        computed while there are no others.
         """
-        if len(known) == len(requests):
+        if len(recorded) == len(requests):
             return
-        rows = [
-            Row(number, request, self._model.max_length, known.get(number)) for number, request in enumerate(requests)
+        sequences = [
+            Sequence(number, request, self._model.max_length, recorded.get(number))
+            for number, request in enumerate(requests)
         ]
-        prompts = [row.prompt for row in rows]
+        prompts = [sequence.prompt for sequence in sequences]
         prefixes, _ = shared_prefixes(prompts, [len(prompt) - 1 for prompt in prompts], _SHORTEST_PREFIX)
         for prefix in prefixes:
             for number in rows_below(prefix):
-                rows[number].shared = prefix.end
-        waiting = deque(sorted(rows, key=lambda row: len(row.prompt), reverse=True))
+                sequences[number].shared = prefix.end
+        waiting = deque(sorted(sequences, key=lambda sequence: len(sequence.prompt), reverse=True))
         while waiting:
-            self._ready(waiting)
+            self._provide_slots(waiting)
             try:
                 yield from self._run(waiting)
             except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error) or len(self._places) == 1:
+                if not is_out_of_memory(error) or len(self._slots) == 1:
                     raise
-                self._most = len(self._places) // 2
+                self._max_slots = len(self._slots) // 2
                 self._budget.halve(self._budget.tokens)
-            waiting.extendleft(row for row in reversed(self._places) if row is not None)
+            waiting.extendleft(sequence for sequence in reversed(self._slots) if sequence is not None)
             if waiting:
-                self._make_places(0, 0)
+                self._allocate(0, 0)
 
     def forget_weights(self) -> None:
-        """Drop what only holds while the same layers compute."""
+        """Drop what is only valid while the same layers compute."""
         self._steps.clear()
 
-    def _ready(self, waiting: Sequence[Row]) -> None:
-        """See that there are places for these rows; those of the last call are kept where they are enough."""
-        tokens = self._steps.length(max(len(row.prompt) + row.limit for row in waiting))
-        wanted = min(self._most, len(waiting))
-        if tokens <= self._slots.tokens and wanted <= self._slots.rows:
+    def _provide_slots(self, waiting: abc.Sequence[Sequence]) -> None:
+        """Allocate slots for these sequences unless those of the last call are enough."""
+        tokens = self._steps.length(max(len(sequence.prompt) + sequence.limit for sequence in waiting))
+        wanted = min(self._max_slots, len(waiting))
+        if tokens <= self._cache.tokens and wanted <= self._cache.rows:
             return
-        self._make_places(0, 0)
+        self._allocate(0, 0)
         room = int(_MEMORY_SHARE * self._model.hardware.available_memory()) // (tokens * self._model.token_bytes)
-        self._make_places(max(1, min(wanted, room)), tokens)
+        self._allocate(max(1, min(wanted, room)), tokens)
 
-    def _make_places(self, rows: int, tokens: int) -> None:
+    def _allocate(self, rows: int, tokens: int) -> None:
         self._steps.clear()
-        self._slots = Slots(rows, tokens)
-        self._places: list[Row | None] = [None] * rows
+        self._cache = SlotKVCache(rows, tokens)
+        self._slots: list[Sequence | None] = [None] * rows
         device = self._model.device
-        self._next = torch.zeros(rows, dtype=torch.long, device=device)  # token to be fed
+        self._next = torch.zeros(rows, dtype=torch.long, device=device)  # next input token
         self._positions = torch.zeros(rows, dtype=torch.long, device=device)
-        self._live = torch.zeros(rows, dtype=torch.long, device=device)  # 1 where a row goes on
+        self._live = torch.zeros(rows, dtype=torch.long, device=device)  # 1 while a slot's sequence generates
         if not rows:
             self._model.hardware.release_memory()
 
-    def _run(self, waiting: deque[Row]) -> Iterator[tuple[int, GenerateAnswer]]:
-        """Until nothing waits and nothing goes on."""
+    def _run(self, waiting: deque[Sequence]) -> Iterator[tuple[int, GenerateResponse]]:
+        """Generate until all sequences are finished."""
         self._model.hardware.reset_peak_memory()
         while True:
-            free = [place for place, row in enumerate(self._places) if row is None]
-            if waiting and len(free) >= max(1, len(self._places) // _REFILL_SHARE):
+            free = [slot for slot, sequence in enumerate(self._slots) if sequence is None]
+            if waiting and len(free) >= max(1, len(self._slots) // _REFILL_SHARE):
                 yield from self._fill(free, waiting)
-            elif len(free) == len(self._places):
+            elif len(free) == len(self._slots):
                 return
             else:
                 stop_if_asked()
                 yield from self._step(closed=not waiting)
 
-    def _fill(self, free: Sequence[int], waiting: deque[Row]) -> Iterator[tuple[int, GenerateAnswer]]:
-        """Compute prompts into free places, and the first token of each answer."""
-        placed = [(place, waiting.popleft()) for place in free[: len(waiting)]]
-        for place, row in placed:
-            self._places[place] = row
-        placed.sort(key=lambda each: each[1].prompt[: each[1].shared])
-        for prefix, same in groupby(placed, key=lambda each: each[1].prompt[: each[1].shared]):
+    def _fill(self, free: abc.Sequence[int], waiting: deque[Sequence]) -> Iterator[tuple[int, GenerateResponse]]:
+        """Prefill free slots with prompts, and choose the first token of each answer."""
+        placed = [(slot, waiting.popleft()) for slot in free[: len(waiting)]]
+        for slot, sequence in placed:
+            self._slots[slot] = sequence
+        placed.sort(key=lambda entry: entry[1].shared_prefix)
+        for prefix, group in groupby(placed, key=lambda entry: entry[1].shared_prefix):
             before = None
-            sizes = self._budget.batches(list(same), lambda each: each[1].length - each[1].shared)
-            for batch in sizes:
+            for batch in self._budget.batches(list(group), lambda entry: entry[1].length - entry[1].shared):
                 started = time.perf_counter()
-                rows = [row for _, row in batch]
-                computed = any(row.known is None for row in rows)
+                slots, sequences = [slot for slot, _ in batch], [sequence for _, sequence in batch]
+                computed = any(sequence.recorded is None for sequence in sequences)
                 if computed and prefix and before is None:
                     before = self._model.states([prefix], keep=True)[1]
-                places = [place for place, _ in batch]
-                found = self._prefill(places, rows, before) if computed else [0] * len(rows)
-                chosen = [row.next(token) for row, token in zip(rows, found, strict=True)]
-                self._begin(places, rows, chosen)
-                self._share(started, rows)
-                for (place, row), token in zip(batch, chosen, strict=True):
-                    row.begun = row.begun or started
-                    answer = row.take(token, self._end, self._model.hardware)
-                    if answer is not None:
-                        self._leave([place])
-                        if row.known is None:
-                            yield row.number, answer
+                tokens = self._prefill(slots, sequences, before) if computed else [0] * len(sequences)
+                tokens = [sequence.next(token) for sequence, token in zip(sequences, tokens, strict=True)]
+                self._begin(slots, sequences, tokens)
+                self._share(started, sequences)
+                for sequence in sequences:
+                    sequence.begun = sequence.begun or started
+                for slot, sequence, token in zip(slots, sequences, tokens, strict=True):
+                    response = sequence.append(token, self._end, self._model.hardware)
+                    if response is not None:
+                        self._free([slot])
+                        if sequence.recorded is None:
+                            yield sequence.number, response
 
-    def _prefill(self, places: list[int], rows: list[Row], before: Recorded | None) -> list[int]:
-        """Keys and values of prompts into their places; returns the likeliest or drawn next token of each."""
-        tokens = [row.written[row.shared :] for row in rows]
-        states, made = self._model.states(tokens, before, [0] * len(rows), keep=True)
+    def _prefill(self, slots: list[int], sequences: list[Sequence], before: PrefixKVCache | None) -> list[int]:
+        """Write the keys and values of prompts into their slots; returns the chosen next token of each."""
+        tokens = [sequence.written[sequence.shared :] for sequence in sequences]
+        states, made = self._model.states(tokens, before, [0] * len(sequences), keep=True)
         assert made is not None
-        self._slots.put(places, made)
+        self._cache.put(slots, made)
         last = torch.tensor([len(row) - 1 for row in tokens], device=states.device)
-        logits = self._model.logits(states[torch.arange(len(rows), device=states.device), last])
-        found: list[int] = choose(logits, [row.request for row in rows], [row.draw() for row in rows]).tolist()
-        return found
+        logits = self._model.logits(states[torch.arange(len(sequences), device=states.device), last])
+        requests, draws = [sequence.request for sequence in sequences], [sequence.draw() for sequence in sequences]
+        chosen: list[int] = choose(logits, requests, draws).tolist()
+        return chosen
 
-    def _begin(self, places: list[int], rows: list[Row], chosen: list[int]) -> None:
-        """Note the next token and its position of rows that now go on."""
-        where = torch.tensor(places, device=self._next.device)
-        self._next[where] = torch.tensor(chosen, device=where.device)
-        self._positions[where] = torch.tensor([row.length for row in rows], device=where.device)
-        self._live[where] = 1
+    def _begin(self, slots: list[int], sequences: list[Sequence], tokens: list[int]) -> None:
+        """Set next token and position of sequences that start to generate."""
+        index = torch.tensor(slots, device=self._next.device)
+        self._next[index] = torch.tensor(tokens, device=index.device)
+        self._positions[index] = torch.tensor([sequence.length for sequence in sequences], device=index.device)
+        self._live[index] = 1
 
-    def _step(self, *, closed: bool) -> Iterator[tuple[int, GenerateAnswer]]:
-        """One token for every row; if `closed`, no row takes a free place any more."""
+    def _step(self, *, closed: bool) -> Iterator[tuple[int, GenerateResponse]]:
+        """Generate one token for every sequence; if `closed`, no prompt takes a free slot any more."""
         started = time.perf_counter()
         if closed:
-            self._close_ranks()
-        live = [(place, row) for place, row in enumerate(self._places) if row is not None]
-        count = self._steps.rows(live[-1][0] + 1, len(self._places))
-        length = self._steps.length(max(row.length for _, row in live))
-        words = self._chosen(count, length) if any(row.known is None for _, row in live) else [0] * count
-        if any(row.known is not None for _, row in live):
-            for place, row in live:
-                words[place] = row.next(words[place])
-            self._next[:count] = torch.tensor(words, device=self._next.device)
+            self._compact_slots()
+        live = [(slot, sequence) for slot, sequence in enumerate(self._slots) if sequence is not None]
+        count = self._steps.rows(live[-1][0] + 1, len(self._slots))
+        length = self._steps.length(max(sequence.length for _, sequence in live))
+        computed = any(sequence.recorded is None for _, sequence in live)
+        tokens = self._next_tokens(count, length) if computed else [0] * count
+        if any(sequence.recorded is not None for _, sequence in live):
+            for slot, sequence in live:
+                tokens[slot] = sequence.next(tokens[slot])
+            self._next[:count] = torch.tensor(tokens, device=self._next.device)
         self._positions[:count] += self._live[:count]
-        self._share(started, [row for _, row in live])
+        self._share(started, [sequence for _, sequence in live])
         ended = []
-        for place, row in live:
-            answer = row.take(words[place], self._end, self._model.hardware)
-            if answer is not None:
-                ended.append((place, row, answer))
-        self._leave([place for place, _, _ in ended])
-        for _, row, answer in ended:
-            if row.known is None:
-                yield row.number, answer
+        for slot, sequence in live:
+            response = sequence.append(tokens[slot], self._end, self._model.hardware)
+            if response is not None:
+                ended.append((slot, sequence, response))
+        self._free([slot for slot, _, _ in ended])
+        for _, sequence, response in ended:
+            if sequence.recorded is None:
+                yield sequence.number, response
 
-    def _chosen(self, count: int, length: int) -> list[int]:
-        """Compute one step of the first `count` places; returns their next tokens."""
-        places = self._places[:count]
-        logits = self._steps.logits(self._next[:count], self._positions[:count], self._slots, length)
-        requests = [None if row is None else row.request for row in places]
-        chosen = choose(logits, requests, [0.0 if row is None else row.draw() for row in places])
+    def _next_tokens(self, count: int, length: int) -> list[int]:
+        """Compute one step of the first `count` slots; returns their next tokens."""
+        sequences = self._slots[:count]
+        logits = self._steps.logits(self._next[:count], self._positions[:count], self._cache, length)
+        requests = [None if sequence is None else sequence.request for sequence in sequences]
+        chosen = choose(logits, requests, [0.0 if sequence is None else sequence.draw() for sequence in sequences])
         self._next[:count] = chosen
-        words: list[int] = chosen.tolist()
-        return words
+        tokens: list[int] = chosen.tolist()
+        return tokens
 
-    def _close_ranks(self) -> None:
-        """Move rows from the last places to free ones, where a step then computes fewer rows."""
-        live = [place for place, row in enumerate(self._places) if row is not None]
-        most = len(self._places)
-        if self._steps.rows(len(live), most) == self._steps.rows(live[-1] + 1, most):
+    def _compact_slots(self) -> None:
+        """Move sequences from the last slots to free ones if a step then computes fewer rows."""
+        live = [slot for slot, sequence in enumerate(self._slots) if sequence is not None]
+        total = len(self._slots)
+        if self._steps.rows(len(live), total) == self._steps.rows(live[-1] + 1, total):
             return
-        to = [place for place in range(len(live)) if self._places[place] is None]
+        to = [slot for slot in range(len(live)) if self._slots[slot] is None]
         of = live[-len(to) :]
-        self._slots.move(of, to)
-        for source, place in zip(of, to, strict=True):
-            self._places[place], self._places[source] = self._places[source], None
+        self._cache.move(of, to)
+        for source, target in zip(of, to, strict=True):
+            self._slots[target], self._slots[source] = self._slots[source], None
         for state in (self._next, self._positions, self._live):
             state[torch.tensor(to, device=state.device)] = state[torch.tensor(of, device=state.device)]
         self._live[torch.tensor(of, device=self._live.device)] = 0
 
-    def _leave(self, places: list[int]) -> None:
-        for place in places:
-            self._places[place] = None
-        if places:
-            self._live[torch.tensor(places, device=self._live.device)] = 0
+    def _free(self, slots: list[int]) -> None:
+        for slot in slots:
+            self._slots[slot] = None
+        if slots:
+            self._live[torch.tensor(slots, device=self._live.device)] = 0
 
-    def _share(self, started: float, rows: Sequence[Row]) -> None:
-        share = (time.perf_counter() - started) / len(rows)
-        for row in rows:
-            row.seconds += share
+    def _share(self, started: float, sequences: abc.Sequence[Sequence]) -> None:
+        share = (time.perf_counter() - started) / len(sequences)
+        for sequence in sequences:
+            sequence.seconds += share

@@ -1,4 +1,4 @@
-"""A checkpoint of the base as scoring sees it, for an engine that reads files: 4-bit values made dense again."""
+"""A checkpoint of the base with dequantised weights, for an engine that reads files."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def dense_checkpoint(plan: Plan, load: Callable[[], PreTrainedModel]) -> Path:
-    """The base's own folder where its weights are dense; else a checkpoint in the run's cache, written once.
+    """The base's own folder if its weights are dense, else a checkpoint in the run's cache, written once.
 
     Args:
-        plan: Names base, quantisation and dtype.
+        plan: The run, with base, quantisation and dtype.
         load: Loads the base with dense weights.
     """
     quantised = plan.recipe.scoring.base == "as_trained" and plan.recipe.quantization.method != "none"
@@ -39,7 +39,7 @@ def dense_checkpoint(plan: Plan, load: Callable[[], PreTrainedModel]) -> Path:
 
 
 def save_dense(model: PreTrainedModel, folder: Path) -> None:
-    """Save a model whose weights were dequantised; it would save itself as a quantised one."""
+    """Save a model whose weights were dequantised; `save_pretrained` alone would mark it as quantised."""
     import torch
 
     config = copy.deepcopy(model.config)

@@ -1,4 +1,4 @@
-"""Roughly how long a plan takes, from a short measurement of the device and the counts of tokens."""
+"""Estimated time of a plan, from a short measurement of the device and the numbers of tokens."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks.task_settings import new_token_limit
 from training.models.architecture import architecture, transformers_config
 from training.models.device import torch_dtype
 
@@ -50,8 +51,10 @@ def train_seconds(recipe: Recipe, base: BaseModel, rows: TrainingRows, device: D
     """Estimated seconds of training."""
     parameters, layers = _size(base)
     trainer = recipe.trainer
-    letters = sum(len(row.question) + len(row.reasoning) + len(row.response) for row in rows.train) / len(rows.train)
-    length = min(letters / _CHARACTERS_PER_TOKEN + _PROMPT_TOKENS, trainer.max_length)
+    total_chars = sum(len(row.question) + len(row.reasoning) + len(row.response) for row in rows.train) / len(
+        rows.train
+    )
+    length = min(total_chars / len(rows.train) / _CHARACTERS_PER_TOKEN + _PROMPT_TOKENS, trainer.max_length)
     steps = (trainer.max_steps or 0) * trainer.gradient_accumulation
     batches = steps or (trainer.epochs or 0) * len(rows.train) / trainer.batch_size
     speed = matmul_flops(device, dtype) * _TRAIN_SHARE
@@ -81,7 +84,7 @@ def _replays_steps(plan: Plan) -> bool:
 
 def vllm_seconds(plan: Plan) -> float:
     """Estimated seconds of scoring all models of a plan with vLLM: its start, then all of them in one batch."""
-    from harness.engines.start_times import known_start_seconds
+    from harness.engines.start_times import last_start_seconds
 
     parameters, layers = _size(plan.base)
     speed = matmul_flops(plan.device, plan.score_dtype) * _SCORE_SHARE
@@ -89,12 +92,12 @@ def vllm_seconds(plan: Plan) -> float:
     tokens = sum(work.read + work.answers * work.limit for work in works) * len(plan.models)
     answers = sum(work.answers for work in works) * len(plan.models)
     steps = max((work.limit for work in works), default=0) * -(-answers // _VLLM_ROWS)
-    return known_start_seconds(plan) + steps * layers * _VLLM_LAYER_SECONDS + 2 * parameters * tokens / speed
+    return last_start_seconds(plan) + steps * layers * _VLLM_LAYER_SECONDS + 2 * parameters * tokens / speed
 
 
 @dataclass(frozen=True)
 class _Work:
-    """What one task asks of one model: tokens read, answers generated, and their limit in tokens."""
+    """Work of one model on one task: tokens read, answers generated, and their limit in tokens."""
 
     read: float
     answers: int
@@ -106,11 +109,10 @@ def _work(loaded: LoadedTask) -> _Work:
     if loaded.task.OUTPUT_TYPE != "generate_until":
         return _Work(read, 0, 0)
     config = loaded.task.config
-    limit = int(config.generation_kwargs.get("max_gen_toks", 256))
-    return _Work(read, len(loaded.indices) * config.repeats, limit)
+    return _Work(read, len(loaded.indices) * config.repeats, new_token_limit(config.generation_kwargs))
 
 
 def _size(base: BaseModel) -> tuple[int, int]:
     """(parameters, layers) of a base."""
-    known = architecture(base)
-    return known.parameters, known.layers
+    sizes = architecture(base)
+    return sizes.parameters, sizes.layers

@@ -1,4 +1,4 @@
-"""The engine interface: whoever answers requests for one base and its adapters implements `Engine`."""
+"""The engine protocol: requests in, responses out, for one base and its adapters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
-    """How likely is `continuation` after `context`? Both are token ids; neither is empty."""
+    """Log-likelihood of `continuation` after `context`; token ids, neither is empty."""
 
     context: tuple[int, ...]
     continuation: tuple[int, ...]
@@ -27,11 +27,11 @@ class ScoreRequest:
 
 @dataclass(frozen=True, slots=True)
 class PerplexityRequest:
-    """How likely is a whole text, in windows of the model's length whose scored parts do not overlap?
+    """Log-likelihood of a whole text, in windows of the model's length whose scored parts do not overlap.
 
     Attributes:
-        tokens: Its token ids, all of them scored.
-        start: The token that stands before the first.
+        tokens: Token ids of the text, all of them scored.
+        start: Token before the first.
     """
 
     tokens: tuple[int, ...]
@@ -42,8 +42,8 @@ class PerplexityRequest:
 class GenerateRequest:
     """Continue `prompt` (token ids) until an end token, a stop string, or `max_new_tokens`.
 
-    `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 leave all tokens in. A sampled answer depends on its own seed,
-    not on what else is answered.
+    `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 keep all tokens. A sampled answer depends on its own seed and
+    not on other requests.
     """
 
     prompt: tuple[int, ...]
@@ -56,18 +56,24 @@ class GenerateRequest:
 
 
 Request = ScoreRequest | PerplexityRequest | GenerateRequest
-Asked = tuple[str, Request]  # the name of the model that is asked, and what
+
+
+class ModelRequest(NamedTuple):
+    """A request to one model: the base or an adapter, by its name in the plan."""
+
+    model: str
+    request: Request
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one answer took.
+    """Time and memory of one response.
 
     Attributes:
-        seconds: Its share of the time that the batches took which it was in.
-        latency: Seconds from when its first batch began until it was answered.
-        peak_memory: Highest memory in bytes while it was in work: allocated on a GPU, resident on a CPU.
-        reused: Whether the answer was given in an earlier run; then that took it.
+        seconds: Its share of the time of its batches.
+        latency: Seconds from the start of its first batch until the response was complete.
+        peak_memory: Peak memory in bytes meanwhile: allocated on a GPU, resident on a CPU.
+        reused: Whether the response comes from an earlier run, whose cost this is.
     """
 
     seconds: float
@@ -77,14 +83,13 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreAnswer:
-    """How likely a continuation is.
+class ScoreResponse:
+    """Log-likelihood of a continuation or a text.
 
     Attributes:
-        logprobs: Log-probability in nats of each token of the continuation in order, from a float32 softmax; an array
-            of float32.
+        logprobs: Log-probability in nats of each token in order, from a float32 softmax; an array of float32.
         greedy: Whether every token was the most likely one.
-        cost: What the answer took.
+        cost: Time and memory.
     """
 
     logprobs: array[float]
@@ -98,8 +103,8 @@ class ScoreAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class GenerateAnswer:
-    """The text without end token and stop string, and how it came about."""
+class GenerateResponse:
+    """Generated text without end token and stop string; `tokens` has them."""
 
     text: str
     tokens: tuple[int, ...] = field(repr=False)
@@ -107,57 +112,58 @@ class GenerateAnswer:
     cost: Cost
 
 
-Answer = ScoreAnswer | GenerateAnswer
-NONE_KNOWN: Mapping[int, Answer] = {}
+Response = ScoreResponse | GenerateResponse
+Capability = Literal["log_likelihoods", "generation", "adapters", "replay"]
+CAPABILITIES: frozenset[Capability] = frozenset({"log_likelihoods", "generation", "adapters"})
 
 
 @dataclass(frozen=True)
-class Start:
-    """What an engine is started with.
+class Unsupported:
+    """Why an engine cannot score a plan, and what to do about it."""
+
+    reason: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """What an engine is constructed with.
 
     Attributes:
-        plan: What is scored, by which recipe, on which device.
-        load: Loads the base, in evaluation mode on its device.
-        tokenizer: The base's.
-        folders: Adapter folders by name.
-        asked: What it will be asked.
+        plan: The run: recipe, models, tasks, device and dtypes.
+        load: Loads the base in evaluation mode on its device.
+        tokenizer: The base's tokenizer.
+        adapters: Adapter folders by name.
+        requests: All requests that will follow; iterating over them may cost time.
+        recorded: Returns the response to a request from an earlier run, or None. Only an engine with the capability
+            `replay` needs it.
     """
 
     plan: Plan
     load: Callable[[], PreTrainedModel]
     tokenizer: PreTrainedTokenizerBase
-    folders: Mapping[str, Path]
-    asked: Iterable[Asked]
+    adapters: Mapping[str, Path]
+    requests: Iterable[ModelRequest]
+    recorded: Callable[[ModelRequest], Response | None]
 
 
 class Engine(Protocol):
-    """Holds one base and its adapters, and answers for all of them.
+    """Holds one base and its adapters, and responds for all of them.
 
     Attributes:
-        name: As in `harness.engines.kinds`.
-        tokenizer: The base's.
-        max_length: Longest row in tokens; what is longer loses its start.
-        setup: How it was set up, for the report: seconds to start, and settings that it chose itself.
+        capabilities: `log_likelihoods` (score and perplexity requests), `generation`, `adapters` (more models than the
+            base). With `replay` it receives requests with a recorded response too, uses them to form the same batches
+            as in the earlier run, and yields responses to the others only, bit-identical to an uninterrupted run.
+        setup: Settings that it chose itself, for the report.
     """
 
-    name: str
-    tokenizer: PreTrainedTokenizerBase
-    max_length: int
+    capabilities: frozenset[Capability]
     setup: dict[str, str | float]
 
-    def answer(self, asked: Sequence[Asked], known: Mapping[int, Answer] = NONE_KNOWN) -> Iterator[tuple[int, Answer]]:
-        """(place in `asked`, answer) of every request that is not known, as soon as it is there, in any order.
-
-        Known answers take their place in the batches all the same, and only batches with nothing else are left out: so
-        answers given after an interruption are, to the bit, those that they would have been without it (not with vLLM,
-        which makes its batches itself).
-
-        Args:
-            asked: All requests, those with known answers among them.
-            known: Answers given earlier, by place.
-        """
+    def respond(self, requests: Sequence[ModelRequest]) -> Iterator[tuple[int, Response]]:
+        """(index in `requests`, response) of every request as soon as it is complete, in any order."""
         ...
 
     def close(self) -> None:
-        """Give the memory back; the engine answers no more."""
+        """Release the memory; no requests follow."""
         ...

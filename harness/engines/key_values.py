@@ -1,4 +1,4 @@
-"""Keys and values of tokens that were computed before: of shared prefixes, and of rows that are being continued."""
+"""Key-value caches: of shared prefixes, and of the slots in which sequences generate."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from transformers import Cache
 Layer = tuple[torch.Tensor, torch.Tensor]  # keys and values, each [rows, key heads, tokens, width]
 
 
-class Recorded(Cache):  # type: ignore[misc]
-    """Keeps what a pass computes, behind what an earlier pass kept of the rows that these continue.
+class PrefixKVCache(Cache):  # type: ignore[misc]
+    """Keys and values of a pass, behind those of the earlier pass that its rows continue.
 
     Attributes:
         kept: Keys and values by layer, those of the earlier pass first.
-        valid: Which tokens of them count, [rows, tokens]; others are padding.
+        valid: Mask of their tokens, [rows, tokens]; others are padding.
     """
 
     valid: torch.Tensor
 
-    def __init__(self, valid: torch.Tensor, before: Recorded | None = None, rows: Sequence[int] = ()) -> None:
+    def __init__(self, valid: torch.Tensor, before: PrefixKVCache | None = None, rows: Sequence[int] = ()) -> None:
         super().__init__(layers=[])
         self.kept: list[Layer] = []
         self._before = before
@@ -30,7 +30,7 @@ class Recorded(Cache):  # type: ignore[misc]
         self.valid = valid if self.earlier is None else torch.cat([self.earlier, valid], 1)
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_: Any, **__: Any) -> Layer:
-        """What the layer attends to."""
+        """Keys and values that the layer attends to."""
         if self._before is not None:
             keys, values = self._before.kept[layer_idx]
             key_states = torch.cat([keys[self._rows], key_states], 2)
@@ -39,7 +39,7 @@ class Recorded(Cache):  # type: ignore[misc]
         return key_states, value_states
 
     def mask(self, new: int) -> torch.Tensor | None:
-        """Which tokens each of `new` tokens of a row attends to, [rows, 1, new, tokens]; None for all before it."""
+        """Attention mask of `new` tokens of each row, [rows, 1, new, tokens]; None for a causal one."""
         if self.earlier is None:
             return None
         rows = len(self.earlier)
@@ -48,7 +48,7 @@ class Recorded(Cache):  # type: ignore[misc]
         return torch.cat([before, causal.expand(rows, 1, new, new)], 3)
 
     def positions(self, new: int) -> torch.Tensor | None:
-        """Positions of `new` tokens of each row, [rows, new]; None where they start at 0."""
+        """Positions of `new` tokens of each row, [rows, new]; None if they start at 0."""
         if self.earlier is None:
             return None
         return self.earlier.sum(1, keepdim=True) + torch.arange(new, device=self.valid.device)
@@ -58,12 +58,12 @@ class Recorded(Cache):  # type: ignore[misc]
         return 0 if self.earlier is None else self.earlier.shape[1]
 
 
-class Slots(Cache):  # type: ignore[misc]
-    """A fixed place for each row that is being continued; tokens lie from the start of their place without gaps.
+class SlotKVCache(Cache):  # type: ignore[misc]
+    """A slot of fixed size for each sequence; its tokens are contiguous from the start of the slot.
 
     Args:
-        rows: Places.
-        tokens: Of each place.
+        rows: Number of slots.
+        tokens: Size of a slot.
     """
 
     def __init__(self, rows: int, tokens: int) -> None:
@@ -75,21 +75,21 @@ class Slots(Cache):  # type: ignore[misc]
         self._positions = torch.empty(0, dtype=torch.long)
         self._length = 0
 
-    def put(self, places: Sequence[int], made: Recorded) -> None:
-        """Fill places with the rows of a prefill; padding behind a row is overwritten as the row grows."""
-        where = torch.tensor(places, device=made.valid.device)
+    def put(self, slots: Sequence[int], made: PrefixKVCache) -> None:
+        """Fill slots with the rows of a prefill; padding behind a row is overwritten as the row grows."""
+        index = torch.tensor(slots, device=made.valid.device)
         for number, (keys, values) in enumerate(made.kept):
             if number == len(self._store):
                 self._store.append((self._empty(keys), self._empty(values)))
             for store, new in zip(self._store[number], (keys, values), strict=True):
-                store[where, :, : new.shape[2]] = new
+                store[index, :, : new.shape[2]] = new
 
-    def move(self, sources: Sequence[int], places: Sequence[int]) -> None:
-        """Copy rows to other places."""
-        if not self._store:  # so far only rows were here whose answers are known
+    def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+        """Copy rows to other slots."""
+        if not self._store:  # all rows so far have recorded responses
             return
         device = self._store[0][0].device
-        to, of = torch.tensor(places, device=device), torch.tensor(sources, device=device)
+        to, of = torch.tensor(targets, device=device), torch.tensor(sources, device=device)
         for layer in self._store:
             for store in layer:
                 store[to] = store[of]
@@ -102,7 +102,7 @@ class Slots(Cache):  # type: ignore[misc]
         return (torch.arange(length, device=positions.device) <= positions[:, None])[:, None, None]
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_: Any, **__: Any) -> Layer:
-        """Put each row's new token into its place, and give back what is to be attended to."""
+        """Write each row's new token into its slot; returns the keys and values to attend to."""
         keys, values = self._store[layer_idx]
         keys[self._numbers, :, self._positions] = key_states[:, :, 0]
         values[self._numbers, :, self._positions] = value_states[:, :, 0]
@@ -110,7 +110,7 @@ class Slots(Cache):  # type: ignore[misc]
         return keys[:rows, :, : self._length], values[:rows, :, : self._length]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:  # noqa: ARG002 - transformers' signature
-        """Not used: positions are given to the model."""
+        """Return the length in use; the model is given positions instead."""
         return self._length
 
     def _empty(self, like: torch.Tensor) -> torch.Tensor:

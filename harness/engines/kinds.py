@@ -1,24 +1,22 @@
-"""The engines there are, one entry each: what starts it, what keeps it from a plan, and what reports say about it."""
+"""The engines: two that come with medbench, and those of installed packages by entry point."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
+from harness.engines.interface import CAPABILITIES, Capability, Unsupported
+from reports.errors import UserError, first_line
 from training.processes import process_count
-from training.recipes.recipe import EngineName
 
 if TYPE_CHECKING:
-    from harness.engines.interface import Engine, Start
+    from harness.engines.interface import Engine, EngineConfig
     from harness.planning.run_plan import Plan
 
-Hindrance = tuple[str, str]  # why an engine cannot answer, and how to mend it
-
-
-def _nothing(_: Plan) -> None:
-    return None
+ENTRY_POINTS = "medbench.engines"
 
 
 @dataclass(frozen=True)
@@ -27,34 +25,37 @@ class EngineKind:
 
     Attributes:
         title: Its name in messages.
-        start: Starts it with the base and the adapters of a plan.
-        seconds: Estimated seconds of scoring a whole plan, its start included.
-        packages: What computes its answers: answers by other versions of these are not taken for its own. The first is
-            the one that results name.
-        batching: How it puts rows into batches, in words for the results.
-        hindrance: Why it cannot answer a plan, and how to mend that; None where it can.
+        start: Constructs it with the base and the adapters of a plan.
+        seconds: Estimated seconds of scoring a whole plan, loading included.
+        packages: Packages that compute its responses, by distribution; cached responses are only reused with the same
+            versions. Results name the first.
+        batching: How it forms batches, in words for the results.
+        unsupported: Why it cannot score a plan, or None.
+        capabilities: What it can do, see `harness.engines.interface.Engine`.
     """
 
     title: str
-    start: Callable[[Start], Engine]
+    start: Callable[[EngineConfig], Engine]
     seconds: Callable[[Plan], float]
     packages: tuple[str, ...]
     batching: Callable[[Plan], str]
-    hindrance: Callable[[Plan], Hindrance | None] = _nothing
+    unsupported: Callable[[Plan], Unsupported | None] = lambda _: None
+    capabilities: frozenset[Capability] = CAPABILITIES
 
 
-def _start_transformers(start: Start) -> Engine:
+def _start_transformers(config: EngineConfig) -> Engine:
     from harness.engines.transformers_engine import TransformersEngine
 
-    scoring = start.plan.recipe.scoring
+    scoring = config.plan.recipe.scoring
     return TransformersEngine(
-        start.load,
-        start.tokenizer,
-        start.folders,
-        device=start.plan.device,
-        adapters=scoring.adapters,
+        config.load,
+        config.tokenizer,
+        config.adapters,
+        device=config.plan.device,
+        adapter_mode=scoring.adapters,
         batch_tokens=scoring.batch_tokens,
         batch_rows=scoring.batch_rows,
+        recorded=config.recorded,
     )
 
 
@@ -71,17 +72,17 @@ def _transformers_batching(plan: Plan) -> str:
     return f"{tokens} tokens, {rows} generated rows, fewer where memory runs out; adapters {scoring.adapters}"
 
 
-def _start_vllm(start: Start) -> Engine:
+def _start_vllm(config: EngineConfig) -> Engine:
     from harness.engines.dense_checkpoint import dense_checkpoint
     from harness.engines.start_times import remember_start
     from harness.engines.vllm_engine import VllmEngine
 
-    plan = start.plan
+    plan = config.plan
     engine = VllmEngine(
-        dense_checkpoint(plan, start.load),
-        start.tokenizer,
-        start.folders,
-        start.asked,
+        dense_checkpoint(plan, config.load),
+        config.tokenizer,
+        config.adapters,
+        config.requests,
         dtype=plan.score_dtype,
         settings=plan.recipe.scoring.vllm,
     )
@@ -99,19 +100,21 @@ def _vllm_batching(plan: Plan) -> str:
     return f"by vllm, {plan.recipe.scoring.vllm or 'its own settings'}"
 
 
-def _no_vllm(plan: Plan) -> Hindrance | None:
+def _vllm_unsupported(plan: Plan) -> Unsupported | None:
     if not plan.device.supports_kernel_packages:
-        return "there is no NVIDIA or AMD card", "set scoring.engine=transformers"
+        return Unsupported("there is no NVIDIA or AMD card", "set scoring.engine=transformers")
     if importlib.util.find_spec("vllm") is None:
-        return "the extra vllm is not installed", "run `pip install 'medbench[vllm]'`"
+        return Unsupported("the extra vllm is not installed", "run `pip install 'medbench[vllm]'`")
     if not plan.dense:
-        return "the base's dense weights do not fit into the card's memory", "set scoring.engine=transformers"
+        reason = "the base's dense weights do not fit into the card's memory"
+        return Unsupported(reason, "set scoring.engine=transformers")
     if process_count() > 1:
-        return "a launcher started several processes", "start one, with scoring.vllm={tensor_parallel_size: N}"
+        fix = "start one, with scoring.vllm={tensor_parallel_size: N}"
+        return Unsupported("a launcher started several processes", fix)
     return None
 
 
-ENGINES: dict[EngineName, EngineKind] = {
+ENGINES = {
     "transformers": EngineKind(
         title="transformers",
         start=_start_transformers,
@@ -125,6 +128,47 @@ ENGINES: dict[EngineName, EngineKind] = {
         seconds=_vllm_seconds,
         packages=("vllm", "torch", "transformers", "tokenizers"),
         batching=_vllm_batching,
-        hindrance=_no_vllm,
+        unsupported=_vllm_unsupported,
     ),
 }
+
+
+def engine_kind(name: str) -> EngineKind:
+    """The engine of this name.
+
+    Raises:
+        UserError: No installed package has it, or its package cannot be imported.
+    """
+    if name in ENGINES:
+        return ENGINES[name]
+    installed = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if name not in installed:
+        raise UserError(
+            f"no engine is named {name!r}; installed: {', '.join(sorted({*ENGINES, *installed}))}",
+            where="scoring.engine",
+            fix="set one of these or auto, or install the package with the engine",
+        )
+    return _plugin(installed[name])
+
+
+def _plugin(point: EntryPoint) -> EngineKind:
+    """The engine of an entry point, which names a class with the protocol of `Engine` that takes an `EngineConfig`."""
+    package = point.dist.name if point.dist is not None else point.module
+    try:
+        engine = point.load()
+        capabilities = frozenset(engine.capabilities)
+    except Exception as error:
+        raise UserError(
+            f"the engine {point.name} of the package {package} cannot be loaded: {first_line(error)}",
+            where="scoring.engine",
+            fix="update or reinstall the package, or set scoring.engine=auto",
+        ) from error
+    return EngineKind(
+        title=point.name,
+        start=engine,
+        seconds=_transformers_seconds,
+        packages=(package,),
+        batching=lambda _: f"by {point.name}",
+        unsupported=getattr(engine, "unsupported", lambda _: None),
+        capabilities=capabilities,
+    )

@@ -1,4 +1,4 @@
-"""Log-likelihoods of many continuations: rows sorted by length, shared prefixes once, only the logits that count."""
+"""Log-likelihoods of many continuations: rows sorted by length, shared prefixes once, only the needed logits."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 
 from harness.engines.causal_model import Budget, CausalModel
 from harness.engines.interface import Cost
-from harness.engines.key_values import Recorded
+from harness.engines.key_values import PrefixKVCache
 from harness.engines.prefixes import Prefix, rows_below, shared_prefixes
-from harness.engines.rows import Found, Row, Tokens
+from harness.engines.rows import PartScore, ScoringRow, Tokens
 from training.machine_failures import is_out_of_memory
 from training.models.device import Device
 from training.stopping import stop_if_asked
@@ -23,15 +23,15 @@ _EARLIER_TOKENS = 8  # tokens of an earlier pass that need as much memory as one
 
 
 @torch.inference_mode()
-def likelihoods(model: CausalModel, budget: Budget, rows: Sequence[Row]) -> Iterator[Found]:
-    """The log-likelihood of every continuation, as soon as its batch is through; batches of known rows are left out."""
+def log_likelihoods(model: CausalModel, budget: Budget, rows: Sequence[ScoringRow]) -> Iterator[PartScore]:
+    """Log-likelihood of every continuation as soon as its batch is computed; batches of recorded rows are skipped."""
     prefixes: list[Prefix] = []
     alone: list[int] = list(range(len(rows)))
-    if model.shares:
+    if model.stats.shares_prefixes:
         tokens, heads = [row.tokens for row in rows], [len(row.tokens) - row.scored for row in rows]
         prefixes, alone = shared_prefixes(tokens, heads, model.hardware.shortest_prefix)
     for prefix in prefixes:
-        if _is_known(prefix, rows):
+        if _is_recorded(prefix, rows):
             continue
         left = {id(rows[number]): number for number in rows_below(prefix)}
         meter = _Meter(model.hardware)
@@ -39,8 +39,8 @@ def likelihoods(model: CausalModel, budget: Budget, rows: Sequence[Row]) -> Iter
             for ends in _below(model, budget, rows, [_Part(prefix, 0, 0)], None):
                 for end in ends:
                     del left[id(end.row)]
-                yield from meter.answers(ends)
-            left = {}  # what remains is known
+                yield from meter.scores(ends)
+            left = {}  # the remaining rows are recorded
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -51,12 +51,12 @@ def likelihoods(model: CausalModel, budget: Budget, rows: Sequence[Row]) -> Iter
     yield from _alone(model, budget, [rows[number] for number in alone])
 
 
-def _alone(model: CausalModel, budget: Budget, rows: Sequence[Row]) -> Iterator[Found]:
-    """Rows that share nothing; a batch that does not fit into memory is halved, and so are all later ones."""
+def _alone(model: CausalModel, budget: Budget, rows: Sequence[ScoringRow]) -> Iterator[PartScore]:
+    """Score rows without a shared prefix; a batch that does not fit into memory halves this and all later ones."""
     left = sorted(rows, key=lambda row: len(row.tokens), reverse=True)
     while left:
         batch = budget.first(left, lambda row: len(row.tokens))
-        if all(row.is_known for row in batch):
+        if all(row.is_recorded for row in batch):
             left = left[len(batch) :]
             continue
         stop_if_asked()
@@ -69,145 +69,144 @@ def _alone(model: CausalModel, budget: Budget, rows: Sequence[Row]) -> Iterator[
                 raise
             budget.halve(len(batch) * len(batch[0].tokens))
         else:
-            yield from meter.answers(ends)
+            yield from meter.scores(ends)
             left = left[len(batch) :]
             continue
         model.hardware.release_memory()
 
 
-def _is_known(what: Prefix | int, rows: Sequence[Row]) -> bool:
-    """Whether all is known that a row, or the rows below a prefix, are fed for."""
-    return rows[what].is_known if isinstance(what, int) else all(rows[number].is_known for number in rows_below(what))
+def _is_recorded(node: Prefix | int, rows: Sequence[ScoringRow]) -> bool:
+    """Whether all responses of a row, or of the rows below a prefix, are recorded."""
+    below = [node] if isinstance(node, int) else rows_below(node)
+    return all(rows[number].is_recorded for number in below)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Tokens from `start` on of a row or of what rows share, going on from row `of` of an earlier pass."""
+    """Tokens of a row or a prefix from `start` on, which continue row `of` of an earlier pass."""
 
-    what: Prefix | int
+    node: Prefix | int
     start: int
     of: int
 
-    def tokens(self, rows: Sequence[Row]) -> Tokens:
-        if isinstance(self.what, Prefix):
-            return rows[self.what.row].tokens[self.start : self.what.end]
-        return rows[self.what].tokens[self.start :]
+    def tokens(self, rows: Sequence[ScoringRow]) -> Tokens:
+        if isinstance(self.node, Prefix):
+            return rows[self.node.row].tokens[self.start : self.node.end]
+        return rows[self.node].tokens[self.start :]
 
-    def size(self, rows: Sequence[Row]) -> int:
-        """What it takes of a batch's budget; earlier tokens are not computed, but need memory."""
+    def size(self, rows: Sequence[ScoringRow]) -> int:
+        """Tokens that count against the budget; earlier tokens are not computed, but need memory."""
         own = len(self.tokens(rows))
         return max(own, (self.start + own) // _EARLIER_TOKENS)
 
 
 @dataclass(frozen=True)
 class _End:
-    """What was found at the end of a row: nats, and likeliest or not, [continuations, places] each."""
+    """Scores at the end of a row: nats, and whether each token is the argmax; [continuations, positions] each."""
 
-    row: Row
+    row: ScoringRow
     logprobs: torch.Tensor
-    likeliest: torch.Tensor
+    is_argmax: torch.Tensor
 
 
 def _below(
-    model: CausalModel, budget: Budget, rows: Sequence[Row], parts: Sequence[_Part], before: Recorded | None
+    model: CausalModel, budget: Budget, rows: Sequence[ScoringRow], parts: Sequence[_Part], before: PrefixKVCache | None
 ) -> Iterator[list[_End]]:
-    """Compute parts that go on from `before`, batch by batch, and after each batch what goes on from it."""
+    """Compute parts that continue `before`, batch by batch, and after each batch the parts that continue it."""
     for kind in (int, Prefix):
-        same = [part for part in parts if isinstance(part.what, kind)]
+        same = [part for part in parts if isinstance(part.node, kind)]
         for batch in budget.batches(same, lambda part: part.size(rows)):
-            if all(_is_known(part.what, rows) for part in batch):
+            if all(_is_recorded(part.node, rows) for part in batch):
                 continue
             stop_if_asked()
             tokens, of = [part.tokens(rows) for part in batch], [part.of for part in batch]
             states, kept = model.states(tokens, before, of, keep=kind is Prefix)
-            ended = [(rows[part.what], part.start) for part in batch if isinstance(part.what, int)]
+            ended = [(rows[part.node], part.start) for part in batch if isinstance(part.node, int)]
             if ended:
                 yield _ends(model, states, ended)
             below = [
-                _Part(each, part.what.end, number)
+                _Part(node, part.node.end, number)
                 for number, part in enumerate(batch)
-                if isinstance(part.what, Prefix)
-                for each in part.what.below
+                if isinstance(part.node, Prefix)
+                for node in part.node.below
             ]
             if below:
                 yield from _below(model, budget, rows, below, kept)
 
 
-def _ends(model: CausalModel, states: torch.Tensor, batch: Sequence[tuple[Row, int]]) -> list[_End]:
-    """What is asked of rows, from the hidden states at their scored places only.
+def _ends(model: CausalModel, states: torch.Tensor, batch: Sequence[tuple[ScoringRow, int]]) -> list[_End]:
+    """Scores of the rows' continuations, with logits only at the scored positions.
 
     Args:
         model: Makes logits.
         states: [rows, tokens, width].
-        batch: The rows, each with the place of its first token in `states`.
+        batch: The rows, each with the position of its first token in `states`.
     """
     longest = states.shape[1]
-    places: list[int] = []
-    lines: list[int] = []  # of each word that is asked for, among the places
-    words: list[int] = []
+    positions: list[int] = []  # scored ones, in the flattened states
+    indices: list[int] = []  # of each target among the positions
+    targets: list[int] = []
     for number, (row, start) in enumerate(batch):
         end = number * longest + len(row.tokens) - start
-        for _, continuation in row.wanted:
-            lines += range(len(places), len(places) + row.scored)
-            words += continuation
-        places += range(end - row.scored, end)
-    states = states.reshape(-1, states.shape[-1])[torch.tensor(places, device=states.device)]
-    logprobs, likeliest = _pick(model, states, torch.tensor(lines), torch.tensor(words))
+        for _, continuation in row.targets:
+            indices += range(len(positions), len(positions) + row.scored)
+            targets += continuation
+        positions += range(end - row.scored, end)
+    states = states.reshape(-1, states.shape[-1])[torch.tensor(positions, device=states.device)]
+    logprobs, is_argmax = _target_logprobs(model, states, torch.tensor(indices), torch.tensor(targets))
     ends = []
     done = 0
     for row, _ in batch:
-        shape = len(row.wanted), row.scored
+        shape = len(row.targets), row.scored
         part = slice(done, done + shape[0] * shape[1])
-        ends.append(_End(row, logprobs[part].reshape(shape), likeliest[part].reshape(shape)))
+        ends.append(_End(row, logprobs[part].reshape(shape), is_argmax[part].reshape(shape)))
         done = part.stop
     return ends
 
 
-def _pick(
-    model: CausalModel, states: torch.Tensor, lines: torch.Tensor, words: torch.Tensor
+def _target_logprobs(
+    model: CausalModel, states: torch.Tensor, indices: torch.Tensor, targets: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probability of `words` [asked] after the states at `lines` [asked], and whether each is the likeliest.
+    """Log-probability of `targets` [n] after the states at `indices` [n], and whether each is the argmax.
 
-    In float32, a few rows of logits at a time: the whole [lines, vocabulary] is never there.
+    In float32, a few rows of logits at a time: the whole [n, vocab_size] is never in memory.
     """
-    logprobs, likeliest = [], []
-    order = lines.argsort(stable=True)
+    logprobs, is_argmax = [], []
+    order = indices.argsort(stable=True)
     for start in range(0, len(states), model.logit_rows):
-        chosen = order[(lines[order] >= start) & (lines[order] < start + model.logit_rows)]
-        here, asked = (lines[chosen] - start).to(states.device), words[chosen].to(states.device)
+        chosen = order[(indices[order] >= start) & (indices[order] < start + model.logit_rows)]
+        here, wanted = (indices[chosen] - start).to(states.device), targets[chosen].to(states.device)
         logits = model.logits(states[start : start + model.logit_rows])
-        picked = logits[here, asked]
-        best = (
-            picked == logits.amax(-1)[here]
-        )  # of equal ones the first counts, which is looked for only where it may be
-        best[best.clone()] = logits[here[best]].float().argmax(-1) == asked[best]
+        picked = logits[here, wanted]
+        best = picked == logits.amax(-1)[here]
+        best[best.clone()] = logits[here[best]].float().argmax(-1) == wanted[best]  # of equal logits the first counts
         # On a CPU float32 copies stay in its cache, a few rows at a time.
         parts = torch.split(logits, _CACHED_ROWS) if logits.device.type == "cpu" else (logits,)
         totals = torch.cat([part.float().logsumexp(-1) for part in parts])
         logprobs.append(picked.float() - totals[here])
-        likeliest.append(best)
+        is_argmax.append(best)
     back = order.argsort()
-    return torch.cat(logprobs).cpu()[back], torch.cat(likeliest).cpu()[back]
+    return torch.cat(logprobs).cpu()[back], torch.cat(is_argmax).cpu()[back]
 
 
 class _Meter:
-    """Measures what batches take from when it is made, and shares that out over their rows by their tokens."""
+    """Measures batches from its construction on, and divides their cost among the rows in proportion to tokens."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
         self._device.reset_peak_memory()
         self._begun = self._last = time.perf_counter()
 
-    def answers(self, ends: Sequence[_End]) -> Iterator[Found]:
-        """The answers of a batch with their costs."""
+    def scores(self, ends: Sequence[_End]) -> Iterator[PartScore]:
+        """The scores of a batch with their costs."""
         now = time.perf_counter()
         seconds = now - self._last
         tokens = sum(len(end.row.tokens) for end in ends)
         memory = self._device.peak_memory().allocated
         self._device.reset_peak_memory()
         for end in ends:
-            share = seconds * len(end.row.tokens) / tokens / len(end.row.wanted)
-            continuations = zip(end.row.wanted, end.logprobs.tolist(), end.likeliest.all(1).tolist(), strict=True)
-            for (owner, _), logprobs, best in continuations:
-                yield Found(owner, array("f", logprobs), best, Cost(share, now - self._begun, memory))
+            share = seconds * len(end.row.tokens) / tokens / len(end.row.targets)
+            continuations = zip(end.row.targets, end.logprobs.tolist(), end.is_argmax.all(1).tolist(), strict=True)
+            for (part, _), logprobs, greedy in continuations:
+                yield PartScore(part, array("f", logprobs), greedy, Cost(share, now - self._begun, memory))
         self._last = time.perf_counter()

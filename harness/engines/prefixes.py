@@ -1,4 +1,4 @@
-"""Finds what rows of tokens begin with in common, so that a few-shot prompt or a question is computed once."""
+"""Shared prefixes of rows of tokens, so that a few-shot prompt or a question is computed once."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from itertools import pairwise
 
 from harness.engines.rows import Tokens
 
-_WORTH = 0.2  # a share of the tokens below a prefix that must be saved, for each pass more has its price
+_WORTH = 0.2  # smallest share of tokens that a prefix saves; another pass has its cost
 
 
 @dataclass(frozen=True)
 class Prefix:
-    """Tokens `start` to `end` of all rows below it, which are the same in all of them.
+    """Tokens `start` to `end`, which all rows below it have in common.
 
     Attributes:
-        row: One of the rows, by its place; all have these tokens.
-        below: What follows: longer prefixes, and rows by their place.
+        row: Index of one of the rows.
+        below: Longer prefixes, and indices of rows.
     """
 
     start: int
@@ -27,36 +27,36 @@ class Prefix:
 
 
 def shared_prefixes(rows: Sequence[Tokens], heads: Sequence[int], minimum: int) -> tuple[list[Prefix], list[int]]:
-    """(prefixes that pay, rows that share nothing worth a pass of its own).
+    """(prefixes worth a pass of their own, indices of the rows without one).
 
     Args:
         rows: Token ids.
-        heads: How many tokens at the start of each row may be shared, less than its length.
+        heads: Number of first tokens of each row that may be shared, less than its length.
         minimum: Shortest prefix in tokens.
     """
     order = sorted(range(len(rows)), key=lambda number: rows[number])
     common = [_common(rows[one], rows[other], min(heads[one], heads[other])) for one, other in pairwise(order)]
     prefixes: list[Prefix] = []
     alone: list[int] = []
-    for each in _split(order, common, 0, minimum) if rows else ():
-        if isinstance(each, Prefix) and _saved_share(each, rows) >= _WORTH:
-            prefixes.append(each)
+    for node in _split(order, common, 0, minimum) if rows else ():
+        if isinstance(node, Prefix) and _saved_share(node, rows) >= _WORTH:
+            prefixes.append(node)
         else:
-            alone += [each] if isinstance(each, int) else rows_below(each)
+            alone += [node] if isinstance(node, int) else rows_below(node)
     return prefixes, alone
 
 
 def rows_below(prefix: Prefix) -> Iterator[int]:
-    """All rows that begin with a prefix."""
-    for each in prefix.below:
-        if isinstance(each, Prefix):
-            yield from rows_below(each)
+    """Indices of all rows that begin with a prefix."""
+    for node in prefix.below:
+        if isinstance(node, Prefix):
+            yield from rows_below(node)
         else:
-            yield each
+            yield node
 
 
 def _split(order: Sequence[int], common: Sequence[int], start: int, minimum: int) -> list[Prefix | int]:
-    """The forest over sorted rows that share their first `start` tokens; `common` holds what neighbours share."""
+    """Forest over sorted rows that share their first `start` tokens; `common`: number of tokens neighbours share."""
     if len(order) == 1:
         return [order[0]]
     shared = min(common)
@@ -67,18 +67,18 @@ def _split(order: Sequence[int], common: Sequence[int], start: int, minimum: int
 
 
 def _runs(order: Sequence[int], common: Sequence[int], start: int, enough: int, minimum: int) -> list[Prefix | int]:
-    """The forest of each run of rows whose neighbours share at least `enough` tokens."""
-    found: list[Prefix | int] = []
+    """Forest of each run of rows whose neighbours share at least `enough` tokens."""
+    nodes: list[Prefix | int] = []
     first = 0
     for place in range(1, len(order) + 1):
         if place == len(order) or common[place - 1] < enough:
-            found += _split(order[first:place], common[first : place - 1], start, minimum)
+            nodes += _split(order[first:place], common[first : place - 1], start, minimum)
             first = place
-    return found
+    return nodes
 
 
 def _common(one: Tokens, other: Tokens, limit: int) -> int:
-    """How many of their first `limit` tokens two rows share."""
+    """Number of their first `limit` tokens that two rows share."""
     if one[:limit] == other[:limit]:
         return limit
     return next(place for place in range(limit) if one[place] != other[place])
@@ -90,8 +90,8 @@ def _saved_share(prefix: Prefix, rows: Sequence[Tokens]) -> float:
 
 
 def _computed(prefix: Prefix, rows: Sequence[Tokens]) -> int:
-    """Tokens to compute for a prefix and all below it."""
+    """Number of tokens computed for a prefix and all rows below it."""
     below = sum(
-        _computed(each, rows) if isinstance(each, Prefix) else len(rows[each]) - prefix.end for each in prefix.below
+        _computed(node, rows) if isinstance(node, Prefix) else len(rows[node]) - prefix.end for node in prefix.below
     )
     return prefix.end - prefix.start + below

@@ -1,4 +1,4 @@
-"""Rows of tokens to feed for log-likelihoods: requests that need the same pass share one, texts are put together."""
+"""Rows of tokens for log-likelihoods: requests with the same forward pass share a row, parts of a text are joined."""
 
 from __future__ import annotations
 
@@ -8,96 +8,96 @@ from array import array
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from harness.engines.interface import Cost, PerplexityRequest, ScoreAnswer, ScoreRequest
-from harness.engines.windows import fed, windows
+from harness.engines.interface import Cost, PerplexityRequest, ScoreRequest, ScoreResponse
+from harness.engines.windows import score_inputs, windows
 
 Tokens = tuple[int, ...]
 
 
 @dataclass
-class Row:
-    """A row of tokens to feed, and what is asked about its end.
+class ScoringRow:
+    """A row of input tokens, and the continuations whose log-likelihoods it gives.
 
     Attributes:
-        tokens: All that is fed.
-        wanted: Continuations by whom they are for: the tokens after the last `len(continuation)` places of the row, of
-            the same number for all.
-        is_known: Whether the answers to all of them are known; then the row only fills its place in a batch.
+        tokens: Input tokens.
+        targets: (part, continuation): tokens to score after the last `len(continuation)` positions of the row, of equal
+            length for all. Parts are numbered by the batch.
+        is_recorded: Whether the responses to all of them are recorded; then the row only fills its place in a batch.
     """
 
     tokens: Tokens
-    wanted: list[tuple[int, Tokens]]
-    is_known: bool = True
+    targets: list[tuple[int, Tokens]]
+    is_recorded: bool = True
 
     @property
     def scored(self) -> int:
-        """Places at the end of the row whose next token is looked at."""
-        return len(self.wanted[0][1])
+        """Number of positions at the end of the row whose next token is scored."""
+        return len(self.targets[0][1])
 
 
 @dataclass(frozen=True)
-class Found:
-    """The answer to one continuation of a row.
+class PartScore:
+    """Log-likelihood of one continuation of a row.
 
     Attributes:
-        owner: Whom it is for, as in `Row.wanted`.
+        part: Its number, as in `ScoringRow.targets`.
         logprobs: Log-probability of each token in nats; an array of float32.
         greedy: Whether each token was the most likely one.
-        cost: What it took.
+        cost: Time and memory.
     """
 
-    owner: int
+    part: int
     logprobs: array[float]
     greedy: bool
     cost: Cost
 
 
-class Gathered:
-    """The rows of some requests, and their answers once those of all their rows are there.
+class ScoringBatch:
+    """The rows of some requests, and the responses once all their parts are scored.
 
-    Continuations that differ only in their last token, as labels do, share a row; a row that is longer than the window
-    loses its start.
+    Continuations that differ only in their last token, as labels do, share a row; a row longer than the window loses
+    its start.
 
     Args:
-        requests: What is asked.
+        requests: Requests of one model.
         max_length: The window in tokens.
-        known: Numbers of the requests whose answers are known already.
+        recorded: Numbers of the requests with a recorded response.
     """
 
     def __init__(
-        self, requests: Sequence[ScoreRequest | PerplexityRequest], max_length: int, known: Collection[int] = ()
+        self, requests: Sequence[ScoreRequest | PerplexityRequest], max_length: int, recorded: Collection[int] = ()
     ) -> None:
-        rows: dict[tuple[Tokens, int], Row] = {}
-        self._owners: list[int] = []
+        rows: dict[tuple[Tokens, int], ScoringRow] = {}
+        self._request_of_part: list[int] = []
         self._missing = [0] * len(requests)
-        self._parts: list[list[Found]] = [[] for _ in requests]
-        self._known = frozenset(known)
+        self._scores: list[list[PartScore]] = [[] for _ in requests]
+        self._recorded = frozenset(recorded)
         for number, request in enumerate(requests):
-            for part in windows(request, max_length):
-                tokens, continuation = fed(part, max_length)
-                row = rows.setdefault((tokens, len(continuation)), Row(tokens, []))
-                row.wanted.append((len(self._owners), continuation))
-                row.is_known = row.is_known and number in self._known
-                self._owners.append(number)
+            for window in windows(request, max_length):
+                tokens, continuation = score_inputs(window, max_length)
+                row = rows.setdefault((tokens, len(continuation)), ScoringRow(tokens, []))
+                row.targets.append((len(self._request_of_part), continuation))
+                row.is_recorded = row.is_recorded and number in self._recorded
+                self._request_of_part.append(number)
                 self._missing[number] += 1
         self.rows = list(rows.values())
 
-    def take(self, found: Found) -> tuple[int, ScoreAnswer] | None:
-        """(number of the request, its answer) once its last row is answered; None for one that is known."""
-        number = self._owners[found.owner]
-        if number in self._known:
+    def complete(self, score: PartScore) -> tuple[int, ScoreResponse] | None:
+        """(number of the request, response) with the last part of a request; None before, and for recorded ones."""
+        number = self._request_of_part[score.part]
+        if number in self._recorded:
             return None
-        parts = self._parts[number]
-        parts.append(found)
-        if len(parts) < self._missing[number]:
+        scores = self._scores[number]
+        scores.append(score)
+        if len(scores) < self._missing[number]:
             return None
-        self._parts[number] = []
-        parts.sort(key=lambda part: part.owner)  # windows are numbered in their order and answered in any
+        self._scores[number] = []
+        scores.sort(key=lambda score: score.part)  # windows are numbered in their order and scored in any
         cost = replace(
-            parts[0].cost,
-            seconds=math.fsum(part.cost.seconds for part in parts),
-            latency=math.fsum(part.cost.latency for part in parts),
-            peak_memory=max(part.cost.peak_memory for part in parts),
+            scores[0].cost,
+            seconds=math.fsum(score.cost.seconds for score in scores),
+            latency=math.fsum(score.cost.latency for score in scores),
+            peak_memory=max(score.cost.peak_memory for score in scores),
         )
-        logprobs = array("f", itertools.chain.from_iterable(part.logprobs for part in parts))
-        return number, ScoreAnswer(logprobs, all(part.greedy for part in parts), cost)
+        logprobs = array("f", itertools.chain.from_iterable(score.logprobs for score in scores))
+        return number, ScoreResponse(logprobs, all(score.greedy for score in scores), cost)

@@ -1,85 +1,81 @@
-"""Shares requests out over the processes that `accelerate launch` or `torchrun` started, one GPU each."""
+"""Divides requests among the processes that `accelerate launch` or `torchrun` started, one GPU each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from harness.engines.interface import NONE_KNOWN, Answer, Asked, Engine, GenerateRequest, PerplexityRequest, Request
+from harness.engines.interface import Engine, GenerateRequest, ModelRequest, PerplexityRequest, Request, Response
 from training.models.device import pick_device
 from training.processes import process_count
 
 if TYPE_CHECKING:
     from accelerate import PartialState
-    from transformers import PreTrainedTokenizerBase
 
-_PATIENCE = timedelta(hours=6)  # with which a process waits for the others, whose answers may be longer
+_Value = TypeVar("_Value")
+_TIMEOUT = timedelta(hours=6)  # of waiting for another process, whose answers may be longer
 
 
 class SharedEngine:
-    """An engine in every process; each answers its share, and all get all answers. See `interface.Engine`.
+    """An engine in every process; each computes its share, and all get all responses. See `interface.Engine`.
 
-    Requests are dealt out by length, so that shares take about as long. In float32 the answers are those of one
+    Requests are divided by length, so that shares take about as long. In float32 the responses are those of one
     process; in 16 bits they move as with any other division into batches.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._state = _joined()
-        self.name = engine.name
-        self.tokenizer: PreTrainedTokenizerBase = engine.tokenizer
-        self.max_length = engine.max_length
+        self._state = _join_processes()
+        self.capabilities = engine.capabilities
         self.setup = {**engine.setup, "processes": self._state.num_processes}
 
-    def answer(self, asked: Sequence[Asked], known: Mapping[int, Answer] = NONE_KNOWN) -> Iterator[tuple[int, Answer]]:
-        """Answers model by model, once all processes are through with one."""
+    def respond(self, requests: Sequence[ModelRequest]) -> Iterator[tuple[int, Response]]:
+        """Respond model by model, once all processes have finished a model."""
         from accelerate.utils import gather_object
 
-        for name in dict.fromkeys(model for model, _ in asked):
-            places = [place for place, (model, _) in enumerate(asked) if model == name]
-            places.sort(key=lambda place: _size(asked[place][1]), reverse=True)
-            mine = places[self._state.process_index :: self._state.num_processes]
-            given = {number: known[place] for number, place in enumerate(mine) if place in known}
-            answers = self._engine.answer([asked[place] for place in mine], given)
-            found = [(mine[number], answer) for number, answer in answers]
-            yield from gather_object(found)
+        for name in dict.fromkeys(request.model for request in requests):
+            indices = [index for index, request in enumerate(requests) if request.model == name]
+            indices.sort(key=lambda index: _size(requests[index].request), reverse=True)
+            share = indices[self._state.process_index :: self._state.num_processes]
+            responses = self._engine.respond([requests[index] for index in share])
+            yield from gather_object([(share[position], response) for position, response in responses])
 
     def close(self) -> None:
-        """Let go of this process's weights."""
+        """Release this process's weights."""
         self._engine.close()
 
 
-def known_to_all(places: set[int]) -> set[int]:
-    """What every process says it knows: all of them must go by the same, or they would wait for one another."""
-    if process_count() == 1:
-        return places
-    from accelerate.utils import gather_object
-
-    _joined()
-    found: list[set[int]] = gather_object([places])
-    return set.intersection(*found)
+def in_all_processes(indices: set[int]) -> set[int]:
+    """The indices that every process has, so that all of them build the same requests and none waits forever."""
+    return set.intersection(*_gather(indices))
 
 
 def slowest_process(seconds: float) -> float:
-    """The most seconds of any process, so that all of them decide alike what there is time for."""
+    """Maximum of `seconds` over all processes, so that all of them decide alike what there is time for."""
+    return max(_gather(seconds))
+
+
+def _gather(value: _Value) -> list[_Value]:
+    """The values of all processes."""
     if process_count() == 1:
-        return seconds
+        return [value]
     from accelerate.utils import gather_object
 
-    _joined()
-    return float(max(gather_object([seconds])))
+    _join_processes()
+    values: list[_Value] = gather_object([value])
+    return values
 
 
-def _joined() -> PartialState:
-    """This process's place among the others, which it joins when it is first asked."""
+def _join_processes() -> PartialState:
+    """This process's rank and the number of processes; the first call joins the group."""
     from accelerate import PartialState
 
-    return PartialState(cpu=pick_device().type == "cpu", timeout=_PATIENCE)
+    return PartialState(cpu=pick_device().type == "cpu", timeout=_TIMEOUT)
 
 
 def _size(request: Request) -> tuple[bool, int]:
-    """What requests are dealt out by: generations among themselves, and longer ones first."""
+    """Sort key by which requests are divided: generations apart, then number of tokens."""
     if isinstance(request, GenerateRequest):
         return True, len(request.prompt)
     if isinstance(request, PerplexityRequest):

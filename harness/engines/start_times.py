@@ -1,4 +1,4 @@
-"""Remembers how long vLLM took to start with a base, because a later start finds what the first one compiled."""
+"""Start times of vLLM by base: a later start is faster, because it reuses what the first one compiled."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 _FIRST_SECONDS = 140.0  # compiling and recording graphs for 8 billion parameters, on an H200
 
 
-def known_start_seconds(plan: Plan) -> float:
-    """The last start with this base and these settings, else a first one."""
+def last_start_seconds(plan: Plan) -> float:
+    """Seconds of the last start with this base and these settings, or of a typical first start."""
     return _read().get(_key(plan), _FIRST_SECONDS)
 
 
 def remember_start(plan: Plan, seconds: float) -> None:
-    """Note a start for the next estimate; only an estimate is lost where it cannot be written."""
+    """Save a start for the next estimate, if medbench's folder is writable."""
     with contextlib.suppress(OSError, UserError):
         write_json(_path(), {**_read(), _key(plan): seconds})
 

@@ -1,4 +1,4 @@
-"""One decoding step: as it is on a CPU, replayed from CUDA graphs on a GPU, where launching it takes longer than it."""
+"""Decoding steps, replayed from CUDA graphs on a GPU, where launching a step takes longer than computing it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from harness.engines.causal_model import CausalModel
-from harness.engines.key_values import Slots
+from harness.engines.key_values import SlotKVCache
 from training.machine_failures import is_out_of_memory
 
 _log = logging.getLogger("medbench.decoding")
@@ -19,9 +19,9 @@ _LENGTH_STEP = 64  # tokens
 
 
 class StepGraphs:
-    """Makes steps whose shapes repeat cheap.
+    """Records steps whose shapes repeat.
 
-    A graph reads and writes the same memory at every replay: weights and slots may change in place, not move.
+    A graph uses the same memory at every replay: weights and slots may change in place, but not move.
     """
 
     def __init__(self, model: CausalModel) -> None:
@@ -32,14 +32,14 @@ class StepGraphs:
         self._pool: Any = None
 
     def rows(self, needed: int, most: int) -> int:
-        """How many rows a step computes where `needed` are: on a GPU a power of two, so that few shapes occur."""
+        """Number of rows of a step for `needed` ones: on a GPU a power of two, so that few shapes occur."""
         return min(most, max(_FEWEST_ROWS, 1 << (needed - 1).bit_length())) if self._on else needed
 
     def length(self, needed: int) -> int:
-        """How many tokens of each row a step looks at where `needed` are."""
+        """Number of tokens of each row that a step attends to for `needed` ones."""
         return -(-needed // _LENGTH_STEP) * _LENGTH_STEP if self._on else needed
 
-    def logits(self, tokens: torch.Tensor, positions: torch.Tensor, slots: Slots, length: int) -> torch.Tensor:
+    def logits(self, tokens: torch.Tensor, positions: torch.Tensor, slots: SlotKVCache, length: int) -> torch.Tensor:
         """As `CausalModel.next_logits`; on a GPU valid until the next call.
 
         `tokens` and `positions` must be the same memory, from its start, at every call.
@@ -63,13 +63,13 @@ class StepGraphs:
         return logits
 
     def clear(self) -> None:
-        """Forget the graphs, because memory that they use is given back."""
+        """Drop the graphs, because their memory is released."""
         self._graphs.clear()
         self._uses.clear()
         self._pool = None
 
     def _record(
-        self, tokens: torch.Tensor, positions: torch.Tensor, slots: Slots, length: int
+        self, tokens: torch.Tensor, positions: torch.Tensor, slots: SlotKVCache, length: int
     ) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()

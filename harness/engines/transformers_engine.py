@@ -15,10 +15,18 @@ from harness.engines.adapter_switch import AdapterMode, adapter_switch
 from harness.engines.answer_text import AnswerEnd, end_tokens
 from harness.engines.causal_model import Budget, CausalModel
 from harness.engines.decoding import Decoder
-from harness.engines.interface import NONE_KNOWN, Answer, Asked, GenerateAnswer, GenerateRequest, Request
-from harness.engines.likelihoods import likelihoods
+from harness.engines.interface import (
+    CAPABILITIES,
+    Capability,
+    GenerateRequest,
+    GenerateResponse,
+    ModelRequest,
+    Request,
+    Response,
+)
+from harness.engines.likelihoods import log_likelihoods
 from harness.engines.padded_decoding import PaddedDecoder
-from harness.engines.rows import Gathered
+from harness.engines.rows import ScoringBatch
 from training.models.device import Device
 
 if TYPE_CHECKING:
@@ -28,98 +36,113 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 class TransformersEngine:
-    """Answers with a loaded model; see `harness.engines.interface.Engine`.
+    """Responds with a loaded model; see `harness.engines.interface.Engine`.
 
     Args:
         load: Loads the base, in evaluation mode on its device.
         tokenizer: The base's tokenizer.
-        folders: Adapter folders by name.
+        adapters: Adapter folders by name.
         device: What the model is on, by the model if None.
-        adapters: Whether they are merged into the base's weights while they answer.
+        adapter_mode: Whether adapters are merged into the base's weights while they respond.
         batch_tokens: Rows times longest row of a batch; by the device if None, halved for good when memory runs out.
         batch_rows: Rows generated at once; likewise.
+        recorded: Returns the response to a request from an earlier run, or None.
+
+    Attributes:
+        max_length: Longest row in tokens; longer ones lose their start.
+        stats: What it has computed so far.
     """
 
-    name = "transformers"
+    capabilities: frozenset[Capability] = CAPABILITIES | {"replay"}
 
     def __init__(
         self,
         load: Callable[[], PreTrainedModel],
         tokenizer: PreTrainedTokenizerBase,
-        folders: Mapping[str, Path],
+        adapters: Mapping[str, Path],
         *,
         device: Device | None = None,
-        adapters: AdapterMode = "auto",
+        adapter_mode: AdapterMode = "auto",
         batch_tokens: int | None = None,
         batch_rows: int | None = None,
+        recorded: Callable[[ModelRequest], Response | None] = lambda _: None,
     ) -> None:
         started = time.perf_counter()
         if "OMP_NUM_THREADS" not in os.environ:
-            torch.set_num_threads(cpu_threads())
+            affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+            torch.set_num_threads(cpu_threads(len(affinity), _QUOTA, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
         model = load()
-        self.tokenizer = tokenizer
-        self._switch = adapter_switch(model, folders, adapters)
+        self._recorded = recorded
+        self._switch = adapter_switch(model, adapters, adapter_mode)
         self._model = CausalModel(model, tokenizer, device)
         self.max_length = self._model.max_length
+        self.stats = self._model.stats
         device = self._model.hardware
         self._budget = Budget(batch_tokens or device.batch_tokens)
         end = AnswerEnd(tokenizer, end_tokens(model.generation_config, tokenizer))
         rows = batch_rows or device.batch_rows
         self._decoder: Decoder | PaddedDecoder = (
             Decoder(self._model, end, rows, self._budget)
-            if self._model.shares
+            if self.stats.shares_prefixes
             else PaddedDecoder(model, end, self.max_length, rows, device)
         )
         self.setup: dict[str, str | float] = {
-            "engine": self.name,
+            "engine": "transformers",
             "adapters": self._switch.mode,
             "batch_tokens": self._budget.tokens,
             "batch_rows": rows,
             "start_seconds": round(time.perf_counter() - started, 3),
         }
 
-    def answer(self, asked: Sequence[Asked], known: Mapping[int, Answer] = NONE_KNOWN) -> Iterator[tuple[int, Answer]]:
-        """Answers model by model: first all log-likelihoods of its tasks, then its generations."""
-        for name in dict.fromkeys(model for model, _ in asked):
-            mine = [(place, request) for place, (model, request) in enumerate(asked) if model == name]
-            if all(place in known for place, _ in mine):
+    @property
+    def batch_tokens(self) -> int:
+        """Current token budget of a batch."""
+        return self._budget.tokens
+
+    def respond(self, requests: Sequence[ModelRequest]) -> Iterator[tuple[int, Response]]:
+        """Respond model by model: first all log-likelihoods, then the generations."""
+        recorded = [self._recorded(request) for request in requests]
+        for name in dict.fromkeys(request.model for request in requests):
+            own = [index for index, request in enumerate(requests) if request.model == name]
+            if all(recorded[index] is not None for index in own):
                 continue
             self._switch.use(name)
             if self._switch.mode == "unmerged":
                 self._decoder.forget_weights()
-            yield from self._score(mine, known)
-            yield from self._generate(mine, known)
+            yield from self._score({index: requests[index].request for index in own}, recorded)
+            yield from self._generate({index: requests[index].request for index in own}, recorded)
 
     def close(self) -> None:
-        """Let go of the weights."""
+        """Release the weights."""
         device = self._model.hardware
         del self._model, self._switch, self._decoder
         device.release_memory()
 
-    def _score(self, mine: Sequence[tuple[int, Request]], known: Mapping[int, Answer]) -> Iterator[tuple[int, Answer]]:
-        asked = [(place, request) for place, request in mine if not isinstance(request, GenerateRequest)]
-        done = [number for number, (place, _) in enumerate(asked) if place in known]
-        gathered = Gathered([request for _, request in asked], self.max_length, done)
-        for found in likelihoods(self._model, self._budget, gathered.rows):
-            if (whole := gathered.take(found)) is not None:
-                yield asked[whole[0]][0], whole[1]
+    def _score(self, own: Mapping[int, Request], recorded: Sequence[Response | None]) -> Iterator[tuple[int, Response]]:
+        scored = {index: request for index, request in own.items() if not isinstance(request, GenerateRequest)}
+        indices = list(scored)
+        done = [number for number, index in enumerate(indices) if recorded[index] is not None]
+        batch = ScoringBatch(list(scored.values()), self.max_length, done)
+        for scores in log_likelihoods(self._model, self._budget, batch.rows):
+            if (completed := batch.complete(scores)) is not None:
+                yield indices[completed[0]], completed[1]
 
     def _generate(
-        self, mine: Sequence[tuple[int, Request]], known: Mapping[int, Answer]
-    ) -> Iterator[tuple[int, Answer]]:
-        asked = [(place, request) for place, request in mine if isinstance(request, GenerateRequest)]
-        given = [(number, known.get(place)) for number, (place, _) in enumerate(asked)]
-        done = {number: answer for number, answer in given if isinstance(answer, GenerateAnswer)}
-        for number, answer in self._decoder.answers([request for _, request in asked], done):
-            yield asked[number][0], answer
+        self, own: Mapping[int, Request], recorded: Sequence[Response | None]
+    ) -> Iterator[tuple[int, Response]]:
+        generated = {index: request for index, request in own.items() if isinstance(request, GenerateRequest)}
+        indices = list(generated)
+        responses = enumerate(recorded[index] for index in indices)
+        done = {number: response for number, response in responses if isinstance(response, GenerateResponse)}
+        for number, response in self._decoder.generate(list(generated.values()), done):
+            yield indices[number], response
 
 
-def cpu_threads() -> int:
-    """Threads that this process may keep busy: cores it may run on, its container's quota, its share of them."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cpu_threads(cores: int, quota_file: Path, processes: int) -> int:
+    """Threads of each of some processes on `cores`, or as many as the container's CPU quota allows."""
     try:
-        quota, period = _QUOTA.read_text(encoding="ascii").split()
+        quota, period = quota_file.read_text(encoding="ascii").split()
         cores = min(cores, math.ceil(int(quota) / int(period)))
     except (OSError, ValueError):  # no such limit
         pass
-    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, cores // processes)

@@ -1,8 +1,8 @@
 """The engine on vLLM: base and all adapters, scored and generated, in one continuous batch.
 
-Log-likelihoods are as exact as the transformers engine's: vLLM too takes a float32 softmax of logits in the model's
-dtype, of the tokens that are asked for (`logprob_token_ids` for the last, `prompt_logprobs` for those before). Adapters
-are LoRA requests beside the base's weights, their factors rounded to the model's dtype.
+Log-likelihoods are as exact as the transformers engine's: vLLM too computes a float32 softmax of logits in the model's
+dtype, for the scored tokens only (`logprob_token_ids` for the last, `prompt_logprobs` for those before). Adapters are
+LoRA requests beside the base's weights, their factors rounded to the model's dtype.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from harness.engines.answer_text import AnswerEnd, end_tokens
 from harness.engines.interface import (
-    NONE_KNOWN,
-    Answer,
-    Asked,
+    CAPABILITIES,
+    Capability,
     Cost,
-    GenerateAnswer,
     GenerateRequest,
+    GenerateResponse,
+    ModelRequest,
     PerplexityRequest,
+    Response,
 )
-from harness.engines.rows import Found, Gathered, Row
-from harness.engines.windows import fitted, model_window
+from harness.engines.rows import PartScore, ScoringBatch, ScoringRow
+from harness.engines.windows import fit_to_context, model_window
 from reports.errors import UserError, first_line
 from reports.files import read_json
 from training.home import medbench_home
@@ -38,35 +39,39 @@ if TYPE_CHECKING:
 
     from tasks.answers import FinishReason
 
-_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has kernels for
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # for which vLLM has kernels
 _MOST_TOKEN_IDS = 128  # vLLM's limit of `logprob_token_ids`
-_SHORTEST_WINDOW = 4096  # tokens; vLLM compiles anew for each length, so few are used
-_MEMORY_SHARE = 0.85  # of the GPU; some is left for logits over the words of long prompts
+_SHORTEST_WINDOW = 4096  # tokens; vLLM compiles for every length, so few are used
+_MEMORY_SHARE = 0.85  # of the GPU; the rest is for the logits of long prompts
 
 
 class VllmEngine:
-    """Answers with vLLM; see `harness.engines.interface.Engine`.
+    """Responds with vLLM; see `harness.engines.interface.Engine`.
 
     Args:
         model: Folder of a checkpoint with dense weights.
         tokenizer: The base's tokenizer.
-        folders: Adapter folders by name.
-        asked: What it will be asked, by which it chooses its window.
-        dtype: Of weights and activations.
-        settings: Further arguments of `vllm.LLM`, which go before what is chosen here.
+        adapters: Adapter folders by name.
+        requests: Requests that will follow, by whose length it chooses its window.
+        dtype: Dtype of weights and activations.
+        settings: Further arguments of `vllm.LLM`, which override those chosen here.
+
+    Attributes:
+        max_length: Longest row in tokens.
+        most_at_once: Largest number of prompts handed to vLLM at once.
 
     Raises:
         UserError: vLLM refuses the settings, or cannot take an adapter.
     """
 
-    name = "vllm"
+    capabilities: frozenset[Capability] = CAPABILITIES
 
     def __init__(
         self,
         model: Path,
         tokenizer: PreTrainedTokenizerBase,
-        folders: Mapping[str, Path],
-        asked: Iterable[Asked],
+        adapters: Mapping[str, Path],
+        requests: Iterable[ModelRequest],
         *,
         dtype: str,
         settings: Mapping[str, Any],
@@ -81,11 +86,11 @@ class VllmEngine:
             "model": str(model),
             "tokenizer": str(tokenizer.name_or_path),
             "dtype": dtype,
-            "max_model_len": _window(asked, model_window(config, tokenizer)),
+            "max_model_len": _window(requests, model_window(config, tokenizer)),
             "gpu_memory_utilization": _MEMORY_SHARE,
             "generation_config": "vllm",  # the model's own would set a temperature
             "disable_log_stats": False,  # they hold the times of each request
-            **_lora_settings(folders),
+            **_lora_settings(adapters),
             **settings,
         }
         try:
@@ -96,44 +101,45 @@ class VllmEngine:
                 where="scoring.vllm",
                 fix="check the settings there, or set scoring.engine=transformers",
             ) from error
-        self.tokenizer = tokenizer
-        self.max_length = int(chosen["max_model_len"]) - 1  # it wants room for a token even where none is kept
+        self.max_length = int(chosen["max_model_len"]) - 1  # it needs room for a token even if none is generated
         self._end = AnswerEnd(tokenizer, end_tokens(_generation_settings(config, model), tokenizer))
         self._adapters = {
-            name: LoRARequest(name, number, str(folder)) for number, (name, folder) in enumerate(folders.items(), 1)
+            name: LoRARequest(name, number, str(folder)) for number, (name, folder) in enumerate(adapters.items(), 1)
         }
         self._memory = _used_memory()
+        self.most_at_once = 0
         self.setup: dict[str, str | float] = {
-            "engine": self.name,
-            "adapters": "LoRA requests beside the base's weights" if folders else "none",
+            "engine": "vllm",
+            "adapters": "LoRA requests beside the base's weights" if adapters else "none",
             "max_model_len": chosen["max_model_len"],
             "start_seconds": round(time.perf_counter() - started, 3),
         }
 
-    def answer(self, asked: Sequence[Asked], known: Mapping[int, Answer] = NONE_KNOWN) -> Iterator[tuple[int, Answer]]:
-        """Answers of all models, as they come out of one batch; what is known is not asked."""
+    def respond(self, requests: Sequence[ModelRequest]) -> Iterator[tuple[int, Response]]:
+        """Responses of all models as they leave one continuous batch."""
         from vllm import SamplingParams
 
         jobs: list[_Job] = []
-        for name in dict.fromkeys(model for model, _ in asked):
-            mine = [(place, each[1]) for place, each in enumerate(asked) if each[0] == name and place not in known]
-            scored = [(place, request) for place, request in mine if not isinstance(request, GenerateRequest)]
-            gathered = Gathered([request for _, request in scored], self.max_length)
-            places = [place for place, _ in scored]
-            jobs += [_ScoreJob(name, part, gathered, places) for row in gathered.rows for part in _parts(row)]
+        for name in dict.fromkeys(request.model for request in requests):
+            own = [(index, request) for index, (model, request) in enumerate(requests) if model == name]
+            scored = [(index, request) for index, request in own if not isinstance(request, GenerateRequest)]
+            batch = ScoringBatch([request for _, request in scored], self.max_length)
+            indices = [index for index, _ in scored]
+            jobs += [_ScoreJob(name, part, batch, indices) for row in batch.rows for part in _parts(row)]
             jobs += [
-                _GenerateJob(name, place, request, self._end, self.max_length + 1)
-                for place, request in mine
+                _GenerateJob(name, index, request, self._end, self.max_length + 1)
+                for index, request in own
                 if isinstance(request, GenerateRequest)
             ]
-        numbers = self._llm.enqueue(
+        names = self._llm.enqueue(
             [{"prompt_token_ids": list(job.prompt)} for job in jobs],
             [SamplingParams(**job.settings()) for job in jobs],
             lora_request=[self._adapters.get(job.model) for job in jobs],
             use_tqdm=False,
         )
-        # vLLM adds a random part to the numbers that it gives, and leaves it out where it answers.
-        waiting = {number.partition("-")[0]: job for number, job in zip(numbers, jobs, strict=True)}
+        # vLLM appends a random part to the names that it returns, and omits it in its outputs.
+        waiting = {name.partition("-")[0]: job for name, job in zip(names, jobs, strict=True)}
+        self.most_at_once = max(self.most_at_once, len(waiting))
         last = time.perf_counter()
         while self._llm.llm_engine.has_unfinished_requests():
             stop_if_asked()
@@ -142,7 +148,7 @@ class VllmEngine:
             for output in done:
                 share, times = (now - last) / len(done), output.metrics
                 cost = Cost(share, times.last_token_ts - times.scheduled_ts, self._memory)
-                yield from waiting.pop(output.request_id).answers(output, cost)
+                yield from waiting.pop(output.request_id).responses(output, cost)
             if done:
                 last = time.perf_counter()
 
@@ -153,42 +159,42 @@ class VllmEngine:
 
 
 class _ScoreJob:
-    """A row whose end is looked at."""
+    """A row whose last tokens are scored."""
 
-    def __init__(self, model: str, row: Row, gathered: Gathered, places: Sequence[int]) -> None:
+    def __init__(self, model: str, row: ScoringRow, batch: ScoringBatch, indices: Sequence[int]) -> None:
         self.model = model
         self.prompt = row.tokens
         self._row = row
-        self._gathered = gathered
-        self._places = places
+        self._batch = batch
+        self._indices = indices
 
     def settings(self) -> dict[str, Any]:
-        words = sorted({continuation[-1] for _, continuation in self._row.wanted})
+        tokens = sorted({continuation[-1] for _, continuation in self._row.targets})
         settings = {"max_tokens": 1, "temperature": 0.0, "ignore_eos": True, "detokenize": False}
         earlier = {} if self._row.scored == 1 else {"prompt_logprobs": 0}
-        return {**settings, **earlier, "logprob_token_ids": words}
+        return {**settings, **earlier, "logprob_token_ids": tokens}
 
-    def answers(self, output: Any, cost: Cost) -> Iterator[tuple[int, Answer]]:
+    def responses(self, output: Any, cost: Cost) -> Iterator[tuple[int, Response]]:
         row, (completion,) = self._row, output.outputs
         first = len(row.tokens) - row.scored + 1
         earlier = [output.prompt_logprobs[place][row.tokens[place]] for place in range(first, len(row.tokens))]
-        shared, likeliest = [each.logprob for each in earlier], all(each.rank == 1 for each in earlier)
-        part = Cost(cost.seconds / len(row.wanted), cost.latency, cost.peak_memory)
-        for owner, continuation in row.wanted:
-            word = continuation[-1]
-            logprobs = array("f", [*shared, completion.logprobs[0][word].logprob])
-            found = Found(owner, logprobs, likeliest and completion.token_ids[0] == word, part)
-            if (whole := self._gathered.take(found)) is not None:
-                yield self._places[whole[0]], whole[1]
+        shared, is_argmax = [entry.logprob for entry in earlier], all(entry.rank == 1 for entry in earlier)
+        part_cost = Cost(cost.seconds / len(row.targets), cost.latency, cost.peak_memory)
+        for part, continuation in row.targets:
+            token = continuation[-1]
+            logprobs = array("f", [*shared, completion.logprobs[0][token].logprob])
+            score = PartScore(part, logprobs, is_argmax and completion.token_ids[0] == token, part_cost)
+            if (completed := self._batch.complete(score)) is not None:
+                yield self._indices[completed[0]], completed[1]
 
 
 class _GenerateJob:
     """A prompt to continue."""
 
-    def __init__(self, model: str, place: int, request: GenerateRequest, end: AnswerEnd, window: int) -> None:
+    def __init__(self, model: str, index: int, request: GenerateRequest, end: AnswerEnd, window: int) -> None:
         self.model = model
-        self.prompt, self._limit = fitted(request, window)
-        self._place = place
+        self.prompt, self._limit = fit_to_context(request, window)
+        self._index = index
         self._request = request
         self._end = end
 
@@ -202,36 +208,36 @@ class _GenerateJob:
             "seed": request.seed,
             "stop": list(request.stop),
             "stop_token_ids": sorted(self._end.ends),
-            "skip_special_tokens": False,  # so that a stop string may name one
+            "skip_special_tokens": False,  # so that a stop string may contain one
         }
 
-    def answers(self, output: Any, cost: Cost) -> Iterator[tuple[int, Answer]]:
+    def responses(self, output: Any, cost: Cost) -> Iterator[tuple[int, Response]]:
         (completion,) = output.outputs
         tokens = tuple(completion.token_ids)
         reason: FinishReason = "stop" if completion.finish_reason == "stop" else "length"
-        yield self._place, GenerateAnswer(self._end.text(tokens, self._request.stop), tokens, reason, cost)
+        yield self._index, GenerateResponse(self._end.text(tokens, self._request.stop), tokens, reason, cost)
 
 
 _Job = _ScoreJob | _GenerateJob
 
 
-def _parts(row: Row) -> Iterator[Row]:
-    """A row, divided where it asks for more last tokens than vLLM gives at once."""
-    for start in range(0, len(row.wanted), _MOST_TOKEN_IDS):
-        yield Row(row.tokens, row.wanted[start : start + _MOST_TOKEN_IDS])
+def _parts(row: ScoringRow) -> Iterator[ScoringRow]:
+    """A row, divided if it has more targets than vLLM scores at once."""
+    for start in range(0, len(row.targets), _MOST_TOKEN_IDS):
+        yield ScoringRow(row.tokens, row.targets[start : start + _MOST_TOKEN_IDS])
 
 
 def _set_environment() -> None:
-    """Keep what vLLM compiles from one run to the next, and vLLM quiet; what the user has set stays."""
+    """Cache what vLLM compiles across runs, and silence it; variables that the user has set stay."""
     os.environ.setdefault("VLLM_CACHE_ROOT", str(medbench_home() / "vllm"))
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
 
 
-def _window(asked: Iterable[Asked], most: int) -> int:
-    """Tokens that the longest request needs, as a power of two."""
+def _window(requests: Iterable[ModelRequest], most: int) -> int:
+    """Tokens that the longest request needs, rounded up to a power of two."""
     needed = _SHORTEST_WINDOW
-    for _, request in asked:
+    for _, request in requests:
         if isinstance(request, GenerateRequest):
             needed = max(needed, len(request.prompt) + request.max_new_tokens)
         elif isinstance(request, PerplexityRequest):
@@ -241,16 +247,16 @@ def _window(asked: Iterable[Asked], most: int) -> int:
     return min(most, 1 << (needed - 1).bit_length())
 
 
-def _lora_settings(folders: Mapping[str, Path]) -> dict[str, Any]:
-    """Room for these adapters; as a power of two, since vLLM compiles anew for each number.
+def _lora_settings(adapters: Mapping[str, Path]) -> dict[str, Any]:
+    """Number and rank of adapters, rounded up since vLLM compiles for every number.
 
     Raises:
-        UserError: vLLM would read one of them wrongly, or not at all.
+        UserError: vLLM would read an adapter wrongly, or not at all.
     """
-    if not folders:
+    if not adapters:
         return {}
     ranks = []
-    for name, folder in folders.items():
+    for name, folder in adapters.items():
         config = read_json(folder / CONFIG)
         odd = not isinstance(config, dict) or any(
             config.get(key) for key in ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern")
@@ -262,20 +268,20 @@ def _lora_settings(folders: Mapping[str, Path]) -> dict[str, Any]:
                 fix="set scoring.engine=transformers",
             )
         ranks.append(config["r"])
-    count = 1 << (len(folders) - 1).bit_length()
-    rank = next(each for each in _RANKS if each >= max(ranks))
+    count = 1 << (len(adapters) - 1).bit_length()
+    rank = next(rank for rank in _RANKS if rank >= max(ranks))
     return {"enable_lora": True, "max_loras": count, "max_lora_rank": rank}
 
 
 def _generation_settings(config: PreTrainedConfig, model: Path) -> object:
-    """The model's generation settings; its configuration where it has none."""
+    """The model's generation settings, or its configuration if it has none."""
     from transformers import GenerationConfig
 
     return GenerationConfig.from_pretrained(model) if (model / "generation_config.json").is_file() else config
 
 
 def _used_memory() -> int:
-    """Bytes in use on the GPU; vLLM takes its share at once and keeps it."""
+    """Bytes in use on the GPU; vLLM allocates its share at the start and keeps it."""
     import torch
 
     if not torch.cuda.is_available():

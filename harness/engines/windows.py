@@ -1,4 +1,4 @@
-"""How long a row may be, and how a longer text is cut into windows."""
+"""The longest row of a model, and the windows of longer texts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _DEFAULT = 2048  # tokens
 
 
 def model_window(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    """The longest row that a model takes, in tokens."""
+    """Longest row of a model in tokens."""
     window = getattr(config.get_text_config(), "max_position_embeddings", None) or _DEFAULT
     return min(int(window), int(tokenizer.model_max_length))
 
 
 def windows(request: ScoreRequest | PerplexityRequest, max_length: int) -> Iterator[ScoreRequest]:
-    """What is scored: the request itself, or windows of a text whose scored parts do not overlap.
+    """The request itself, or windows of a text whose scored parts do not overlap.
 
     Whole texts are cut as lm-eval's rolling log-likelihood does. A continuation that is longer than the window, which
     lm-eval refuses, is cut so that each of its tokens is scored once, after half a window of what stands before it.
@@ -45,16 +45,16 @@ def windows(request: ScoreRequest | PerplexityRequest, max_length: int) -> Itera
         yield ScoreRequest(tuple(context), tuple(continuation))
 
 
-def fed(request: ScoreRequest, max_length: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """(tokens to feed, tokens wanted after the last of these): what is longer than the window loses its start."""
+def score_inputs(request: ScoreRequest, max_length: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """(input tokens, tokens to score after the last of these); a row longer than the window loses its start."""
     tokens = (*request.context, *request.continuation)[-(max_length + 1) : -1]
     return tokens, request.continuation[-len(tokens) :]
 
 
-def fitted(request: GenerateRequest, max_length: int) -> tuple[tuple[int, ...], int]:
-    """(prompt, how many tokens its answer may have): a prompt that leaves the answer no room loses its start.
+def fit_to_context(request: GenerateRequest, max_length: int) -> tuple[tuple[int, ...], int]:
+    """(prompt, maximum number of new tokens); a prompt that leaves no room for the answer loses its start.
 
-    As in lm-eval, but that an answer which may be longer than half the window takes no prompt's room beyond that half.
+    As in lm-eval, except that an answer never takes more than half the window from the prompt.
     """
     room = min(request.max_new_tokens, max_length // 2)
     prompt = request.prompt[-(max_length - room) :]

@@ -7,7 +7,7 @@ import importlib.metadata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.engines.kinds import ENGINES
+from harness.engines.kinds import engine_kind
 from reports.document.evidence import Reproduction
 from reports.files import sha256_file, sha256_value
 from tasks.rendering import load_tokenizer
@@ -15,12 +15,11 @@ from tasks.rendering import load_tokenizer
 if TYPE_CHECKING:
     from harness.planning.run_plan import Plan
     from harness.scoring.kept_answers import Scored
-    from training.recipes.recipe import EngineName
 
 _TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model")
 
 
-def reproduction(plan: Plan, scored: Sequence[Scored], engine: EngineName) -> Reproduction:
+def reproduction(plan: Plan, scored: Sequence[Scored], engine: str) -> Reproduction:
     """What the numbers of a run rest on, beside what its results say anyway.
 
     Args:
@@ -28,7 +27,7 @@ def reproduction(plan: Plan, scored: Sequence[Scored], engine: EngineName) -> Re
         scored: Its answers.
         engine: What computed them.
     """
-    recipe, folder, kind = plan.recipe, plan.base.folder, ENGINES[engine]
+    recipe, folder, kind = plan.recipe, plan.base.folder, engine_kind(engine)
     template = load_tokenizer(str(folder)).chat_template if recipe.format.chat_template == "auto" else None
     files = sorted({path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern) if path.is_file()})
     quantization = recipe.quantization

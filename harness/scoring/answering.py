@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.engines.choice import Choice, load_engine
-from harness.engines.interface import Asked, GenerateAnswer, GenerateRequest
+from harness.engines.choice import Choice, start_engine
+from harness.engines.interface import GenerateRequest, GenerateResponse, ModelRequest
 from harness.planning.model_names import BASE, OWN_ADAPTER
 from harness.planning.run_plan import make_plan, own_adapter
 from reports.errors import UserError
@@ -24,7 +24,7 @@ def answers(
     """The answers by model.
 
     Raises:
-        UserError: A model cannot be had; the recipe's own adapter is never trained here.
+        UserError: A model is not available; the recipe's own adapter is never trained here.
     """
     plan = make_plan(recipe, folder, models, [])
     adapters = {name: adapter.folder for name, adapter in plan.adapters.items()}
@@ -45,10 +45,9 @@ def answers(
         top_k=recipe.scoring.top_k,
         seed=recipe.seed,
     )
-    asked: list[Asked] = [(name, request) for name in plan.models]
+    requests = [ModelRequest(name, request) for name in plan.models]
     choice = Choice("transformers", "one question", 0.0)
-    engine = load_engine(plan, choice, {name: adapters[name] for name in plan.models if name != BASE}, asked)
-    texts = {
-        asked[place][0]: answer.text for place, answer in engine.answer(asked) if isinstance(answer, GenerateAnswer)
-    }
-    return {name: texts[name] for name in plan.models}
+    engine = start_engine(plan, choice, {name: adapters[name] for name in plan.models if name != BASE}, requests)
+    responses = dict(engine.respond(requests))
+    texts = {name: responses[index] for index, name in enumerate(plan.models)}
+    return {name: response.text for name, response in texts.items() if isinstance(response, GenerateResponse)}

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.engines.interface import Answer, GenerateAnswer, Request
+from harness.engines.interface import GenerateResponse, Request, Response
 from harness.scoring.kept_answers import Scored, forget
 from harness.scoring.samples import foreign_metrics, make_samples, metric_key
 from harness.scoring.tally import Tally
@@ -42,7 +42,7 @@ class Evaluation:
         self._values: defaultdict[str, list[Any]] = defaultdict(list)
         self._costs = _Costs()
 
-    def add(self, questions: Questions, answers: Mapping[Request, Answer]) -> None:
+    def add(self, questions: Questions, answers: Mapping[Request, Response]) -> None:
         """Evaluate the answers to a part of the items; parts come in the order of the items."""
         found = questions.evaluate(answers.__getitem__)
         samples = make_samples(self._loaded, self._model, found["samples"][self._loaded.name])
@@ -100,13 +100,15 @@ class _Costs:
         self._reused = array("d")
         self._peak = self._truncated = 0
 
-    def add(self, answers: Collection[Answer]) -> None:
+    def add(self, answers: Collection[Response]) -> None:
         """Note some answers."""
         self._seconds.extend(answer.cost.seconds for answer in answers)
         self._latencies.extend(answer.cost.latency for answer in answers)
         self._reused.extend(answer.cost.seconds for answer in answers if answer.cost.reused)
         self._peak = max(self._peak, *(answer.cost.peak_memory for answer in answers))
-        self._truncated += sum(isinstance(each, GenerateAnswer) and each.finish_reason == "length" for each in answers)
+        self._truncated += sum(
+            isinstance(each, GenerateResponse) and each.finish_reason == "length" for each in answers
+        )
 
     def summed_up(self, model: str, task: str, tally: Tally) -> TaskCost:
         """The costs of the samples of a tally."""

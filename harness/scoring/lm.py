@@ -10,16 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.model import LM, TemplateLM
 
-from harness.engines.interface import Answer, GenerateAnswer, GenerateRequest, PerplexityRequest, Request, ScoreRequest
+from harness.engines.interface import (
+    GenerateRequest,
+    GenerateResponse,
+    PerplexityRequest,
+    Request,
+    Response,
+    ScoreRequest,
+)
 from reports.errors import UserError
 from tasks.answers import GeneratedText, ScoredText
 from tasks.rendering import encode
+from tasks.task_settings import new_token_limit
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from transformers import PreTrainedTokenizerBase
 
-_DEFAULT_NEW_TOKENS = 256
 _NOT_DONE = {"num_beams": 1, "num_return_sequences": 1, "repetition_penalty": 1.0, "min_p": 0.0, "typical_p": 1.0}
 
 
@@ -101,7 +108,7 @@ class AnsweredLM(LM):  # type: ignore[misc]
         answer_to: The answer to a request.
     """
 
-    def __init__(self, requests: dict[str, list[Request]], answer_to: Callable[[Request], Answer]) -> None:
+    def __init__(self, requests: dict[str, list[Request]], answer_to: Callable[[Request], Response]) -> None:
         super().__init__()
         self._requests = requests
         self._answer_to = answer_to
@@ -124,16 +131,16 @@ class AnsweredLM(LM):  # type: ignore[misc]
         return asked
 
 
-def _scored(request: Request, answer: Answer) -> ScoredText:
+def _scored(request: Request, answer: Response) -> ScoredText:
     assert not isinstance(request, GenerateRequest)
-    assert not isinstance(answer, GenerateAnswer)
+    assert not isinstance(answer, GenerateResponse)
     prompt_tokens = 1 if isinstance(request, PerplexityRequest) else len(request.context)
     return ScoredText(answer.logprobs, greedy=answer.greedy, prompt_tokens=prompt_tokens, seconds=answer.cost.seconds)
 
 
-def _generated(request: Request, answer: Answer) -> GeneratedText:
+def _generated(request: Request, answer: Response) -> GeneratedText:
     assert isinstance(request, GenerateRequest)
-    assert isinstance(answer, GenerateAnswer)
+    assert isinstance(answer, GenerateResponse)
     return GeneratedText(
         answer.text,
         prompt_tokens=len(request.prompt),
@@ -159,9 +166,8 @@ def _generate_request(prompt: list[int], settings: dict[str, Any]) -> GenerateRe
                 fix=f"leave {name} out of them",
             )
     until = settings.get("until") or ()
-    limit = next((settings[key] for key in ("max_gen_toks", "max_new_tokens", "max_tokens") if key in settings), None)
     stop = (until,) if isinstance(until, str) else tuple(each for each in until if each)
-    greedy = GenerateRequest(tuple(prompt), int(limit or _DEFAULT_NEW_TOKENS), stop=stop)
+    greedy = GenerateRequest(tuple(prompt), new_token_limit(settings), stop=stop)
     temperature = float(settings.get("temperature", 0.0) or 0.0)
     if not settings.get("do_sample", temperature > 0):
         return greedy

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lm_eval.evaluator import evaluate
 from lm_eval.filters.custom import CustomFilter
 
-from harness.engines.interface import Answer, Request
+from harness.engines.interface import Request, Response
 from harness.scoring.lm import AnsweredLM, RequestMaker
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Questions:
         """All of them; a request that occurs twice is answered once."""
         return iter(dict.fromkeys(each for requests in self.by_type.values() for each in requests))
 
-    def evaluate(self, answer_to: Callable[[Request], Answer]) -> dict[str, Any]:
+    def evaluate(self, answer_to: Callable[[Request], Response]) -> dict[str, Any]:
         """lm-eval's results and samples for one model's answers; in place of figures there are the items' values."""
         for instance in self.task.instances:
             instance.resps, instance.filtered_resps = [], {}

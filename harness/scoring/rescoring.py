@@ -6,18 +6,19 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.answers.answer_keys import model_key, pair_key, store_key
-from harness.answers.stored_answers import StoredAnswers
-from harness.engines.choice import choose_engine, load_engine
-from harness.engines.shared_engine import known_to_all, slowest_process
+from harness.answers.cached_engine import load_engine
+from harness.answers.stored_answers import ResponseCache
+from harness.engines.choice import choose_engine
+from harness.engines.shared_engine import slowest_process
 from harness.scoring.noise_budget import rounds
 from harness.scoring.questions import question_blocks
 from harness.scoring.samples import make_samples
-from harness.scoring.stage import answered, opened_store, plan_adapters
+from harness.scoring.stage import build_requests, opened_store, plan_adapters, stream_responses
 from reports.document.reading import read_samples
 from reports.errors import UserError
 from reports.files import read_json, sha256_value, write_json, write_jsonl
@@ -28,7 +29,7 @@ from training.processes import is_main, process_count
 if TYPE_CHECKING:
     from harness.console import Terminal
     from harness.engines.choice import Choice
-    from harness.engines.interface import Answer, Asked, Engine
+    from harness.engines.interface import Engine, ModelRequest, Response
     from harness.planning.run_plan import Plan
     from harness.scoring.questions import Block
     from reports.document.schema import Sample
@@ -121,18 +122,18 @@ class _Rescoring:
         samples: Samples = {pair: [] for pair in self._pairs}
         with opened_store(self.terminal) as store, contextlib.ExitStack() as stack:
             keys = {model: store_key(key, self.plan.device) for model, key in self._models.items()}
-            stored, engine = StoredAnswers(store, keys), None
+            cache, engine = ResponseCache(store, keys, reads=not self.again), None
             for block in self._blocks():
                 requests = self._requests(block)
-                cached = {} if self.again else stored.find(requests)
-                cached = {place: cached[place] for place in known_to_all(set(cached))}
+                cached = cache.load(requests)
                 if engine is None and (len(cached) < len(requests) or process_count() > 1):
-                    engine = stack.enter_context(contextlib.closing(self._start(stored)))
+                    engine = stack.enter_context(contextlib.closing(self._start(cache)))
+                responses = cached.items() if engine is None else engine.respond(requests)
                 began = self.clock()
                 if self._is_over(slowest_process(began - started) + last_round):
                     break
                 try:
-                    scored = self._score_block(engine, block, requests, cached, started)
+                    scored = self._score_block(block, requests, responses, len(requests) - len(cached), started)
                 except _TimeIsUp:
                     break
                 for pair, rows in scored.items():
@@ -153,34 +154,33 @@ class _Rescoring:
             tasks = [replace(loaded, indices=part[loaded.name]) for loaded in plan.tasks if loaded.name in part]
             yield from question_blocks(tasks, tokenizer, seed)
 
-    def _requests(self, block: Block) -> list[Asked]:
+    def _requests(self, block: Block) -> list[ModelRequest]:
         """The requests of a round to all models, without duplicates."""
-        pairs = [(model, task) for model, task in self._pairs if task in block.questions]
-        return list(dict.fromkeys((model, each) for model, task in pairs for each in block.questions[task].requests()))
+        return build_requests(block.questions, [pair for pair in self._pairs if pair[1] in block.questions])
 
-    def _start(self, stored: StoredAnswers) -> Engine:
+    def _start(self, cache: ResponseCache) -> Engine:
         folders = {name: adapter.folder for name, adapter in self._adapters.items()}
         requests = (request for block in self._blocks() for request in self._requests(block))
-        return load_engine(self.plan, self._choice, folders, requests, stored.keeping)
+        return load_engine(self.plan, self._choice, folders, requests, cache)
 
     def _is_over(self, seconds: float) -> bool:
         return self.limit_seconds is not None and seconds > self.limit_seconds
 
     def _score_block(
         self,
-        engine: Engine | None,
         block: Block,
-        requests: Sequence[Asked],
-        cached: Mapping[int, Answer],
+        requests: Sequence[ModelRequest],
+        responses: Iterable[tuple[int, Response]],
+        missing: int,
         started: float,
     ) -> Samples:
         """The samples of a round.
 
         Raises:
-            _TimeIsUp: The time limit is reached; where several processes wait for one another, it is not looked at.
+            _TimeIsUp: The time limit is reached; with several processes, which wait for one another, never.
         """
         scored: Samples = {}
-        with self.terminal.progress("scoring again", len(requests) - len(cached)) as advance:
+        with self.terminal.progress("scoring again", missing) as advance:
 
             def advance_in_time(count: int, model: str) -> None:
                 if process_count() == 1 and self._is_over(self.clock() - started):
@@ -188,7 +188,9 @@ class _Rescoring:
                 advance(count, model)
 
             pairs = [pair for pair in self._pairs if pair[1] in block.questions]
-            for (model, task), answers in answered(engine, block.questions, pairs, advance_in_time, requests, cached):
+            for (model, task), answers in stream_responses(
+                responses, requests, block.questions, pairs, advance_in_time
+            ):
                 questions = block.questions[task]
                 logged = questions.evaluate(answers.__getitem__)["samples"][task]
                 scored[model, task] = make_samples(questions.loaded, model, logged)

@@ -1,4 +1,4 @@
-"""The scoring stage: asks all models all tasks, block by block, keeping each (model, task) on disk once it is done."""
+"""The scoring stage: scores all models on all tasks, block by block, and saves each (model, task) once complete."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import itertools
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.answers.answer_keys import model_key, pair_key, store_key
-from harness.answers.stored_answers import StoredAnswers, open_store
-from harness.engines.choice import Choice, choose_engine, load_engine
-from harness.engines.interface import NONE_KNOWN, Answer, Asked, Engine, Request
-from harness.engines.shared_engine import known_to_all
+from harness.answers.cached_engine import load_engine
+from harness.answers.stored_answers import ResponseCache, open_store
+from harness.engines.choice import Choice, choose_engine
+from harness.engines.interface import Engine, ModelRequest, Request, Response
+from harness.engines.shared_engine import in_all_processes
 from harness.planning.model_names import BASE, OWN_ADAPTER
 from harness.planning.run_plan import Plan, own_adapter
 from harness.scoring.evaluation import Evaluation
@@ -35,54 +36,53 @@ if TYPE_CHECKING:
     from training.models.adapters import Adapter
 
 _log = logging.getLogger("medbench.scoring")
-_Made = TypeVar("_Made")
+_Item = TypeVar("_Item")
 Pair = tuple[str, str]  # model and task
 
 
 def score_models(
     plan: Plan, terminal: Terminal, stages: dict[str, float], *, again: bool = False
 ) -> tuple[list[Scored], dict[str, Any]]:
-    """Score every model of a plan on every task: the scores, and what is to be said of the engine.
+    """Score every model of a plan on every task; returns the scores and how the engine was set up.
 
-    Samples that this folder holds are kept where model, items and settings are the same, and so are single answers that
-    the store holds, unless `again`. Notes in `stages` the seconds of starting the engine, answering, and computing
-    metrics.
+    Saved samples of this folder are reused if model, items and settings are the same, and so are responses in the
+    store, unless `again`. Notes in `stages` the seconds of starting the engine, answering, and computing metrics.
     """
     adapters = plan_adapters(plan)
     choice = choose_engine(plan)
-    about: dict[str, Any] = {"name": choice.name, "why": choice.why}
+    setup: dict[str, Any] = {"name": choice.name, "why": choice.why}
     models = {model: model_key(plan, choice, adapters.get(model)) for model in plan.models}
     keys = {
         (model, loaded.name): pair_key(models[model], loaded, plan.recipe.seed)
         for model in plan.models
         for loaded in plan.tasks
     }
-    found: dict[Pair, Scored] = {}
+    scores: dict[Pair, Scored] = {}
     tasks = {loaded.name: loaded for loaded in plan.tasks}
     for (model, task), key in keys.items():
         kept = None if again else read_kept(plan.folder.samples(model, task), key, model, tasks[task])
         if kept is not None:
             terminal.say(f"  {model}, {task}: answered already, kept")
-            found[model, task] = kept
+            scores[model, task] = kept
     with opened_store(terminal) as store:
-        stored = StoredAnswers(store, {model: store_key(key, plan.device) for model, key in models.items()})
-        missing = [pair for pair in keys if pair not in found]
+        store_keys = {model: store_key(key, plan.device) for model, key in models.items()}
+        cache = ResponseCache(store, store_keys, reads=not again)
+        missing = [pair for pair in keys if pair not in scores]
         if missing:
             folders = {name: adapter.folder for name, adapter in adapters.items()}
-            asking = _Asking(plan, choice, folders, missing, terminal, stored, again, about)
-            for scored in asking.scores(stages):
+            for scored in _Scoring(plan, choice, folders, missing, terminal, cache, setup, stages).scores():
                 pair = scored.model, scored.task.name
-                found[pair] = scored
+                scores[pair] = scored
                 if is_main():
                     keep(plan.folder.samples(*pair), keys[pair], scored)
-        if "engine" not in about:
-            about |= stored.find_setup()
-    return [found[pair] for pair in keys], about
+        if "engine" not in setup:
+            setup |= cache.find_setup()
+    return [scores[pair] for pair in keys], setup
 
 
 @contextlib.contextmanager
 def opened_store(terminal: Terminal) -> Iterator[AnswerStore | None]:
-    """The answer store, closed at the end; says what was found damaged in it."""
+    """The answer store, closed at the end; reports damaged files."""
     store = open_store()
     try:
         yield store
@@ -95,61 +95,63 @@ def opened_store(terminal: Terminal) -> Iterator[AnswerStore | None]:
 
 def write_predictions(plan: Plan, scored: Sequence[Scored]) -> None:
     """Write the labels given on PubMedQA tasks in the official submission format."""
-    for each in scored:
-        if each.task.name in catalog.PUBMEDQA_LABELS:
-            labels = {sample.id: prediction(sample) for sample in each.samples if sample.repeat == 0}
-            write_json(plan.folder.predictions(each.model, each.task.name), labels)
+    for score in scored:
+        if score.task.name in catalog.PUBMEDQA_LABELS:
+            labels = {sample.id: prediction(sample) for sample in score.samples if sample.repeat == 0}
+            write_json(plan.folder.predictions(score.model, score.task.name), labels)
 
 
 def plan_adapters(plan: Plan) -> dict[str, Adapter]:
-    """All adapters of the plan by name, the recipe's own among them, in the order of the models."""
+    """All adapters of the plan by name, including the recipe's own, in the order of the models."""
     own = {OWN_ADAPTER: own_adapter(plan)} if OWN_ADAPTER in plan.models else {}
     every = {**plan.adapters, **own}
     return {name: every[name] for name in plan.models if name != BASE}
 
 
 @dataclass(frozen=True)
-class _Asking:
-    """What is put to an engine.
+class _Scoring:
+    """Scores what is missing with an engine.
 
     Attributes:
-        folders: Adapters by name.
-        missing: Models and tasks that are to be answered.
-        stored: Answers of earlier runs, and where new ones go.
-        again: Whether earlier ones do not count.
-        about: Gets what is to be said of the engine.
+        adapters: Adapter folders by name.
+        missing: Models and tasks to score.
+        cache: Responses of earlier runs; gets the new ones.
+        setup: Gets how the engine was set up.
+        stages: Gets the seconds of the stages.
     """
 
     plan: Plan
     choice: Choice
-    folders: Mapping[str, Path]
+    adapters: Mapping[str, Path]
     missing: Sequence[Pair]
     terminal: Terminal
-    stored: StoredAnswers
-    again: bool
-    about: dict[str, Any]
+    cache: ResponseCache
+    setup: dict[str, Any]
+    stages: dict[str, float]
 
-    def scores(self, stages: dict[str, float]) -> Iterator[Scored]:
-        """Everything that is missing, its samples written; notes in `stages` what it took."""
+    def scores(self) -> Iterator[Scored]:
+        """Everything that is missing, with its samples written."""
         engine: Engine | None = None
         evaluations: dict[Pair, Evaluation] = {}
         with contextlib.ExitStack() as stack:
-            for block, asked, known in _timed(map(self._asked, self._blocks()), stages, "questions"):
-                if engine is None and (len(known) < len(asked) or process_count() > 1):
-                    engine = stack.enter_context(contextlib.closing(self._start(block, asked, stages)))
-                stages.setdefault("metrics", 0.0)
+            for block, requests in _timed(map(self._with_requests, self._blocks()), self.stages, "questions"):
+                cached = self._load_cached(block, requests)
+                if engine is None and (len(cached) < len(requests) or process_count() > 1):
+                    engine = stack.enter_context(contextlib.closing(self._start(block, requests)))
+                self.stages.setdefault("metrics", 0.0)
+                responses = cached.items() if engine is None else engine.respond(requests)
                 pairs = [pair for pair in self.missing if pair[1] in block.questions]
-                with self.terminal.progress(f"answering{_part(block)}", len(asked) - len(known)) as advance:
-                    found = answered(engine, block.questions, pairs, advance, asked, known)
-                    for pair, answers in _timed(found, stages, "answer"):
+                with self.terminal.progress(f"answering{_part(block)}", len(requests) - len(cached)) as advance:
+                    complete = stream_responses(responses, requests, block.questions, pairs, advance)
+                    for pair, answers in _timed(complete, self.stages, "answer"):
                         if pair not in evaluations:
                             evaluations[pair] = stack.enter_context(contextlib.closing(self._evaluation(pair)))
-                        with _stage(stages, "metrics"):
+                        with _stage(self.stages, "metrics"):
                             evaluations[pair].add(block.questions[pair[1]], answers)
                             if evaluations[pair].is_whole:
                                 yield evaluations.pop(pair).finish()
                         del answers
-                del block, asked, known  # the next ones need their room
+                del block, requests, cached, responses  # free them before the next block is built
 
     def _blocks(self) -> Iterator[Block]:
         from harness.scoring.questions import question_blocks
@@ -159,64 +161,55 @@ class _Asking:
 
     def _evaluation(self, pair: Pair) -> Evaluation:
         model, task = pair
-        loaded = next(each for each in self.plan.tasks if each.name == task)
+        loaded = next(loaded for loaded in self.plan.tasks if loaded.name == task)
         return Evaluation(model, loaded, self.plan.folder.samples(model, task) if is_main() else None)
 
-    def _asked(self, block: Block) -> tuple[Block, list[Asked], dict[int, Answer]]:
-        """A block with all its questions to the models, and the answers that are known by their place among them.
+    def _with_requests(self, block: Block) -> tuple[Block, list[ModelRequest]]:
+        """A block with its requests. Cached ones of complete pairs are included: they keep batches as they were."""
+        pairs = [(model, task) for model in self.plan.models for task in block.questions]
+        requests = build_requests(block.questions, pairs)
+        needed = set(build_requests(block.questions, [pair for pair in pairs if pair in self.missing]))
+        if len(needed) < len(requests):
+            cached = in_all_processes(set(self.cache.load(requests)))
+            requests = [request for index, request in enumerate(requests) if index in cached or request in needed]
+        return block, requests
 
-        Those of (model, task) that are finished are among them if their answers are known: then the batches are those
-        of a run that was never interrupted.
-        """
-        questions = block.questions
-        every = dict.fromkeys(
-            (model, request) for model in self.plan.models for each in questions.values() for request in each.requests()
-        )
-        wanted = {
-            (model, request)
-            for model, task in self.missing
-            if task in questions
-            for request in questions[task].requests()
-        }
-        asked = list(every)
-        found = {} if self.again else self.stored.find(asked)
-        told = known_to_all(set(found))
-        kept = [place for place, each in enumerate(asked) if place in told or each in wanted]
-        known = {number: found[place] for number, place in enumerate(kept) if place in told}
-        if known:
-            answers, left = f"{len(known)} of {len(kept)} answers{_part(block)}", len(kept) - len(known)
-            self.terminal.say(f"  {answers} are in the store, {left} are asked")
-        _log.info("%d questions%s, %d of them answered already", len(kept), _part(block), len(known))
-        return block, [asked[place] for place in kept], known
+    def _load_cached(self, block: Block, requests: Sequence[ModelRequest]) -> dict[int, Response]:
+        """Responses of earlier runs by index in `requests`; says how many there are."""
+        cached = self.cache.load(requests)
+        if cached:
+            part, missing = f"{len(cached)} of {len(requests)} answers{_part(block)}", len(requests) - len(cached)
+            self.terminal.say(f"  {part} are in the store, {missing} are asked")
+        _log.info("%d requests%s, %d of them cached", len(requests), _part(block), len(cached))
+        return cached
 
-    def _start(self, block: Block, asked: Sequence[Asked], stages: dict[str, float]) -> Engine:
-        plan, adapters = self.plan, len(self.folders)
+    def _start(self, block: Block, requests: Sequence[ModelRequest]) -> Engine:
+        plan, count = self.plan, len(self.adapters)
         self.terminal.say(
-            f"  loading {plan.base.name} ({plan.weights}), {adapters} adapter(s); engine: {self.choice.name}"
+            f"  loading {plan.base.name} ({plan.weights}), {count} adapter(s); engine: {self.choice.name}"
         )
-        wanted = asked if block.count == 1 else self._whatever_is_asked()
-        engine = load_engine(plan, self.choice, self.folders, wanted, self.stored.keeping)
-        stages["start"] = float(engine.setup["start_seconds"])
-        self.about.update(engine.setup)
+        all_requests = requests if block.count == 1 else self._all_requests()
+        engine = load_engine(plan, self.choice, self.adapters, all_requests, self.cache)
+        self.stages["start"] = float(engine.setup["start_seconds"])
+        self.setup.update(engine.setup)
         if is_main():
-            self.stored.keep_setup(engine.setup)
+            self.cache.keep_setup(engine.setup)
         return engine
 
-    def _whatever_is_asked(self) -> Iterator[Asked]:
-        """The questions of all blocks to the base, made once more, for an engine whose size depends on the longest."""
+    def _all_requests(self) -> Iterator[ModelRequest]:
+        """The requests of all blocks to the base, built again for an engine whose size depends on the longest."""
         for block in self._blocks():
-            for questions in block.questions.values():
-                yield from ((BASE, request) for request in questions.requests())
+            yield from build_requests(block.questions, [(BASE, task) for task in block.questions])
 
 
 def _part(block: Block) -> str:
-    """Which part of the questions a block is, in words; nothing where it is all of them."""
+    """Which part of the requests a block is, in words; empty for all of them."""
     return "" if block.count == 1 else f" of part {block.number} of {block.count}"
 
 
 @contextlib.contextmanager
 def _stage(stages: dict[str, float], name: str) -> Iterator[None]:
-    """Add to a stage's seconds what the block takes."""
+    """Add the block's time to the seconds of a stage."""
     started = time.perf_counter()
     try:
         yield
@@ -224,48 +217,52 @@ def _stage(stages: dict[str, float], name: str) -> Iterator[None]:
         stages[name] = round(stages.get(name, 0.0) + time.perf_counter() - started, 3)
 
 
-def _timed(each: Iterator[_Made], stages: dict[str, float], name: str) -> Iterator[_Made]:
-    """What an iterator gives, the time that it takes added to a stage."""
+def _timed(items: Iterator[_Item], stages: dict[str, float], name: str) -> Iterator[_Item]:
+    """The items of an iterator, whose time is added to a stage."""
     while True:
         with _stage(stages, name):
-            found = list(itertools.islice(each, 1))
-        if not found:
+            taken = list(itertools.islice(items, 1))
+        if not taken:
             return
-        yield found.pop()
+        yield taken.pop()
 
 
-def answered(
-    engine: Engine | None,
+def build_requests(questions: Mapping[str, Questions], pairs: Iterable[Pair]) -> list[ModelRequest]:
+    """The requests of models and tasks, without duplicates; `questions` by task."""
+    return list(
+        dict.fromkeys(ModelRequest(model, request) for model, task in pairs for request in questions[task].requests())
+    )
+
+
+def stream_responses(
+    responses: Iterable[tuple[int, Response]],
+    requests: Sequence[ModelRequest],
     questions: Mapping[str, Questions],
     pairs: Sequence[Pair],
     advance: Advance,
-    asked: Sequence[Asked] | None = None,
-    known: Mapping[int, Answer] = NONE_KNOWN,
-) -> Iterator[tuple[Pair, dict[Request, Answer]]]:
-    """Ask tasks of models, all of them at once; each pair comes out with its answers once the last of them is there.
+) -> Iterator[tuple[Pair, dict[Request, Response]]]:
+    """Each model and task with its responses, once the last of them is there.
 
     Args:
-        engine: Answers; None where all is known.
+        responses: By index in `requests`, see `harness.engines.interface.Engine.respond`.
+        requests: Requests of these pairs, and others whose responses are ignored.
         questions: By task.
         pairs: Models and tasks.
-        advance: Called with 1 and the model's name for each answer that the engine gives.
-        asked: All questions of these pairs, and others whose answers are known; those of the pairs if not given.
-        known: Answers given earlier, by place in `asked`.
+        advance: Called with 1 and the model's name for each new response.
     """
-    askers: defaultdict[Asked, list[Pair]] = defaultdict(list)
+    owners: defaultdict[ModelRequest, list[Pair]] = defaultdict(list)
     for pair in pairs:
-        for request in questions[pair[1]].requests():
-            askers[pair[0], request].append(pair)
-    asked = list(askers) if asked is None else asked
-    wanted = Counter(pair for each in askers.values() for pair in each)
-    answers: defaultdict[Pair, dict[Request, Answer]] = defaultdict(dict)
-    new = engine.answer(asked, known) if engine is not None else ()
+        for request in build_requests(questions, [pair]):
+            owners[request].append(pair)
+    missing = Counter(pair for owning in owners.values() for pair in owning)
+    answers: defaultdict[Pair, dict[Request, Response]] = defaultdict(dict)
     with finishing_batches():
-        for place, answer in itertools.chain(known.items(), new):
-            model, request = asked[place]
-            if place not in known:
-                advance(1, model)
-            for pair in askers.get((model, request), ()):
-                answers[pair][request] = answer
-                if len(answers[pair]) == wanted[pair]:
+        for index, response in responses:
+            request = requests[index]
+            if not response.cost.reused:
+                advance(1, request.model)
+            for pair in owners.get(request, ()):
+                answers[pair][request.request] = response
+                missing[pair] -= 1
+                if not missing[pair]:
                     yield pair, answers.pop(pair)

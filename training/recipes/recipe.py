@@ -27,7 +27,7 @@ from tasks.rendering import ChatTemplate
 
 Text = Annotated[str, Field(min_length=1)]
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
-EngineName = Literal["transformers", "vllm"]  # each has its entry in `harness.engines.kinds`
+EngineName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]  # checked by the plan
 # Settings of vLLM about speed and memory; others name code, models or pickled weights to load.
 _VLLM = {
     "block_size",
@@ -248,7 +248,8 @@ class ScoringSection(_Section):
         top_k: Sample from this many of the most likely tokens; 0 from all.
         repeats: Answers sampled for each question; their metrics are averaged.
         stop: Strings at which generated answers of our own tasks end, such as `["Question:"]`; not part of the answers.
-        engine: What answers: `transformers`, `vllm` (needs a GPU and the extra), or by estimate the faster.
+        engine: `transformers`, `vllm` (needs a GPU and the extra), the engine of an installed package, or `auto`: the
+            faster of the first two by estimate.
         adapters: `merged` into the base's weights while they answer, `unmerged` beside them, or the faster possible.
         batch_tokens: Tokens (rows times longest row) computed at once; by the device if not given, less where memory
             runs out.
@@ -269,7 +270,7 @@ class ScoringSection(_Section):
     top_k: NonNegativeInt = 0
     repeats: PositiveInt = 1
     stop: list[Text] = []
-    engine: Literal["auto", EngineName] = "auto"
+    engine: EngineName = "auto"
     adapters: Literal["auto", "merged", "unmerged"] = "auto"
     batch_tokens: Annotated[int, Field(ge=64)] | None = None
     batch_rows: PositiveInt | None = None

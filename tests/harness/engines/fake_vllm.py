@@ -71,22 +71,23 @@ class LLM:
     """Answers one request a step, the last that came first."""
 
     made: list = []  # noqa: RUF012 - the test looks at it
+    running = 0
 
     def __init__(self, **settings):
         unknown = set(settings) - LLM_ARGUMENTS
         if unknown:
             raise TypeError(f"EngineArgs.__init__() got an unexpected keyword argument {unknown.pop()!r}")
         LLM.made.append(settings)
+        LLM.running += 1
         self.settings = settings
         self.llm_engine = self.engine_core = self
         self._models = {None: AutoModelForCausalLM.from_pretrained(settings["model"], dtype=torch.float32).eval()}
         self._waiting = []
         self._count = 0
-        self.most_together = 0
 
     def shutdown(self):
         """End."""
-        self._models.clear()
+        LLM.running -= 1
 
     def enqueue(self, prompts, params, *, lora_request=None, use_tqdm=True):
         """Take requests; their numbers get a random part."""
@@ -100,7 +101,6 @@ class LLM:
             self._waiting.append((str(self._count), prompt["prompt_token_ids"], settings, lora))
             names.append(f"{self._count}-0123abcd")
             self._count += 1
-        self.most_together = max(self.most_together, len(self._waiting))
         return names
 
     def has_unfinished_requests(self):

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from harness.engines.answer_text import AnswerEnd
-from harness.engines.interface import Cost, GenerateRequest, ScoreRequest
+from harness.engines.interface import Cost, GenerateRequest, ModelRequest, ScoreRequest
 from harness.engines.transformers_engine import TransformersEngine, cpu_threads
 from tasks.rendering import load_tokenizer
 
@@ -18,12 +18,28 @@ def reference(tiny_model):
     return AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
 
 
-def engine_on(tiny_model, folders=None, **settings):
+def engine_on(folder, adapters=None, prepare=lambda _: None, dtype=torch.float32, **settings):
+    """An engine on a saved model; `prepare` may change the loaded model."""
+
     def load():
-        return AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+        prepare(model)
+        return model
 
     settings = {"batch_tokens": 300, "batch_rows": 4, **settings}
-    return TransformersEngine(load, load_tokenizer(str(tiny_model)), folders or {}, **settings)
+    return TransformersEngine(load, load_tokenizer(str(folder)), adapters or {}, **settings)
+
+
+def before_each_pass(hook):
+    """Changes a loaded model so that `hook` gets the input ids and the other arguments of each forward pass."""
+
+    def prepare(model):
+        def call(_, args, kwargs):
+            hook(args[0], kwargs)
+
+        model.base_model.register_forward_pre_hook(call, with_kwargs=True)
+
+    return prepare
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +47,9 @@ def engine(tiny_model, tiny_run):
     return engine_on(tiny_model, {"one": tiny_run / "adapter"})
 
 
-def ask(engine, asked):
-    found = dict(engine.answer(asked))
-    return [found[place] for place in range(len(asked))]
+def ask(engine, requests):
+    responses = dict(engine.respond([ModelRequest(*request) for request in requests]))
+    return [responses[index] for index in range(len(requests))]
 
 
 def draw(length, seed):
@@ -76,24 +92,11 @@ def test_the_order_and_size_of_batches_change_nothing(engine, tiny_model):
     assert [a.logprob for a in ask(single, scores()[::-1])][::-1] == pytest.approx(wanted, abs=1e-4)
 
 
-@pytest.fixture
-def passes(engine, monkeypatch):
-    """Shape of each pass: rows and tokens of the longest."""
-    seen = []
-    states = engine._model.states
-
-    def watched(rows, *args, **kwargs):
-        seen.append((len(rows), max(map(len, rows))))
-        return states(rows, *args, **kwargs)
-
-    monkeypatch.setattr(engine._model, "states", watched)
-    return seen
-
-
-def test_choices_of_one_token_share_a_pass_and_keep_their_own_figures(engine, reference, passes):
-    asked = [("base", ScoreRequest((5, 6, 7, 8), (token,))) for token in (9, 10, 11)]
-    check_scores(ask(engine, asked), asked, reference)
-    assert passes == [(1, 4)]
+def test_choices_of_one_token_share_a_pass_and_keep_their_own_scores(tiny_model, reference):
+    engine = engine_on(tiny_model)
+    choices = [("base", ScoreRequest((5, 6, 7, 8), (token,))) for token in (9, 10, 11)]
+    check_scores(ask(engine, choices), choices, reference)
+    assert (engine.stats.passes, engine.stats.tokens, engine.stats.logits) == (1, 4, 1)
 
 
 def few_shot(model="base"):
@@ -105,25 +108,22 @@ def few_shot(model="base"):
     ]
 
 
-def test_few_shot_examples_and_questions_are_computed_once(engine, reference, passes):
+def test_few_shot_examples_and_questions_are_computed_once(tiny_model, reference):
+    engine = engine_on(tiny_model)
     check_scores(ask(engine, few_shot()), few_shot(), reference)
-    assert passes[0] == (1, 60)
-    assert sum(rows * tokens for rows, tokens in passes) < 0.4 * sum(
-        len(request.context) + len(request.continuation) for _, request in few_shot()
-    )
+    separately = sum(len(request.context) + len(request.continuation) for _, request in few_shot())
+    assert separately == 1408
+    assert (engine.stats.passes, engine.stats.tokens) == (3, 252)  # the examples, four questions, all choices
 
 
-def test_shared_prefixes_that_do_not_fit_into_memory_are_computed_with_each_row(engine, reference, monkeypatch):
-    states = engine._model.states
-
-    def small(rows, before=None, of=(), *, keep=False):
-        if keep:
+def test_shared_prefixes_that_do_not_fit_into_memory_are_computed_with_each_row(tiny_model, reference):
+    def no_memory(_, kwargs):
+        if kwargs["use_cache"]:
             raise torch.OutOfMemoryError
-        return states(rows, before, of, keep=keep)
 
-    monkeypatch.setattr(engine._model, "states", small)
-    monkeypatch.setattr(engine._budget, "tokens", 300)
+    engine = engine_on(tiny_model, prepare=before_each_pass(no_memory))
     check_scores(ask(engine, few_shot()), few_shot(), reference)
+    assert engine.batch_tokens == 150
 
 
 def test_greedy_tells_whether_every_token_was_the_likeliest(engine, reference):
@@ -161,20 +161,24 @@ def test_greedy_answers_equal_those_of_generate_token_for_token(engine, referenc
         assert tokenizer.eos_token not in answer.text
 
 
-def test_prompts_that_begin_alike_share_that_part(engine, reference, passes):
-    asked = [("base", GenerateRequest((*draw(40, 1), *draw(4 + number, number)), 8)) for number in range(4)]
-    for (_, request), answer in zip(asked, ask(engine, asked), strict=True):
-        assert list(answer.tokens) == plain_tokens(reference, request)
-    assert passes[0] == (1, 40)
-    assert max(tokens for _, tokens in passes[1:]) < 10
+def test_prompts_that_begin_alike_share_that_part(tiny_model, reference):
+    engine = engine_on(tiny_model)
+    requests = [("base", GenerateRequest((*draw(40, 1), *draw(4 + number, number)), 8)) for number in range(4)]
+    for (_, request), response in zip(requests, ask(engine, requests), strict=True):
+        assert list(response.tokens) == plain_tokens(reference, request)
+    assert (engine.stats.passes, engine.stats.tokens) == (2, 40 + 4 * 7)
 
 
 def test_rows_that_end_are_replaced_and_leave_the_others_unchanged(engine, tiny_model):
-    """With end tokens that come early, rows end at different steps and waiting prompts take their places."""
+    """With end tokens that come early, rows end at different steps and waiting prompts take their slots."""
     whole = ask(engine, prompts())
-    ends = {answer.tokens[3 + number] for number, answer in enumerate(whole[:4])}
-    early = engine_on(tiny_model)
-    early._decoder._end.ends = frozenset(ends)
+    ends = {response.tokens[3 + number] for number, response in enumerate(whole[:4])}
+
+    def end_early(model):
+        model.generation_config.eos_token_id = sorted(ends)
+
+    early = engine_on(tiny_model, prepare=end_early)
+    ends |= {load_tokenizer(str(tiny_model)).eos_token_id}
     for before, after in zip(whole, ask(early, prompts()), strict=True):
         length = next((place + 1 for place, token in enumerate(before.tokens) if token in ends), len(before.tokens))
         assert after.tokens == before.tokens[:length]
@@ -213,44 +217,34 @@ def test_a_prompt_without_room_for_the_answer_loses_its_start(engine, reference)
     assert list(answer.tokens) == plain_tokens(reference, kept)
 
 
-def test_running_out_of_memory_halves_the_batch_and_goes_on(tiny_model, monkeypatch):
-    engine = engine_on(tiny_model, batch_tokens=4096, batch_rows=8)
-    wanted = ask(engine, [*scores(), *prompts()])
-    states, logits = engine._model.states, engine._model.next_logits
+def test_running_out_of_memory_halves_the_batch_and_goes_on(tiny_model):
+    wanted = ask(engine_on(tiny_model, batch_tokens=4096, batch_rows=8), [*scores(), *prompts()])
     fails = iter([False, True, False, True])
 
-    def small(rows, *args, **kwargs):
-        if len(rows) > 2:
+    def little_memory(ids, _):
+        if ids.shape[1] > 1 and len(ids) > 2:
             raise torch.OutOfMemoryError
-        return states(rows, *args, **kwargs)
-
-    def now_and_then(*args):
-        if next(fails, False):
+        if ids.shape[1] == 1 and next(fails, False):
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return logits(*args)
 
-    monkeypatch.setattr(engine._model, "states", small)
-    monkeypatch.setattr(engine._model, "next_logits", now_and_then)
-    found = ask(engine, [*scores(), *prompts()])
-    for before, after in zip(wanted, found, strict=True):
+    engine = engine_on(tiny_model, prepare=before_each_pass(little_memory), batch_tokens=4096, batch_rows=8)
+    for before, after in zip(wanted, ask(engine, [*scores(), *prompts()]), strict=True):
         if hasattr(before, "tokens"):
             assert after.tokens == before.tokens
         else:
             assert after.logprob == pytest.approx(before.logprob, abs=1e-4)
-    assert math.isfinite(engine._budget.tokens)
-    assert engine._budget.tokens < 4096
+    assert next(fails, None) is None
+    assert 1 <= engine.batch_tokens < 4096
 
 
-def test_one_row_that_does_not_fit_is_an_error(tiny_model, monkeypatch):
-    engine = engine_on(tiny_model)
-
-    def none(*_, **__):
+def test_one_row_that_does_not_fit_is_an_error(tiny_model):
+    def no_memory(*_):
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(engine._model, "states", none)
-    for asked in (scores()[:1], prompts()[:1]):
+    engine = engine_on(tiny_model, prepare=before_each_pass(no_memory))
+    for request in (scores()[0], prompts()[0]):
         with pytest.raises(torch.OutOfMemoryError):
-            ask(engine, asked)
+            ask(engine, [request])
 
 
 def test_a_model_with_a_sliding_window_keeps_its_own_attention(tmp_path, tiny_model):
@@ -265,7 +259,7 @@ def test_a_model_with_a_sliding_window_keeps_its_own_attention(tmp_path, tiny_mo
     MistralForCausalLM(config).save_pretrained(tmp_path)
     load_tokenizer(str(tiny_model)).save_pretrained(tmp_path)
     engine = engine_on(tmp_path)
-    assert not engine._model.shares
+    assert not engine.stats.shares_prefixes
     plain = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
     asked = [*scores(), *few_shot()]
     check_scores(ask(engine, asked), asked, plain)
@@ -274,22 +268,20 @@ def test_a_model_with_a_sliding_window_keeps_its_own_attention(tmp_path, tiny_mo
 
 
 def test_closing_it_gives_the_weights_back(tiny_model, tiny_run):
-    engine = engine_on(tiny_model, {"one": tiny_run / "adapter"})
+    weights = []
+    engine = engine_on(
+        tiny_model, {"one": tiny_run / "adapter"}, prepare=lambda model: weights.append(weakref.ref(model))
+    )
     ask(engine, [*scores("one"), *prompts("one")])
-    weights = weakref.ref(engine._model.model)
+    assert weights[0]() is not None
     engine.close()
-    assert weights() is None
+    assert weights[0]() is None
 
 
-def test_threads_are_those_this_process_may_use(monkeypatch, tmp_path):
-    quota = tmp_path / "cpu.max"
-    monkeypatch.setattr("harness.engines.transformers_engine._QUOTA", quota)
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
-    assert cpu_threads() == 8
-    quota.write_text("max 100000\n")
-    assert cpu_threads() == 8
-    quota.write_text("250000 100000\n")
-    assert cpu_threads() == 3
-    quota.unlink()
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert cpu_threads() == 4
+@pytest.mark.parametrize(
+    ("quota", "processes", "threads"), [("max 100000\n", 1, 8), ("250000 100000\n", 1, 3), (None, 1, 8), (None, 2, 4)]
+)
+def test_threads_are_those_this_process_may_use(tmp_path, quota, processes, threads):
+    if quota is not None:
+        (tmp_path / "cpu.max").write_text(quota)
+    assert cpu_threads(8, tmp_path / "cpu.max", processes) == threads

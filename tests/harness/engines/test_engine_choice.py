@@ -1,10 +1,11 @@
 """Which engine answers a plan, and why."""
 
-import importlib.util
 import json
+import sys
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import get_args
+from types import ModuleType
 
 import pytest
 
@@ -13,14 +14,15 @@ from harness.api import open_run
 from harness.engines import estimate
 from harness.engines.choice import choose_engine
 from harness.engines.estimate import _Work
-from harness.engines.kinds import ENGINES
-from harness.engines.start_times import known_start_seconds, remember_start
+from harness.engines.interface import CAPABILITIES, Unsupported
+from harness.engines.kinds import ENGINES, engine_kind
+from harness.engines.start_times import last_start_seconds, remember_start
 from harness.planning.run_plan import make_plan
 from reports.document.reading import read_results
 from reports.errors import UserError
 from reports.files import read_json
+from tests.harness.plugins import use_engine
 from training.models.device import Cuda
-from training.recipes.recipe import EngineName
 
 SPEED = Path(__file__).parents[3] / "benchmarks" / "results" / "gpu" / "speed.json"
 
@@ -37,12 +39,13 @@ def plan(tiny_recipe, tmp_path):
 @pytest.fixture
 def gpu(monkeypatch):
     """A machine with a GPU and vLLM, on which estimates are given."""
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if name == "vllm" else find(name))
+    vllm = ModuleType("vllm")
+    vllm.__spec__ = ModuleSpec("vllm", None)
+    monkeypatch.setitem(sys.modules, "vllm", vllm)
 
-    def times(plain, vllm):
-        monkeypatch.setattr(estimate, "score_seconds", lambda _: plain)
-        monkeypatch.setattr(estimate, "vllm_seconds", lambda _: vllm)
+    def times(transformers, vllm):
+        for name, estimated in (("transformers", lambda _: transformers), ("vllm", lambda _: vllm)):
+            monkeypatch.setitem(ENGINES, name, replace(ENGINES[name], seconds=estimated))
 
     return times
 
@@ -50,10 +53,6 @@ def gpu(monkeypatch):
 def on_gpu(plan):
     plan.device = Cuda()
     return plan
-
-
-def test_every_engine_that_a_recipe_may_name_has_its_entry():
-    assert set(ENGINES) == set(get_args(EngineName))
 
 
 def test_a_cpu_is_scored_with_transformers(plan):
@@ -85,10 +84,10 @@ def test_the_recipe_can_say_which(plan, gpu):
     assert choose_engine(on_gpu(plan("scoring.engine=transformers"))).name == "transformers"
 
 
-def test_vllm_that_cannot_run_is_told(plan, monkeypatch):
+def test_vllm_that_cannot_run_is_refused(plan, monkeypatch):
     with pytest.raises(UserError, match="no NVIDIA or AMD card"):
         choose_engine(plan("scoring.engine=vllm"))
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(UserError, match=r"medbench\[vllm\]"):
         choose_engine(on_gpu(plan("scoring.engine=vllm")))
 
@@ -136,13 +135,73 @@ def test_steps_that_cannot_be_replayed_are_estimated_longer(plan, monkeypatch, t
     assert estimate.score_seconds(made) == pytest.approx(in_4_bits)
 
 
+class ScoringOnly:
+    """An engine without generation and adapters."""
+
+    capabilities = frozenset({"log_likelihoods"})
+
+
+class NeedsGpu:
+    """An engine that cannot score on a CPU."""
+
+    capabilities = CAPABILITIES
+
+    @staticmethod
+    def unsupported(plan):
+        """Whatever is planned on a CPU."""
+        return Unsupported("there is no GPU", "rent one") if plan.device.type == "cpu" else None
+
+
+def test_an_installed_package_adds_an_engine(plan, monkeypatch, tmp_path):
+    use_engine(monkeypatch, tmp_path / "site", ScoringOnly, "scoring")
+    choice = choose_engine(plan("scoring.engine=scoring", "scoring.tasks=[medbench_perplexity]"))
+    assert (choice.name, choice.why) == ("scoring", "the recipe says so")
+    kind = engine_kind("scoring")
+    assert (kind.title, kind.packages, str(kind.start)) == ("scoring", ("medbench-plugin",), str(ScoringOnly))
+
+
+@pytest.mark.parametrize(
+    ("engine", "message", "fix"),
+    [
+        (ScoringOnly, "mine cannot score here: it does not support generation", "set scoring.engine=auto"),
+        (NeedsGpu, "mine cannot score here: there is no GPU", "rent one"),
+        (object, "the engine mine of the package medbench-plugin cannot be loaded: ", "update or reinstall"),
+    ],
+    ids=["lacks a capability", "is unsupported", "is no engine"],
+)
+def test_an_engine_that_cannot_score_the_plan_is_refused(plan, monkeypatch, tmp_path, engine, message, fix):
+    use_engine(monkeypatch, tmp_path / "site", engine, "mine")
+    with pytest.raises(UserError) as error:
+        choose_engine(plan("scoring.engine=mine"))
+    assert error.value.what.startswith(message)
+    assert error.value.where == "scoring.engine"
+    assert error.value.fix.startswith(fix)
+
+
+def test_an_engine_without_adapters_scores_the_base_only(tiny_recipe, tiny_run, tmp_path, monkeypatch):
+    use_engine(monkeypatch, tmp_path / "site", ScoringOnly, "scoring")
+    recipe, folder = open_run(str(tiny_recipe), out=tmp_path / "run", settings=["scoring.engine=scoring"])
+    plan = make_plan(recipe, folder, f"base,mine={tiny_run / 'adapter'}", ["medbench_perplexity"])
+    with pytest.raises(UserError, match="it does not support adapters"):
+        choose_engine(plan)
+
+
+def test_an_unknown_engine_is_refused_with_those_that_are_installed(plan, monkeypatch, tmp_path):
+    use_engine(monkeypatch, tmp_path / "site", NeedsGpu, "mine")
+    with pytest.raises(UserError) as error:
+        choose_engine(plan("scoring.engine=vlm"))
+    assert error.value.what == "no engine is named 'vlm'; installed: mine, transformers, vllm"
+    with pytest.raises(UserError, match=r"scoring\.engine"):
+        plan("scoring.engine='no name'")
+
+
 def test_the_last_start_is_remembered(plan, monkeypatch, tmp_path):
     monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path))
     made = plan()
-    assert known_start_seconds(made) > 100
+    assert last_start_seconds(made) > 100
     remember_start(made, 31.5)
-    assert known_start_seconds(made) == 31.5
-    assert known_start_seconds(plan("scoring.vllm={max_num_seqs: 8}")) > 100
+    assert last_start_seconds(made) == 31.5
+    assert last_start_seconds(plan("scoring.vllm={max_num_seqs: 8}")) > 100
 
 
 def test_a_base_that_fits_in_4_bits_only_is_scored_so_with_adapters_beside_it(

@@ -10,7 +10,7 @@ from harness.answers.answer_keys import store_key
 from harness.api import open_run
 from harness.engines import estimate
 from harness.engines.choice import choose_engine
-from harness.engines.interface import GenerateRequest, ScoreRequest
+from harness.engines.interface import GenerateRequest, ModelRequest, ScoreRequest
 from harness.engines.kinds import ENGINES
 from harness.engines.transformers_engine import TransformersEngine
 from harness.environment import describe
@@ -40,14 +40,17 @@ def engine_on(tiny_model, device, **settings):
 
 def test_the_engine_takes_its_sizes_and_memory_from_the_device(tiny_model):
     """Answers are those of a CPU; the batches and what Metal holds are the device's own."""
-    asked = [("base", ScoreRequest((5, 6, 7), (8, 9))), ("base", GenerateRequest((5, 6, 7), 4))]
+    requests = [
+        ModelRequest("base", ScoreRequest((5, 6, 7), (8, 9))),
+        ModelRequest("base", GenerateRequest((5, 6, 7), 4)),
+    ]
     engine = engine_on(tiny_model, MPS)
     assert (engine.setup["batch_tokens"], engine.setup["batch_rows"]) == (4096, 64)
-    answers = dict(engine.answer(asked))
-    wanted = dict(engine_on(tiny_model, device_of("cpu")).answer(asked))
-    assert answers[0].logprobs == wanted[0].logprobs
-    assert answers[1].text == wanted[1].text
-    assert [answers[place].cost.peak_memory for place in (0, 1)] == [70 * MIB, 70 * MIB]
+    responses = dict(engine.respond(requests))
+    expected = dict(engine_on(tiny_model, device_of("cpu")).respond(requests))
+    assert responses[0].logprobs == expected[0].logprobs
+    assert responses[1].text == expected[1].text
+    assert [responses[index].cost.peak_memory for index in (0, 1)] == [70 * MIB, 70 * MIB]
     engine.close()
     MPS.torch.mps.empty_cache.assert_called()
 

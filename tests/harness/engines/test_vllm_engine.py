@@ -24,9 +24,9 @@ def vllm(monkeypatch, tmp_path):
     fake_vllm.install(monkeypatch)
 
 
-def start(tiny_model, folders=None, asked=(), **settings):
+def start(tiny_model, adapters=None, requests=(), **settings):
     tokenizer = load_tokenizer(str(tiny_model))
-    return VllmEngine(tiny_model, tokenizer, folders or {}, asked, dtype="float32", settings=settings)
+    return VllmEngine(tiny_model, tokenizer, adapters or {}, requests, dtype="float32", settings=settings)
 
 
 def everything():
@@ -40,7 +40,7 @@ def test_all_answers_are_those_of_the_transformers_engine_in_one_batch(tiny_mode
     folders = {"one": tiny_run / "adapter"}
     engine = start(tiny_model, folders, everything())
     found, wanted = ask(engine, everything()), ask(engine_on(tiny_model, folders), everything())
-    assert engine._llm.most_together > len(everything()) * 0.7  # labels of one question share a request
+    assert engine.most_at_once > len(everything()) * 0.7  # labels of one question share a request
     for (_, request), one, other in zip(everything(), found, wanted, strict=True):
         if isinstance(request, GenerateRequest):
             assert one.tokens == other.tokens
@@ -66,7 +66,7 @@ def test_more_choices_than_vllm_gives_at_once_are_asked_in_parts(tiny_model):
     asked = [("base", ScoreRequest((5, 6, 7), (token,))) for token in range(300)]
     engine = start(tiny_model)
     assert len(ask(engine, asked)) == 300
-    assert engine._llm.most_together == 3
+    assert engine.most_at_once == 3
 
 
 def test_settings_are_chosen_and_passed_through(tiny_model, tiny_run):
@@ -88,10 +88,11 @@ def test_what_it_compiles_is_kept_between_runs_and_nothing_is_sent(tiny_model, t
 
 
 def test_closing_it_ends_its_process(tiny_model):
+    running = fake_vllm.LLM.running
     engine = start(tiny_model)
-    llm = engine._llm
+    assert fake_vllm.LLM.running == running + 1
     engine.close()
-    assert not llm._models
+    assert fake_vllm.LLM.running == running
 
 
 def test_a_wrong_setting_is_one_clear_error(tiny_model):

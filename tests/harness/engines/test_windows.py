@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from harness.engines.interface import GenerateRequest, PerplexityRequest, ScoreRequest
-from harness.engines.windows import fitted
+from harness.engines.windows import fit_to_context
 from tests.harness.engines.test_engine import ask, draw, engine_on, plain_logprob, plain_logprobs
 
 
@@ -47,8 +47,8 @@ def test_every_token_of_a_continuation_longer_than_the_window_is_scored_once(eng
 def test_a_prompt_is_not_cut_for_an_answer_that_may_fill_the_window(engine, most):
     window = engine.max_length
     short, long = GenerateRequest(draw(100, 7), most), GenerateRequest(draw(window, 7), most)
-    assert fitted(short, window) == (short.prompt, min(most, window - 100))
-    assert fitted(long, window) == (long.prompt[-(window - window // 2) :], window // 2)
+    assert fit_to_context(short, window) == (short.prompt, min(most, window - 100))
+    assert fit_to_context(long, window) == (long.prompt[-(window - window // 2) :], window // 2)
 
 
 def test_a_text_longer_than_the_window_is_scored_once_in_windows(engine, reference):

@@ -29,16 +29,16 @@ def store(tmp_path, monkeypatch):
 def asked(monkeypatch):
     """Number of answers that the engine gave, by call; a test may have it fail after some."""
     counts = SimpleNamespace(given=[], after=lambda _: None)
-    answer = TransformersEngine.answer
+    respond = TransformersEngine.respond
 
     def counted(self, *args):
         counts.given.append(0)
-        for each in answer(self, *args):
+        for each in respond(self, *args):
             counts.given[-1] += 1
             yield each
             counts.after(counts.given[-1])
 
-    monkeypatch.setattr(TransformersEngine, "answer", counted)
+    monkeypatch.setattr(TransformersEngine, "respond", counted)
     return counts
 
 

@@ -1,12 +1,14 @@
 """What is scored again to measure noise, what that may cost, and what is reported where it is not measured."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from harness.console import Terminal
+from harness.engines.kinds import ENGINES
 from harness.folder import RunFolder
 from harness.planning.run_plan import make_plan
 from harness.scoring.noise import NoiseMeter, with_noise
@@ -19,7 +21,7 @@ from reports.document.reading import read_results
 from reports.document.schema import Comparison
 from reports.errors import UserError
 from tests.conftest import tiny_recipe_value
-from tests.harness.scoring.test_blocks import HashEngine, answer_to
+from tests.harness.plugins import HashEngine, use_engine
 from tests.reports.comparison.test_compare_models import MEAN, samples
 from training.recipes.recipe_file import load_recipe
 
@@ -116,7 +118,7 @@ class Timed:
 def plan(tiny_model, tmp_path):
     """A plan of 12 items of two models that asks one question for each item."""
     value = tiny_recipe_value(tiny_model)
-    value["scoring"] |= {"limit": 12}
+    value["scoring"] |= {"limit": 12, "engine": "timed"}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(value), encoding="utf-8")
     folder = RunFolder(tmp_path / "noise")
     folder.make()
@@ -124,29 +126,26 @@ def plan(tiny_model, tmp_path):
 
 
 @pytest.fixture
-def scoring(monkeypatch, plan):
+def scoring(monkeypatch, plan, tmp_path):
     """Score 12 items again within a limit: how many were, and the clock; loading and each answer take their seconds."""
-    from tasks.rendering import load_tokenizer
+    clocks: list[Timed] = []
+
+    class TimedEngine(HashEngine):
+        def __init__(self, config):
+            super().__init__(config)
+            clocks[-1].now += clocks[-1].load
+            clocks[-1].loads += 1
+
+        def before_each(self, _):
+            clocks[-1].now += next(clocks[-1].answers)
+            clocks[-1].given += 1
+
+    use_engine(monkeypatch, tmp_path / "site", TimedEngine, "timed")
 
     def score(limit, load=5.0, answers=(1.0,) * 12, **more):
-        clock = Timed(load, answers)
-
-        class Engine(HashEngine):
-            def answer(self, asked, known):
-                for place, (model, request) in enumerate(asked):
-                    if place not in known:
-                        clock.now += next(clock.answers)
-                        clock.given += 1
-                        yield place, answer_to(model, request)
-
-        def start(plan, choice, folders, asked, keeping):
-            clock.now += load
-            clock.loads += 1
-            return keeping(Engine(load_tokenizer(str(plan.base.folder)), None))
-
-        monkeypatch.setattr("harness.scoring.rescoring.load_engine", start)
+        clocks.append(Timed(load, answers))
         items = {"medbench_perplexity": 12}
-        return score_again(plan, items, limit, terminal=Terminal(quiet=True), clock=clock, **more), clock
+        return score_again(plan, items, limit, terminal=Terminal(quiet=True), clock=clocks[-1], **more), clocks[-1]
 
     return score
 
@@ -276,15 +275,8 @@ def test_by_default_a_small_run_shows_fixed_limits_labelled_as_such(tiny_recipe,
 
 @pytest.fixture
 def answers_at_once(monkeypatch):
-    """Both scorings by an engine whose answers are there at once and say that they took a quarter of a second."""
-    from tasks.rendering import load_tokenizer
-
-    def start(plan, choice, folders, asked, keeping):
-        state = SimpleNamespace(asked=set(), watch=lambda _: None)
-        return keeping(HashEngine(load_tokenizer(str(plan.base.folder)), state))
-
-    for module in ("stage", "rescoring"):
-        monkeypatch.setattr(f"harness.scoring.{module}.load_engine", start)
+    """The transformers engine replaced by one whose answers are there at once and say that they took 0.25 s."""
+    monkeypatch.setitem(ENGINES, "transformers", replace(ENGINES["transformers"], start=HashEngine))
 
 
 @pytest.mark.parametrize(("items", "measured"), [(2000, True), (1999, False)])

@@ -7,7 +7,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from harness.engines.interface import Cost, GenerateAnswer, GenerateRequest, PerplexityRequest, ScoreRequest
+from harness.engines.answer_text import AnswerEnd
+from harness.engines.interface import Cost, GenerateRequest, GenerateResponse, PerplexityRequest, ScoreRequest
 from tasks.formats import get_format
 from tasks.rendering import load_tokenizer, render_prompt
 from tests.harness.engines.test_engine import ask, check_scores, draw, engine_on, plain_logprob, scores
@@ -28,89 +29,77 @@ def test_embeddings_with_more_rows_than_the_tokenizer_has_words_are_left_alone(t
     wrapped = get_peft_model(model, LoraConfig(target_modules=["q_proj"], init_lora_weights=False))
     wrapped.save_pretrained(tmp_path / "adapter")
     for mode in ("merged", "unmerged"):
-        engine = engine_on(tmp_path / "base", {"one": tmp_path / "adapter"}, adapters=mode)
+        bases: list = []
+        engine = engine_on(tmp_path / "base", {"one": tmp_path / "adapter"}, prepare=bases.append, adapter_mode=mode)
         check_scores(ask(engine, scores("one")), scores("one"), wrapped.eval())
-        assert len(engine._model.model.get_output_embeddings().weight) == config.vocab_size
+        assert len(bases[0].get_output_embeddings().weight) == config.vocab_size
 
 
 def test_the_softmax_is_in_float32_where_the_model_is_in_bfloat16(tiny_model):
-    engine = engine_on(tiny_model)
-    engine._model.model.to(torch.bfloat16)
+    states = []
+
+    def record_states(model):
+        model.base_model.register_forward_hook(lambda *call: states.append(call[-1].last_hidden_state[0]))
+        states.append(model.get_output_embeddings())
+
+    engine = engine_on(tiny_model, prepare=record_states, dtype=torch.bfloat16)
     text = draw(601, 4)
-    (answer,) = ask(engine, [("base", PerplexityRequest(text[1:], text[0]))])
+    (response,) = ask(engine, [("base", PerplexityRequest(text[1:], text[0]))])
+    head, hidden = states
     with torch.inference_mode():
-        states, _ = engine._model.states([text[:-1]])
-        logits = engine._model.logits(states[0])
-    wanted = torch.tensor(text[1:])[:, None]
-    exact, narrow = (float(each.log_softmax(-1).gather(1, wanted).sum()) for each in (logits.double(), logits))
+        logits = head(hidden)
+    targets = torch.tensor(text[1:])[:, None]
+    exact, narrow = (float(each.log_softmax(-1).gather(1, targets).sum()) for each in (logits.double(), logits))
     assert abs(narrow - exact) > 0.5
-    assert answer.logprob == pytest.approx(exact, abs=1e-2)
+    assert response.logprob == pytest.approx(exact, abs=1e-2)
 
 
-def test_only_the_logits_that_are_asked_for_are_computed(tiny_model, monkeypatch):
+def test_only_the_logits_of_scored_tokens_are_computed(tiny_model):
     engine = engine_on(tiny_model)
-    seen = []
-    logits = engine._model.logits
-
-    def watched(states):
-        seen.append(len(states))
-        return logits(states)
-
-    monkeypatch.setattr(engine._model, "logits", watched)
-    labels = [("base", ScoreRequest(draw(40, number), (word,))) for number in range(5) for word in (7, 8, 9)]
-    asked = [*labels, ("base", ScoreRequest(draw(50, 6), draw(4, 7)))]
-    ask(engine, asked)
-    assert sum(seen) == 5 + 4
+    labels = [("base", ScoreRequest(draw(40, number), (token,))) for number in range(5) for token in (7, 8, 9)]
+    ask(engine, [*labels, ("base", ScoreRequest(draw(50, 6), draw(4, 7)))])
+    assert engine.stats.logits == 5 + 4
 
 
-def test_texts_are_batched_by_length_not_in_the_order_of_documents(tiny_model, monkeypatch):
+def test_texts_are_batched_by_length_not_in_the_order_of_documents(tiny_model):
     engine = engine_on(tiny_model, batch_tokens=800)
-    computed = []
-    states = engine._model.states
-
-    def watched(rows, *args, **kwargs):
-        computed.append(len(rows) * max(map(len, rows)))
-        return states(rows, *args, **kwargs)
-
-    monkeypatch.setattr(engine._model, "states", watched)
     lengths = [20, 190, 21, 200, 22, 195, 23, 198, 24, 199]
     ask(engine, [("base", PerplexityRequest(draw(length, length), 0)) for length in lengths])
-    assert sum(computed) < 1.1 * sum(lengths)
+    assert sum(lengths) == 1092
+    assert (engine.stats.passes, engine.stats.tokens) == (3, 1110)
 
 
-def test_rows_that_are_done_are_computed_no_further(tiny_model, monkeypatch):
+def test_finished_rows_are_computed_no_further(tiny_model):
     engine = engine_on(tiny_model, batch_rows=8)
-    rows = []
-    step = engine._model.next_logits
-
-    def watched(tokens, *args):
-        rows.append(len(tokens))
-        return step(tokens, *args)
-
-    monkeypatch.setattr(engine._model, "next_logits", watched)
-    found = ask(engine, [("base", GenerateRequest(draw(9, number), 2 + 6 * number)) for number in range(6)])
-    assert sum(rows) == sum(len(answer.tokens) - 1 for answer in found)
+    responses = ask(engine, [("base", GenerateRequest(draw(9, number), 2 + 6 * number)) for number in range(6)])
+    assert engine.stats.decoded == sum(len(response.tokens) - 1 for response in responses)
 
 
-def test_text_is_made_only_of_tokens_that_can_complete_a_stop_string(tiny_model, monkeypatch):
-    engine = engine_on(tiny_model)
-    whole = ask(engine, [("base", GenerateRequest(draw(9, number), 60)) for number in range(4)])
-    letter = next(chr(code) for code in range(0x3B1, 0x3C9) if all(chr(code) not in answer.text for answer in whole))
-    decoded = []
-    decode = engine.tokenizer.decode
+class CountingTokenizer:
+    """A tokenizer that notes how many tokens it decodes at a time."""
 
-    def watched(ids, **more):
-        decoded.append(len(ids))
-        return decode(ids, **more)
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
+        self.eos_token_id = tokenizer.eos_token_id
+        self.decoded = []
 
-    monkeypatch.setattr(engine.tokenizer, "decode", watched)
-    fresh = engine_on(tiny_model)
-    found = ask(fresh, [("base", GenerateRequest(draw(9, number), 60, stop=(letter,))) for number in range(4)])
-    different = {token for answer in found for token in answer.tokens}
-    parts = sum(count > 1 for count in decoded)
-    unfinished = sum("\ufffd" in decode([token]) for answer in found for token in answer.tokens)
-    assert parts <= len(found) + unfinished
-    assert len(decoded) - parts <= len(different)
+    def decode(self, ids, **more):
+        """Text of tokens."""
+        self.decoded.append(len(ids))
+        return self.tokenizer.decode(ids, **more)
+
+
+def test_only_tokens_that_can_complete_a_stop_string_are_decoded(tiny_model):
+    (response,) = ask(engine_on(tiny_model), [("base", GenerateRequest(draw(9, 0), 60))])
+    tokenizer = CountingTokenizer(load_tokenizer(str(tiny_model)))
+    letter = next(chr(code) for code in range(0x3B1, 0x3C9) if chr(code) not in response.text)
+    end = AnswerEnd(tokenizer, [tokenizer.eos_token_id])
+    for count in range(1, len(response.tokens)):
+        assert not end.reached(response.tokens[:count], (letter,))
+    tokens = response.tokens[:-1]
+    unfinished = sum("\ufffd" in tokenizer.tokenizer.decode([token]) for token in tokens)
+    assert tokenizer.decoded.count(1) == len(set(tokens))  # each token's own text, once
+    assert len(tokenizer.decoded) == len(set(tokens)) + unfinished
 
 
 def test_reasoning_reaches_the_metrics_and_the_samples(tiny_recipe, tmp_path):
@@ -125,7 +114,7 @@ def test_reasoning_reaches_the_metrics_and_the_samples(tiny_recipe, tmp_path):
     (loaded,) = plan.tasks
     questions = make_questions(loaded, RequestMaker(load_tokenizer(str(plan.base.folder)), 0), 0)
     text = "<think>\nfirst this then that\n</think>\nIt is so."
-    answer = GenerateAnswer(text, (1, 2), "stop", Cost(0.1, 0.1, 1))
+    answer = GenerateResponse(text, (1, 2), "stop", Cost(0.1, 0.1, 1))
     logged = questions.evaluate(lambda _: answer)["samples"][loaded.name]
     for sample in make_samples(loaded, "base", logged):
         assert sample.output == text

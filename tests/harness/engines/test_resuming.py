@@ -1,0 +1,88 @@
+"""Resuming with some responses recorded: the others are, bit for bit, those of an uninterrupted run."""
+
+import random
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, MistralConfig, MistralForCausalLM
+
+from harness.engines.interface import GenerateRequest, ModelRequest, PerplexityRequest, ScoreRequest
+from harness.engines.transformers_engine import TransformersEngine
+from tasks.rendering import load_tokenizer
+
+
+def draw(length, seed):
+    return tuple(torch.randint(2, 400, (length,), generator=torch.Generator().manual_seed(seed)).tolist())
+
+
+def all_kinds(model):
+    """Requests without and with shared beginnings, of several windows, generated of many lengths."""
+    requests = [
+        *(ScoreRequest(draw(5 + 9 * number, number), draw(1 + number % 3, 9)) for number in range(20)),
+        *(
+            ScoreRequest((*draw(60, 1), *draw(20 + 3 * number, 50 + number)), draw(1 + choice, choice))
+            for number in range(4)
+            for choice in range(1, 4)
+        ),
+        *(PerplexityRequest(draw(40 * (number + 1), number), 0) for number in range(3)),
+        *(GenerateRequest(draw(4 + 5 * number, number), 3 + 4 * number) for number in range(11)),
+        *(
+            GenerateRequest((*draw(30, 7), *draw(3 + number, number)), 12, temperature=1.0, seed=number)
+            for number in range(4)
+        ),
+    ]
+    return [ModelRequest(model, request) for request in requests]
+
+
+@pytest.fixture(scope="module")
+def sliding_model(tmp_path_factory, tiny_model):
+    folder = tmp_path_factory.mktemp("models") / "sliding"
+    small = AutoModelForCausalLM.from_pretrained(tiny_model).config
+    sizes = {key: getattr(small, key) for key in ("vocab_size", "hidden_size", "intermediate_size", "eos_token_id")}
+    config = MistralConfig(
+        **sizes, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, sliding_window=8, bos_token_id=0
+    )
+    torch.manual_seed(1)
+    MistralForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    load_tokenizer(str(tiny_model)).save_pretrained(folder)
+    return folder
+
+
+def engine_on(model, adapters, recorded):
+    def load():
+        return AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16).eval()
+
+    tokenizer = load_tokenizer(str(model))
+    return TransformersEngine(load, tokenizer, adapters, batch_tokens=300, batch_rows=4, recorded=recorded.get)
+
+
+def content(response):
+    if hasattr(response, "logprobs"):
+        return list(response.logprobs), response.greedy
+    return response.tokens, response.text, response.finish_reason
+
+
+@pytest.mark.parametrize("kind", ["own attention", "sliding window"])
+def test_the_missing_responses_are_bit_identical_to_an_uninterrupted_run(kind, tiny_model, sliding_model, tiny_run):
+    model = tiny_model if kind == "own attention" else sliding_model
+    adapters = {"one": tiny_run / "adapter"} if kind == "own attention" else {}
+    requests = [request for name in ("base", *adapters) for request in all_kinds(name)]
+    order = list(engine_on(model, adapters, {}).respond(requests))
+    whole = dict(order)
+    chance = random.Random(3)
+    for count in (0, 5, 33, len(requests) // 2, len(requests) - 2, len(requests)):
+        killed = {index for index, _ in order[:count]}  # what a killed run leaves
+        for indices in (killed, set(chance.sample(range(len(requests)), count))):
+            recorded = {requests[index]: whole[index] for index in indices}
+            rest = dict(engine_on(model, adapters, recorded).respond(requests))
+            assert {i: content(r) for i, r in rest.items()} == {
+                i: content(r) for i, r in whole.items() if i not in indices
+            }
+
+
+def test_nothing_is_computed_if_all_responses_are_recorded(tiny_model):
+    requests = all_kinds("base")
+    recorded = {requests[index]: response for index, response in engine_on(tiny_model, {}, {}).respond(requests)}
+    engine = engine_on(tiny_model, {}, recorded)
+    assert list(engine.respond(requests)) == []
+    assert (engine.stats.passes, engine.stats.logits, engine.stats.decoded) == (0, 0, 0)
