@@ -15,7 +15,7 @@ from training.models.architecture import architecture
 
 if TYPE_CHECKING:
     from training.division import TrainingRows
-    from training.models.base_model import BaseModel
+    from training.models.model import Model
     from training.recipes.recipe import Recipe
 
 _QUANTILES = (5, 50, 95, 100)
@@ -55,7 +55,7 @@ class Preflight:
         return sum(self.memory.values())
 
 
-def preflight(recipe: Recipe, base: BaseModel, rows: TrainingRows) -> Preflight:
+def preflight(recipe: Recipe, base: Model, rows: TrainingRows) -> Preflight:
     """Look at a recipe's rows and its base's configuration.
 
     Raises:

@@ -16,7 +16,6 @@ import torch
 from torch import nn
 
 from harness.engines.memory import free_memory
-from harness.planning.model_names import BASE
 from reports.errors import UserError, first_line
 from reports.files import read_json
 from training.models.adapters import CONFIG, WEIGHTS
@@ -124,7 +123,7 @@ class MergedAdapters:
         room = size <= _PRISTINE_SHARE * free_memory(model.device)
         place = model.device if room else torch.device("cpu")
         self._pristine = {target: weight.to(place, copy=True) for target, weight in self._weights.items()}
-        self._name = BASE
+        self._name = ""  # of the adapter in place; the base is none of them
 
     @torch.inference_mode()
     def use(self, name: str) -> None:
@@ -175,7 +174,7 @@ class UnmergedAdapters:
 
     def use(self, name: str) -> None:
         """Turn an adapter's layers on, or all off for the base."""
-        if name == BASE:
+        if name not in self._names:
             self._wrapped.base_model.disable_adapter_layers()
             return
         self._wrapped.base_model.enable_adapter_layers()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from harness.planning.lm_tasks import LoadedTask
     from harness.planning.run_plan import Plan
     from training.division import TrainingRows
-    from training.models.base_model import BaseModel
+    from training.models.model import Model
     from training.recipes.recipe import Recipe
 
 # Shares of the measured matmul speed that the stages reach, seen on two CPU cores and on an H200 (see benchmarks/).
@@ -49,7 +49,7 @@ def matmul_flops(device: str, dtype: str) -> float:
     return 2 * size**3 / best
 
 
-def train_seconds(recipe: Recipe, base: BaseModel, rows: TrainingRows, device: str, dtype: str) -> float:
+def train_seconds(recipe: Recipe, base: Model, rows: TrainingRows, device: str, dtype: str) -> float:
     """Estimated seconds of training."""
     parameters, layers = _size(base)
     trainer = recipe.trainer
@@ -115,7 +115,7 @@ def _work(loaded: LoadedTask) -> _Work:
     return _Work(read, len(loaded.indices) * config.repeats, limit)
 
 
-def _size(base: BaseModel) -> tuple[int, int]:
+def _size(base: Model) -> tuple[int, int]:
     """(parameters, layers) of a base."""
     known = architecture(base)
     return known.parameters, known.layers

@@ -17,8 +17,7 @@ from harness.answers.stored_answers import StoredAnswers, open_store
 from harness.engines.choice import Choice, choose_engine, load_engine
 from harness.engines.interface import NONE_KNOWN, Answer, Asked, Engine, Request
 from harness.engines.shared_engine import known_to_all
-from harness.planning.model_names import BASE, OWN_ADAPTER
-from harness.planning.run_plan import Plan, own_adapter
+from harness.planning.run_plan import Plan
 from harness.scoring.evaluation import Evaluation
 from harness.scoring.kept_answers import Scored, keep, read_kept
 from reports.files import write_json
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from harness.answers.answer_store import AnswerStore
     from harness.console import Advance, Terminal
     from harness.scoring.questions import Block, Questions
-    from training.models.adapters import Adapter
 
 _log = logging.getLogger("medbench.scoring")
 _Made = TypeVar("_Made")
@@ -48,13 +46,12 @@ def score_models(
     the store holds, unless `again`. Notes in `stages` the seconds of starting the engine, answering, and computing
     metrics.
     """
-    adapters = plan_adapters(plan)
     choice = choose_engine(plan)
     about: dict[str, Any] = {"name": choice.name, "why": choice.why}
-    models = {model: model_key(plan, choice, adapters.get(model)) for model in plan.models}
+    models = {model.name: model_key(plan, choice, model) for model in plan.models}
     keys = {
         (model, loaded.name): pair_key(models[model], loaded, plan.recipe.seed)
-        for model in plan.models
+        for model in models
         for loaded in plan.tasks
     }
     found: dict[Pair, Scored] = {}
@@ -68,8 +65,7 @@ def score_models(
         stored = StoredAnswers(store, {model: store_key(key, plan.device) for model, key in models.items()})
         missing = [pair for pair in keys if pair not in found]
         if missing:
-            folders = {name: adapter.folder for name, adapter in adapters.items()}
-            asking = _Asking(plan, choice, folders, missing, terminal, stored, again, about)
+            asking = _Asking(plan, choice, plan.adapters, missing, terminal, stored, again, about)
             for scored in asking.scores(stages):
                 pair = scored.model, scored.task.name
                 found[pair] = scored
@@ -99,13 +95,6 @@ def write_predictions(plan: Plan, scored: Sequence[Scored]) -> None:
         if each.task.name in catalog.PUBMEDQA_LABELS:
             labels = {sample.id: prediction(sample) for sample in each.samples if sample.repeat == 0}
             write_json(plan.folder.predictions(each.model, each.task.name), labels)
-
-
-def plan_adapters(plan: Plan) -> dict[str, Adapter]:
-    """All adapters of the plan by name, the recipe's own among them, in the order of the models."""
-    own = {OWN_ADAPTER: own_adapter(plan)} if OWN_ADAPTER in plan.models else {}
-    every = {**plan.adapters, **own}
-    return {name: every[name] for name in plan.models if name != BASE}
 
 
 @dataclass(frozen=True)
@@ -170,7 +159,10 @@ class _Asking:
         """
         questions = block.questions
         every = dict.fromkeys(
-            (model, request) for model in self.plan.models for each in questions.values() for request in each.requests()
+            (model.name, request)
+            for model in self.plan.models
+            for each in questions.values()
+            for request in each.requests()
         )
         wanted = {
             (model, request)
@@ -192,7 +184,7 @@ class _Asking:
     def _start(self, block: Block, asked: Sequence[Asked], stages: dict[str, float]) -> Engine:
         plan, adapters = self.plan, len(self.folders)
         self.terminal.say(
-            f"  loading {plan.base.name} ({plan.weights}), {adapters} adapter(s); engine: {self.choice.name}"
+            f"  loading {plan.base.source} ({plan.weights}), {adapters} adapter(s); engine: {self.choice.name}"
         )
         wanted = asked if block.count == 1 else self._whatever_is_asked()
         engine = load_engine(plan, self.choice, self.folders, wanted, self.stored.keeping)
@@ -206,7 +198,7 @@ class _Asking:
         """The questions of all blocks to the base, made once more, for an engine whose size depends on the longest."""
         for block in self._blocks():
             for questions in block.questions.values():
-                yield from ((BASE, request) for request in questions.requests())
+                yield from ((self.plan.base.name, request) for request in questions.requests())
 
 
 def _part(block: Block) -> str:

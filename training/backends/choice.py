@@ -8,8 +8,8 @@ from reports.errors import UserError
 from training.backends import trl_backend, unsloth_backend
 from training.backends.job import Backend
 from training.backends.trackers import check_trackers
-from training.models.base_model import BaseModel
 from training.models.device import pick_attention, pick_dtype
+from training.models.model import Model
 from training.processes import check_sharding, process_count
 from training.recipes.recipe import Recipe
 
@@ -35,7 +35,7 @@ def pick_backend(recipe: Recipe, device: str) -> str:
     return trl_backend.NAME
 
 
-def check_can_train(recipe: Recipe, base: BaseModel, device: str) -> str:
+def check_can_train(recipe: Recipe, base: Model, device: str) -> str:
     """The name of the backend that trains a recipe, after a look at all that it needs here.
 
     Raises:

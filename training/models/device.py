@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from reports.errors import UserError
 from training.models.architecture import architecture
-from training.models.base_model import BaseModel
+from training.models.model import Model
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +58,7 @@ def torch_dtype(name: DTypeName) -> torch.dtype:
     return {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}[name]
 
 
-def pick_attention(wanted: str, base: BaseModel, *, dtype: DTypeName, device: str) -> str | None:
+def pick_attention(wanted: str, base: Model, *, dtype: DTypeName, device: str) -> str | None:
     """The attention implementation to train with; None leaves it to transformers.
 
     Raises:
