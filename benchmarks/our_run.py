@@ -38,13 +38,13 @@ def main() -> None:
     from lm_eval.tasks import TaskManager
 
     from harness.planning.lm_tasks import LoadedTask
-    from harness.planning.model_names import BASE
     from harness.scoring.lm import RequestMaker
     from harness.scoring.questions import make_questions
     from harness.scoring.stage import build_requests
     from reports.document.schema import TaskInfo
     from reports.files import write_json
     from tasks.rendering import load_tokenizer
+    from training.models.model import BASE
 
     manager = TaskManager(include_path=str(args.tasks), include_defaults=False)
     maker = RequestMaker(load_tokenizer(args.model), 0)

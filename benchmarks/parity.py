@@ -102,7 +102,7 @@ def main() -> None:
     holds = worst < 1e-5 and all(each["relative_difference"] < 1e-4 for each in figures.values())  # noqa: PLR2004
     found = {
         "command": "python benchmarks/parity.py runs/quickstart --out benchmarks/results/parity.json",
-        "model": base.name,
+        "model": base.source,
         "dtype": "float32",
         "against_stock_lm_eval": figures,
         "adapter_against_plain_peft": {"items": len(plain), "largest_relative_difference_of_a_log_likelihood": worst},

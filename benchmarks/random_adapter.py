@@ -13,7 +13,7 @@ from pathlib import Path
 from reports.files import write_json
 from training.models.adapters import CONFIG, WEIGHTS
 from training.models.architecture import architecture
-from training.models.base_model import BaseModel
+from training.models.model import base_model
 
 _SIZE = 0.01  # standard deviation of the factors; their product changes a weight by about a tenth of its own
 
@@ -25,7 +25,7 @@ def make_adapter(base: Path, out: Path, *, seed: int = 1, rank: int = 16) -> Non
 
     generator = torch.Generator().manual_seed(seed)
     weights = {}
-    shapes = architecture(BaseModel(base.name, base, "", base.name)).linear
+    shapes = architecture(base_model(base, base.name, "")).linear
     targets = {name: shape for name, shape in shapes.items() if "lm_head" not in name}
     for name, (inputs, outputs) in targets.items():
         for part, shape in (("A", (rank, inputs)), ("B", (outputs, rank))):

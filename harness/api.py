@@ -116,6 +116,9 @@ def run(  # noqa: PLR0913 - one for each flag of the command
             plan = plan_stage(resolved, folder, models, tasks, terminal)
             if plan.to_train is not None:
                 train_stage(plan, plan.to_train, terminal, stages)
+                from harness.planning.run_plan import with_trained_adapter
+
+                plan = with_trained_adapter(plan)
         results = score_stage(plan, terminal, stages, again=again)
         report_stage(folder, results, terminal)
         if not seeds:

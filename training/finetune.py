@@ -21,8 +21,9 @@ from training.log import TrainingLog, read_log, write_log
 from training.machine_failures import is_out_of_memory, told_failures
 from training.memory_estimate import estimated_memory, full_finetuning_memory
 from training.models.adapters import WEIGHTS
-from training.models.base_model import BaseModel, small_files
+from training.models.base_model import small_files
 from training.models.device import pick_device
+from training.models.model import Model
 from training.processes import is_main, process_count, share_of_one, wait_for_all
 from training.recipes.recipe import Recipe, TrainerSection
 from training.recipes.recipe_file import recipe_yaml
@@ -39,7 +40,7 @@ def rows_hash(rows: Sequence[ReasoningRow]) -> str:
     return sha256_value([[row.id, row.question, row.reasoning, row.response] for row in rows])
 
 
-def fingerprint(recipe: Recipe, base: BaseModel, rows: TrainingRows) -> str:
+def fingerprint(recipe: Recipe, base: Model, rows: TrainingRows) -> str:
     """What an adapter is the result of: two trainings with the same fingerprint are the same training."""
     model = [base.sha256, small_files(base.folder)]
     return sha256_value([recipe.training_part(), model, rows_hash(rows.train), rows_hash(rows.validation)])
@@ -55,7 +56,7 @@ def trained_adapter(folder: Path, wanted: str) -> TrainingLog | None:
 
 def finetune(
     recipe: Recipe,
-    base: BaseModel,
+    base: Model,
     rows: TrainingRows,
     folder: Path,
     progress: Progress,
@@ -123,7 +124,7 @@ def _log(
     fitted = job.recipe.model_copy(update={"trainer": used})
     return TrainingLog(
         fingerprint=wanted,
-        base=job.base.name,
+        base=job.base.source,
         base_sha256=job.base.sha256,
         data_sha256=rows_hash(rows.train),
         rows=len(encoded.rows),
@@ -209,7 +210,7 @@ def _halved(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"trainer": smaller})
 
 
-def _card(recipe: Recipe, base: BaseModel, rows: int) -> str:
+def _card(recipe: Recipe, base: Model, rows: int) -> str:
     """The adapter's README.md; PEFT's own would name folders of this machine."""
     source = recipe.data.train
     return adapter_card(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from training.models.architecture import architecture, model_shell
 
 if TYPE_CHECKING:
-    from training.models.base_model import BaseModel
+    from training.models.model import Model
     from training.recipes.recipe import Recipe
 
 _FLOAT32 = 4
@@ -19,7 +19,7 @@ _OFFLOADED_AT_ONCE = 5  # checkpoints on their way to or from the machine's memo
 _LOGIT_TOKENS = 256  # tokens whose logits TRL holds at once
 
 
-def estimated_memory(recipe: Recipe, base: BaseModel, longest: int, trainable: int) -> dict[str, int]:
+def estimated_memory(recipe: Recipe, base: Model, longest: int, trainable: int) -> dict[str, int]:
     """Estimated bytes by component of a recipe's training on a GPU in 16 bits.
 
     Args:
@@ -42,7 +42,7 @@ def estimated_memory(recipe: Recipe, base: BaseModel, longest: int, trainable: i
     return {name: round(size) for name, size in estimate.items()}
 
 
-def full_finetuning_memory(recipe: Recipe, base: BaseModel, longest: int) -> dict[str, int]:
+def full_finetuning_memory(recipe: Recipe, base: Model, longest: int) -> dict[str, int]:
     """The same components if all weights were fine-tuned on the same batches; computed, never measured.
 
     Weights and gradients in 16 bits, the two states of AdamW in 32 bits for each weight; a copy of the weights in 32
@@ -64,7 +64,7 @@ def full_finetuning_memory(recipe: Recipe, base: BaseModel, longest: int) -> dic
     }
 
 
-def _passing(recipe: Recipe, base: BaseModel, longest: int) -> dict[str, int]:
+def _passing(recipe: Recipe, base: Model, longest: int) -> dict[str, int]:
     """What a batch needs while it passes through the model, whatever is trained; the roughest part.
 
     Per layer and token, about 16 vectors of the hidden size and 6 of the feed-forward size live at once; with gradient
@@ -84,7 +84,7 @@ def _passing(recipe: Recipe, base: BaseModel, longest: int) -> dict[str, int]:
     return {"activations": kept + one_layer, "logits": logits}
 
 
-def quantised_layers(base: BaseModel) -> dict[str, tuple[int, int]]:
+def quantised_layers(base: Model) -> dict[str, tuple[int, int]]:
     """(inputs, outputs) of the linear layers that quantisation replaces and adapters change: all but the output."""
     known = architecture(base)
     return {name: shape for name, shape in known.linear.items() if name != known.head}

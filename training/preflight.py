@@ -14,7 +14,7 @@ from training.memory_estimate import estimated_memory, full_finetuning_memory, q
 from training.models.architecture import architecture
 
 if TYPE_CHECKING:
-    from training.models.base_model import BaseModel
+    from training.models.model import Model
     from training.recipes.recipe import Recipe
     from training.splits import TrainingRows
 
@@ -55,7 +55,7 @@ class Preflight:
         return sum(self.memory.values())
 
 
-def preflight(recipe: Recipe, base: BaseModel, rows: TrainingRows) -> Preflight:
+def preflight(recipe: Recipe, base: Model, rows: TrainingRows) -> Preflight:
     """Look at a recipe's rows and its base's configuration.
 
     Raises:

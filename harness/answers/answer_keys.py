@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from harness.engines.choice import Choice
     from harness.planning.lm_tasks import LoadedTask
     from harness.planning.run_plan import Plan
-    from training.models.adapters import Adapter
     from training.models.device import Device
+    from training.models.model import Model
 
 ENGINE_CODE = ("harness/engines/*.py", "training/models/device.py", "training/models/loading.py")
 _TASK_CODE = ("harness/scoring/*.py", "tasks/**/*.py", "tasks/**/*.yaml")
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def model_key(plan: Plan, choice: Choice, adapter: Adapter | None) -> str:
+def model_key(plan: Plan, choice: Choice, model: Model) -> str:
     """Hash over everything but the requests that decides the responses of one model of a plan.
 
     Weights and configuration of base and adapter, how they are held and computed, and the code that does it.
@@ -43,7 +43,7 @@ def model_key(plan: Plan, choice: Choice, adapter: Adapter | None) -> str:
             {name: importlib.metadata.version(name) for name in engine_kind(choice.name).packages},
             plan.base.sha256,
             small_files(plan.base.folder),
-            None if adapter is None else [adapter.sha256, sha256_file(adapter.folder / CONFIG), scoring.adapters],
+            [model.sha256, sha256_file(model.folder / CONFIG), scoring.adapters] if model.is_adapter else None,
             [plan.weights, plan.train_dtype, plan.score_dtype, plan.dense, plan.device.type],
             [choice.name, scoring.batch_tokens, scoring.batch_rows, scoring.vllm if choice.name == "vllm" else None],
             plan.is_noise_check,

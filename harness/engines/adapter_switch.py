@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import torch
 from torch import nn
 
-from harness.planning.model_names import BASE
 from reports.errors import UserError, first_line
 from reports.files import read_json
 from training.models.adapters import CONFIG, WEIGHTS
@@ -132,7 +131,7 @@ class MergedAdapters:
             part for changes in adapters.values() for change in changes.values() for part in (change.down, change.up)
         )
         self.held_bytes = size + sum(part.nbytes for part in parts)
-        self._name = BASE
+        self._name = ""  # of the adapter in place; the base is none of them
 
     @torch.inference_mode()
     def use(self, name: str) -> None:
@@ -183,7 +182,7 @@ class UnmergedAdapters:
 
     def use(self, name: str) -> None:
         """Turn an adapter's layers on, or all off for the base."""
-        if name == BASE:
+        if name not in self._names:
             self._wrapped.base_model.disable_adapter_layers()
             return
         self._wrapped.base_model.enable_adapter_layers()

@@ -14,8 +14,8 @@ from training.models.device import torch_dtype
 if TYPE_CHECKING:
     from harness.planning.lm_tasks import LoadedTask
     from harness.planning.run_plan import Plan
-    from training.models.base_model import BaseModel
     from training.models.device import Device
+    from training.models.model import Model
     from training.recipes.recipe import Recipe
     from training.splits import TrainingRows
 
@@ -47,7 +47,7 @@ def matmul_flops(device: Device, dtype: str) -> float:
     return 2 * size**3 / best
 
 
-def train_seconds(recipe: Recipe, base: BaseModel, rows: TrainingRows, device: Device, dtype: str) -> float:
+def train_seconds(recipe: Recipe, base: Model, rows: TrainingRows, device: Device, dtype: str) -> float:
     """Estimated seconds of training."""
     parameters, layers = _size(base)
     trainer = recipe.trainer
@@ -112,7 +112,7 @@ def _work(loaded: LoadedTask) -> _Work:
     return _Work(read, len(loaded.indices) * config.repeats, new_token_limit(config.generation_kwargs))
 
 
-def _size(base: BaseModel) -> tuple[int, int]:
+def _size(base: Model) -> tuple[int, int]:
     """(parameters, layers) of a base."""
     sizes = architecture(base)
     return sizes.parameters, sizes.layers

@@ -17,7 +17,7 @@ from tasks import catalog
 from tasks.data import DataSource, sample_indices
 from tasks.data.selection import describe_selection, official_test_ids
 from tasks.references import label, references
-from training.models.base_model import BaseModel
+from training.models.model import Model
 from training.recipes.recipe import Recipe, ScoringSection
 from training.splits import held_out_source
 
@@ -79,7 +79,7 @@ def own_task_names() -> list[str]:
     return sorted(path.stem for path in catalog.CONFIG_FOLDER.glob("*.yaml"))
 
 
-def load_tasks(names: Sequence[str], recipe: Recipe, base: BaseModel) -> list[LoadedTask]:
+def load_tasks(names: Sequence[str], recipe: Recipe, base: Model) -> list[LoadedTask]:
     """Load tasks by name, groups taken apart into theirs.
 
     Raises:
@@ -135,7 +135,7 @@ def _tasks_of_lm_eval() -> dict[str, Any]:
     return dict(TaskManager().task_index)
 
 
-def _metadata(recipe: Recipe, base: BaseModel, held_out: DataSource) -> dict[str, Any]:
+def _metadata(recipe: Recipe, base: Model, held_out: DataSource) -> dict[str, Any]:
     """What our data-set functions need to know; see `tasks.task_settings`."""
     return {
         "pubmedqa": recipe.data.pubmedqa.model_dump(mode="json"),

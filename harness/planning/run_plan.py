@@ -1,73 +1,81 @@
-"""The plan of a run: which models, tasks and items, on which device, and what is already there."""
+"""The plan of a run: which models, tasks and items, on which device, and what is there already."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from harness.folder import RunFolder
 from harness.planning.leakage import check_overlap, overlap_lines, trained_rows, unsearched_lines
 from harness.planning.lm_tasks import LoadedTask, load_tasks
-from harness.planning.model_names import BASE, OWN_ADAPTER, parse_models
+from harness.planning.model_names import ModelArgument, parse_models
 from reports.document.evidence import OverlapCheck
 from training.backends.choice import check_can_train
 from training.finetune import fingerprint, trained_adapter
-from training.models.adapters import Adapter, check_target_modules, find_adapter
-from training.models.base_model import BaseModel, find_base
+from training.models.adapters import check_target_modules, find_adapter
+from training.models.base_model import find_base
 from training.models.device import Device, DTypeName, pick_device
 from training.models.loading import describe_weights, fits_dense
+from training.models.model import Model
 from training.recipes.recipe import Recipe
 from training.splits import TrainingRows, training_rows
 
 
-@dataclass
+@dataclass(frozen=True)
 class Plan:
-    """What a run will do.
+    """What a run will do; `dataclasses.replace` makes another one.
 
     Attributes:
-        models: Names in the order given; `base`, `adapter` (the recipe's own) and further adapters.
-        adapters: The further adapters by name.
-        rows: What the recipe's own adapter is trained on; None where it is not asked for.
-        to_train: The same rows where that adapter is not there yet, else None.
-        tasks: What is asked of each model.
+        base: The recipe's base, which adapters are scored on, also if it is not among `models`.
+        models: The models to score, in the order given.
+        tasks: The tasks to score each model on.
+        dense: Whether quantised weights are dequantised once, which they are if they fit into the device's memory.
         warnings: What the user should know before it starts.
-        trained_on: Rows by model, as far as they are known.
-        overlap: Which items are trained on; None where nothing is known of what was trained on.
-        dense: Whether quantised weights are turned back into dense ones, which they are where those fit.
-        own_folder: Where the recipe's own adapter is, if not in `folder`.
-        is_noise_check: Whether it scores again what was scored already, and must take none of the answers to that.
-        pools: Models whose mean is reported as one more model, by its name.
+        overlap: The items that are trained on; None if no training data is known.
+        is_noise_check: Whether it scores again what was scored already, without the stored answers to that.
+        pools: Members of the models that are reported as a mean, by the name of the mean.
     """
 
     recipe: Recipe
     folder: RunFolder
-    base: BaseModel
-    models: list[str]
-    adapters: dict[str, Adapter]
-    to_train: TrainingRows | None
+    base: Model
+    models: tuple[Model, ...]
     tasks: list[LoadedTask]
     device: Device
     train_dtype: DTypeName
     score_dtype: DTypeName
-    rows: TrainingRows | None
     dense: bool = True
-    warnings: list[str] = field(default_factory=list)
-    trained_on: dict[str, TrainingRows] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
     overlap: OverlapCheck | None = None
-    pools: dict[str, list[str]] = field(default_factory=dict)
-    own_folder: RunFolder | None = None
+    pools: Mapping[str, tuple[Model, ...]] = field(default_factory=dict)
     is_noise_check: bool = False
 
     @property
-    def baseline(self) -> str:
-        """The model that the others are compared with: the base where it is there, else the first."""
-        return BASE if BASE in self.models else self.models[0]
+    def baseline(self) -> Model:
+        """The model that the others are compared with: the base if it is scored, else the first."""
+        return next((model for model in self.models if model.is_base), self.models[0])
+
+    @property
+    def adapters(self) -> dict[str, Path]:
+        """Folders of the adapters to score, by name."""
+        return {model.name: model.folder for model in self.models if model.is_adapter}
+
+    @property
+    def own_adapter(self) -> Model | None:
+        """The adapter that the recipe trains, or the first of several seeds; None if it is not scored."""
+        members = [model for pool in self.pools.values() for model in pool]
+        return next((model for model in [*self.models, *members] if model.trained_here or model in members), None)
+
+    @property
+    def to_train(self) -> TrainingRows | None:
+        """The rows to train the recipe's own adapter on; None if it is there already or not scored."""
+        return next((model.rows for model in self.models if not model.sha256), None)
 
     @property
     def weights(self) -> str:
         """How weights are held while scoring, in words."""
-        quantization = self.recipe.quantization if self.recipe.scoring.base == "as_trained" else None
-        return describe_weights(quantization, self.score_dtype, dense=self.dense)
+        return describe_weights(self.base.quantization, self.score_dtype, dense=self.dense)
 
 
 def make_plan(
@@ -80,69 +88,105 @@ def make_plan(
     """Check everything that can be checked before hours are spent.
 
     Raises:
-        UserError: Anything the user has to mend: models, adapters, data, tasks.
+        UserError: Models, adapters, data or tasks that the user has to fix.
     """
-    named = parse_models(models)
+    arguments = parse_models(models)
     device = pick_device()
     train_dtype = device.default_dtype(recipe.model.dtype)
     score_dtype = device.default_dtype(recipe.model.dtype if recipe.scoring.dtype == "auto" else recipe.scoring.dtype)
-    base = find_base(recipe.model, say)
-    if OWN_ADAPTER in named:
+    quantization = recipe.quantization if recipe.scoring.base == "as_trained" else None
+    base = replace(find_base(recipe.model, say), quantization=quantization)
+    if any(argument.is_own_adapter for argument in arguments):
         check_target_modules(recipe.lora.target_modules, base)
         check_can_train(recipe, base, device)
-    rows = training_rows(recipe) if OWN_ADAPTER in named else None
-    is_trained = rows is None or trained_adapter(folder.adapter, fingerprint(recipe, base, rows)) is not None
-    plan = Plan(
+    chosen = tuple(_model(argument, recipe, folder, base) for argument in arguments)
+    loaded = load_tasks(list(dict.fromkeys(tasks or recipe.scoring.tasks)), recipe, base)
+    overlap = find_overlap(chosen, loaded)
+    return Plan(
         recipe=recipe,
         folder=folder,
         base=base,
-        models=list(named),
-        adapters={name: find_adapter(name, source, base) for name, source in named.items() if source},
-        to_train=None if is_trained else rows,
-        tasks=load_tasks(list(dict.fromkeys(tasks or recipe.scoring.tasks)), recipe, base),
+        models=chosen,
+        tasks=loaded,
         device=device,
         train_dtype=train_dtype,
         score_dtype=score_dtype,
-        rows=rows,
         dense=fits_dense(base, score_dtype, device),
+        warnings=(*_warnings(chosen, base), *_overlap_warnings(overlap)),
+        overlap=overlap,
     )
-    _look_at_adapters(plan)
-    look_for_overlap(plan)
-    return plan
 
 
-def _look_at_adapters(plan: Plan) -> None:
-    """Note what each model was trained on, as far as it is known, and warn where an adapter names another base."""
-    if plan.rows is not None:
-        plan.trained_on[OWN_ADAPTER] = plan.rows
-    for adapter in plan.adapters.values():
-        if adapter.base_name and _last(adapter.base_name) != _last(plan.base.public_name):
-            plan.warnings.append(
-                f"{adapter.name} says it was trained on {adapter.base_name}; its layers fit {plan.base.name},"
-                " so it is scored on that"
-            )
-    for adapter in plan.adapters.values():
-        known = trained_rows(adapter.folder)
-        if known is not None:
-            plan.trained_on[adapter.name] = known
-        else:
-            plan.warnings.append(
-                f"what {adapter.name} was trained on is not known here, so it was not looked for among the test items"
-            )
+def _model(argument: ModelArgument, recipe: Recipe, folder: RunFolder, base: Model) -> Model:
+    """The model that is meant, with the rows it was trained on if they are known."""
+    if argument.kind == "base":
+        return base
+    if argument.source is not None:
+        adapter = find_adapter(argument.name, argument.source, base)
+        return replace(adapter, rows=trained_rows(adapter.folder))
+    rows = training_rows(recipe)
+    own = Model(
+        name=argument.name,
+        kind=argument.kind,
+        source=f"trained by this recipe on {base.source}",
+        folder=folder.adapter,
+        sha256="",
+        tokenizer=base.tokenizer,
+        public_name=argument.name,
+        quantization=base.quantization,
+        rows=rows,
+        trained_here=True,
+    )
+    is_trained = trained_adapter(folder.adapter, fingerprint(recipe, base, rows)) is not None
+    return _trained(own, base) if is_trained else own
 
 
-def look_for_overlap(plan: Plan) -> None:
-    """Hold the items of a plan against all rows that its models are known to be trained on."""
-    if plan.trained_on:
-        plan.overlap = check_overlap(plan.trained_on, plan.tasks)
-        plan.warnings += overlap_lines(plan.overlap) + unsearched_lines(plan.overlap)
+def _trained(own: Model, base: Model) -> Model:
+    """The recipe's own adapter with the weights that training has written, checked and hashed."""
+    adapter = find_adapter(own.name, str(own.folder), base)
+    return replace(own, sha256=adapter.sha256, base_name=adapter.base_name)
 
 
-def own_adapter(plan: Plan) -> Adapter:
-    """The recipe's own adapter once it is trained."""
-    return find_adapter(OWN_ADAPTER, str((plan.own_folder or plan.folder).adapter), plan.base)
+def with_trained_adapter(plan: Plan) -> Plan:
+    """The plan once the recipe's own adapter is trained.
+
+    Raises:
+        UserError: The adapter is not there or broken.
+    """
+    models = (_trained(model, plan.base) if model.trained_here else model for model in plan.models)
+    return replace(plan, models=tuple(models))
+
+
+def find_overlap(
+    models: Sequence[Model], tasks: Sequence[LoadedTask], pools: Mapping[str, Sequence[Model]] | None = None
+) -> OverlapCheck | None:
+    """Compare the items of tasks with the training data of models and pools; None if none of it is known."""
+    pooled = {name: members[0].rows for name, members in (pools or {}).items()}
+    rows = {**{model.name: model.rows for model in models}, **pooled}
+    known_rows = {name: value for name, value in rows.items() if value is not None}
+    return check_overlap(known_rows, tasks) if known_rows else None
+
+
+def _warnings(models: Sequence[Model], base: Model) -> list[str]:
+    """Warn of adapters that name another base, and of those whose training data is unknown."""
+    adapters = [model for model in models if model.is_adapter and not model.trained_here]
+    bases = [
+        f"{model.name} says it was trained on {model.base_name}; its layers fit {base.source}, so it is scored on that"
+        for model in adapters
+        if model.base_name and _last(model.base_name) != _last(base.public_name)
+    ]
+    unknown = [
+        f"what {model.name} was trained on is not known here, so it was not looked for among the test items"
+        for model in adapters
+        if model.rows is None
+    ]
+    return bases + unknown
+
+
+def _overlap_warnings(overlap: OverlapCheck | None) -> list[str]:
+    return [] if overlap is None else overlap_lines(overlap) + unsearched_lines(overlap)
 
 
 def _last(name: str) -> str:
-    """The last part of a model's name: folders and owners are spelled differently by different people."""
+    """Last part of a model's name, since people write folders and owners differently."""
     return name.rstrip("/").rpartition("/")[2].lower()

@@ -138,7 +138,7 @@ def read_run(run: Path, model: str | None, *, avoid: bool = False) -> GateInput:
             faults[task.name] = f"{len(answers)} of the {expected} items of {task.name} are answered"
         elif task.name != HUMAN_RATING and len(set(answers.values())) > 1:
             faults[task.name] = f"some items of {task.name} are answered less often than others"
-    trained = name == OWN_ADAPTER and results.training is not None
+    trained = name in _own_adapters(results) and results.training is not None
     return GateInput(run=_name(run), results=results, model=name, items=items, faults=faults, trained_here=trained)
 
 
@@ -208,12 +208,22 @@ def _model(results: Results, model: str | None, where: str, *, avoid: str | None
     if avoid is not None and avoid not in names:
         raise UserError(f"its baseline {avoid[:60]} is not among its models", where=where, fix="run again")
     choices = [name for name in names if name != avoid]
-    chosen = model or (OWN_ADAPTER if OWN_ADAPTER in choices else choices[0] if len(choices) == 1 else None)
+    own = [name for name in _own_adapters(results) if name != avoid]
+    chosen = model or next(iter(own), choices[0] if len(choices) == 1 else None)
     if chosen in names and RunFolder(Path()).samples(str(chosen), "t").parent.name == chosen:
         return str(chosen)
     what = f"it has no model {model}" if model else f"it has {len(choices)} models and none was chosen"
     fix = f"name one of {', '.join(names)[:200] or 'none'} with --candidate MODEL or --baseline RUN:MODEL"
     raise UserError(what, where=where, fix=fix)
+
+
+def _own_adapters(results: Results) -> list[str]:
+    """Names of the adapters that the run's recipe trains, which results of earlier versions do not say."""
+    return [
+        model.name
+        for model in results.models
+        if (model.name == OWN_ADAPTER if model.trained_here is None else model.trained_here)
+    ]
 
 
 def _name(run: Path) -> str:

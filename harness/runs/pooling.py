@@ -35,8 +35,8 @@ def pool_models(plan: Plan, scored: Sequence[Scored]) -> Pooled:
     by_model = {(each.model, each.task.name): each for each in scored}
     for name, members in plan.pools.items():
         for loaded in plan.tasks:
-            several = [by_model[member, loaded.name] for member in members]
-            baseline = by_model[plan.baseline, loaded.name]
+            several = [by_model[member.name, loaded.name] for member in members]
+            baseline = by_model[plan.baseline.name, loaded.name]
             for metric in baseline.metrics:
                 figures = [each.figures[metric.key] for each in several if metric.key in each.figures]
                 if len(figures) < len(members):
@@ -49,10 +49,11 @@ def pool_models(plan: Plan, scored: Sequence[Scored]) -> Pooled:
             ModelInfo(
                 name=name,
                 kind="pool",
-                source=f"mean of {', '.join(members)}",
-                sha256=sha256_value([plan.adapters[member].sha256 for member in members]),
+                source=f"mean of {', '.join(member.name for member in members)}",
+                sha256=sha256_value([member.sha256 for member in members]),
                 weights=plan.weights,
-                members=members,
+                training_data="known" if all(member.rows is not None for member in members) else "unknown",
+                members=[member.name for member in members],
             )
         )
     return pooled

@@ -13,6 +13,8 @@ from reports.files import sha256_file, sha256_value
 from tasks.rendering import load_tokenizer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.planning.run_plan import Plan
     from harness.scoring.kept_answers import Scored
 
@@ -27,9 +29,7 @@ def reproduction(plan: Plan, scored: Sequence[Scored], engine: str) -> Reproduct
         scored: Its answers.
         engine: What computed them.
     """
-    recipe, folder, kind = plan.recipe, plan.base.folder, engine_kind(engine)
-    template = load_tokenizer(str(folder)).chat_template if recipe.format.chat_template == "auto" else None
-    files = sorted({path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern) if path.is_file()})
+    recipe, folder, kind = plan.recipe, plan.base.tokenizer, engine_kind(engine)
     quantization = recipe.quantization
     double = ", double quantisation" if quantization.is_4bit and quantization.double_quant is not False else ""
     asked = {each.task.name: each for each in scored}
@@ -39,8 +39,8 @@ def reproduction(plan: Plan, scored: Sequence[Scored], engine: str) -> Reproduct
         train_dtype=plan.train_dtype,
         score_dtype=plan.score_dtype,
         batching=kind.batching(plan),
-        tokenizer_sha256=sha256_value([[path.name, sha256_file(path)] for path in files]),
-        chat_template_sha256=None if not template else hashlib.sha256(str(template).encode()).hexdigest(),
+        tokenizer_sha256=tokenizer_hash(folder),
+        chat_template_sha256=chat_template_hash(folder, recipe.format.chat_template),
         prompts={name: each.tally.prompts.hexdigest() for name, each in asked.items()},
         golds={name: each.tally.golds.hexdigest() for name, each in asked.items()},
         generation={
@@ -49,3 +49,15 @@ def reproduction(plan: Plan, scored: Sequence[Scored], engine: str) -> Reproduct
             if each.task.task.OUTPUT_TYPE == "generate_until"
         },
     )
+
+
+def tokenizer_hash(folder: Path) -> str:
+    """Hash of the tokenizer's files in a model's folder."""
+    files = sorted({path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern) if path.is_file()})
+    return sha256_value([[path.name, sha256_file(path)] for path in files])
+
+
+def chat_template_hash(folder: Path, wanted: str) -> str | None:
+    """Hash of the tokenizer's chat template; None if it has none or the recipe's format does not use it."""
+    template = load_tokenizer(str(folder)).chat_template if wanted == "auto" else None
+    return hashlib.sha256(str(template).encode()).hexdigest() if template else None

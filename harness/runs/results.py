@@ -11,10 +11,9 @@ from typing import Any
 import pandas as pd
 
 from harness.environment import describe
-from harness.planning.model_names import BASE, OWN_ADAPTER
 from harness.planning.run_plan import Plan
 from harness.runs.pooling import pool_models
-from harness.runs.reproduction import reproduction
+from harness.runs.reproduction import chat_template_hash, reproduction, tokenizer_hash
 from harness.scoring.kept_answers import Scored
 from harness.scoring.noise import NoiseMeter, with_noise
 from reports.comparison import compare_models
@@ -24,7 +23,7 @@ from reports.comparison.sums import value_of_samples
 from reports.comparison.verdict import sentences
 from reports.document.evidence import ClassCount, Confusion, Problem
 from reports.document.schema import Comparison, DataInfo, MetricInfo, ModelInfo, Results, Score, Training
-from reports.files import sha256_file, sha256_value
+from reports.files import sha256_value
 from reports.frames import confusion_matrix
 from reports.numbers import percent_text
 from reports.version import __version__
@@ -61,7 +60,7 @@ def assemble(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
         seed=seed,
-        baseline=plan.baseline,
+        baseline=plan.baseline.name,
         recipe=plan.recipe.model_dump(mode="json"),
         environment=describe(plan.device),
         models=[*_models(plan), *pooled.models],
@@ -113,18 +112,19 @@ def _compare(plan: Plan, scored: Sequence[Scored]) -> tuple[list[Tested], list[s
     notes: list[str] = []
     tested: list[Tested] = []
     by_model = {(each.model, each.task.name): each for each in scored}
+    baseline = plan.baseline.name
     for model in plan.models:
-        if model == plan.baseline:
+        if model.name == baseline:
             continue
         for loaded in plan.tasks:
-            before, after = by_model[plan.baseline, loaded.name], by_model[model, loaded.name]
+            before, after = by_model[baseline, loaded.name], by_model[model.name, loaded.name]
             for metric in after.metrics:
                 pair, unpaired = compare_models.compare(metric, before.samples, after.samples, seed=plan.recipe.seed)
                 tested.append(pair)
                 if unpaired:
                     notes.append(
                         f"{loaded.name}, {metric.title}: {len(unpaired)} items have no value for both"
-                        f" {plan.baseline} and {model} and are left out of their comparison"
+                        f" {baseline} and {model.name} and are left out of their comparison"
                     )
     return tested, notes
 
@@ -136,7 +136,10 @@ def with_noise_of(
     metrics = {(each.task.name, metric.key): metric for each in scored for metric in each.metrics}
     return [
         with_noise(
-            comparison, metrics[comparison.task, comparison.metric], noise, plan.pools.get(comparison.candidate, ())
+            comparison,
+            metrics[comparison.task, comparison.metric],
+            noise,
+            [member.name for member in plan.pools.get(comparison.candidate, ())],
         )
         for comparison in comparisons
     ]
@@ -173,37 +176,32 @@ def _labels(scored: Sequence[Scored]) -> dict[tuple[str, str], list[tuple[str, s
 
 
 def _models(plan: Plan) -> list[ModelInfo]:
-    models = []
-    for name in plan.models:
-        if name == BASE:
-            source, sha256, file = plan.base.name, plan.base.sha256, None
-        elif name == OWN_ADAPTER:
-            file = plan.folder.adapter / WEIGHTS
-            source, sha256 = f"trained by this recipe on {plan.base.name}", sha256_file(file)
-        else:
-            adapter = plan.adapters[name]
-            source, sha256, file = adapter.source, adapter.sha256, adapter.folder / WEIGHTS
-        models.append(
-            ModelInfo(
-                name=name,
-                kind="base" if name == BASE else "adapter",
-                source=source,
-                sha256=sha256,
-                weights=plan.weights,
-                weight_bytes=None if file is None else file.stat().st_size,
-            )
+    template = plan.recipe.format.chat_template
+    return [
+        ModelInfo(
+            name=model.name,
+            kind=model.kind,
+            source=model.source,
+            sha256=model.sha256,
+            weights=plan.weights,
+            weight_bytes=(model.folder / WEIGHTS).stat().st_size if model.is_adapter else None,
+            tokenizer_sha256=tokenizer_hash(model.tokenizer),
+            chat_template_sha256=chat_template_hash(model.tokenizer, template),
+            training_data="unknown" if model.rows is None else "known",
+            trained_here=model.trained_here,
         )
-    return models
+        for model in plan.models
+    ]
 
 
 def _data(plan: Plan) -> list[DataInfo]:
-    found = []
-    if plan.rows is not None:
-        sources = [("train", plan.recipe.data.train, plan.rows.train)]
-        if plan.rows.validation:
+    data = []
+    if plan.own_adapter is not None and (rows := plan.own_adapter.rows) is not None:
+        sources = [("train", plan.recipe.data.train, rows.train)]
+        if rows.validation:
             source = plan.recipe.data.validation or plan.recipe.data.train
-            sources.append(("validation", source, plan.rows.validation))
-        found += [
+            sources.append(("validation", source, rows.validation))
+        data += [
             DataInfo(
                 role=role,
                 source=source.public_name,
@@ -215,7 +213,7 @@ def _data(plan: Plan) -> list[DataInfo]:
             for role, source, chosen in sources
         ]
     for loaded in plan.tasks:
-        found.append(
+        data.append(
             DataInfo(
                 role=loaded.name,
                 source=loaded.source.public_name if loaded.source else f"lm-eval task {loaded.name}",
@@ -225,12 +223,11 @@ def _data(plan: Plan) -> list[DataInfo]:
                 synthetic=loaded.info.synthetic,
             )
         )
-    return found
+    return data
 
 
 def _training(plan: Plan, *, trained_now: bool) -> Training | None:
-    own = [OWN_ADAPTER] if OWN_ADAPTER in plan.models else [name for names in plan.pools.values() for name in names]
-    log = read_log(plan.adapters[own[0]].folder if plan.pools else plan.folder.adapter) if own else None
+    log = read_log(plan.own_adapter.folder) if plan.own_adapter is not None else None
     if log is None:
         return None
     shared = set(Training.model_fields) & set(TrainingLog.model_fields)

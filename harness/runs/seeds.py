@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.folder import RunFolder
-from harness.planning.leakage import check_overlap
-from harness.planning.model_names import OWN_ADAPTER
+from harness.planning.model_names import OWN_ADAPTER, parse_models
 from harness.runs.stages import plan_stage, train_stage
 from reports.errors import UserError
 from training.splits import training_rows
@@ -42,11 +42,13 @@ def plan_seeds(
     Raises:
         UserError: Fewer than two seeds, one twice, or the recipe's own adapter is not among the models.
     """
+    from harness.planning.run_plan import find_overlap
+
     where = f"--seeds {','.join(map(str, seeds))}"
     if len(set(seeds)) < max(2, len(seeds)):
         raise UserError("several different seeds are needed", where=where, fix="write them as --seeds 1,2,3")
-    parts = [part.strip() for part in models.split(",") if part.strip()]
-    if OWN_ADAPTER not in parts:
+    arguments = parse_models(models)
+    if not any(argument.is_own_adapter for argument in arguments):
         raise UserError(f"--models leaves {OWN_ADAPTER} out", where=where, fix=f"write --models base,{OWN_ADAPTER}")
     for seed in seeds:
         part = seed_folder(folder, seed)
@@ -59,9 +61,9 @@ def plan_seeds(
             stages[f"train seed {seed}"] = seconds["train"]
     names = {seed: f"seed-{seed}" for seed in seeds}
     own = ",".join(f"{names[seed]}={seed_folder(folder, seed).adapter}" for seed in seeds)
-    plan = plan_stage(recipe, folder, ",".join(own if part == OWN_ADAPTER else part for part in parts), tasks, terminal)
-    plan.pools[POOL] = list(names.values())
-    plan.rows = training_rows(recipe)
-    plan.trained_on = dict.fromkeys([*names.values(), POOL], plan.rows)
-    plan.overlap = check_overlap(plan.trained_on, plan.tasks)
-    return plan
+    text = ",".join(own if argument.is_own_adapter else str(argument) for argument in arguments)
+    plan = plan_stage(recipe, folder, text, tasks, terminal)
+    rows = training_rows(recipe)
+    scored = tuple(replace(model, rows=rows) if model.name in names.values() else model for model in plan.models)
+    pools = {POOL: tuple(model for model in scored if model.name in names.values())}
+    return replace(plan, models=scored, pools=pools, overlap=find_overlap(scored, plan.tasks, pools))

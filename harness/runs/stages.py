@@ -35,7 +35,7 @@ def plan_stage(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[s
     from harness.planning.run_plan import make_plan
 
     plan = make_plan(recipe, folder, models, tasks, lambda line: terminal.say(f"  {line}"))
-    terminal.say(f"  base {plan.base.name} on {plan.device}, scored as {plan.weights}")
+    terminal.say(f"  base {plan.base.source} on {plan.device}, scored as {plan.weights}")
     if plan.to_train is not None:
         trainer = recipe.trainer
         steps = f"{trainer.max_steps} steps" if trainer.max_steps else f"{trainer.epochs:g} epochs"
@@ -46,8 +46,9 @@ def plan_stage(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[s
             f" LoRA r {recipe.lora.r}, format {recipe.format.name}: about {duration(seconds)}"
         )
     choice = choose_engine(plan)
+    names = ", ".join(model.name for model in plan.models)
     terminal.say(
-        f"  score: {', '.join(plan.models)}: about {duration(choice.seconds)} if nothing is answered yet;"
+        f"  score: {names}: about {duration(choice.seconds)} if nothing is answered yet;"
         f" engine {choice.name} ({choice.why})"
     )
     for loaded in plan.tasks:

@@ -18,8 +18,8 @@ from training.splits import training_rows
 
 if TYPE_CHECKING:
     from harness.console import Terminal
-    from training.models.base_model import BaseModel
     from training.models.device import Device
+    from training.models.model import Model
     from training.recipes.recipe import Recipe
     from training.splits import TrainingRows
 
@@ -38,7 +38,7 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
     rows = training_rows(recipe)
     found = preflight(recipe, base, rows)
     terminal.say(f"recipe {recipe.name}: {recipe.description}")
-    terminal.say(f"base: {base.name}, {found.total:,} parameters, {recipe.quantization.method}, {dtype} on {device}")
+    terminal.say(f"base: {base.source}, {found.total:,} parameters, {recipe.quantization.method}, {dtype} on {device}")
     terminal.say(f"backend: {backend}{_why_not(recipe, device)}")
     share = 100 * found.trainable / found.total
     terminal.say(
@@ -80,7 +80,7 @@ def _say_memory(found: Preflight, terminal: Terminal) -> None:
     terminal.say("  (computed; all weights: weights and gradients in 16 bits, AdamW states in 32 bits)")
 
 
-def _say_overlap(recipe: Recipe, base: BaseModel, rows: TrainingRows, terminal: Terminal) -> None:
+def _say_overlap(recipe: Recipe, base: Model, rows: TrainingRows, terminal: Terminal) -> None:
     """Hold the rows against the items of every task that the recipe scores."""
     tasks = load_tasks(recipe.scoring.tasks, recipe, base)
     check = check_overlap({OWN_ADAPTER: rows}, tasks)

@@ -121,7 +121,7 @@ def _base(recipe: Recipe) -> Iterator[Path]:
 
 
 def _adapters(models: str) -> Iterator[Path]:
-    yield from (_local(source) for source in parse_models(models).values() if source)
+    yield from (_local(model.source) for model in parse_models(models) if model.source)
 
 
 def _local(source: str) -> Path:

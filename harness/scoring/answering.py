@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.engines.choice import Choice, start_engine
 from harness.engines.interface import GenerateRequest, GenerateResponse, ModelRequest
-from harness.planning.model_names import BASE, OWN_ADAPTER
-from harness.planning.run_plan import make_plan, own_adapter
+from harness.planning.run_plan import make_plan, with_trained_adapter
 from reports.errors import UserError
 from tasks.formats import get_format
 from tasks.rendering import encode, load_tokenizer, render_prompt
@@ -27,13 +26,12 @@ def answers(
         UserError: A model is not available; the recipe's own adapter is never trained here.
     """
     plan = make_plan(recipe, folder, models, [])
-    adapters = {name: adapter.folder for name, adapter in plan.adapters.items()}
-    if OWN_ADAPTER in plan.models:
+    if plan.own_adapter is not None:
         if not (folder.adapter / WEIGHTS).is_file():
             raise UserError(
                 "it holds no adapter yet", where=str(folder.path), fix="run `medbench run` first, or ask --models base"
             )
-        adapters[OWN_ADAPTER] = own_adapter(plan).folder
+        plan = with_trained_adapter(plan)
     tokenizer = load_tokenizer(str(plan.base.folder))
     prompt = render_prompt(tokenizer, get_format(recipe.format.name), question, recipe.format.chat_template)
     request = GenerateRequest(
@@ -45,9 +43,8 @@ def answers(
         top_k=recipe.scoring.top_k,
         seed=recipe.seed,
     )
-    requests = [ModelRequest(name, request) for name in plan.models]
-    choice = Choice("transformers", "one question", 0.0)
-    engine = start_engine(plan, choice, {name: adapters[name] for name in plan.models if name != BASE}, requests)
+    requests = [ModelRequest(model.name, request) for model in plan.models]
+    engine = start_engine(plan, Choice("transformers", "one question", 0.0), plan.adapters, requests)
     responses = dict(engine.respond(requests))
-    texts = {name: responses[index] for index, name in enumerate(plan.models)}
+    texts = {model.name: responses[index] for index, model in enumerate(plan.models)}
     return {name: response.text for name, response in texts.items() if isinstance(response, GenerateResponse)}

@@ -139,7 +139,6 @@ def _other_arithmetic(plan: Plan) -> tuple[Plan, str]:
         changed,
         recipe=plan.recipe.model_copy(update={"scoring": plan.recipe.scoring.model_copy(update=update)}),
         folder=RunFolder(plan.folder.path / "noise"),
-        own_folder=plan.folder,
         is_noise_check=True,
     )
     return changed, method

@@ -18,7 +18,7 @@ from harness.engines.shared_engine import slowest_process
 from harness.scoring.noise_budget import rounds
 from harness.scoring.questions import question_blocks
 from harness.scoring.samples import make_samples
-from harness.scoring.stage import build_requests, opened_store, plan_adapters, stream_responses
+from harness.scoring.stage import build_requests, opened_store, stream_responses
 from reports.document.reading import read_samples
 from reports.errors import UserError
 from reports.files import read_json, sha256_value, write_json, write_jsonl
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from harness.planning.run_plan import Plan
     from harness.scoring.questions import Block
     from reports.document.schema import Sample
-    from training.models.adapters import Adapter
 
 _log = logging.getLogger("medbench.scoring")
 ROUNDS = 4
@@ -104,17 +103,13 @@ class _Rescoring:
         return choose_engine(self.plan)
 
     @functools.cached_property
-    def _adapters(self) -> dict[str, Adapter]:
-        return plan_adapters(self.plan)
-
-    @functools.cached_property
     def _models(self) -> dict[str, str]:
         """Keys of the models by name."""
-        return {model: model_key(self.plan, self._choice, self._adapters.get(model)) for model in self.plan.models}
+        return {model.name: model_key(self.plan, self._choice, model) for model in self.plan.models}
 
     @property
     def _pairs(self) -> list[tuple[str, str]]:
-        return [(model, loaded.name) for model in self.plan.models for loaded in self.plan.tasks]
+        return [(model.name, loaded.name) for model in self.plan.models for loaded in self.plan.tasks]
 
     def score(self) -> Rescored:
         """Score round by round until all items are done or the time is up."""
@@ -159,9 +154,8 @@ class _Rescoring:
         return build_requests(block.questions, [pair for pair in self._pairs if pair[1] in block.questions])
 
     def _start(self, cache: ResponseCache) -> Engine:
-        folders = {name: adapter.folder for name, adapter in self._adapters.items()}
         requests = (request for block in self._blocks() for request in self._requests(block))
-        return load_engine(self.plan, self._choice, folders, requests, cache)
+        return load_engine(self.plan, self._choice, self.plan.adapters, requests, cache)
 
     def _is_over(self, seconds: float) -> bool:
         return self.limit_seconds is not None and seconds > self.limit_seconds
@@ -202,7 +196,7 @@ class _Rescoring:
         seed = self.plan.recipe.seed
         return sha256_value(
             [
-                [pair_key(self._models[model], loaded, seed), self.items[loaded.name]]
+                [pair_key(self._models[model.name], loaded, seed), self.items[loaded.name]]
                 for model in self.plan.models
                 for loaded in self.plan.tasks
             ]

@@ -18,8 +18,7 @@ from harness.answers.stored_answers import ResponseCache, open_store
 from harness.engines.choice import Choice, choose_engine
 from harness.engines.interface import Engine, ModelRequest, Request, Response
 from harness.engines.shared_engine import in_all_processes
-from harness.planning.model_names import BASE, OWN_ADAPTER
-from harness.planning.run_plan import Plan, own_adapter
+from harness.planning.run_plan import Plan
 from harness.scoring.evaluation import Evaluation
 from harness.scoring.kept_answers import Scored, keep, read_kept
 from reports.files import write_json
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from harness.answers.answer_store import AnswerStore
     from harness.console import Advance, Terminal
     from harness.scoring.questions import Block, Questions
-    from training.models.adapters import Adapter
 
 _log = logging.getLogger("medbench.scoring")
 _Item = TypeVar("_Item")
@@ -48,13 +46,12 @@ def score_models(
     Saved samples of this folder are reused if model, items and settings are the same, and so are responses in the
     store, unless `again`. Notes in `stages` the seconds of starting the engine, answering, and computing metrics.
     """
-    adapters = plan_adapters(plan)
     choice = choose_engine(plan)
     setup: dict[str, Any] = {"name": choice.name, "why": choice.why}
-    models = {model: model_key(plan, choice, adapters.get(model)) for model in plan.models}
+    models = {model.name: model_key(plan, choice, model) for model in plan.models}
     keys = {
         (model, loaded.name): pair_key(models[model], loaded, plan.recipe.seed)
-        for model in plan.models
+        for model in models
         for loaded in plan.tasks
     }
     scores: dict[Pair, Scored] = {}
@@ -69,8 +66,7 @@ def score_models(
         cache = ResponseCache(store, store_keys, reads=not again)
         missing = [pair for pair in keys if pair not in scores]
         if missing:
-            folders = {name: adapter.folder for name, adapter in adapters.items()}
-            for scored in _Scoring(plan, choice, folders, missing, terminal, cache, setup, stages).scores():
+            for scored in _Scoring(plan, choice, plan.adapters, missing, terminal, cache, setup, stages).scores():
                 pair = scored.model, scored.task.name
                 scores[pair] = scored
                 if is_main():
@@ -99,13 +95,6 @@ def write_predictions(plan: Plan, scored: Sequence[Scored]) -> None:
         if score.task.name in catalog.PUBMEDQA_LABELS:
             labels = {sample.id: prediction(sample) for sample in score.samples if sample.repeat == 0}
             write_json(plan.folder.predictions(score.model, score.task.name), labels)
-
-
-def plan_adapters(plan: Plan) -> dict[str, Adapter]:
-    """All adapters of the plan by name, including the recipe's own, in the order of the models."""
-    own = {OWN_ADAPTER: own_adapter(plan)} if OWN_ADAPTER in plan.models else {}
-    every = {**plan.adapters, **own}
-    return {name: every[name] for name in plan.models if name != BASE}
 
 
 @dataclass(frozen=True)
@@ -166,7 +155,7 @@ class _Scoring:
 
     def _with_requests(self, block: Block) -> tuple[Block, list[ModelRequest]]:
         """A block with its requests. Cached ones of complete pairs are included: they keep batches as they were."""
-        pairs = [(model, task) for model in self.plan.models for task in block.questions]
+        pairs = [(model.name, task) for model in self.plan.models for task in block.questions]
         requests = build_requests(block.questions, pairs)
         needed = set(build_requests(block.questions, [pair for pair in pairs if pair in self.missing]))
         if len(needed) < len(requests):
@@ -186,7 +175,7 @@ class _Scoring:
     def _start(self, block: Block, requests: Sequence[ModelRequest]) -> Engine:
         plan, count = self.plan, len(self.adapters)
         self.terminal.say(
-            f"  loading {plan.base.name} ({plan.weights}), {count} adapter(s); engine: {self.choice.name}"
+            f"  loading {plan.base.source} ({plan.weights}), {count} adapter(s); engine: {self.choice.name}"
         )
         all_requests = requests if block.count == 1 else self._all_requests()
         engine = load_engine(plan, self.choice, self.adapters, all_requests, self.cache)
@@ -199,7 +188,7 @@ class _Scoring:
     def _all_requests(self) -> Iterator[ModelRequest]:
         """The requests of all blocks to the base, built again for an engine whose size depends on the longest."""
         for block in self._blocks():
-            yield from build_requests(block.questions, [(BASE, task) for task in block.questions])
+            yield from build_requests(block.questions, [(self.plan.base.name, task) for task in block.questions])
 
 
 def _part(block: Block) -> str:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.console import Terminal
-from harness.planning.model_names import BASE, OWN_ADAPTER
+from harness.planning.model_names import OWN_ADAPTER
 from harness.sweeps.cells import Cell, fetch, is_finished, run_cell, run_stored
 from reports.errors import UserError
+from training.models.model import BASE
 
 if TYPE_CHECKING:
     from reports.document.schema import Results

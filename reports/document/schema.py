@@ -87,21 +87,29 @@ class ModelInfo(Strict):
 
     Attributes:
         name: Name in `--models`.
-        kind: `base`, an `adapter` on it, or a `pool` of adapters trained with several seeds.
+        kind: `base`, an `adapter` on it, another `full` model, or a `pool` of adapters trained with several seeds.
         source: Hub id, built-in name, or the folder's name.
         sha256: Hash of the weight files; for a pool, hash over those of its members.
         weights: Quantisation and dtype of the weights in scoring, in words.
         weight_bytes: Size of an adapter's weight file.
         members: Names of a pool's models.
+        tokenizer_sha256: Hash of its tokenizer's files; None for a pool and in results of earlier versions.
+        chat_template_sha256: Hash of its chat template; None likewise, or if the recipe's format uses none.
+        training_data: Whether the rows that it was trained on are known; None in results of earlier versions.
+        trained_here: Whether the run's recipe trains it; None for a pool and in results of earlier versions.
     """
 
     name: PlainName
-    kind: Literal["base", "adapter", "pool"]
+    kind: Literal["base", "adapter", "full", "pool"]
     source: str
     sha256: str
     weights: str
     weight_bytes: int | None = None
     members: list[str] = Field(default_factory=list)
+    tokenizer_sha256: str | None = None
+    chat_template_sha256: str | None = None
+    training_data: Literal["known", "unknown"] | None = None
+    trained_here: bool | None = None
 
 
 class DataInfo(Strict):

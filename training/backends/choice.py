@@ -9,8 +9,8 @@ from training.backends import trl_backend, unsloth_backend
 from training.backends.job import Backend
 from training.backends.sft import pick_attention
 from training.backends.trackers import check_trackers
-from training.models.base_model import BaseModel
 from training.models.device import Device
+from training.models.model import Model
 from training.processes import check_sharding, process_count
 from training.recipes.recipe import Recipe
 
@@ -37,7 +37,7 @@ def pick_backend(recipe: Recipe, device: Device) -> str:
     return trl_backend.NAME
 
 
-def check_can_train(recipe: Recipe, base: BaseModel, device: Device) -> str:
+def check_can_train(recipe: Recipe, base: Model, device: Device) -> str:
     """The name of the backend that trains a recipe, after a look at all that it needs here.
 
     Raises:

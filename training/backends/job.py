@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from reports.document.schema import MemoryUse
 from reports.files import read_json, write_json
 from training.encoding import EncodedRows
-from training.models.base_model import BaseModel as Base
 from training.models.device import Device, DTypeName, device_of
+from training.models.model import Model, base_model
 from training.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Job:
     """
 
     recipe: Recipe
-    base: Base
+    base: Model
     train: Dataset
     validation: Dataset | None
     work: Path
@@ -59,7 +59,7 @@ class Job:
         self.train.save_to_disk(self.work / _TRAIN)
         if self.validation is not None:
             self.validation.save_to_disk(self.work / _VALIDATION)
-        base = {name: str(value) for name, value in asdict(self.base).items()}
+        base = {name: str(getattr(self.base, name)) for name in ("folder", "source", "sha256", "public_name")}
         rest = {"device": self.device.type, "dtype": self.dtype, "validates": self.validation is not None}
         write_json(self.work / _FILE, {"recipe": self.recipe.model_dump(mode="json"), "base": base, **rest})
 
@@ -69,10 +69,9 @@ class Job:
         from datasets import load_from_disk
 
         value = read_json(work / _FILE)
-        base = Base(**value["base"])
         return cls(
             recipe=Recipe.model_validate(value["recipe"]),
-            base=replace(base, folder=Path(base.folder)),
+            base=base_model(**{**value["base"], "folder": Path(value["base"]["folder"])}),
             train=load_from_disk(work / _TRAIN),
             validation=load_from_disk(work / _VALIDATION) if value["validates"] else None,
             work=work,

@@ -16,8 +16,8 @@ from training.processes import process_count
 if TYPE_CHECKING:
     from peft import LoraConfig
 
-    from training.models.base_model import BaseModel
     from training.models.device import Device, DTypeName
+    from training.models.model import Model
 
 
 def lora_config(job: Job) -> LoraConfig:
@@ -83,7 +83,7 @@ def _sft_settings(job: Job) -> dict[str, Any]:
     }
 
 
-def pick_attention(wanted: str, base: BaseModel, *, dtype: DTypeName, device: Device) -> str | None:
+def pick_attention(wanted: str, base: Model, *, dtype: DTypeName, device: Device) -> str | None:
     """The attention implementation to train with; None leaves it to transformers.
 
     Raises:

@@ -19,11 +19,10 @@ from training.exporting.agreement import ARITHMETIC_KL, Agreement, compare, logi
 from training.exporting.export_log import EXPORT_FILE, BaseWeights, ExportLog
 from training.exporting.merging import load_written, merge, one_message, with_adapter, write_model
 from training.log import read_log
-from training.models.adapters import Adapter
-from training.models.base_model import BaseModel as Base
 from training.models.base_model import model_config
 from training.models.device import DTypeName, pick_device
 from training.models.loading import describe_weights, has_dense_form, is_quantised, load_for_scoring
+from training.models.model import Model
 
 if TYPE_CHECKING:
     from training.recipes.recipe import Recipe
@@ -51,8 +50,8 @@ class _Check:
 
 def export_merged(
     recipe: Recipe,
-    base: Base,
-    adapter: Adapter,
+    base: Model,
+    adapter: Model,
     folder: Path,
     *,
     base_weights: BaseWeights,
@@ -87,7 +86,7 @@ def export_merged(
     probes = probe_tokens(tokenizer, recipe.format)
     device = pick_device()
     with _partial(folder) as part, one_message(base, device):
-        say(f"  the adapter on {base.name} ({weights}), run on {len(probes)} texts to compare with")
+        say(f"  the adapter on {base.source} ({weights}), run on {len(probes)} texts to compare with")
         model = load_for_scoring(
             base,
             recipe.quantization if base_weights == "as_trained" else None,
@@ -115,20 +114,20 @@ def export_merged(
     return log
 
 
-def _kept_weights(recipe: Recipe, base: Base, adapter: Adapter, base_weights: BaseWeights) -> tuple[DTypeName, str]:
+def _kept_weights(recipe: Recipe, base: Model, adapter: Model, base_weights: BaseWeights) -> tuple[DTypeName, str]:
     """(dtype in which the base's weights are held before the merge, how they are held in words)."""
     config = model_config(base)
     if not has_dense_form(base):
         raise UserError(
             "its weights are quantised in a way that has no dense form here, so nothing can be merged into them",
-            where=base.name,
+            where=base.source,
             fix="use the adapter without merging, or name the unquantised model: --set model.base=... --base full",
         )
     if base_weights == "full":
         if is_quantised(base):
             raise UserError(
                 "its checkpoint is quantised, so there are no full-precision weights to merge into",
-                where=base.name,
+                where=base.source,
                 fix="leave --base full out, or name the unquantised model with --set model.base=...",
             )
         own = str(config.get("dtype") or config.get("torch_dtype"))
@@ -159,8 +158,8 @@ def _judge(check: _Check, dtype: DTypeName) -> None:
 
 
 def _log(
-    base: Base,
-    adapter: Adapter,
+    base: Model,
+    adapter: Model,
     part: Path,
     base_weights: BaseWeights,
     weights: str,
@@ -191,11 +190,11 @@ def _log(
     )
 
 
-def _notes(base: Base, adapter: Adapter, check: _Check, dtype: DTypeName) -> list[str]:
+def _notes(base: Model, adapter: Model, check: _Check, dtype: DTypeName) -> list[str]:
     notes = []
     log = read_log(adapter.folder)
     if log is not None and log.base_sha256 != base.sha256:
-        notes.append(f"the adapter was trained on other weights than those of {base.name}")
+        notes.append(f"the adapter was trained on other weights than those of {base.source}")
     rounding, effect = check.agreement.mean_kl, check.effect.mean_kl
     if rounding > _WEAK * effect and dtype != "float32":
         notes.append(
@@ -205,7 +204,7 @@ def _notes(base: Base, adapter: Adapter, check: _Check, dtype: DTypeName) -> lis
     return notes
 
 
-def _describe(recipe: Recipe, adapter: Adapter, part: Path, log: ExportLog) -> None:
+def _describe(recipe: Recipe, adapter: Model, part: Path, log: ExportLog) -> None:
     """Write what the folder is: its card, the adapter's recipe and the export's log."""
     own = adapter.folder / _RECIPE
     source = recipe.data.train if own.is_file() else None

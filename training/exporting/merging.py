@@ -16,14 +16,13 @@ from training.models.device import torch_dtype
 from training.models.loading import cast_weights, is_quantised, quiet_bitsandbytes
 
 if TYPE_CHECKING:
-    from training.models.adapters import Adapter
-    from training.models.base_model import BaseModel
     from training.models.device import Device, DTypeName
+    from training.models.model import Model
 
 _GENERATION = "generation_config.json"
 
 
-def with_adapter(model: Any, adapter: Adapter) -> Any:
+def with_adapter(model: Any, adapter: Model) -> Any:
     """The base with the adapter on it, unmerged, in evaluation mode."""
     with quiet_bitsandbytes():
         from peft import PeftModel
@@ -62,7 +61,7 @@ def merge(wrapped: Any, dtype: DTypeName) -> Any:
     return model
 
 
-def write_model(model: Any, base: BaseModel, part: Path, max_shard_size: str) -> None:
+def write_model(model: Any, base: Model, part: Path, max_shard_size: str) -> None:
     """Save the merged model; its generation settings are the base's own file, which need not pass today's checks."""
     from transformers import GenerationConfig
 
@@ -107,7 +106,7 @@ def load_written(part: Path, device: Device) -> Any:
 
 
 @contextlib.contextmanager
-def one_message(base: BaseModel, device: Device) -> Iterator[None]:
+def one_message(base: Model, device: Device) -> Iterator[None]:
     """Turn what libraries raise over a model that they cannot merge into one message."""
     from safetensors import SafetensorError
 
@@ -123,6 +122,6 @@ def one_message(base: BaseModel, device: Device) -> Iterator[None]:
         raise UserError(
             f"this adapter cannot be merged into a model of type {model_config(base).get('model_type')}:"
             f" {first_line(error)}",
-            where=base.name,
+            where=base.source,
             fix="use the adapter on its base without merging",
         ) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from reports.errors import UserError
@@ -11,8 +10,9 @@ from reports.files import read_json, sha256_file
 from reports.names import is_hub_id
 from training.models.adapter_config import LoraSettings, check_config
 from training.models.architecture import architecture, model_shell
-from training.models.base_model import BaseModel, fetch_from_hub
+from training.models.base_model import fetch_from_hub
 from training.models.links import refuse_links_out
+from training.models.model import Model
 from training.models.safetensors_file import FLOATS, Tensor, check_finite, read_header
 
 WEIGHTS = "adapter_model.safetensors"
@@ -22,26 +22,7 @@ _PICKLED = ("adapter_model.bin", "adapter_model.pt", "pytorch_model.bin")
 _MOST_CONFIG_BYTES = 16 << 20
 
 
-@dataclass(frozen=True)
-class Adapter:
-    """A LoRA adapter on disk.
-
-    Attributes:
-        name: Its name in `--models`.
-        source: Its hub id, or its folder's name without the folders above it.
-        folder: Where its files are.
-        sha256: Hash of its weights.
-        base_name: The base that its configuration names.
-    """
-
-    name: str
-    source: str
-    folder: Path
-    sha256: str
-    base_name: str
-
-
-def find_adapter(name: str, source: str, base: BaseModel) -> Adapter:
+def find_adapter(name: str, source: str, base: Model) -> Model:
     """An adapter given by folder or hub id, checked against the base.
 
     Raises:
@@ -51,7 +32,17 @@ def find_adapter(name: str, source: str, base: BaseModel) -> Adapter:
     settings = read_settings(folder)
     _check_fits(folder, settings, base)
     check_finite(folder / WEIGHTS)
-    return Adapter(name, source, folder, sha256_file(folder / WEIGHTS), settings.base_model_name_or_path or "")
+    return Model(
+        name,
+        "adapter",
+        source,
+        folder,
+        sha256_file(folder / WEIGHTS),
+        tokenizer=base.tokenizer,
+        public_name=source,
+        base_name=settings.base_model_name_or_path or "",
+        quantization=base.quantization,
+    )
 
 
 def locate_adapter(source: str, where: str) -> tuple[str, Path]:
@@ -89,7 +80,7 @@ def read_settings(folder: Path) -> LoraSettings:
     return check_config(read_json(folder / CONFIG, _MOST_CONFIG_BYTES), folder / CONFIG)
 
 
-def _check_fits(folder: Path, settings: LoraSettings, base: BaseModel) -> None:
+def _check_fits(folder: Path, settings: LoraSettings, base: Model) -> None:
     """Compare names, shapes and kinds of an adapter's weights with its settings and the base's layers; loads neither.
 
     Raises:
@@ -108,7 +99,7 @@ def _check_fits(folder: Path, settings: LoraSettings, base: BaseModel) -> None:
             _check_saved(key, tensor, base, where)
             continue
         if module not in shapes:
-            raise UserError(f"the adapter changes {module}, which {base.name} does not have", where=where, fix=fix)
+            raise UserError(f"the adapter changes {module}, which {base.source} does not have", where=where, fix=fix)
         wanted = _shape(part, shapes[module], settings.rank_of(module))
         if wanted is None:
             raise UserError(f"{key} is no weight of a LoRA adapter", where=where, fix="save the adapter with PEFT")
@@ -141,7 +132,7 @@ def _shape(part: str, layer: tuple[int, int], rank: int) -> tuple[int, ...] | No
 
 
 def _misfit(
-    module: str, part: str, found: tuple[int, ...], wanted: tuple[int, ...], base: BaseModel, where: str, fix: str
+    module: str, part: str, found: tuple[int, ...], wanted: tuple[int, ...], base: Model, where: str, fix: str
 ) -> UserError:
     """What is wrong with a weight's shape: the rank, the base, or all of it."""
     rank_at = {"A.weight": 0, "B.weight": 1}.get(part)
@@ -152,28 +143,29 @@ def _misfit(
         return UserError(what, where=where, fix="save the adapter again with its own configuration")
     side, at = ("inputs", 1) if part == "A.weight" else ("outputs", 0)
     return UserError(
-        f"the adapter is for another base: {module} has {side} {wanted[at]} in {base.name}, {found[at]} in the adapter",
+        f"the adapter is for another base: {module} has {side} {wanted[at]} in {base.source},"
+        f" {found[at]} in the adapter",
         where=where,
         fix=fix,
     )
 
 
-def _check_saved(key: str, tensor: Tensor, base: BaseModel, where: str) -> None:
+def _check_saved(key: str, tensor: Tensor, base: Model, where: str) -> None:
     """See that a weight that is no LoRA's stands in for one of the base's, as those of saved modules do."""
     name = key.removeprefix(_PREFIX).replace(".modules_to_save.", ".").replace(".base_layer.", ".")
     own = model_shell(base).state_dict().get(name)
     if own is None:
-        raise UserError(f"the extra weight {key} is of no layer of {base.name}", where=where, fix="save it again")
+        raise UserError(f"the extra weight {key} is of no layer of {base.source}", where=where, fix="save it again")
     if tuple(own.shape) != tensor.shape:
         raise UserError(
-            f"the adapter is for another base: {name} has the shape {tuple(own.shape)} in {base.name},"
+            f"the adapter is for another base: {name} has the shape {tuple(own.shape)} in {base.source},"
             f" {tensor.shape} in the adapter",
             where=where,
             fix="score it on its own base: --set model.base=...",
         )
 
 
-def check_target_modules(names: Sequence[str], base: BaseModel) -> None:
+def check_target_modules(names: Sequence[str], base: Model) -> None:
     """See that the base has linear layers of all these names.
 
     Raises:
@@ -183,7 +175,7 @@ def check_target_modules(names: Sequence[str], base: BaseModel) -> None:
     missing = [name for name in names if name.rpartition(".")[2] not in known]
     if missing:
         raise UserError(
-            f"{base.name} has no linear layer named {', '.join(missing)}",
+            f"{base.source} has no linear layer named {', '.join(missing)}",
             where="lora.target_modules",
             fix=f"choose from {', '.join(known)}",
         )

@@ -14,7 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 from reports.errors import UserError, first_line
 from reports.files import read_json, sha256_file, sha256_value, write_json
 from training.home import medbench_home
-from training.models.base_model import BaseModel, model_config
+from training.models.base_model import model_config
+from training.models.model import Model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -40,7 +41,7 @@ class Architecture:
 
 
 @functools.lru_cache(maxsize=4)
-def architecture(base: BaseModel) -> Architecture:
+def architecture(base: Model) -> Architecture:
     """The base's layers.
 
     Raises:
@@ -68,7 +69,7 @@ def transformers_config(folder: Path) -> PreTrainedConfig:
 
 
 @functools.lru_cache(maxsize=4)
-def model_shell(base: BaseModel) -> Any:
+def model_shell(base: Model) -> Any:
     """The base's layers without weights, on torch's meta device; made once for a base, to look at and not to change.
 
     Raises:
@@ -98,7 +99,7 @@ def _read(path: Path) -> Architecture | None:
         return None  # written by nobody we know; it is made anew
 
 
-def _build(base: BaseModel) -> Architecture:
+def _build(base: Model) -> Architecture:
     from torch import nn
 
     shell = model_shell(base)

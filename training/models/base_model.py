@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from reports.errors import UserError
 from reports.files import read_json, sha256_file, sha256_value
 from reports.names import is_hub_id, is_plain_name
 from training.models.links import refuse_links_out
+from training.models.model import Model, base_model
 from training.models.quickstart_model import HUB_ID, quickstart_model
 from training.models.safetensors_file import read_header
 from training.recipes.recipe import QUICKSTART_MODEL, ModelSection
@@ -29,24 +29,7 @@ _MOST_LAYERS = 1000  # more are no model that there is, but hours of making laye
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
-class BaseModel:
-    """A base model on disk.
-
-    Attributes:
-        name: As the recipe names it: hub id, folder name or built-in name.
-        folder: Where its files are.
-        sha256: Hash over its weight files.
-        public_name: What others know it by: its hub id where it has one, else its name.
-    """
-
-    name: str
-    folder: Path
-    sha256: str
-    public_name: str
-
-
-def find_base(model: ModelSection, say: Callable[[str], None] | None = None) -> BaseModel:
+def find_base(model: ModelSection, say: Callable[[str], None] | None = None) -> Model:
     """The base model's folder, fetched first where it is not on this machine.
 
     Raises:
@@ -54,10 +37,10 @@ def find_base(model: ModelSection, say: Callable[[str], None] | None = None) -> 
     """
     name, public_name, folder = _locate(model, _HUB_FILES, say)
     _check_weights(folder)
-    return BaseModel(name, folder, _weights_hash(folder), public_name)
+    return base_model(folder, name, _weights_hash(folder), public_name)
 
 
-def find_base_config(model: ModelSection, say: Callable[[str], None] | None = None) -> BaseModel:
+def find_base_config(model: ModelSection, say: Callable[[str], None] | None = None) -> Model:
     """The base model without its weights, for plans: configuration and tokenizer are enough, its hash is theirs.
 
     Raises:
@@ -68,7 +51,7 @@ def find_base_config(model: ModelSection, say: Callable[[str], None] | None = No
     config = folder / "config.json"
     if not config.is_file():
         raise UserError("there is no config.json in it", where=str(folder), fix="give a model folder")
-    return BaseModel(name, folder, sha256_file(config), public_name)
+    return base_model(folder, name, sha256_file(config), public_name)
 
 
 def _locate(model: ModelSection, patterns: list[str], say: Callable[[str], None] | None) -> tuple[str, str, Path]:
@@ -187,7 +170,7 @@ def small_files(folder: Path) -> list[list[str]]:
     return [[path.name, sha256_file(path)] for path in sorted(files)]
 
 
-def model_config(base: BaseModel) -> dict[str, object]:
+def model_config(base: Model) -> dict[str, object]:
     """The base's `config.json`.
 
     Raises:

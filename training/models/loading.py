@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from reports.errors import UserError, first_line
 from training.models.architecture import architecture
-from training.models.base_model import BaseModel, model_config
+from training.models.base_model import model_config
 from training.models.device import Device, DTypeName, torch_dtype
+from training.models.model import Model
 from training.processes import is_sharded
 from training.recipes.recipe import QuantizationSection
 
@@ -21,7 +22,7 @@ _DENSE_SHARE = 0.75  # of a device's memory that dense weights may take; keys, v
 
 
 def load_base(
-    base: BaseModel,
+    base: Model,
     quantization: QuantizationSection | None,
     *,
     dtype: DTypeName,
@@ -81,7 +82,7 @@ def load_base(
     return model
 
 
-def fits_dense(base: BaseModel, dtype: DTypeName, device: Device) -> bool:
+def fits_dense(base: Model, dtype: DTypeName, device: Device) -> bool:
     """Whether the base's weights fit into the device's memory in that dtype, beside what scoring needs.
 
     By all the memory that the device has, not by what is free, so that one machine always scores alike.
@@ -90,7 +91,7 @@ def fits_dense(base: BaseModel, dtype: DTypeName, device: Device) -> bool:
 
 
 def load_for_scoring(
-    base: BaseModel,
+    base: Model,
     quantization: QuantizationSection | None,
     *,
     train_dtype: DTypeName,
@@ -144,17 +145,17 @@ def describe_weights(quantization: QuantizationSection | None, dtype: DTypeName,
     return f"{quantization.method.upper()}{double}, {held}"
 
 
-def is_quantised(base: BaseModel) -> bool:
+def is_quantised(base: Model) -> bool:
     """Whether the base's own checkpoint is quantised already; then it is taken as it is."""
     return _own_method(base) is not None
 
 
-def has_dense_form(base: BaseModel) -> bool:
+def has_dense_form(base: Model) -> bool:
     """Whether the base's checkpoint is dense, or quantised by bitsandbytes, which can be turned back."""
     return _own_method(base) in (None, "bitsandbytes")
 
 
-def _own_method(base: BaseModel) -> str | None:
+def _own_method(base: Model) -> str | None:
     """What the base's own checkpoint is quantised with; None where it is not."""
     config = model_config(base).get("quantization_config")
     if not config:

@@ -19,14 +19,14 @@ def test_keys_differ_by_everything_that_decides_an_answer(tiny_recipe, tmp_path,
     def key(name="transformers", **changes):
         scoring = plan.recipe.scoring.model_copy(update=changes.pop("scoring", {}))
         recipe = plan.recipe.model_copy(update={"scoring": scoring})
-        return model_key(replace(plan, recipe=recipe, **changes), Choice(name, "", 0.0), None)
+        return model_key(replace(plan, recipe=recipe, **changes), Choice(name, "", 0.0), plan.base)
 
     base = key()
     assert base == key()
     others = [
         key(scoring={"batch_tokens": 200}),
         key(scoring={"batch_rows": 2}),
-        key(scoring={"base": "full"}),
+        key(base=replace(plan.base, quantization=None)),
         key(score_dtype="bfloat16"),
         key(train_dtype="bfloat16"),
         key(device=Cuda()),

@@ -51,8 +51,7 @@ def gpu(monkeypatch):
 
 
 def on_gpu(plan):
-    plan.device = Cuda()
-    return plan
+    return replace(plan, device=Cuda())
 
 
 def test_a_cpu_is_scored_with_transformers(plan):
@@ -63,8 +62,7 @@ def test_a_cpu_is_scored_with_transformers(plan):
 
 def test_vllm_needs_room_for_dense_weights(plan, gpu):
     gpu(500.0, 200.0)
-    planned = on_gpu(plan())
-    planned.dense = False
+    planned = replace(on_gpu(plan()), dense=False)
     assert choose_engine(planned).why == "the base's dense weights do not fit into the card's memory"
 
 
@@ -97,7 +95,7 @@ def test_a_long_plan_pays_the_start_of_vllm_and_a_short_one_does_not(plan, monke
     monkeypatch.setattr(estimate, "_size", lambda _: (8_000_000_000, 32))
 
     def times(made):
-        made.device = Cuda()
+        made = on_gpu(made)
         return estimate.score_seconds(made), estimate.vllm_seconds(made)
 
     plain, vllm = times(plan())
@@ -115,8 +113,8 @@ def test_estimates_are_near_what_was_measured_on_an_h200(plan, monkeypatch):
     monkeypatch.setattr(estimate, "matmul_flops", lambda *_: 7.9e14)
     monkeypatch.setattr(estimate, "_size", lambda _: (8_030_261_248, 32))
     monkeypatch.setattr(estimate, "_work", lambda work: work)
-    made = plan()
-    made.device, made.models, made.tasks = Cuda(), ["base", "a0", "a1", "a2"], [questions, prompts]
+    base = plan()
+    made = replace(on_gpu(base), models=base.models * 4, tasks=[questions, prompts])
     assert estimate.score_seconds(made) == pytest.approx(measured["ours"]["total_seconds"], rel=0.3)
     remember_start(made, measured["vllm"]["setup"]["start_seconds"])
     assert estimate.vllm_seconds(made) == pytest.approx(measured["vllm"]["total_seconds"], rel=0.3)
@@ -126,13 +124,12 @@ def test_steps_that_cannot_be_replayed_are_estimated_longer(plan, monkeypatch, t
     monkeypatch.setattr(estimate, "matmul_flops", lambda *_: 7.9e14)
     made = on_gpu(plan())
     replayed = estimate.score_seconds(made)
-    made.dense = False
-    in_4_bits = estimate.score_seconds(made)
+    in_4_bits = estimate.score_seconds(replace(made, dense=False))
     assert in_4_bits > replayed
     config = json.loads((tiny_model / "config.json").read_text()) | {"sliding_window": 64}
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    made.dense, made.base = True, replace(made.base, folder=tmp_path)
-    assert estimate.score_seconds(made) == pytest.approx(in_4_bits)
+    elsewhere = replace(made, base=replace(made.base, folder=tmp_path))
+    assert estimate.score_seconds(elsewhere) == pytest.approx(in_4_bits)
 
 
 class ScoringOnly:

@@ -1,0 +1,68 @@
+"""A model: the base of a recipe, an adapter on it, or another model with weights of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from training.recipes.recipe import QuantizationSection
+    from training.splits import TrainingRows
+
+BASE = "base"  # name of a recipe's base
+Kind = Literal["base", "adapter", "full"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model on disk.
+
+    Attributes:
+        name: Name in `--models`, in results and in the run folder.
+        kind: `base` is the recipe's base, `adapter` a LoRA on it, `full` another model with all its weights.
+        source: Hub id, built-in name or the folder's name without the folders above it; how an untrained adapter will
+            be trained.
+        folder: Folder of its files.
+        sha256: Hash of its weights; empty for an adapter that is not trained yet.
+        tokenizer: Folder of its tokenizer and chat template; for an adapter its base's.
+        public_name: Name that other people know it by: the hub id if it has one, else `source`.
+        base_name: Base that an adapter's configuration names; empty if it names none.
+        quantization: How its weights are quantised while it is scored; None for the weights as they are on disk.
+        rows: Its training data; None if unknown.
+        trained_here: Whether the recipe of the run trains it.
+    """
+
+    name: str
+    kind: Kind
+    source: str
+    folder: Path
+    sha256: str
+    tokenizer: Path
+    public_name: str
+    base_name: str = ""
+    quantization: QuantizationSection | None = field(default=None, compare=False)
+    rows: TrainingRows | None = field(default=None, compare=False, repr=False)
+    trained_here: bool = False
+
+    @property
+    def is_base(self) -> bool:
+        """Whether it is the recipe's base."""
+        return self.kind == "base"
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether it changes the base instead of having all weights itself."""
+        return self.kind == "adapter"
+
+
+def base_model(folder: Path, source: str, sha256: str, public_name: str | None = None) -> Model:
+    """The base of a recipe.
+
+    Args:
+        folder: Folder of its files.
+        source: Its name in the recipe.
+        sha256: Hash of its weights.
+        public_name: `source` if None.
+    """
+    return Model(BASE, "base", source, folder, sha256, tokenizer=folder, public_name=public_name or source)
