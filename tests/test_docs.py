@@ -178,7 +178,7 @@ def check_benchmark(line, monkeypatch):
 
 
 def check_launcher(line):
-    """Hold a launcher's own flags, and the `medbench` command behind `-m harness`, against their parsers."""
+    """Hold a launcher's own flags, and the `medbench` command behind `-m medbench`, against their parsers."""
     head, *words = shlex.split(line.removesuffix(" ..."))
     if head == "torchrun":
         from torch.distributed.run import get_args_parser
@@ -189,7 +189,7 @@ def check_launcher(line):
 
         assert words.pop(0) == "launch"
         found = launch_command_parser().parse_args(words)
-    assert (found.module, found.training_script) == (True, "harness")
+    assert (found.module, found.training_script) == (True, "medbench")
     parse_medbench(found.training_script_args)
 
 
