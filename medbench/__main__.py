@@ -1,6 +1,5 @@
 """The command `medbench`, also as `python -m medbench`."""
 
-from harness.__main__ import main
+from medbench import main
 
-if __name__ == "__main__":
-    main()
+main()

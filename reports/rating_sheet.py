@@ -1,4 +1,4 @@
-"""Blinded sheets on which people rate answers: made from samples in an order that says nothing, and read back."""
+"""Blinded sheets on which people rate answers: written from samples in random order, and read back."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import csv
 import hashlib
 import io
 import secrets
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from markupsafe import Markup
 from pydantic import Field
 
 from reports.document.schema import Sample
 from reports.errors import UserError
 from reports.files import check_regular, read_json, write_json, write_text
+from reports.frame_files import from_text, write_csv
 from reports.names import PlainName
-from reports.spreadsheet import from_text, write_csv
 from reports.strict import Strict, checked
 from reports.templating import inline_hash, template_environment
 
@@ -32,10 +34,12 @@ MARKS = range(1, 6)
 _COLUMNS = ("code", "question", "answer", *ASPECTS, "comment")
 _CODE_LETTERS = "bcdfghjkmnpqrstvwxz"  # no digits: a spreadsheet would read 12e45678 as a number; no vowels: no words
 _CODE_LENGTH = 8
+_KEY = "key.json"
+_MAX_CELL_CHARACTERS = 10_000_000
 
 
 class KeyEntry(Strict):
-    """Whose answer a code stands for."""
+    """The answer behind a code."""
 
     model: PlainName
     item: str
@@ -44,7 +48,7 @@ class KeyEntry(Strict):
 
 
 class Key(Strict):
-    """What the codes of a sheet stand for; raters must not see it."""
+    """The answers behind a sheet's codes; raters must not see it."""
 
     task: PlainName
     codes: dict[str, KeyEntry] = Field(default_factory=dict)
@@ -52,7 +56,7 @@ class Key(Strict):
 
 @dataclass(frozen=True)
 class Rating:
-    """One rater's marks for one answer; aspects that were left out are missing."""
+    """One rater's marks for one answer; skipped aspects are missing."""
 
     rater: str
     code: str
@@ -61,7 +65,7 @@ class Rating:
 
 
 def output_hash(sample: Sample) -> str:
-    """Hash of an answer, by which a rating knows whether it is still the one that was rated."""
+    """Hash of an answer, to detect that it changed after it was rated."""
     return hashlib.sha256(sample.output.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -70,13 +74,13 @@ def _code() -> str:
 
 
 def make_sheet(samples: Mapping[str, Mapping[str, Sample]], items: Sequence[str], task: str, folder: Path) -> Key:
-    """Write `sheet.csv` and `sheet.html` for raters, and `key.json`, which is not for them.
+    """Write `sheet.csv` and `sheet.html` for raters, and the secret `key.json`.
 
     Args:
         samples: Answers by model and item.
         items: The items to rate; all models' answers to each are on the sheet.
-        task: The task that they answer.
-        folder: Where to write.
+        task: Task of the answers.
+        folder: Folder to write to.
     """
     codes = sorted({_code() for _ in range(2 * len(items) * len(samples))})
     secrets.SystemRandom().shuffle(codes)
@@ -88,14 +92,14 @@ def make_sheet(samples: Mapping[str, Mapping[str, Sample]], items: Sequence[str]
         sample = samples[model][item]
         key.codes[code] = KeyEntry(model=model, item=item, doc_hash=sample.doc_hash, output_sha256=output_hash(sample))
         rows.append({"code": code, "question": sample.question or sample.prompt, "answer": sample.output})
-    write_csv(folder / "sheet.csv", _COLUMNS, rows)
+    write_csv(folder / "sheet.csv", [pd.DataFrame(rows, columns=_COLUMNS)])
     write_text(folder / "sheet.html", _page(rows))
-    write_json(folder / "key.json", key.model_dump(mode="json"))
+    write_json(folder / _KEY, key.model_dump(mode="json"))
     return key
 
 
 def _page(rows: Sequence[Mapping[str, str]]) -> str:
-    """The sheet as one page that works offline; its policy lets run nothing but its own script."""
+    """Render the sheet as one offline page that may run only its own script."""
     environment = template_environment()
     script = environment.get_template("rating.js").render()
     return environment.get_template(
@@ -110,29 +114,35 @@ def _page(rows: Sequence[Mapping[str, str]]) -> str:
     )
 
 
+def remove_key(folder: Path) -> None:
+    """Remove the key of a sheet that is about to be replaced."""
+    (folder / _KEY).unlink(missing_ok=True)
+
+
 def read_key(folder: Path) -> Key:
-    """The key of a folder's sheet.
+    """Read the key of a folder's sheet.
 
     Raises:
-        UserError: There is none, or it is broken.
+        UserError: The key is missing or broken.
     """
-    path = folder / "key.json"
+    path = folder / _KEY
     if not path.is_file():
         raise UserError("there is no rating sheet", where=str(folder), fix="make one: medbench rate export RUN")
     return checked(Key, read_json(path), what="the key of a sheet", where=str(path), fix="export the sheet again")
 
 
 def read_sheet(path: Path, key: Key) -> list[Rating]:
-    """The marks of one filled sheet; its file's name is the rater's.
+    """Read the marks of a completed sheet; the file's name is the rater's.
 
     Raises:
-        UserError: It cannot be read, has codes of another sheet or one twice, or a mark is no whole number from 1 to 5.
+        UserError: The sheet cannot be read, has a foreign or duplicate code, or a mark is not an integer from 1 to 5.
     """
     check_regular(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the sheet ({error})", where=str(path), fix="save it as UTF-8 CSV") from error
+    csv.field_size_limit(_MAX_CELL_CHARACTERS)
     first = text.partition("\n")[0]
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
     try:
@@ -142,17 +152,22 @@ def read_sheet(path: Path, key: Key) -> list[Rating]:
     missing = [name for name in ("code", *ASPECTS) if name not in (reader.fieldnames or ())]
     if missing:
         raise UserError(f"it has no column {', '.join(missing)}", where=str(path), fix="keep the sheet's first line")
-    found: dict[str, Rating] = {}
+    twice = [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1 and name in _COLUMNS]
+    if twice:
+        raise UserError(f"the column {twice[0]} is there twice", where=str(path), fix="remove one of the two")
+    ratings: dict[str, Rating] = {}
     for number, row in enumerate(rows, 2):
+        if not any(isinstance(cell, str) and cell.strip() for cell in row.values()):
+            continue  # a blank row, as spreadsheets add them at the end
         where, code = f"{path}, row {number}", (row["code"] or "").strip()
         if code not in key.codes:
             raise UserError(f"the code {code!r} is of no answer of this run", where=where, fix="import the run's sheet")
-        if code in found:
+        if code in ratings:
             raise UserError(f"the code {code} is there twice", where=where, fix="keep one of the two rows")
         marks = {name: _mark(row[name], f"{where}, {name}") for name in ASPECTS}
         given = {name: mark for name, mark in marks.items() if mark is not None}
-        found[code] = Rating(path.stem, code, given, from_text((row.get("comment") or "").strip()))
-    return [rating for rating in found.values() if rating.marks]
+        ratings[code] = Rating(path.stem, code, given, from_text((row.get("comment") or "").strip()))
+    return [rating for rating in ratings.values() if rating.marks]
 
 
 def _mark(text: str | None, where: str) -> int | None:

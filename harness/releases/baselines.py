@@ -1,4 +1,4 @@
-"""The baseline store: a folder that keeps the figures and item scores of released models, without any text of theirs.
+"""The baseline store: a folder with the scores of released models and of their items, without any text.
 
 `STORE/NAME/` holds `results.json` (of that one model), `scores/TASK.jsonl` (ids, hashes of items, scores) and
 `baseline.json`, the hashes of these, so that a changed file is noticed. It may be committed, an artifact, or shared.
@@ -11,12 +11,14 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from filelock import FileLock
+
 from reports.document.reading import read_document, read_results
 from reports.document.schema import Results, Sample
 from reports.errors import UserError
-from reports.files import sha256_file, write_json, write_jsonl
+from reports.files import sha256_file, sync_folder, write_json, write_jsonl
 from reports.gate.comparable import unusable
-from reports.gate.sides import ItemScore, Side, check_values, read_items
+from reports.gate.inputs import GateInput, ItemScore, check_values, read_items
 from reports.names import is_plain_name
 from reports.strict import Strict
 
@@ -45,49 +47,70 @@ class Manifest(Strict):
     sha256: dict[str, str]
 
 
-def set_baseline(side: Side, store: Path, name: str | None) -> Path:
-    """Keep a model of a finished run as a baseline; one of the same name is replaced.
+def set_baseline(source: GateInput, store: Path, name: str | None) -> Path:
+    """Store a model of a finished run as a baseline; one of the same name is replaced.
 
     Raises:
-        UserError: The name is no name, or the run is not whole.
+        UserError: The name is not valid, or the run is not complete.
     """
-    chosen = name or side.results.name
+    chosen = name or source.results.name
     if not (_NAME.fullmatch(chosen) and is_plain_name(chosen)):
         raise UserError(
             f"{chosen[:60]!r} is no name for a baseline (letters, digits, '.', '_', '-')",
             where="--name",
             fix="give another",
         )
-    for task in side.results.tasks:
+    for task in source.results.tasks:
         for metric in task.metrics:
-            reason = "" if metric.secondary else unusable(side, task.name, metric)
+            reason = "" if metric.secondary else unusable(source, task.name, metric)
             if reason:
-                told = f"no baseline can be made of it: {reason}"
-                raise UserError(told, where=side.run, fix="finish or repeat the run")
+                what = f"no baseline can be made of it: {reason}"
+                raise UserError(what, where=source.run, fix="finish or repeat the run")
     store.mkdir(parents=True, exist_ok=True)
-    folder, fresh = store / chosen, store / f".{chosen}.new"
-    shutil.rmtree(fresh, ignore_errors=True)
-    results = _reduced(side.results, side.model)
-    write_json(fresh / _RESULTS, results.model_dump(mode="json"))
-    keep = set(ItemScore.model_fields)
-    for name_of_task, items in side.items.items():
-        write_jsonl(
-            _scores(fresh, name_of_task), (item.model_dump(mode="json", include=keep) for item in items.values())
-        )
-    manifest = Manifest(
-        name=chosen,
-        run=side.run,
-        model=side.model,
-        created=side.results.created,
-        sha256={path: sha256_file(fresh / path) for path in _paths(results)},
-    )
-    write_json(fresh / _MANIFEST, manifest.model_dump(mode="json"))
-    if folder.exists() and not is_baseline(folder):
-        shutil.rmtree(fresh)
-        raise UserError("it is there and no baseline", where=str(folder), fix="give another --name or --store")
-    shutil.rmtree(folder, ignore_errors=True)
-    fresh.rename(folder)
+    folder = store / chosen
+    with FileLock(store / ".lock"):
+        fresh, aside = _beside(folder, "new"), _beside(folder, "old")
+        shutil.rmtree(fresh, ignore_errors=True)
+        _write(source, chosen, fresh)
+        if folder.is_dir() and not is_baseline(folder) and any(folder.iterdir()):
+            shutil.rmtree(fresh)
+            raise UserError("it is there and no baseline", where=str(folder), fix="give another --name or --store")
+        # At any moment the old baseline or the new one is whole, here or where `baseline_folder` looks for it.
+        if is_baseline(folder):
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+        elif folder.is_dir():
+            folder.rmdir()
+        fresh.rename(folder)
+        sync_folder(store)
+        shutil.rmtree(aside, ignore_errors=True)
     return folder
+
+
+def _write(source: GateInput, name: str, folder: Path) -> None:
+    """Write a model's scores and their manifest."""
+    results = _reduced(source.results, source.model)
+    write_json(folder / _RESULTS, results.model_dump(mode="json"))
+    keep = set(ItemScore.model_fields)
+    for task, items in source.items.items():
+        write_jsonl(_scores(folder, task), (item.model_dump(mode="json", include=keep) for item in items.values()))
+    manifest = Manifest(
+        name=name,
+        run=source.run,
+        model=source.model,
+        created=source.results.created,
+        sha256={path: sha256_file(folder / path) for path in _paths(results)},
+    )
+    write_json(folder / _MANIFEST, manifest.model_dump(mode="json"))
+
+
+def _beside(folder: Path, what: str) -> Path:
+    return folder.with_name(f".{folder.name}.{what}")
+
+
+def baseline_folder(folder: Path) -> Path | None:
+    """Where the baseline of a folder is: in it, or aside if replacing it was interrupted; None if there is none."""
+    return next((place for place in (folder, _beside(folder, "old")) if is_baseline(place)), None)
 
 
 def is_baseline(folder: Path) -> bool:
@@ -95,8 +118,8 @@ def is_baseline(folder: Path) -> bool:
     return (folder / _MANIFEST).is_file()
 
 
-def read_baseline(folder: Path, model: str | None = None) -> Side:
-    """A baseline as a side of the gate.
+def read_baseline(folder: Path, model: str | None = None) -> GateInput:
+    """Read a stored baseline as an input of the gate.
 
     Raises:
         UserError: It is broken, a file is missing or was changed, or it has no such model.
@@ -112,7 +135,7 @@ def read_baseline(folder: Path, model: str | None = None) -> Side:
             raise UserError("the file is missing", where=str(file), fix="set the baseline again")
         if sha256_file(file) != sha256:
             raise UserError("the file was changed since the baseline was set", where=str(file), fix="set it again")
-    names = [each.name for each in results.models]
+    names = [info.name for info in results.models]
     chosen = model or manifest.model
     if chosen not in names:
         raise UserError(f"it has no model {chosen[:60]}", where=str(folder), fix=f"it has {', '.join(names)[:200]}")
@@ -120,20 +143,23 @@ def read_baseline(folder: Path, model: str | None = None) -> Side:
     for task in results.tasks:
         items[task.name] = read_items(_scores(folder, task.name), ItemScore)
         check_values(_scores(folder, task.name), task.metrics, items[task.name])
-    return Side(run=manifest.name, results=results, model=chosen, items=items)
+    return GateInput(run=manifest.name, results=results, model=chosen, items=items)
 
 
 def list_baselines(store: Path) -> Iterator[tuple[str, str, str, str, str]]:
     """(name, model, run, when it was scored, its state) of every baseline of a store."""
-    for folder in sorted(store.iterdir() if store.is_dir() else ()):
-        if not is_baseline(folder):
+    hidden = re.compile(r"\.(.+)\.old")
+    entries = [path.name for path in store.iterdir()] if store.is_dir() else []
+    for name in sorted({match[1] if (match := hidden.fullmatch(entry)) else entry for entry in entries}):
+        folder = None if name.startswith(".") else baseline_folder(store / name)
+        if folder is None:
             continue
         try:
             manifest = _read_manifest(folder)
             items = sum(map(len, read_baseline(folder).items.values()))
-            yield folder.name, manifest.model, manifest.run, manifest.created, f"whole, {items} items"
+            yield name, manifest.model, manifest.run, manifest.created, f"whole, {items} items"
         except UserError as error:
-            yield folder.name, "", "", "", f"broken: {error.what} ({error.where})"
+            yield name, "", "", "", f"broken: {error.what} ({error.where})"
 
 
 def _read_manifest(folder: Path) -> Manifest:
@@ -142,12 +168,12 @@ def _read_manifest(folder: Path) -> Manifest:
 
 
 def _reduced(results: Results, model: str) -> Results:
-    """The results of one model, without what is said of others."""
+    """The results of one model, without those of others."""
     mine = {
-        key: [each for each in getattr(results, key) if each.model == model]
+        key: [row for row in getattr(results, key) if row.model == model]
         for key in ("scores", "costs", "classes", "problems")
     }
-    models = [each for each in results.models if each.name == model]
+    models = [info for info in results.models if info.name == model]
     return results.model_copy(
         update={**mine, "models": models, "baseline": model, "comparisons": [], "verdict": [], "notes": []}
     )
