@@ -175,6 +175,11 @@ def check_benchmark(line, monkeypatch):
             loaded.main()
 
 
+def check_python(line):
+    words = shlex.split(line)[1:]
+    subprocess.run([sys.executable, *words, "--help"], cwd=ROOT, check=True, capture_output=True)
+
+
 def check_launcher(line):
     """Hold a launcher's own flags, and the `medbench` command behind `-m medbench`, against their parsers."""
     head, *words = shlex.split(line.removesuffix(" ..."))
@@ -239,6 +244,7 @@ def test_every_command_of_a_page_runs_or_is_parsed(page, medbench, monkeypatch, 
     rules = {
         r"(\.venv\S*/bin/)?medbench .+": lambda line: check_medbench(line, medbench, monkeypatch, tmp_path),
         r"python -m benchmarks\.\w+.*": lambda line: check_benchmark(line, monkeypatch),
+        r"python -I|python -m (harness|medbench)": check_python,
         r"(torchrun|accelerate) .+": check_launcher,
         r"lm_eval run .+": lambda line: check_lm_eval(line, monkeypatch),
         r"(\.venv\S*/bin/)?pytest( .+)?": lambda line: check_pytest(line, pytestconfig),
