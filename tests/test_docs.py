@@ -175,8 +175,13 @@ def check_benchmark(line, monkeypatch):
             loaded.main()
 
 
+def check_python(line):
+    words = shlex.split(line)[1:]
+    subprocess.run([sys.executable, *words, "--help"], cwd=ROOT, check=True, capture_output=True)
+
+
 def check_launcher(line):
-    """Hold a launcher's own flags, and the `medbench` command behind `-m harness`, against their parsers."""
+    """Hold a launcher's own flags, and the `medbench` command behind `-m medbench`, against their parsers."""
     head, *words = shlex.split(line.removesuffix(" ..."))
     if head == "torchrun":
         from torch.distributed.run import get_args_parser
@@ -187,7 +192,7 @@ def check_launcher(line):
 
         assert words.pop(0) == "launch"
         found = launch_command_parser().parse_args(words)
-    assert (found.module, found.training_script) == (True, "harness")
+    assert (found.module, found.training_script) == (True, "medbench")
     parse_medbench(found.training_script_args)
 
 
@@ -239,6 +244,7 @@ def test_every_command_of_a_page_runs_or_is_parsed(page, medbench, monkeypatch, 
     rules = {
         r"(\.venv\S*/bin/)?medbench .+": lambda line: check_medbench(line, medbench, monkeypatch, tmp_path),
         r"python -m benchmarks\.\w+.*": lambda line: check_benchmark(line, monkeypatch),
+        r"python -I|python -m (harness|medbench)": check_python,
         r"(torchrun|accelerate) .+": check_launcher,
         r"lm_eval run .+": lambda line: check_lm_eval(line, monkeypatch),
         r"(\.venv\S*/bin/)?pytest( .+)?": lambda line: check_pytest(line, pytestconfig),

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ["tasks", "reports", "training", "harness"]
-SCRIPT = "import sys; sys.argv[0] = 'medbench'; from medbench.__main__ import main; main()"  # as pip writes it
+SCRIPT = "import sys; sys.argv[0] = 'medbench'; from medbench import main; sys.exit(main())"  # as pip writes it
 WAYS = {
     "command": ["-P", "-c", SCRIPT, "--help"],
     "-m medbench": ["-m", "medbench", "--help"],

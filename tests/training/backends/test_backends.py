@@ -2,6 +2,7 @@
 
 import sys
 import textwrap
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -83,6 +84,15 @@ def test_a_job_is_the_same_after_its_way_to_another_process(job):
     assert (read.recipe, read.base, read.device, read.dtype) == (job.recipe, job.base, job.device, job.dtype)
     assert read.train.to_dict() == job.train.to_dict()
     assert read.validation.to_dict() == job.validation.to_dict()
+
+
+@pytest.mark.skipif(find_spec("unsloth") is not None, reason="Unsloth is installed")
+def test_the_worker_is_ours_beside_modules_of_the_same_names(job, tmp_path, monkeypatch):
+    for name in ("training", "tasks", "reports"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not ours')\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="No module named 'unsloth'"):
+        unsloth_backend.train(job, lambda *_: None)
 
 
 @pytest.fixture
