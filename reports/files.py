@@ -6,11 +6,14 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+
+import psutil
 
 from reports.errors import MachineError, UserError
 from reports.text import HALVES
@@ -39,7 +42,7 @@ class WholeFile:
         self.path = path
         with _told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{os.getpid()}-", suffix=_PART)
             self._part = Path(name)
             self._stream = os.fdopen(handle, "w", encoding="utf-8", newline="")
 
@@ -120,9 +123,11 @@ def sync_folder(folder: Path, *, files: bool = False) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what a killed process left of files that it was writing; only where no other process writes."""
+    """Remove what killed processes left of files that they were writing."""
     for path in folder.rglob(f".*{_PART}"):
-        path.unlink(missing_ok=True)
+        writer = re.search(r"\.(\d+)-[^.-]*\.part$", path.name)
+        if writer is None or not psutil.pid_exists(int(writer[1])):
+            path.unlink(missing_ok=True)
 
 
 def dumps(value: Any, *, indent: int | None = None) -> str:
