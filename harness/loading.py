@@ -19,7 +19,7 @@ from reports.text import visible
 
 @dataclass(frozen=True)
 class Run:
-    """The results of a run as frames, whose columns are those of `reports.frames` (docs/analysis.md).
+    """The results of a run as frames, whose columns are those of `reports.frames`.
 
     Attributes:
         path: The run folder.
