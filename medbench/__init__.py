@@ -1,28 +1,30 @@
-"""medbench from Python: `run = medbench.load("runs/mine")`, then `run.scores` and other pandas frames.
-
-Names are imported on first use, so that `import medbench` is fast. The functions of the commands are here too:
-`medbench.run("quickstart", out="runs/mine")`.
-"""
+"""medbench from Python: `medbench.run("quickstart")`, `medbench.load("runs/mine").scores`; imported on first use."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from medbench.clashes import claim_names
+
+claim_names()
+
 if TYPE_CHECKING:
     from harness import ask, compare, export, gate, open_run, plan, push, report, run, score, sweep, train
+    from harness import metrics as metrics
+    from harness import stats as stats
+    from harness.__main__ import main
     from harness.loading import Run, load
-    from medbench import metrics, stats
     from reports.errors import UserError
     from reports.version import __version__
 
-__all__ = ["Run", "UserError", "__version__", "ask", "compare", "export", "gate", "load", "metrics", "open_run"]
-__all__ += ["plan", "push", "report", "run", "score", "stats", "sweep", "train"]
-_MODULES = {"Run": "harness.loading", "load": "harness.loading", "UserError": "reports.errors"}
-_MODULES |= {"__version__": "reports.version"}
+__all__ = ["Run", "UserError", "__version__", "ask", "compare", "export", "gate", "load", "main", "metrics"]
+__all__ += ["open_run", "plan", "push", "report", "run", "score", "stats", "sweep", "train"]
+_MODULES = dict.fromkeys(("Run", "load"), "harness.loading") | {"main": "harness.__main__"}
+_MODULES |= {"UserError": "reports.errors", "__version__": "reports.version"}
+_MODULES |= {name: f"harness.{name}" for name in ("metrics", "stats")}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'medbench' has no attribute {name!r}")
-    if name in ("metrics", "stats"):
-        return importlib.import_module(f"medbench.{name}")
-    return getattr(importlib.import_module(_MODULES.get(name, "harness")), name)
+    module = importlib.import_module(_MODULES.get(name, "harness"))
+    return module if name in {"metrics", "stats"} else getattr(module, name)

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from reports.files import WholeFile, write_text
-from reports.text import whole
+from reports.text import replace_surrogates
 
 _MARK = "'"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the last four: full width
@@ -24,7 +24,7 @@ def as_text(value: Any) -> Any:
     """A cell that no spreadsheet runs as a formula; only text is changed."""
     if not isinstance(value, str):
         return value
-    value = whole(value)
+    value = replace_surrogates(value)
     return _MARK + value if value.lstrip(_MARK).startswith(_FORMULA) else value
 
 

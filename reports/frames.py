@@ -16,7 +16,7 @@ import pandas as pd
 
 from reports.document.schema import Comparison, MetricInfo, Results, Sample, Score
 from reports.files import dumps
-from reports.text import whole
+from reports.text import replace_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,5 +159,5 @@ def _columns(model: type[BaseModel], *without: str) -> dict[str, str]:
 
 def _frame(rows: Iterable[Mapping[str, Any]], dtypes: Mapping[str, str]) -> pd.DataFrame:
     listed = list(rows)
-    columns = {name: [whole(row.get(name)) for row in listed] for name in dtypes}
+    columns = {name: [replace_surrogates(row.get(name)) for row in listed] for name in dtypes}
     return pd.DataFrame({name: pd.Series(values, dtype=dtypes[name]) for name, values in columns.items()})

@@ -5,9 +5,10 @@ Longer than other files: templates, also those that users write, call all of it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import isnan
+from typing import Any
 
 from reports.document.schema import Comparison, MetricInfo, Results, Score, TaskInfo
 from reports.numbers import (
@@ -225,6 +226,7 @@ def classes_table(results: Results) -> Table | None:
     """Precision, recall and F1 of each label, by model and task, or None if no task has labels."""
     from reports.frames import classes_frame
 
+    counts: Iterable[Any] = classes_frame(results).itertuples()
     rows = [
         (
             _model_and_items(results, count.model, count.task),
@@ -232,7 +234,7 @@ def classes_table(results: Results) -> Table | None:
             *(MISSING if isnan(share) else percent_text(share) for share in (count.precision, count.recall, count.f1)),
             *(str(number) for number in (count.gold, count.predicted, count.correct)),
         )
-        for count in classes_frame(results).itertuples()
+        for count in counts
     ]
     columns = ("Model and items", "Label", "Precision", "Recall", "F1", "Gold", "Given", "Right")
     return Table(columns, tuple(rows)) if rows else None

@@ -17,10 +17,10 @@ from harness.runs.pooling import pool_models
 from harness.runs.reproduction import reproduction
 from harness.scoring.kept_answers import Scored
 from harness.scoring.noise import NoiseMeter, with_noise
-from reports.comparison import statistics
+from reports.comparison import compare_models
+from reports.comparison.compare_models import Tested
 from reports.comparison.label_use import label_use
-from reports.comparison.statistics import Tested
-from reports.comparison.sums import figure_of
+from reports.comparison.sums import value_of_samples
 from reports.comparison.verdict import sentences
 from reports.document.evidence import ClassCount, Confusion, Problem
 from reports.document.schema import Comparison, DataInfo, MetricInfo, ModelInfo, Results, Score, Training
@@ -51,7 +51,7 @@ def assemble(
     seed = plan.recipe.seed
     tested, notes = _compare(plan, scored)
     pooled = pool_models(plan, scored)
-    comparisons = with_noise_of(statistics.judge([*tested, *pooled.tested]), scored, plan, noise)
+    comparisons = with_noise_of(compare_models.judge([*tested, *pooled.tested]), scored, plan, noise)
     notes += official_macro_f1(scored)
     confusion = _confusion(scored)
     tasks = {each.task.name: each.task.info.model_copy(update={"metrics": each.metrics}) for each in scored}
@@ -102,7 +102,7 @@ def agree_on_metrics(scored: Sequence[Scored]) -> list[Scored]:
 
 def _scores(scored: Sequence[Scored], seed: int) -> list[Score]:
     return [
-        statistics.score(metric, each.samples, each.figures.get(metric.key), seed=seed)
+        compare_models.score(metric, each.samples, each.figures.get(metric.key), seed=seed)
         for each in scored
         for metric in each.metrics
     ]
@@ -119,7 +119,7 @@ def _compare(plan: Plan, scored: Sequence[Scored]) -> tuple[list[Tested], list[s
         for loaded in plan.tasks:
             before, after = by_model[plan.baseline, loaded.name], by_model[model, loaded.name]
             for metric in after.metrics:
-                pair, unpaired = statistics.compare(metric, before.samples, after.samples, seed=plan.recipe.seed)
+                pair, unpaired = compare_models.compare(metric, before.samples, after.samples, seed=plan.recipe.seed)
                 tested.append(pair)
                 if unpaired:
                     notes.append(
@@ -149,7 +149,7 @@ def official_macro_f1(scored: Sequence[Scored]) -> list[str]:
         if each.task.name not in catalog.PUBMEDQA_LABELS:
             continue
         pairs = [sample.metrics["macro_f1"] for sample in each.samples]
-        ours, official = figure_of("macro_f1", pairs), official_script_macro_f1(pairs)
+        ours, official = value_of_samples("macro_f1", pairs), official_script_macro_f1(pairs)
         if not math.isclose(ours, official, abs_tol=1e-9):
             notes.append(
                 f"{each.task.name}, {each.model}: PubMedQA's official script gives a macro-F1 of"
@@ -250,7 +250,7 @@ def _confusion(scored: Sequence[Scored]) -> dict[tuple[str, str], pd.DataFrame]:
     return matrices
 
 
-def _confusion_cells(matrices: Mapping[tuple[str, str], pd.DataFrame]) -> list[Confusion]:
+def _confusion_cells(matrices: Mapping[tuple[str, str], Any]) -> list[Confusion]:
     return [
         Confusion(model=model, task=task, gold=gold, predicted=predicted, count=int(matrix.loc[gold, predicted]))
         for (model, task), matrix in matrices.items()
@@ -259,7 +259,7 @@ def _confusion_cells(matrices: Mapping[tuple[str, str], pd.DataFrame]) -> list[C
     ]
 
 
-def _classes(matrices: Mapping[tuple[str, str], pd.DataFrame]) -> list[ClassCount]:
+def _classes(matrices: Mapping[tuple[str, str], Any]) -> list[ClassCount]:
     """How often each label was gold, given, and right."""
     return [
         ClassCount(
