@@ -74,7 +74,7 @@ def test_results_alone_load_and_their_samples_are_an_error(tiny_run, tmp_path):
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (None, "there is no results.json in it"),
+        (None, "the folder has no results.json"),
         ("gate.json", "it is the report of a gate, not a run"),
         ("cells/base", "it is a sweep that is not finished"),
     ],

@@ -84,7 +84,9 @@ def test_classes_have_ratios_and_nan_where_nothing_is_divided():
 
 
 def test_training_has_a_row_for_each_step_that_was_logged():
-    numbers = dict.fromkeys(("steps", "rows", "validation_rows", "truncated_rows", "trained_tokens"), 2)
+    numbers: dict[str, float] = dict.fromkeys(
+        ("steps", "rows", "validation_rows", "truncated_rows", "trained_tokens"), 2
+    )
     numbers |= {"trainable_parameters": 1, "total_parameters": 2, "epochs": 1.0, "seconds": 1.0, "final_loss": 0.5}
     losses = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}, {"step": 2, "eval_loss": 1.5}]
     training = Training(trained_now=True, backend="trl", device="cpu", losses=losses, **numbers)
