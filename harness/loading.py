@@ -19,7 +19,7 @@ from reports.text import visible
 
 @dataclass(frozen=True)
 class Run:
-    """The results of a run as frames, whose columns are those of `reports.frames` (docs/analysis.md).
+    """The results of a run as frames, whose columns are those of `reports.frames`.
 
     Attributes:
         path: The run folder.
@@ -91,7 +91,8 @@ class Run:
     def _repr_html_(self) -> str:
         """Verdict and table for notebooks; all text is escaped."""
         table = scores_table(self.results)
-        frame = pd.DataFrame(table.rows, columns=[*table.columns]).map(visible).rename(columns=visible)
+        cells = [[visible(cell) for cell in row] for row in (table.columns, *table.rows)]
+        frame = pd.DataFrame(cells[1:], columns=cells[0])
         synthetic = ["Synthetic samples, no benchmark."] if any(task.synthetic for task in self.results.tasks) else []
         sentences = [*self.results.verdict, *synthetic, NOT_MEDICAL_ADVICE]
         with pd.option_context("display.max_colwidth", None):

@@ -1,4 +1,4 @@
-"""Results and samples as pandas frames with flat columns; docs/analysis.md lists the columns.
+"""Results and samples as pandas frames with flat columns; their docstrings list the columns.
 
 Text has the dtype `string`, numbers are `float64`, counts `Int64`; missing values are NaN or NA. Lone surrogates in a
 text become U+FFFD, since neither UTF-8 nor Arrow can hold them.

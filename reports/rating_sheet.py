@@ -92,7 +92,7 @@ def make_sheet(samples: Mapping[str, Mapping[str, Sample]], items: Sequence[str]
         sample = samples[model][item]
         key.codes[code] = KeyEntry(model=model, item=item, doc_hash=sample.doc_hash, output_sha256=output_hash(sample))
         rows.append({"code": code, "question": sample.question or sample.prompt, "answer": sample.output})
-    write_csv(folder / "sheet.csv", [pd.DataFrame(rows, columns=_COLUMNS)])
+    write_csv(folder / "sheet.csv", [pd.DataFrame(rows, columns=_COLUMNS, dtype=object)])
     write_text(folder / "sheet.html", _page(rows))
     write_json(folder / _KEY, key.model_dump(mode="json"))
     return key
