@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from pathlib import Path
 from harness.console import Terminal
 from harness.folder import RunFolder
 from harness.planning.model_names import OWN_ADAPTER
-from harness.releases.baselines import is_baseline, read_baseline
+from harness.releases.baselines import baseline_folder, is_baseline, read_baseline
 from reports.document.evidence import HUMAN_RATING
 from reports.document.reading import read_results
 from reports.document.schema import Results, Sample
@@ -24,6 +23,7 @@ from reports.gate.policy import DEFAULT, Policy
 from training.recipes.strict_yaml import check, read_yaml
 
 _SHOWN = 5
+_JSON, _JUNIT, _MARKDOWN = "gate.json", "gate.xml", "gate.md"
 _STYLES: dict[Verdict, str] = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
 
 
@@ -58,6 +58,9 @@ def gate(
     from reports.gate.judging import input_info, judge, refuse
 
     run = Path(run)
+    folder = run if out is None else Path(out)
+    for name in (_JSON, _JUNIT, _MARKDOWN):  # of an earlier gate, in case this one ends with an error
+        (folder / name).unlink(missing_ok=True)
     rules = DEFAULT if policy is None else load_policy(Path(policy))
     try:
         ours = read_run(run, candidate, avoid=baseline is None)
@@ -70,9 +73,9 @@ def gate(
     except UnfinishedError as reason:
         unread = GateInputInfo(run=_name(run), model=candidate or ""), GateInputInfo(run="", model="")
         report = refuse(rules, str(reason), *unread)
-    folder = run if out is None else Path(out)
-    _write(report, folder)
-    _show(report, folder, Terminal(quiet=quiet))
+    terminal = Terminal(quiet=quiet)
+    _write(report, folder, terminal)
+    _show(report, folder, terminal)
     return report
 
 
@@ -139,6 +142,14 @@ def read_run(run: Path, model: str | None, *, avoid: bool = False) -> GateInput:
     return GateInput(run=_name(run), results=results, model=name, items=items, faults=faults, trained_here=trained)
 
 
+def run_and_model(text: str) -> tuple[Path, str | None]:
+    """The folder and model of RUN[:MODEL]; a folder whose own name has a colon stays whole."""
+    name, colon, model = text.rpartition(":")
+    if Path(text).expanduser().is_dir() or not (colon and name and model):
+        return Path(text).expanduser(), None
+    return Path(name).expanduser(), model
+
+
 def read_other(candidate: GateInput, run: Path, baseline: str | None, store: Path) -> GateInput:
     """Read the baseline: of the candidate's own run, of another run, or of the store.
 
@@ -171,8 +182,8 @@ def _locate(baseline: str, store: Path) -> tuple[Path, str | None]:
     name, colon, model = baseline.rpartition(":")
     for place, of_run in ((baseline, None), *([(name, model)] if colon and name and model else [])):
         for path in (Path(place).expanduser(), store / place):
-            if path.is_dir():
-                return path, of_run
+            if path.is_dir() or (baseline_folder(path) is not None):
+                return baseline_folder(path) or path, of_run
     raise UserError(
         "there is no such run, nor a stored baseline of that name",
         where=f"--baseline {baseline}",
@@ -182,13 +193,8 @@ def _locate(baseline: str, store: Path) -> tuple[Path, str | None]:
 
 def _check_finished(folder: RunFolder, results: Results) -> None:
     """Refuse a run that is in progress, or whose recipe has changed since its results were written."""
-    if (folder.path / ".lock").is_file():
-        try:
-            # No run is in progress in a folder that cannot be written to, such as an artifact.
-            with contextlib.suppress(OSError), folder.lock():
-                pass
-        except UserError as error:
-            raise UnfinishedError(f"{_name(folder.path)} is not finished: {error.what}") from error
+    if folder.is_locked():
+        raise UnfinishedError(f"{_name(folder.path)} is not finished: another medbench is working in this run folder")
     if folder.recipe.is_file():
         recipe, _ = read_yaml(folder.recipe, "recipe")
         if recipe != results.recipe:
@@ -215,18 +221,21 @@ def _name(run: Path) -> str:
     return run.resolve().name
 
 
-def _write(report: GateReport, out: Path) -> None:
+def _write(report: GateReport, out: Path, terminal: Terminal) -> None:
     from reports.gate.junit import junit_xml
     from reports.gate.render import markdown
 
     summary = markdown(report)
-    write_json(out / "gate.json", report.model_dump(mode="json"))
-    write_text(out / "gate.xml", junit_xml(report))
-    write_text(out / "gate.md", summary)
-    summary_file = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary_file:
-        with Path(summary_file).open("a", encoding="utf-8") as stream:
-            stream.write(summary)
+    write_json(out / _JSON, report.model_dump(mode="json"))
+    write_text(out / _JUNIT, junit_xml(report))
+    write_text(out / _MARKDOWN, summary)
+    step_summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if step_summary:
+        try:
+            with Path(step_summary).open("a", encoding="utf-8") as stream:
+                stream.write(summary)
+        except OSError as error:
+            terminal.say(f"note: the step summary could not be written ({error.strerror})", style="yellow")
 
 
 def _show(report: GateReport, out: Path, terminal: Terminal) -> None:
@@ -241,7 +250,7 @@ def _show(report: GateReport, out: Path, terminal: Terminal) -> None:
             for sample in rule.moved[:_SHOWN]:
                 terminal.say(f"  {' '.join(moved_text(sample).split())}")
     terminal.say(f"\n{HEADINGS[report.verdict]}. {report.reason}", style=_STYLES[report.verdict])
-    terminal.say(f"report: {out / 'gate.json'}\n        {out / 'gate.md'}\n        {out / 'gate.xml'} (JUnit)")
+    terminal.say(f"report: {out / _JSON}\n        {out / _MARKDOWN}\n        {out / _JUNIT} (JUnit)")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in github_annotations(report):
-            terminal.say(line)
+            terminal.command(line)

@@ -9,7 +9,8 @@ from reports.document.schema import TaskCost, TaskInfo, Training
 from tests.reports.gate.examples import LENGTH, ROUGE, inputs, shifted, verdict, with_items
 
 VALUES = shifted(40, 0)
-TRAINING = Training.model_construct(peak_memory_bytes=3 * 2**30, tokens_per_second=1500.0)
+MEASURED = {"peak_memory_bytes": 3 * 2**30, "tokens_per_second": 1500.0}
+TRAINING = Training.model_construct(**MEASURED)
 
 
 def judge(rule, **changes):
