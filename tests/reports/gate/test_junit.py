@@ -18,7 +18,8 @@ def suite_of(*rules, **changes):
 
 
 def test_a_suite_counts_its_cases_and_names_the_models():
-    suite = suite_of(FAILED, UNDECIDED, PASSED)
+    second = PASSED.model_copy(update={"name": "again"})
+    suite = suite_of(FAILED, UNDECIDED, PASSED, second)
     assert suite.attrib == {
         "name": "adapter of new",
         "package": "medbench.gate",
@@ -26,7 +27,7 @@ def test_a_suite_counts_its_cases_and_names_the_models():
         "hostname": "localhost",
         "timestamp": "1970-01-01T00:00:00",
         "time": "0",
-        "tests": "3",
+        "tests": "4",
         "failures": "1",
         "errors": "1",
         "skipped": "0",
@@ -38,7 +39,9 @@ def test_a_suite_counts_its_cases_and_names_the_models():
         "policy_sha256": "0123456789abcdef",
         "medbench": "0.1",
     }
-    assert suite.find("system-out").text == "complete: all 3 tasks are finished; verdict pass"
+    assert suite.find("system-out").text == (
+        "complete: all 3 tasks are finished; verdict pass\nagain: all 3 tasks are finished; verdict pass"
+    )
     assert suite.find("system-err").text is None
 
 
