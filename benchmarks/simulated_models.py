@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reports.comparison.sums import figure_of
+from reports.comparison.sums import value_of_samples
 from reports.document.schema import MetricInfo
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _population(cell: Cell, truth: str, labels: tuple[int, ...] = ()) -> tuple[f
 
 def _score(cell: Cell, values: Values, labels: tuple[int, ...]) -> float:
     if cell.metric.kind != "macro_f1":
-        return figure_of(cell.metric.kind, values.tolist())
+        return value_of_samples(cell.metric.kind, values.tolist())
     gold, predicted = values.T
     counts = [((gold == label).sum(), (predicted == label).sum()) for label in labels]
     right = [((gold == label) & (predicted == label)).sum() for label in labels]

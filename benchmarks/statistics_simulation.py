@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.evidence import environment
 from benchmarks.simulated_models import CELLS, Cell, adapters
-from reports.comparison import statistics
+from reports.comparison import compare_models
 from reports.comparison.counts import share
 from reports.comparison.inference import LEVEL
 from reports.comparison.proportions import score_statistic
@@ -107,9 +107,9 @@ def drawn(cell: Cell, items: int, truth: str, times: int) -> dict[str, Any]:
     with threadpool_limits(1):
         for draw in range(times):
             before, after = cell.draw(np.random.default_rng([draw, items]), items, truth)
-            tested, _ = statistics.compare(cell.metric, before, after, seed=draw)
-            (judged,) = statistics.judge([tested], plan=False)
-            single = statistics.score(cell.metric, before, None, seed=draw)
+            tested, _ = compare_models.compare(cell.metric, before, after, seed=draw)
+            (judged,) = compare_models.judge([tested], plan=False)
+            single = compare_models.score(cell.metric, before, None, seed=draw)
             single_truth, difference = cell.truths(truth, before)
             rows.append(_row(judged, difference, single, single_truth))
     table = np.array(rows)
@@ -158,7 +158,7 @@ def family(items: int, times: int) -> dict[str, Any]:
         for draw in range(times):
             base, others = adapters(np.random.default_rng([draw, items]), items, ADAPTERS)
             pairs = [(metric, base[key], other[key]) for other in others for key, metric in adapters.metrics.items()]
-            judged = statistics.judge([statistics.compare(*pair, seed=draw)[0] for pair in pairs], plan=False)
+            judged = compare_models.judge([compare_models.compare(*pair, seed=draw)[0] for pair in pairs], plan=False)
             any_word += any(each.outcome in ("better", "worse") for each in judged)
             any_best += _claims_a_best(others, draw)
     return {
@@ -177,8 +177,8 @@ def _claims_a_best(others: Sequence[dict[str, Any]], seed: int) -> bool:
     scores = [np.mean([sample.metrics["m"] for sample in other["accuracy"]]) for other in others]
     best = others[int(np.argmax(scores))]["accuracy"]
     rivals = [other["accuracy"] for place, other in enumerate(others) if place != int(np.argmax(scores))]
-    tested = [statistics.compare(metric, rival, best, seed=seed)[0] for rival in rivals]
-    judged = statistics.judge(tested, others=math.comb(len(others), 2) - len(rivals), plan=False)
+    tested = [compare_models.compare(metric, rival, best, seed=seed)[0] for rival in rivals]
+    judged = compare_models.judge(tested, others=math.comb(len(others), 2) - len(rivals), plan=False)
     return any(each.outcome == "better" for each in judged)
 
 

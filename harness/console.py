@@ -19,7 +19,7 @@ from reports.errors import UserError
 from reports.files import dumps
 from reports.numbers import duration
 from reports.secrets import redact
-from reports.text import whole
+from reports.text import replace_surrogates
 
 # Control characters but tab and line feed, and those that turn the direction of what follows.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -36,7 +36,7 @@ def printable(text: str) -> str:
 
     On GitHub's runners, which obey `##[command]` anywhere in a line and `::command` at its start, neither is left.
     """
-    shown = redact(whole(_CONTROL.sub("", text)))
+    shown = redact(replace_surrogates(_CONTROL.sub("", text)))
     if os.environ.get("GITHUB_ACTIONS") == "true":
         shown = shown.replace("##[", "##\N{ZERO WIDTH SPACE}[").replace("::", ":\N{ZERO WIDTH SPACE}:")
     return shown

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writing, JSON lines, and the hashes that identify contents."""
+"""Atomic file writing, JSON and JSON lines, and content hashes."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from typing import Any, BinaryIO, cast
 import psutil
 
 from reports.errors import MachineError, UserError
-from reports.text import HALVES
+from reports.text import LONE_SURROGATES
 
-_PART = ".part"  # what a file is called at its end until it is whole
+_PART = ".part"  # suffix of a file that is still being written
 _MOST_BYTES = 4 << 30  # of a JSON file
 _MOST_LINE_BYTES = 64 << 20  # of a line of a JSONL file
 _CANNOT_READ = (OSError, ValueError)  # the latter for a path with a NUL in it
 _NO_VALUE = "nested too deeply, or too many digits"
-_MOST_LEVELS = 64  # of lists and objects in each other; ours have fewer than ten
+_MOST_LEVELS = 64  # of nested lists and objects; ours have fewer than ten
 
 
 class WholeFile:
-    """A file that is written bit by bit and takes its place at `path` once it is whole.
+    """A file that is written piece by piece and moved to `path` once complete.
 
-    A reader sees the old file or the new one, never a half, also after a power loss.
+    A reader sees the old file or the new one, never a part of it, even after a power loss.
 
     Attributes:
-        path: The place.
+        path: Destination.
 
     Raises:
-        MachineError: In every method, where the folder cannot be written to or the disk is full.
+        MachineError: From every method, if the folder cannot be written to or the disk is full.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _told(path):
+        with _write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{os.getpid()}-", suffix=_PART)
             self._part = Path(name)
@@ -48,17 +48,17 @@ class WholeFile:
 
     @property
     def binary(self) -> BinaryIO:
-        """The stream for what is no text."""
+        """Stream for binary content."""
         return cast("BinaryIO", self._stream.buffer)
 
     def write(self, pieces: Iterable[str]) -> None:
-        """Add pieces of text, no more than one of them in memory."""
-        with _told(self.path):
+        """Append pieces of text, with at most one of them in memory."""
+        with _write_errors(self.path):
             self._stream.writelines(pieces)
 
     def put(self) -> None:
-        """Put the file in its place; nothing can be added any more."""
-        with _told(self.path):
+        """Move the complete file to its destination; nothing can be appended afterwards."""
+        with _write_errors(self.path):
             self._stream.flush()
             os.fsync(self._stream.fileno())
             self._stream.close()
@@ -67,8 +67,8 @@ class WholeFile:
             sync_folder(self.path.parent)
 
     def close(self) -> None:
-        """Remove what was not put in its place."""
-        with contextlib.suppress(OSError):  # what is not flushed is not wanted
+        """Discard the file unless it was moved to its destination."""
+        with contextlib.suppress(OSError):  # unflushed content is discarded anyway
             self._stream.close()
         self._part.unlink(missing_ok=True)
 
@@ -84,15 +84,15 @@ def file_mode(replaced: Path | None = None) -> int:
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Say which file the machine refused to write."""
+def _write_errors(path: Path) -> Iterator[None]:
+    """Raise an `OSError` as a `MachineError` that names the file."""
     try:
         yield
     except OSError as error:
         raise MachineError(
             f"cannot write the file ({error.strerror})",
             where=str(path),
-            fix="check its folder and the free disk space; what is done is kept, and the same command goes on",
+            fix="check its folder and the free disk space; finished work is saved, and the same command resumes",
         ) from error
 
 
@@ -108,12 +108,12 @@ def write_text(path: Path, text: str | Iterable[str]) -> None:
 
 
 def sync_folder(folder: Path, *, files: bool = False) -> None:
-    """See that the names in a folder, or also all files below it, are on the disk itself.
+    """Flush a folder's entries to disk, with `files` also all files below it.
 
     Raises:
         OSError: They cannot be written.
     """
-    below = [each for each in folder.rglob("*") if not each.is_symlink()] if files else []
+    below = [path for path in folder.rglob("*") if not path.is_symlink()] if files else []
     for path in (*below, folder):
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -123,7 +123,7 @@ def sync_folder(folder: Path, *, files: bool = False) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what killed processes left of files that they were writing."""
+    """Remove the partial files of killed processes."""
     for path in folder.rglob(f".*{_PART}"):
         writer = re.search(r"\.(\d+)-[^.-]*\.part$", path.name)
         if writer is None or not psutil.pid_exists(int(writer[1])):
@@ -131,9 +131,9 @@ def remove_parts(folder: Path) -> None:
 
 
 def dumps(value: Any, *, indent: int | None = None) -> str:
-    """JSON text of `value` in the one style that medbench writes: UTF-8, no NaN."""
+    """Serialise `value` as JSON text: UTF-8, no NaN."""
     text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
-    return HALVES.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
+    return LONE_SURROGATES.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -165,7 +165,7 @@ def read_json(path: Path, most_bytes: int = _MOST_BYTES) -> Any:
             raise UserError(
                 f"the file is larger than {most_bytes / 1e6:,.0f} MB",
                 where=str(path),
-                fix="give the file that is meant",
+                fix="check the path",
             )
         raw = path.read_bytes()
     except _CANNOT_READ as error:
@@ -177,12 +177,10 @@ def read_json(path: Path, most_bytes: int = _MOST_BYTES) -> Any:
         raise UserError(f"not UTF-8 text ({error.reason})", where=where, fix="save the file as UTF-8") from error
     except json.JSONDecodeError as error:
         raise UserError(
-            f"not JSON: {error.msg}", where=f"{path}, line {error.lineno}", fix="mend or remove the file"
+            f"not JSON: {error.msg}", where=f"{path}, line {error.lineno}", fix="fix or remove the file"
         ) from error
     except (RecursionError, ValueError) as error:
-        raise UserError(
-            f"not JSON that can be read: {_NO_VALUE}", where=str(path), fix="mend or remove the file"
-        ) from error
+        raise UserError(f"unreadable JSON: {_NO_VALUE}", where=str(path), fix="fix or remove the file") from error
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
@@ -191,47 +189,47 @@ def _unreadable(path: Path, error: Exception) -> UserError:
 
 
 def _parsed(text: str) -> Any:
-    """The value of a JSON text.
+    """Parse a JSON text.
 
     Raises:
-        ValueError: It is not JSON, nested too deeply, or has a number of thousands of digits.
-        RecursionError: It is nested far too deeply.
+        ValueError: The text is not JSON, is nested too deeply, or has a number of thousands of digits.
+        RecursionError: The text is nested far too deeply.
     """
     value = json.loads(text)
-    if text.count("[") + text.count("{") <= _MOST_LEVELS:  # which most lines are
+    if text.count("[") + text.count("{") <= _MOST_LEVELS:  # the common case
         return value
-    level, inside = [value], 0
+    level, depth = [value], 0
     while level := [
         inner
-        for each in level
-        if isinstance(each, dict | list)
-        for inner in (each.values() if isinstance(each, dict) else each)
+        for outer in level
+        if isinstance(outer, dict | list)
+        for inner in (outer.values() if isinstance(outer, dict) else outer)
         if isinstance(inner, dict | list)
     ]:
-        inside += 1
-        if inside >= _MOST_LEVELS:
+        depth += 1
+        if depth >= _MOST_LEVELS:
             raise ValueError("nested too deeply")
     return value
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write one JSON object a line, atomically; no more than a line is held in memory."""
+    """Write one JSON object per line, atomically, with at most one line in memory."""
     write_text(path, json_lines(rows))
 
 
 def json_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """The lines of a JSONL file."""
+    """Lines of a JSONL file with these rows."""
     return (dumps(row) + "\n" for row in rows)
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
-    """Yield (line number from 1, value) for every line that is not blank; raises as `read_located_jsonl` does."""
+    """Yield (line number from 1, value) for every non-blank line; raises as `read_located_jsonl`."""
     for number, _, value in read_located_jsonl(path):
         yield number, value
 
 
 def read_located_jsonl(path: Path) -> Iterator[tuple[int, int, Any]]:
-    """Yield (line number from 1, its first byte, value) for every line that is not blank.
+    """Yield (line number from 1, byte offset of the line, value) for every non-blank line.
 
     Raises:
         UserError: The file is missing, is not UTF-8, or a line is not JSON; the message names the line.
@@ -258,7 +256,7 @@ def read_located_jsonl(path: Path) -> Iterator[tuple[int, int, Any]]:
                 ) from error
             except (ValueError, RecursionError) as error:
                 reason = error.msg if isinstance(error, json.JSONDecodeError) else _NO_VALUE
-                raise UserError(f"not JSON: {reason}", where=where, fix="mend or remove the line") from error
+                raise UserError(f"not JSON: {reason}", where=where, fix="fix or remove the line") from error
 
 
 def sha256_file(path: Path) -> str:
@@ -277,7 +275,7 @@ def _canonical(value: Any) -> bytes:
 
 
 class ListHash:
-    """What `sha256_value` gives for a list, from its entries one after another."""
+    """The `sha256_value` of a list, computed from its entries one at a time."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256(b"[")
@@ -289,7 +287,7 @@ class ListHash:
         self._between = b", "
 
     def hexdigest(self) -> str:
-        """The hash of the list so far."""
+        """Hash of the list so far."""
         whole = self._digest.copy()
         whole.update(b"]")
         return whole.hexdigest()

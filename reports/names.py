@@ -1,4 +1,4 @@
-"""Names that become parts of paths and addresses: what a name may be so that it cannot lead out of its folder."""
+"""Validation of names that become parts of paths and URLs, so that a name cannot escape its folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import AfterValidator
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:<>"|?*\ud800-\udfff]')
-_MOST = 200  # bytes; file systems allow 255, endings included
+_MOST = 200  # bytes; file systems allow 255, with the suffix
 
 
 def is_hub_id(text: str) -> bool:
@@ -32,7 +32,7 @@ def is_plain_name(text: str) -> bool:
 
 def _checked(text: str) -> str:
     if not is_plain_name(text):
-        raise ValueError("is no name of a file: it is empty, reserved, too long, or has characters such as '/'")
+        raise ValueError("is not a valid file name: it is empty, reserved, too long, or has characters such as '/'")
     return text
 
 

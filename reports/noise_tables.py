@@ -1,4 +1,4 @@
-"""The tables and sentences on numerical noise: what a run measured, and the fixed limits of what it did not."""
+"""Tables and sentences on numerical noise: measured in the run, or fixed limits otherwise."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ _OWN_TENTH = 0.1  # of the scoring time, which an explicit `scoring.noise_items`
 
 
 def noise_text(results: Results) -> str:
-    """How numerical noise was measured, what that took, and what was not measured; empty without such a check."""
+    """How numerical noise was measured, how long that took, and what was not measured; empty without such a check."""
     noise = results.noise
     if noise is None:
         return ""
     parts = []
     if noise.method:
-        parts.append(f"Some items were scored again {noise.method}{_time_text(results, noise.seconds)}.")
+        parts.append(f"Some items were re-scored {noise.method}{_time_text(results, noise.seconds)}.")
     parts += [f"{task}: {reason}." for task, reason in noise.unmeasured.items()]
     return " ".join([*parts, _NOTE] if noise.scores else parts)
 
 
 def _time_text(results: Results, seconds: float) -> str:
-    """What scoring again took, relative to the scoring time."""
+    """Time of re-scoring, relative to the scoring time."""
     scoring = sum(cost.seconds for cost in results.costs)
     if not scoring:
         return ""
     share = seconds / scoring
-    beyond = ", more than a tenth, as the recipe's number of items demands" if share > _OWN_TENTH else ""
+    beyond = ", more than a tenth, because of the recipe's number of items" if share > _OWN_TENTH else ""
     return f", which took {duration(seconds)}, {100 * share:.1f} % of the scoring time{beyond}"
 
 
 def noise_table(results: Results) -> Table | None:
-    """Changed values and shifts of scores and differences beside the differences; None where nothing was measured."""
+    """Changed values and shifts of scores and differences beside the differences, or None if nothing was measured."""
     if results.noise is None or not results.noise.scores:
         return None
     metrics, pairs = results.metrics(), results.comparisons_by_key()
     rows = []
-    for each in results.noise.scores:
-        task, metric = metrics[each.task, each.metric]
-        pair = pairs.get((each.model, each.task, each.metric))
+    for score in results.noise.scores:
+        task, metric = metrics[score.task, score.metric]
+        pair = pairs.get((score.model, score.task, score.metric))
         noise = None if pair is None else pair.noise
         difference = None if pair is None else pair.difference
         explained = f" ({NOT_DISTINGUISHABLE})" if noise is not None and noise.explains(difference) else ""
         rows.append(
             (
-                f"{each.model}: {metric_title(task, metric)}",
-                flips_text(each.flips),
-                shift_text(each.shift, metric),
+                f"{score.model}: {metric_title(task, metric)}",
+                flips_text(score.flips),
+                shift_text(score.shift, metric),
                 "" if noise is None else shift_text(noise.shift, metric),
                 "" if difference is None else signed_text(difference, metric) + explained,
             )
@@ -68,7 +68,7 @@ def noise_table(results: Results) -> Table | None:
 
 
 def flips_text(flips: Flips) -> str:
-    """Changed values of all, with the upper limit of the rate."""
+    """Number of changed values, with the upper limit of the rate."""
     return f"{flips.changed} of {flips.items} (at most {100 * flips.limit:.1f} %)"
 
 
@@ -79,11 +79,11 @@ def shift_text(shift: Shift, metric: MetricInfo) -> str:
 
 
 def fixed_noise_text(results: Results) -> str:
-    """Where the fixed limits are from; empty where there are none."""
+    """Source of the fixed limits; empty if there are none."""
     fixed = None if results.noise is None else results.noise.fixed
     if fixed is None:
         return ""
-    device = {"cpu": "a CPU", "cuda": "a GPU"}.get(fixed.device, fixed.device)
+    device = "a CPU" if fixed.device == "cpu" else "a GPU"
     return (
         f"Fixed limits, not measured in this run: {fixed.engine} in {fixed.dtype} on {device} ({fixed.hardware})"
         f" compared with {fixed.compared_with}, from {fixed.source}. Other models and items may differ more."
@@ -91,7 +91,7 @@ def fixed_noise_text(results: Results) -> str:
 
 
 def fixed_noise_table(results: Results) -> Table | None:
-    """The fixed limits; None where there are none."""
+    """The fixed limits, or None if there are none."""
     fixed = None if results.noise is None else results.noise.fixed
     if fixed is None:
         return None
@@ -108,5 +108,5 @@ def fixed_noise_table(results: Results) -> Table | None:
 
 
 def _percent(share: float, *, signed: bool = False) -> str:
-    """A share as a percentage with three significant digits, since shifts may be tiny."""
+    """Format a share as a percentage with three significant digits, because shifts may be tiny."""
     return f"{100 * share:{'+' if signed else ''}.3g} %"

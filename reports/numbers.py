@@ -1,4 +1,4 @@
-"""How figures are written for people, the same in the terminal, in reports and in README tables."""
+"""Formatting of numbers, the same in the terminal, in reports and in README tables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SMALLEST_GIB = 0.005
 
 
 def value_text(value: float | None, metric: MetricInfo) -> str:
-    """A figure with the digits that it deserves: shares as percentages, others by size."""
+    """Format a metric's value: shares as percentages, others with digits by size."""
     if value is None:
         return MISSING
     if metric.percent:
@@ -35,7 +35,7 @@ def value_text(value: float | None, metric: MetricInfo) -> str:
 
 
 def interval_text(low: float | None, high: float | None, metric: MetricInfo, *, signed: bool = False) -> str:
-    """A 95 % interval in brackets, in the unit of its figure; empty where there is none."""
+    """Format an interval in brackets, in the unit of its metric; empty if there is none."""
     if low is None or high is None:
         return ""
     ends = [signed_text(end, metric) if signed else value_text(end, metric) for end in (low, high)]
@@ -43,14 +43,14 @@ def interval_text(low: float | None, high: float | None, metric: MetricInfo, *, 
 
 
 def score_text(score: Score | None, metric: MetricInfo) -> str:
-    """A figure with its interval."""
+    """Format a score with its interval."""
     if score is None:
         return MISSING
     return " ".join(filter(None, (value_text(score.value, metric), interval_text(score.low, score.high, metric))))
 
 
 def difference_text(comparison: Comparison, metric: MetricInfo, *, interval: bool = False) -> str:
-    """A difference with its sign; in percentage points for shares."""
+    """Format a difference with its sign, in percentage points for shares."""
     if comparison.difference is None:
         return MISSING
     mark = f"{WITHIN_NOISE} " if comparison.is_within_noise else ""
@@ -59,38 +59,38 @@ def difference_text(comparison: Comparison, metric: MetricInfo, *, interval: boo
 
 
 def outcome_text(comparison: Comparison) -> str:
-    """An outcome in words: with the number of items where all are identical, and with why it is unreliable."""
+    """Describe an outcome, with the number of identical items or the reason why it is unreliable."""
     if comparison.outcome == "identical":
         return f"identical on all {comparison.n} items"
     return f"{comparison.outcome} (unreliable: {comparison.caution})" if comparison.caution else comparison.outcome
 
 
 def level_text(comparison: Comparison) -> str:
-    """The confidence of a comparison's interval, such as `99.2 %`; empty where there is none."""
+    """The confidence of a comparison's interval, such as `99.2 %`; empty if there is none."""
     if comparison.level is None or comparison.low is None:
         return ""
     return f"{float(f'{100 * (1 - comparison.level):.4g}'):g} %"
 
 
 def amount_text(value: float, metric: MetricInfo) -> str:
-    """The size of a difference, without its sign."""
+    """Format the absolute value of a difference."""
     return signed_text(abs(value), metric).removeprefix("+")
 
 
 def p_text(value: float | None) -> str:
-    """A p-value."""
+    """Format a p-value."""
     if value is None:
         return MISSING
     return "< 0.001" if value < 0.001 else f"{value:.3f}"  # noqa: PLR2004
 
 
 def percent_text(share: float) -> str:
-    """A share as a percentage, such as `97.0 %`."""
+    """Format a share as a percentage, such as `97.0 %`."""
     return f"{share * 100:.1f} %"
 
 
 def duration(seconds: float) -> str:
-    """A time for people, such as `3 min 20 s`."""
+    """Format a duration, such as `3 min 20 s`."""
     whole = round(seconds)
     if whole < _MINUTE:
         return f"{whole} s"
@@ -102,13 +102,13 @@ def duration(seconds: float) -> str:
 
 
 def gib_text(size: int) -> str:
-    """A number of bytes in GiB (2^30 bytes)."""
+    """Format a number of bytes in GiB (2^30 bytes)."""
     value = size / GIB
     return f"{value:.2f} GiB" if value >= _SMALLEST_GIB or not size else "< 0.01 GiB"
 
 
 def better_arrow(metric: MetricInfo) -> str:
-    """Which direction is better, as an arrow."""
+    """Arrow in the better direction; empty if neither is."""
     return {1: UP, -1: DOWN, 0: ""}[metric.sign]
 
 
@@ -118,7 +118,7 @@ def join_words(words: Sequence[str]) -> str:
 
 
 def signed_text(value: float, metric: MetricInfo) -> str:
-    """A figure with its sign; in percentage points for shares."""
+    """Format a value with its sign, in percentage points for shares."""
     text = value_text(abs(value), metric)
     if metric.percent:
         text = text.removesuffix(" %") + " pp"

@@ -1,4 +1,4 @@
-"""Blinded sheets on which people rate answers: made from samples in an order that says nothing, and read back."""
+"""Blinded sheets on which people rate answers: written from samples in random order, and read back."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from markupsafe import Markup
 from pydantic import Field
 
 from reports.document.schema import Sample
 from reports.errors import UserError
 from reports.files import check_regular, read_json, write_json, write_text
+from reports.frame_files import from_text, write_csv
 from reports.names import PlainName
-from reports.spreadsheet import from_text, write_csv
 from reports.strict import Strict, checked
 from reports.templating import inline_hash, template_environment
 
@@ -38,7 +39,7 @@ _MAX_CELL_CHARACTERS = 10_000_000
 
 
 class KeyEntry(Strict):
-    """Whose answer a code stands for."""
+    """The answer behind a code."""
 
     model: PlainName
     item: str
@@ -47,7 +48,7 @@ class KeyEntry(Strict):
 
 
 class Key(Strict):
-    """What the codes of a sheet stand for; raters must not see it."""
+    """The answers behind a sheet's codes; raters must not see it."""
 
     task: PlainName
     codes: dict[str, KeyEntry] = Field(default_factory=dict)
@@ -55,7 +56,7 @@ class Key(Strict):
 
 @dataclass(frozen=True)
 class Rating:
-    """One rater's marks for one answer; aspects that were left out are missing."""
+    """One rater's marks for one answer; skipped aspects are missing."""
 
     rater: str
     code: str
@@ -64,7 +65,7 @@ class Rating:
 
 
 def output_hash(sample: Sample) -> str:
-    """Hash of an answer, by which a rating knows whether it is still the one that was rated."""
+    """Hash of an answer, to detect that it changed after it was rated."""
     return hashlib.sha256(sample.output.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -73,13 +74,13 @@ def _code() -> str:
 
 
 def make_sheet(samples: Mapping[str, Mapping[str, Sample]], items: Sequence[str], task: str, folder: Path) -> Key:
-    """Write `sheet.csv` and `sheet.html` for raters, and `key.json`, which is not for them.
+    """Write `sheet.csv` and `sheet.html` for raters, and the secret `key.json`.
 
     Args:
         samples: Answers by model and item.
         items: The items to rate; all models' answers to each are on the sheet.
-        task: The task that they answer.
-        folder: Where to write.
+        task: Task of the answers.
+        folder: Folder to write to.
     """
     codes = sorted({_code() for _ in range(2 * len(items) * len(samples))})
     secrets.SystemRandom().shuffle(codes)
@@ -91,14 +92,14 @@ def make_sheet(samples: Mapping[str, Mapping[str, Sample]], items: Sequence[str]
         sample = samples[model][item]
         key.codes[code] = KeyEntry(model=model, item=item, doc_hash=sample.doc_hash, output_sha256=output_hash(sample))
         rows.append({"code": code, "question": sample.question or sample.prompt, "answer": sample.output})
-    write_csv(folder / "sheet.csv", _COLUMNS, rows)
+    write_csv(folder / "sheet.csv", [pd.DataFrame(rows, columns=_COLUMNS)])
     write_text(folder / "sheet.html", _page(rows))
     write_json(folder / _KEY, key.model_dump(mode="json"))
     return key
 
 
 def _page(rows: Sequence[Mapping[str, str]]) -> str:
-    """The sheet as one page that works offline; its policy lets run nothing but its own script."""
+    """Render the sheet as one offline page that may run only its own script."""
     environment = template_environment()
     script = environment.get_template("rating.js").render()
     return environment.get_template(
@@ -119,10 +120,10 @@ def remove_key(folder: Path) -> None:
 
 
 def read_key(folder: Path) -> Key:
-    """The key of a folder's sheet.
+    """Read the key of a folder's sheet.
 
     Raises:
-        UserError: There is none, or it is broken.
+        UserError: The key is missing or broken.
     """
     path = folder / _KEY
     if not path.is_file():
@@ -131,10 +132,10 @@ def read_key(folder: Path) -> Key:
 
 
 def read_sheet(path: Path, key: Key) -> list[Rating]:
-    """The marks of one filled sheet; its file's name is the rater's.
+    """Read the marks of a completed sheet; the file's name is the rater's.
 
     Raises:
-        UserError: It cannot be read, has codes of another sheet or one twice, or a mark is no whole number from 1 to 5.
+        UserError: The sheet cannot be read, has a foreign or duplicate code, or a mark is not an integer from 1 to 5.
     """
     check_regular(path)
     try:

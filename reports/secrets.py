@@ -1,4 +1,4 @@
-"""Finds access tokens and passwords in text, by how they look and by what this machine's environment holds."""
+"""Find access tokens and passwords in text, by their form and from this machine's environment variables."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import re
 from pathlib import Path
 
 HIDDEN = "[secret]"
-_SHORTEST = 8  # characters of a value of the environment that is looked for
-_MOST_BYTES = 4096  # of a login's file
+_SHORTEST = 8  # characters of an environment variable's value to search for
+_MOST_BYTES = 4096  # of a login file
 _NAMES = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY(?:_ID)?|SECRET_KEY)$", re.IGNORECASE)
-# Each alternative starts with letters of its own and repeats one class only: time is linear in the text.
+# Each alternative has its own prefix and repeats a single class, so matching takes linear time.
 _SHAPES = re.compile(
     r"\b(?:hf|api_org)_[A-Za-z0-9]{16,}"  # Hugging Face
     r"|\bgh[oprsu]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}"  # GitHub, GitLab
@@ -27,28 +27,28 @@ _SHAPES = re.compile(
 
 
 def redact(text: str) -> str:
-    """The text with every secret replaced by `[secret]`."""
-    for value in _known():
+    """Replace every secret in a text by `[secret]`."""
+    for value in _secret_values():
         text = text.replace(value, HIDDEN)
     return _SHAPES.sub(HIDDEN, text)
 
 
 def holds_secret(text: str) -> bool:
-    """Whether there is a secret in the text."""
-    return any(value in text for value in _known()) or _SHAPES.search(text) is not None
+    """Whether a text contains a secret."""
+    return any(value in text for value in _secret_values()) or _SHAPES.search(text) is not None
 
 
-def _known() -> list[str]:
-    """Values of this machine's secrets, the longest first: one may be a part of another."""
+def _secret_values() -> list[str]:
+    """This machine's secrets, longest first because one may be part of another."""
     values = {value.strip() for name, value in os.environ.items() if _NAMES.search(name)}
     home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface")
-    values.add(_login(os.environ.get("HF_TOKEN_PATH") or str(home / "token")))
+    values.add(_login_token(os.environ.get("HF_TOKEN_PATH") or str(home / "token")))
     return sorted((value for value in values if len(value) >= _SHORTEST), key=len, reverse=True)
 
 
 @functools.lru_cache(maxsize=4)
-def _login(path: str) -> str:
-    """The token that the hub's own login keeps in a file; empty where there is none."""
+def _login_token(path: str) -> str:
+    """Token in the hub's login file; empty if there is none."""
     try:
         with Path(path).expanduser().open("rb") as stream:
             return stream.read(_MOST_BYTES).decode("utf-8", "ignore").strip()

@@ -1,4 +1,4 @@
-"""Pydantic models that know all their keys, and checking what was read against one, with its first fault in a line."""
+"""Pydantic models that forbid unknown keys, and validation with the first error in one line."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Strict(BaseModel):
-    """A part of a document that knows all its keys."""
+    """A part of a document; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 def checked(kind: type[Model], value: Any, *, what: str, where: str, fix: str) -> Model:
-    """A value as a model.
+    """Validate a value as a model.
 
     Args:
         kind: The model.
-        value: What was read.
-        what: What it should be, in words.
-        where: Where it was read.
-        fix: What to do where it is none.
+        value: The value as read.
+        what: Name of the document, for the message.
+        where: File and line of the value.
+        fix: Advice for the message.
 
     Raises:
-        UserError: It is no such thing.
+        UserError: The value is invalid.
     """
     try:
         return kind.model_validate(value)

@@ -1,4 +1,4 @@
-"""Jinja as all templates get it, ours and those of users: hostile text shows as text, and mistakes are told by line."""
+"""The Jinja environment of all templates, ours and users': hostile text is shown as text, errors name the line."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _SETTINGS: dict[str, Any] = {
     "lstrip_blocks": True,
     "finalize": visible,
 }
-# What a template can raise: its own mistakes, and those in what it computes or calls.
-_FAULTS = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+# Exceptions of a template: its own, and those of what it computes or calls.
+_ERRORS = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _FILTERS = {"fenced": fenced, "plain": plain_markdown}
 
 
 def template_environment(templates: Path | None = None) -> Environment:
-    """The environment of our templates, of which a user's folder may replace some."""
+    """Environment of our templates; those in a user's folder take precedence."""
     ours = PackageLoader("reports", "templates")
     environment = Environment(
         loader=ours if templates is None else ChoiceLoader([FileSystemLoader(templates), ours]),
@@ -47,34 +47,34 @@ def template_environment(templates: Path | None = None) -> Environment:
 
 
 def sandbox() -> Environment:
-    """The environment of a template that a Markdown file names; it reaches nothing but what it is given."""
+    """Environment of a template named in a Markdown file; it can reach only its context."""
     environment = SandboxedEnvironment(**_SETTINGS)
     environment.filters |= _FILTERS
     return environment
 
 
 @contextmanager
-def faults_told(template: str, place: Path) -> Iterator[None]:
-    """Tell the mistakes of a user's template as such.
+def template_errors(template: str, place: Path) -> Iterator[None]:
+    """Raise errors of a user's template as `UserError`.
 
     Args:
         template: Its name in the message.
-        place: Its file or folder.
+        place: File or folder of the template.
 
     Raises:
-        UserError: It fails.
+        UserError: The template fails.
     """
     try:
         yield
-    except _FAULTS as error:
+    except _ERRORS as error:
         line = getattr(error, "lineno", None)
         raise UserError(
             f"the template{template} fails: {error}",
             where=f"{place}{f', line {line}' if line else ''}",
-            fix="mend it; docs/reports.md tells what a template gets",
+            fix="fix the template; docs/reports.md lists its context",
         ) from error
 
 
 def inline_hash(content: str) -> str:
-    """The hash of an inline script's or style sheet's text, as a content policy names it."""
+    """Hash of an inline script or style sheet, in the notation of a content security policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"

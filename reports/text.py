@@ -1,4 +1,4 @@
-"""Makes text of a model safe to show: what would steer a terminal or break a page becomes visible, and long is cut."""
+"""Make a model's text safe to show: escape what would control a terminal or break a page, and shorten it."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from typing import Any
 from markupsafe import Markup
 
 SHOWN_CHARACTERS = 6000
-_PICTURES = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"}  # such as U+241B for escape
-_UNSEEN = _PICTURES | {0x0D: 0x240D, 0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
-HALVES = re.compile("[\ud800-\udfff]")  # of characters, which no UTF-8 text can hold
+_SYMBOLS = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"}  # such as U+241B for escape
+_CONTROL = _SYMBOLS | {0x0D: 0x240D, 0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+LONE_SURROGATES = re.compile("[\ud800-\udfff]")  # which UTF-8 cannot encode
 _TICKS = re.compile(r"`+")
-# What Markdown would read as markup; figures such as `[1, 2]`, `< 0.01` and `adamw_torch` stay as they are.
+# Markdown markup; numbers and names such as `[1, 2]`, `< 0.01` and `adamw_torch` are left alone.
 _MARKUP = re.compile(r"\\(?=[^\w\s])|[|`*]|<(?=[A-Za-z/!?])|\](?=[(\[:])|~~|(?<!\w)_|_(?!\w)|&(?=#?\w+;)")
 
 
 def visible(value: Any) -> Any:
-    """Text with its control characters as pictures and halves of characters replaced; all else as it is."""
+    """Replace a text's control characters by visible symbols, and lone surrogates; return other values unchanged."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return whole(value.replace("\r\n", "\n").translate(_UNSEEN))
+    return replace_surrogates(value.replace("\r\n", "\n").translate(_CONTROL))
 
 
-def whole(value: Any) -> Any:
-    """Text with halves of characters replaced, so that it can be written; all else as it is."""
-    return HALVES.sub("\ufffd", value) if isinstance(value, str) else value
+def replace_surrogates(value: Any) -> Any:
+    """Replace a text's lone surrogates, which UTF-8 cannot encode; return other values unchanged."""
+    return LONE_SURROGATES.sub("\ufffd", value) if isinstance(value, str) else value
 
 
 def cut(text: str, most: int = SHOWN_CHARACTERS) -> str:
-    """A text short enough to show; the whole stays in the samples file."""
+    """Shorten a text for display; the samples file has all of it."""
     return text if len(text) <= most else f"{text[:most]} [... {len(text):,} characters in all]"
 
 
 def fenced(text: str) -> str:
-    """Text as a Markdown code block that nothing within can end."""
-    longest = max((len(found) for found in _TICKS.findall(text)), default=0)
+    """Format text as a Markdown code block that nothing inside can close."""
+    longest = max((len(ticks) for ticks in _TICKS.findall(text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{visible(text)}\n{fence}"
 
 
 def plain_markdown(text: str) -> str:
-    """Text whose characters mean only themselves in a line of GitHub-flavoured Markdown."""
+    """Escape text for a line of GitHub-flavoured Markdown."""
     return _MARKUP.sub(r"\\\g<0>", str(visible(text)).replace("\n", " "))

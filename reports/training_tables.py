@@ -1,4 +1,4 @@
-"""The tables on training: what was trained how and how fast, its memory, full fine-tuning beside it, and the losses."""
+"""Tables on training: configuration, speed, memory compared with full fine-tuning, and losses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reports.numbers import duration, gib_text
 from reports.tables import Table
 
 MEASURED = (
-    "Measured. On a GPU, allocated is what tensors held, reserved what the process took from the card for them; on a"
+    "Measured. On a GPU, allocated is the memory of tensors, reserved the memory that the process holds for them; on a"
     " CPU it is the resident set of the whole process, libraries and loading included."
 )
 COMPUTED = (
@@ -28,7 +28,7 @@ _SHOWN_STEPS = 8
 
 
 def training_table(results: Results) -> Table | None:
-    """What training did, a line a fact; None where nothing was trained."""
+    """Facts of the training, one per row, or None if nothing was trained."""
     training = results.training
     if training is None:
         return None
@@ -37,15 +37,18 @@ def training_table(results: Results) -> Table | None:
         ("Backend and device", _backend(training)),
         *_configuration(results),
         ("Parameters", f"{training.trainable_parameters:,} of {training.total_parameters:,} trained ({share:.2f} %)"),
-        ("Rows", f"{training.rows} trained on, {training.validation_rows} to validate, {training.truncated_rows} cut"),
-        ("Tokens with a loss", f"{training.trained_tokens:,} a pass over the rows"),
+        (
+            "Rows",
+            f"{training.rows} training, {training.validation_rows} validation, {training.truncated_rows} truncated",
+        ),
+        ("Tokens with a loss", f"{training.trained_tokens:,} per epoch"),
         *_batch(training, results.recipe),
         ("Steps", f"{training.steps} ({training.epochs:g} epochs)"),
         ("Time", duration(training.seconds) + ("" if training.trained_now else ", in an earlier run")),
         _seconds_per_step(training),
     ]
     if training.tokens_per_second is not None:
-        rows.append(("Tokens a second", f"{training.tokens_per_second:,.0f}, padding not counted"))
+        rows.append(("Tokens per second", f"{training.tokens_per_second:,.0f}, without padding"))
     losses, validation = [*training.loss_by_step("loss").values()], training.loss_by_step("eval_loss")
     if losses:
         rows.append(("First and last loss", f"{losses[0]:.3f} -> {losses[-1]:.3f}"))
@@ -58,7 +61,7 @@ def training_table(results: Results) -> Table | None:
 
 
 def memory_table(results: Results) -> Table | None:
-    """The device's memory before, while and after training; None where it was not measured."""
+    """The device's memory before, during and after training, or None if it was not measured."""
     training = results.training
     if training is None or training.memory is None:
         return None
@@ -69,9 +72,9 @@ def memory_table(results: Results) -> Table | None:
     taken = tuple(most - least for most, least in zip(peak, before, strict=True))
     on_cpu = training.device == _CPU
     device = "the machine's memory" if on_cpu else "the card"
-    lines = [("Before the first step", before), ("Peak while training", peak), ("After", after)]
+    lines = [("Before the first step", before), ("Peak during training", peak), ("After", after)]
     rows = [(name, *map(gib_text, sizes)) for name, sizes in lines]
-    rows.append(("What training itself took (peak less before)", *map(gib_text, taken)))
+    rows.append(("Used by training itself (peak minus before)", *map(gib_text, taken)))
     shares = [f"{100 * size / use.device_total_bytes:.1f} %" for size in peak]
     rows.append((f"Peak as a share of {device}, {gib_text(use.device_total_bytes)}", *shares))
     if on_cpu:
@@ -80,7 +83,7 @@ def memory_table(results: Results) -> Table | None:
 
 
 def full_finetuning_table(results: Results) -> Table | None:
-    """Computed memory of this training and of training all weights, by component, beside the measured peak."""
+    """Computed memory of this training and of training all weights, by component, next to the measured peak."""
     training = results.training
     if training is None or not training.estimated_memory or not training.full_finetuning_memory:
         return None
@@ -89,22 +92,22 @@ def full_finetuning_table(results: Results) -> Table | None:
     sizes = [(name, own.get(name, 0), full.get(name, 0)) for name in {**own, **full}]
     computed = sum(own.values())
     rows = [(name.capitalize(), gib_text(left), gib_text(right)) for name, left, right in sizes]
-    rows.append(("Together, computed", gib_text(computed), gib_text(sum(full.values()))))
+    rows.append(("Total, computed", gib_text(computed), gib_text(sum(full.values()))))
     measured = training.memory.peak_allocated_bytes if training.memory else training.peak_memory_bytes
     if measured:
         kind = "resident" if training.device == _CPU else "allocated"
         rows.append((f"Peak, measured ({kind})", gib_text(measured), "not run"))
         if training.device != _CPU:
             error = 100 * (computed / measured - 1)
-            rows.append(("Computed against measured", f"{error:+.0f} %", ""))
+            rows.append(("Computed compared with measured", f"{error:+.0f} %", ""))
     method = "QLoRA" if quantised else "LoRA"
     return Table(("Component", f"{method}, computed", "Full fine-tuning, computed"), tuple(rows))
 
 
 def losses_table(results: Results) -> Table | None:
-    """Losses at a few steps, among them the one of the lowest validation loss; None where none were logged.
+    """Losses at a few steps, including the lowest validation loss, or None if none were logged.
 
-    A training loss is the mean over the steps since the line above, which a single batch would make noisy.
+    A training loss is the mean over the steps since the previous row; that of a single batch would be noisy.
     """
     if results.training is None:
         return None
@@ -120,19 +123,19 @@ def losses_table(results: Results) -> Table | None:
         checked = f"{validation[step]:.3f}" if step in validation else ""
         row = (str(step), train, checked + (" (lowest)" if step == lowest else ""))
         rows.append(row if validation else row[:2])
-    columns = ("Step", "Training loss (mean since the line above)", "Validation loss")
+    columns = ("Step", "Training loss (mean since the previous row)", "Validation loss")
     return Table(columns if validation else columns[:2], tuple(rows))
 
 
 def _configuration(results: Results) -> list[tuple[str, str]]:
-    """Base, adapter and optimisation as the recipe has them; nothing where a results document holds no such recipe."""
+    """Base, adapter and optimisation from the recipe; empty if the document's recipe lacks these sections."""
     model, quantization, lora, trainer = (
         _section(results.recipe, name) for name in ("model", "quantization", "lora", "trainer")
     )
     if not (model and quantization and lora and trainer):
         return []
-    named = [each.source for each in results.models if each.kind == "base"]
-    base = named[0] if named else PurePath(str(model.get("base"))).name  # a folder's name, never where it is
+    sources = [model.source for model in results.models if model.kind == "base"]
+    base = sources[0] if sources else PurePath(str(model.get("base"))).name  # only the folder's name, not its path
     adapter = (
         f"LoRA r {lora.get('r')}, alpha {lora.get('alpha'):g}, dropout {lora.get('dropout'):g}, on"
         f" {', '.join(lora.get('target_modules', []))}"
@@ -173,27 +176,29 @@ def _section(recipe: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _batch(training: Training, recipe: dict[str, Any]) -> list[tuple[str, str]]:
-    """Rows at once and accumulation, and what the recipe asked for where memory ran out."""
+    """Batch size and gradient accumulation, with the recipe's values if memory did not suffice."""
     if training.batch_size is None or training.gradient_accumulation is None:
         return []
-    asked = _section(recipe, "trainer")
+    trainer = _section(recipe, "trainer")
     effective = training.batch_size * training.gradient_accumulation * training.processes
-    each = f" on each of {training.processes} devices" if training.processes > 1 else ""
-    what = "packed sequences" if asked.get("packing") else "rows"
-    text = f"{training.batch_size} x {training.gradient_accumulation}{each}, {effective} {what} a step"
-    if asked.get("batch_size", training.batch_size) != training.batch_size:
-        text += f"; the recipe's {asked['batch_size']} x {asked.get('gradient_accumulation')} did not fit into memory"
+    devices = f" on each of {training.processes} devices" if training.processes > 1 else ""
+    what = "packed sequences" if trainer.get("packing") else "rows"
+    text = f"{training.batch_size} x {training.gradient_accumulation}{devices}, {effective} {what} per step"
+    if trainer.get("batch_size", training.batch_size) != training.batch_size:
+        text += (
+            f"; the recipe's {trainer['batch_size']} x {trainer.get('gradient_accumulation')} did not fit into memory"
+        )
     return [("Batch as used", text)]
 
 
 def _seconds_per_step(training: Training) -> tuple[str, str]:
     if training.seconds_per_step is None:
-        return "Seconds a step", f"{training.seconds / max(1, training.steps):.2f}, validation included"
-    return "Seconds a step", f"{training.seconds_per_step:.2f}"
+        return "Seconds per step", f"{training.seconds / max(1, training.steps):.2f}, validation included"
+    return "Seconds per step", f"{training.seconds_per_step:.2f}"
 
 
 def _few_steps(trained: list[int], validated: list[int], lowest: int | None) -> list[int]:
-    """First, last and evenly spaced steps between, of the validated ones where they are several."""
+    """First, last and evenly spaced steps, of the validated ones if there are several."""
     steps = sorted({*trained[:1], *trained[-1:], *(validated if len(validated) > 2 else {*trained, *validated})})  # noqa: PLR2004
     if len(steps) > _SHOWN_STEPS:
         last = len(steps) - 1

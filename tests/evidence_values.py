@@ -46,7 +46,7 @@ def largest_margin(agreement: dict[str, Any]) -> float:
 
 
 def engine_speeds(speed: dict[str, Any]) -> tuple[float, float, float]:
-    """Tokens a second of transformers and vLLM, and seconds of vLLM's start."""
+    """Tokens per second of transformers and vLLM, and seconds of vLLM's start."""
     ours, vllm = (speed["ratios"][name][STEADY] for name in ("ours", "vllm"))
     return ours, vllm, speed["stages"]["vllm"]["setup"]["start_seconds"]
 

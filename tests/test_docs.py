@@ -13,7 +13,7 @@ import pytest
 import yaml
 from markupsafe import Markup
 
-from reports.page.svg import Picture
+from reports.page.svg import Plot
 from reports.version import __version__
 from tests.conftest import tiny_recipe_value
 from tests.pages import PAGES, ROOT, WALKTHROUGHS, blocks, commands, name_of, shown_commands, text_of
@@ -100,11 +100,9 @@ def place(tiny_model, tmp_path_factory):
 
 @pytest.fixture
 def medbench(place, command, monkeypatch):
-    """Run a `medbench` command of a page in that folder, for real but for the report's pictures, which take longest."""
-    for module in ("figures", "sample_figures", "configuration_views"):
-        monkeypatch.setattr(
-            f"reports.page.{module}.picture", lambda _, title, words, *__, **___: Picture(title, words, SVG)
-        )
+    """Run a `medbench` command of a page in that folder, for real but for the report's plots, which take longest."""
+    for module in ("plots", "sample_plots", "configuration_views"):
+        monkeypatch.setattr(f"reports.page.{module}.plot", lambda _, title, words, *__, **___: Plot(title, words, SVG))
     monkeypatch.chdir(place)
     monkeypatch.setenv("MEDBENCH_HOME", str(place / "home"))
     monkeypatch.setattr("training.recipes.recipe_file.RECIPES_FOLDER", place / "recipes")

@@ -18,10 +18,10 @@ def print_difference(diff: Difference, terminal: Terminal) -> None:
     if diff.facts:
         rows = [(place, _short(old), _short(new)) for place, (old, new) in diff.facts.items()]
         terminal.table(("what could change a number", "first", "second"), rows, left=True)
-    if diff.figures:
+    if diff.scores:
         rows = [
             (f"{model}: {metric} ({task})", _number(old), _number(new))
-            for (model, task, metric), (old, new) in diff.figures.items()
+            for (model, task, metric), (old, new) in diff.scores.items()
         ]
         terminal.table(("figure", "first", "second"), rows)
     if diff.items:
@@ -36,7 +36,7 @@ def print_difference(diff: Difference, terminal: Terminal) -> None:
     counts = Counter(change.what for change in diff.items)
     kinds = f" ({', '.join(f'{count} {what}' for what, count in counts.most_common())})" if counts else ""
     terminal.say(
-        f"{len(diff.facts)} settings or versions, {len(diff.figures)} figures and {len(diff.items)} of"
+        f"{len(diff.facts)} settings or versions, {len(diff.scores)} figures and {len(diff.items)} of"
         f" {diff.compared} answers differ{kinds}"
     )
 

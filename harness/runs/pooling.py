@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from reports.comparison import statistics
-from reports.comparison.statistics import Tested
+from reports.comparison import compare_models
+from reports.comparison.compare_models import Tested
 from reports.document.schema import ModelInfo, Score
 from reports.files import sha256_value
 
@@ -43,8 +43,8 @@ def pool_models(plan: Plan, scored: Sequence[Scored]) -> Pooled:
                     continue
                 mean = sum(figures) / len(figures)
                 apart = [each.samples for each in several]
-                pooled.scores.append(statistics.score_pool(metric, name, apart, mean))
-                pooled.tested.append(statistics.compare_pool(metric, baseline.samples, name, apart)[0])
+                pooled.scores.append(compare_models.score_pool(metric, name, apart, mean))
+                pooled.tested.append(compare_models.compare_pool(metric, baseline.samples, name, apart)[0])
         pooled.models.append(
             ModelInfo(
                 name=name,

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.folder import RunFolder
 from harness.runs.showing import report_stage
-from reports.comparison import statistics
+from reports.comparison import compare_models
 from reports.comparison.agreement import agreement
 from reports.comparison.verdict import sentences
 from reports.document.evidence import HUMAN_RATING, RatingSummary
@@ -179,13 +179,13 @@ def _with_task(
         label="human rating",
     )
     scores = [
-        statistics.score(metric, several, None, seed=results.seed)
+        compare_models.score(metric, several, None, seed=results.seed)
         for several in samples.values()
         for metric in _METRICS
     ]
-    comparisons = statistics.judge(
+    comparisons = compare_models.judge(
         [
-            statistics.compare(metric, samples[results.baseline], several, seed=results.seed)[0]
+            compare_models.compare(metric, samples[results.baseline], several, seed=results.seed)[0]
             for model, several in samples.items()
             if model != results.baseline and results.baseline in samples
             for metric in _METRICS

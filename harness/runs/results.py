@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+
+import pandas as pd
 
 from harness.environment import describe
 from harness.planning.model_names import BASE, OWN_ADAPTER
@@ -16,14 +17,15 @@ from harness.runs.pooling import pool_models
 from harness.runs.reproduction import reproduction
 from harness.scoring.kept_answers import Scored
 from harness.scoring.noise import NoiseMeter, with_noise
-from reports.comparison import statistics
+from reports.comparison import compare_models
+from reports.comparison.compare_models import Tested
 from reports.comparison.label_use import label_use
-from reports.comparison.statistics import Tested
-from reports.comparison.sums import figure_of
+from reports.comparison.sums import value_of_samples
 from reports.comparison.verdict import sentences
 from reports.document.evidence import ClassCount, Confusion, Problem
 from reports.document.schema import Comparison, DataInfo, MetricInfo, ModelInfo, Results, Score, Training
 from reports.files import sha256_file, sha256_value
+from reports.frames import confusion_matrix
 from reports.numbers import percent_text
 from reports.version import __version__
 from tasks import catalog
@@ -49,7 +51,7 @@ def assemble(
     seed = plan.recipe.seed
     tested, notes = _compare(plan, scored)
     pooled = pool_models(plan, scored)
-    comparisons = with_noise_of(statistics.judge([*tested, *pooled.tested]), scored, plan, noise)
+    comparisons = with_noise_of(compare_models.judge([*tested, *pooled.tested]), scored, plan, noise)
     notes += official_macro_f1(scored)
     confusion = _confusion(scored)
     tasks = {each.task.name: each.task.info.model_copy(update={"metrics": each.metrics}) for each in scored}
@@ -70,7 +72,7 @@ def assemble(
         comparisons=comparisons,
         costs=[each.cost for each in scored],
         classes=_classes(confusion),
-        confusion=confusion,
+        confusion=_confusion_cells(confusion),
         label_use=label_use(_labels(scored)),
         problems=_problems(scored),
         overlap=plan.overlap,
@@ -100,7 +102,7 @@ def agree_on_metrics(scored: Sequence[Scored]) -> list[Scored]:
 
 def _scores(scored: Sequence[Scored], seed: int) -> list[Score]:
     return [
-        statistics.score(metric, each.samples, each.figures.get(metric.key), seed=seed)
+        compare_models.score(metric, each.samples, each.figures.get(metric.key), seed=seed)
         for each in scored
         for metric in each.metrics
     ]
@@ -117,7 +119,7 @@ def _compare(plan: Plan, scored: Sequence[Scored]) -> tuple[list[Tested], list[s
         for loaded in plan.tasks:
             before, after = by_model[plan.baseline, loaded.name], by_model[model, loaded.name]
             for metric in after.metrics:
-                pair, unpaired = statistics.compare(metric, before.samples, after.samples, seed=plan.recipe.seed)
+                pair, unpaired = compare_models.compare(metric, before.samples, after.samples, seed=plan.recipe.seed)
                 tested.append(pair)
                 if unpaired:
                     notes.append(
@@ -147,7 +149,7 @@ def official_macro_f1(scored: Sequence[Scored]) -> list[str]:
         if each.task.name not in catalog.PUBMEDQA_LABELS:
             continue
         pairs = [sample.metrics["macro_f1"] for sample in each.samples]
-        ours, official = figure_of("macro_f1", pairs), official_script_macro_f1(pairs)
+        ours, official = value_of_samples("macro_f1", pairs), official_script_macro_f1(pairs)
         if not math.isclose(ours, official, abs_tol=1e-9):
             notes.append(
                 f"{each.task.name}, {each.model}: PubMedQA's official script gives a macro-F1 of"
@@ -236,45 +238,41 @@ def _training(plan: Plan, *, trained_now: bool) -> Training | None:
     return Training(trained_now=trained_now, peak_memory_bytes=peak, **log.model_dump(include=shared))
 
 
-def _confusion(scored: Sequence[Scored]) -> list[Confusion]:
-    """How often each label was given to items of each gold label, for tasks of ours with labels."""
-    found = []
-    for each in scored:
-        if each.task.name not in catalog.PUBMEDQA_LABELS:
-            continue
-        pairs = Counter(sample.metrics["macro_f1"] for sample in each.samples)
-        counted = {(int(gold), int(predicted)): count for (gold, predicted), count in pairs.items()}  # type: ignore[misc]
-        found += [
-            Confusion(
-                model=each.model,
-                task=each.task.name,
-                gold=label,
-                predicted=PREDICTIONS[predicted],
-                count=counted.get((gold, predicted), 0),
-            )
-            for gold, label in enumerate(LABELS)
-            for predicted in sorted({*range(len(LABELS)), *(given for _, given in counted)})
-        ]
-    return found
+def _confusion(scored: Sequence[Scored]) -> dict[tuple[str, str], pd.DataFrame]:
+    """Confusion matrices by model and task, for tasks of ours with labels; `none` is a column only if it was given."""
+    matrices = {}
+    for answers in scored:
+        if answers.task.name in catalog.PUBMEDQA_LABELS:
+            pairs = [sample.metrics["macro_f1"] for sample in answers.samples]
+            gold, predicted = ([PREDICTIONS[int(pair[place])] for pair in pairs] for place in (0, 1))  # type: ignore[index]
+            labels = [label for label in PREDICTIONS if label in LABELS or label in predicted]
+            matrices[answers.model, answers.task.name] = confusion_matrix(gold, predicted, labels)
+    return matrices
 
 
-def _classes(confusion: Sequence[Confusion]) -> list[ClassCount]:
+def _confusion_cells(matrices: Mapping[tuple[str, str], Any]) -> list[Confusion]:
+    return [
+        Confusion(model=model, task=task, gold=gold, predicted=predicted, count=int(matrix.loc[gold, predicted]))
+        for (model, task), matrix in matrices.items()
+        for gold in LABELS
+        for predicted in matrix.columns
+    ]
+
+
+def _classes(matrices: Mapping[tuple[str, str], Any]) -> list[ClassCount]:
     """How often each label was gold, given, and right."""
-    found = []
-    for model, task in dict.fromkeys((each.model, each.task) for each in confusion):
-        cells = [each for each in confusion if (each.model, each.task) == (model, task)]
-        found += [
-            ClassCount(
-                model=model,
-                task=task,
-                label=label,
-                gold=sum(each.count for each in cells if each.gold == label),
-                predicted=sum(each.count for each in cells if each.predicted == label),
-                correct=sum(each.count for each in cells if each.gold == each.predicted == label),
-            )
-            for label in dict.fromkeys([*LABELS, *(each.predicted for each in cells)])
-        ]
-    return found
+    return [
+        ClassCount(
+            model=model,
+            task=task,
+            label=label,
+            gold=int(matrix.loc[label].sum()),
+            predicted=int(matrix[label].sum()),
+            correct=int(matrix.loc[label, label]),
+        )
+        for (model, task), matrix in matrices.items()
+        for label in matrix.columns
+    ]
 
 
 def _problems(scored: Sequence[Scored]) -> list[Problem]:

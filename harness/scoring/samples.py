@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.planning.lm_tasks import LoadedTask, source_hash
-from reports.comparison.sums import Measured
+from reports.comparison.sums import ScoredItem
 from reports.document.schema import MetricInfo, Sample
 from reports.files import sha256_value
 from tasks import catalog
@@ -39,7 +39,7 @@ def metric_key(name: str, filter_name: str) -> str:
 
 
 def foreign_metrics(
-    samples: Sequence[Measured], figures: dict[str, float], higher_is_better: dict[str, bool]
+    samples: Sequence[ScoredItem], figures: dict[str, float], higher_is_better: dict[str, bool]
 ) -> list[MetricInfo]:
     """What is known of the metrics of a task that is not ours: means of numbers can be compared, others only shown."""
     metrics = []

@@ -13,7 +13,7 @@ from reports.files import ListHash
 
 @dataclass(frozen=True, slots=True)
 class SampleValues:
-    """A sample without its texts; a `reports.comparison.sums.Measured`.
+    """A sample without its texts; a `reports.comparison.sums.ScoredItem`.
 
     Attributes:
         prompt_hash: Tells prompts apart.

@@ -98,7 +98,7 @@ def run_sweep(
 
 def write_comparison(runs: Sequence[Path], out: Path, by: str | None, terminal: Terminal) -> Results:
     """Compare runs, write one report into `out`, and show the verdict."""
-    from reports.comparison.compare import compare_runs
+    from reports.comparison.compare_runs import compare_runs
     from reports.page.render import render
 
     results = compare_runs(runs, out, OWN_ADAPTER, name=out.name, by=by)

@@ -1,4 +1,4 @@
-"""How far people agree who rated the same answers."""
+"""Agreement of raters who rated the same answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reports.rating_sheet import MARKS, Rating
 def agreement(ratings: Sequence[Rating], aspect: str) -> float | None:
     """Krippendorff's alpha of one aspect for ordinal marks (Krippendorff 2011); None with fewer than two raters.
 
-    1 is full agreement, 0 what chance alone would give.
+    1 is full agreement, 0 chance level.
     """
     by_code: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for rating in ratings:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from reports.comparison.compare_models import finite_ends
 from reports.comparison.inference import LEVEL, Inference
 from reports.comparison.metric_inference import difference as difference_of
 from reports.comparison.metric_inference import one_model
 from reports.comparison.outcome import outcome_of, units_needed
-from reports.comparison.statistics import finite_ends
-from reports.comparison.sums import Units, figure_of_units, units_of_values
+from reports.comparison.sums import Clusters, clusters_from_values, value_of_clusters
 from reports.document.scores import MetricInfo, MetricKind, Outcome
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def interval(
     inference = one_model(metric, mine, seed=seed)
     low, high = finite_ends(inference, level)
     caution = inference.caution if inference is not None else _NO_INTERVAL
-    return Estimate(figure_of_units(kind, mine.table), low, high, caution)
+    return Estimate(value_of_clusters(kind, mine.table), low, high, caution)
 
 
 def compare(  # noqa: PLR0913 - each option has a default
@@ -207,8 +207,8 @@ def equivalence(  # noqa: PLR0913 - each option has a default
 
 
 class _Pair(NamedTuple):
-    before: Units
-    after: Units
+    before: Clusters
+    after: Clusters
     difference: float
     inference: Inference | None
 
@@ -227,7 +227,7 @@ def _paired(
     labels = _labels(kind, *tables)
     before, after = (_units(kind, table, items, clusters, labels) for table in tables)
     inference = difference_of(_metric(kind, tables, bounded), before, after, seed=seed)
-    difference = figure_of_units(kind, after.table) - figure_of_units(kind, before.table)
+    difference = value_of_clusters(kind, after.table) - value_of_clusters(kind, before.table)
     return _Pair(before, after, difference, inference)
 
 
@@ -254,10 +254,10 @@ def _labels(kind: MetricKind, *tables: Any) -> int:
     return 1 + int(max(table.max() for table in tables)) if kind == "macro_f1" else 0
 
 
-def _units(kind: MetricKind, table: Any, items: Any, clusters: Any, labels: int) -> Units:
+def _units(kind: MetricKind, table: Any, items: Any, clusters: Any, labels: int) -> Clusters:
     ids = list(range(len(table))) if items is None else list(items)
     # Items without a group of their own are groups by themselves; names of items and groups do not mix.
     sources = [f"item {name}" for name in ids] if clusters is None else [f"group {name}" for name in clusters]
     if not len(ids) == len(sources) == len(table):
         raise ValueError(f"there are {len(table)} values, {len(ids)} items and {len(sources)} clusters")
-    return units_of_values(kind, table, ids, sources, labels)
+    return clusters_from_values(kind, table, ids, sources, labels)

@@ -16,7 +16,7 @@ from reports.comparison.inference import Inference, Interval, critical_value
 from reports.comparison.proportions import score_interval, score_p_value, score_statistic, wilson_interval
 
 if TYPE_CHECKING:
-    from reports.comparison.sums import Table, Units
+    from reports.comparison.sums import Clusters, Table
 
 _CLUSTERS = 10
 _LEAST_LEVEL = 1e-300
@@ -104,14 +104,14 @@ def scaled(inference: Inference, size: float, start: float = 0.0) -> Inference:
     )
 
 
-def share_of_units(units: Units) -> Inference:
-    """The share of right answers of items that may be asked several times or share a source."""
-    if units.is_plain:
-        return share(float(units.table[:, 0].sum()), units.items)
-    tops, bottoms = units.table[:, 0], units.table[:, 1]
-    effective, degrees = effective_items(tops, bottoms, most=units.items * units.repeats)
+def share_of_clusters(clusters: Clusters) -> Inference:
+    """The share of right answers to items that may have several answers or share a source."""
+    if clusters.is_plain:
+        return share(float(clusters.table[:, 0].sum()), clusters.items)
+    tops, bottoms = clusters.table[:, 0], clusters.table[:, 1]
+    effective, degrees = effective_items(tops, bottoms, most=clusters.items * clusters.repeats)
     inference = share(tops.sum() / bottoms.sum() * effective, effective, degrees)
-    return replace(inference, caution=few_groups(units))
+    return replace(inference, caution=few_groups(len(clusters.table), clustered=clusters.is_clustered))
 
 
 def effective_items(tops: Table, bottoms: Table, *, most: float) -> tuple[float, float]:
@@ -137,7 +137,7 @@ def _ratio_up_to(most: float, spread: float, variance: float) -> float:
     return spread / variance if spread < most * variance else most
 
 
-def difference_of_units(before: Units, after: Units) -> Inference:
+def difference_of_clusters(before: Clusters, after: Clusters) -> Inference:
     """The difference of two models' shares over the same units."""
     change = after.by_item[:, 0] - before.by_item[:, 0]
     items = len(change)
@@ -147,7 +147,7 @@ def difference_of_units(before: Units, after: Units) -> Inference:
     count = len(before.table)
     mean = change.mean()
     centered = np.zeros(count)
-    np.add.at(centered, before.unit_of, change - mean)
+    np.add.at(centered, before.cluster_of, change - mean)
     variance = float((centered**2).sum()) / items**2 * count / max(count - 1, 1)
     spread = (gained + lost) / items - mean**2
     effective, degrees = float(count), math.inf
@@ -156,13 +156,17 @@ def difference_of_units(before: Units, after: Units) -> Inference:
         effective, degrees = _ratio_up_to(most, spread, variance), count - 1.0
     ratio = effective / items
     inference = score_test(gained * ratio, lost * ratio, effective, max(degrees, 1.0))
-    return replace(inference, caution=few_groups(before))
+    return replace(inference, caution=few_groups(count, clustered=before.is_clustered))
 
 
-def few_groups(units: Units) -> str:
-    """A caution where there are few independent groups of items; empty where there are not."""
-    count = len(units.table)
-    return f"only {count} independent groups of items" if count < min(_CLUSTERS, units.items) else ""
+def few_groups(count: int, *, clustered: bool) -> str:
+    """Caution if `count` clusters of items are too few for a reliable interval, else empty.
+
+    Args:
+        count: Number of clusters.
+        clustered: Whether any items share a source.
+    """
+    return f"only {count} independent groups of items" if clustered and count < _CLUSTERS else ""
 
 
 def normal_level(level: float, degrees: float) -> float:

@@ -1,4 +1,4 @@
-"""Says what differs between two runs: settings and versions, figures, and the items whose answers changed."""
+"""Differences between two runs: settings and versions, scores, and the items whose answers changed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _BY_NAME = ("name", "role", "key", "title")
 
 @dataclass(frozen=True)
 class ItemChange:
-    """One item that one model answers otherwise in the second run, or that only one of the runs asked.
+    """One item that a model answers differently in the second run, or that only one of the runs has.
 
     Attributes:
-        what: `item`, where the question itself changed; `answer`; `metrics`, where the answer is the same; `only in
+        what: `item` if the question itself changed; `answer`; `metrics` if the answer is the same; `only in
             the first` or `only in the second`.
     """
 
@@ -35,59 +35,59 @@ class ItemChange:
 
 @dataclass(frozen=True)
 class Difference:
-    """All that differs between two runs.
+    """All differences between two runs.
 
     Attributes:
-        facts: What could change a number, by its place in the results: the two values.
-        figures: (model, task, metric) of figures that differ: the two values.
-        items: Items that changed.
-        compared: How many answers of the same model to the same task and item there are in both.
+        facts: Differing facts that affect numbers, by path in the results: both values.
+        scores: Differing scores by (model, task, metric): both values.
+        items: Changed items.
+        compared: Number of answers that are in both runs.
     """
 
     facts: dict[str, tuple[str, str]]
-    figures: dict[tuple[str, str, str], tuple[float | None, float | None]]
+    scores: dict[tuple[str, str, str], tuple[float | None, float | None]]
     items: list[ItemChange]
     compared: int
 
     @property
     def changes_numbers(self) -> bool:
-        """Whether any figure or answer differs."""
-        return bool(self.figures or self.items)
+        """Whether any score or answer differs."""
+        return bool(self.scores or self.items)
 
 
 def diff(first: Path, second: Path) -> Difference:
     """Compare two run folders.
 
     Raises:
-        UserError: One of them holds no results, or broken ones.
+        UserError: One of them has no results, or broken ones.
     """
     results = read_results(first), read_results(second)
-    before, after = (dict(_facts(each)) for each in results)
+    before, after = (dict(_facts(document)) for document in results)
     facts = {
         place: (before.get(place, MISSING), after.get(place, MISSING))
         for place in dict.fromkeys([*before, *after])
         if before.get(place) != after.get(place)
     }
-    old, new = ({key: score.value for key, score in each.scores_by_key().items()} for each in results)
-    figures = {key: (old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)}
+    old, new = ({key: score.value for key, score in document.scores_by_key().items()} for document in results)
+    scores = {key: (old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)}
     items: list[ItemChange] = []
     compared = 0
     for model, task in _pairs(*results):
         sides = [_samples(run, model, task) for run in (first, second)]
         compared += len(set(sides[0]) & set(sides[1]))
         items += _changes(model, task, *sides)
-    return Difference(facts, figures, items, compared)
+    return Difference(facts, scores, items, compared)
 
 
 def _pairs(*results: Results) -> list[tuple[str, str]]:
     """Models and tasks that either run scored."""
-    return list(dict.fromkeys((score.model, score.task) for each in results for score in each.scores))
+    return list(dict.fromkeys((score.model, score.task) for document in results for score in document.scores))
 
 
 def _samples(run: Path, model: str, task: str) -> dict[str, Sample]:
     folder = run if run.is_dir() else run.parent
     samples = samples_of(folder, model, task)
-    return {f"{each.id} (answer {each.repeat + 1})" if each.repeat else each.id: each for each in samples}
+    return {f"{sample.id} (answer {sample.repeat + 1})" if sample.repeat else sample.id: sample for sample in samples}
 
 
 def _changes(model: str, task: str, before: dict[str, Sample], after: dict[str, Sample]) -> Iterator[ItemChange]:
@@ -106,7 +106,7 @@ def _changes(model: str, task: str, before: dict[str, Sample], after: dict[str, 
 
 
 def _facts(results: Results) -> Iterator[tuple[str, str]]:
-    """(place, value) of everything that could change a number, without times."""
+    """Yield (path, value) of everything that affects numbers, without times."""
     value = results.model_dump(mode="json")
     for section in _FACTS:
         if value.get(section) is not None:
@@ -115,12 +115,12 @@ def _facts(results: Results) -> Iterator[tuple[str, str]]:
 
 def _flat(place: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
-        for key, each in value.items():
+        for key, inner in value.items():
             if key not in _TIMES:
-                yield from _flat(f"{place}.{key}", each)
-    elif isinstance(value, list) and all(isinstance(each, dict) for each in value):
-        for number, each in enumerate(value):
-            name = next((str(each[key]) for key in _BY_NAME if key in each), str(number))
-            yield from _flat(f"{place}.{name}", each)
+                yield from _flat(f"{place}.{key}", inner)
+    elif isinstance(value, list) and all(isinstance(inner, dict) for inner in value):
+        for number, inner in enumerate(value):
+            name = next((str(inner[key]) for key in _BY_NAME if key in inner), str(number))
+            yield from _flat(f"{place}.{name}", inner)
     else:
         yield place, str(value)

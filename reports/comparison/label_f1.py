@@ -17,11 +17,12 @@ import numpy as np
 
 from reports.comparison.counts import effective_items, few_groups
 from reports.comparison.inference import Inference, Interval, critical_value
+from reports.comparison.proportions import wilson_limits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from reports.comparison.sums import Units
+    from reports.comparison.sums import Clusters
 
     Values = NDArray[np.float64]
 
@@ -48,12 +49,12 @@ class _Part(NamedTuple):
     concerned: float
 
 
-def macro_f1_of_units(units: Units) -> Inference:
+def macro_f1_of_clusters(clusters: Clusters) -> Inference:
     """The macro-F1 of one model over the labels that occur in gold."""
-    return _combined([(1, part) for part in _parts(units)], units)
+    return _combined([(1, part) for part in _parts(clusters)], clusters)
 
 
-def macro_f1_difference(before: Units, after: Units) -> Inference:
+def macro_f1_difference(before: Clusters, after: Clusters) -> Inference:
     """The macro-F1 of the second model minus that of the first, over the same items."""
     if before.table.tobytes() > after.table.tobytes():  # the same sums whichever model comes first
         return macro_f1_difference(after, before).mirrored()
@@ -61,16 +62,16 @@ def macro_f1_difference(before: Units, after: Units) -> Inference:
     return _combined(sides, before)
 
 
-def _parts(units: Units) -> list[_Part]:
-    gold, predicted, right = np.moveaxis(units.table.reshape(len(units.table), 3, -1), 1, 0)
+def _parts(clusters: Clusters) -> list[_Part]:
+    gold, predicted, right = np.moveaxis(clusters.table.reshape(len(clusters.table), 3, -1), 1, 0)
     concerned = gold + predicted - right
     parts = []
     for label in np.flatnonzero(gold.sum(0) > 0):
         tops, bottoms = right[:, label], concerned[:, label]
         index, total = float(tops.sum() / bottoms.sum()), float(bottoms.sum())
         effective, degrees = (total, math.inf)
-        if not units.is_plain:
-            effective, degrees = effective_items(tops, bottoms, most=total * units.repeats)
+        if not clusters.is_plain:
+            effective, degrees = effective_items(tops, bottoms, most=total * clusters.repeats)
         influence = 2 / (1 + index) ** 2 * (tops - index * bottoms) / total
         parts.append(_Part(_f1(index), index, effective, degrees, influence, total))
     return parts
@@ -80,15 +81,7 @@ def _f1(index: Any) -> Any:
     return 2 * index / (1 + index)
 
 
-def _wilson(shares: Values, items: Values, quantile: Values) -> tuple[Values, Values]:
-    """Wilson's intervals of several shares at once."""
-    square = quantile**2
-    center = (shares + square / (2 * items)) / (1 + square / items)
-    half = quantile * np.sqrt(shares * (1 - shares) / items + square / (4 * items**2)) / (1 + square / items)
-    return np.maximum(center - half, 0.0), np.minimum(center + half, 1.0)
-
-
-def _combined(signed: list[tuple[int, _Part]], units: Units) -> Inference:
+def _combined(signed: list[tuple[int, _Part]], clusters: Clusters) -> Inference:
     """The signed sum of the parts over the number of labels."""
     parts, signs = [part for _, part in signed], np.array([float(sign) for sign, _ in signed])
     is_difference = bool((signs < 0).any())
@@ -99,14 +92,14 @@ def _combined(signed: list[tuple[int, _Part]], units: Units) -> Inference:
         np.array([getattr(part, name) for part in parts]) for name in ("value", "jaccard", "effective", "degrees")
     )
     estimate = float(signs @ values) / labels
-    count, moved = len(units.table), signs @ influences / labels
+    count, moved = len(clusters.table), signs @ influences / labels
     error = math.sqrt(float((moved**2).sum()) * count / max(count - 1, 1))
     degrees = _satterthwaite((influences**2).sum(1), np.array([part.concerned for part in parts]))
 
     def ends(level: float) -> Interval:
         half = float(critical_value(level, degrees)) * error
         quantile = critical_value(level, np.minimum(own_degrees, degrees) if is_difference else own_degrees)
-        limits = _f1(np.array(_wilson(index, effective, quantile)))
+        limits = _f1(np.array(wilson_limits(index, effective, quantile)))
         down, up = values - limits[0], limits[1] - values
         reach = [np.where(signs > 0, *pair) for pair in ((down, up), (up, down))]
         low, high = (math.sqrt(max(float(side @ correlation @ side), 0.0)) / labels for side in reach)
@@ -115,7 +108,7 @@ def _combined(signed: list[tuple[int, _Part]], units: Units) -> Inference:
         return max(estimate - low, 0.0), min(estimate + high, 1.0)
 
     test = "MOVER of Wilson intervals and t"
-    return Inference(estimate, ends, test, error, degrees, caution=_caution(units))
+    return Inference(estimate, ends, test, error, degrees, caution=_caution(clusters))
 
 
 def _correlation(influences: Values) -> Values:
@@ -136,9 +129,9 @@ def _satterthwaite(variances: Values, counts: Values) -> float:
     return max(float(degrees), 1.0)
 
 
-def _caution(units: Units) -> str:
-    gold = np.moveaxis(units.by_item.reshape(units.items, 3, -1), 1, 0)[0].sum(0)
+def _caution(clusters: Clusters) -> str:
+    gold = np.moveaxis(clusters.by_item.reshape(clusters.items, 3, -1), 1, 0)[0].sum(0)
     gold = gold[gold > 0]
     if gold.min() < _RARE:
         return f"a label has {gold.min():.0f} items only"
-    return few_groups(units)
+    return few_groups(len(clusters.table), clustered=clusters.is_clustered)

@@ -1,4 +1,4 @@
-"""The models of several runs, each once, under names that tell them apart."""
+"""The models of several runs without duplicates, under distinct names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Member:
     """A model of one of the runs, and its name in the comparison.
 
     Attributes:
-        of_recipe: Whether its run's recipe made it; other adapters were only scored there.
+        of_recipe: Whether its run's recipe trained it; other adapters were only scored there.
     """
 
     name: str
@@ -28,26 +28,26 @@ class Member:
 
     @property
     def is_trained(self) -> bool:
-        """Whether it is no base."""
+        """Whether it is not a base model."""
         return self.model.kind != "base"
 
 
 def members_of(runs: Sequence[Path], own: str) -> list[Member]:
-    """Every model once: of bases with the same weights, held alike, the first.
+    """List all models; of bases with the same weights in the same precision only the first.
 
     Args:
-        runs: Folders of runs.
-        own: The name by which a run calls the adapter that its recipe trained.
+        runs: Run folders.
+        own: Name that runs give to the adapter trained by their recipe.
 
     Raises:
-        UserError: A run is missing, is named twice or has no samples, or two models would have one name.
+        UserError: A run is missing, is listed twice or has no samples, or two models would have the same name.
     """
-    found: list[Member] = []
+    members: list[Member] = []
     bases: set[tuple[str, str]] = set()
     for run, label in zip(runs, _labels(runs), strict=True):
         results = read_scored(run)
         if not (run / "samples").is_dir():
-            raise UserError("it has no samples to pair", where=str(run), fix="name the whole run folder")
+            raise UserError("the run has no samples to pair", where=str(run), fix="name the whole run folder")
         adapters = [model for model in results.models if model.kind != "base"]
         pooled = {name for model in adapters if model.kind == "pool" for name in (model.name, *model.members)}
         for model in results.models:
@@ -58,22 +58,22 @@ def members_of(runs: Sequence[Path], own: str) -> list[Member]:
                 bases.add((model.sha256, model.weights))
             else:
                 name = label if len(adapters) == 1 else f"{label}-{model.name}"
-            found.append(Member(name, model, run, label, results, model.name in {own, *pooled}))
-    names = [each.name for each in found]
+            members.append(Member(name, model, run, label, results, model.name in {own, *pooled}))
+    names = [member.name for member in members]
     if len(set(names)) < len(names):
         raise UserError(
             f"two models would both be named {next(name for name in names if names.count(name) > 1)}",
             where=", ".join(map(str, runs)),
             fix="rename a run folder",
         )
-    return found
+    return members
 
 
 def _labels(runs: Sequence[Path]) -> list[str]:
-    """Each run's folder name; with its parent's where that is not its alone."""
+    """Each run's folder name, with its parent's if the name is not unique."""
     resolved = [run.resolve() for run in runs]
     if len(set(resolved)) < len(resolved):
-        raise UserError("a run is named twice", where=", ".join(map(str, runs)), fix="name each run once")
+        raise UserError("a run is listed twice", where=", ".join(map(str, runs)), fix="list each run once")
     names = [path.name for path in resolved]
     return [
         name if names.count(name) == 1 else f"{path.parent.name}-{name}"

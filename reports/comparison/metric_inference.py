@@ -8,41 +8,42 @@ from typing import Any
 
 import numpy as np
 
-from reports.comparison.counts import difference_of_units, scaled, share_of_units, sign_p
+from reports.comparison.counts import difference_of_clusters, scaled, share_of_clusters, sign_p
 from reports.comparison.inference import Inference
-from reports.comparison.label_f1 import macro_f1_difference, macro_f1_of_units
+from reports.comparison.label_f1 import macro_f1_difference, macro_f1_of_clusters
 from reports.comparison.ratios import Ratios, infer
-from reports.comparison.sums import Units
+from reports.comparison.sums import MAX_LOG, Clusters
 from reports.document.schema import MetricInfo, MetricKind
 
-MIN_UNITS = 2  # for means and ratios; fewer have no interval
+MIN_CLUSTERS = 2  # for means and ratios; fewer have no interval
 SHARES = ("proportion", "batch_calibrated")
 _LINKS = {"perplexity": "exp", "bits_per_byte": "bits"}
-_MAX_LOG = 700.0  # exp of more overflows a double
-_MAX_HIGH_LOG = 709.0  # and of more than this: an interval that is capped keeps a width
+_MAX_HIGH_LOG = 709.0  # the true limit, so that a capped interval keeps its width
 _FAR = math.log(1000)
 
 
-def one_model(metric: MetricInfo, mine: Units, *, seed: int) -> Inference | None:
+def one_model(metric: MetricInfo, clusters: Clusters, *, seed: int) -> Inference | None:
     """The inference about one model's score; None for ECE and for means of a single unit.
 
     Wilson's interval for shares (on effective numbers where items share a source or were asked several times), MOVER
     for macro-F1, else the studentised bootstrap joined with t; of the logarithm, for perplexity.
     """
     if metric.kind in SHARES:
-        return share_of_units(mine)
+        return share_of_clusters(clusters)
     if metric.kind == "macro_f1":
-        return macro_f1_of_units(mine)
-    if metric.kind in ("ece", "other") or len(mine.table) < MIN_UNITS or not mine.table[:, 1].any():
+        return macro_f1_of_clusters(clusters)
+    if metric.kind in ("ece", "other") or len(clusters.table) < MIN_CLUSTERS or not clusters.table[:, 1].any():
         return None
-    clustered = len(mine.table) < mine.items
     if metric.kind == "perplexity":
-        negative = mine.table * (-1.0, 1.0)
-        logs = _infer(_ratios("mean", negative), seed=seed, lowest=0.0, highest=math.inf, clustered=clustered)
+        negative = clusters.table * (-1.0, 1.0)
+        logs = _infer(
+            _ratios("mean", negative), seed=seed, lowest=0.0, highest=math.inf, clustered=clusters.is_clustered
+        )
         return None if logs is None else _exponential(logs)
-    lowest = 0.0 if metric.is_share or (mine.table >= 0).all() else -math.inf
+    lowest = 0.0 if metric.is_share or (clusters.table >= 0).all() else -math.inf
     highest = 1.0 if metric.is_share else math.inf
-    return _infer(_ratios(metric.kind, mine.table), seed=seed, lowest=lowest, highest=highest, clustered=clustered)
+    ratios = _ratios(metric.kind, clusters.table)
+    return _infer(ratios, seed=seed, lowest=lowest, highest=highest, clustered=clusters.is_clustered)
 
 
 def _infer(ratios: Ratios, *, seed: int, lowest: float, highest: float, clustered: bool) -> Inference | None:
@@ -62,13 +63,13 @@ def _ratios(kind: MetricKind, *tables: Any) -> Ratios:
 def _exponential(logs: Inference) -> Inference:
     def ends(level: float) -> tuple[float, float]:
         low, high = logs.ends(level)
-        return math.exp(min(low, _MAX_LOG)), math.exp(min(high, _MAX_HIGH_LOG))
+        return math.exp(min(low, MAX_LOG)), math.exp(min(high, _MAX_HIGH_LOG))
 
-    estimate = math.exp(min(logs.estimate, _MAX_LOG))
+    estimate = math.exp(min(logs.estimate, MAX_LOG))
     return replace(logs, estimate=estimate, ends=ends, standard_error=estimate * logs.standard_error)
 
 
-def difference(metric: MetricInfo, before: Units, after: Units, *, seed: int) -> Inference | None:
+def difference(metric: MetricInfo, before: Clusters, after: Clusters, *, seed: int) -> Inference | None:
     """The inference about the second model's score minus the first's, over the same units.
 
     Right/wrong metrics: Tango's score interval (1998), which at a difference of 0 is McNemar's test; on effective
@@ -77,23 +78,23 @@ def difference(metric: MetricInfo, before: Units, after: Units, *, seed: int) ->
     of the greater one. None for ECE, whose tests do not hold their level, below two units, and for sums that overflow.
     """
     if metric.kind in SHARES:
-        return difference_of_units(before, after)
+        return difference_of_clusters(before, after)
     if metric.kind == "macro_f1":
         inference = macro_f1_difference(before, after)
         differing = int((before.by_item != after.by_item).any(1).sum())
         return inference.with_least_p(min(1.0, 2.0 ** (1 - differing), sign_p(differing)))
-    if metric.kind in ("ece", "other") or len(before.table) < MIN_UNITS:
+    if metric.kind in ("ece", "other") or len(before.table) < MIN_CLUSTERS:
         return None
     if not before.table[:, 1].any() or not after.table[:, 1].any():
         return None
     if metric.kind == "perplexity" and (far_apart := _far_apart(metric, before, after, seed)):
         return far_apart
-    clustered, reach = len(before.table) < before.items, 1.0 if metric.is_share else math.inf
+    reach = 1.0 if metric.is_share else math.inf
     ratios = _ratios(metric.kind, before.table, after.table)
-    return _infer(ratios, seed=seed, lowest=-reach, highest=reach, clustered=clustered)
+    return _infer(ratios, seed=seed, lowest=-reach, highest=reach, clustered=before.is_clustered)
 
 
-def _far_apart(metric: MetricInfo, before: Units, after: Units, seed: int) -> Inference | None:
+def _far_apart(metric: MetricInfo, before: Clusters, after: Clusters, seed: int) -> Inference | None:
     """A perplexity minus another whose own variation does not matter beside it; None where they are not far apart."""
     logs = [-float(side.table[:, 0].sum() / side.table[:, 1].sum()) for side in (before, after)]
     if logs[0] - logs[1] > _FAR:
@@ -102,5 +103,5 @@ def _far_apart(metric: MetricInfo, before: Units, after: Units, seed: int) -> In
     greater = one_model(metric, after, seed=seed) if logs[1] - logs[0] > _FAR else None
     if greater is None:
         return None
-    shifted = scaled(greater, 1.0, -math.exp(min(logs[0], _MAX_LOG)))
+    shifted = scaled(greater, 1.0, -math.exp(min(logs[0], MAX_LOG)))
     return shifted.with_least_p(2.0 ** (1 - len(after.table)))

@@ -1,4 +1,4 @@
-"""Numerical noise: which values, and how far scores and differences, change in another arithmetic."""
+"""Numerical noise: changed values, and shifts of scores and differences, in another arithmetic."""
 
 from __future__ import annotations
 
@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reports.comparison.proportions import score_interval
-from reports.comparison.sums import Measured, Units, clusters_of, figure, label_count, units, with_value
+from reports.comparison.counts import exact_share
+from reports.comparison.proportions import score_interval, upper_discordance
+from reports.comparison.sums import (
+    Clusters,
+    ScoredItem,
+    aggregator,
+    cluster_by_item,
+    clusters_from_samples,
+    label_count,
+    with_value,
+)
 from reports.document.evidence import Flips, ModelNoise, Noise, Shift
 from reports.document.schema import MetricInfo
 
@@ -19,7 +28,7 @@ if TYPE_CHECKING:
     from reports.comparison.sums import Table
 
 LEVEL = 0.05  # of 95 % intervals
-Pair = tuple[Sequence[Measured], Sequence[Measured]]  # items as the run scored them, and as they were scored again
+Pair = tuple[Sequence[ScoredItem], Sequence[ScoredItem]]  # items as scored in the run, and as re-scored
 
 
 class _Interval(NamedTuple):
@@ -35,18 +44,12 @@ def flips(changed: int, items: int) -> Flips:
         changed: Number of items whose value changed.
         items: Number of items, at least 1.
     """
-    from scipy import stats
-
-    def upper(tail: float) -> float:
-        return 1.0 if changed == items else float(stats.beta.ppf(1 - tail, changed + 1, items - changed))
-
-    tail = LEVEL / 2
-    low = float(stats.beta.ppf(tail, changed, items - changed + 1)) if changed else 0.0
-    return Flips(changed=changed, items=items, low=low, high=upper(tail), limit=upper(LEVEL))
+    low, high = exact_share(changed, items).ends(LEVEL)
+    return Flips(changed=changed, items=items, low=low, high=high, limit=upper_discordance(changed, items))
 
 
 def model_noise(metric: MetricInfo, pair: Pair) -> ModelNoise | None:
-    """Flips and shift of one model's score; None where the metric has no finite values of items scored again.
+    """Flips and shift of one model's score, or None if the metric has no finite values of re-scored items.
 
     Args:
         metric: The metric to compare.
@@ -83,7 +86,7 @@ def difference_noise(metric: MetricInfo, baseline: Pair, candidates: Sequence[Pa
 
 
 def _aligned(metric: MetricInfo, pairs: Sequence[Pair]) -> list[Pair]:
-    """The samples of the items that all sides have a value for, in one order; empty where there are none."""
+    """Samples of the items that all sides have a value for, in the same order; empty if there are none."""
     if metric.kind == "other":
         return []
     sides = [[{(row.id, row.repeat): row for row in with_value(metric, side)} for side in pair] for pair in pairs]
@@ -92,7 +95,7 @@ def _aligned(metric: MetricInfo, pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def _flips(metric: MetricInfo, pairs: Sequence[Pair]) -> Flips:
-    """Items with another value in any of some models."""
+    """Count the items whose value changed for any of the models."""
     changed = {
         before.id
         for pair in pairs
@@ -103,15 +106,15 @@ def _flips(metric: MetricInfo, pairs: Sequence[Pair]) -> Flips:
 
 
 def _shift(metric: MetricInfo, candidates: Sequence[Pair], baseline: Pair | None) -> Shift | None:
-    """Shift of the candidates' mean score, minus the baseline's where there is one; None where it is not finite."""
+    """Shift of the candidates' mean score, minus the baseline's if there is one, or None if it is not finite."""
     pairs = [*candidates, *([baseline] if baseline else [])]
     sides = [side for pair in pairs for side in pair]
-    labels, clusters = label_count(metric, *sides), clusters_of(*sides)
-    summed = [units(metric, side, labels=labels, clusters=clusters) for side in sides]
-    if metric.kind == "proportion" and len(candidates) == 1 and all(each.are_right_or_wrong for each in summed):
+    labels, clusters = label_count(metric, *sides), cluster_by_item(*sides)
+    summed = [clusters_from_samples(metric, side, labels=labels, clusters=clusters) for side in sides]
+    if metric.kind == "proportion" and len(candidates) == 1 and all(side.are_right_or_wrong for side in summed):
         interval = _right_or_wrong_shift(summed)
     else:
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is dropped below
+        with np.errstate(over="ignore", invalid="ignore"):  # non-finite values are dropped below
             scale = None if _flips(metric, pairs).changed else 1.0 if metric.is_share else _spread(metric, summed)
             interval = _mean_shift(metric, summed, len(candidates), scale)
     if not math.isfinite(interval.value):
@@ -120,7 +123,7 @@ def _shift(metric: MetricInfo, candidates: Sequence[Pair], baseline: Pair | None
     return Shift(value=interval.value, low=low, high=high, items=summed[0].items)
 
 
-def _right_or_wrong_shift(summed: Sequence[Units]) -> _Interval:
+def _right_or_wrong_shift(summed: Sequence[Clusters]) -> _Interval:
     """Tango's score interval (1998) of one model's shift; of a difference the two are combined.
 
     They are combined by the method of variance estimates recovery (Zou and Donner 2008). Correlation between the two
@@ -152,11 +155,11 @@ def _score_shift(change: NDArray[np.float64]) -> _Interval:
     return _Interval((gained - lost) / len(change), low, high)
 
 
-def _mean_shift(metric: MetricInfo, summed: Sequence[Units], members: int, scale: float | None) -> _Interval:
+def _mean_shift(metric: MetricInfo, summed: Sequence[Clusters], members: int, scale: float | None) -> _Interval:
     """Student's t interval around the shift, with the jackknife's standard error over units (Tukey 1958).
 
-    It is never narrower than an item that none of these units showed could make it: one that moves the score by `scale`
-    and is as frequent as the exact limit of a rate of 0 allows.
+    It is never narrower than an unobserved kind of item could make it: one that moves the score by `scale` and is as
+    frequent as the exact limit of a rate of 0 allows.
 
     Args:
         metric: The metric to compare.
@@ -166,8 +169,8 @@ def _mean_shift(metric: MetricInfo, summed: Sequence[Units], members: int, scale
     """
     from scipy import stats
 
-    score, width = figure(metric.kind), summed[0].table.shape[1]
-    table = np.concatenate([each.table for each in summed], axis=1)
+    score, width = aggregator(metric.kind), summed[0].table.shape[1]
+    table = np.concatenate([side.table for side in summed], axis=1)
     count, total = len(table), table.sum(0)
 
     def change(sums: Table) -> Any:
@@ -186,8 +189,8 @@ def _mean_shift(metric: MetricInfo, summed: Sequence[Units], members: int, scale
     return _Interval(value, value - half, value + half)
 
 
-def _spread(metric: MetricInfo, summed: Sequence[Units]) -> float:
-    """Range of what single units contribute to a score, or 1 where they all contribute the same."""
-    score, table = figure(metric.kind), summed[0].table
+def _spread(metric: MetricInfo, summed: Sequence[Clusters]) -> float:
+    """Range of the contributions of single units to a score, or 1 if all are equal."""
+    score, table = aggregator(metric.kind), summed[0].table
     count, total = len(table), table.sum(0)
     return float(np.ptp(count * score(total) - (count - 1) * score(total - table))) or 1.0

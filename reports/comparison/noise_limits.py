@@ -13,7 +13,7 @@ LIMITS_FILE = Path(__file__).with_name("noise_limits.json")  # written by `pytho
 
 
 def fixed_noise(dtype: str, device: str, engine: str) -> FixedNoise | None:
-    """The limits of an arithmetic; None where the benchmark does not cover it."""
+    """Limits for an arithmetic, or None if the benchmark does not cover it."""
     rows = (FixedNoise.model_validate(row) for row in _document()["limits"])
     return next((row for row in rows if (row.dtype, row.device, row.engine) == (dtype, device, engine)), None)
 

@@ -1,4 +1,4 @@
-"""A pool of adapters that were trained alike: its score is the mean of theirs, over the same items."""
+"""A pool of adapters from the same recipe: its score is the mean of theirs, over the same items."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 from reports.comparison.inference import Inference, Interval, critical_value
 from reports.comparison.proportions import wilson_interval
 from reports.comparison.sums import (
-    AnyMeasured,
-    Measured,
-    Units,
-    clusters_of,
-    figure,
-    figure_of_units,
+    AnyScoredItem,
+    Clusters,
+    ScoredItem,
+    aggregator,
+    cluster_by_item,
+    clusters_from_samples,
     label_count,
-    units,
+    value_of_clusters,
     with_value,
 )
 from reports.document.schema import MetricInfo
@@ -32,83 +32,84 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Pool:
-    """The independent units of several adapters' samples.
+    """The clusters of several adapters' samples.
 
     Attributes:
-        table: What each unit adds to the sums of the first adapter, of the second, and so on: shape
-            [units, adapters x columns].
-        items: How many items there are.
-        figures: The score of each adapter.
-        of: The mean of the adapters' scores, from sums over units; works along the last axis.
+        table: Contribution of each cluster to the sums of the first adapter, of the second, and so on: shape
+            [clusters, adapters x columns].
+        items: Number of items.
+        scores: Score of each adapter.
+        mean: Function from sums over clusters to the mean of the adapters' scores, along the last axis.
     """
 
     table: Table
     items: int
-    figures: list[float]
-    of: Callable[[Table], Any]
+    scores: list[float]
+    mean: Callable[[Table], Any]
 
     @property
-    def figure(self) -> float:
+    def score(self) -> float:
         """Score of the pool."""
-        return sum(self.figures) / len(self.figures)
+        return sum(self.scores) / len(self.scores)
 
 
-def with_shared_values(metric: MetricInfo, members: Sequence[Sequence[AnyMeasured]]) -> list[list[AnyMeasured]]:
-    """Each adapter's samples of the items that the metric has a value for with all adapters."""
-    valued = [with_value(metric, each) for each in members]
-    shared = set.intersection(*({sample.id for sample in each} for each in valued)) if valued else set()
-    return [[sample for sample in each if sample.id in shared] for each in valued]
+def with_shared_values(metric: MetricInfo, members: Sequence[Sequence[AnyScoredItem]]) -> list[list[AnyScoredItem]]:
+    """Each adapter's samples of the items that have a value of the metric for all adapters."""
+    valued = [with_value(metric, samples) for samples in members]
+    shared = set.intersection(*({sample.id for sample in samples} for samples in valued))
+    return [[sample for sample in samples if sample.id in shared] for samples in valued]
 
 
 def pool(
     metric: MetricInfo,
-    members: Sequence[Sequence[Measured]],
+    members: Sequence[Sequence[ScoredItem]],
     *,
     labels: int | None = None,
     clusters: Mapping[str, str] | None = None,
 ) -> Pool:
-    """The units of several adapters.
+    """Cluster several adapters' samples.
 
     Args:
-        metric: What to compute.
+        metric: The metric to compute.
         members: Each adapter's samples, of the same items; see `with_shared_values`.
-        labels: How many labels macro-F1 counts; from the samples where it is not given.
-        clusters: As for `reports.comparison.sums.units`.
+        labels: Number of labels for macro-F1; by default as many as occur in the samples.
+        clusters: As for `reports.comparison.sums.clusters_from_samples`.
     """
     labels = labels or label_count(metric, *members)
-    clusters = clusters_of(*members) if clusters is None else clusters
-    found = [units(metric, each, labels=labels, clusters=clusters) for each in members]
-    of, width = figure(metric.kind), found[0].table.shape[1]
+    clusters = cluster_by_item(*members) if clusters is None else clusters
+    sides = [clusters_from_samples(metric, samples, labels=labels, clusters=clusters) for samples in members]
+    value, width = aggregator(metric.kind), sides[0].table.shape[1]
 
     def mean(sums: Table) -> Any:
-        return sum(of(sums[..., start : start + width]) for start in range(0, width * len(found), width)) / len(found)
+        starts = range(0, width * len(sides), width)
+        return sum(value(sums[..., start : start + width]) for start in starts) / len(sides)
 
-    table = np.concatenate([each.table for each in found], axis=1)
-    return Pool(table, found[0].items, [figure_of_units(metric.kind, each.table) for each in found], mean)
+    table = np.concatenate([side.table for side in sides], axis=1)
+    return Pool(table, sides[0].items, [value_of_clusters(metric.kind, side.table) for side in sides], mean)
 
 
-def pool_inference(metric: MetricInfo, before: Units | None, after: Pool) -> Inference:
+def pool_inference(metric: MetricInfo, before: Clusters | None, after: Pool) -> Inference:
     """The mean of the adapters' scores, or that minus a baseline's score, by Student's t over items and adapters.
 
     The variance over units (jackknife) and that between the adapters add up, with the degrees of freedom of Welch and
     Satterthwaite: few seeds give wide intervals.
     """
-    of, table = after.of, after.table
+    value, table = after.mean, after.table
     if before is not None:
-        width, single = before.table.shape[1], figure(metric.kind)
+        width, single = before.table.shape[1], aggregator(metric.kind)
         table = np.concatenate([before.table, table], axis=1)
 
-        def of(sums: Table) -> Any:
-            return after.of(sums[..., width:]) - single(sums[..., :width])
+        def value(sums: Table) -> Any:
+            return after.mean(sums[..., width:]) - single(sums[..., :width])
 
-    count, estimate = len(table), float(of(table.sum(0)))
-    left = np.asarray(of(table.sum(0) - table))
+    count, estimate = len(table), float(value(table.sum(0)))
+    left = np.asarray(value(table.sum(0) - table))
     variance, degrees = (count - 1) / count * float(((left - left.mean()) ** 2).sum()), count - 1.0
-    if len(after.figures) > 1:
-        between = float(np.var(after.figures, ddof=1)) / len(after.figures)
+    if len(after.scores) > 1:
+        between = float(np.var(after.scores, ddof=1)) / len(after.scores)
         if (both := variance + between) > 0:
             share = variance / both
-            degrees = 1 / (share**2 / degrees + (1 - share) ** 2 / (len(after.figures) - 1))
+            degrees = 1 / (share**2 / degrees + (1 - share) ** 2 / (len(after.scores) - 1))
             variance = both
     error = math.sqrt(variance)
     if error <= _ROUNDING * max(1.0, abs(estimate)):
@@ -120,7 +121,7 @@ def pool_inference(metric: MetricInfo, before: Units | None, after: Pool) -> Inf
 
     def ends(level: float) -> Interval:
         half = float(critical_value(level, degrees)) * error
-        if not error:  # all units and adapters alike: an unseen share of units may differ
+        if not error:  # all units and adapters equal: an unseen share of units may differ
             half = wilson_interval(0, count, level)[1] * (1.0 if metric.is_share else abs(estimate))
         return max(estimate - half, lowest), min(estimate + half, highest)
 

@@ -52,11 +52,22 @@ def wilson_interval(successes: float, items: float, level: float = 0.05) -> tupl
     """
     from scipy import stats
 
-    square = float(stats.norm.isf(level / 2)) ** 2
-    share = successes / items
-    center = (share + square / (2 * items)) / (1 + square / items)
-    half = math.sqrt(square * (share * (1 - share) / items + square / (4 * items**2))) / (1 + square / items)
-    return max(0.0, center - half), min(1.0, center + half)
+    low, high = wilson_limits(successes / items, items, stats.norm.isf(level / 2))
+    return float(low), float(high)
+
+
+def wilson_limits(shares: ArrayLike, items: ArrayLike, quantile: ArrayLike) -> tuple[Values, Values]:
+    """Wilson's limits of several proportions at once; all arguments broadcast.
+
+    Args:
+        shares: Observed proportions.
+        items: Numbers of items, which may be effective sample sizes.
+        quantile: Quantile of the normal, or of Student's t distribution, for the wanted level.
+    """
+    share, count, square = np.asarray(shares), np.asarray(items), np.asarray(quantile) ** 2
+    center = (share + square / (2 * count)) / (1 + square / count)
+    half = np.sqrt(square * (share * (1 - share) / count + square / (4 * count**2))) / (1 + square / count)
+    return np.maximum(center - half, 0.0), np.minimum(center + half, 1.0)
 
 
 def score_statistic(

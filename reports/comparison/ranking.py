@@ -1,4 +1,4 @@
-"""Which model of several runs is best by one metric, and which are on the Pareto front of quality, time and memory."""
+"""The best model of several runs by one metric, and the Pareto front of quality, time and memory."""
 
 from __future__ import annotations
 
@@ -12,82 +12,84 @@ from reports.errors import UserError
 
 
 def quality_metric(tasks: Sequence[TaskInfo], by: str | None) -> tuple[TaskInfo, MetricInfo]:
-    """The metric that the best is told by.
+    """The metric that ranks the models.
 
     Args:
-        tasks: Of all runs.
-        by: Its key; the first leading metric of a task if not given.
+        tasks: Tasks of all runs.
+        by: Key of the metric; by default the first leading metric of a task.
 
     Raises:
-        UserError: No task has it, or no direction of it is better.
+        UserError: No task has the metric, or it has no better direction.
     """
-    known = [(task, metric) for task in tasks for metric in task.metrics if metric.sign]
-    wanted = next((pair for pair in known if pair[1].key == by), None)
+    directed = [(task, metric) for task in tasks for metric in task.metrics if metric.sign]
+    wanted = next((pair for pair in directed if pair[1].key == by), None)
     if wanted is not None:
         return wanted
-    if by is not None or not known:
+    if by is not None or not directed:
         raise UserError(
             f"no run has a metric {by!r} with a better direction",
             where="--by",
-            fix=f"one of {', '.join(dict.fromkeys(metric.key for _, metric in known))}",
+            fix=f"one of {', '.join(dict.fromkeys(metric.key for _, metric in directed))}",
         )
-    return next(((task, task.lead) for task in tasks if task.lead), known[0])
+    return next(((task, task.lead) for task in tasks if task.lead), directed[0])
 
 
 def ranked(
     members: Sequence[Member], task: TaskInfo, metric: MetricInfo, left_out: dict[str, list[str]]
 ) -> RunsCompared:
-    """The comparison of the runs by one metric; `left_out` are the items, by task, that some pair does not share."""
-    made = _configurations(members, task, metric)
-    made = [each.model_copy(update={"on_front": _on_front(each, made, metric.sign)}) for each in made]
+    """Rank the models of several runs by one metric; `left_out` are the items, by task, that some pair lacks."""
+    unmarked = _configurations(members, task, metric)
+    configurations = [item.model_copy(update={"on_front": _on_front(item, unmarked, metric.sign)}) for item in unmarked]
     trained = [
-        each for each, member in zip(made, members, strict=True) if member.is_trained and each.quality is not None
+        item
+        for item, member in zip(configurations, members, strict=True)
+        if member.is_trained and item.quality is not None
     ]
     best = max(
-        trained, key=lambda each: (metric.sign * (each.quality or 0.0), -(each.training_seconds or 0.0)), default=None
+        trained, key=lambda item: (metric.sign * (item.quality or 0.0), -(item.training_seconds or 0.0)), default=None
     )
-    way = "highest" if metric.higher_is_better else "lowest"
+    direction = "highest" if metric.higher_is_better else "lowest"
     return RunsCompared(
         task=task.name,
         metric=metric.key,
-        rule=f"the {way} {metric.title} on {task.title}; of equals the one that trained faster",
+        rule=f"the one with the {direction} {metric.title} on {task.title}; ties go to the faster training",
         best=best.model if best else None,
-        configurations=made,
+        configurations=configurations,
         left_out=left_out,
     )
 
 
 def _configurations(members: Sequence[Member], task: TaskInfo, metric: MetricInfo) -> list[Configuration]:
-    """Every model with its quality; where its run's recipe made it, the settings that differ and what training took."""
-    recipes = {each.label: _flat(each.results.recipe) for each in members if each.of_recipe}
+    """All models with their quality; for those that their run trained, also differing settings, time and memory."""
+    recipes = {member.label: _flat(member.results.recipe) for member in members if member.of_recipe}
     keys = {key for settings in recipes.values() for key in settings}
     differing = sorted(key for key in keys if len({repr(settings.get(key)) for settings in recipes.values()}) > 1)
-    made = []
-    for each in members:
-        score = each.results.scores_by_key().get((each.model.name, task.name, metric.key))
-        training = each.results.training if each.of_recipe else None
-        made.append(
+    configurations = []
+    for member in members:
+        score = member.results.scores_by_key().get((member.model.name, task.name, metric.key))
+        training = member.results.training if member.of_recipe else None
+        configurations.append(
             Configuration(
-                model=each.name,
-                run=each.label,
-                settings={key: recipes[each.label].get(key) for key in differing} if each.of_recipe else {},
+                model=member.name,
+                run=member.label,
+                settings={key: recipes[member.label].get(key) for key in differing} if member.of_recipe else {},
                 quality=score.value if score else None,
                 training_seconds=training.seconds if training else None,
                 peak_memory_bytes=training.peak_memory_bytes if training else None,
             )
         )
-    return made
+    return configurations
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted key; names and texts for people left out."""
-    found: dict[str, Any] = {}
-    for key, each in value.items():
-        if isinstance(each, dict):
-            found |= _flat(each, f"{prefix}{key}.")
+    """Flatten nested settings to dotted keys, without names and display texts."""
+    settings: dict[str, Any] = {}
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            settings |= _flat(inner, f"{prefix}{key}.")
         elif prefix or key == "seed":
-            found[f"{prefix}{key}"] = each
-    return {key: each for key, each in found.items() if not key.startswith("report.")}
+            settings[f"{prefix}{key}"] = inner
+    return {key: inner for key, inner in settings.items() if not key.startswith("report.")}
 
 
 def _costs(one: Configuration, sign: int) -> tuple[float, float, float] | None:
@@ -98,8 +100,8 @@ def _costs(one: Configuration, sign: int) -> tuple[float, float, float] | None:
 
 def _on_front(one: Configuration, all_: Sequence[Configuration], sign: int) -> bool:
     """Whether no other is at least as good in everything and better in something."""
-    mine = _costs(one, sign)
-    others = [costs for each in all_ if each is not one and (costs := _costs(each, sign)) is not None]
-    return mine is not None and not any(
-        other != mine and all(left <= right for left, right in zip(other, mine, strict=True)) for other in others
+    own = _costs(one, sign)
+    others = [costs for other in all_ if other is not one and (costs := _costs(other, sign)) is not None]
+    return own is not None and not any(
+        other != own and all(left <= right for left, right in zip(other, own, strict=True)) for other in others
     )

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.comparison.counts import exact_share, scaled, score_test
+from reports.comparison.counts import exact_share, few_groups, scaled, score_test
 from reports.comparison.inference import Inference, Interval, critical_value
 from reports.comparison.proportions import wilson_interval
+from reports.comparison.sums import MAX_LOG
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +28,6 @@ _LEAST_RESAMPLES = 1_000
 _CELLS = 1_000_000  # drawn units over all resamples, at most
 _CHUNK = 1_000_000  # of them held at once
 _ERROR_FLOOR = 0.35  # of the standard error: resamples that drew nothing but equal units have none of their own
-_MAX_LOG = 700.0
 _MOST_SIGNS = 60  # 2**-59 is below every level in use
 _SKEW = 4.0
 _HEAVY = 1 / 3  # share of the weight that one unit may carry
@@ -35,7 +35,6 @@ _FEW = 5
 _MANY = 50
 _SELDOM = 0.3  # share of the rarer of two values
 _SKEWED_FROM = 20  # items from which on a sample can tell its skewness
-_CLUSTERS = 10
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,9 @@ class Ratios:
 
     def reversed(self) -> Ratios:
         """The same quantity with the opposite sign."""
-        return Ratios(self.tops[:, ::-1], self.bottoms[:, ::-1], tuple(-each for each in self.weights[::-1]), self.link)
+        return Ratios(
+            self.tops[:, ::-1], self.bottoms[:, ::-1], tuple(-weight for weight in self.weights[::-1]), self.link
+        )
 
     def in_fixed_order(self) -> Ratios:
         """The same units, sorted by what they add, so that their order cannot matter."""
@@ -110,9 +111,9 @@ class Ratios:
 
     def precedes(self, other: Ratios) -> bool:
         """Whether its first value that is not the same in the other is the smaller one; an order without meaning."""
-        mine, others = (np.concatenate([each.tops, each.bottoms], axis=1).ravel() for each in (self, other))
-        different = np.flatnonzero(mine != others)
-        return bool(len(different)) and bool(mine[different[0]] < others[different[0]])
+        own, others = (np.concatenate([side.tops, side.bottoms], axis=1).ravel() for side in (self, other))
+        different = np.flatnonzero(own != others)
+        return bool(len(different)) and bool(own[different[0]] < others[different[0]])
 
     def studentised(self, seed: int) -> Values:
         """Sorted bootstrap draws of (resampled minus observed quantity) over its standard error, shape [resamples]."""
@@ -145,12 +146,12 @@ class Ratios:
     def link_of(self, ratio: Values) -> Values:
         """The metric of each ratio."""
         if self.link == "exp":
-            return np.exp(np.minimum(-ratio, _MAX_LOG))
+            return np.exp(np.minimum(-ratio, MAX_LOG))
         return -ratio / math.log(2) if self.link == "bits" else ratio
 
     def _slope(self, ratio: Values) -> Values:
         if self.link == "exp":
-            return -np.exp(np.minimum(-ratio, _MAX_LOG))
+            return -np.exp(np.minimum(-ratio, MAX_LOG))
         return np.full_like(ratio, -1 / math.log(2) if self.link == "bits" else 1.0)
 
 
@@ -211,10 +212,10 @@ def caution(influence: Values, shares: Values, *, clustered: bool) -> str:
         clustered: Whether units are groups of items.
     """
     count = len(influence)
+    if few := few_groups(count, clustered=clustered):
+        return few
     if count < _FEW:
-        return f"only {count} independent {'groups of items' if clustered else 'items'}"
-    if clustered and count < _CLUSTERS:
-        return f"only {count} independent groups of items"
+        return f"only {count} independent items"
     if shares.max() > _HEAVY:
         return f"one item carries {shares.max():.0%} of the weight"
     spread = math.sqrt(float((influence**2).mean()))

@@ -1,4 +1,4 @@
-"""What each item contributes to a metric: every metric is a function of sums over items, which can be resampled."""
+"""Contributions of items to a metric: every metric is a function of sums over items, which can be resampled."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 ECE_BINS = 10
 _LEAST_LOG = -1e6
-_MAX_LOG = 700.0  # exp of more overflows a double
+MAX_LOG = 700.0  # exp of more overflows a double
 
 
-class Measured(Protocol):
-    """What scores and comparisons need of a sample: none of its texts. See `reports.document.schema.Sample`."""
+class ScoredItem(Protocol):
+    """The part of a sample that scores and comparisons need; its texts are left out. See `Sample`."""
 
     @property
-    def id(self) -> str: ...  # noqa: D102 - as of a sample
+    def id(self) -> str: ...  # noqa: D102 - documented by `Sample`
     @property
     def doc_hash(self) -> str: ...  # noqa: D102
     @property
@@ -40,45 +40,52 @@ class Measured(Protocol):
     def repeat(self) -> int: ...  # noqa: D102
 
 
-AnyMeasured = TypeVar("AnyMeasured", bound=Measured)
+AnyScoredItem = TypeVar("AnyScoredItem", bound=ScoredItem)
 
 
 @dataclass(frozen=True)
-class Units:
-    """Some samples as items, and as the independent units that these form.
+class Clusters:
+    """One model's contributions to a metric, by item and by cluster of items that share a source.
+
+    Clusters are the independent units of all tests; an item without a source of its own is a cluster by itself.
 
     Attributes:
-        table: What each unit adds to the sums, shape [units, columns].
-        by_item: What each item adds, shape [items, columns]; a repeated item adds the mean of its repeats.
-        unit_of: The unit of each item, shape [items].
-        repeats: How often the most repeated item was asked.
+        table: Contribution of each cluster to the sums, shape [clusters, columns].
+        by_item: Contribution of each item, shape [items, columns]; the mean over its repeats.
+        cluster_of: Index of each item's cluster, shape [items].
+        repeats: Number of answers to the item that was answered most often.
     """
 
     table: Table
     by_item: Table
-    unit_of: NDArray[np.intp]
+    cluster_of: NDArray[np.intp]
     repeats: int
 
     @property
     def items(self) -> int:
-        """How many items there are."""
+        """Number of items."""
         return len(self.by_item)
 
     @property
+    def is_clustered(self) -> bool:
+        """Whether any items share a source."""
+        return len(self.table) < self.items
+
+    @property
     def is_plain(self) -> bool:
-        """Whether each unit is one item that was asked once."""
-        return self.repeats == 1 and len(self.table) == self.items
+        """Whether every cluster is a single item with a single answer."""
+        return self.repeats == 1 and not self.is_clustered
 
     @property
     def are_right_or_wrong(self) -> bool:
-        """Whether each unit is one item with one answer that is right or wrong."""
+        """Whether every cluster is a single item with a single answer that is right or wrong."""
         return self.is_plain and bool(np.isin(self.table[:, 0], (0, 1)).all())
 
 
-def figure(kind: MetricKind) -> Callable[[Table], Any]:
-    """The function from sums over items to the metric; works along the last axis, for many resamples at once."""
+def aggregator(kind: MetricKind) -> Callable[[Table], Any]:
+    """Function from sums over items to the metric, along the last axis, for many resamples at once."""
     if kind == "perplexity":
-        return lambda sums: np.exp(np.minimum(-sums[..., 0] / sums[..., 1], _MAX_LOG))
+        return lambda sums: np.exp(np.minimum(-sums[..., 0] / sums[..., 1], MAX_LOG))
     if kind == "bits_per_byte":
         return lambda sums: -sums[..., 0] / sums[..., 1] / math.log(2)
     if kind == "macro_f1":
@@ -116,78 +123,78 @@ def _debiased_ece(sums: Table) -> Any:
     return np.maximum((count * (distance - bias)).sum(-1) / count.sum(-1), 0.0)
 
 
-def figure_of(kind: MetricKind, values: Sequence[Any]) -> float:
-    """A metric from the values of single samples; nan where it is not defined."""
+def value_of_samples(kind: MetricKind, values: Sequence[Any]) -> float:
+    """A metric's value from the values of its samples; nan if it is undefined."""
     table = np.asarray(values, dtype=float)
     labels = 1 + int(table.max()) if kind == "macro_f1" else 0
-    return figure_of_units(kind, _contributions(kind, table, labels))
+    return value_of_clusters(kind, _contributions(kind, table, labels))
 
 
-def figure_of_units(kind: MetricKind, table: Table) -> float:
-    """The metric of what some units add, shape [units, columns]; nan where it is not defined."""
+def value_of_clusters(kind: MetricKind, table: Table) -> float:
+    """A metric's value from the contributions of clusters, shape [clusters, columns]; nan if it is undefined."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return float(figure(kind)(table.sum(0)))
+        return float(aggregator(kind)(table.sum(0)))
 
 
-def with_value(metric: MetricInfo, samples: Sequence[AnyMeasured]) -> list[AnyMeasured]:
-    """The samples that the metric has a value for."""
+def with_value(metric: MetricInfo, samples: Sequence[AnyScoredItem]) -> list[AnyScoredItem]:
+    """Samples that have a value of the metric."""
     return [sample for sample in samples if sample.metrics.get(metric.key) is not None]
 
 
-def units(
+def clusters_from_samples(
     metric: MetricInfo,
-    samples: Sequence[Measured],
+    samples: Sequence[ScoredItem],
     *,
     labels: int | None = None,
     clusters: Mapping[str, str] | None = None,
-) -> Units:
-    """The units of one model's samples on one task, in the order of their names.
+) -> Clusters:
+    """Cluster one model's samples on one task, in the order of the cluster names.
 
     Args:
-        metric: What to compute.
-        samples: Samples that have a value for it.
-        labels: How many labels macro-F1 counts; from the samples where it is not given.
-        clusters: The groups of items that have one, by id, where the samples' own are not to count; see `clusters_of`.
+        metric: The metric to compute.
+        samples: Samples that have a value of it.
+        labels: Number of labels for macro-F1; by default as many as occur in the samples.
+        clusters: Cluster by item id, overriding the samples' own; see `cluster_by_item`.
     """
     values = np.asarray([sample.metrics[metric.key] for sample in samples], dtype=float)
-    groups = clusters_of(samples) if clusters is None else clusters
+    groups = cluster_by_item(samples) if clusters is None else clusters
     ids = [sample.id for sample in samples]
-    sources = [groups.get(each, each) for each in ids]
-    return units_of_values(metric.kind, values, ids, sources, labels or label_count(metric, samples))
+    sources = [groups.get(item, item) for item in ids]
+    return clusters_from_values(metric.kind, values, ids, sources, labels or label_count(metric, samples))
 
 
-def units_of_values(
+def clusters_from_values(
     kind: MetricKind, values: Table, ids: Sequence[Any], sources: Sequence[Any], labels: int = 0
-) -> Units:
-    """The units of some values.
+) -> Clusters:
+    """Cluster plain values.
 
     Args:
         kind: Kind of the metric.
-        values: The value, or the several values, of each answer; shape [answers] or [answers, columns].
-        ids: The item of each answer.
-        sources: The unit of each answer; the answers to one item have the same.
-        labels: How many labels macro-F1 counts.
+        values: One or several values per answer, shape [answers] or [answers, columns].
+        ids: Item of each answer.
+        sources: Cluster of each answer; all answers to one item have the same.
+        labels: Number of labels for macro-F1.
     """
-    added = _contributions(kind, values, labels)
+    contributions = _contributions(kind, values, labels)
     names, which, counts = np.unique(ids, return_inverse=True, return_counts=True)
-    order = np.lexsort((*added.T, which))  # so that the order of the answers does not decide how sums are rounded
-    items = _sums_by(which[order], added[order], len(names)) / counts[:, None]
+    order = np.lexsort((*contributions.T, which))  # the order of the answers must not affect the rounding of sums
+    items = _sums_by(which[order], contributions[order], len(names)) / counts[:, None]
     source_of = np.empty(len(names), dtype=object)
     source_of[which] = sources
-    groups, unit_of = np.unique(source_of.astype(str), return_inverse=True)
-    return Units(_sums_by(unit_of, items, len(groups)), items, unit_of, int(counts.max()))
+    groups, cluster_of = np.unique(source_of.astype(str), return_inverse=True)
+    return Clusters(_sums_by(cluster_of, items, len(groups)), items, cluster_of, int(counts.max()))
 
 
-def clusters_of(*several: Sequence[Measured]) -> dict[str, str]:
-    """The groups of items, by id, that any of several models' samples name.
+def cluster_by_item(*several: Sequence[ScoredItem]) -> dict[str, str]:
+    """Cluster by item id, wherever the samples of any of several models name one.
 
-    A run knows of a group only where it asked more than one item of it, so that models of different runs can differ.
+    A run names a cluster only if it has more than one of its items, so models of different runs can differ.
     """
     return {sample.id: sample.cluster for samples in several for sample in samples if sample.cluster}
 
 
-def label_count(metric: MetricInfo, *several: Sequence[Measured]) -> int:
-    """How many labels a metric's (gold, predicted) pairs have, counted from 0; 0 for metrics without labels."""
+def label_count(metric: MetricInfo, *several: Sequence[ScoredItem]) -> int:
+    """Number of labels in a metric's (gold, predicted) pairs, counted from 0; 0 for metrics without labels."""
     if metric.kind != "macro_f1":
         return 0
     pairs = [sample.metrics[metric.key] for samples in several for sample in samples]
@@ -195,7 +202,7 @@ def label_count(metric: MetricInfo, *several: Sequence[Measured]) -> int:
 
 
 def _contributions(kind: MetricKind, values: Table, labels: int) -> Table:
-    """What each sample adds, shape [samples, columns], from its value or its several values."""
+    """Contribution of each sample, shape [samples, columns], from its one or several values."""
     if kind in ("perplexity", "bits_per_byte", "ratio"):
         return values
     if kind == "macro_f1":
@@ -216,9 +223,9 @@ def _right_after_calibration(values: Table) -> Table:
     Args:
         values: Gold label, counted from 0, and the log-likelihood of each label; shape [samples, 1 + labels].
     """
-    logs = np.maximum(values[:, 1:], _LEAST_LOG)  # labels may have a probability of 0
+    logs = np.maximum(values[:, 1:], _LEAST_LOG)  # a label may have probability 0
     logs = logs - np.logaddexp.reduce(logs, axis=1, keepdims=True)
-    prior = np.logaddexp.reduce(logs, axis=0)  # but for a constant
+    prior = np.logaddexp.reduce(logs, axis=0)  # up to a constant
     return np.asarray((logs - prior).argmax(1) == values[:, 0], dtype=float)
 
 

@@ -1,4 +1,4 @@
-"""The verdict in plain sentences, made from the paired comparisons alone."""
+"""The verdict in sentences, derived from the paired comparisons alone."""
 
 from __future__ import annotations
 
@@ -16,61 +16,61 @@ _Metrics = dict[tuple[str, str], MetricInfo]
 
 
 def sentences(results: Results) -> list[str]:
-    """One sentence for each model that was compared with the baseline, the most important first."""
+    """Write one sentence per model that was compared with the baseline, after any warnings."""
     metrics = _metrics(results)
     others = [model.name for model in results.models if model.name != results.baseline]
-    found = [*label_collapses(results), *_trained_on(results)]
+    lines = [*label_collapses(results), *_trained_on(results)]
     if not others:
-        return [*found, f"Only {results.baseline} was scored, so there is nothing to compare it with."]
+        return [*lines, f"Only {results.baseline} was scored, so there is nothing to compare it with."]
     for model in others:
-        pair = [each for each in results.comparisons if each.candidate == model]
-        found.append(_sentence(model, results.baseline, pair, metrics))
+        pairs = [pair for pair in results.comparisons if pair.candidate == model]
+        lines.append(_sentence(model, results.baseline, pairs, metrics))
     if any(task.synthetic for task in results.tasks):
-        found.append(
+        lines.append(
             "The sample data that ships with medbench is synthetic: its scores are a demonstration, not a benchmark"
             " result."
         )
-    return found
+    return lines
 
 
 def _metrics(results: Results) -> _Metrics:
-    """Metrics by task and key; those of one title that several tasks have are told apart by the task."""
-    having: dict[str, list[list[str]]] = {}
+    """Metrics by task and key; a title that several tasks share gets the task's label."""
+    labels_of: dict[str, list[list[str]]] = {}
     for task in results.tasks:
         for metric in task.metrics:
-            having.setdefault(metric.title, []).append(task.short_title.split(", "))
-    ends = {title: _common_end(labels) for title, labels in having.items()}
+            labels_of.setdefault(metric.title, []).append(task.short_title.split(", "))
+    ends = {title: _common_end(labels) for title, labels in labels_of.items()}
 
-    def told_apart(task: TaskInfo, metric: MetricInfo) -> MetricInfo:
-        if len(having[metric.title]) == 1:
+    def labelled(task: TaskInfo, metric: MetricInfo) -> MetricInfo:
+        if len(labels_of[metric.title]) == 1:
             return metric
         parts = task.short_title.split(", ")
         label = ", ".join(parts[: len(parts) - ends[metric.title]])
         return metric.model_copy(update={"title": f"{metric.title} [{label}]"})
 
-    return {(task.name, metric.key): told_apart(task, metric) for task in results.tasks for metric in task.metrics}
+    return {(task.name, metric.key): labelled(task, metric) for task in results.tasks for metric in task.metrics}
 
 
 def _common_end(labels: list[list[str]]) -> int:
-    """1 where all labels end alike, in the items that they name, and say something before that."""
+    """1 if all labels end with the same part, the items, and have something before it; else 0."""
     return int(min(map(len, labels)) > 1 and len({label[-1] for label in labels}) == 1)
 
 
 def _trained_on(results: Results) -> list[str]:
-    """A warning for each task some of whose items were trained on."""
+    """A warning for each task with items that a model was trained on."""
     check = results.overlap
     if check is None:
         return []
-    found = []
+    warnings = []
     for task, items in check.items.items():
         models = [model for model in check.models if check.affected(task, model)]
         if models:
-            found.append(
+            warnings.append(
                 f"Trained on test items: {check.affected(task)} of the {items} items of {task} share text with rows"
-                f" that {join_words(models)} learned from, so the scores there, marked {TRAINED_ON}, are no fair"
+                f" that {join_words(models)} trained on, so the scores there, marked {TRAINED_ON}, are not a fair"
                 " measure."
             )
-    return found
+    return warnings
 
 
 def label_collapses(results: Results) -> list[str]:
@@ -93,27 +93,27 @@ def _label(label: str) -> str:
 
 
 def _sentence(model: str, baseline: str, comparisons: list[Comparison], metrics: _Metrics) -> str:
-    main = [each for each in comparisons if not metrics[each.task, each.metric].secondary]
-    if all(each.difference is None for each in comparisons):
-        return f"Compared with {baseline}, nothing is known of {model}: the two have no values of the same items."
+    main = [pair for pair in comparisons if not metrics[pair.task, pair.metric].secondary]
+    if all(pair.difference is None for pair in comparisons):
+        return f"{model} cannot be compared with {baseline}: the two have no values of the same items."
     clauses = _directions(main, metrics)
     first = f"Compared with {baseline}, {model} is {' and '.join(clauses)}"
     if not clauses:
         first = f"Compared with {baseline}, {model} is shown to be better or worse in no main metric"
     rest = (_equivalent(main, metrics), _identical(main, metrics), _inconclusive(main, metrics), _noise(main, metrics))
-    also = _directions([each for each in comparisons if metrics[each.task, each.metric].secondary], metrics)
-    beside = f" Of the further metrics it is {' and '.join(also)}." if also else ""
-    return "; ".join(filter(None, (first, *rest))) + "." + beside
+    secondary = _directions([pair for pair in comparisons if metrics[pair.task, pair.metric].secondary], metrics)
+    further = f" In the secondary metrics it is {' and '.join(secondary)}." if secondary else ""
+    return "; ".join(filter(None, (first, *rest))) + "." + further
 
 
 def _directions(comparisons: list[Comparison], metrics: _Metrics) -> list[str]:
-    """Where a model is better and where worse, with the differences."""
+    """The metrics in which a model is better and those in which it is worse, with the differences."""
     clauses = []
     for outcome in ("better", "worse"):
         named = [
-            f"{metrics[each.task, each.metric].title} ({_details(each, metrics[each.task, each.metric])})"
-            for each in comparisons
-            if each.outcome == outcome
+            f"{metrics[pair.task, pair.metric].title} ({_details(pair, metrics[pair.task, pair.metric])})"
+            for pair in comparisons
+            if pair.outcome == outcome
         ]
         if named:
             clauses.append(f"{outcome} in {join_words(named)}")
@@ -121,7 +121,7 @@ def _directions(comparisons: list[Comparison], metrics: _Metrics) -> list[str]:
 
 
 def _details(comparison: Comparison, metric: MetricInfo) -> str:
-    """A difference, with what takes away from it."""
+    """A difference with its reservations."""
     parts = [difference_text(comparison, metric)]
     ends = (comparison.low, comparison.high)
     if comparison.relevant and all(end is not None and abs(end) < comparison.relevant for end in ends):
@@ -132,32 +132,32 @@ def _details(comparison: Comparison, metric: MetricInfo) -> str:
 
 
 def _equivalent(comparisons: list[Comparison], metrics: _Metrics) -> str:
-    titles = [metrics[each.task, each.metric].title for each in comparisons if each.outcome == "equivalent"]
+    titles = [metrics[pair.task, pair.metric].title for pair in comparisons if pair.outcome == "equivalent"]
     return f"equivalent within the relevant difference in {join_words(titles)}" if titles else ""
 
 
 def _identical(comparisons: list[Comparison], metrics: _Metrics) -> str:
-    same = [each for each in comparisons if each.outcome == "identical"]
-    return "; ".join(f"identical on all {each.n} items in {metrics[each.task, each.metric].title}" for each in same)
+    same = [pair for pair in comparisons if pair.outcome == "identical"]
+    return "; ".join(f"identical on all {pair.n} items in {metrics[pair.task, pair.metric].title}" for pair in same)
 
 
 def _inconclusive(comparisons: list[Comparison], metrics: _Metrics) -> str:
-    """Main metrics that these items do not decide, with the number of items that a relevant difference takes."""
+    """Main metrics without a conclusion, with the number of items that would decide a relevant difference."""
     named = []
-    for each in comparisons:
-        if each.outcome == "inconclusive":
-            metric, needs = metrics[each.task, each.metric], ""
-            if each.items_needed is not None and each.relevant is not None:
-                needs = f" (about {each.items_needed:,} items decide {amount_text(each.relevant, metric)})"
+    for pair in comparisons:
+        if pair.outcome == "inconclusive":
+            metric, needs = metrics[pair.task, pair.metric], ""
+            if pair.items_needed is not None and pair.relevant is not None:
+                needs = f" (about {pair.items_needed:,} items decide {amount_text(pair.relevant, metric)})"
             named.append(f"{metric.title}{needs}")
     return f"inconclusive in {join_words(named)}" if named else ""
 
 
 def _noise(comparisons: list[Comparison], metrics: _Metrics) -> str:
-    """Main metrics whose difference another arithmetic explains: an annotation beside the outcome."""
+    """Main metrics whose difference numerical noise explains: an annotation that changes no outcome."""
     titles = [
-        metrics[each.task, each.metric].title
-        for each in comparisons
-        if each.noise is not None and each.noise.explains(each.difference)
+        metrics[pair.task, pair.metric].title
+        for pair in comparisons
+        if pair.noise is not None and pair.noise.explains(pair.difference)
     ]
     return f"not distinguishable from numerical noise in {join_words(titles)}" if titles else ""

@@ -1,4 +1,4 @@
-"""Part of the results document that compares runs: which settings differ, what each took, and which is best by what."""
+"""Part of the results document that compares runs: differing settings, time and memory, and the best model."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class Configuration(Strict):
     """One model of a comparison of runs.
 
     Attributes:
-        model: Its name in this document.
-        run: The run that it comes from.
-        settings: The values that differ between the runs' recipes, by dotted key; none where no recipe of them made it.
-        quality: Its figure in the metric that the comparison goes by.
-        training_seconds: What its training took; None where it was not trained in its run.
-        peak_memory_bytes: The most memory while training.
-        on_front: Whether no other model is as good in quality, time and memory and better in one of them.
+        model: Name in this document.
+        run: Run of the model.
+        settings: Values that differ between the runs' recipes, by dotted key; empty if its run did not train it.
+        quality: Score in the metric that ranks the models.
+        training_seconds: Duration of training, or None if its run did not train it.
+        peak_memory_bytes: Peak memory of training.
+        on_front: Whether it is on the Pareto front of quality, time and memory.
     """
 
     model: str
@@ -35,14 +35,14 @@ class RunsCompared(Strict):
     """A comparison of several runs.
 
     Attributes:
-        task: Task of the metric that it goes by.
+        task: Task of the metric that ranks the models.
         metric: Key of that metric.
-        rule: How the best is chosen, in words.
-        best: The best trained model by that rule; None where no score is known.
-        better_than: The trained models that the best is shown to be better than, corrected for all pairs of them.
-        not_distinguished: The trained models that it is not.
-        configurations: Every model.
-        left_out: Items that not all models answered and that therefore stand in no comparison of some pair, by task.
+        rule: Rule that chooses the best model, in words.
+        best: Best trained model by that rule, or None without scores.
+        better_than: Trained models that the best is shown to be better than, corrected for all pairs of them.
+        not_distinguished: The other trained models.
+        configurations: All models.
+        left_out: Items, by task, that are missing in some comparison because a model did not answer them.
     """
 
     task: str

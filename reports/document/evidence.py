@@ -1,4 +1,4 @@
-"""Parts of the results document that say what its numbers rest on, and what to hold them against."""
+"""Parts of the results document on the evidence behind its numbers, and reference values for them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ NOISE_ITEMS = 100  # fewer items cannot tell a systematic shift from chance
 
 
 class OverlapMatch(Strict):
-    """A test item that shares text with a row that was trained on.
+    """A test item that shares text with a training or validation row.
 
     Attributes:
         item: Id of the item, as in the samples.
-        row: Id of the row that shares most with it.
-        role: What the row was used for.
-        kind: `exact`, `near` or `n-gram`, as the check's method says.
-        part: Which text of the item is shared.
+        row: Id of the row with the largest overlap.
+        role: Use of the row.
+        kind: `exact`, `near` or `n-gram`, as defined by the check's method.
+        part: Shared text of the item, such as its question.
         share: Share of that text's words, from 0 to 1.
-        rows: How many rows share text with the item.
-        models: The models that were trained on them; all of the check where it is empty.
-        row_part: Which text of the row it is; empty in older results, as the next four.
-        item_source: Where the item stands, such as `ori_pqal.json, key 21645374`.
-        row_source: Where the row stands, such as `train.jsonl, line 12`.
-        item_text: The shared text of the item with its surroundings, a few hundred characters.
-        row_text: The same of the row.
+        rows: Number of rows that share text with the item.
+        models: Models that were trained on them; empty means all models of the check.
+        row_part: Shared text of the row; empty in older results, like the next four.
+        item_source: Location of the item, such as `ori_pqal.json, key 21645374`.
+        row_source: Location of the row, such as `train.jsonl, line 12`.
+        item_text: Shared text of the item with its context, a few hundred characters.
+        row_text: The same for the row.
     """
 
     task: str
@@ -50,9 +50,9 @@ _SHARES = {"exact": "equals", "near": "nearly equals"}
 
 
 def match_text(match: OverlapMatch) -> str:
-    """Both sides of an overlap in one line: where they stand, and the texts that they share.
+    """Describe an overlap in one line: the locations of both sides and the shared texts.
 
-    The texts are not escaped; whoever shows the line does that.
+    The texts are not escaped; the caller has to.
     """
     shares = _SHARES.get(match.kind, f"shares {match.share:.0%} of its {match.part} with")
     item = f"item {match.item}" + (f" ({match.item_source})" if match.item_source else "")
@@ -63,16 +63,16 @@ def match_text(match: OverlapMatch) -> str:
 
 
 class OverlapCheck(Strict):
-    """Whether the items of a run were trained on.
+    """Overlap between the items of a run and training rows.
 
     Attributes:
-        method: What counts as overlap, in words.
-        models: The models that were trained on these rows; what others were trained on is not known.
-        rows: How many rows were looked at.
-        items: How many items of each task were looked at.
-        matches: Every item that shares text with a row.
-        unsearched: Ids of items, by task, whose text cannot be split into words, so that nothing is known of them.
-        unsearched_rows: Places of rows of which the same is true, at most 20.
+        method: Definition of overlap, in words.
+        models: Models that were trained on these rows; the training data of other models is unknown.
+        rows: Number of rows searched.
+        items: Number of items searched, by task.
+        matches: All items that share text with a row.
+        unsearched: Ids of items, by task, that were not searched because their text cannot be split into words.
+        unsearched_rows: Locations of rows that were not searched for the same reason, at most 20.
     """
 
     method: str
@@ -84,22 +84,22 @@ class OverlapCheck(Strict):
     unsearched_rows: list[str] = Field(default_factory=list)
 
     def learned_by(self, model: str) -> list[OverlapMatch]:
-        """The matches with rows that a model was trained on."""
+        """Matches with rows that a model was trained on."""
         return [match for match in self.matches if model in (match.models or self.models)]
 
     def affected(self, task: str | None = None, model: str | None = None) -> int:
-        """How many items of one task or of all share text with a row that one model, or any, was trained on."""
+        """Number of items, of one task or all, that share text with rows that one model, or any, was trained on."""
         matches = self.matches if model is None else self.learned_by(model)
         return len({(match.task, match.item) for match in matches if task in (None, match.task)})
 
 
 class ReferenceLine(Strict):
-    """A figure to hold scores against that is no model's of this run, such as always giving the majority label.
+    """Reference scores from outside the run, such as those of always giving the majority label.
 
     Attributes:
-        title: Whose figure it is.
-        values: Figures by metric.
-        source: Where they are from.
+        title: Name of the reference.
+        values: Scores by metric.
+        source: Source of the scores.
     """
 
     title: str
@@ -108,7 +108,7 @@ class ReferenceLine(Strict):
 
 
 class Confusion(Strict):
-    """How often a model gave one label to items of another, or of the same; `none` where no label was found."""
+    """Number of items of one gold label that a model gave some label; `none` for answers without a label."""
 
     model: str
     task: str
@@ -118,7 +118,7 @@ class Confusion(Strict):
 
 
 class ClassCount(Strict):
-    """How often a label was right and how often it was given, for one model on one classification task."""
+    """Number of gold, predicted and correct items of one label, for one model on one classification task."""
 
     model: str
     task: str
@@ -129,7 +129,7 @@ class ClassCount(Strict):
 
 
 class Problem(Strict):
-    """How many answers of one model broke their format in one way."""
+    """Number of answers of one model with one format problem."""
 
     model: str
     task: str
@@ -138,11 +138,11 @@ class Problem(Strict):
 
 
 class Flips(Strict):
-    """Items whose value changed when they were scored again in another arithmetic.
+    """Items whose value changed when re-scored in another arithmetic.
 
     Attributes:
         changed: Number of items whose value changed.
-        items: Number of items that were scored again.
+        items: Number of re-scored items.
         low: Lower end of the exact 95 % interval of the flip rate (Clopper and Pearson 1934).
         high: Upper end of that interval.
         limit: Exact one-sided 95 % upper limit of the flip rate.
@@ -162,7 +162,7 @@ class Shift(Strict):
         value: The other arithmetic's value minus the run's, in the metric's unit.
         low: Lower end of its 95 % interval; None with fewer than two independent units.
         high: Upper end.
-        items: Number of items that were scored again.
+        items: Number of re-scored items.
     """
 
     value: float
@@ -172,7 +172,7 @@ class Shift(Strict):
 
     @property
     def is_systematic(self) -> bool:
-        """Whether at least 100 items were scored again and the interval excludes 0."""
+        """Whether at least 100 items were re-scored and the interval excludes 0."""
         if self.low is None or self.high is None:
             return False
         return self.items >= NOISE_ITEMS and (self.low > 0 or self.high < 0)
@@ -220,8 +220,8 @@ class FixedLimit(Strict):
         measure: What was compared, such as `choices`.
         model: The benchmark's model.
         items: Number of items scored in both arithmetics.
-        changed: Number of items that changed; None where the limit is that of a shift.
-        shift: Relative shift of the score; None where the limit is that of a flip rate.
+        changed: Number of items that changed, or None if the limit is that of a shift.
+        shift: Relative shift of the score, or None if the limit is that of a flip rate.
         limit: 95 % upper limit of the flip rate, or of the relative shift's size.
     """
 
@@ -238,7 +238,7 @@ class FixedNoise(Strict):
 
     Attributes:
         dtype: Arithmetic of the run.
-        device: `cpu` or `cuda`.
+        device: PyTorch's name for the device.
         engine: Name of the engine.
         compared_with: The other arithmetic, in words.
         hardware: What the benchmark ran on.
@@ -259,11 +259,11 @@ class NoiseCheck(Strict):
     """Numerical noise of a run.
 
     Attributes:
-        method: How items were scored again, in words; empty where none were.
-        scores: Noise of every score that was measured; that of a difference is stored in its comparison.
-        unmeasured: Why a task was not measured, or not on all items that were planned, by task.
-        seconds: Time of scoring again, loading included.
-        fixed: Fixed limits for the tasks that were not measured; None where all were, or no benchmark covers the run.
+        method: How items were re-scored, in words; empty if none were.
+        scores: Noise of every measured score; that of a difference is stored in its comparison.
+        unmeasured: Reason why a task was not measured, or not on all planned items, by task.
+        seconds: Time of re-scoring, with loading.
+        fixed: Fixed limits for unmeasured tasks, or None if all were measured or no benchmark covers the run.
     """
 
     method: str = ""
@@ -274,21 +274,21 @@ class NoiseCheck(Strict):
 
 
 class Reproduction(Strict):
-    """What could change a number and stands nowhere else in the results.
+    """Everything that affects numbers and is recorded nowhere else in the results.
 
     Recipe, seed, package versions, hardware, git commit, weight hashes and data hashes are in their own sections.
 
     Attributes:
-        engine: What computed the answers.
-        quantization: How the base's weights were held in training.
-        train_dtype: Of activations in training.
-        score_dtype: Of weights and activations in scoring.
-        batching: How rows were put into batches.
+        engine: Engine that computed the answers.
+        quantization: Quantisation of the base's weights in training.
+        train_dtype: Dtype of activations in training.
+        score_dtype: Dtype of weights and activations in scoring.
+        batching: Batching of rows.
         tokenizer_sha256: Hash over the tokenizer's files.
-        chat_template_sha256: Hash of the chat template; None where prompts are plain text.
-        prompts: Hash over ids and prompts, by task, as they were asked.
+        chat_template_sha256: Hash of the chat template, or None for plain-text prompts.
+        prompts: Hash over ids and prompts, by task.
         golds: Hash over ids and gold answers, by task.
-        generation: Settings of generated answers, by task.
+        generation: Generation settings, by task.
     """
 
     engine: str
@@ -303,17 +303,17 @@ class Reproduction(Strict):
     generation: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
-HUMAN_RATING = "human_rating"  # the task that holds people's marks
+HUMAN_RATING = "human_rating"  # the task of human ratings
 
 
 class RatingSummary(Strict):
-    """What people's ratings rest on; their figures are those of the task `human_rating`.
+    """Basis of the human ratings, whose scores are those of the task `human_rating`.
 
     Attributes:
         task: The task whose answers were rated.
-        raters: How many people gave marks.
-        answers: How many answers got at least one.
-        outdated: How many rated answers the models have changed since; their marks do not count.
+        raters: Number of raters.
+        answers: Number of answers with at least one mark.
+        outdated: Number of rated answers that have changed since; their marks are ignored.
         agreement: Krippendorff's alpha for ordinal marks, by aspect; null with fewer than two raters.
     """
 

@@ -1,4 +1,4 @@
-"""Part of the results document: how a model uses the labels of a classification task."""
+"""Part of the results document on how a model uses the labels of a classification task."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from reports.document.scores import Outcome
 from reports.strict import Strict
 
 _COLLAPSED = 0.9
-NO_LABEL = "none"  # the prediction of an answer in which no label was found
+NO_LABEL = "none"  # prediction of an answer without a label
 
 
 class LabelUse(Strict):
     """The label that a model gives most often, and its accuracy compared with always giving the majority label.
 
     Attributes:
-        items: Items of the task, each counted once.
-        label: The label that the model gives most often; `none` where no label was found.
+        items: Number of items of the task.
+        label: The label that the model gives most often; `none` for answers without a label.
         share: Share of the items that it gives this label to.
         low: Lower end of the 95 % interval of the share (Wilson).
         gold_share: Share of the items whose gold label it is.
@@ -24,7 +24,7 @@ class LabelUse(Strict):
         difference_low: Lower end of the interval of the difference at `level`.
         difference_high: Upper end.
         level: Two-sided level after the correction over all models and tasks of the document.
-        outcome: The model against the majority label, read off the interval.
+        outcome: Outcome of the model compared with the majority label, read off the interval.
     """
 
     model: str

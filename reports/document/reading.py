@@ -1,4 +1,4 @@
-"""Reads what a run left behind: its results document, and its samples one by one, however many they are."""
+"""Read a run folder: its results document, and its samples one at a time."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from reports.strict import Model, checked
 
 
 def read_results(run: Path) -> Results:
-    """The results document of a run folder, or of a `results.json` itself.
+    """Read the results document of a run folder, or a `results.json`.
 
     Raises:
-        UserError: It is missing, broken, or of another schema than this medbench's.
+        UserError: It is missing, broken, or has an incompatible schema version.
     """
     path = run / "results.json" if run.is_dir() or run.suffix != ".json" else run
     return read_document(
@@ -25,41 +25,41 @@ def read_results(run: Path) -> Results:
         Results,
         SCHEMA_VERSION,
         what="a results document",
-        later="use the medbench that wrote it, or run again",
-        broken="run again",
+        later="use the medbench version that wrote it, or re-run",
+        broken="re-run",
     )
 
 
 def read_scored(run: Path) -> Results:
-    """The results document of a run folder.
+    """Read the results document of a run folder.
 
     Raises:
-        UserError: The run was not scored yet, or as `read_results` does.
+        UserError: The run was not scored yet, or as `read_results`.
     """
     if not (run / "results.json").is_file():
-        raise UserError("there is no results.json in it", where=str(run), fix="score first: medbench score")
+        raise UserError("the folder has no results.json", where=str(run), fix="score first: medbench score")
     return read_results(run)
 
 
 def read_document(path: Path, kind: type[Model], version: str, *, what: str, later: str, broken: str) -> Model:
-    """A JSON document that says its `schema_version`, checked against its model.
+    """Read a JSON document with a `schema_version` and validate it.
 
     Args:
         path: The file.
-        kind: Its model.
-        version: The schema's version here; another first number is another schema.
-        what: What it should be, in words.
-        later: What to do about another version.
-        broken: What to do where it is no such document.
+        kind: Model of the document.
+        version: The supported schema version; another major version is an error.
+        what: Name of the document, for messages.
+        later: Advice for an unsupported version.
+        broken: Advice for an invalid document.
 
     Raises:
         UserError: It is missing, broken, or of another version.
     """
     value = read_json(path)
-    found = str(value.get("schema_version", "")) if isinstance(value, dict) else ""
-    if found.partition(".")[0] != version.partition(".")[0]:
+    actual = str(value.get("schema_version", "")) if isinstance(value, dict) else ""
+    if actual.partition(".")[0] != version.partition(".")[0]:
         raise UserError(
-            f"its schema version is {found[:20] or 'missing'}, this medbench reads {version}",
+            f"its schema version is {actual[:20] or 'missing'}, this medbench reads {version}",
             where=str(path),
             fix=later,
         )
@@ -67,12 +67,12 @@ def read_document(path: Path, kind: type[Model], version: str, *, what: str, lat
 
 
 def samples_path(run: Path, model: str, task: str) -> Path:
-    """Where the samples of one model on one task lie in a run folder."""
+    """Path of the samples of one model on one task in a run folder."""
     return run / "samples" / model / f"{task}.jsonl"
 
 
 def samples_of(run: Path, model: str, task: str) -> Iterator[Sample]:
-    """The samples of one model on one task in a run folder; none where it has no file of them.
+    """Read the samples of one model on one task in a run folder; none if the file is missing.
 
     Raises:
         UserError: A line is not a sample; the message names it.
@@ -82,7 +82,7 @@ def samples_of(run: Path, model: str, task: str) -> Iterator[Sample]:
 
 
 def read_samples(path: Path) -> Iterator[Sample]:
-    """The samples of a file.
+    """Read the samples of a file.
 
     Raises:
         UserError: A line is not a sample; the message names it.
@@ -92,7 +92,7 @@ def read_samples(path: Path) -> Iterator[Sample]:
 
 
 def locate_samples(path: Path) -> Iterator[tuple[int, Sample]]:
-    """(offset in bytes, sample) of every sample, so that a few of many can be read again by `sample_at`.
+    """Yield (byte offset, sample) for every sample; `sample_at` reads single ones again.
 
     Raises:
         UserError: A line is not a sample; the message names it.
@@ -102,16 +102,16 @@ def locate_samples(path: Path) -> Iterator[tuple[int, Sample]]:
 
 
 def sample_at(path: Path, offset: int) -> Sample:
-    """The sample whose line starts at this byte."""
+    """Read the sample whose line starts at this byte."""
     with path.open("rb") as stream:
         stream.seek(offset)
         return checked_sample(Sample, json.loads(stream.readline().decode("utf-8-sig")), f"{path}, byte {offset}")
 
 
 def checked_sample(kind: type[Model], row: Any, where: str) -> Model:
-    """A line of a samples file as a whole sample, or as what another model keeps of one.
+    """Validate a line of a samples file as a `Sample`, or as a model of a part of it.
 
     Raises:
-        UserError: It is none.
+        UserError: The line is not a sample.
     """
     return checked(kind, row, what="a sample", where=where, fix="score again")

@@ -1,8 +1,8 @@
 """The results document of a run (`results.json`) and its samples (`samples/MODEL/TASK.jsonl`), as pydantic models.
 
 `schema_version` follows semantic versioning: a reader of 2.x reads every 2.y. Documents of 1.x are rejected: their
-outcomes were not read off corrected intervals. Lengths are in tokens, times in seconds,
-sizes in bytes, log-likelihoods in nats. A number that could not be had is null, never NaN.
+outcomes were not read off corrected intervals. Lengths are in tokens, times in seconds, sizes in bytes,
+log-likelihoods in nats. A missing number is null, never NaN.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ SCHEMA_VERSION = "2.0"
 
 
 class TaskInfo(Strict):
-    """What was asked.
+    """A task that models were scored on.
 
     Attributes:
-        name: The lm-eval task.
-        title: Its name for people.
-        setting: Data, split, number of items and the way of scoring, in words.
-        synthetic: Whether the items are medbench's own invented samples, which are no benchmark.
-        metrics: The metrics in the order of the tables.
-        version: The task's own version.
-        label: Short name of the task and its items, which tables put beside the metrics' names where there is one.
-        references: Figures to hold the scores against.
+        name: Name of the lm-eval task.
+        title: Display name.
+        setting: Data, split, number of items and method of scoring, in words.
+        synthetic: Whether the items are medbench's own synthetic samples, which are not a benchmark.
+        metrics: Metrics in the order of the tables.
+        version: Version of the task.
+        label: Short name of the task and its items, which tables add to the metrics' names, or empty.
+        references: Reference scores.
     """
 
     name: PlainName
@@ -72,27 +72,27 @@ class TaskInfo(Strict):
 
     @property
     def short_title(self) -> str:
-        """Its label, where it has one."""
+        """The label, or the title without one."""
         return self.label or self.title
 
     @property
     def lead(self) -> MetricInfo | None:
         """The metric that says which of two answers is better: the first with a direction and a value for each."""
         kinds = ("mean", "proportion")
-        return next((each for each in self.metrics if each.sign and each.kind in kinds), None)
+        return next((metric for metric in self.metrics if metric.sign and metric.kind in kinds), None)
 
 
 class ModelInfo(Strict):
     """One model that was scored.
 
     Attributes:
-        name: The name in `--models`.
-        kind: `base`, an adapter on it, or a `pool` of adapters trained alike with several seeds.
+        name: Name in `--models`.
+        kind: `base`, an `adapter` on it, or a `pool` of adapters trained with several seeds.
         source: Hub id, built-in name, or the folder's name.
-        sha256: Hash of its weight files; of a pool over those of its members.
-        weights: How the weights were held while scoring, in words (quantisation, dtype).
+        sha256: Hash of the weight files; for a pool, hash over those of its members.
+        weights: Quantisation and dtype of the weights in scoring, in words.
         weight_bytes: Size of an adapter's weight file.
-        members: The models of a pool.
+        members: Names of a pool's models.
     """
 
     name: PlainName
@@ -105,7 +105,7 @@ class ModelInfo(Strict):
 
 
 class DataInfo(Strict):
-    """One set of rows that a run used, by role (`train`, `validation`, or a task's name)."""
+    """A set of rows used by a run; `role` is `train`, `validation` or a task's name."""
 
     role: str
     source: str
@@ -116,19 +116,19 @@ class DataInfo(Strict):
 
 
 class TaskCost(Strict):
-    """What scoring one model on one task took.
+    """Time, tokens and memory of scoring one model on one task.
 
     Attributes:
-        seconds: Its share of the engine's time; tasks are computed together.
-        output_tokens: Scored or generated.
-        tokens_per_second: Prompt and output tokens in these seconds.
-        latency_p50: Median seconds from when a question's batch began to its answer.
-        latency_p95: 95 of 100 questions were answered within so many seconds of that.
-        peak_memory_bytes: Highest while it was computed: allocated on the GPU, or resident on a CPU.
-        truncated: Generated answers that were cut off at the token limit.
-        reused: All of it is kept from an earlier run, which it took the time given here.
-        reused_answers: Answers that are kept from an earlier run.
-        reused_seconds: The part of `seconds` that they took then.
+        seconds: Share of the engine's time; tasks are computed together.
+        output_tokens: Number of scored or generated tokens.
+        tokens_per_second: Prompt and output tokens per second.
+        latency_p50: Median of the seconds from the start of a question's batch to its answer.
+        latency_p95: 95th percentile of the same.
+        peak_memory_bytes: Peak memory: allocated on a GPU, resident on a CPU.
+        truncated: Number of generated answers that hit the token limit.
+        reused: Whether all answers come from an earlier run, whose time `seconds` is.
+        reused_answers: Number of answers from an earlier run.
+        reused_seconds: The part of `seconds` spent on them.
     """
 
     model: str
@@ -147,16 +147,16 @@ class TaskCost(Strict):
 
 
 class MemoryUse(Strict):
-    """What training took of the device's memory, in bytes.
+    """Memory use of training, in bytes.
 
-    On a GPU, allocated is what tensors held and reserved what the process took from the card for them; on a CPU both
+    On a GPU, allocated is the memory of tensors and reserved the memory that the process holds for them; on a CPU both
     are the resident set of the whole process.
 
     Attributes:
-        device_total_bytes: Of the card, or the machine's memory on a CPU.
+        device_total_bytes: Memory of the GPU, or of the machine on a CPU.
         before_allocated_bytes: With the base loaded, before the first step.
         before_reserved_bytes: The same.
-        peak_allocated_bytes: The most at any time while training.
+        peak_allocated_bytes: Peak during training.
         peak_reserved_bytes: The same.
         after_allocated_bytes: After the last step.
         after_reserved_bytes: The same.
@@ -172,22 +172,22 @@ class MemoryUse(Strict):
 
 
 class Training(Strict):
-    """What training did.
+    """Facts of the training.
 
     Attributes:
-        trained_now: False when the adapter was found ready for the same recipe, data and base.
-        processes: How many trained together, each with its own batch.
-        dtype: Of the computation.
-        attention: The implementation that ran.
-        batch_size: Rows at once on a device, as it came to be; None in results of earlier versions, as all that is new.
-        gradient_accumulation: Batches of a device for each step.
-        seconds: Of the whole training with its validations; where it went on from a checkpoint, since then.
-        seconds_per_step: Median time from one optimizer step's end to the next's, with nothing else in between.
-        tokens_per_second: Tokens that went through the model in training, neither padding nor validation counted.
-        estimated_memory: Bytes by component of this training on a GPU, computed.
-        full_finetuning_memory: The same components if all weights were trained; computed, never measured.
-        losses: One record for each logged step: step, and loss or eval_loss.
-        peak_memory_bytes: Allocated on the GPU, or resident on a CPU.
+        trained_now: False if an adapter of the same recipe, data and base was reused.
+        processes: Number of processes, each with its own batch.
+        dtype: Dtype of the computation.
+        attention: Attention implementation.
+        batch_size: Rows per device and batch as used; None in results of earlier versions, like all newer fields.
+        gradient_accumulation: Batches per device and step.
+        seconds: Duration of training and validation; since the checkpoint, if training was resumed.
+        seconds_per_step: Median time between the ends of consecutive optimizer steps with nothing in between.
+        tokens_per_second: Training tokens per second, without padding and validation.
+        estimated_memory: Computed bytes of this training on a GPU, by component.
+        full_finetuning_memory: The same for training all weights; computed, never measured.
+        losses: One record per logged step: step, and loss or eval_loss.
+        peak_memory_bytes: Peak memory: allocated on a GPU, resident on a CPU.
     """
 
     trained_now: bool
@@ -217,13 +217,13 @@ class Training(Strict):
     losses: list[dict[str, float]] = Field(default_factory=list)
 
     def loss_by_step(self, key: Literal["loss", "eval_loss"]) -> dict[int, float]:
-        """Training or validation losses by step, in order; of a step that was logged twice the last."""
-        found = {int(each["step"]): each[key] for each in self.losses if key in each}
-        return dict(sorted(found.items()))
+        """Training or validation losses by step, in order; the last one of a step that was logged twice."""
+        losses = {int(record["step"]): record[key] for record in self.losses if key in record}
+        return dict(sorted(losses.items()))
 
 
 class Results(Strict):
-    """Everything a report needs but the samples."""
+    """Everything that a report needs, except the samples."""
 
     schema_version: str = SCHEMA_VERSION
     medbench_version: str
@@ -247,11 +247,11 @@ class Results(Strict):
     problems: list[Problem] = Field(default_factory=list)
     overlap: OverlapCheck | None = None
     noise: NoiseCheck | None = None
-    compared: RunsCompared | None = Field(default=None, description="where the document compares several runs")
+    compared: RunsCompared | None = Field(default=None, description="if the document compares several runs")
     reproduction: Reproduction | None = None
     ratings: RatingSummary | None = None
     stages: dict[str, float] = Field(default_factory=dict, description="seconds spent in each stage")
-    engine: dict[str, Any] = Field(default_factory=dict, description="what answered, why, and how it was set up")
+    engine: dict[str, Any] = Field(default_factory=dict, description="the engine, the reason for it, and its settings")
     notes: list[str] = Field(default_factory=list)
     verdict: list[str] = Field(default_factory=list, description="plain sentences made from the comparisons")
 
@@ -261,33 +261,33 @@ class Results(Strict):
 
     def scores_by_key(self) -> dict[tuple[str, str, str], Score]:
         """Scores by model, task and metric."""
-        return {(each.model, each.task, each.metric): each for each in self.scores}
+        return {(score.model, score.task, score.metric): score for score in self.scores}
 
     def comparisons_by_key(self) -> dict[tuple[str, str, str], Comparison]:
         """Comparisons by candidate, task and metric."""
-        return {(each.candidate, each.task, each.metric): each for each in self.comparisons}
+        return {(pair.candidate, pair.task, pair.metric): pair for pair in self.comparisons}
 
     def learned_from(self, task: str, model: str) -> bool:
-        """Whether a model was trained on some of a task's items."""
+        """Whether a model was trained on any of a task's items."""
         return self.overlap is not None and self.overlap.affected(task, model) > 0
 
 
 class Sample(Strict):
-    """One question asked of one model.
+    """One model's answer to one item.
 
     Attributes:
-        id: The item's own id; samples are paired on it.
-        doc_hash: Hash of the item as lm-eval saw it, so that a changed item never pairs with its former self.
-        question: The question as people read it, where the prompt wraps it into more.
+        id: Id of the item; samples are paired by it.
+        doc_hash: Hash of the item as lm-eval saw it, so that changed items are not paired.
+        question: The question for human readers, if the prompt contains more.
         output: The generated answer, or the chosen label.
-        metrics: Values by metric: a number, or several as its kind wants them.
+        metrics: Values by metric: a number, or several, depending on its kind.
         choices: Log-likelihood of each label, for questions with choices.
-        problems: How a generated answer breaks its format.
+        problems: Format problems of a generated answer.
         finish_reason: `stop` or `length`, for generated answers.
         seconds: From the start of the row's batch to its end for generated answers, else its share of the batch.
-        fields: What else the data says of the item in a word, such as its speciality, by column.
-        cluster: Hash of the source that the item shares with others, such as one abstract asked about twice.
-        repeat: Which time the item was asked, from 0; the repeats of an item are averaged before anything else.
+        fields: Short further facts of the item, such as its speciality, by column.
+        cluster: Hash of the source that the item shares with others, such as an abstract with two questions.
+        repeat: Number of the answer to the item, from 0; the repeats of an item are averaged first.
     """
 
     id: str

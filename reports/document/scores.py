@@ -1,4 +1,4 @@
-"""What a metric is, a score with its interval, and the comparison of two models: parts of the results document."""
+"""Parts of the results document: a metric, a score with its interval, and the comparison of two models."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ Outcome = Literal[
 
 
 class MetricInfo(Strict):
-    """What a metric is and how it may be compared.
+    """A metric and how models may be compared by it.
 
     Attributes:
-        key: Its name in lm-eval and in the samples.
-        title: Its name for people.
-        kind: How values of single samples make up the score: the mean of numbers; the share of ones; perplexity from
+        key: Name in lm-eval and in the samples.
+        title: Display name.
+        kind: How the score is computed from sample values: the mean of numbers; the share of ones; perplexity from
             (log-likelihood, tokens); bits per byte from (log-likelihood, bytes); macro-F1 from (gold, predicted)
             labels; ECE from (confidence, right or wrong); the ratio of the sums of two numbers; the share of right
-            labels after batch calibration from (gold, log-likelihood of each label); `other` where only lm-eval's own
+            labels after batch calibration from (gold, log-likelihood of each label); `other` if only lm-eval's own
             score is known.
-        higher_is_better: None where neither direction is better in itself, such as the length of the reasoning.
-        percent: Whether people read it as a percentage.
+        higher_is_better: None if neither direction is better in itself, such as for the length of the reasoning.
+        percent: Whether it is displayed as a percentage.
         description: One sentence.
-        secondary: Whether it only explains the others; primary and secondary metrics are corrected apart.
+        secondary: Whether it only explains the others; primary and secondary metrics are corrected separately.
         descriptive: Whether it is shown but not tested, since another metric tests the same thing or no test of it
             holds its level.
         relevant: The smallest relevant difference: absolute for shares, else as a share of the baseline's score.
@@ -47,23 +47,23 @@ class MetricInfo(Strict):
 
     @property
     def sign(self) -> int:
-        """1 where higher is better, -1 where lower is, 0 where neither."""
+        """1 if higher is better, -1 if lower is, 0 if neither."""
         return {True: 1, False: -1, None: 0}[self.higher_is_better]
 
     @property
     def is_share(self) -> bool:
-        """Whether it lies between 0 and 1, so that its differences are absolute and not relative to it."""
+        """Whether it lies between 0 and 1, so that relevant differences are absolute rather than relative."""
         return self.percent or self.kind in ("proportion", "macro_f1", "ece", "batch_calibrated")
 
 
 class Score(Strict):
-    """One metric of one model on one task, with a 95 % interval where the samples allow one.
+    """One metric of one model on one task, with a 95 % interval if the samples allow one.
 
     Attributes:
-        n: Items, however often each was asked.
-        repeats: How many answers to each item, or adapters of a pool, it is the mean of.
+        n: Number of items, regardless of repeats.
+        repeats: Number of answers per item, or adapters of a pool, that it is the mean of.
         spread: Standard deviation of the score between these.
-        caution: Why the interval is unreliable; empty where it is not.
+        caution: Why the interval is unreliable; empty if it is reliable.
     """
 
     model: str
@@ -91,19 +91,19 @@ class Comparison(Strict):
         p_adjusted: After the correction over the primary or the secondary metrics of all compared models (Holm 1979,
             without hypotheses that these items cannot reject, Tarone 1990).
         outcome: Read off the interval: `better`, `worse`, `different` (no direction is better), `equivalent` (the
-            interval lies inside the smallest relevant difference) or `inconclusive`; `identical` where no item differs;
-            `not tested` for descriptive metrics; `not compared` where the two have no values of the same items.
-        differing: Items whose values differ between the two models.
-        units: Independent units: items, or groups of items that share a source.
-        standard_error: Of the difference.
-        degrees_of_freedom: Of the standard error; None for score tests.
-        discordant: Items that only the candidate and that only the baseline got right, for right/wrong metrics.
+            interval lies inside the smallest relevant difference) or `inconclusive`; `identical` if no item differs;
+            `not tested` for descriptive metrics; `not compared` if the two have no values of the same items.
+        differing: Number of items whose values differ between the two models.
+        units: Number of independent units: items, or clusters of items that share a source.
+        standard_error: Standard error of the difference.
+        degrees_of_freedom: Degrees of freedom of the standard error; None for score tests.
+        discordant: Items that only the candidate and only the baseline got right, for right/wrong metrics.
         effect_size: Cohen's g (the candidate's share of the discordant items, minus a half) for right/wrong metrics,
             else Cohen's d of the paired differences; the sign is the difference's.
         relevant: The smallest relevant difference, in the metric's unit.
         items_needed: For an inconclusive comparison, how many items detect a relevant difference with 80 % power or,
             where these do already, show that equal models are equivalent.
-        caution: Why interval and test are unreliable; empty where they are not.
+        caution: Why interval and test are unreliable; empty if they are reliable.
         noise: Numerical noise of the difference, an annotation that no outcome depends on.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reports.comparison.sums import figure_of_units
+from reports.comparison.sums import value_of_clusters
 from reports.gate.comparable import unusable
 from reports.gate.estimate import Difference, Single, paired, single
 from reports.gate.inputs import GateInput
@@ -26,7 +26,7 @@ def bound(rule: Bound, target: Target, candidate: GateInput, baseline: GateInput
     if target.metric.kind == "other":
         return _bound_of_other(rule, target, candidate, limit)
     selected = select(target, candidate, baseline, compares=False)
-    value = figure_of_units(selected.kind, selected.after)
+    value = value_of_clusters(selected.kind, selected.after)
     fields: dict[str, Any] = {"value": value, "n": selected.items, "limit": limit}
     description = f"{target.metric.title} is {value_text(value, target.metric)}"
     return _compare(rule, target, selected, single(selected.kind, selected.after), description, fields, power)
@@ -52,7 +52,7 @@ def must_pass(rule: MustPass, target: Target, candidate: GateInput, baseline: Ga
     """Compare the value of every listed item with the rule's limits."""
     selected = select(target, candidate, baseline, compares=False)
     values = [
-        figure_of_units(target.metric.kind, units_of(target.metric, [sample]).table) for sample in selected.samples
+        value_of_clusters(target.metric.kind, units_of(target.metric, [sample]).table) for sample in selected.samples
     ]
     low, high = rule.at_least, rule.at_most
     missed = [
@@ -104,7 +104,7 @@ def _compare(
 
 def _relevant(target: Target, selected: Selected) -> float:
     """The smallest difference that matters, in the metric's unit."""
-    baseline = 1.0 if target.metric.is_share else abs(figure_of_units(selected.kind, selected.before))
+    baseline = 1.0 if target.metric.is_share else abs(value_of_clusters(selected.kind, selected.before))
     return target.metric.relevant * baseline
 
 

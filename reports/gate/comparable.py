@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from reports.comparison.sums import figure_of_units
+from reports.comparison.sums import value_of_clusters
 from reports.document.schema import MetricInfo
 from reports.gate.inputs import PAIRS, GateInput
 from reports.gate.units import units_of
@@ -42,7 +42,7 @@ def _disagreement(source: GateInput, task: str, metric: MetricInfo, reported: fl
         missing = [item.id for item, value in zip(items.values(), values, strict=True) if not np.isfinite(value).all()]
     if missing or not items:
         return f"{len(missing)} items have no value of {task}/{metric.key}{_some(missing)}"
-    computed = figure_of_units(metric.kind, units_of(metric, list(items.values())).table)
+    computed = value_of_clusters(metric.kind, units_of(metric, list(items.values())).table)
     if not math.isclose(computed, reported, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
         return f"results.json says {reported:.6g} for {task}/{metric.key}, its samples give {computed:.6g}"
     return ""

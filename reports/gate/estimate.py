@@ -18,7 +18,7 @@ from reports.comparison.proportions import (
     upper_discordance,
     wilson_interval,
 )
-from reports.comparison.sums import figure, figure_of_units
+from reports.comparison.sums import aggregator, value_of_clusters
 from reports.document.schema import MetricKind
 from reports.gate.mean_difference import SPREAD_CONFIDENCE, MeanDifference, sample_variance
 
@@ -129,7 +129,7 @@ def paired(kind: MetricKind, before: Values, after: Values, *, sign: int = 1, sh
     if share == 0 and kind in ("mean", "proportion") and np.array_equal(before, after) and _are_shares(before):
         return CountedDifference(0, 0, len(before))  # a change that was not seen could be as large as a whole answer
     old, new = (1 + share) * pseudo_values(kind, before), pseudo_values(kind, after)
-    value = sign * (figure_of_units(kind, after) - (1 + share) * figure_of_units(kind, before))
+    value = sign * (value_of_clusters(kind, after) - (1 + share) * value_of_clusters(kind, before))
     differing = int((before != after).any(1).sum())
     alike = 1 - differing / len(before) if sample_variance(new - old) else 1.0
     return MeanDifference(value, sign * (new - old), differing, alike * (sample_variance(old) + sample_variance(new)))
@@ -162,7 +162,7 @@ class Single:
 
 def single(kind: MetricKind, table: Values) -> Single:
     """A model's own value, from what each unit adds to it, shape [units, columns]."""
-    parts, value = pseudo_values(kind, table), figure_of_units(kind, table)
+    parts, value = pseudo_values(kind, table), value_of_clusters(kind, table)
     right = float(table[:, 0].sum()) if kind == "proportion" else None
     if right is not None:  # a share of 0 or 1 shows no spread; two right and two wrong answers are added
         parts = np.concatenate([parts, [0.0, 0.0, 1.0, 1.0]])
@@ -173,8 +173,8 @@ def single(kind: MetricKind, table: Values) -> Single:
 
 def pseudo_values(kind: MetricKind, table: Values) -> Values:
     """The jackknife's pseudo-values, shifted so that their mean is the value of the metric; shape [units]."""
-    whole, items = figure_of_units(kind, table), len(table)
+    whole, items = value_of_clusters(kind, table), len(table)
     if items == 1:
         return np.array([whole])
-    parts = items * whole - (items - 1) * figure(kind)(table.sum(0) - table)
+    parts = items * whole - (items - 1) * aggregator(kind)(table.sum(0) - table)
     return np.asarray(parts - parts.mean() + whole)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from reports.comparison.sums import figure_of_units
+from reports.comparison.sums import value_of_clusters
 from reports.gate.estimate import Difference, paired
 from reports.gate.mean_difference import MIN_ITEMS
 from reports.gate.outcome import Outcome, RuleResult, Verdict
@@ -88,7 +88,7 @@ def margin_of(target: Target, margin: float, baseline: float) -> float:
 def _gain(target: Target, selected: Selected, margin: float) -> Gain:
     """The gain with its limit at the rule's margin, negative for a tolerated loss."""
     sign = target.metric.sign
-    limit = math.copysign(margin_of(target, abs(margin), figure_of_units(selected.kind, selected.before)), margin)
+    limit = math.copysign(margin_of(target, abs(margin), value_of_clusters(selected.kind, selected.before)), margin)
     plain = paired(selected.kind, selected.before, selected.after, sign=sign)
     if not target.is_relative or margin == 0:
         return Gain(plain, plain, limit, limit)
@@ -115,8 +115,8 @@ def comparison_fields(selected: Selected, confidence: float, sign: int, relevant
     elif -relevant < low and high < relevant:
         outcome = "equivalent"
     return {
-        "value": figure_of_units(selected.kind, selected.after),
-        "baseline": figure_of_units(selected.kind, selected.before),
+        "value": value_of_clusters(selected.kind, selected.after),
+        "baseline": value_of_clusters(selected.kind, selected.before),
         "difference": difference.value,
         "low": low if math.isfinite(low) else None,
         "high": high if math.isfinite(high) else None,
@@ -198,7 +198,7 @@ def superiority(rule: Superiority, target: Target, selected: Selected, *, power:
     """Pass if a gain above the margin is shown, fail if enough items do not show one, else inconclusive."""
     gain = _gain(target, selected, rule.margin)
     size = abs(gain.margin)
-    baseline = figure_of_units(selected.kind, selected.before)
+    baseline = value_of_clusters(selected.kind, selected.before)
     truth = size + margin_of(target, rule.detect or target.metric.relevant, baseline)
     fields = comparison_fields(selected, rule.confidence, target.metric.sign, truth)
     limit = f"gains more than {amount_text(size, target.metric)}" if size else "is better"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from reports.comparison.sums import figure_of_units, label_count
+from reports.comparison.sums import label_count, value_of_clusters
 from reports.document.schema import MetricInfo, MetricKind, Sample
 from reports.gate.comparable import incomparable, unusable
 from reports.gate.estimate import pseudo_values
@@ -176,7 +176,7 @@ def moved(target: Target, selected: Selected, sign: int) -> list[MovedSample]:
     if selected.others:
         parts = parts - sign * pseudo_values(selected.kind, selected.before)
     else:
-        parts = parts - sign * figure_of_units(selected.kind, selected.after)
+        parts = parts - sign * value_of_clusters(selected.kind, selected.after)
     positions = members(selected.samples)
     worst: list[MovedSample] = []
     for unit in np.argsort(parts, kind="stable"):

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
-from reports.comparison.sums import Units, units
+from reports.comparison.sums import Clusters, clusters_from_samples
 from reports.document.schema import MetricInfo, Sample
 from reports.gate.inputs import ItemScore
 
@@ -25,7 +25,7 @@ def units_of(
     keys: Sequence[ItemScore | Sample] | None = None,
     *,
     labels: int | None = None,
-) -> Units:
+) -> Clusters:
     """The units of one model's items, grouped by the ids and clusters of `keys`, the same for both models.
 
     Args:
@@ -35,7 +35,7 @@ def units_of(
         labels: How many labels macro-F1 counts, the same for both models; see `label_count`.
     """
     rows = [_Keyed(key.id, key.cluster, item.metrics) for key, item in zip(keys or items, items, strict=True)]
-    return units(metric, cast("list[Sample]", rows), labels=labels)
+    return clusters_from_samples(metric, cast("list[Sample]", rows), labels=labels)
 
 
 def members(items: Sequence[ItemScore | Sample]) -> list[list[int]]:

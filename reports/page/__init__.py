@@ -1,1 +1,1 @@
-"""`report.html` and `report.md`: tables, pictures, answers side by side, and the templates."""
+"""`report.html` and `report.md`: tables, plots, answers side by side, and the templates."""

@@ -1,4 +1,4 @@
-"""Answers side by side: which questions a report shows, what each metric said of each answer and why."""
+"""Answers side by side: the questions that a report shows, and each metric's value for each answer with its reason."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from reports.document.reading import sample_at
 from reports.document.schema import MetricInfo, Results, Sample, TaskInfo
+from reports.frames import probabilities
 from reports.numbers import MISSING, value_text
-from reports.page.digest import Digest, Seen, probabilities
+from reports.page.digest import AnswerStats, Digest
 from reports.text import cut
 
-_BUDGET = 1_300_000  # bytes of all texts together; what a page has besides them stays below the rest of 2 MB
+_BUDGET = 1_300_000  # bytes of all texts together; the rest of a page stays below 700 kB, 2 MB in all
 FILTERS = {
     "won": "Won",
     "lost": "Lost",
@@ -21,8 +22,13 @@ FILTERS = {
     "truncated": "Truncated",
     "longest": "Longest",
 }
-_REMARKS = {"won": "won", "lost": "lost", "format": "wrong format", "truncated": "truncated"}  # that a filter looks for
-_LONGEST = 0.1  # of a task's questions
+_REMARKS = {
+    "won": "won",
+    "lost": "lost",
+    "format": "wrong format",
+    "truncated": "truncated",
+}  # by filter
+_LONGEST = 0.1  # share of a task's questions
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,60}")
 _WORD = re.compile(r"\w{4,}")
 _WORDS = 8
@@ -40,7 +46,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Question:
-    """One question with everybody's answers side by side; `anchor` is its deep link, `marks` the filters it passes."""
+    """One question with all models' answers; `anchor` is its deep link, `marks` the filters it passes."""
 
     anchor: str
     id: str
@@ -53,8 +59,8 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """The questions of one task that a report shows, of how many, and what made one won or lost."""
+class TaskExamples:
+    """Questions of one task that a report shows, out of `total`; `criterion` names the metric behind won and lost."""
 
     task: TaskInfo
     questions: list[Question]
@@ -62,64 +68,66 @@ class Shown:
     criterion: str
 
 
-def side_by_side(results: Results, digests: Sequence[Digest], most: int) -> list[Shown]:
-    """The questions to show of every task that has answers.
+def side_by_side(results: Results, digests: Sequence[Digest], most: int) -> list[TaskExamples]:
+    """Choose the questions to show, for every task that has answers.
 
     Args:
         results: The results document.
-        digests: Of every samples file.
-        most: Questions of a task at most.
+        digests: Digests of all samples files.
+        most: Maximum number of questions per task.
     """
-    tasks = [(task, [each for each in digests if each.task == task.name and each.shown]) for task in results.tasks]
-    tasks = [(task, found) for task, found in tasks if found]
-    return [_shown(task, found, results.baseline, most, _BUDGET // len(tasks)) for task, found in tasks]
+    answered = [digest for digest in digests if digest.has_answers]
+    tasks = [(task, [digest for digest in answered if digest.task == task.name]) for task in results.tasks]
+    tasks = [(task, own) for task, own in tasks if own]
+    return [_task_examples(task, own, results.baseline, most, _BUDGET // len(tasks)) for task, own in tasks]
 
 
-def _shown(task: TaskInfo, digests: list[Digest], baseline: str, most: int, budget: int) -> Shown:
+def _task_examples(task: TaskInfo, digests: list[Digest], baseline: str, most: int, budget: int) -> TaskExamples:
     marks = _marks(task, digests, baseline)
     questions: list[Question] = []
     for key in _chosen(list(marks), marks, most):
         question = _question(task, digests, key, marks[key], baseline)
-        texts = (question.prompt, question.gold, *(each.text for each in question.answers))
+        texts = (question.prompt, question.gold, *(answer.text for answer in question.answers))
         budget -= sum(len(text.encode("utf-8", "replace")) for text in texts) + 700 * (1 + len(question.answers))
         if budget < 0:
             break
         questions.append(question)
     order = {key: number for number, key in enumerate(marks)}
-    questions.sort(key=lambda each: order[each.id])
-    return Shown(task, questions, len(marks), task.lead.title if task.lead else "")
+    questions.sort(key=lambda question: order[question.id])
+    return TaskExamples(task, questions, len(marks), task.lead.title if task.lead else "")
 
 
 def _marks(task: TaskInfo, digests: list[Digest], baseline: str) -> dict[str, list[str]]:
     """The filters that each item of a task passes, in the order of the items."""
-    items: dict[str, dict[str, Seen]] = {}
-    for each in digests:
-        for key, seen in each.seen.items():
-            items.setdefault(key, {})[each.model] = seen
-    lengths = sorted((max(seen.length for seen in found.values()) for found in items.values()), reverse=True)
+    items: dict[str, dict[str, AnswerStats]] = {}
+    for digest in digests:
+        for key, stats in digest.answers.items():
+            items.setdefault(key, {})[digest.model] = stats
+    length_of = {key: max(stats.length for stats in answers.values()) for key, answers in items.items()}
+    lengths = sorted(length_of.values(), reverse=True)
     longest = lengths[min(len(lengths) - 1, int(len(lengths) * _LONGEST))] if lengths else 0
     marks = {}
-    for key, found in items.items():
-        said = {remark for seen in found.values() for remark in _remarks(task, seen, found.get(baseline))}
-        marks[key] = [name for name, remark in _REMARKS.items() if remark in said]
-        if max(seen.length for seen in found.values()) >= max(1, longest):
+    for key, answers in items.items():
+        remarks = {remark for stats in answers.values() for remark in _remarks(task, stats, answers.get(baseline))}
+        marks[key] = [name for name, remark in _REMARKS.items() if remark in remarks]
+        if length_of[key] >= max(1, longest):
             marks[key].append("longest")
     return marks
 
 
-def _remarks(task: TaskInfo, seen: Seen, base: Seen | None) -> list[str]:
-    """What stands beside an answer: `won` or `lost` against the baseline's in the leading metric, and its faults."""
-    found = []
-    if task.lead and base is not None and seen.doc_hash == base.doc_hash and None not in (seen.lead, base.lead):
-        gain = task.lead.sign * ((seen.lead or 0.0) - (base.lead or 0.0))
-        found += ["won"] if gain > 0 else ["lost"] if gain < 0 else []
-    found += ["wrong format"] if seen.wrong_format else []
-    found += ["truncated"] if seen.truncated else []
-    return found
+def _remarks(task: TaskInfo, stats: AnswerStats, base: AnswerStats | None) -> list[str]:
+    """Remarks on an answer: `won` or `lost` against the baseline's in the leading metric, and its faults."""
+    remarks = []
+    if task.lead and base is not None and stats.doc_hash == base.doc_hash and None not in (stats.lead, base.lead):
+        gain = task.lead.sign * ((stats.lead or 0.0) - (base.lead or 0.0))
+        remarks += ["won"] if gain > 0 else ["lost"] if gain < 0 else []
+    remarks += ["wrong format"] if stats.wrong_format else []
+    remarks += ["truncated"] if stats.truncated else []
+    return remarks
 
 
 def _chosen(keys: list[str], marks: dict[str, list[str]], most: int) -> Iterable[str]:
-    """Some of every filter first, so that none comes up empty, then the rest in their order."""
+    """Choose some questions for every filter, so that none is empty, then the rest in order."""
     if most <= 0:
         return []
     share = max(1, most // (len(FILTERS) + 1))
@@ -128,30 +136,35 @@ def _chosen(keys: list[str], marks: dict[str, list[str]], most: int) -> Iterable
 
 
 def _question(task: TaskInfo, digests: list[Digest], key: str, marks: list[str], baseline: str) -> Question:
-    found = {each.model: each.seen[key] for each in digests if key in each.seen}
-    samples = [sample_at(each.path, each.seen[key].offset) for each in digests if key in each.seen]
+    answering = [digest for digest in digests if key in digest.answers]
+    stats = {digest.model: digest.answers[key] for digest in answering}
+    samples = [sample_at(digest.path, digest.answers[key].offset) for digest in answering]
     first = samples[0]
     answers = []
-    for seen, each in zip(found.values(), samples, strict=True):
-        metrics = [_said(metric, each) for metric in task.metrics if isinstance(each.metrics.get(metric.key), float)]
-        answers.append(Answer(each.model, cut(each.output), metrics, _remarks(task, seen, found.get(baseline))))
+    for sample in samples:
+        values = [metric for metric in task.metrics if isinstance(sample.metrics.get(metric.key), float)]
+        metrics = [_metric_facts(metric, sample) for metric in values]
+        remarks = _remarks(task, stats[sample.model], stats.get(baseline))
+        answers.append(Answer(sample.model, cut(sample.output), metrics, remarks))
     if first.choices:
-        parts = [f"gold {cut(first.gold, 40)}", *(f"{each.model} {cut(each.output, 40)}" for each in samples)]
+        parts = [f"gold {cut(first.gold, 40)}", *(f"{sample.model} {cut(sample.output, 40)}" for sample in samples)]
+    elif task.lead:
+        parts = [f"{sample.model} {task.lead.title} {_value(task.lead, sample)}" for sample in samples]
     else:
-        parts = [f"{each.model} {task.lead.title} {_value(task.lead, each)}" for each in samples] if task.lead else []
+        parts = []
     return Question(
         anchor(task.name, key), key, task.name, cut(first.prompt), cut(first.gold), ", ".join(parts), marks, answers
     )
 
 
 def anchor(task: str, item: str) -> str:
-    """The fragment of a question's deep link: its own id where that is plain, else a hash of it."""
+    """URL fragment of a question: its id if that is a plain name, else a hash of it."""
     plain = item if _NAME.fullmatch(item) else hashlib.sha256(item.encode("utf-8", "replace")).hexdigest()[:12]
     return f"{task}.{plain}"
 
 
 def _value(metric: MetricInfo, sample: Sample) -> str:
-    """A metric's value for one answer; whether it is right, for what is right or wrong."""
+    """A metric's value for one answer; yes or no if it is right or wrong."""
     value = sample.metrics.get(metric.key)
     if not isinstance(value, float):
         return MISSING
@@ -160,21 +173,25 @@ def _value(metric: MetricInfo, sample: Sample) -> str:
     return value_text(value, metric)
 
 
-def _said(metric: MetricInfo, sample: Sample) -> tuple[str, str, str]:
-    """(title, value, why) of one metric for one answer."""
+def _metric_facts(metric: MetricInfo, sample: Sample) -> tuple[str, str, str]:
+    """(title, value, reason) of one metric for one answer."""
     text = _value(metric, sample)
     if sample.choices and metric.kind == "proportion":
         chances = ", ".join(f"{label} {share:.0%}" for label, share in probabilities(sample.choices).items())
-        return metric.title, text, f"said {cut(sample.output, 40)}, gold {cut(sample.gold, 40)}; {chances}"
+        return metric.title, text, f"answered {cut(sample.output, 40)}, gold {cut(sample.gold, 40)}; {chances}"
     if metric.key == "format_compliance" and sample.problems is not None:
         return metric.title, text, cut("; ".join(sample.problems), 300) or "every part once, in order"
     if metric.key == "ended" and sample.finish_reason:
-        how = "ended by itself after" if sample.finish_reason == "stop" else "cut off at"
+        how = "stopped after" if sample.finish_reason == "stop" else "cut off at"
         return metric.title, text, f"{how} {sample.output_tokens} tokens"
     if metric.key.startswith("rouge"):
         gold = {word.lower() for word in _WORD.findall(sample.gold)}
         given = dict.fromkeys(word.lower() for word in _WORD.findall(cut(sample.output)))
         shared = [word for word in given if word in gold]
         some = ", ".join(shared[:_WORDS]) + (", ..." if len(shared) > _WORDS else "")
-        return metric.title, text, f"{len(shared)} of the gold's longer words are in it" + (f": {some}" if some else "")
+        return (
+            metric.title,
+            text,
+            f"{len(shared)} of the longer words of gold" + (f": {some}" if some else ""),
+        )
     return metric.title, text, ""

@@ -1,4 +1,4 @@
-"""What a report lacks, and what its numbers cannot say, in plain sentences."""
+"""Missing parts of a report and limits of its numbers, as sentences."""
 
 from __future__ import annotations
 
@@ -8,35 +8,37 @@ from reports.document.schema import Results
 from reports.page.digest import Digest
 
 LIMITS = (
-    "The statistics see the items, not the world: few or unrepresentative ones give an uncertain or wrong answer.",
+    "The statistics cover these items only: few or unrepresentative items give an uncertain or wrong answer.",
     "Overlap with a gold answer and its likelihood say nothing about medical correctness.",
     "No metric here replaces review by a clinician.",
-    "One training is one draw: another seed gives another adapter. Only intervals of a mean of seeds hold that spread.",
-    "In 16-bit arithmetic, figures move a little with batch shape, software and hardware.",
-    "What a base model saw before its release is not known, so items that are public may be in it.",
+    "One training run is one draw: another seed gives another adapter. Only intervals over several seeds cover that.",
+    "In 16-bit arithmetic, scores vary slightly with batch shape, software and hardware.",
+    "The training data of a base model is unknown, so it may have seen public items.",
 )
 
 
 def missing(results: Results, digests: Sequence[Digest]) -> list[str]:
-    """What a reader might look for and does not find, with the reason where it is known."""
-    found = []
-    scored = {(each.model, each.task) for each in results.scores if each.value is not None}
-    told = {(each.model, each.task) for each in digests}
+    """List what a reader might expect but the report lacks, with the reason if it is known."""
+    sentences = []
+    scored = {(score.model, score.task) for score in results.scores if score.value is not None}
+    sampled = {(digest.model, digest.task) for digest in digests}
     for task in results.tasks:
         unscored = [model.name for model in results.models if (model.name, task.name) not in scored]
         if unscored:
-            found.append(
-                f"{task.title}: there are no figures of {', '.join(unscored)}; the task failed or was not run."
+            sentences.append(
+                f"{task.title}: there are no scores of {', '.join(unscored)}; the task failed or was not run."
             )
         silent = [
-            each.name for each in results.models if each.name not in unscored and (each.name, task.name) not in told
+            model.name
+            for model in results.models
+            if model.name not in unscored and (model.name, task.name) not in sampled
         ]
         if silent:
-            found.append(f"{task.title}: the samples of {', '.join(silent)} are not in the run folder.")
+            sentences.append(f"{task.title}: the samples of {', '.join(silent)} are not in the run folder.")
     if not results.tasks:
-        found.append("No task was scored.")
+        sentences.append("No task was scored.")
     if len(results.models) == 1:
-        found.append(f"Only {results.models[0].name} was scored, so nothing is compared.")
+        sentences.append(f"Only {results.models[0].name} was scored, so nothing is compared.")
     if results.training is None and results.compared is None:
-        found.append("Nothing was trained in this run, so there is no section on training.")
-    return found
+        sentences.append("Nothing was trained in this run, so there is no section on training.")
+    return sentences

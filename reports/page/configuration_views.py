@@ -1,4 +1,4 @@
-"""How a comparison of runs is shown: its table, quality against time and memory, and two settings as a heat map."""
+"""Views of a comparison of runs: a table, plots of quality by time and memory, and a heat map of two settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from reports.document.configurations import Configuration
 from reports.document.schema import MetricInfo, Results
 from reports.numbers import GIB, MISSING, better_arrow, duration, gib_text, value_text
-from reports.page.svg import GRID, INK, SERIES, Picture, picture
+from reports.page.svg import GRID, INK, SERIES, Plot, plot
 from reports.tables import Table
 
 if TYPE_CHECKING:
@@ -17,44 +17,48 @@ _MOST_NAMES = 16
 
 
 def configurations_table(results: Results) -> Table | None:
-    """Every model with its settings, quality, time and memory; None where runs are not compared."""
+    """All models with their settings, quality, time and memory, or None if runs are not compared."""
     compared, metric = results.compared, quality_metric(results)
     if compared is None or metric is None:
         return None
-    keys = [*dict.fromkeys(key for each in compared.configurations for key in each.settings)]
+    keys = [*dict.fromkeys(key for configuration in compared.configurations for key in configuration.settings)]
     rows = []
-    for each in compared.configurations:
-        time = MISSING if each.training_seconds is None else duration(each.training_seconds)
-        memory = MISSING if each.peak_memory_bytes is None else gib_text(each.peak_memory_bytes)
-        marks = [*(["best"] if each.model == compared.best else []), *(["Pareto front"] if each.on_front else [])]
-        settings = [str(each.settings.get(key, "")) for key in keys]
-        rows.append((each.model, *settings, value_text(each.quality, metric), time, memory, ", ".join(marks)))
+    for configuration in compared.configurations:
+        time = MISSING if configuration.training_seconds is None else duration(configuration.training_seconds)
+        memory = MISSING if configuration.peak_memory_bytes is None else gib_text(configuration.peak_memory_bytes)
+        is_best = configuration.model == compared.best
+        marks = [*(["best"] if is_best else []), *(["Pareto front"] if configuration.on_front else [])]
+        settings = [str(configuration.settings.get(key, "")) for key in keys]
+        quality = value_text(configuration.quality, metric)
+        rows.append((configuration.model, *settings, quality, time, memory, ", ".join(marks)))
     columns = ("Model", *keys, metric.title + better_arrow(metric), "Training time", "Peak memory", "Mark")
     return Table(columns, tuple(rows))
 
 
-def configuration_pictures(results: Results) -> list[Picture]:
-    """Quality against training time and against memory with the Pareto front, and a heat map of two settings."""
+def configuration_plots(results: Results) -> list[Plot]:
+    """Plots of quality by training time and by memory with the Pareto front, and a heat map of two settings."""
     metric = quality_metric(results)
     if results.compared is None or metric is None:
         return []
-    known = [each for each in results.compared.configurations if each.quality is not None]
-    trained = [each for each in known if each.training_seconds is not None]
-    made = [
-        _scatter("time", "training time (s)", metric, [(each, float(each.training_seconds or 0)) for each in trained]),
+    scored = [configuration for configuration in results.compared.configurations if configuration.quality is not None]
+    times = [(configuration, configuration.training_seconds) for configuration in scored]
+    sizes = [(configuration, configuration.peak_memory_bytes) for configuration in scored]
+    trained = [pair for pair in sizes if pair[0].training_seconds is not None]
+    plots = [
+        _scatter("time", "training time (s)", metric, [(item, time) for item, time in times if time is not None]),
         _scatter(
             "peak",
             "peak memory (GiB)",
             metric,
-            [(each, each.peak_memory_bytes / GIB) for each in trained if each.peak_memory_bytes],
+            [(item, size / GIB) for item, size in trained if size],
         ),
-        _heat_map(metric, [each for each in known if each.settings]),
+        _heat_map(metric, [configuration for configuration in scored if configuration.settings]),
     ]
-    return [each for each in made if each is not None]
+    return [drawn for drawn in plots if drawn is not None]
 
 
 def quality_metric(results: Results) -> MetricInfo | None:
-    """The metric that a comparison of runs goes by."""
+    """The metric that ranks the compared runs, or None if runs are not compared."""
     compared = results.compared
     if compared is None:
         return None
@@ -62,34 +66,36 @@ def quality_metric(results: Results) -> MetricInfo | None:
     return metric
 
 
-def _scatter(name: str, label: str, metric: MetricInfo, points: list[tuple[Configuration, float]]) -> Picture | None:
+def _scatter(name: str, label: str, metric: MetricInfo, points: list[tuple[Configuration, float]]) -> Plot | None:
     if not points:
         return None
     scale = 100 if metric.percent else 1
 
     def draw(axes: Axes) -> None:
-        for each, x in points:
-            y = scale * (each.quality or 0.0)
-            inside = SERIES[0] if each.on_front else "none"
-            axes.plot([x], [y], "o", color=SERIES[0], markerfacecolor=inside)
+        for configuration, x in points:
+            y = scale * (configuration.quality or 0.0)
+            fill = SERIES[0] if configuration.on_front else "none"
+            axes.plot([x], [y], "o", color=SERIES[0], markerfacecolor=fill)
             if len(points) <= _MOST_NAMES:
-                axes.annotate(each.model, (x, y), (0, 6), textcoords="offset points", ha="center", color=INK, size=8)
+                axes.annotate(
+                    configuration.model, (x, y), (0, 6), textcoords="offset points", ha="center", color=INK, size=8
+                )
         axes.margins(0.2)
         axes.set(xlabel=label, ylabel=metric.title + (" (%)" if metric.percent else "") + better_arrow(metric))
 
-    words = "; ".join(f"{each.model}: {value_text(each.quality, metric)} at {x:.3g}" for each, x in points)
-    title = f"{metric.title} against {label}, the Pareto front of quality, time and memory filled"
-    return picture(f"front-{name}", title, f"{words}.", draw)
+    words = "; ".join(f"{item.model}: {value_text(item.quality, metric)} at {x:.3g}" for item, x in points)
+    title = f"{metric.title} by {label}; filled points are on the Pareto front of quality, time and memory"
+    return plot(f"front-{name}", title, f"{words}.", draw)
 
 
-def _heat_map(metric: MetricInfo, known: list[Configuration]) -> Picture | None:
-    """Quality by two settings, where just two differ and each takes several values."""
-    keys = [*dict.fromkeys(key for each in known for key in each.settings)]
+def _heat_map(metric: MetricInfo, configurations: list[Configuration]) -> Plot | None:
+    """Quality by two settings, if exactly two differ and both take several values."""
+    keys = [*dict.fromkeys(key for item in configurations for key in item.settings)]
     if len(keys) != 2:  # noqa: PLR2004
         return None
-    rows, columns = ([*dict.fromkeys(str(each.settings.get(key)) for each in known)] for key in keys)
-    cells = {tuple(str(each.settings.get(key)) for key in keys): each.quality or 0.0 for each in known}
-    if len(rows) == 1 or len(columns) == 1 or len(cells) < len(known):
+    rows, columns = ([*dict.fromkeys(str(item.settings.get(key)) for item in configurations)] for key in keys)
+    cells = {tuple(str(item.settings.get(key)) for key in keys): item.quality or 0.0 for item in configurations}
+    if len(rows) == 1 or len(columns) == 1 or len(cells) < len(configurations):
         return None
     low, high = min(cells.values()), max(cells.values())
 
@@ -111,4 +117,4 @@ def _heat_map(metric: MetricInfo, known: list[Configuration]) -> Picture | None:
 
     words = "; ".join(f"{row} and {column}: {value_text(value, metric)}" for (row, column), value in cells.items())
     title = f"{metric.title} by {keys[0]} (rows) and {keys[1]} (columns), darker is better"
-    return picture("interaction", title, f"{words}.", draw, height=1.2 + 0.5 * len(rows))
+    return plot("interaction", title, f"{words}.", draw, height=1.2 + 0.5 * len(rows))

@@ -1,4 +1,4 @@
-"""Writes `report.md` and `report.html` of a run folder from its results and samples."""
+"""Write `report.md` and `report.html` of a run folder from its results and samples."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from reports.document.reading import read_scored
 from reports.document.schema import Results
 from reports.errors import UserError
 from reports.files import write_text
-from reports.page import answers, caveats, configuration_views, figures, sample_figures, sample_tables
+from reports.page import answers, caveats, configuration_views, plots, sample_plots, sample_tables
 from reports.page.digest import digest
-from reports.templating import faults_told, inline_hash, template_environment
+from reports.templating import inline_hash, template_environment, template_errors
 
-_EXAMPLES = 3  # questions of a task in report.md
+_EXAMPLES = 3  # questions per task in report.md
 
 
 def render(run: Path, templates: Path | None = None) -> tuple[Path, Path]:
@@ -26,10 +26,10 @@ def render(run: Path, templates: Path | None = None) -> tuple[Path, Path]:
 
     Args:
         run: The run folder.
-        templates: A folder whose `report.md.j2`, `report.html.j2`, `report.css` or `report.js` stand in for ours.
+        templates: A folder whose `report.md.j2`, `report.html.j2`, `report.css` or `report.js` replace ours.
 
     Raises:
-        UserError: The folder has no results yet, a sample is broken, or a template of the user's is.
+        UserError: The folder has no results yet, or a sample or one of the user's templates is broken.
     """
     results = read_scored(run)
     if templates is not None and not templates.is_dir():
@@ -39,24 +39,24 @@ def render(run: Path, templates: Path | None = None) -> tuple[Path, Path]:
     paths = (run / "report.md", run / "report.html")
     for path in paths:
         name = f"{path.name}.j2"
-        with faults_told(f" {name}", templates) if templates else nullcontext():
+        with template_errors(f" {name}", templates) if templates else nullcontext():
             write_text(path, environment.get_template(name).render(context | _inline(environment)))
     return paths
 
 
 def report_context(run: Path, results: Results) -> dict[str, Any]:
-    """What templates get; docs/reports.md tells it name by name."""
+    """Build the context of the report templates; docs/reports.md lists every name."""
     digests = digest(run, results)
     settings = results.recipe.get("report", {})
-    shown = answers.side_by_side(results, digests, int(settings.get("samples", 0)))
-    pictures = {
-        "differences": figures.differences_pictures(results),
-        "losses": figures.losses_picture(results),
-        "lengths": sample_figures.lengths_pictures(digests),
-        "confusion": sample_figures.confusion_pictures(digests),
-        "calibration": sample_figures.calibration_pictures(digests),
-        "memory": figures.memory_picture(results),
-        "throughput": figures.throughput_picture(results),
+    examples = answers.side_by_side(results, digests, int(settings.get("samples", 0)))
+    drawn = {
+        "differences": plots.differences_plots(results),
+        "losses": plots.losses_plot(results),
+        "lengths": sample_plots.lengths_plots(digests),
+        "confusion": sample_plots.confusion_plots(digests),
+        "calibration": sample_plots.calibration_plots(digests),
+        "memory": plots.memory_plot(results),
+        "throughput": plots.throughput_plot(results),
     }
     return {
         "results": results,
@@ -73,17 +73,17 @@ def report_context(run: Path, results: Results) -> dict[str, Any]:
             "lengths": sample_tables.lengths_table(digests),
         },
         "calibration_note": sample_tables.CALIBRATION,
-        "pictures": pictures,
+        "pictures": drawn,
         "configurations": configuration_views.configurations_table(results),
-        "configuration_pictures": configuration_views.configuration_pictures(results),
-        "shown": shown,
-        "examples": [(each, each.questions[:_EXAMPLES]) for each in shown if each.questions],
+        "configuration_pictures": configuration_views.configuration_plots(results),
+        "shown": examples,
+        "examples": [(task, task.questions[:_EXAMPLES]) for task in examples if task.questions],
         "filters": answers.FILTERS,
     }
 
 
 def _inline(environment: Environment) -> dict[str, Any]:
-    """Style sheet and script of the page with the content policy that admits them and nothing else."""
+    """Style sheet and script of the page, and the content security policy that allows only them."""
     style, script = (environment.get_template(name).render().strip() for name in ("report.css", "report.js"))
     policy = (
         f"default-src 'none'; style-src '{inline_hash(style)}'; script-src '{inline_hash(script)}'; base-uri 'none';"

@@ -1,4 +1,4 @@
-"""Tables made from all samples: confusion of labels, calibration, and the lengths of the reasoning."""
+"""Tables of all samples: confusion of labels, calibration, and lengths of the reasoning."""
 
 from __future__ import annotations
 
@@ -12,42 +12,44 @@ from reports.tables import Table
 
 _QUANTILES = (0, 25, 50, 75, 100)
 CALIBRATION = (
-    "The probability of the given label is that of its log-likelihood among the labels'. A calibrated model is right in"
-    " 60 % of the answers that it gives with 60 %; the expected calibration error is the mean distance from that over"
-    f" {ECE_BINS} equal ranges, weighted by answers."
+    "The probability of the given label comes from the log-likelihoods of all labels. A calibrated model is right in"
+    " 60 % of the answers that it gives with 60 %; the expected calibration error is the mean deviation from that over"
+    f" {ECE_BINS} equal ranges, weighted by answers, minus the part due to chance."
 )
 
 
 def confusion_table(digests: Sequence[Digest]) -> Table | None:
-    """Answers by gold and given label; None where no question had choices."""
-    found = [each for each in digests if each.has_labels]
-    labels = labels_of(found)
+    """Answers by gold and given label, or None if no question had choices."""
+    labelled = [digest for digest in digests if digest.has_labels]
+    labels = labels_of(labelled)
     rows = [
-        (each.name, gold, *(str(each.confusion[gold, given]) for given in labels)) for each in found for gold in labels
+        (digest.name, gold, *(str(digest.confusion[gold, given]) for given in labels))
+        for digest in labelled
+        for gold in labels
     ]
     columns = ("Model", "Gold", *(f"Given: {label}" for label in labels))
     return Table(columns, tuple(rows)) if rows else None
 
 
 def calibration_table(digests: Sequence[Digest]) -> Table | None:
-    """Mean probability of the given label against the share that was right; None where no question had choices."""
+    """Mean probability of the given label against the share that was right, or None if no question had choices."""
     rows = []
-    for each in digests:
-        confidence, right, total = (sum(counts[place] for counts in each.bins) for place in range(3))
-        if total and each.calibration_error is not None:
-            shares = (confidence / total, right / total, each.calibration_error)
-            rows.append((each.name, *(f"{100 * share:.1f} %" for share in shares), f"{total:.0f}"))
+    for digest in digests:
+        confidence, right, total = (sum(counts[place] for counts in digest.bins) for place in range(3))
+        if total and digest.calibration_error is not None:
+            shares = (confidence / total, right / total, digest.calibration_error)
+            rows.append((digest.name, *(f"{100 * share:.1f} %" for share in shares), f"{total:.0f}"))
     columns = ("Model", "Mean probability of the given label", "Right", "Expected calibration error", "n")
     return Table(columns, tuple(rows)) if rows else None
 
 
 def lengths_table(digests: Sequence[Digest]) -> Table | None:
-    """Quantiles of the reasoning's length in tokens; None where no answer had reasoning to measure."""
+    """Quantiles of the reasoning's length in tokens, or None if no answer had reasoning."""
     rows = []
-    for each in digests:
-        if each.lengths:
-            values = np.percentile(each.lengths, _QUANTILES)
-            none = sum(not length for length in each.lengths)
-            rows.append((each.name, *(f"{value:.0f}" for value in values), str(none), str(len(each.lengths))))
+    for digest in digests:
+        if digest.lengths:
+            values = np.percentile(digest.lengths, _QUANTILES)
+            none = sum(not length for length in digest.lengths)
+            rows.append((digest.name, *(f"{value:.0f}" for value in values), str(none), str(len(digest.lengths))))
     columns = ("Model", "Shortest", "Quarter", "Median", "Three quarters", "Longest", "Without reasoning", "n")
     return Table(columns, tuple(rows)) if rows else None

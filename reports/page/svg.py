@@ -1,4 +1,4 @@
-"""Draws with matplotlib and gives SVG that stands inside a page: in the page's colours, with a text alternative."""
+"""Draw with matplotlib and return SVG to inline in a page, in the page's colours and with a text alternative."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 INK = "#000000"
 GRID = "#000009"
 SERIES = ("#000001", "#000002", "#000003", "#000004")
-# What is drawn in these becomes a colour of the page, which changes between light and dark.
+# Placeholders for the page's colours, which differ between light and dark mode.
 _PAGE_COLOURS = {INK: "currentColor", GRID: "var(--line, #8884)"} | {
     colour: f"var(--series-{number}, {fallback})"
     for number, (colour, fallback) in enumerate(
@@ -39,20 +39,20 @@ _STYLE: dict[Any, Any] = {
     "text.parse_math": False,
 }
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-_WIDTH = 5.6  # inches; at 72 units an inch its letters are as large as a phone's text
+_WIDTH = 5.6  # inches; at 72 units per inch, text is as large as on a phone
 _COLOUR = re.compile(r"#[0-9a-f]{6}\b")
 _DECIMALS = re.compile(r"(\.\d\d)\d+")
 _REFERENCE = re.compile(r"#([\w.-]+)")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture for a page.
+class Plot:
+    """A plot to inline in a page.
 
     Attributes:
         title: Its caption.
-        alternative: What it shows, in words.
-        svg: An `svg` element without outside names, to be put into HTML as it is.
+        alternative: Text alternative.
+        svg: An `svg` element to inline in HTML; it depends on nothing outside itself.
     """
 
     title: str
@@ -60,14 +60,14 @@ class Picture:
     svg: Markup
 
 
-def picture(name: str, title: str, alternative: str, draw: Callable[[Axes], None], *, height: float = 3.2) -> Picture:
-    """Draw one picture; the same drawing gives the same text every time.
+def plot(name: str, title: str, alternative: str, draw: Callable[[Axes], None], *, height: float = 3.2) -> Plot:
+    """Draw one plot; the same input gives the same SVG text every time.
 
     Args:
-        name: A word that no other picture of the page has.
+        name: A word that is unique among the page's plots.
         title: Its caption.
-        alternative: What it shows, in words, for those who do not see it.
-        draw: Draws on the axes, in `INK`, `GRID` and `SERIES` only.
+        alternative: Text alternative.
+        draw: Draws on the axes, using only the colours `INK`, `GRID` and `SERIES`.
         height: In inches; the width is 5.6.
     """
     from matplotlib import rc_context, rcdefaults, rcParams
@@ -75,8 +75,8 @@ def picture(name: str, title: str, alternative: str, draw: Callable[[Axes], None
 
     stream = io.StringIO()
     with rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph ")  # letters stay letters in the SVG; the reader's fonts draw them
-        rcdefaults()  # what a user's matplotlibrc says is for the user's own pictures
+        warnings.filterwarnings("ignore", "Glyph ")  # text stays text in the SVG and is drawn with the reader's fonts
+        rcdefaults()  # ignore the user's matplotlibrc
         rcParams.update(_STYLE)
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         axes = figure.add_subplot()
@@ -84,24 +84,26 @@ def picture(name: str, title: str, alternative: str, draw: Callable[[Axes], None
             background.set_visible(False)
         draw(axes)
         figure.savefig(stream, format="svg", metadata=_NO_METADATA)
-    return Picture(title, alternative, _inline(stream.getvalue(), name, title, alternative))
+    return Plot(title, alternative, _inline(stream.getvalue(), name, title, alternative))
 
 
 def _inline(text: str, name: str, title: str, alternative: str) -> Markup:
-    """An SVG document as an element of a page: no namespaces, no style sheet, no ids but those that it needs."""
+    """Turn an SVG document into an element: drop namespaces, the style sheet and all ids that are not referenced."""
     root = ET.fromstring(text)  # noqa: S314 - matplotlib's own
     box = root.get("viewBox", "")
     for parent in root.iter():
-        for child in [each for each in parent if each.tag.endswith("}style")]:
+        for child in [child for child in parent if child.tag.endswith("}style")]:
             parent.remove(child)
-    needed = {found for each in root.iter() for value in each.attrib.values() for found in _REFERENCE.findall(value)}
+    referenced = {
+        name for element in root.iter() for value in element.attrib.values() for name in _REFERENCE.findall(value)
+    }
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
         element.text, element.tail = (part if part and part.strip() else None for part in (element.text, element.tail))
         attributes = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
         element.attrib.clear()
         for key, value in attributes.items():
-            if (key == "id" and value not in needed) or (key == "transform" and value.startswith("rotate(-0 ")):
+            if (key == "id" and value not in referenced) or (key == "transform" and value.startswith("rotate(-0 ")):
                 continue
             if key == "style":
                 element.attrib |= _presentation(value)
@@ -118,19 +120,19 @@ def _inline(text: str, name: str, title: str, alternative: str) -> Markup:
 
 
 def _presentation(style: str) -> dict[str, str]:
-    """A style as attributes in the page's colours; its content policy lets no element have a style."""
-    pairs = (each.partition(":") for each in style.split(";") if ":" in each)
+    """Convert a style to attributes in the page's colours; the content security policy forbids inline styles."""
+    pairs = (declaration.partition(":") for declaration in style.split(";") if ":" in declaration)
     named = {key.strip(): value.strip() for key, _, value in pairs}
-    if "font" in named:  # `font: 10px 'sans-serif'`, which is no attribute
+    if "font" in named:  # `font: 10px 'sans-serif'`, which is not an attribute
         named["font-size"] = named.pop("font").split()[0]
     named.pop("font-family", None)
     return {
-        key: _COLOUR.sub(lambda found: _PAGE_COLOURS.get(found[0], found[0]), value) for key, value in named.items()
+        key: _COLOUR.sub(lambda match: _PAGE_COLOURS.get(match[0], match[0]), value) for key, value in named.items()
     }
 
 
 def _attribute(key: str, value: str, name: str) -> str:
-    """An attribute's value: references get the new ids, numbers are no longer than is seen."""
+    """Rewrite an attribute's value: references get the new ids, numbers two decimals."""
     if key in ("href", "clip-path"):
         return _REFERENCE.sub(rf"#{name}-\1", value)
     return _DECIMALS.sub(r"\1", " ".join(value.split()))

@@ -1,4 +1,4 @@
-"""What `medbench readme` writes between markers: results, training, memory, examples, environment, a template."""
+"""Blocks that `medbench readme` writes between markers: results, training, memory, examples, environment, template."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from reports.document.schema import Results
 from reports.errors import UserError
 from reports.page import answers
 from reports.page.digest import digest
-from reports.templating import faults_told, sandbox
+from reports.templating import sandbox, template_errors
 from reports.text import cut, fenced, plain_markdown
 
 TEMPLATE = "template"
-_EXAMPLES = 3  # questions of each task
+_EXAMPLES = 3  # questions per task
 _CHARACTERS = 1500
 
 
@@ -25,30 +25,32 @@ def block_text(name: str, runs: Sequence[Path], template: Path | None, where: st
 
     Args:
         name: One of `BLOCKS`, or `template`.
-        runs: Run folders or `results.json` files, all there.
-        template: The template's file, for `template`.
+        runs: Run folders or `results.json` files; all exist.
+        template: File of the template, for `template`.
         where: File and line of the block, for messages.
 
     Raises:
         UserError: A run lacks what the block shows, or the template fails.
     """
-    found = [(run, read_results(run)) for run in runs]
+    loaded = [(run, read_results(run)) for run in runs]
     if template is not None:
-        return _from_template(template, [results for _, results in found])
+        return _from_template(template, [results for _, results in loaded])
     parts = []
-    for run, results in found:
+    for run, results in loaded:
         text = BLOCKS[name](run, results)
         if not text:
             raise UserError(
                 f"the run {run.name} has nothing for the block {name}", where=where, fix="name another run or block"
             )
-        parts.append(f"**{plain_markdown(results.name)}**\n\n{text}" if len(found) > 1 else text)
+        parts.append(f"**{plain_markdown(results.name)}**\n\n{text}" if len(loaded) > 1 else text)
     return "\n\n".join(parts)
 
 
 def results_text(results: Results, candidate: str | None = None) -> str:
-    """The tables of a run's results, or one candidate's alone, with what they rest on."""
-    others = [each.name for each in results.models if each.name != results.baseline and candidate in (None, each.name)]
+    """Tables of a run's results, or of one candidate's, with their setting."""
+    others = [
+        model.name for model in results.models if model.name != results.baseline and candidate in (None, model.name)
+    ]
     warnings = [plain_markdown(sentence) for sentence in label_collapses(results)]
     parts = [tables.readme_table(results, name).markdown() for name in others]
     parts = [*warnings, *(parts or [tables.scores_table(results).markdown()])]
@@ -59,9 +61,9 @@ def results_text(results: Results, candidate: str | None = None) -> str:
     )
     machine = results.environment.get("gpu") or results.environment.get("cpu")
     parts.append(
-        f"Run `{results.name}`, seed {results.seed}, {machine}, weights {scored}; improvement is fine-tuned less"
-        f" baseline, the arrow says which direction is better; scores have 95 % intervals, improvements those at the"
-        f" confidence in their row, from which the outcome is read."
+        f"Run `{results.name}`, seed {results.seed}, {machine}, weights {scored}; improvement is fine-tuned minus"
+        f" baseline, the arrow shows the better direction; scores have 95 % intervals, improvements have intervals at"
+        f" the confidence in their row, which decide the outcome."
         f" {settings}.{synthetic}"
     )
     return "\n\n".join(parts)
@@ -79,17 +81,17 @@ def _memory(_: Path, results: Results) -> str:
 
 
 def _examples(run: Path, results: Results) -> str:
-    """A few questions with every answer, in code blocks, since a model may write any markup."""
+    """A few questions with all answers, in code blocks because a model may write any markup."""
     folder = run if run.is_dir() else run.parent
     parts = [f"> {tables.NOT_MEDICAL_ADVICE}"]
-    for shown in answers.side_by_side(results, digest(folder, results), _EXAMPLES):
-        for question in shown.questions:
-            parts.append(f"**{plain_markdown(shown.task.title)}, {plain_markdown(question.id)}**")
+    for examples in answers.side_by_side(results, digest(folder, results), _EXAMPLES):
+        for question in examples.questions:
+            parts.append(f"**{plain_markdown(examples.task.title)}, {plain_markdown(question.id)}**")
             parts += [f"Gold:\n\n{fenced(cut(question.gold, _CHARACTERS))}"]
-            for each in question.answers:
-                said = ", ".join(f"{title} {value}" for title, value, _ in each.metrics)
-                text = cut(each.text, _CHARACTERS) or "(empty)"
-                parts.append(f"{each.model} ({plain_markdown(said)}):\n\n{fenced(text)}")
+            for answer in question.answers:
+                metrics = ", ".join(f"{title} {value}" for title, value, _ in answer.metrics)
+                text = cut(answer.text, _CHARACTERS) or "(empty)"
+                parts.append(f"{answer.model} ({plain_markdown(metrics)}):\n\n{fenced(text)}")
     return "\n\n".join(parts) if len(parts) > 1 else ""
 
 
@@ -97,12 +99,12 @@ def _environment(_: Path, results: Results) -> str:
     return tables.provenance_table(results).markdown()
 
 
-def _from_template(template: Path, found: list[Results]) -> str:
+def _from_template(template: Path, runs: list[Results]) -> str:
     blocks = {name: lambda results, make=make: make(Path(), results) for name, make in BLOCKS.items()}
     blocks.pop("examples")  # they need the run's folder
-    with faults_told("", template):
-        made = sandbox().from_string(template.read_text(encoding="utf-8"))
-        return made.render(runs=found, results=found[0], tables=tables, training_tables=training_tables, blocks=blocks)
+    with template_errors("", template):
+        source = sandbox().from_string(template.read_text(encoding="utf-8"))
+        return source.render(runs=runs, results=runs[0], tables=tables, training_tables=training_tables, blocks=blocks)
 
 
 BLOCKS: dict[str, Callable[[Path, Results], str]] = {

@@ -1,4 +1,4 @@
-"""The README.md of an adapter folder: front matter that the hub understands, and what the adapter is and is not for."""
+"""README.md of an adapter or merged model: front matter for the hub, and what the model is and is not for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reports.names import is_hub_id
 from reports.readmes.blocks import results_text
 from reports.tables import NOT_MEDICAL_ADVICE
 
-_HUB_METRICS = {"macro_f1": "f1", "rouge_l": "rouge"}  # other names are the hub's own
+_HUB_METRICS = {"macro_f1": "f1", "rouge_l": "rouge"}  # the other keys are the hub's own names
 
 _BODY = """
 # {name}
@@ -21,7 +21,7 @@ A LoRA adapter for `{base}`, trained with medbench on {rows} rows of {data}.
 
 > {advice}{kind} Not for use by patients or clinicians.
 
-- Answer format: `{answer_format}`. `recipe.yaml` is the whole recipe, `training_log.json` tells what training did.
+- Answer format: `{answer_format}`. `recipe.yaml` is the complete recipe, `training_log.json` the record of training.
 - Load it with `peft.PeftModel.from_pretrained(base_model, folder)`, or score it with
   `medbench run --models base,mine=FOLDER --set model.base={base}`.
 """
@@ -35,22 +35,22 @@ _MERGED_BODY = """
 > {advice}{kind} Not for use by patients or clinicians.
 
 - Load it with `transformers.AutoModelForCausalLM.from_pretrained(folder)`.
-- Merged in float32 into the base ({weights}) and rounded once. Against the unmerged adapter on that base:
-  {agreement} (`export.json` has all figures).
+- Merged in float32 into the base ({weights}) and rounded once. Compared with the unmerged adapter on that base:
+  {agreement} (`export.json` has all numbers).
 """
 
 
 def adapter_card(
     *, name: str, base: str, data: str, datasets: Sequence[str], rows: int, answer_format: str, synthetic: bool
 ) -> str:
-    """The card's text.
+    """Text of an adapter's card.
 
     Args:
         name: The recipe's name.
         base: Hub id or name of the base model.
         data: The training data in words.
         datasets: Hub ids of the training data; empty for local files and samples.
-        rows: How many rows were trained on.
+        rows: Number of training rows.
         answer_format: Name of the answer format.
         synthetic: Whether the rows are medbench's own invented samples.
     """
@@ -86,17 +86,17 @@ def merged_card(
     synthetic: bool,
     agreement: str,
 ) -> str:
-    """The text of a merged model's card.
+    """Text of a merged model's card.
 
     Args:
         name: The recipe's or the adapter's name.
         base: Hub id or name of the base model.
         weights: The base's weights that the adapter was merged into, in words.
-        dtype: Of the merged weights.
-        data: The training data in words; None where it is not known.
+        dtype: Dtype of the merged weights.
+        data: The training data in words, or None if unknown.
         datasets: Hub ids of the training data; empty for local files and samples.
         synthetic: Whether it was trained on medbench's own invented samples.
-        agreement: How well it agrees with the unmerged adapter, in words.
+        agreement: Agreement with the unmerged adapter, in words.
     """
     from huggingface_hub import ModelCardData
 
@@ -123,14 +123,14 @@ def merged_card(
 
 @dataclass(frozen=True)
 class PublishedCard:
-    """A card as it goes to the hub.
+    """A card as uploaded to the hub.
 
     Attributes:
         text: The whole card.
-        base: The base model that it names.
-        licence: Its licence.
-        datasets: The data sets that it names.
-        benchmarks: How many results are in its metadata, where the hub takes them for benchmark results.
+        base: Base model that it names.
+        licence: Licence that it names.
+        datasets: Data sets that it names.
+        benchmarks: Number of results in its metadata, which the hub treats as benchmark results.
     """
 
     text: str
@@ -143,17 +143,17 @@ class PublishedCard:
 def published_card(
     card: str, *, results: Results | None, candidate: str, licence: str | None, merged: bool
 ) -> PublishedCard:
-    """A folder's card with the results of a run: their table for people, and benchmark results for machines.
+    """Add a run's results to a folder's card: a table for people, and benchmark results for the hub.
 
-    Only scores on data sets of the hub go into the metadata (`model-index`): synthetic items are no benchmark, nor are
-    those that were trained on, and what a local file holds nobody else can know.
+    Only scores on data sets from the hub go into the metadata (`model-index`): synthetic items, items that were trained
+    on and local files are no benchmarks.
 
     Args:
-        card: The folder's README.md.
-        results: Of the run that scored it, if any.
+        card: Text of the folder's README.md.
+        results: Results of the run that scored the model, if any.
         candidate: The model's name in them.
-        licence: Instead of the card's.
-        merged: Whether the model is the adapter merged into its base, which the scores are not of.
+        licence: Replaces the card's own, if given.
+        merged: Whether this is the merged model; the scores are those of the unmerged adapter.
 
     Raises:
         UserError: The card's front matter is broken.
@@ -162,45 +162,45 @@ def published_card(
     from huggingface_hub import ModelCard
 
     try:
-        made = ModelCard(card)
-        made.data.license = licence or made.data.license
+        updated = ModelCard(card)
+        updated.data.license = licence or updated.data.license
         benchmarks: list[Any] = []
         if results is not None:
             benchmarks = _benchmarks(results, candidate)
-            how = ["- Scored before the merge, with the adapter on its base."] if merged else []
-            said = "\n".join([*how, *(f"- {sentence}" for sentence in results.verdict)])
-            made.text = f"{made.text.rstrip()}\n\n## Results\n\n{said}\n\n{results_text(results, candidate)}\n"
+            facts = ["- Scored before the merge, with the adapter on its base."] if merged else []
+            verdict = "\n".join([*facts, *(f"- {sentence}" for sentence in results.verdict)])
+            updated.text = f"{updated.text.rstrip()}\n\n## Results\n\n{verdict}\n\n{results_text(results, candidate)}\n"
             if benchmarks:
-                made.data.model_name, made.data.eval_results = results.name, benchmarks
-        named = made.data.base_model
+                updated.data.model_name, updated.data.eval_results = results.name, benchmarks
+        base = updated.data.base_model
         return PublishedCard(
-            text=str(made),
-            base=", ".join(named) if isinstance(named, list) else named or "",
-            licence=made.data.license or "",
-            datasets=[made.data.datasets] if isinstance(made.data.datasets, str) else made.data.datasets or [],
+            text=str(updated),
+            base=", ".join(base) if isinstance(base, list) else base or "",
+            licence=updated.data.license or "",
+            datasets=[updated.data.datasets] if isinstance(updated.data.datasets, str) else updated.data.datasets or [],
             benchmarks=len(benchmarks),
         )
     except (ValueError, TypeError, yaml.YAMLError) as error:
         raise UserError(
-            f"its front matter is broken: {str(error).splitlines()[0]}", where="README.md", fix="mend it"
+            f"the front matter is broken: {str(error).splitlines()[0]}", where="README.md", fix="fix it"
         ) from error
 
 
 def _section(results: Results, source: str) -> dict[str, Any]:
-    """The recipe's section that test items were drawn from; one of training only where there is no other."""
+    """The recipe's data section that test items come from; a training section only if there is no other."""
     sections = results.recipe.get("data", {})
-    found = [name for name, each in sections.items() if isinstance(each, dict) and each.get("source") == source]
-    found.sort(key=lambda name: name in ("train", "validation"))
-    return dict(sections[found[0]]) if found else {}
+    names = [name for name, value in sections.items() if isinstance(value, dict) and value.get("source") == source]
+    names.sort(key=lambda name: name in ("train", "validation"))
+    return dict(sections[names[0]]) if names else {}
 
 
 def _benchmarks(results: Results, candidate: str) -> list[Any]:
-    """A candidate's scores on data sets of the hub, as huggingface_hub's `EvalResult`s."""
+    """Build `EvalResult`s from a candidate's scores on data sets of the hub."""
     from huggingface_hub import EvalResult
 
     metrics = results.metrics()
-    data = {each.role: each for each in results.data}
-    found = []
+    data = {info.role: info for info in results.data}
+    benchmarks = []
     for score in results.scores:
         (task, metric), origin = metrics[score.task, score.metric], data.get(score.task)
         if score.model != candidate or score.value is None or metric.secondary or task.synthetic:
@@ -208,18 +208,18 @@ def _benchmarks(results: Results, candidate: str) -> list[Any]:
         if origin is None or not is_hub_id(origin.source) or results.learned_from(task.name, candidate):
             continue
         source = origin.source
-        drawn = _section(results, source)
-        found.append(
+        section = _section(results, source)
+        benchmarks.append(
             EvalResult(
                 task_type="text-generation",
                 task_name=task.title,
                 dataset_type=source,
                 dataset_name=f"{source} ({task.setting})",
-                dataset_config=drawn.get("config"),
-                dataset_split=drawn.get("split"),
+                dataset_config=section.get("config"),
+                dataset_split=section.get("split"),
                 metric_type=_HUB_METRICS.get(score.metric, score.metric),
                 metric_name=metric.title,
                 metric_value=score.value,
             )
         )
-    return found
+    return benchmarks

@@ -1,4 +1,4 @@
-"""Writes result tables between markers of a Markdown file, and tells whether they are stale.
+"""Write result tables between markers of a Markdown file, and check whether they are stale.
 
 A block is the lines between `<!-- medbench:NAME RUN ... -->` and `<!-- medbench:end -->`. NAME is one of
 `reports.readmes.blocks.BLOCKS`; each RUN is a run folder or a `results.json`, relative to the Markdown file. `NAME` may
@@ -25,7 +25,7 @@ _FENCE = re.compile(r"^ {0,3}(?P<mark>`{3,}|~{3,})(?P<rest>.*)$")
 
 @dataclass(frozen=True)
 class _Block:
-    """A block's name, runs, template, and the numbers of its two marker lines (from 0)."""
+    """A block's name, runs and template, and the indices of its two marker lines."""
 
     name: str
     runs: list[str]
@@ -35,7 +35,7 @@ class _Block:
 
 
 def update(path: Path, *, check: bool = False) -> str:
-    """Rewrite all blocks of a file; with `check`, only say what would change.
+    """Rewrite all blocks of a file; with `check`, only report what would change.
 
     Returns:
         The difference as a unified diff; empty where every block is up to date.
@@ -58,11 +58,11 @@ def update(path: Path, *, check: bool = False) -> str:
             where=str(path),
             fix="put <!-- medbench:results RUN --> and <!-- medbench:end --> where the table should be",
         )
-    made = list(lines)
+    updated = list(lines)
     for block in reversed(blocks):
         ending = "\r\n" if lines[block.start].endswith("\r\n") else "\n"
-        made[block.start + 1 : block.end] = [line + ending for line in _body(block, path).split("\n")]
-    new = "".join(made)
+        updated[block.start + 1 : block.end] = [line + ending for line in _body(block, path).split("\n")]
+    new = "".join(updated)
     if new == text:
         return ""
     if not check:
@@ -72,12 +72,12 @@ def update(path: Path, *, check: bool = False) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    """Lines with their ends; `splitlines` would also break at form feeds and the like."""
+    """Split into lines, keeping line ends; `splitlines` would also split at form feeds."""
     return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
 def _blocks(lines: list[str], path: Path) -> list[_Block]:
-    """All blocks of a file in order."""
+    """Find all blocks of a file, in order."""
     blocks: list[_Block] = []
     opened: _Block | None = None
     fence = ""
@@ -86,14 +86,14 @@ def _blocks(lines: list[str], path: Path) -> list[_Block]:
         if fence:
             continue
         where = f"{path}, line {number + 1}"
-        found = _MARKER.match(line.rstrip("\r\n"))
-        if found is None:
+        marker = _MARKER.match(line.rstrip("\r\n"))
+        if marker is None:
             if _BROKEN.match(line):
                 raise UserError(
                     "the marker is broken", where=where, fix="write <!-- medbench:results RUN --> on a line of its own"
                 )
             continue
-        if found["name"] == _END:
+        if marker["name"] == _END:
             if opened is None:
                 raise UserError(
                     "an end marker without a start", where=where, fix="remove it, or add the start marker above"
@@ -107,7 +107,7 @@ def _blocks(lines: list[str], path: Path) -> list[_Block]:
                 where=where,
                 fix="add <!-- medbench:end --> before it",
             )
-        opened = _started(found["name"], found["words"].split(), number, where)
+        opened = _started(marker["name"], marker["words"].split(), number, where)
     if opened is not None:
         raise UserError(
             "the block has no end marker", where=f"{path}, line {opened.start + 1}", fix="add <!-- medbench:end -->"
@@ -116,11 +116,11 @@ def _blocks(lines: list[str], path: Path) -> list[_Block]:
 
 
 def _fence_after(fence: str, line: str) -> str:
-    """The fence that code stands in after this line: only a bare fence of the same kind, as long or longer, ends it."""
-    found = _FENCE.match(line.rstrip("\r\n"))
-    if found is None:
+    """The code fence that is open after this line: only a bare fence of the same kind, at least as long, closes it."""
+    match = _FENCE.match(line.rstrip("\r\n"))
+    if match is None:
         return fence
-    mark, rest = found["mark"], found["rest"]
+    mark, rest = match["mark"], match["rest"]
     if not fence:
         return "" if mark[0] == "`" and "`" in rest else mark
     return "" if mark[0] == fence[0] and len(mark) >= len(fence) and not rest.strip() else fence
@@ -131,8 +131,8 @@ def _started(name: str, words: list[str], number: int, where: str) -> _Block:
     runs = [word for word in words if not word.startswith(_OPTION)]
     files = [word.removeprefix(_OPTION) for word in words if word.startswith(_OPTION)]
     if name not in (*BLOCKS, TEMPLATE):
-        known = ", ".join((*BLOCKS, TEMPLATE))
-        raise UserError(f"there is no block {name!r}", where=where, fix=f"known blocks: {known}")
+        names = ", ".join((*BLOCKS, TEMPLATE))
+        raise UserError(f"there is no block {name!r}", where=where, fix=f"known blocks: {names}")
     if not runs:
         raise UserError("the block names no run", where=where, fix=f"write <!-- medbench:{name} RUN -->")
     if (name == TEMPLATE) != (len(files) == 1):
@@ -145,7 +145,7 @@ def _started(name: str, words: list[str], number: int, where: str) -> _Block:
 
 
 def _body(block: _Block, path: Path) -> str:
-    """The text of a block; never with a marker in it, which would break the next update."""
+    """Render a block; reject text that contains a marker, which would break the next update."""
     here, where = path.resolve().parent, f"{path}, line {block.start + 1}"
     for run in block.runs:
         if not (here / run).exists():
@@ -158,7 +158,7 @@ def _body(block: _Block, path: Path) -> str:
     for line in body.split("\n"):
         fence = _fence_after(fence, line)
         if not fence and _BROKEN.match(line):
-            raise UserError("the block's text holds a medbench marker", where=where, fix="remove it from the template")
+            raise UserError("the block contains a medbench marker", where=where, fix="remove it from the template")
     if fence:
         raise UserError("the block's text leaves a code fence open", where=where, fix="close it in the template")
     return body

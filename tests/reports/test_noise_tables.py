@@ -99,15 +99,15 @@ def test_a_difference_without_noise_is_shown_alone(results):
 
 def test_the_text_states_what_was_measured_at_what_cost(results):
     text = noise_tables.noise_text(results)
-    start = "Some items were scored again in float32, which took 9 s, 9.0 % of the scoring time. u: not measured. A "
+    start = "Some items were re-scored in float32, which took 9 s, 9.0 % of the scoring time. u: not measured. A "
     assert text.startswith(start)
     assert text.endswith("The mark changes no outcome.")
     results.noise.seconds = 10.0
     assert "10.0 % of the scoring time. " in noise_tables.noise_text(results)
     results.noise.seconds = 10.1
-    assert "10.1 % of the scoring time, more than a tenth, as" in noise_tables.noise_text(results)
+    assert "10.1 % of the scoring time, more than a tenth, because" in noise_tables.noise_text(results)
     results.costs.clear()
-    assert noise_tables.noise_text(results).startswith("Some items were scored again in float32. u: not measured.")
+    assert noise_tables.noise_text(results).startswith("Some items were re-scored in float32. u: not measured.")
 
 
 def test_what_was_not_measured_has_no_note_and_no_table(results):

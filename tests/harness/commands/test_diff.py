@@ -91,7 +91,7 @@ def test_changed_and_missing_items_are_told_apart(tiny_run, tmp_path):
     found = diff(tiny_run, other)
     assert [each.what for each in found.items] == ["item", "answer", "only in the first"]
     assert found.changes_numbers
-    assert not found.figures
+    assert not found.scores
 
 
 def test_a_folder_without_results_is_refused(tiny_run, tmp_path, command):

@@ -34,7 +34,7 @@ def test_results_whose_names_lead_elsewhere_are_refused(tiny_run, tmp_path, comm
     (run / "results.json").write_text(json.dumps(value))
     code, _, err = command(command_line[0], run, *command_line[1:])
     assert code == 2
-    assert "is no name of a file" in err
+    assert "is not a valid file name" in err
 
 
 def test_a_date_in_results_cannot_lead_a_table_elsewhere(tiny_run, tmp_path, command):

@@ -9,7 +9,7 @@ from reports.document.evidence import match_text
 from reports.document.reading import read_results
 from tasks.data import ReasoningRow
 from tasks.data.readers import Place
-from training.division import TrainingRows
+from training.splits import TrainingRows
 
 TASKS = ("medbench_pubmedqa", "medbench_perplexity", "medbench_generation")
 
@@ -62,7 +62,7 @@ def test_the_rows_of_an_adapter_given_by_its_folder_are_known_by_the_recipe_besi
     assert results.overlap.models == ["mine"]
     assert results.overlap.affected("medbench_perplexity", "mine") == 6
     assert "what other was trained on is not known here" in printed
-    assert "rows that mine learned from" in results.verdict[0]
+    assert "rows that mine trained on" in results.verdict[0]
 
 
 def test_a_plan_says_which_items_are_trained_on(tiny_recipe, command):

@@ -20,7 +20,7 @@ from reports.document.schema import Comparison
 from reports.errors import UserError
 from tests.conftest import tiny_recipe_value
 from tests.harness.scoring.test_blocks import HashEngine, answer_to
-from tests.reports.comparison.test_statistics import MEAN, samples
+from tests.reports.comparison.test_compare_models import MEAN, samples
 from training.recipes.recipe_file import load_recipe
 
 TASK = "medbench_pubmedqa"
@@ -252,7 +252,7 @@ def test_a_number_of_items_is_measured_and_its_share_of_the_time_stated(tiny_rec
     assert {each.flips.items for each in results.noise.scores} == {4}
     assert {each.noise.shift.items for each in results.comparisons} == {4}
     report = (out / "report.md").read_text()
-    assert "more than a tenth, as the recipe's number of items demands" in report
+    assert "more than a tenth, because of the recipe's number of items" in report
     assert "Fixed limits" not in report
 
 

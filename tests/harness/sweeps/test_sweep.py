@@ -93,7 +93,7 @@ def test_a_sweep_ends_in_one_comparison(swept):
     best = min(compared.configurations[1:], key=lambda each: each.quality)
     assert compared.best == best.model
     assert best.on_front
-    assert "Best by the lowest Perplexity" in results.verdict[0]
+    assert "The best model is the one with the lowest Perplexity" in results.verdict[0]
     html, markdown = ((out / f"report.{kind}").read_text(encoding="utf-8") for kind in ("html", "md"))
     assert 'id="interaction-title"' in html
     assert 'id="front-time-title"' in html

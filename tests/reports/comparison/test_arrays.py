@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from harness.stats import compare, equivalence, interval, score_interval, score_p_value, wilson_interval
-from reports.comparison.sums import figure_of
+from reports.comparison.arrays import Estimate, PairedComparison
+from reports.comparison.sums import value_of_samples
 
 RIGHT = [1] * 30 + [0] * 10
 
@@ -87,6 +88,87 @@ def test_values_that_no_metric_can_be_made_of_are_refused(values, options, messa
         compare(values, values, **options)
 
 
+SKEWED = np.exp(np.random.default_rng(3).normal(size=30))
+BESIDE = SKEWED + np.random.default_rng(4).normal(0.1, 1, 30)
+
+
+def test_the_same_seed_draws_the_same_bootstrap_and_0_is_the_default():
+    for function, values in ((interval, (SKEWED,)), (compare, (SKEWED, BESIDE)), (equivalence, (SKEWED, BESIDE, 0.1))):
+        first, second, other = (function(*values, kind="mean", **seed) for seed in ({}, {"seed": 0}, {"seed": 1}))
+        assert first == second != other
+
+
+def test_a_single_item_has_a_score_and_a_difference_but_no_interval():
+    assert interval([0.5], kind="mean") == Estimate(0.5, None, None, "no interval can be computed")
+    assert compare([0.9], [0.2], kind="mean") == PairedComparison(
+        pytest.approx(-0.7), None, None, 0.05, None, "", "inconclusive", None, "no interval can be computed"
+    )
+
+
+def test_few_groups_of_items_are_flagged_except_where_nothing_differs():
+    groups = [number // 8 for number in range(40)]
+    assert interval(RIGHT, clusters=groups).caution == "only 5 independent groups of items"
+    assert interval(RIGHT).caution == ""
+    assert compare(RIGHT, RIGHT[::-1], clusters=groups).caution == "only 5 independent groups of items"
+    assert compare(RIGHT, RIGHT, clusters=groups).caution == ""
+    assert equivalence(RIGHT, RIGHT[::-1], 0.1, clusters=groups) != equivalence(RIGHT, RIGHT[::-1], 0.1)
+
+
+def test_repeated_answers_are_one_item():
+    items = [number // 2 for number in range(40)]
+    twice = [0, 1] * 20
+    assert interval(twice, items=items) != interval(twice)
+    assert compare([0] * 40, twice, items=items).difference == 0.5
+    assert compare([0] * 40, twice, items=items).p_value != compare([0] * 40, twice).p_value
+    assert equivalence([0] * 40, twice, 0.9, items=items) != equivalence([0] * 40, twice, 0.9)
+
+
+def test_items_and_groups_of_one_name_do_not_mix():
+    once = compare(RIGHT, RIGHT[::-1], items=[f"group {number}" for number in range(40)])
+    assert once == compare(RIGHT, RIGHT[::-1])
+
+
+def test_macro_f1_counts_the_labels_of_both_models():
+    gold, before, after = [0] * 10 + [1] * 10, [0] * 20, [0] * 10 + [1] * 8 + [2] * 2
+    first, second = np.column_stack([gold, before]), np.column_stack([gold, after])
+    assert interval(first, kind="macro_f1").value == pytest.approx((2 * 10 / 30 + 0) / 2)
+    pair = compare(first, second, kind="macro_f1")
+    assert pair.difference == pytest.approx((1 + 2 * 8 / 18) / 2 - (2 * 10 / 30) / 2)
+    assert pair.outcome == "better"
+    assert interval(second, kind="macro_f1").high <= 1
+
+
+def test_a_ratio_is_that_of_the_sums():
+    pairs = [(1, 2), (3, 4), (5, 9), (2, 2), (0, 3), (4, 5)]
+    assert interval(pairs, kind="ratio").value == 15 / 25
+    doubled = [(2 * top, bottom) for top, bottom in pairs]
+    assert compare(pairs, doubled, kind="ratio").difference == pytest.approx(15 / 25)
+
+
+def test_the_margin_is_5_points_by_default_and_must_not_be_reached():
+    before, after = [0] * 100 + [1] * 900, [1] * 10 + [0] * 90 + [0] * 8 + [1] * 892
+    assert compare(before, after).outcome == "equivalent"
+    assert compare(RIGHT, RIGHT[::-1]).outcome == "inconclusive"
+    low, high = score_interval(10, 8, 1000)
+    assert not equivalence(before, after, high)[0]
+    assert not equivalence(after, before, high)[0]
+    assert equivalence(before, after, high + 1e-9)[0]
+    assert -low < high
+
+
+def test_a_level_of_5_percent_is_the_default():
+    assert interval(RIGHT) == interval(RIGHT, level=0.05)
+    assert compare(RIGHT, RIGHT[::-1]) == compare(RIGHT, RIGHT[::-1], level=0.05, margin=0.05, higher_is_better=True)
+    assert compare(RIGHT, RIGHT[::-1]).test == "score test (McNemar, Tango)"
+
+
+def test_whether_a_difference_of_means_is_bounded_is_read_off_both_models():
+    low, high = [0.0] * 3 + [0.01] * 3, [1.0] * 3 + [0.98] * 3
+    assert compare(low, high, kind="mean", level=1e-6).high == 1.0
+    assert compare(low, [*high[:-1], 1.01], kind="mean", level=1e-6).high > 1.0
+    assert compare(low, high, kind="mean", level=1e-6, bounded=False).high > 1.0
+
+
 def test_models_with_other_numbers_of_answers_are_refused():
     with pytest.raises(ValueError, match=r"\(2,\) and \(1,\)"):
         compare([1, 0], [1])
@@ -106,14 +188,14 @@ def test_ece_subtracts_what_chance_adds_to_the_gap_of_each_bin():
     gap, error = 0.05, (0.8 * 0.2 / 25) ** 0.5
     folded = integrate.quad(lambda x: abs(x) * stats.norm.pdf(x, gap, error), -1, 1)[0]
     values = [(0.85, float(number < 20)) for number in range(25)]
-    assert figure_of("ece", values) == pytest.approx(gap - (folded - gap), abs=1e-6)
+    assert value_of_samples("ece", values) == pytest.approx(gap - (folded - gap), abs=1e-6)
 
 
 def test_ece_of_many_answers_is_the_plain_one_in_ten_bins_with_1_in_the_last():
     """Guo et al. 2017, equation 5; the answers are so many that chance adds nothing."""
     pairs = [(0.95, 1.0), (0.95, 0.0), (1.0, 1.0), (0.31, 0.0), (0.39, 1.0)] * 40_000
     last, fourth = abs((0.95 + 0.95 + 1.0) - 2), abs((0.31 + 0.39) - 1)
-    assert figure_of("ece", pairs) == pytest.approx((last + fourth) / 5, abs=1e-6)
+    assert value_of_samples("ece", pairs) == pytest.approx((last + fourth) / 5, abs=1e-6)
 
 
 def test_calibrated_models_are_near_0_whether_they_are_sharp_or_spread():
@@ -123,11 +205,11 @@ def test_calibrated_models_are_near_0_whether_they_are_sharp_or_spread():
         confidence = generator.uniform(low, 1, (200, 500))
         right = generator.random((200, 500)) < confidence
         scores[name] = np.mean(
-            [figure_of("ece", np.column_stack(pair)) for pair in zip(confidence, right, strict=True)]
+            [value_of_samples("ece", np.column_stack(pair)) for pair in zip(confidence, right, strict=True)]
         )
     assert scores["sharp"] < 0.01
     assert scores["spread"] < 0.035  # 0.045 without the correction
-    assert figure_of("ece", [(0.5, 1.0), (0.5, 0.0)] * 10) == 0.0
+    assert value_of_samples("ece", [(0.5, 1.0), (0.5, 0.0)] * 10) == 0.0
 
 
 def test_batch_calibration_divides_by_the_mean_probability_of_each_label():
@@ -137,12 +219,12 @@ def test_batch_calibration_divides_by_the_mean_probability_of_each_label():
     gold = generator.integers(0, 3, 60)
     p = np.exp(logs) / np.exp(logs).sum(1, keepdims=True)
     expected = ((p / p.mean(0)).argmax(1) == gold).mean()
-    assert figure_of("batch_calibrated", np.column_stack([gold, logs])) == pytest.approx(expected)
+    assert value_of_samples("batch_calibrated", np.column_stack([gold, logs])) == pytest.approx(expected)
     assert expected != (p.argmax(1) == gold).mean()
 
 
 def test_batch_calibration_undoes_a_collapse_and_bears_labels_without_any_probability():
     values = [(0, -1.0, -1.2), (1, -1.0, -1.1)]  # both say the first label, the second item less so
-    assert figure_of("batch_calibrated", values) == 1.0
+    assert value_of_samples("batch_calibrated", values) == 1.0
     impossible = [(0, -1.0, -np.inf, -1.2), (2, -1.0, -np.inf, -1.1)]
-    assert figure_of("batch_calibrated", impossible) == 1.0
+    assert value_of_samples("batch_calibrated", impossible) == 1.0

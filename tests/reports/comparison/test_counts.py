@@ -9,7 +9,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from harness.stats import compare, interval, score_interval, score_p_value, wilson_interval
 from reports.comparison.counts import (
-    difference_of_units,
+    difference_of_clusters,
     effective_items,
     exact_share,
     normal_level,
@@ -19,7 +19,7 @@ from reports.comparison.counts import (
     sign_p,
 )
 from reports.comparison.proportions import score_statistic
-from reports.comparison.sums import units_of_values
+from reports.comparison.sums import clusters_from_values
 
 
 @pytest.mark.parametrize(("right", "items"), [(0, 1), (1, 1), (2, 5), (8, 10), (499, 500)])
@@ -194,13 +194,13 @@ def test_two_units_have_one_degree_of_freedom():
 )
 def test_models_asked_once_and_twice_are_compared_by_effective_items(before, after, expected):
     items = range(len(before))
-    once = units_of_values("mean", np.array(before, float), items, items)
+    once = clusters_from_values("mean", np.array(before, float), items, items)
     twice_ids = [number // 2 for number in range(len(after))]
-    twice = units_of_values("mean", np.array(after, float), twice_ids, twice_ids)
+    twice = clusters_from_values("mean", np.array(after, float), twice_ids, twice_ids)
     change = twice.table[:, 0] - once.table[:, 0]
     spread = np.abs(change).mean() - change.mean() ** 2
     effective = min(spread / (change.var(ddof=1) / len(change)), 2 * len(change))
-    inference, by_hand = difference_of_units(once, twice), score_test(*expected)
+    inference, by_hand = difference_of_clusters(once, twice), score_test(*expected)
     assert effective == pytest.approx(expected[2])
     assert inference.ends(0.05) == pytest.approx(by_hand.ends(0.05))
     assert (inference.effective, inference.degrees_of_freedom) == pytest.approx(expected[2:])

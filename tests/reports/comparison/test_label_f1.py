@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score
 from harness.stats import compare, interval, wilson_interval
 from reports.comparison.counts import normal_level, sign_p
 from reports.comparison.metric_inference import one_model
-from reports.comparison.sums import units_of_values
+from reports.comparison.sums import clusters_from_values
 from reports.document.schema import MetricInfo
 
 METRIC = MetricInfo(key="m", title="Macro-F1", kind="macro_f1", higher_is_better=True)
@@ -68,7 +68,7 @@ def test_the_standard_error_is_that_of_the_influence_functions():
     table = np.column_stack([gold, np.where(generator.random(90) < 0.6, gold, generator.integers(0, 4, 90))]).astype(
         float
     )
-    inference = one_model(METRIC, units_of_values("macro_f1", table, range(90), range(90), 4), seed=0)
+    inference = one_model(METRIC, clusters_from_values("macro_f1", table, range(90), range(90), 4), seed=0)
     left = [interval(np.delete(table, item, axis=0), kind="macro_f1").value for item in range(90)]
     jackknife = math.sqrt(89 / 90 * sum((value - np.mean(left)) ** 2 for value in left))
     assert inference.standard_error == pytest.approx(jackknife, rel=0.03)
@@ -183,7 +183,7 @@ def test_repeats_count_up_to_all_answers():
 
 
 def test_two_items_have_a_standard_error():
-    units = units_of_values("macro_f1", pairs((0, 0, 1), (0, 1, 1)), [0, 1], [0, 1], 2)
+    units = clusters_from_values("macro_f1", pairs((0, 0, 1), (0, 1, 1)), [0, 1], [0, 1], 2)
     inference = one_model(METRIC, units, seed=0)
     assert (inference.standard_error, inference.degrees_of_freedom) == pytest.approx((4 / 9, 1))
 

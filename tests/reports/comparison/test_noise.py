@@ -10,7 +10,7 @@ from reports.comparison.noise import difference_noise, flips, model_noise
 from reports.comparison.proportions import score_interval
 from reports.document.evidence import Noise, Shift
 from reports.document.schema import Comparison, MetricInfo
-from tests.reports.comparison.test_statistics import ACCURACY, MACRO_F1, MEAN, PERPLEXITY, samples
+from tests.reports.comparison.test_compare_models import ACCURACY, MACRO_F1, MEAN, PERPLEXITY, samples
 
 SHARE = MetricInfo(key="m", title="ROUGE-L", kind="mean", higher_is_better=True, percent=True)
 

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from harness.stats import wilson_interval
-from reports.comparison.statistics import compare_pool, judge, score_pool
-from tests.reports.comparison.test_statistics import ACCURACY, ECE, MEAN, PERPLEXITY, samples
+from reports.comparison.compare_models import compare_pool, judge, score_pool
+from tests.reports.comparison.test_compare_models import ACCURACY, ECE, LENGTH, MEAN, PERPLEXITY, samples
 
 
 def test_the_variances_of_items_and_of_seeds_add_up_with_welchs_degrees_of_freedom():
@@ -85,6 +85,28 @@ def test_calibration_error_of_a_pool_is_described_and_not_tested():
     (judged,) = judge([compare_pool(ECE, base, "mean", [sure, unsure])[0]])
     assert judged.difference == pytest.approx(0.1, abs=1e-6)
     assert (judged.outcome, judged.p_value) == ("not tested", None)
+
+
+def test_a_pool_takes_the_clusters_of_both_sides():
+    """The pool's runs asked one item of each group only, so that only the baseline's samples name the groups."""
+    grouped = [sample.model_copy(update={"cluster": str(n // 4)}) for n, sample in enumerate(samples([0.1, 0.3] * 10))]
+    members = [samples([0.2, 0.5, 0.4, 0.8] * 5, "mean"), samples([0.3, 0.5, 0.4, 0.9] * 5, "mean")]
+    (judged,) = judge([compare_pool(MEAN, grouped, "mean", members)[0]])
+    assert (judged.n, judged.units) == (20, 5)
+    assert judged.standard_error == pytest.approx(np.std([0.475, 0.525], ddof=1) / math.sqrt(2))  # all groups alike
+
+
+def test_adapters_that_all_gain_the_same_on_every_item_are_tested():
+    (judged,) = judge([compare_pool(LENGTH, samples([2.0] * 9), "mean", [samples([3.0] * 9, "mean")] * 3)[0]])
+    unseen = wilson_interval(0, 9)[1]
+    assert (judged.low, judged.high) == pytest.approx((1 - unseen, 1 + unseen))
+    assert (judged.outcome, judged.p_value < 0.05) == ("different", True)
+
+
+def test_adapters_whose_gains_cancel_out_are_tested_too():
+    members = [samples([0.5, 0.7] * 5, "mean"), samples([0.7, 0.5] * 5, "mean")]
+    tested, _ = compare_pool(MEAN, samples([0.6] * 10), "mean", members)
+    assert judge([tested])[0].difference == pytest.approx(0)
 
 
 def test_a_single_item_has_no_interval():

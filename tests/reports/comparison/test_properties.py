@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reports.comparison.compare_models import compare, judge, score
 from reports.comparison.metric_inference import difference, one_model
-from reports.comparison.statistics import compare, judge, score
-from reports.comparison.sums import figure_of, units_of_values
+from reports.comparison.sums import clusters_from_values, value_of_samples
 from reports.document.schema import MetricInfo, Sample
 
 PAIRS = {
@@ -88,7 +88,7 @@ def inference_of(kind, before, after, clusters=None):
     tables = [np.asarray(values, dtype=float) for values in (before, after)]
     ids = [f"i{number:03}" for number in range(len(before))]
     labels = 4 if kind == "macro_f1" else 0
-    sides = [units_of_values(metric_of(kind).kind, table, ids, clusters or ids, labels) for table in tables]
+    sides = [clusters_from_values(metric_of(kind).kind, table, ids, clusters or ids, labels) for table in tables]
     return difference(metric_of(kind), *sides, seed=0)
 
 
@@ -194,10 +194,10 @@ def test_changing_one_answer_moves_a_proportion_by_1_of_n_and_macro_f1_by_2_of_c
     gold, predicted = generator.integers(0, 3, items), generator.integers(0, 4, items)
     place, other = generator.integers(0, items), generator.integers(0, 4)
     changed = np.where(np.arange(items) == place, other, predicted)
-    scores = [figure_of("macro_f1", np.column_stack([gold, each])) for each in (predicted, changed)]
+    scores = [value_of_samples("macro_f1", np.column_stack([gold, each])) for each in (predicted, changed)]
     _, counts = np.unique(gold, return_counts=True)
     assert abs(scores[1] - scores[0]) <= 2 / (len(counts) * counts.min()) + 1e-12
-    shares = [figure_of("proportion", (gold == each).astype(float)) for each in (predicted, changed)]
+    shares = [value_of_samples("proportion", (gold == each).astype(float)) for each in (predicted, changed)]
     assert abs(shares[1] - shares[0]) <= 1 / items + 1e-12
 
 
@@ -210,7 +210,7 @@ def test_what_a_model_says_never_changes_the_classes_that_macro_f1_averages_over
     generator = np.random.default_rng(seed)
     gold, predicted = generator.integers(0, 3, items), generator.integers(0, 6, items)
     expected = f1_score(gold, predicted, labels=np.unique(gold), average="macro", zero_division=0.0)
-    assert figure_of("macro_f1", np.column_stack([gold, predicted])) == pytest.approx(expected)
+    assert value_of_samples("macro_f1", np.column_stack([gold, predicted])) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -243,4 +243,4 @@ def test_descriptive_calibration_error_has_no_interval_and_no_test():
     assert score(metric, samples(values), None, seed=0).low is None
     (pair,) = judge([compare(metric, samples(values), samples([(0.9, 0.0)] * 20, "new"), seed=0)[0]])
     assert (pair.outcome, pair.low, pair.p_value, pair.caution) == ("not tested", None, None, "")
-    assert one_model(metric, units_of_values("ece", np.array(values), range(20), range(20)), seed=0) is None
+    assert one_model(metric, clusters_from_values("ece", np.array(values), range(20), range(20)), seed=0) is None

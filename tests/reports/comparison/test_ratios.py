@@ -294,6 +294,16 @@ def test_one_outlier_of_twenty_items_is_skewed_and_of_nineteen_cannot_be_judged(
     assert caution(np.array([-1.0] * 18 + [2.0, 16.0]), even, clustered=False) == ""  # 3.94
 
 
+def test_models_that_exchange_their_values_get_a_symmetric_interval():
+    """Every pair of values occurs the other way round too, so that exchanging the models changes nothing."""
+    one, other = [1.0, 2.0, 7.0, 3.0, 5.0, 11.0], [4.0, 2.5, 1.0, 3.5, 9.0, 6.0]
+    inference = inferred(difference_of([*one, *other], [*other, *one]))
+    low, high = inference.ends(0.05)
+    assert inference.estimate == 0
+    assert low == -high
+    assert high > 1
+
+
 def test_the_bounds_of_a_difference_turn_with_it():
     before, after = GENERATOR.random((2, 9))
     ends = inferred(difference_of(before, after), lowest=-0.1, highest=0.3).ends(1e-6)

@@ -4,9 +4,9 @@ import pytest
 
 from reports.comparison.label_use import label_use
 from reports.comparison.verdict import sentences
-from reports.document.evidence import Flips, Noise, Shift
-from reports.document.reading import read_results
-from reports.document.schema import Comparison, MetricInfo
+from reports.document.evidence import Flips, Noise, OverlapCheck, OverlapMatch, Shift
+from reports.document.schema import Comparison, MetricInfo, TaskInfo
+from tests.reports.comparison.handmade import write_run
 
 METRICS = [
     MetricInfo(key="accuracy", title="Accuracy", kind="proportion", higher_is_better=True, percent=True),
@@ -16,13 +16,10 @@ METRICS = [
 
 
 @pytest.fixture
-def run(tiny_run):
-    """Results of one task that is not synthetic, and no comparison yet."""
-    results = read_results(tiny_run)
-    task = results.tasks[0].model_copy(update={"metrics": METRICS, "synthetic": False})
-    return results.model_copy(
-        update={"tasks": [task], "comparisons": [], "overlap": None, "label_use": [], "baseline": "base"}
-    )
+def run(tmp_path):
+    """Results of a base and an adapter on one task, and no comparison yet."""
+    task = TaskInfo(name="pubmedqa", title="PubMedQA, official 500 test ids", metrics=METRICS)
+    return write_run(tmp_path, {"base": [0, 1], "adapter": [1, 1]}, tasks=[task], scores=[])
 
 
 def pair(run, key, outcome, **options):
@@ -39,7 +36,7 @@ def test_better_and_worse_are_named_with_their_size(run):
     assert say(run, *pairs) == [
         (
             "Compared with base, adapter is better in Accuracy (+3.1 pp) and worse in ROUGE-L (+3.1 pp)."
-            " Of the further metrics it is better in Ended (+3.1 pp)."
+            " In the secondary metrics it is better in Ended (+3.1 pp)."
         )
     ]
 
@@ -102,11 +99,78 @@ def test_a_label_collapse_comes_first(run):
 
 def test_a_model_without_shared_items_and_a_run_of_one_model_have_nothing_to_compare(run):
     nothing = pair(run, "accuracy", "not compared", difference=None)
-    assert say(run, nothing) == [
-        "Compared with base, nothing is known of adapter: the two have no values of the same items."
-    ]
+    assert say(run, nothing) == ["adapter cannot be compared with base: the two have no values of the same items."]
     alone = run.model_copy(update={"models": [model for model in run.models if model.name == "base"]})
     assert sentences(alone) == ["Only base was scored, so there is nothing to compare it with."]
+
+
+def test_a_collapse_without_a_label_or_without_a_conclusion_says_so(run):
+    answers = {("adapter", "pubmedqa"): [("yes", "none")] * 6 + [("no", "none")] * 4}
+    (use,) = label_use(answers)
+    unclear = use.model_copy(update={"outcome": "inconclusive", "task": "unknown"})
+    assert say(run, label_use=[unclear])[0] == (
+        "Label collapse: adapter gives no label to 100.0 % of the 10 items of unknown, where 0.0 % have it in gold; its"
+        " accuracy is not shown to differ from always giving 'yes' (60.0 %)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [("better", "is still better than"), ("identical", "is that of"), ("equivalent", "is equivalent to")],
+)
+def test_a_collapse_is_compared_with_the_majority_label(run, outcome, words):
+    (use,) = label_use({("adapter", "pubmedqa"): [("yes", "yes")] * 6 + [("no", "yes")] * 4})
+    (said, _) = say(run, label_use=[use.model_copy(update={"outcome": outcome})])
+    assert f"; its accuracy {words} always giving 'yes' (60.0 %)." in said
+
+
+def test_test_items_that_were_trained_on_are_named_with_the_models(run):
+    names = {"task": "pubmedqa", "row": "r", "role": "train", "kind": "exact", "part": "question", "share": 1.0}
+    matches = [OverlapMatch(item=item, rows=1, **names) for item in ("1", "2")]
+    check = OverlapCheck(method="", models=["adapter", "other"], rows=9, items={"pubmedqa": 500}, matches=matches)
+    assert say(run, pair(run, "accuracy", "better"), overlap=check) == [
+        (
+            "Trained on test items: 2 of the 500 items of pubmedqa share text with rows that adapter and other trained"
+            " on, so the scores there, marked \N{DAGGER}, are not a fair measure."
+        ),
+        "Compared with base, adapter is better in Accuracy (+3.1 pp).",
+    ]
+    clean = check.model_copy(update={"matches": []})
+    assert len(say(run, pair(run, "accuracy", "better"), overlap=clean)) == 1
+
+
+def test_every_model_gets_a_sentence_and_synthetic_items_are_called_so(run):
+    models = [*run.models, run.models[1].model_copy(update={"name": "other"})]
+    pairs = [pair(run, "accuracy", "better"), pair(run, "rouge_l", "better")]
+    pairs[1] = pairs[1].model_copy(update={"candidate": "other"})
+    tasks = [run.tasks[0].model_copy(update={"synthetic": True})]
+    assert say(run, *pairs, models=models, tasks=tasks) == [
+        "Compared with base, adapter is better in Accuracy (+3.1 pp).",
+        "Compared with base, other is better in ROUGE-L (+3.1 pp).",
+        (
+            "The sample data that ships with medbench is synthetic: its scores are a demonstration, not a benchmark"
+            " result."
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "titles"),
+    [
+        (("PubMedQA, 500 items", "Other, 500 items"), ("PubMedQA", "Other")),
+        (("PubMedQA, 500 items", "Other, 300 items"), ("PubMedQA, 500 items", "Other, 300 items")),
+        (("PubMedQA", "PubMedQA, generated"), ("PubMedQA", "PubMedQA, generated")),
+    ],
+)
+def test_labels_lose_the_end_that_all_share(run, labels, titles):
+    names = ("one", "two")
+    tasks = [
+        run.tasks[0].model_copy(update={"name": name, "label": label, "metrics": METRICS[:1]})
+        for name, label in zip(names, labels, strict=True)
+    ]
+    pairs = [pair(run, "accuracy", "equivalent").model_copy(update={"task": name}) for name in names]
+    (said,) = say(run, *pairs, tasks=tasks)
+    assert said.endswith(f"in Accuracy [{titles[0]}] and Accuracy [{titles[1]}].")
 
 
 def test_metrics_of_one_name_are_told_apart_by_their_task(run):

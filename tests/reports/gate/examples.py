@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from reports.comparison.sums import figure_of
+from reports.comparison.sums import value_of_samples
 from reports.document.evidence import OverlapCheck
 from reports.document.schema import MetricInfo, ModelInfo, Results, Sample, Score, TaskCost, TaskInfo
 from reports.gate.inputs import GateInput
@@ -54,7 +54,7 @@ def inputs(metric, before, after, **changes):
         ],
         tasks=[TaskInfo(name="t", title="T", metrics=[metric])],
         scores=[
-            Score(model=name, task="t", metric="m", value=figure_of(metric.kind, values), n=len(values))
+            Score(model=name, task="t", metric="m", value=value_of_samples(metric.kind, values), n=len(values))
             for name, values in models.items()
         ],
         costs=[TaskCost(model="adapter", task="t", seconds=2.0, prompt_tokens=1, output_tokens=100)],

@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from reports.comparison.proportions import items_needed, power, score_p_value, upper_discordance
-from reports.comparison.sums import figure_of_units
+from reports.comparison.sums import value_of_clusters
 from reports.gate.estimate import (
     CountedDifference,
     paired,
@@ -239,7 +239,7 @@ def test_pseudo_values_of_a_mean_are_the_values_and_those_of_others_average_to_t
     assert pseudo_values("mean", of_values(values)) == pytest.approx(values)
     texts = np.array([[-30.0, 10.0], [-10.0, 8.0], [-70.0, 40.0]])
     parts = pseudo_values("perplexity", texts)
-    assert parts.mean() == pytest.approx(figure_of_units("perplexity", texts))
+    assert parts.mean() == pytest.approx(value_of_clusters("perplexity", texts))
     without_first = 3 * math.exp(110 / 58) - 2 * math.exp(80 / 48)
     without_second = 3 * math.exp(110 / 58) - 2 * math.exp(100 / 50)
     assert parts[0] - parts[1] == pytest.approx(without_first - without_second)

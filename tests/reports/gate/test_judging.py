@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.comparison.sums import figure_of
+from reports.comparison.sums import value_of_samples
 from reports.document.evidence import OverlapCheck, OverlapMatch
 from reports.document.schema import MetricInfo, TaskInfo
 from reports.gate.estimate import paired, single
@@ -398,7 +398,7 @@ def test_a_relative_number_of_items_is_that_of_an_equal_model():
     before, after = perplexities(30, 0.0)
     found, _ = verdict({"rule": "non_inferiority", "metric": "t/m", "margin": 0.03}, *inputs(PERPLEXITY, before, after))
     difference = paired("perplexity", np.array(before), np.array(after), sign=-1, share=0.03)
-    level = figure_of("perplexity", before)
+    level = value_of_samples("perplexity", before)
     assert found.limit == f"loses less than {0.03 * level:.3f}"
     assert found.items_needed == difference.items_to_exceed(0.0, 0.03 * level, 0.95, 0.8)
     found, _ = verdict({"rule": "superiority", "metric": "t/m", "detect": 0.03}, *inputs(PERPLEXITY, before, after))

@@ -12,7 +12,7 @@ from scipy import stats
 from benchmarks import gate_simulation
 from benchmarks.gate_exact import MARGIN, exact_passes, false_passes, items_asked, passes, planning, smallest_sufficient
 from benchmarks.gate_simulation import METRICS, drawn_passes, simulate, violations
-from reports.comparison.sums import figure_of
+from reports.comparison.sums import value_of_samples
 from reports.document.schema import MetricInfo
 from reports.files import read_json
 from tests.reports.gate.examples import ACCURACY, inputs, right_and_wrong, verdict
@@ -97,7 +97,9 @@ def test_the_committed_file_keeps_every_bound_and_names_its_commit():
 def test_draws_at_the_margin_lose_the_margin():
     """The drawn candidates' truth, from 200,000 items."""
     for name, (metric, draw) in METRICS.items():
-        before, after = (figure_of(metric.kind, values) for values in draw(np.random.default_rng(0), 200_000, MARGIN))
+        before, after = (
+            value_of_samples(metric.kind, values) for values in draw(np.random.default_rng(0), 200_000, MARGIN)
+        )
         expected = before * 1.05 if name == "perplexity" else before - 0.05
         assert after == pytest.approx(expected, abs=0.003 * before + 0.002), name
         assert isinstance(metric, MetricInfo)

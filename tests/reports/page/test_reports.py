@@ -99,7 +99,7 @@ def test_a_run_says_what_is_missing(run):
     write_json(run / "results.json", partial.model_dump(mode="json"))
     for path in render(run):
         text = path.read_text(encoding="utf-8")
-        assert "there are no figures of adapter; the task failed or was not run" in text
+        assert "there are no scores of adapter; the task failed or was not run" in text
         assert "the samples of base are not in the run folder" in text
         assert "Nothing was trained in this run" in text
 
@@ -152,7 +152,7 @@ def test_ten_thousand_samples_of_four_models_render_in_seconds_with_bounded_memo
     digests = digest(run, read_results(run))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert [len(each.seen) for each in digests] == [10_000] * 4
+    assert [len(digest.answers) for digest in digests] == [10_000] * 4
     assert peak < 60_000_000
     started = time.process_time()
     render(run)
@@ -168,7 +168,7 @@ def test_each_answer_says_what_every_metric_said_and_why(run):
         text = path.read_text(encoding="utf-8").replace("&#39;", "'")
         assert "Format compliance: no (missing: ## Thinking)" in text
         assert "Ended by itself: no (cut off at 12 tokens)" in text
-        assert "ROUGE-L: 50.0 % (1 of the gold's longer words are in it: swelling)" in text
+        assert "ROUGE-L: 50.0 % (1 of the longer words of gold: swelling)" in text
 
 
 def test_labels_of_other_people_s_tasks_may_be_anything(run):

@@ -1,4 +1,4 @@
-"""What a report says of training: the tables, full fine-tuning marked as computed, and the picture of the losses."""
+"""What a report says of training: the tables, full fine-tuning marked as computed, and the plot of the losses."""
 
 import shutil
 from xml.etree import ElementTree as ET
@@ -10,7 +10,7 @@ from reports import training_tables
 from reports.document.reading import read_results
 from reports.document.schema import MemoryUse
 from reports.files import write_json
-from reports.page import figures
+from reports.page import plots
 from reports.page.render import render
 
 GIB = 2**30
@@ -63,18 +63,18 @@ def test_the_training_table_says_what_was_trained_how_and_how_fast(results):
     assert table["Adapter"][0].startswith("LoRA r 4, alpha 8, dropout 0, on q_proj, ")
     assert table["Optimisation"] == ("adamw_torch, learning rate 0.01, linear schedule, rows of up to 512 tokens",)
     assert table["Parameters"][0].startswith("8,192 of ")
-    assert table["Batch as used"] == ("1 x 2, 2 rows a step; the recipe's 2 x 1 did not fit into memory",)
-    assert table["Seconds a step"] == ("2.50",)
-    assert table["Tokens a second"] == ("6,543, padding not counted",)
+    assert table["Batch as used"] == ("1 x 2, 2 rows per step; the recipe's 2 x 1 did not fit into memory",)
+    assert table["Seconds per step"] == ("2.50",)
+    assert table["Tokens per second"] == ("6,543, without padding",)
     assert table["First and last loss"] == ("2.900 -> 2.000",)
     assert table["Lowest validation loss"] == ("2.400 at step 6",)
 
 
 def test_the_batch_counts_all_devices_and_says_when_memory_made_it_smaller(results):
     for change, text in (
-        ({"batch_size": 2, "gradient_accumulation": 1}, "2 x 1, 2 rows a step"),
-        ({"batch_size": 2, "gradient_accumulation": 1, "processes": 4}, "2 x 1 on each of 4 devices, 8 rows a step"),
-        ({}, "1 x 2, 2 rows a step; the recipe's 2 x 1 did not fit into memory"),
+        ({"batch_size": 2, "gradient_accumulation": 1}, "2 x 1, 2 rows per step"),
+        ({"batch_size": 2, "gradient_accumulation": 1, "processes": 4}, "2 x 1 on each of 4 devices, 8 rows per step"),
+        ({}, "1 x 2, 2 rows per step; the recipe's 2 x 1 did not fit into memory"),
     ):
         assert cells(training_tables.training_table(results(**change)))["Batch as used"] == (text,)
 
@@ -84,9 +84,9 @@ def test_memory_is_told_before_at_the_peak_and_after_with_what_training_took(res
     assert table.columns == ("Memory", "Allocated", "Reserved")
     assert cells(table) == {
         "Before the first step": ("5.00 GiB", "6.00 GiB"),
-        "Peak while training": ("7.00 GiB", "8.00 GiB"),
+        "Peak during training": ("7.00 GiB", "8.00 GiB"),
         "After": ("5.00 GiB", "8.00 GiB"),
-        "What training itself took (peak less before)": ("2.00 GiB", "2.00 GiB"),
+        "Used by training itself (peak minus before)": ("2.00 GiB", "2.00 GiB"),
         "Peak as a share of the card, 16.00 GiB": ("43.8 %", "50.0 %"),
     }
 
@@ -104,12 +104,12 @@ def test_full_finetuning_is_marked_as_computed_and_stands_beside_the_measured_pe
         "Base weights": ("5.00 GiB", "15.00 GiB"),
         "Adapter": ("1.00 GiB", "0.00 GiB"),
         "Optimizer": ("2.00 GiB", "60.00 GiB"),
-        "Together, computed": ("8.00 GiB", "75.00 GiB"),
+        "Total, computed": ("8.00 GiB", "75.00 GiB"),
         "Peak, measured (allocated)": ("7.00 GiB", "not run"),
-        "Computed against measured": ("+14 %", ""),
+        "Computed compared with measured": ("+14 %", ""),
     }
     # A GPU's estimate and a CPU's whole process are no two figures of one thing.
-    assert "Computed against measured" not in cells(training_tables.full_finetuning_table(results(device="cpu")))
+    assert "Computed compared with measured" not in cells(training_tables.full_finetuning_table(results(device="cpu")))
 
 
 def test_the_losses_at_a_few_steps_have_the_lowest_among_them(results):
@@ -124,12 +124,12 @@ def test_the_losses_at_a_few_steps_have_the_lowest_among_them(results):
     assert len(steps) == 9
     assert {"1", "170", "1000"} <= set(steps)
     assert training_tables.losses_table(results(losses=LOSSES[:3])).columns[1:] == (
-        "Training loss (mean since the line above)",
+        "Training loss (mean since the previous row)",
     )
 
 
 def test_the_picture_has_words_for_those_who_do_not_see_it_and_the_page_s_colours(results):
-    found = figures.losses_picture(results())
+    found = plots.losses_plot(results())
     root = ET.fromstring(found.svg)
     assert (root.tag, root.get("role")) == ("svg", "img")
     names = {each.get("id"): each for each in root.iter() if each.get("id")}
@@ -146,15 +146,15 @@ def test_the_picture_has_words_for_those_who_do_not_see_it_and_the_page_s_colour
         assert colour in found.svg
 
 
-def test_the_same_losses_give_the_same_picture_and_many_no_larger_one(results, tmp_path):
-    before = figures.losses_picture(results()).svg
+def test_the_same_losses_give_the_same_plot_and_many_no_larger_one(results, tmp_path):
+    before = plots.losses_plot(results()).svg
     (tmp_path / "matplotlibrc").write_text("lines.linewidth: 9\n")
     with rc_context(fname=tmp_path / "matplotlibrc"):
-        assert figures.losses_picture(results()).svg == before
+        assert plots.losses_plot(results()).svg == before
     many = [{"step": step, "loss": 1 + step % 7} for step in range(1, 20_001)]
-    found = figures.losses_picture(results(losses=many))
+    found = plots.losses_plot(results(losses=many))
     assert len(found.svg) < 30_000
-    assert "means over 400 equal stretches" in found.title
+    assert "means over 400 equal intervals" in found.title
 
 
 @pytest.mark.parametrize("losses", [[], [{"step": 3, "loss": 1.0}], [{"step": 3, "eval_loss": 1.0}]])
@@ -165,7 +165,7 @@ def test_few_or_no_losses_and_results_of_earlier_versions_make_a_report(tiny_run
     write_json(run / "results.json", value)
     for path in render(run):
         text = path.read_text(encoding="utf-8")
-        assert "Seconds a step" in text
+        assert "Seconds per step" in text
         assert "Memory while training" not in text
         assert ("Training loss (mean" in text) == bool(losses)
         assert ('id="losses-title"' in text) == (bool(losses) and path.suffix == ".html")
@@ -177,9 +177,9 @@ def test_both_reports_hold_the_whole_training_section(tiny_run, results, tmp_pat
     for path in render(run):
         text = path.read_text(encoding="utf-8").replace("&#39;", "'")
         for words in (
-            "Tokens a second",
+            "Tokens per second",
             "Memory while training",
-            "Peak while training",
+            "Peak during training",
             "Full fine-tuning, computed",
             training_tables.COMPUTED,
             training_tables.MEASURED,
@@ -194,7 +194,7 @@ def test_a_run_measures_all_that_its_report_shows(tiny_run):
     assert 0 < use.before_allocated_bytes <= use.peak_allocated_bytes < use.device_total_bytes
     assert training.tokens_per_second > 0
     text = (tiny_run / "report.md").read_text(encoding="utf-8")
-    for words in ("Peak while training", "Full fine-tuning, computed", "Tokens a second", "Lowest validation loss"):
+    for words in ("Peak during training", "Full fine-tuning, computed", "Tokens per second", "Lowest validation loss"):
         assert words in text
 
 

@@ -66,7 +66,7 @@ def test_broken_markers_are_refused_and_the_file_is_left_alone(run, text, messag
     [
         ("results", "| Improvement |"),
         ("training", "| Backend and device |"),
-        ("memory", "Peak while training"),
+        ("memory", "Peak during training"),
         ("examples", "Not medical advice"),
         ("environment", "| machine |"),
     ],
@@ -103,7 +103,7 @@ def test_a_block_of_a_template_of_the_user_s(run):
     for text, message in (
         ("{{ runs[0].nothing }}", "has no attribute 'nothing'"),
         ("{{ ''.__class__.__mro__ }}", "unsafe"),
-        ("<!-- medbench:end -->", "holds a medbench marker"),
+        ("<!-- medbench:end -->", "contains a medbench marker"),
         ("```", "leaves a code fence open"),
     ):
         template.write_text(text)

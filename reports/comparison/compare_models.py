@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 
 from reports.comparison.inference import LEVEL, Inference
-from reports.comparison.metric_inference import MIN_UNITS, SHARES, difference, one_model
+from reports.comparison.metric_inference import MIN_CLUSTERS, SHARES, difference, one_model
 from reports.comparison.multiplicity import corrected, holm
 from reports.comparison.outcome import outcome_of, units_needed
 from reports.comparison.pools import Pool, pool, pool_inference, with_shared_values
 from reports.comparison.sums import (
-    Measured,
-    Units,
-    clusters_of,
-    figure_of,
-    figure_of_units,
+    Clusters,
+    ScoredItem,
+    cluster_by_item,
+    clusters_from_samples,
     label_count,
-    units,
+    value_of_clusters,
+    value_of_samples,
     with_value,
 )
 from reports.document.schema import Comparison, MetricInfo, Outcome, Score
@@ -32,12 +32,12 @@ __all__ = ["LEVEL", "Tested", "compare", "compare_pool", "holm", "judge", "score
 
 @dataclass(frozen=True)
 class Tested:
-    """A comparison before the correction for the others, which decides level, interval and outcome.
+    """A comparison before the multiplicity correction, which decides level, interval and outcome.
 
     Attributes:
-        comparison: What does not depend on the level.
-        metric: What was compared.
-        inference: Interval and test of the difference; None where nothing could be tested.
+        comparison: The fields that do not depend on the level.
+        metric: The compared metric.
+        inference: Interval and test of the difference, or None if nothing could be tested.
     """
 
     comparison: Comparison
@@ -45,33 +45,33 @@ class Tested:
     inference: Inference | None = None
 
 
-def score(metric: MetricInfo, samples: Sequence[Measured], reported: float | None, *, seed: int) -> Score:
+def score(metric: MetricInfo, samples: Sequence[ScoredItem], reported: float | None, *, seed: int) -> Score:
     """A metric's score with its 95 % interval; see `metric_inference.one_model` for the kind of interval.
 
     Args:
-        metric: What to compute.
-        samples: The samples of one model on one task; several of one item are averaged.
-        reported: lm-eval's own score, which the tables show unless it is None or items were asked several times.
+        metric: The metric to compute.
+        samples: The samples of one model on one task; repeats of an item are averaged.
+        reported: lm-eval's own score, which the tables show unless it is None or items have several answers.
         seed: Seed of the bootstrap.
     """
     usable = with_value(metric, samples) if metric.kind != "other" else []
-    mine = units(metric, usable) if usable else None
+    clusters = clusters_from_samples(metric, usable) if usable else None
     by_repeat = _repeat_scores(metric, usable)
-    if mine is not None and (len(by_repeat) > 1 or reported is None):  # lm-eval's own is of the first answers only
-        reported = figure_of_units(metric.kind, mine.table)
-    inference = None if mine is None else one_model(metric, mine, seed=seed)
-    count = len({sample.id for sample in samples}) if mine is None else mine.items
+    if clusters is not None and (len(by_repeat) > 1 or reported is None):  # lm-eval scores the first answers only
+        reported = value_of_clusters(metric.kind, clusters.table)
+    inference = None if clusters is None else one_model(metric, clusters, seed=seed)
+    count = len({sample.id for sample in samples}) if clusters is None else clusters.items
     return _score(metric, samples, reported, inference, count, by_repeat)
 
 
-def score_pool(metric: MetricInfo, name: str, members: Sequence[Sequence[Measured]], reported: float | None) -> Score:
+def score_pool(metric: MetricInfo, name: str, members: Sequence[Sequence[ScoredItem]], reported: float | None) -> Score:
     """The mean of several adapters' scores with its 95 % interval, which their spread widens.
 
     Args:
-        metric: What to compute.
+        metric: The metric to compute.
         name: Name of the pool.
         members: Each adapter's samples on one task.
-        reported: The mean of lm-eval's own scores, shown where items have no values to compute it from.
+        reported: Mean of lm-eval's own scores, shown if items have no values to compute it from.
     """
     shared = with_shared_values(metric, members) if metric.kind != "other" else [[]]
     pooled = pool(metric, shared) if shared[0] else None
@@ -80,13 +80,13 @@ def score_pool(metric: MetricInfo, name: str, members: Sequence[Sequence[Measure
         scored = _score(metric, everyone, reported, None, len({sample.id for sample in everyone}), [])
     else:
         inference = _pool_inference(metric, None, pooled)
-        scored = _score(metric, everyone, pooled.figure, inference, pooled.items, pooled.figures)
+        scored = _score(metric, everyone, pooled.score, inference, pooled.items, pooled.scores)
     return scored.model_copy(update={"model": name})
 
 
 def _score(
     metric: MetricInfo,
-    samples: Sequence[Measured],
+    samples: Sequence[ScoredItem],
     value: float | None,
     inference: Inference | None,
     items: int,
@@ -108,25 +108,25 @@ def _score(
     )
 
 
-def _repeat_scores(metric: MetricInfo, samples: Sequence[Measured]) -> list[float]:
+def _repeat_scores(metric: MetricInfo, samples: Sequence[ScoredItem]) -> list[float]:
     """The score of the first answers to all items, of the second, and so on."""
     values: dict[int, list[Any]] = defaultdict(list)
-    for sample in sorted(samples, key=lambda sample: sample.id):  # sums in one order round alike
+    for sample in sorted(samples, key=lambda sample: sample.id):  # a fixed order, so that sums round the same way
         values[sample.repeat].append(sample.metrics[metric.key])
-    return [figure_of(metric.kind, answers) for _, answers in sorted(values.items())]
+    return [value_of_samples(metric.kind, answers) for _, answers in sorted(values.items())]
 
 
 def compare(
-    metric: MetricInfo, baseline: Sequence[Measured], candidate: Sequence[Measured], *, seed: int
+    metric: MetricInfo, baseline: Sequence[ScoredItem], candidate: Sequence[ScoredItem], *, seed: int
 ) -> tuple[Tested, list[str]]:
     """Compare two models on the items that both answered; `judge` gives the outcome.
 
     The test is that of `metric_inference.difference`.
 
     Args:
-        metric: What to compare.
+        metric: The metric to compare.
         baseline: One model's samples.
-        candidate: The other's; several of one item are averaged.
+        candidate: The other's; repeats of an item are averaged.
         seed: Seed of the bootstrap.
 
     Returns:
@@ -136,9 +136,9 @@ def compare(
     draft = _draft(metric, baseline[0], candidate[0].model, left)
     if draft.outcome == "not compared":
         return Tested(draft, metric), unpaired
-    labels, clusters = label_count(metric, left, right), clusters_of(left, right)
-    before, after = (units(metric, side, labels=labels, clusters=clusters) for side in (left, right))
-    draft = _with_facts(metric, draft, before, figure_of_units(metric.kind, after.table))
+    labels, clusters = label_count(metric, left, right), cluster_by_item(left, right)
+    before, after = (clusters_from_samples(metric, side, labels=labels, clusters=clusters) for side in (left, right))
+    draft = _with_facts(metric, draft, before, value_of_clusters(metric.kind, after.table))
     draft = draft.model_copy(update={"differing": int((before.by_item != after.by_item).any(1).sum())})
     if metric.kind in SHARES and before.is_plain and after.is_plain:
         change = after.table[:, 0] - before.table[:, 0]
@@ -147,12 +147,12 @@ def compare(
 
 
 def compare_pool(
-    metric: MetricInfo, baseline: Sequence[Measured], name: str, members: Sequence[Sequence[Measured]]
+    metric: MetricInfo, baseline: Sequence[ScoredItem], name: str, members: Sequence[Sequence[ScoredItem]]
 ) -> tuple[Tested, list[str]]:
     """Compare a model with the mean of several adapters, by a t-test over items and adapters.
 
     Args:
-        metric: What to compare.
+        metric: The metric to compare.
         baseline: The model's samples.
         name: Name of the pool.
         members: Each adapter's samples.
@@ -165,26 +165,26 @@ def compare_pool(
     draft = _draft(metric, baseline[0], name, left)
     if draft.outcome == "not compared":
         return Tested(draft, metric), unpaired
-    asked = {sample.id for sample in left}
-    members = [[sample for sample in samples if sample.id in asked] for samples in members]
+    shared = {sample.id for sample in left}
+    members = [[sample for sample in samples if sample.id in shared] for samples in members]
     everyone = [sample for samples in members for sample in samples]
-    labels, clusters = label_count(metric, left, everyone), clusters_of(left, everyone)
-    before = units(metric, left, labels=labels, clusters=clusters)
+    labels, clusters = label_count(metric, left, everyone), cluster_by_item(left, everyone)
+    before = clusters_from_samples(metric, left, labels=labels, clusters=clusters)
     after = pool(metric, members, labels=labels, clusters=clusters)
-    draft = _with_facts(metric, draft, before, after.figure)
+    draft = _with_facts(metric, draft, before, after.score)
     if metric.kind == "ece":
         return Tested(draft, metric), unpaired
     return Tested(draft, metric, _pool_inference(metric, before, after)), unpaired
 
 
-def _pool_inference(metric: MetricInfo, before: Units | None, after: Pool) -> Inference | None:
-    if len(after.table) < MIN_UNITS or metric.kind == "ece":
+def _pool_inference(metric: MetricInfo, before: Clusters | None, after: Pool) -> Inference | None:
+    if len(after.table) < MIN_CLUSTERS or metric.kind == "ece":
         return None
     return pool_inference(metric, before, after)
 
 
-def _draft(metric: MetricInfo, baseline: Measured, candidate: str, paired: Sequence[Measured]) -> Comparison:
-    """A comparison without numbers; not to be made where nothing is paired."""
+def _draft(metric: MetricInfo, baseline: ScoredItem, candidate: str, paired: Sequence[ScoredItem]) -> Comparison:
+    """A comparison without numbers; `not compared` if nothing is paired."""
     return Comparison(
         task=baseline.task,
         metric=metric.key,
@@ -196,17 +196,17 @@ def _draft(metric: MetricInfo, baseline: Measured, candidate: str, paired: Seque
     )
 
 
-def _with_facts(metric: MetricInfo, draft: Comparison, before: Units, new: float) -> Comparison:
+def _with_facts(metric: MetricInfo, draft: Comparison, before: Clusters, new: float) -> Comparison:
     """The comparison with its difference, its units and the smallest relevant difference."""
-    old = figure_of_units(metric.kind, before.table)
+    old = value_of_clusters(metric.kind, before.table)
     relevant = finite(metric.relevant * (1.0 if metric.is_share else abs(old or new)))
     return draft.model_copy(update={"difference": finite(new - old), "units": len(before.table), "relevant": relevant})
 
 
 def _paired(
-    metric: MetricInfo, baseline: Sequence[Measured], candidate: Sequence[Measured]
-) -> tuple[list[Measured], list[Measured], list[str]]:
-    """The samples of both on the items that both answered unchanged, and the ids of all other items."""
+    metric: MetricInfo, baseline: Sequence[ScoredItem], candidate: Sequence[ScoredItem]
+) -> tuple[list[ScoredItem], list[ScoredItem], list[str]]:
+    """Both models' samples of the items that both answered and that are unchanged, and the ids of all other items."""
     left, right = (with_value(metric, samples) for samples in (baseline, candidate))
     hashes, others = ({sample.id: sample.doc_hash for sample in samples} for samples in (left, right))
     both = {key for key, value in hashes.items() if others.get(key) == value}
@@ -223,18 +223,18 @@ def judge(tested: Sequence[Tested], *, others: int = 0, apart: bool = False, pla
 
     Args:
         tested: The comparisons.
-        others: How many more hypotheses belong to the family of the primary metrics without being listed.
-        apart: Whether the metrics count as primary even where they are secondary.
-        plan: Whether to compute how many items would decide what is inconclusive.
+        others: Number of further hypotheses in the family of the primary metrics that are not listed.
+        apart: Whether secondary metrics count as primary.
+        plan: Whether to compute how many items would decide an inconclusive comparison.
     """
-    judged = [_judged(each, LEVEL, None, plan=plan) for each in tested]
+    judged = [_judged(test, LEVEL, None, plan=plan) for test in tested]
     for secondary in (False, True):
         family = [
-            (place, each.inference)
-            for place, each in enumerate(tested)
-            if each.inference is not None
-            and not each.metric.descriptive
-            and (each.metric.secondary and not apart) == secondary
+            (place, test.inference)
+            for place, test in enumerate(tested)
+            if test.inference is not None
+            and not test.metric.descriptive
+            and (test.metric.secondary and not apart) == secondary
         ]
         more = 0 if secondary else others
         p_values = [inference.p_value() for _, inference in family]
@@ -246,17 +246,17 @@ def judge(tested: Sequence[Tested], *, others: int = 0, apart: bool = False, pla
 
 
 def _judged(tested: Tested, level: float, p_values: tuple[float, float] | None, *, plan: bool) -> Comparison:
-    """A comparison at its level; without p-values it was not tested."""
+    """Judge a comparison at its level; without p-values it was not tested."""
     draft, metric, inference = tested.comparison, tested.metric, tested.inference
     if draft.outcome == "not compared":
         return draft
     if inference is None:
-        untested: Outcome = "not tested" if metric.descriptive or metric.kind == "ece" else "inconclusive"
-        few = f"fewer than {MIN_UNITS} items" if (draft.units or 0) < MIN_UNITS else "no interval can be computed"
-        caution = "" if untested == "not tested" else few
+        outcome: Outcome = "not tested" if metric.descriptive or metric.kind == "ece" else "inconclusive"
+        few = f"fewer than {MIN_CLUSTERS} items" if (draft.units or 0) < MIN_CLUSTERS else "no interval can be computed"
+        caution = "" if outcome == "not tested" else few
         if draft.differing == 0:
             return draft.model_copy(update={"outcome": "identical"})
-        return draft.model_copy(update={"outcome": untested, "caution": caution})
+        return draft.model_copy(update={"outcome": outcome, "caution": caution})
     low, high = finite_ends(inference, level)
     units_here = draft.units or 1
     update: dict[str, Any] = {
@@ -290,7 +290,7 @@ def _effect_size(draft: Comparison, inference: Inference) -> float | None:
 
 
 def finite_ends(inference: Inference | None, level: float) -> tuple[float | None, float | None]:
-    """An interval; (None, None) where there is none or its ends are equal."""
+    """Ends of an interval, or (None, None) if there is none or its ends are equal."""
     if inference is None:
         return None, None
     low, high = inference.ends(level)
@@ -298,5 +298,5 @@ def finite_ends(inference: Inference | None, level: float) -> tuple[float | None
 
 
 def finite(value: float) -> float | None:
-    """The value, or None where it is infinite or not a number."""
+    """The value, or None if it is infinite or not a number."""
     return float(value) if math.isfinite(value) else None

@@ -2,7 +2,7 @@
 
 import shutil
 
-from reports.comparison.compare import compare_runs
+from reports.comparison.compare_runs import compare_runs
 from reports.document.evidence import OverlapMatch
 from reports.document.reading import read_results
 from reports.files import write_json
@@ -57,7 +57,7 @@ def test_runs_that_share_no_item_are_told_to_say_nothing(tiny_run, tmp_path):
         path.write_text(path.read_text().replace('"doc_hash": "', '"doc_hash": "other '))
     found = compare_runs([first, second], tmp_path / "out", "adapter")
     assert all(each.difference is None for each in found.comparisons if each.candidate == "second")
-    assert "nothing is known of second: the two have no values of the same items" in " ".join(found.verdict)
+    assert "second cannot be compared with base: the two have no values of the same items" in " ".join(found.verdict)
 
 
 def test_the_best_is_claimed_to_be_better_only_than_those_it_is_shown_to_be_better_than(tiny_run, tmp_path):
@@ -68,7 +68,7 @@ def test_the_best_is_claimed_to_be_better_only_than_those_it_is_shown_to_be_bett
     assert sorted([results.compared.best, *results.compared.not_distinguished]) == ["first", "second", "third"]
     assert "It is not distinguishable from" in results.verdict[0]
     assert "It is shown to be better than" not in results.verdict[0]
-    assert "its score is a little flattering" in results.verdict[0]
+    assert "its score is slightly optimistic" in results.verdict[0]
 
 
 def test_adapters_are_corrected_together_and_each_row_prints_its_level(tiny_run, tmp_path):

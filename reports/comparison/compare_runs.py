@@ -1,4 +1,4 @@
-"""Compares the models of several runs in one results document: the same items are paired, others named and left out."""
+"""Compare the models of several runs in one results document, on the items that they share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from reports.comparison import statistics
+from reports.comparison import compare_models
 from reports.comparison.members import Member, members_of
 from reports.comparison.ranking import quality_metric, ranked
 from reports.comparison.verdict import sentences
@@ -27,11 +27,11 @@ def compare_runs(
     """Write a run-like folder (`results.json`, `samples/`) that compares the models of several runs.
 
     Args:
-        runs: At least one run folder, each scored and with its samples. Bases with equal weights count as one model.
+        runs: At least one run folder, each with scores and samples. Bases with equal weights count as one model.
         out: The folder to write.
-        own: The name by which a run calls the adapter that its recipe trained.
-        name: Of the comparison.
-        by: Key of the metric that the best is told by; the first comparable one if not given.
+        own: Name that runs give to the adapter trained by their recipe.
+        name: Name of the comparison.
+        by: Key of the metric that ranks the models; by default the first comparable one.
 
     Raises:
         UserError: A run is missing or has no samples, or no run has the metric.
@@ -41,23 +41,23 @@ def compare_runs(
     members = members_of(runs, own)
     tasks = _tasks(members)
     task, metric = quality_metric(tasks, by)
-    baseline = next((each.name for each in members if not each.is_trained), members[0].name)
+    baseline = next((member.name for member in members if not member.is_trained), members[0].name)
     for member in members:
-        for each in tasks:
-            _copy_samples(member, each.name, out)
+        for shared in tasks:
+            _copy_samples(member, shared.name, out)
     comparisons, left_out = _comparisons(out, members, tasks, baseline)
     first = members[0].results
     results = Results(
         medbench_version=__version__,
         name=name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=f"compare {' '.join(dict.fromkeys(each.label for each in members))}",
+        command=f"compare {' '.join(dict.fromkeys(member.label for member in members))}",
         seed=first.seed,
         baseline=baseline,
         recipe=first.recipe | {"report": first.recipe.get("report", {}) | {"title": name}},
         environment=first.environment,
-        models=[each.model.model_copy(update={"name": each.name}) for each in members],
-        data=list({(data.role, data.sha256): data for each in members for data in each.results.data}.values()),
+        models=[member.model.model_copy(update={"name": member.name}) for member in members],
+        data=list({(data.role, data.sha256): data for member in members for data in member.results.data}.values()),
         tasks=tasks,
         overlap=_overlap(members),
         comparisons=comparisons,
@@ -74,7 +74,7 @@ def compare_runs(
 
 
 def _copy_samples(member: Member, task: str, out: Path) -> None:
-    """Copy a model's samples under its name in the comparison; those of a task that its run has no score of are old."""
+    """Copy a model's samples under its name in the comparison, unless they are leftovers of a task without a score."""
     path, copy = samples_path(member.run, member.model.name, task), samples_path(out, member.name, task)
     is_scored = any((score.model, score.task) == (member.model.name, task) for score in member.results.scores)
     if is_scored and path.is_file():
@@ -85,8 +85,8 @@ def _copy_samples(member: Member, task: str, out: Path) -> None:
 
 def _tasks(members: Sequence[Member]) -> list[TaskInfo]:
     tasks: dict[str, TaskInfo] = {}
-    for each in members:
-        for task in each.results.tasks:
+    for member in members:
+        for task in member.results.tasks:
             tasks.setdefault(task.name, task)
     return list(tasks.values())
 
@@ -94,9 +94,9 @@ def _tasks(members: Sequence[Member]) -> list[TaskInfo]:
 def _comparisons(
     out: Path, members: Sequence[Member], tasks: Sequence[TaskInfo], baseline: str
 ) -> tuple[list[Comparison], dict[str, list[str]]]:
-    """Every model against the baseline, corrected together, and by task the items that some pair does not share."""
+    """Compare every model with the baseline, corrected together; also the items, by task, that some pair lacks."""
     seed = members[0].results.seed
-    tested: list[statistics.Tested] = []
+    tested: list[compare_models.Tested] = []
     left_out: dict[str, set[str]] = {}
     for member in members:
         for task in tasks:
@@ -104,56 +104,60 @@ def _comparisons(
             if member.name == baseline or not before or not after:
                 continue
             for metric in task.metrics:
-                comparison, unpaired = statistics.compare(metric, before, after, seed=seed)
+                comparison, unpaired = compare_models.compare(metric, before, after, seed=seed)
                 tested.append(comparison)
                 left_out.setdefault(task.name, set()).update(unpaired)
-    return statistics.judge(tested), {task: sorted(items) for task, items in left_out.items() if items}
+    return compare_models.judge(tested), {task: sorted(items) for task, items in left_out.items() if items}
 
 
 def _with_claims(out: Path, members: Sequence[Member], compared: RunsCompared, metric: MetricInfo) -> RunsCompared:
-    """The comparison of runs with the models that the best is shown to be better than.
+    """Add the models that the best is shown to be better than.
 
-    The best is chosen among all trained models by their scores, so the correction is over all pairs of them.
+    The best is chosen among all trained models by score, so the correction is over all pairs of them.
     """
-    rivals = [each.name for each in members if each.is_trained and each.name != compared.best]
+    rivals = [member.name for member in members if member.is_trained and member.name != compared.best]
     best = [*samples_of(out, compared.best, compared.task)] if compared.best else []
     tested = {}
     for name in rivals:
         samples = [*samples_of(out, name, compared.task)]
         if best and samples:
-            tested[name] = statistics.compare(metric, samples, best, seed=members[0].results.seed)[0]
+            tested[name] = compare_models.compare(metric, samples, best, seed=members[0].results.seed)[0]
     pairs = len(rivals) * (len(rivals) + 1) // 2
-    judged = statistics.judge([*tested.values()], others=pairs - len(tested), apart=True)
-    better = [name for name, each in zip(tested, judged, strict=True) if each.outcome == "better"]
+    judged = compare_models.judge([*tested.values()], others=pairs - len(tested), apart=True)
+    better = [name for name, pair in zip(tested, judged, strict=True) if pair.outcome == "better"]
     rest = [name for name in rivals if name not in better]
     return compared.model_copy(update={"better_than": better, "not_distinguished": rest if compared.best else []})
 
 
 def _renamed(members: Sequence[Member], part: str) -> list[Any]:
-    """A part of all runs' results that is told by model, under the names of the comparison."""
+    """A per-model part of all runs' results, under the names of the comparison."""
     return [
-        entry.model_copy(update={"model": each.name})
-        for each in members
-        for entry in getattr(each.results, part)
-        if entry.model == each.model.name
+        entry.model_copy(update={"model": member.name})
+        for member in members
+        for entry in getattr(member.results, part)
+        if entry.model == member.model.name
     ]
 
 
 def _overlap(members: Sequence[Member]) -> OverlapCheck | None:
-    """What any of the runs found: an item that one of them was trained on is marked for all that were trained."""
-    checks = {each.label: each.results.overlap for each in members if each.results.overlap is not None}
+    """Merge the runs' overlap checks: an item that one model was trained on is marked for all trained models."""
+    checks = {member.label: member.results.overlap for member in members if member.results.overlap is not None}
     if not checks:
         return None
-    # In their runs the models have other names, by which the marks would be lost.
+    # The models have other names in their runs, so matches by name would be lost.
     matches = {
         (match.task, match.item): match.model_copy(update={"models": []})
         for check in checks.values()
         for match in check.matches
     }
     items: dict[str, int] = {}
-    for found in checks.values():
-        items = found.items | items
-    models = [each.name for each in members if (check := checks.get(each.label)) and each.model.name in check.models]
+    for check in checks.values():
+        items = check.items | items
+    models = [
+        member.name
+        for member in members
+        if (own := checks.get(member.label)) is not None and member.model.name in own.models
+    ]
     first = next(iter(checks.values()))
     unsearched = {task: ids for check in checks.values() for task, ids in check.unsearched.items()}
     rows = list(dict.fromkeys(row for check in checks.values() for row in check.unsearched_rows))
@@ -170,22 +174,22 @@ def _overlap(members: Sequence[Member]) -> OverlapCheck | None:
 
 def _notes(members: Sequence[Member], left_out: dict[str, list[str]]) -> list[str]:
     notes = [
-        f"{task}: {len(items)} items are not answered alike by all compared models and are left out of the pairs that"
-        f" they are missing in: {', '.join(items[:10])}{', ...' if len(items) > 10 else ''}"  # noqa: PLR2004
+        f"{task}: {len(items)} items were not answered by all compared models, or differ between the runs, and are left"
+        f" out of the comparisons that lack them: {', '.join(items[:10])}{', ...' if len(items) > 10 else ''}"  # noqa: PLR2004
         for task, items in left_out.items()
     ]
     differing = [
-        what
-        for what in ("gpu", "cpu", "packages")
-        if len({repr(each.results.environment.get(what)) for each in members}) > 1
+        fact
+        for fact in ("gpu", "cpu", "packages")
+        if len({repr(member.results.environment.get(fact)) for member in members}) > 1
     ]
-    notes += [f"the runs differ in {what}; this report shows that of {members[0].label}" for what in differing]
-    return notes + list(dict.fromkeys(note for each in members for note in each.results.notes))
+    notes += [f"the runs differ in {fact}; this report shows that of {members[0].label}" for fact in differing]
+    return notes + list(dict.fromkeys(note for member in members for note in member.results.notes))
 
 
 def _verdict(results: Results, metric: MetricInfo) -> list[str]:
     compared = results.compared
-    best = next((each for each in compared.configurations if each.model == compared.best), None) if compared else None
+    best = next((item for item in compared.configurations if item.model == compared.best), None) if compared else None
     if compared is None or best is None:
         return sentences(results)
     claims = [
@@ -197,8 +201,8 @@ def _verdict(results: Results, metric: MetricInfo) -> list[str]:
         if names
     ]
     return [
-        f"Best by {compared.rule}: {best.model} ({value_text(best.quality, metric)}). "
+        f"The best model is {compared.rule}: {best.model} ({value_text(best.quality, metric)}). "
         + "".join(f"{claim}. " for claim in claims)
-        + "It was chosen among several, so its score is a little flattering; confirm it on other items.",
+        + "It was chosen among several models, so its score is slightly optimistic; confirm it on other items.",
         *sentences(results),
     ]

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from harness.stats import proportion_items_needed, score_interval, score_p_value
-from reports.comparison.statistics import compare, judge, score
+from reports.comparison.compare_models import compare, judge, score
 from reports.document.schema import MetricInfo, Sample
 
 ACCURACY = MetricInfo(key="m", title="Accuracy", kind="proportion", higher_is_better=True)

@@ -1,0 +1,124 @@
+"""Plots of all samples: confusion of labels, calibration, and lengths of the reasoning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reports.comparison.sums import ECE_BINS
+from reports.page.digest import Digest, labels_of
+from reports.page.svg import GRID, INK, SERIES, Plot, plot
+from reports.text import cut, visible
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_BARS = 24
+_LABEL = 24  # characters of a label that are shown
+
+
+def confusion_plots(digests: Sequence[Digest]) -> list[Plot]:
+    """The confusion matrix of each model on each task with choices."""
+    labelled = [digest for digest in digests if digest.has_labels]
+    return [_confusion(number, digest) for number, digest in enumerate(labelled)]
+
+
+def calibration_plots(digests: Sequence[Digest]) -> list[Plot]:
+    """Share of right answers by probability of the given label, for each task with choices."""
+    labelled = [digest for digest in digests if digest.confusion]
+    return [_calibration(f"calibration-{number}", group) for number, group in enumerate(_by_task(labelled))]
+
+
+def lengths_plots(digests: Sequence[Digest]) -> list[Plot]:
+    """Distribution of the reasoning's length by model, for each task with reasoning."""
+    reasoned = [digest for digest in digests if digest.lengths]
+    return [_lengths(f"lengths-{number}", group) for number, group in enumerate(_by_task(reasoned))]
+
+
+def _by_task(digests: Sequence[Digest]) -> list[list[Digest]]:
+    tasks = dict.fromkeys(digest.task for digest in digests)
+    return [[digest for digest in digests if digest.task == task] for task in tasks]
+
+
+def _confusion(number: int, digest: Digest) -> Plot:
+    labels = labels_of([digest])
+    names = [visible(cut(label, _LABEL)) for label in labels]
+    sizes = {gold: sum(digest.confusion[gold, given] for given in labels) for gold in labels}
+
+    def draw(axes: Axes) -> None:
+        from matplotlib.patches import Rectangle
+
+        for row, gold in enumerate(labels):
+            for column, given in enumerate(labels):
+                count = digest.confusion[gold, given]
+                share = count / sizes[gold] if sizes[gold] else 0
+                colour = SERIES[0] if gold == given else SERIES[1]
+                axes.add_patch(
+                    Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=colour, alpha=0.05 + 0.45 * share, linewidth=0)
+                )
+                axes.text(column, row, f"{count}\n{share:.0%}", ha="center", va="center", color=INK)
+        for edge in np.arange(-0.5, len(labels)):
+            axes.axhline(edge, color=GRID, linewidth=0.8)
+            axes.axvline(edge, color=GRID, linewidth=0.8)
+        axes.set_xticks(range(len(labels)), names)
+        axes.set_yticks(range(len(labels)), names)
+        axes.set(xlim=(-0.5, len(labels) - 0.5), ylim=(len(labels) - 0.5, -0.5), xlabel="given", ylabel="gold")
+        axes.grid(visible=False)
+
+    words = "; ".join(
+        f"of {sizes[gold]} {names[row]}, "
+        + ", ".join(f"{digest.confusion[gold, given]} called {name}" for name, given in zip(names, labels, strict=True))
+        for row, gold in enumerate(labels)
+    )
+    title = f"Confusion of {digest.name}: gold labels in rows, given ones in columns"
+    return plot(f"confusion-{number}", title, f"{words}.".capitalize(), draw, height=2.6)
+
+
+def _calibration(name: str, digests: list[Digest]) -> Plot:
+    lines = {}
+    for digest in digests:
+        used = [counts for counts in digest.bins if counts[2]]
+        lines[digest.model] = [(confidence / total, right / total) for confidence, right, total in used]
+
+    def draw(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle="--", label="calibrated")
+        for number, (model, points) in enumerate(lines.items()):
+            x, y = zip(*points, strict=True)
+            axes.plot(x, y, _style(number), marker="o", markersize=4, color=SERIES[number % len(SERIES)], label=model)
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="probability of the given label", ylabel="share right")
+        axes.legend()
+
+    words = "; ".join(
+        f"{digest.model} has an expected calibration error of {digest.calibration_error:.3f}" for digest in digests
+    )
+    title = f"Calibration on {digests[0].label or digests[0].task}: means of {ECE_BINS} equal ranges of probability"
+    return plot(name, title, f"{words}.", draw)
+
+
+def _lengths(name: str, digests: list[Digest]) -> Plot:
+    longest = max(max(digest.lengths) for digest in digests) or 1
+    edges = np.linspace(0, longest, _BARS + 1)
+
+    def draw(axes: Axes) -> None:
+        for number, digest in enumerate(digests):
+            counts, _ = np.histogram(digest.lengths, edges)
+            shares = 100 * counts / len(digest.lengths)
+            colour = SERIES[number % len(SERIES)]
+            axes.stairs(shares, edges, label=digest.model, linewidth=1.5, color=colour, linestyle=_style(number))
+        axes.set(xlabel="reasoning (tokens)", ylabel="% of answers")
+        axes.legend()
+
+    words = "; ".join(
+        f"{digest.model}: median {np.median(digest.lengths):.0f} tokens, middle half"
+        f" {np.percentile(digest.lengths, 25):.0f} to {np.percentile(digest.lengths, 75):.0f}, longest"
+        f" {max(digest.lengths):.0f}"
+        for digest in digests
+    )
+    return plot(name, f"Lengths of the reasoning on {digests[0].label or digests[0].task}", f"{words}.", draw)
+
+
+def _style(number: int) -> str:
+    """Line style: models beyond the number of colours get other dashes."""
+    return ("-", "--", ":", "-.")[number // len(SERIES) % 4]
