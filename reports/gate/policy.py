@@ -238,7 +238,7 @@ def rule_name(rule: AnyRule) -> str:
     limits = {
         key: value
         for key, value in rule.model_dump(exclude_defaults=True).items()
-        if key not in ("rule", "name", "metric", "where", "ids")
+        if key not in ("metric", "where", "ids")
     }
     text = f"{kind}: {rule.metric}"
     if limits:

@@ -15,7 +15,7 @@ from benchmarks.gate_simulation import METRICS, drawn_passes, simulate, violatio
 from reports.comparison.sums import value_of_samples
 from reports.document.schema import MetricInfo
 from reports.files import read_json
-from tests.reports.gate.test_judging import ACCURACY, inputs, right_and_wrong, verdict
+from tests.reports.gate.examples import ACCURACY, inputs, right_and_wrong, verdict
 
 RULES = {
     "non_inferiority": {"rule": "non_inferiority", "metric": "t/m", "margin": 0.05},
