@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 
 from harness.commands import cache, comparing, doctor, gate, listing, rate, release, reports, run
-from harness.console import Terminal, print_error, printable
-from harness.logs import log_fault, quiet_libraries
+from harness.console import Terminal, prepare_streams, print_error, printable
+from harness.logs import drop_unhandled, log_fault, quiet_libraries
 from reports.errors import UserError
 from reports.secrets import redact
 from training.machine_failures import machine_error
@@ -49,6 +49,8 @@ for group in (rate, run, reports, release, listing, cache, comparing, gate, doct
 
 def main() -> None:
     """Run the command; one message and exit code 2 for user errors."""
+    prepare_streams()
+    drop_unhandled()
     quiet_libraries()
     try:
         _check_words(sys.argv[1:])

@@ -5,6 +5,8 @@ All that is printed goes through here, since it may quote what a model, a data s
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import sys
 import time
@@ -30,8 +32,26 @@ Advance = Callable[[int, str], None]
 
 
 def printable(text: str) -> str:
-    """Text without control characters and secrets, so that nothing it quotes can steer a terminal or give them away."""
-    return redact(replace_surrogates(_CONTROL.sub("", text)))
+    """Text without control characters and secrets, so that nothing it quotes can steer a terminal or give them away.
+
+    On GitHub's runners, which obey `##[command]` anywhere in a line and `::command` at its start, neither is left.
+    """
+    shown = redact(replace_surrogates(_CONTROL.sub("", text)))
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        shown = shown.replace("##[", "##\N{ZERO WIDTH SPACE}[").replace("::", ":\N{ZERO WIDTH SPACE}:")
+    return shown
+
+
+def prepare_streams() -> None:
+    """Let standard output and error show text in any encoding; characters it lacks are written as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _close_output() -> None:
+    """Drop all further output; the reader of a pipe has gone, and the exit code still counts."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_error(error: UserError) -> None:
@@ -44,8 +64,11 @@ def print_error(error: UserError) -> None:
 
 def _write_json(stream: Any, event: str, **values: Any) -> None:
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    stream.write(dumps({"time": now, "event": event, **_printable(values)}) + "\n")
-    stream.flush()
+    try:
+        stream.write(dumps({"time": now, "event": event, **_printable(values)}) + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        _close_output()
 
 
 def _printable(value: Any) -> Any:
@@ -68,7 +91,14 @@ class Terminal:
     def __init__(self, *, quiet: bool = False) -> None:
         from rich.console import Console
 
-        self._console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+        class PipeConsole(Console):
+            """Goes on without output if the reader of a pipe has gone, as `head` does."""
+
+            def on_broken_pipe(self) -> None:
+                self.quiet = True
+                _close_output()
+
+        self._console = PipeConsole(quiet=quiet, highlight=False, soft_wrap=True)
         if not self._console.is_terminal:
             self._console.width = max(_PLAIN_WIDTH, self._console.width)
         self._quiet = quiet
@@ -79,6 +109,11 @@ class Terminal:
             self._console.print(printable(text), style=style or None, markup=False, emoji=False)
         elif text.strip():
             self._emit("message", level="warning" if style == "yellow" else "info", message=text.strip())
+
+    def command(self, line: str) -> None:
+        """Print a command for GitHub's runner, made of escaped parts, as it is."""
+        if not self.as_json:
+            self._console.print(redact(line), markup=False, emoji=False)
 
     def _emit(self, event: str, **values: Any) -> None:
         if not self._quiet:

@@ -14,6 +14,10 @@ from reports.errors import UserError
 from reports.files import remove_parts
 from training.models.links import refuse_links_out
 
+_LOCK = ".lock"
+_PROBE_SECONDS = 1.0  # others that only ask whether it is locked hold the lock for far less
+_POLL_SECONDS = 0.01
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -80,9 +84,9 @@ class RunFolder:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Keep a second process out of the folder while this one works in it, and tidy up after one that was killed."""
-        lock = FileLock(self.path / ".lock")
+        lock = FileLock(self.path / _LOCK)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=_PROBE_SECONDS, poll_interval=_POLL_SECONDS)
         except Timeout as error:
             raise UserError(
                 "another medbench is working in this run folder",
@@ -94,3 +98,16 @@ class RunFolder:
             yield
         finally:
             lock.release()
+
+    def is_locked(self) -> bool:
+        """Whether another process works in the folder; many may ask at once, and nothing is changed by asking."""
+        path = self.path / _LOCK
+        if not path.is_file():
+            return False
+        try:
+            FileLock(path).acquire(_PROBE_SECONDS, _POLL_SECONDS).lock.release()
+        except Timeout:
+            return True
+        except OSError:  # a folder that cannot be written to, such as an artifact, is locked by nobody
+            pass
+        return False

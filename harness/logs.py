@@ -40,6 +40,11 @@ def quiet_libraries() -> None:
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 
 
+def drop_unhandled() -> None:
+    """Drop log records without a handler, which Python would print: a traceback may quote data."""
+    logging.getLogger().addHandler(logging.NullHandler())
+
+
 def log_to(path: Path | None) -> None:
     """Log to a file from now on, or nowhere for None; what libraries print by handlers of their own goes there too."""
     quiet_libraries()

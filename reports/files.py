@@ -6,10 +6,14 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+
+import psutil
 
 from reports.errors import MachineError, UserError
 from reports.text import LONE_SURROGATES
@@ -38,7 +42,7 @@ class WholeFile:
         self.path = path
         with _told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{os.getpid()}-", suffix=_PART)
             self._part = Path(name)
             self._stream = os.fdopen(handle, "w", encoding="utf-8", newline="")
 
@@ -58,7 +62,7 @@ class WholeFile:
             self._stream.flush()
             os.fsync(self._stream.fileno())
             self._stream.close()
-            self._part.chmod(0o644)
+            self._part.chmod(file_mode(self.path))
             self._part.replace(self.path)
             sync_folder(self.path.parent)
 
@@ -67,6 +71,16 @@ class WholeFile:
         with contextlib.suppress(OSError):  # what is not flushed is not wanted
             self._stream.close()
         self._part.unlink(missing_ok=True)
+
+
+def file_mode(replaced: Path | None = None) -> int:
+    """Permission bits of a file to write: those of the file that it replaces, else what the user's umask allows."""
+    with contextlib.suppress(OSError):
+        if replaced is not None:
+            return replaced.stat().st_mode & 0o777
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 @contextlib.contextmanager
@@ -109,9 +123,11 @@ def sync_folder(folder: Path, *, files: bool = False) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what a killed process left of files that it was writing; only where no other process writes."""
+    """Remove what killed processes left of files that they were writing."""
     for path in folder.rglob(f".*{_PART}"):
-        path.unlink(missing_ok=True)
+        writer = re.search(r"\.(\d+)-[^.-]*\.part$", path.name)
+        if writer is None or not psutil.pid_exists(int(writer[1])):
+            path.unlink(missing_ok=True)
 
 
 def dumps(value: Any, *, indent: int | None = None) -> str:
@@ -125,12 +141,25 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, dumps(value, indent=1) + "\n")
 
 
+def check_regular(path: Path) -> None:
+    """Reject what would hang its reader, such as a named pipe or a terminal; a missing file is its reader's to report.
+
+    Raises:
+        UserError: It is neither a regular file nor a folder.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise UserError("it is not a regular file", where=str(path), fix="save its contents to a file")
+
+
 def read_json(path: Path, most_bytes: int = _MOST_BYTES) -> Any:
     """Read a JSON file.
 
     Raises:
         UserError: The file is missing, unreadable, too large, nested too deeply or not JSON; the message says where.
     """
+    check_regular(path)
     try:
         if path.stat().st_size > most_bytes:
             raise UserError(
@@ -207,6 +236,7 @@ def read_located_jsonl(path: Path) -> Iterator[tuple[int, int, Any]]:
     Raises:
         UserError: The file is missing, is not UTF-8, or a line is not JSON; the message names the line.
     """
+    check_regular(path)
     try:
         stream = path.open("rb")
     except _CANNOT_READ as error:

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import secrets
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic import Field
 
 from reports.document.schema import Sample
 from reports.errors import UserError
-from reports.files import read_json, write_json, write_text
+from reports.files import check_regular, read_json, write_json, write_text
 from reports.names import PlainName
 from reports.spreadsheet import from_text, write_csv
 from reports.strict import Strict, checked
@@ -32,6 +33,8 @@ MARKS = range(1, 6)
 _COLUMNS = ("code", "question", "answer", *ASPECTS, "comment")
 _CODE_LETTERS = "bcdfghjkmnpqrstvwxz"  # no digits: a spreadsheet would read 12e45678 as a number; no vowels: no words
 _CODE_LENGTH = 8
+_KEY = "key.json"
+_MAX_CELL_CHARACTERS = 10_000_000
 
 
 class KeyEntry(Strict):
@@ -90,7 +93,7 @@ def make_sheet(samples: Mapping[str, Mapping[str, Sample]], items: Sequence[str]
         rows.append({"code": code, "question": sample.question or sample.prompt, "answer": sample.output})
     write_csv(folder / "sheet.csv", _COLUMNS, rows)
     write_text(folder / "sheet.html", _page(rows))
-    write_json(folder / "key.json", key.model_dump(mode="json"))
+    write_json(folder / _KEY, key.model_dump(mode="json"))
     return key
 
 
@@ -110,13 +113,18 @@ def _page(rows: Sequence[Mapping[str, str]]) -> str:
     )
 
 
+def remove_key(folder: Path) -> None:
+    """Remove the key of a sheet that is about to be replaced."""
+    (folder / _KEY).unlink(missing_ok=True)
+
+
 def read_key(folder: Path) -> Key:
     """The key of a folder's sheet.
 
     Raises:
         UserError: There is none, or it is broken.
     """
-    path = folder / "key.json"
+    path = folder / _KEY
     if not path.is_file():
         raise UserError("there is no rating sheet", where=str(folder), fix="make one: medbench rate export RUN")
     return checked(Key, read_json(path), what="the key of a sheet", where=str(path), fix="export the sheet again")
@@ -128,10 +136,12 @@ def read_sheet(path: Path, key: Key) -> list[Rating]:
     Raises:
         UserError: It cannot be read, has codes of another sheet or one twice, or a mark is no whole number from 1 to 5.
     """
+    check_regular(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the sheet ({error})", where=str(path), fix="save it as UTF-8 CSV") from error
+    csv.field_size_limit(_MAX_CELL_CHARACTERS)
     first = text.partition("\n")[0]
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
     try:
@@ -141,17 +151,22 @@ def read_sheet(path: Path, key: Key) -> list[Rating]:
     missing = [name for name in ("code", *ASPECTS) if name not in (reader.fieldnames or ())]
     if missing:
         raise UserError(f"it has no column {', '.join(missing)}", where=str(path), fix="keep the sheet's first line")
-    found: dict[str, Rating] = {}
+    twice = [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1 and name in _COLUMNS]
+    if twice:
+        raise UserError(f"the column {twice[0]} is there twice", where=str(path), fix="remove one of the two")
+    ratings: dict[str, Rating] = {}
     for number, row in enumerate(rows, 2):
+        if not any(isinstance(cell, str) and cell.strip() for cell in row.values()):
+            continue  # a blank row, as spreadsheets add them at the end
         where, code = f"{path}, row {number}", (row["code"] or "").strip()
         if code not in key.codes:
             raise UserError(f"the code {code!r} is of no answer of this run", where=where, fix="import the run's sheet")
-        if code in found:
+        if code in ratings:
             raise UserError(f"the code {code} is there twice", where=where, fix="keep one of the two rows")
         marks = {name: _mark(row[name], f"{where}, {name}") for name in ASPECTS}
         given = {name: mark for name, mark in marks.items() if mark is not None}
-        found[code] = Rating(path.stem, code, given, from_text((row.get("comment") or "").strip()))
-    return [rating for rating in found.values() if rating.marks]
+        ratings[code] = Rating(path.stem, code, given, from_text((row.get("comment") or "").strip()))
+    return [rating for rating in ratings.values() if rating.marks]
 
 
 def _mark(text: str | None, where: str) -> int | None:

@@ -17,7 +17,11 @@ _SHAPES = re.compile(
     r"|\bgh[oprsu]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}"  # GitHub, GitLab
     r"|\bsk-[\w-]{20,}|\bxox[abeprs]-[\w-]{10,}|\bAKIA[0-9A-Z]{16}\b"  # OpenAI and its like, Slack, AWS
     r"|\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,}"  # JSON Web Tokens
-    r"|(?<=://)[^\s/@:]{1,200}:[^\s/@]{1,200}(?=@)"  # user:password@host
+    r"|\bAIza[\w-]{35}|\bya29\.[\w-]{20,}|\bnpm_[A-Za-z0-9]{36}|\bpypi-[\w-]{20,}"  # Google, npm, PyPI
+    r"|\bnvapi-[\w-]{20,}|\br8_[A-Za-z0-9]{30,}"  # NVIDIA, Replicate
+    r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[A-Za-z0-9+/=\s\\-]*"
+    r"|(?i:(?<=[?&]x-amz-signature=)|(?<=[?&]x-goog-signature=)|(?<=[?&]signature=)|(?<=[?&]sig=))[\w%+/=-]{16,}"
+    r"|(?<=://)(?:[^\s/@:]{1,200}:[^\s/@]{1,200}|[^\s/@:]{12,200})(?=@)"  # user:password@host, token@host
     r"|(?i:(?<=\bbearer )[\w.~+/-]{12,}=*)"
 )
 

@@ -57,7 +57,7 @@ def gate(
 
 @baseline_app.command("set")
 def baseline_set(
-    run: Run,
+    run: Annotated[str, typer.Argument(metavar="RUN[:MODEL]", help="A run folder and one of its models.")],
     model: Annotated[str | None, typer.Option("--model", help="The model of RUN; its adapter if not given.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Its name in the store; the run's if not given.")] = None,
     store: Store = _STORE,
@@ -65,15 +65,18 @@ def baseline_set(
     """Keep a model of a finished run: figures and item scores, no texts."""
     from harness.console import Terminal
     from harness.releases.baselines import set_baseline
-    from harness.releases.gating import UnfinishedError, read_run
+    from harness.releases.gating import UnfinishedError, read_run, run_and_model
     from reports.errors import UserError
 
+    folder, named = run_and_model(run)
+    if model and named and model != named:
+        raise UserError(f"it names {named} and {model}", where=f"{run} --model {model}", fix="name one model")
     try:
-        side = read_run(run, model)
+        side = read_run(folder, model or named)
     except UnfinishedError as reason:
         raise UserError(str(reason), where=str(run), fix="finish the run first") from reason
-    folder = set_baseline(side, store, name)
-    Terminal().say(f"baseline {folder.name}: {side.model} of {side.run}\n{folder}")
+    kept = set_baseline(side, store, name)
+    Terminal().say(f"baseline {kept.name}: {side.model} of {side.run}\n{kept}")
 
 
 @baseline_app.command("list")

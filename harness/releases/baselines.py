@@ -11,10 +11,12 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from filelock import FileLock
+
 from reports.document.reading import read_document, read_results
 from reports.document.schema import Results, Sample
 from reports.errors import UserError
-from reports.files import sha256_file, write_json, write_jsonl
+from reports.files import sha256_file, sync_folder, write_json, write_jsonl
 from reports.gate.comparable import unusable
 from reports.gate.sides import ItemScore, Side, check_values, read_items
 from reports.names import is_plain_name
@@ -65,29 +67,50 @@ def set_baseline(side: Side, store: Path, name: str | None) -> Path:
                 told = f"no baseline can be made of it: {reason}"
                 raise UserError(told, where=side.run, fix="finish or repeat the run")
     store.mkdir(parents=True, exist_ok=True)
-    folder, fresh = store / chosen, store / f".{chosen}.new"
-    shutil.rmtree(fresh, ignore_errors=True)
+    folder = store / chosen
+    with FileLock(store / ".lock"):
+        fresh, aside = _beside(folder, "new"), _beside(folder, "old")
+        shutil.rmtree(fresh, ignore_errors=True)
+        _write(side, chosen, fresh)
+        if folder.is_dir() and not is_baseline(folder) and any(folder.iterdir()):
+            shutil.rmtree(fresh)
+            raise UserError("it is there and no baseline", where=str(folder), fix="give another --name or --store")
+        # At any moment the old baseline or the new one is whole, here or where `baseline_folder` looks for it.
+        if is_baseline(folder):
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+        elif folder.is_dir():
+            folder.rmdir()
+        fresh.rename(folder)
+        sync_folder(store)
+        shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def _write(side: Side, name: str, folder: Path) -> None:
+    """Write a model's scores and their manifest."""
     results = _reduced(side.results, side.model)
-    write_json(fresh / _RESULTS, results.model_dump(mode="json"))
+    write_json(folder / _RESULTS, results.model_dump(mode="json"))
     keep = set(ItemScore.model_fields)
-    for name_of_task, items in side.items.items():
-        write_jsonl(
-            _scores(fresh, name_of_task), (item.model_dump(mode="json", include=keep) for item in items.values())
-        )
+    for task, items in side.items.items():
+        write_jsonl(_scores(folder, task), (item.model_dump(mode="json", include=keep) for item in items.values()))
     manifest = Manifest(
-        name=chosen,
+        name=name,
         run=side.run,
         model=side.model,
         created=side.results.created,
-        sha256={path: sha256_file(fresh / path) for path in _paths(results)},
+        sha256={path: sha256_file(folder / path) for path in _paths(results)},
     )
-    write_json(fresh / _MANIFEST, manifest.model_dump(mode="json"))
-    if folder.exists() and not is_baseline(folder):
-        shutil.rmtree(fresh)
-        raise UserError("it is there and no baseline", where=str(folder), fix="give another --name or --store")
-    shutil.rmtree(folder, ignore_errors=True)
-    fresh.rename(folder)
-    return folder
+    write_json(folder / _MANIFEST, manifest.model_dump(mode="json"))
+
+
+def _beside(folder: Path, what: str) -> Path:
+    return folder.with_name(f".{folder.name}.{what}")
+
+
+def baseline_folder(folder: Path) -> Path | None:
+    """Where the baseline of a folder is: in it, or aside if replacing it was interrupted; None if there is none."""
+    return next((place for place in (folder, _beside(folder, "old")) if is_baseline(place)), None)
 
 
 def is_baseline(folder: Path) -> bool:
@@ -125,15 +148,18 @@ def read_baseline(folder: Path, model: str | None = None) -> Side:
 
 def list_baselines(store: Path) -> Iterator[tuple[str, str, str, str, str]]:
     """(name, model, run, when it was scored, its state) of every baseline of a store."""
-    for folder in sorted(store.iterdir() if store.is_dir() else ()):
-        if not is_baseline(folder):
+    hidden = re.compile(r"\.(.+)\.old")
+    entries = [path.name for path in store.iterdir()] if store.is_dir() else []
+    for name in sorted({match[1] if (match := hidden.fullmatch(entry)) else entry for entry in entries}):
+        folder = None if name.startswith(".") else baseline_folder(store / name)
+        if folder is None:
             continue
         try:
             manifest = _read_manifest(folder)
             items = sum(map(len, read_baseline(folder).items.values()))
-            yield folder.name, manifest.model, manifest.run, manifest.created, f"whole, {items} items"
+            yield name, manifest.model, manifest.run, manifest.created, f"whole, {items} items"
         except UserError as error:
-            yield folder.name, "", "", "", f"broken: {error.what} ({error.where})"
+            yield name, "", "", "", f"broken: {error.what} ({error.where})"
 
 
 def _read_manifest(folder: Path) -> Manifest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from pathlib import Path
 from harness.console import Terminal
 from harness.folder import RunFolder
 from harness.planning.model_names import OWN_ADAPTER
-from harness.releases.baselines import is_baseline, read_baseline
+from harness.releases.baselines import baseline_folder, is_baseline, read_baseline
 from reports.document.evidence import HUMAN_RATING
 from reports.document.reading import read_results
 from reports.document.schema import Results, Sample
@@ -23,6 +22,7 @@ from reports.gate.sides import ItemScore, Side, check_values, read_items
 from training.recipes.strict_yaml import check, read_yaml
 
 _SHOWN = 5
+_JSON, _JUNIT, _MARKDOWN = "gate.json", "gate.xml", "gate.md"
 _STYLES: dict[Verdict, str] = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
 
 
@@ -57,6 +57,9 @@ def gate(
     from reports.gate.judging import judge, party, refuse
 
     run = Path(run)
+    folder = run if out is None else Path(out)
+    for name in (_JSON, _JUNIT, _MARKDOWN):  # of an earlier gate, in case this one ends with an error
+        (folder / name).unlink(missing_ok=True)
     rules = DEFAULT if policy is None else load_policy(Path(policy))
     try:
         ours = read_run(run, candidate, avoid=baseline is None)
@@ -68,9 +71,9 @@ def gate(
             report = judge(rules, ours, theirs)
     except UnfinishedError as reason:
         report = refuse(rules, str(reason), Party(run=_name(run), model=candidate or ""), Party(run="", model=""))
-    folder = run if out is None else Path(out)
-    _write(report, folder)
-    _show(report, folder, Terminal(quiet=quiet))
+    terminal = Terminal(quiet=quiet)
+    _write(report, folder, terminal)
+    _show(report, folder, terminal)
     return report
 
 
@@ -135,6 +138,14 @@ def read_run(run: Path, model: str | None, *, avoid: bool = False) -> Side:
     return Side(run=_name(run), results=results, model=name, items=items, faults=faults, trained_here=trained)
 
 
+def run_and_model(text: str) -> tuple[Path, str | None]:
+    """The folder and model of RUN[:MODEL]; a folder whose own name has a colon stays whole."""
+    name, colon, model = text.rpartition(":")
+    if Path(text).expanduser().is_dir() or not (colon and name and model):
+        return Path(text).expanduser(), None
+    return Path(name).expanduser(), model
+
+
 def read_other(candidate: Side, run: Path, baseline: str | None, store: Path) -> Side:
     """The baseline: of the candidate's own run, of another, or of the store.
 
@@ -170,8 +181,8 @@ def _place(baseline: str, store: Path) -> tuple[Path, str | None]:
     name, colon, model = baseline.rpartition(":")
     for place, chosen in ((baseline, None), *([(name, model)] if colon and name and model else [])):
         for path in (Path(place).expanduser(), store / place):
-            if path.is_dir():
-                return path, chosen
+            if path.is_dir() or (baseline_folder(path) is not None):
+                return baseline_folder(path) or path, chosen
     raise UserError(
         "there is no such run, nor a baseline of that name",
         where=f"--baseline {baseline}",
@@ -181,13 +192,8 @@ def _place(baseline: str, store: Path) -> tuple[Path, str | None]:
 
 def _check_finished(folder: RunFolder, results: Results) -> None:
     """Refuse a run that somebody works in, or whose recipe is newer than its results."""
-    if (folder.path / ".lock").is_file():
-        try:
-            # A folder that cannot be written to, such as an artifact, is nobody's work.
-            with contextlib.suppress(OSError), folder.lock():
-                pass
-        except UserError as error:
-            raise UnfinishedError(f"{_name(folder.path)} is not finished: {error.what}") from error
+    if folder.is_locked():
+        raise UnfinishedError(f"{_name(folder.path)} is not finished: another medbench is working in this run folder")
     if folder.recipe.is_file():
         recipe, _ = read_yaml(folder.recipe, "recipe")
         if recipe != results.recipe:
@@ -214,18 +220,21 @@ def _name(run: Path) -> str:
     return run.resolve().name
 
 
-def _write(report: GateReport, out: Path) -> None:
+def _write(report: GateReport, out: Path, terminal: Terminal) -> None:
     from reports.gate.junit import junit_xml
     from reports.gate.words import markdown
 
     summary = markdown(report)
-    write_json(out / "gate.json", report.model_dump(mode="json"))
-    write_text(out / "gate.xml", junit_xml(report))
-    write_text(out / "gate.md", summary)
-    told = os.environ.get("GITHUB_STEP_SUMMARY")
-    if told:
-        with Path(told).open("a", encoding="utf-8") as stream:
-            stream.write(summary)
+    write_json(out / _JSON, report.model_dump(mode="json"))
+    write_text(out / _JUNIT, junit_xml(report))
+    write_text(out / _MARKDOWN, summary)
+    step_summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if step_summary:
+        try:
+            with Path(step_summary).open("a", encoding="utf-8") as stream:
+                stream.write(summary)
+        except OSError as error:
+            terminal.say(f"note: the step summary could not be written ({error.strerror})", style="yellow")
 
 
 def _show(report: GateReport, out: Path, terminal: Terminal) -> None:
@@ -240,7 +249,7 @@ def _show(report: GateReport, out: Path, terminal: Terminal) -> None:
             for sample in rule.moved[:_SHOWN]:
                 terminal.say(f"  {' '.join(moved_text(sample).split())}")
     terminal.say(f"\n{HEADINGS[report.verdict]}. {report.reason}", style=_STYLES[report.verdict])
-    terminal.say(f"finding: {out / 'gate.json'}\n         {out / 'gate.md'}\n         {out / 'gate.xml'} (JUnit)")
+    terminal.say(f"finding: {out / _JSON}\n         {out / _MARKDOWN}\n         {out / _JUNIT} (JUnit)")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in github_annotations(report):
-            terminal.say(line)
+            terminal.command(line)

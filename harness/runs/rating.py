@@ -19,7 +19,7 @@ from reports.document.reading import read_results, read_samples
 from reports.document.schema import MetricInfo, Results, Sample, TaskInfo
 from reports.errors import UserError
 from reports.files import read_json, write_json, write_jsonl
-from reports.rating_sheet import ASPECTS, Key, Rating, make_sheet, output_hash, read_key, read_sheet
+from reports.rating_sheet import ASPECTS, Key, Rating, make_sheet, output_hash, read_key, read_sheet, remove_key
 from tasks import catalog
 from tasks.data import sample_indices
 
@@ -50,8 +50,10 @@ def export(run: Path, items: int, models: Sequence[str] | None, task: str | None
     answers = {name: _answers(run, name, asked) for name in names}
     shared = [item for item in answers[names[0]] if all(item in each for each in answers.values())]
     chosen = [shared[index] for index in sample_indices(len(shared), items, results.seed)]
-    (folder / _MARKS).unlink(missing_ok=True)  # they are of the codes of the sheet that is replaced
-    make_sheet(answers, chosen, asked, folder)
+    with RunFolder(run).lock():
+        remove_key(folder)  # first, so that what a kill leaves is not taken for a whole sheet
+        (folder / _MARKS).unlink(missing_ok=True)  # they are of the codes of the sheet that is replaced
+        make_sheet(answers, chosen, asked, folder)
     return folder
 
 
@@ -66,7 +68,9 @@ def _answers(run: Path, model: str, task: str) -> dict[str, Sample]:
 
 
 def import_sheets(run: Path, sheets: Sequence[Path], terminal: Terminal) -> Results:
-    """Unblind filled sheets, one a rater, add their figures to the run's results, and write its report anew.
+    """Unblind filled sheets, one per rater, add their scores to the run's results, and write its report again.
+
+    Marks that were imported before stay; a rater whose sheet is imported again has the new marks only.
 
     Raises:
         UserError: A sheet is broken or of another run, two have the same name, or none holds a mark.
@@ -81,9 +85,14 @@ def import_sheets(run: Path, sheets: Sequence[Path], terminal: Terminal) -> Resu
     ratings = [rating for path in sheets for rating in read_sheet(path, key)]
     if not ratings:
         raise UserError("there is no mark in them", where=", ".join(map(str, sheets)), fix="fill the sheets in")
-    write_json(folder.ratings / _MARKS, [asdict(each) for each in ratings])
-    with_them = add_ratings(results, folder)
-    write_json(folder.results, with_them.model_dump(mode="json"))
+    with folder.lock():
+        earlier = [rating for rating in _imported(folder.ratings / _MARKS, key) if rating.rater not in names]
+        write_json(folder.ratings / _MARKS, [asdict(rating) for rating in (*earlier, *ratings)])
+        with_them = add_ratings(results, folder)
+        write_json(folder.results, with_them.model_dump(mode="json"))
+    if earlier:
+        raters = ", ".join(dict.fromkeys(rating.rater for rating in earlier))
+        terminal.say(f"imported before and still counted: {len(earlier)} answers rated by {raters}")
     report_stage(folder, with_them, terminal)
     return with_them
 
@@ -96,7 +105,7 @@ def add_ratings(results: Results, folder: RunFolder) -> Results:
     if not (folder.ratings / _MARKS).is_file():
         return results
     key = read_key(folder.ratings)
-    ratings = _kept(folder.ratings / _MARKS, key)
+    ratings = _imported(folder.ratings / _MARKS, key)
     present = {model.name for model in results.models}
     current = {
         (model, item): output_hash(sample)
@@ -110,21 +119,22 @@ def add_ratings(results: Results, folder: RunFolder) -> Results:
     return _with_task(results, key, ratings, valid, samples)
 
 
-def _kept(path: Path, key: Key) -> list[Rating]:
-    """The ratings that were imported before.
+def _imported(path: Path, key: Key) -> list[Rating]:
+    """The ratings that were imported before; none if the file is missing.
 
     Raises:
         UserError: The file is broken, or holds codes of another sheet.
     """
+    fix = "remove the file and import all sheets again"
+    if not path.is_file():
+        return []
     try:
         ratings = TypeAdapter(list[Rating]).validate_python(read_json(path))
     except ValidationError as error:
-        raise UserError("not the ratings of a run", where=str(path), fix="import the sheets again") from error
+        raise UserError("not the ratings of a run", where=str(path), fix=fix) from error
     strange = next((each.code for each in ratings if each.code not in key.codes), None)
     if strange is not None:
-        raise UserError(
-            f"the code {strange[:60]!r} is of another sheet", where=str(path), fix="import the sheets again"
-        )
+        raise UserError(f"the code {strange[:60]!r} is of another sheet", where=str(path), fix=fix)
     return ratings
 
 

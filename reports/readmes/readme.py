@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reports.errors import UserError
-from reports.files import write_text
+from reports.files import check_regular, write_text
 from reports.readmes.blocks import BLOCKS, TEMPLATE, block_text
 
 _MARKER = re.compile(r"^[ \t]*<!--\s*medbench:(?P<name>[a-z]+)(?P<words>(?:\s+\S+)*?)\s*-->[ \t]*$")
@@ -43,6 +43,7 @@ def update(path: Path, *, check: bool = False) -> str:
     Raises:
         UserError: The file cannot be read, a marker is broken, or a block's run is missing.
     """
+    check_regular(path)
     try:
         text = path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -65,7 +66,7 @@ def update(path: Path, *, check: bool = False) -> str:
     if new == text:
         return ""
     if not check:
-        write_text(path, new)
+        write_text(path.resolve(), new)  # through a link
     difference = difflib.unified_diff(lines, _lines(new), "now", "from the runs")
     return "".join(line.rstrip("\r\n") + "\n" for line in difference)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.errors import UserError, first_line
-from reports.files import read_json, read_jsonl
+from reports.files import check_regular, read_json, read_jsonl
 from tasks.data.source import FILE_SUFFIXES, DataSource
 
 _MAX_CELL_CHARACTERS = 10_000_000
@@ -77,6 +77,7 @@ def _read_file(path: Path) -> Iterator[Record]:
             where=str(path),
             fix=f"use one of {', '.join(FILE_SUFFIXES)}",
         )
+    check_regular(path)
     if path.stat().st_size == 0:
         raise UserError("the file is empty", where=str(path), fix="give a file with at least one row")
     return readers[path.suffix](path)

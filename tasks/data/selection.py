@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from reports.errors import UserError
-from reports.files import read_json
+from reports.files import check_regular, read_json
 from tasks.data.source import ALL_IDS, OFFICIAL_TEST, PUBMEDQA_HUB_ID, DataSource
 
 _HOW_ALL = "`ids: all` (--set data.pubmedqa.ids=all) takes all rows"
@@ -95,6 +95,7 @@ def read_ids(ids: str | list[str]) -> set[str]:
         return {id_text(item) for item in ids}
     path = _OFFICIAL_TEST_FILE if ids == OFFICIAL_TEST else Path(ids).expanduser()
     if path.suffix != ".json":
+        check_regular(path)
         try:
             return {id_text(line.strip()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
         except (OSError, UnicodeDecodeError) as error:

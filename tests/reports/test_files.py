@@ -1,6 +1,7 @@
 """JSON from strangers is bounded, and what is broken is named by its line; what is written is whole or absent."""
 
 import json
+import os
 
 import pytest
 
@@ -65,6 +66,28 @@ def test_a_list_has_the_same_hash_entry_by_entry(values):
     for value in values:
         found.add(value)
     assert found.hexdigest() == sha256_value(values)
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_new_file_has_the_rights_that_the_umask_allows_and_an_old_one_keeps_its_own(tmp_path, mask, mode):
+    path = tmp_path / "a.txt"
+    before = os.umask(mask)
+    try:
+        write_text(path, "new")
+        assert path.stat().st_mode & 0o777 == mode
+        path.chmod(0o640)
+        write_text(path, "newer")
+        assert path.stat().st_mode & 0o777 == 0o640
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.timeout(20)
+def test_a_named_pipe_is_rejected_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    for read in (read_json, lambda path: list(read_jsonl(path))):
+        with pytest.raises(UserError, match="not a regular file"):
+            read(tmp_path / "pipe.json")
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -12,6 +12,12 @@ TOKENS = [
     "sk-" + "proj-" + "a1" * 15,
     "AKIA" + "ABCD" * 4,
     "xoxb-" + "1a" * 10,
+    "AIza" + "Sy1-_" * 7,
+    "ya29." + "a0" * 12,
+    "npm_" + "a1B" * 12,
+    "pypi-" + "AgEI" * 8,
+    "nvapi-" + "a-1_" * 8,
+    "r8_" + "a1B" * 12,
     "eyJ" + "a" * 12 + "." + "b" * 12 + "." + "c" * 12,
 ]
 
@@ -25,7 +31,18 @@ def test_tokens_are_known_by_their_look(token):
 
 def test_passwords_in_addresses_and_headers_are_hidden():
     assert redact("https://me:hunter2@host/x") == "https://[secret]@host/x"
+    assert redact("https://0123456789abcdef@host/x") == "https://[secret]@host/x"
+    assert redact("ssh://git@host/x") == "ssh://git@host/x"
     assert "abcdefgh12345" not in redact("Authorization: Bearer abcdefgh12345")
+
+
+def test_signed_addresses_and_private_keys_are_hidden():
+    signed = "https://host/file?x=1&X-Amz-Signature=0123456789abcdef0123&Expires=9"
+    assert redact(signed) == "https://host/file?x=1&X-Amz-Signature=[secret]&Expires=9"
+    assert redact("https://host/f?sig=a%2Fb%2B0123456789abc%3D&se=1") == "https://host/f?sig=[secret]&se=1"
+    key = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow+/=\nabc\n-----END RSA PRIVATE KEY-----"
+    assert redact(f"key: {key}; rest") == "key: [secret]; rest"
+    assert "MIIEow" not in redact(key.replace("\n", "\\n"))
 
 
 def test_values_of_the_environment_are_hidden_and_ordinary_ones_are_not(monkeypatch, tmp_path):

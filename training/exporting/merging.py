@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.errors import UserError, first_line
+from reports.files import file_mode
 from training.models.base_model import model_config
 from training.models.device import pick_device, torch_dtype
 from training.models.loading import cast_weights, is_quantised, quiet_bitsandbytes
@@ -81,7 +82,7 @@ def write_model(model: Any, base: BaseModel, part: Path, max_shard_size: str) ->
     if generation.is_file():
         shutil.copyfile(generation, part / _GENERATION)
     for file in part.glob("*.safetensors"):
-        file.chmod(0o644)  # as the other files; safetensors keeps them from other users
+        file.chmod(file_mode())  # safetensors keeps them from other users whatever the umask
 
 
 def load_written(part: Path) -> Any:

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from reports.errors import UserError, did_you_mean, first_line
+from reports.files import check_regular
 
 _MAX_BYTES = 1_000_000
 _MOST_LEVELS = 32  # of mappings and lists in each other
@@ -56,6 +57,7 @@ def read_yaml(path: Path, what: str) -> tuple[Any, dict[Place, str]]:
     Raises:
         UserError: It is missing, too large, or not YAML; the message names the line.
     """
+    check_regular(path)
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise UserError(f"the {what} is larger than 1 MB", where=str(path), fix=f"give a {what}, not a data file")

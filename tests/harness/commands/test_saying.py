@@ -2,13 +2,18 @@
 
 import json
 import logging
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from harness.console import Terminal, printable
 from harness.logs import log_to
 
+ROOT = Path(__file__).resolve().parents[3]
 TOKEN = "hf_" + "aB3" * 12
 HOSTILE = "\x1b[31m\x9b2J\r[bold]x[/bold] \\[red]y \u202egnol :smile: \ud800 \a"
 
@@ -61,6 +66,50 @@ def test_machines_get_an_object_a_line(capsys, command, tiny_run, tmp_path):
     assert error["fix"].startswith("score first")
     code, out, err = command("report", tmp_path / "none")
     assert err.startswith("error: ")
+
+
+def test_a_github_runner_finds_no_commands_in_what_is_quoted(capsys, monkeypatch):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    terminal = Terminal()
+    terminal.say("answer ##[stop-commands]x")
+    terminal.say("::error::forged")
+    terminal.table(("a", "b"), [("::add-mask::fail", f"{'wide ' * 40}::error::forged")], left=True)
+    terminal.command("::error title=ours::100%25")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "##[" in line or "::" in line] == ["::error title=ours::100%25"]
+    assert any("stop-commands]x" in line for line in lines)
+
+
+def run_command(*words, **more):
+    """The command in a process of its own."""
+    program = [sys.executable, "-m", "harness", *map(str, words)]
+    return subprocess.run(program, capture_output=True, check=False, cwd=ROOT, **more)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_text_that_the_terminal_cannot_encode_is_escaped(tiny_run, tmp_path, encoding):
+    run = shutil.copytree(tiny_run, tmp_path / "r\u00fcn \u2713")
+    done = run_command("gate", run, env=os.environ | {"PYTHONIOENCODING": encoding})
+    assert done.returncode in (0, 1, 3), done.stderr
+    assert b"r\\xfcn \\u2713" in done.stdout or b"r\xfcn \\u2713" in done.stdout
+
+
+def test_a_closed_pipe_changes_no_exit_code(tiny_run, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    for words in (("gate", run), ("--log-json", "gate", run)):
+        read, write = os.pipe()
+        os.close(read)  # as `| head -0` leaves it
+        whole = run_command(*words)
+        program = [sys.executable, "-m", "harness", *map(str, words)]
+        cut = subprocess.run(program, stdout=write, stderr=subprocess.PIPE, check=False, cwd=ROOT)
+        os.close(write)
+        assert (cut.returncode, cut.stderr) == (whole.returncode, b"")
+
+
+def test_a_home_of_nobody_is_one_message(monkeypatch, command):
+    monkeypatch.setenv("MEDBENCH_HOME", "~no-such-user/x")
+    code, _, err = command("cache", "info")
+    assert (code, "there is no such user" in err) == (2, True)
 
 
 def test_progress_for_machines_counts(capsys, monkeypatch):
@@ -146,6 +195,7 @@ def test_an_unforeseen_error_is_one_message_without_what_it_quotes(command, monk
     monkeypatch.setattr("reports.page.render.report_context", fail)
     code, _, err = command("report", run)
     assert code == 4
+    assert "Traceback" not in err
     assert "KeyError" in err
     assert "medbench doctor --bundle" in err
     assert "Smith" not in err

@@ -26,10 +26,10 @@ def workplace(tiny_run, tmp_path):
     (tmp_path / "work" / "gate.yaml").write_text(LENIENT)
     programs = tmp_path / "bin"
     programs.mkdir()
-    (programs / "medbench").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m harness "$@"\n')
+    (programs / "medbench").write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m harness "$@"\n')
     (programs / "python").write_text(
         "#!/bin/sh\n"
-        f'[ "$1 $2" = "-m pip" ] && {{ echo "$@" >> "{tmp_path}/pip.log"; exit 0; }}\n'  # nothing is installed here
+        f'[ "$1 $2 $3" = "-I -m pip" ] && {{ echo "$@" >> "{tmp_path}/pip.log"; exit 0; }}\n'  # installs nothing
         f'exec "{sys.executable}" "$@"\n'
     )
     for program in programs.iterdir():
@@ -98,6 +98,34 @@ def test_the_action_ends_with_the_gates_exit_code_after_all_is_told(workplace):
     assert "could not judge" in outputs["comment"]
 
 
+def test_modules_of_the_workspace_cannot_change_what_the_action_reports(workplace):
+    forged = 'print("exit-code=0\\nverdict=pass")\ndef token_hex(n):\n    return "x\\nexit-code=0"\n'
+    for name in ("json", "secrets", "sys", "pip"):
+        (workplace / "work" / f"{name}.py").write_text(forged)
+    code, outputs, _ = run_action(workplace)
+    assert (code, outputs["verdict"], outputs["exit-code"]) == (3, "inconclusive", "3")
+    script = next(step["run"] for step in ACTION["runs"]["steps"] if step.get("id") == "gate")
+    assert script.rindex("exit-code=") > script.rindex('echo "$end"')
+
+
+def test_a_recipe_is_not_run_into_a_folder_that_holds_answers(workplace):
+    code, outputs, said = run_action(workplace, recipe="quickstart")
+    assert (code, outputs) == (2, {})
+    assert "is not empty" in said
+    assert not (workplace / "work" / "runs" / "gate" / "gate.json").exists()
+
+
+def test_actions_of_others_are_pinned_by_commit_and_what_judges_comes_from_the_base_branch():
+    steps = [step for path in WORKFLOWS for step in yaml.safe_load(path.read_text())["jobs"]["gate"]["steps"]]
+    others = [step["uses"] for step in steps + ACTION["runs"]["steps"] if step.get("uses", "").startswith("actions/")]
+    assert len(others) == 7
+    assert all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", uses) for uses in others)
+    for step in steps:
+        if step.get("id") == "gate":
+            assert step["with"]["policy"].startswith(".base/")
+            assert "baseline" not in step["with"] or step["with"]["store"].startswith(".base/")
+
+
 def test_inputs_reach_the_shell_as_data_only():
     for step in ACTION["runs"]["steps"]:
         assert "${{" not in step.get("run", "")
@@ -141,7 +169,7 @@ def test_init_writes_files_that_work_and_overwrites_none(tmp_path, command):
     assert load_recipe(str(tmp_path / "recipe.yaml")).data.train.source == "train rows: #1.jsonl"
     assert load_policy(tmp_path / "gate.yaml").rules
     workflow = yaml.safe_load((tmp_path / ".github/workflows/medbench.yml").read_text())
-    assert workflow["jobs"]["gate"]["steps"][1]["uses"] == "OWNER/medbench@v0.1.0"
+    assert workflow["jobs"]["gate"]["steps"][2]["uses"] == "OWNER/medbench@v0.1.0"
     (tmp_path / "gate.yaml").write_text("mine")
     code, _, err = command(*words)
     assert code == 2

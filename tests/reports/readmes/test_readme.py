@@ -15,6 +15,18 @@ def run(tiny_run, tmp_path):
     return shutil.copytree(tiny_run, tmp_path / "run")
 
 
+def test_a_link_stays_a_link_and_its_target_is_written(run):
+    (run.parent / "docs").mkdir()
+    target = run.parent / "docs" / "README.md"
+    target.write_text(f"<!-- medbench:environment {run} -->\n<!-- medbench:end -->\n")
+    link = run.parent / "README.md"
+    link.symlink_to(target)
+    assert update(link)
+    assert link.is_symlink()
+    assert "| medbench | 0.1.0, seed 7" in target.read_text()
+    assert update(link, check=True) == ""
+
+
 def test_a_block_is_rewritten_and_nothing_else(run):
     file = run / "README.md"
     before = "# A\r\n\r\n```\r\n<!-- medbench:results nowhere -->\r\n```\r\n<!-- medbench:results . -->\r\n"

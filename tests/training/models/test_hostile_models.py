@@ -130,6 +130,11 @@ def test_links_that_lead_out_of_the_folder_are_refused(adapter, base, tmp_path, 
     refused(adapter, base, "the link leads out of its folder")
 
 
+def test_a_link_to_itself_is_refused(adapter, base):
+    (adapter / "loop").symlink_to("loop")
+    refused(adapter, base, "the link leads back to itself")
+
+
 def test_links_of_the_hubs_cache_are_followed(adapter, base, tmp_path):
     snapshot = tmp_path / "models--a--b" / "snapshots" / "0123"
     blobs = tmp_path / "models--a--b" / "blobs"
