@@ -294,6 +294,14 @@ def test_both_texts_are_cut_around_what_is_shared():
     assert len(overlap.row_text) == 240 + 8
 
 
+def test_the_excerpt_of_a_row_is_cut_around_a_run_at_its_end():
+    generator = random.Random(10)
+    leaked = sentence(generator, 13)
+    row = Passage("row", "reasoning", f"{sentence(generator, 200)} {leaked}")
+    (overlap,) = find([row], [Passage("i", "answer", leaked)]).values()
+    assert leaked[:60] in overlap.row_text  # words stay whole at its start, so it may end within the last one
+
+
 def test_the_row_that_shares_most_is_named_with_its_part():
     question = HELD_OUT[0].question
     rows = [Passage("same text", "context", question), Passage("same question", "question", question)]
