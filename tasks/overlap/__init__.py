@@ -1,4 +1,4 @@
-"""Finds test items that share text with training rows, whatever language they are written in."""
+"""Finds test items that share text with training rows, in any language."""
 
 from tasks.overlap.index import METHOD, TrainingIndex
 from tasks.overlap.passages import Overlap, Passage, excerpt, is_split

@@ -1,4 +1,4 @@
-"""Texts as rows of numbers, one for each word, equal texts held once."""
+"""Texts as arrays of word numbers, with duplicate texts stored once."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Vocabulary(dict[str, int]):
-    """Numbers of words, from 1; a word that has none gets the next one."""
+    """Numbers of words, from 1; a new word gets the next number."""
 
     def __missing__(self, word: str) -> int:
-        """Give a new word its number."""
+        """Assign the next number to a new word."""
         number = len(self) + 1
         self[word] = number
         return number
@@ -32,18 +32,18 @@ class Vocabulary(dict[str, int]):
 
 
 class UniqueTexts:
-    """Many texts as one stream of word numbers, in which texts of equal words and comparison signs stand once.
+    """Many texts as one stream of word numbers; texts with equal words and comparison signs are stored once.
 
     Args:
         texts: All texts.
-        vocabulary: Gives the words their numbers.
+        vocabulary: The numbers of the words; new words are added.
 
     Attributes:
-        stream: Word numbers of all different texts, with a 0 before each and after the last.
-        ends: Where each text ends in the stream; shape [different texts].
-        number_of: Number of each given text among the different ones; shape [texts].
-        first: The first given text of each different one; shape [different texts].
-        keys: Number of each different text by a hash of its words and comparison signs.
+        stream: Word numbers of all unique texts, with a 0 before each and after the last.
+        ends: End of each text in the stream; shape [unique texts].
+        number_of: Number of the unique text of each given text; shape [texts].
+        first: Position of the first given text of each unique text; shape [unique texts].
+        keys: Number of each unique text by a hash of its words and comparison signs.
     """
 
     def __init__(self, texts: Iterable[str], vocabulary: Vocabulary) -> None:
@@ -63,15 +63,15 @@ class UniqueTexts:
                 parts += (encoded, gap)
         self.stream: Numbers = np.concatenate(parts)
         self.ends: NDArray[np.int64] = np.flatnonzero(self.stream == 0)[1:]
-        self.number_of = np.asarray(number_of, np.int64)
+        self.number_of = np.asarray(number_of)
         self.first: Sequence[int] = first
         self.keys = numbers
 
     def __len__(self) -> int:
-        """How many different texts there are."""
+        """Number of unique texts."""
         return len(self.first)
 
     def words_of(self, number: int) -> Numbers:
-        """Word numbers of a text; shape [words]."""
+        """Word numbers of a unique text; shape [words]."""
         start = self.ends[number - 1] + 1 if number else 1
         return self.stream[start : self.ends[number]]

@@ -1,4 +1,4 @@
-"""Training rows that test items are searched for in: equal and reworded questions, long runs of equal words."""
+"""Index of training rows: finds test items with the same or reworded questions, or long runs of equal words."""
 
 from __future__ import annotations
 
@@ -24,22 +24,21 @@ METHOD = (
     f" {SHARE:.0%} of a question, context or answer, phrases of more than {STOCK} otherwise different texts left out"
 )
 _STRENGTH: dict[Kind, int] = {"exact": 2, "near": 1, "n-gram": 0}
-_SHOWN_RUN = RUN
 
 
 class _Match(NamedTuple):
-    """A test text that shares words with a training text; numbers are those of the different texts."""
+    """A test text that shares words with a training text, both as numbers of unique texts."""
 
     text: int
     row_text: int
     kind: Kind
     share: float
     start: int = 0
-    size: int = _SHOWN_RUN
+    size: int = RUN
 
 
 class TrainingIndex:
-    """Training rows, searched for what test items share with them; 15 million words take half a minute.
+    """Training rows that are searched for the texts of test items; 15 million words take half a minute.
 
     Args:
         rows: All texts of all rows.
@@ -52,16 +51,16 @@ class TrainingIndex:
         by_text = np.argsort(self._texts.number_of, kind="stable")
         self._by_text = np.split(by_text, np.flatnonzero(np.diff(self._texts.number_of[by_text])) + 1)
         is_question = np.zeros(len(self._texts), bool)
-        is_question[[self._texts.number_of[n] for n, each in enumerate(rows) if each.part == QUESTION]] = True
+        is_question[[self._texts.number_of[n] for n, passage in enumerate(rows) if passage.part == QUESTION]] = True
         self._questions = np.flatnonzero(is_question)
 
     def find(self, items: Iterable[Passage]) -> list[Overlap]:
-        """Every item that shares text with a row, once, with the row that shares most; in the order of the items."""
+        """One overlap for each item that shares text with a row, with the row that shares most, in item order."""
         passages = list(items)
         texts = UniqueTexts((passage.text for passage in passages), self._vocabulary)
-        questions = sorted({int(texts.number_of[n]) for n, each in enumerate(passages) if each.part == QUESTION})
+        questions = sorted({int(texts.number_of[n]) for n, passage in enumerate(passages) if passage.part == QUESTION})
         matches: dict[tuple[int, bool], list[_Match]] = defaultdict(list)
-        for match in self._whole_questions(passages, texts, questions):
+        for match in self._same_questions(passages, texts, questions):
             matches[match.text, True].append(match)
         lengths = {number: _word_length(passages[place].text) for number, place in enumerate(texts.first)}
         for shared in find_shared_runs(texts, self._texts, lengths):
@@ -70,17 +69,17 @@ class TrainingIndex:
         owners: dict[str, list[tuple[Passage, _Match]]] = {passage.owner: [] for passage in passages}
         for place, passage in enumerate(passages):
             number = int(texts.number_of[place])
-            whole = matches.get((number, True), []) if passage.part == QUESTION else []
+            same = matches.get((number, True), []) if passage.part == QUESTION else []
             runs = matches.get((number, False), [])
             if passage.part == QUESTION:
                 runs = [match for match in runs if not self._is_other_question(passage.text, match)]
-            owners[passage.owner] += [(passage, match) for match in (*whole, *runs)]
+            owners[passage.owner] += [(passage, match) for match in (*same, *runs)]
         return [self._overlap(owner, pairs) for owner, pairs in owners.items() if pairs]
 
-    def _whole_questions(
+    def _same_questions(
         self, passages: Sequence[Passage], texts: UniqueTexts, questions: Sequence[int]
     ) -> Iterator[_Match]:
-        """Test questions that are a training question, word by word or in other words."""
+        """Test questions that equal a training question or reword it."""
         items = [number for number in questions if len(texts.words_of(number))]
         candidates = find_candidates(
             [texts.words_of(number) for number in items],
@@ -105,9 +104,9 @@ class TrainingIndex:
         return self._rows[self._texts.first[number]].text
 
     def _is_other_question(self, text: str, match: _Match) -> bool:
-        """Whether a question shares words with a row's only because both are made from one template."""
+        """Whether a question shares words with that of a row only because both are from one template."""
         other = self._row_text(match.row_text)
-        if self._parts(match.row_text) != {QUESTION} or any(_is_long(each) for each in (text, other)):
+        if self._parts(match.row_text) != {QUESTION} or _is_long(text) or _is_long(other):
             return False
         return compare_questions(text, other) == "decisive"
 
@@ -115,7 +114,7 @@ class TrainingIndex:
         return {self._rows[place].part for place in self._by_text[number]}
 
     def _overlap(self, owner: str, pairs: Sequence[tuple[Passage, _Match]]) -> Overlap:
-        """What is reported of an item: its strongest match, with both texts."""
+        """The reported overlap of an item: its strongest match, with both texts."""
         rows = {self._rows[place].owner for _, match in pairs for place in self._by_text[match.row_text]}
         passage, best = max(pairs, key=lambda pair: (_STRENGTH[pair[1].kind], pair[1].share))
         places = self._by_text[best.row_text].tolist()
@@ -136,7 +135,7 @@ class TrainingIndex:
         )
 
     def _place_in_row(self, text: str, match: _Match) -> int:
-        """Where the shared run starts in the training text, in words."""
+        """Position of the shared run in the training text, in words."""
         run = self._vocabulary.encode(text)[match.start : match.start + match.size]
         words = self._texts.words_of(match.row_text)
         for start in np.flatnonzero(words[: len(words) - len(run) + 1] == run[0]).tolist():
@@ -150,5 +149,5 @@ def _word_length(text: str) -> float:
 
 
 def _is_long(text: str) -> bool:
-    """Whether a question is more than one sentence of the length of a template."""
+    """Whether a question is too long for a template: several sentences, or a long one."""
     return len(sentences(text)) > 1 or len(words(text)) > LONGEST_PHRASE * _word_length(text)

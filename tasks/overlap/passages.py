@@ -1,4 +1,4 @@
-"""The texts that are searched for overlap, and what is reported of a text that was learned from."""
+"""Texts that are searched for overlap, and the reported overlaps."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import regex
 
 from tasks.words import words
 
-QUESTION = "question"  # the part that is compared as a whole
-_LONGEST_WORD = 40  # letters; longer ones are text that was not split
-# Scripts written without spaces that `words` does not take apart.
+QUESTION = "question"  # the part that is also compared as a whole
+_LONGEST_WORD = 40  # letters; longer words are text without word boundaries
+# Unspaced scripts that `words` does not split.
 _NOT_SPLIT = regex.compile(r"[\p{Javanese}\p{Balinese}\p{Tai_Tham}\p{Tai_Le}\p{New_Tai_Lue}\p{Tai_Viet}]")
 _EXCERPT = 240  # characters
 
@@ -25,7 +25,7 @@ class Passage:
 
     Attributes:
         owner: Id of the row or item.
-        part: What it is of it: `question`, or another name such as `context`; only questions are compared as wholes.
+        part: `question`, or another name such as `context`; only questions are compared as a whole.
         text: The text itself.
     """
 
@@ -41,13 +41,13 @@ class Overlap:
     Attributes:
         item: Id of the item.
         row: Id of the training row that shares most.
-        kind: How it is shared; the strongest kind where there are several.
-        part: The item's part that is shared.
-        row_part: The row's part that it is shared with.
-        share: Share of the item's part that the row holds, as a share of its words.
-        rows: How many training rows share text with the item.
-        item_text: The shared text with its surroundings, as it stands in the item, at most 240 characters of it.
-        row_text: The same as it stands in the row.
+        kind: Kind of the match; the strongest one if there are several.
+        part: The matching part of the item.
+        row_part: The matching part of the row.
+        share: Share of the words of the item's part that the row contains.
+        rows: Number of training rows that share text with the item.
+        item_text: The shared text in its context in the item, at most 240 characters.
+        row_text: The shared text in its context in the row.
     """
 
     item: str
@@ -62,9 +62,9 @@ class Overlap:
 
 
 def is_split(text: str) -> bool:
-    """Whether a text can be searched: it has words, and most of it stands in words that are such.
+    """Whether a text can be searched: it has words, and at least half of their letters are in real words.
 
-    No words are unbroken strings of over 40 letters, nor clauses in a script without spaces that is not taken apart.
+    Strings of over 40 letters are not real words, nor are clauses in unspaced scripts that `words` does not split.
     """
     sizes = {word: len(word) for word in words(text)}
     unsplit = sum(size for word, size in sizes.items() if size > _LONGEST_WORD or _NOT_SPLIT.match(word))
@@ -72,32 +72,32 @@ def is_split(text: str) -> bool:
 
 
 def excerpt(text: str, first: int, count: int, most: int = _EXCERPT) -> str:
-    """At most `most` characters of a text, which start a little before its word number `first` (from 0).
+    """At most `most` characters of a text, starting a little before its word number `first` (from 0).
 
     Args:
         text: The text.
-        first: The first word of interest.
-        count: How many words are of interest; short ones get more of what precedes them.
-        most: Length of the excerpt in characters, marks of omission not counted.
+        first: Number of the first word to show.
+        count: Number of words to show; the fewer they are, the more of the preceding text is included.
+        most: Length of the excerpt in characters, without the ellipses.
     """
     flat = " ".join(text.split())
-    if len(flat) <= most:
-        return flat
     start, end = _offset(flat, first), _offset(flat, first + count)
-    before = max(0, min(start - max(0, most - (end - start)) // 2, len(flat) - most))
-    before = flat.rfind(" ", 0, before + 1) + 1 if before - flat.rfind(" ", 0, before + 1) < most // 4 else before
-    return ("... " if before else "") + flat[before : before + most] + (" ..." if before + most < len(flat) else "")
+    begin = max(0, min(start - max(0, most - (end - start)) // 2, len(flat) - most))
+    word_start = flat.rfind(" ", 0, begin + 1) + 1
+    if begin - word_start < most // 4:  # else the word is long, as in unspaced scripts, and is cut
+        begin = word_start
+    return ("... " if begin else "") + flat[begin : begin + most] + (" ..." if begin + most < len(flat) else "")
 
 
 def _offset(text: str, number: int) -> int:
-    """Where word number `number` starts, to within what stands between two blanks."""
-    passed = place = 0
-    for piece in text.split(" "):
+    """Approximate position of word number `number`: proportional within a space-separated piece."""
+    n_words = offset = 0
+    for piece in text.split():
         count = _count(piece)
-        if passed + count > number:
-            return place + len(piece) * (number - passed) // count
-        passed += count
-        place += len(piece) + 1
+        if n_words + count > number:
+            return offset + len(piece) * (number - n_words) // count
+        n_words += count
+        offset += len(piece) + 1
     return len(text)
 
 

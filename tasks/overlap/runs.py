@@ -1,4 +1,4 @@
-"""Finds runs of equal words that test texts share with training texts, by hash, and leaves stock phrases out."""
+"""Finds runs of equal words that test texts share with training texts, by hash, without stock phrases."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     Hashes = NDArray[np.uint64]
     Places = NDArray[np.int64]
 
-# Runs of 13 words tell copies from chance, 8 is the least that a run may have, and a run that stands in more than ten
-# texts is a stock phrase (Brown et al. 2020, GPT-3, appendix C); below a fifth of its words a text counts as clean
-# (Touvron et al. 2023, Llama 2, appendix A.6).
+# Runs of 13 words distinguish copies from chance, 8 is the minimum, and a run in more than ten texts is a stock phrase
+# (Brown et al. 2020, GPT-3, appendix C); with less than a fifth of its words shared, a text is clean (Touvron et al.
+# 2023, Llama 2, appendix A.6).
 RUN = 13
 SHORTEST_RUN = 8
 STOCK = 10
 SHARE = 0.2
-# A text that holds this share of another holds that text, not a phrase of it; nor is more than a sentence or two that
-# make up half of the other a phrase.
+# A text with this share of another contains that text, not a phrase of it. More than a sentence or two that make up
+# half of the other text are not a phrase either.
 WHOLE = 0.9
 LONGEST_PHRASE = 40
-EVERYWHERE = 1000  # different texts; what stands in more is a phrase whatever surrounds it
+EVERYWHERE = 1000  # unique texts; a run in more of them is a phrase, whatever surrounds it
 _TABLE_BITS = 24
 _CHUNK = 1 << 20  # words hashed at once
 _BASE = 0x9E3779B97F4A7C15
@@ -36,13 +36,13 @@ _INVERSE = pow(_BASE, -1, 1 << 64)
 
 
 class SharedRuns(NamedTuple):
-    """Words of a test text that lie in runs which a training text holds.
+    """Words of a test text in runs that a training text contains.
 
     Attributes:
         text: Number of the test text.
         row_text: Number of the training text.
         share: Share of the test text's words.
-        start: Place of the first shared run in the test text.
+        start: Position of the first shared run in the test text.
         size: Length of a run in words.
     """
 
@@ -54,34 +54,34 @@ class SharedRuns(NamedTuple):
 
 
 class _Holders(NamedTuple):
-    """Which texts hold each of some runs: those of run n are `texts[bounds[n] : bounds[n + 1]]`."""
+    """Texts that contain each run: those of run n are `texts[bounds[n] : bounds[n + 1]]`."""
 
     texts: Places
     bounds: Places
 
 
 def run_size(length: int, word_length: float) -> int:
-    """How long the runs are that a text is searched for, in tokens; 0 for a text that is too short.
+    """Length in tokens of the runs of a text that are searched for; 0 for a text that is too short.
 
     Args:
         length: Tokens of the text.
-        word_length: Tokens to a word, over 1 where each character is a token.
+        word_length: Tokens per word, over 1 if each character is a token.
     """
-    per_word = round(4 * word_length) / 4  # few different sizes, since each goes once over all training rows
+    per_word = round(4 * word_length) / 4  # few sizes: each takes one pass over all training rows
     size = min(length, round(RUN * per_word))
     return size if size >= round(SHORTEST_RUN * per_word) else 0
 
 
 def find_shared_runs(items: UniqueTexts, rows: UniqueTexts, word_lengths: dict[int, float]) -> Iterator[SharedRuns]:
-    """Every pair of a test text and a training text that share at least a fifth of the former, stock phrases left out.
+    """Find all pairs of a test text and a training text that share at least a fifth of the test text.
 
-    A run is a stock phrase where more than ten different texts hold it that are otherwise different. Texts with the
-    same words count once, and a text that holds (nearly) all of the test text is a copy of it, however many there are.
+    Stock phrases do not count: runs that more than ten otherwise different texts contain. Texts with the same words
+    count once, and a text that contains (nearly) all of the test text is a copy of it, however many copies there are.
 
     Args:
         items: Texts of the test items.
         rows: Texts of the training rows.
-        word_lengths: Tokens to a word, by number of the test text.
+        word_lengths: Tokens per word, by number of the test text.
     """
     groups: dict[int, list[int]] = defaultdict(list)
     for number, word_length in word_lengths.items():
@@ -100,14 +100,14 @@ def find_shared_runs(items: UniqueTexts, rows: UniqueTexts, word_lengths: dict[i
 def _shared(
     number: int, runs: Places, holders: _Holders, row_texts: int, size: int, phrase: float
 ) -> Iterator[SharedRuns]:
-    """The training texts that share runs with one test text; `runs` has the number of the run at each place."""
+    """Training texts that share runs with one test text; `runs` holds the number of the run at each position."""
     length = len(runs) + size - 1
     counts = np.diff(holders.bounds)[runs]
     places = np.flatnonzero((counts > 1) & (counts <= EVERYWHERE))
     starts = np.repeat(places, counts[places])
     offsets = np.arange(len(starts)) - np.repeat(np.cumsum(counts[places]) - counts[places], counts[places])
     texts = holders.texts[np.repeat(holders.bounds[runs[places]], counts[places]) + offsets]
-    others = texts != row_texts + number
+    others = texts != row_texts + number  # not the text itself
     order = np.lexsort((starts[others], texts[others]))
     texts, starts = texts[others][order], starts[others][order]
     if not len(texts):
@@ -130,7 +130,7 @@ def _shared(
 
 
 def _covered(starts: Places, first: Places, size: int, before: Places) -> Places:
-    """How many words lie in the runs of each text: `before[n]` counts the words before place n; shape [texts]."""
+    """Words in the runs of each text; shape [texts]. `before[n]` is the number of words before position n."""
     follows = np.r_[starts[1:], 0]
     is_last = np.zeros(len(starts), bool)
     is_last[np.r_[first[1:], len(starts)] - 1] = True
@@ -139,7 +139,7 @@ def _covered(starts: Places, first: Places, size: int, before: Places) -> Places
 
 
 def _holders(wanted: Hashes, rows: UniqueTexts, items: UniqueTexts, size: int) -> _Holders:
-    """Which texts hold each wanted run; test texts are numbered after the training texts."""
+    """Texts that contain each wanted run; test texts are numbered after the training texts."""
     runs, texts = _runs_in(rows, wanted, size)
     item_runs, item_texts = _runs_in(items, wanted, size)
     runs, texts = np.r_[runs, item_runs], np.r_[texts, item_texts + len(rows)]
@@ -148,8 +148,8 @@ def _holders(wanted: Hashes, rows: UniqueTexts, items: UniqueTexts, size: int) -
 
 
 def _runs_in(texts: UniqueTexts, wanted: Hashes, size: int) -> tuple[Places, Places]:
-    """(number of a wanted run, number of a text that holds it), each pair once."""
-    table = np.zeros(1 << _TABLE_BITS, bool)  # sorts out nearly all runs at a fraction of the cost of a search
+    """Unique pairs (number of a wanted run, number of a text that contains it)."""
+    table = np.zeros(1 << _TABLE_BITS, bool)  # rejects nearly all runs, much faster than a search
     shift = np.uint64(64 - _TABLE_BITS)
     table[wanted >> shift] = True
     pairs: list[Places] = []
@@ -157,11 +157,11 @@ def _runs_in(texts: UniqueTexts, wanted: Hashes, size: int) -> tuple[Places, Pla
         hashes = _run_hashes(texts.stream[begin : begin + _CHUNK + size - 1], size)
         places = np.flatnonzero(table[hashes >> shift])
         runs = np.minimum(np.searchsorted(wanted, hashes[places]), len(wanted) - 1)
-        right = wanted[runs] == hashes[places]
-        numbers = np.searchsorted(texts.ends, begin + places[right], "right")
-        pairs.append(np.unique(runs[right] * len(texts) + numbers))
-    every = np.unique(np.concatenate(pairs)) if pairs else np.empty(0, np.int64)
-    return every // max(1, len(texts)), every % max(1, len(texts))
+        equal = wanted[runs] == hashes[places]
+        numbers = np.searchsorted(texts.ends, begin + places[equal], "right")
+        pairs.append(np.unique(runs[equal] * len(texts) + numbers))
+    unique = np.unique(np.concatenate(pairs)) if pairs else np.empty(0, np.int64)
+    return unique // max(1, len(texts)), unique % max(1, len(texts))
 
 
 @functools.lru_cache(maxsize=4)
@@ -189,5 +189,5 @@ def _run_hashes(text: Numbers, size: int) -> Hashes:
     hashes = (sums[size:] - sums[:-size]) * inverse[:count]
     hashes *= np.uint64(_BASE)
     hashes ^= hashes >> np.uint64(32)
-    hashes *= np.uint64(0x94D049BB133111EB)  # the table is looked up by the high bits
+    hashes *= np.uint64(0x94D049BB133111EB)  # the high bits index the table
     return hashes

@@ -1,4 +1,4 @@
-"""Splits questions into the pieces by which they are compared: sentences, answer options, words without inflection."""
+"""Splits questions for comparison into sentences, answer options, and words without inflection."""
 
 # ruff: noqa: RUF001 - full-width punctuation and Cyrillic letters are meant
 
@@ -16,7 +16,7 @@ from tasks.words import words
 
 UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}ー\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 _KATAKANA = regex.compile(r"[\p{Katakana}ー]\p{M}*")
-# Characters that a word takes on average: about 1.6 in Chinese, 2.5 in kana, 4 in Thai, Lao, Khmer and Burmese.
+# Characters per word on average: about 1.6 in Chinese, 2.5 in kana, 4 in Thai, Lao, Khmer and Burmese.
 _PER_CHARACTER = ((regex.compile(r"\p{Han}"), 1 / 1.6), (regex.compile(r"[\p{Hiragana}\p{Katakana}ー]"), 1 / 2.5))
 _OTHER_UNSPACED = 1 / 4
 
@@ -50,14 +50,14 @@ _COMPARISON = re.compile("[<>≤≥]=?")
 
 
 class Question(NamedTuple):
-    """A question without its answer options, and these."""
+    """A question without its answer options, and the options."""
 
     stem: str
     options: tuple[str, ...] = ()
 
 
 def split_options(text: str) -> Question:
-    """Stem and options of a question that lists options as A, B, C or 1, 2, 3, by dashes, or after `Options:`."""
+    """Stem and options of a question with options as A, B, C or 1, 2, 3, with dashes, or after `Options:`."""
     marks = list(_OPTION.finditer(text))
     for number, first in enumerate(marks):
         if first[1] not in "Aa1":
@@ -77,20 +77,20 @@ def split_options(text: str) -> Question:
 
 
 def comparison_signs(text: str) -> list[str]:
-    """The comparison signs of a text, which its words do not hold: `TSH < 5` is not `TSH > 5`."""
+    """The comparison signs of a text, which `words` drops: `TSH < 5` is not `TSH > 5`."""
     return _COMPARISON.findall(text if text.isascii() else unicodedata.normalize("NFKC", text))
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a text that hold a word."""
+    """The sentences of a text that have a word."""
     return [sentence for sentence in _SENTENCE_END.split(text) if words(sentence)]
 
 
 def compared_words(text: str) -> list[str]:
-    """The words by which questions are compared: a patient's age left out, `n't` as `not`, katakana words whole.
+    """The words for comparing questions: without the age of a patient, `n't` as `not`, katakana words unsplit.
 
-    Unspaced text loses the words of its frame (`what`, `should`, `patient`), since single characters do not say which
-    of them are such.
+    Frame words (`what`, `should`, `patient`) are removed from unspaced text, since its single characters do not show
+    them.
     """
     plain = _CONTRACTION.sub(" not", " ".join(unicodedata.normalize("NFKC", text).split()))
     plain = _AGE.sub(" ", _ELISION.sub(" ", plain))
@@ -110,7 +110,7 @@ def compared_words(text: str) -> list[str]:
 
 @functools.lru_cache(maxsize=1 << 18)
 def folded(word: str) -> str:
-    """A word without accents, inflection, Arabic article and British spelling; digits stay as they are."""
+    """A word without accents, inflection, Arabic article and British spelling; digits are unchanged."""
     if word.isascii():
         return _without_ending(_american(word)) if word.isalpha() else word
     bare = word if UNSPACED.match(word) else _MARKS.sub("", unicodedata.normalize("NFD", word))
@@ -129,33 +129,31 @@ def folded(word: str) -> str:
 
 def _american(word: str) -> str:
     """An English word in American spelling: `anaemia` as `anemia`, `tumour` as `tumor`."""
-    for pattern, letters in _BRITISH:
-        word = pattern.sub(letters, word)
+    for pattern, american in _BRITISH:
+        word = pattern.sub(american, word)
     return word
 
 
 def _without_ending(word: str) -> str:
-    """An English word without plural, past tense and -ing, by few rules: `studies` and `studied` give `study`."""
+    """An English word without plural, past tense and -ing, by a few rules: `studied` gives `study`."""
     least = 4
-    for ending, instead in (("ies", "y"), ("ied", "y"), ("ing", ""), ("ed", ""), ("es", ""), ("s", ""), ("e", "")):
-        if word.endswith(ending) and len(word) - len(ending) >= least - len(instead):
+    for ending, replacement in (("ies", "y"), ("ied", "y"), ("ing", ""), ("ed", ""), ("es", ""), ("s", ""), ("e", "")):
+        if word.endswith(ending) and len(word) - len(ending) >= least - len(replacement):
             if ending == "s" and word.endswith(("ss", "us", "is")):
                 return word[:-2] if word.endswith("sis") else word
-            if ending == "es" and word.endswith(("ases", "oses", "yses", "ises")):
-                return word[:-2]
-            stem = word[: -len(ending)] + instead
+            stem = word[: -len(ending)] + replacement
             return stem[:-1] if len(stem) > least and stem[-1] == stem[-2] and ending in ("ing", "ed") else stem
     return word
 
 
 def word_length(tokens: list[str]) -> float:
-    """How many tokens a word takes on average: 1 in spaced scripts, more where each character is a token."""
+    """Tokens per word on average: 1 in spaced scripts, more if each character is a token."""
     if not tokens:
         return 1.0
-    amount = 0.0
+    n_words = 0.0
     for token in tokens:
         if UNSPACED.match(token) is None:
-            amount += 1
+            n_words += 1
         else:
-            amount += next((part for pattern, part in _PER_CHARACTER if pattern.match(token)), _OTHER_UNSPACED)
-    return len(tokens) / amount
+            n_words += next((part for pattern, part in _PER_CHARACTER if pattern.match(token)), _OTHER_UNSPACED)
+    return len(tokens) / n_words

@@ -1,4 +1,4 @@
-"""Reads the lists of words by which two questions may differ, or must not; see word_lists.txt beside this file."""
+"""Word lists for comparing questions, read from word_lists.txt next to this file."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from collections import defaultdict
 from pathlib import Path
 
 
-def _lists() -> dict[str, list[str]]:
-    """The words of each list by its name."""
+def parse_lists(text: str) -> dict[str, list[str]]:
+    """The words of each list by its name, from lines of words below a line `[name]`; `#` starts a comment line."""
     lists: dict[str, list[str]] = defaultdict(list)
-    name = ""
-    for line in Path(__file__).with_suffix(".txt").read_text(encoding="utf-8").splitlines():
+    for line in text.splitlines():
         if line.startswith("["):
             name = line.strip("[]")
-        elif not line.startswith("#"):
+        elif line and not line.startswith("#"):
             lists[name] += line.split()
     return lists
 
 
-_LISTS = _lists()
+_LISTS = parse_lists(Path(__file__).with_suffix(".txt").read_text(encoding="utf-8"))
 FUNCTION_WORDS = frozenset(_LISTS["function"])
 FRAME_WORDS = frozenset(_LISTS["frame"])
 COORDINATION = frozenset(_LISTS["coordination"])

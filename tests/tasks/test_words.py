@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.tokenizers import DefaultTokenizer
 
-from tasks.words import words
+from tasks.words import words, words_and_symbols
 
 ASCII = st.text(st.characters(max_codepoint=127))
 
@@ -84,3 +84,12 @@ def test_time_is_linear_in_the_length(piece):
     started = time.process_time()
     words(text)
     assert time.process_time() - started < 1
+
+
+def test_words_and_symbols_are_all_but_white_space():
+    assert words_and_symbols("No!! (3.5 mg)") == ["no", "!", "!", "(", "3", ".", "5", "mg", ")"]
+    assert words_and_symbols("血钾?") == ["血", "钾", "?"]
+
+
+def test_a_letter_keeps_at_most_30_marks():
+    assert words("b" + "\u0301" * 40) == words("b" + "\u0301" * 30) == ["b" + "\u0301" * 30]

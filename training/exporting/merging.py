@@ -116,7 +116,7 @@ def one_message(base: Model, device: Device) -> Iterator[None]:
         if is_out_of_memory(error):
             raise UserError(
                 "the base in 16 bits does not fit into the card's memory",
-                where=base.name,
+                where=base.source,
                 fix=device.more_memory,
             ) from error
         raise UserError(

@@ -173,6 +173,41 @@ def test_shares_count_words_whatever_their_order():
     assert shared_words("a b", "c") == 0
 
 
+@pytest.mark.parametrize(
+    ("word", "verdict"),
+    [
+        ("metofrmin", "same"),
+        ("metformiin", "same"),
+        ("metforin", "same"),
+        ("metfxymin", "decisive"),
+        ("mefatormin", "decisive"),
+        ("metfor", "decisive"),
+    ],
+)
+def test_one_letter_more_less_or_swapped_is_a_typo(word, verdict):
+    assert compare_questions("Does metformin help gout?", f"Does {word} help gout?") == verdict
+
+
+@pytest.mark.parametrize(
+    ("other", "verdict"), [("高血压肾损伤表现", "same"), ("高血压心损害表现", "decisive"), ("咳嗽", "unrelated")]
+)
+def test_one_replaced_character_of_unspaced_text_is_a_typo(other, verdict):
+    assert compare_questions("高血压肾损害表现", other) == verdict
+
+
+def test_options_may_differ_in_inflection():
+    one, other = (
+        "Which lowers urate in gout? A. zinc salt B. iron",
+        "Which lowers urate in gout? A. zinc salts B. iron",
+    )
+    assert compare_questions(one, other) == "same"
+
+
+@pytest.mark.parametrize(("words", "verdict"), [(1000, "same"), (1001, "unrelated")])
+def test_only_texts_of_up_to_1000_words_are_compared_word_by_word(words, verdict):
+    assert compare_questions("zinc " * words, "zinc " * words) == verdict
+
+
 def test_only_texts_of_up_to_6000_characters_are_compared_word_by_word():
     question = "Does zinc shorten colds? ".ljust(6000, ".")
     assert compare_questions(question, question) == "same"

@@ -1,0 +1,47 @@
+"""Runs of equal words that two texts share: their length, position and share, and stock phrases."""
+
+import pytest
+
+from tasks.overlap.encoding import UniqueTexts, Vocabulary
+from tasks.overlap.runs import find_shared_runs, run_size
+
+
+@pytest.mark.parametrize(
+    ("length", "word_length", "size"),
+    [(7, 1, 0), (8, 1, 8), (12, 1, 12), (13, 1, 13), (99, 1, 13), (11, 1.6, 0), (12, 1.6, 12), (40, 1.6, 20),
+     (99, 4, 52)],
+)  # fmt: skip
+def test_runs_are_13_words_or_all_of_8_to_12(length, word_length, size):
+    assert run_size(length, word_length) == size
+
+
+def shared(items, rows):
+    vocabulary = Vocabulary()
+    rows, items = UniqueTexts(rows, vocabulary), UniqueTexts(items, vocabulary)
+    return list(find_shared_runs(items, rows, dict.fromkeys(range(len(items)), 1.0)))
+
+
+def numbered(start, stop):
+    return " ".join(f"w{n}" for n in range(start, stop))
+
+
+def test_shared_runs_have_their_place_and_share():
+    (run,) = shared([numbered(0, 50)], [numbered(900, 910), numbered(10, 30), numbered(40, 52)])
+    assert run == (0, 1, 0.4, 10, 13)
+    both, second = shared(
+        [numbered(0, 40), numbered(500, 520)], [f"{numbered(0, 14)} x {numbered(14, 28)}", numbered(500, 513)]
+    )
+    assert both == (0, 0, 28 / 40, 0, 13)
+    assert second == (1, 1, 13 / 20, 0, 13)
+
+
+@pytest.mark.parametrize(("texts", "is_reported"), [(1000, True), (1001, False)])
+def test_what_stands_in_more_than_a_thousand_texts_is_a_phrase(texts, is_reported):
+    leaked = numbered(0, 45)
+    rows = [f"{leaked} r{n}" for n in range(texts - 1)]  # and the item itself
+    assert len(shared([leaked], rows)) == (len(rows) if is_reported else 0)
+
+
+def test_runs_are_found_across_chunks_of_the_stream():
+    filler = "x " * ((1 << 20) - 20)
+    assert [run.row_text for run in shared([numbered(0, 30)], [filler, numbered(0, 30), numbered(5, 30)])] == [1, 2]
