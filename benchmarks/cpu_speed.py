@@ -24,6 +24,7 @@ from benchmarks.random_adapter import make_adapter
 from benchmarks.speed_items import GENERATION, PERPLEXITY, PUBMEDQA, write_tasks
 from harness.environment import describe
 from reports.files import read_json, write_json
+from training.models.device import device_of
 from training.models.quickstart_model import quickstart_model
 
 COUNTS = {PUBMEDQA: 60, PERPLEXITY: 20, GENERATION: 16}
@@ -162,7 +163,7 @@ def main() -> None:
         "command": "python -m benchmarks.cpu_speed --out benchmarks/results/cpu_speed.json",
         "items": {**COUNTS, "new_tokens": NEW_TOKENS, "synthetic": args.pubmedqa is None or args.reasoning is None},
         "adapter": "trained" if args.adapter else "random",
-        "environment": describe("cpu"),
+        "environment": describe(device_of("cpu")),
     }
     write_json(args.out, found)
     shown = {key: found.get(key) for key in ("ratios", "seconds", "peak_memory_bytes", "agreement_in_float32")}

@@ -34,6 +34,7 @@ from harness.answers.answer_store import AnswerStore
 from harness.answers.stored_answers import SETUP
 from harness.environment import describe
 from reports.files import read_json, read_jsonl, sha256_file, write_json, write_text
+from training.models.device import device_of
 
 STAGES = {"start": "", "plan": "Plan", "train": "Train", "load": "Score", "answer": "loading", "noise": "noise"}
 STAGES["report"] = "Result"
@@ -311,7 +312,7 @@ def main() -> None:
         if args.disk_steps:
             found["full disk"] = fill_disk(bench, whole, args.disk_steps)
             print("full disk", found["full disk"], flush=True)
-    found["environment"] = describe("cpu")
+    found["environment"] = describe(device_of("cpu"))
     write_json(args.out, found)
 
 

@@ -21,6 +21,7 @@ from reports.version import __version__
 from tests.conftest import make_model, tiny_recipe_value
 from tests.fuzzing.bench import MOST_SECONDS, Bench, make_bench
 from tests.fuzzing.targets import TARGETS, fuzz
+from training.models.device import device_of
 
 
 def prepare(root: Path) -> Bench:
@@ -66,7 +67,7 @@ def main() -> None:
             }
             for name, codes in bench.codes.items()
         },
-        "environment": describe("cpu"),
+        "environment": describe(device_of("cpu")),
     }
     write_json(words.out, value)
     raise SystemExit(bool(failed))

@@ -10,7 +10,8 @@ import numpy as np
 from scipy import stats
 
 from reports.comparison.proportions import POWER, score_statistic, upper_discordance
-from reports.gate.estimate import MIN_ITEMS, SPREAD_CONFIDENCE, STRICT, TOLERANT, CountedDifference
+from reports.gate.estimate import STRICT, TOLERANT, CountedDifference
+from reports.gate.mean_difference import MIN_ITEMS, SPREAD_CONFIDENCE
 from reports.gate.policy import NonInferiority, NoRegression, Superiority
 
 if TYPE_CHECKING:

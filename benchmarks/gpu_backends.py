@@ -17,6 +17,7 @@ from typing import Any
 import harness
 from harness.environment import describe
 from reports.files import read_json, write_json
+from training.models.device import device_of
 
 BACKENDS = ("trl", "unsloth")
 
@@ -68,7 +69,7 @@ def main() -> None:
             name: round(log["memory"]["peak_allocated_bytes"] / 2**30, 3) for name, log in logs.items()
         },
         "logs": logs,
-        "environment": describe("cuda"),
+        "environment": describe(device_of("cuda")),
     }
     write_json(args.out, result)
     print(json.dumps({key: result[key] for key in list(result)[1:5]}))

@@ -23,6 +23,7 @@ from benchmarks.random_llama import make
 from harness.environment import describe
 from reports.files import read_json, write_json, write_jsonl
 from tasks.data import DataSource, load_reasoning
+from training.models.device import device_of
 from training.models.quickstart_model import quickstart_model
 
 SHAPES = {
@@ -154,7 +155,7 @@ def main() -> None:
                     {
                         "command": f"python -m benchmarks.gpu_recipes OUT-FOLDER --steps {args.steps}",
                         "runs": runs,
-                        "environment": describe("cuda"),
+                        "environment": describe(device_of("cuda")),
                     },
                 )
 

@@ -24,6 +24,7 @@ from benchmarks.random_adapter import make_adapter
 from benchmarks.speed_items import GENERATION, PUBMEDQA, write_tasks
 from harness.environment import describe
 from reports.files import read_json, write_json
+from training.models.device import device_of
 from training.models.quickstart_model import quickstart_model
 
 PROMPTS, NEW_TOKENS, QUESTIONS, ADAPTERS = 256, 256, 200, 3
@@ -150,7 +151,7 @@ class Benchmark:
     def _about(self, *words: str) -> dict[str, Any]:
         """The command that a file is kept with, without the folders of this machine, and the machine."""
         command = " ".join(["benchmarks/gpu_speed.sh OUT", *words])
-        return {"command": command, "environment": describe(self._args.device)}
+        return {"command": command, "environment": describe(device_of(self._args.device))}
 
     def _adapters(self) -> list[str]:
         return [word for n in range(ADAPTERS) for word in ("--adapter", f"a{n}={self._work / f'adapter{n}'}")]

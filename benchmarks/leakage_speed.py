@@ -29,6 +29,7 @@ import numpy as np
 from harness.environment import describe
 from reports.files import write_json
 from tasks.overlap import Passage, TrainingIndex
+from training.models.device import device_of
 
 LIMIT_SECONDS = 60
 LIMIT_BYTES = 2 * 10**9
@@ -210,7 +211,7 @@ def main() -> int:
         print("the working tree has changes; commit them, or give --allow-dirty", file=sys.stderr)
         return 2
     result = measure(arguments.rows, arguments.items, arguments.seed)
-    environment = describe("cpu") | {"dirty": dirty}
+    environment = describe(device_of("cpu")) | {"dirty": dirty}
     write_json(arguments.out, {"result": result, "environment": environment})
     print(result)
     fast = result["processor_seconds"] <= LIMIT_SECONDS and result["peak_bytes"] <= LIMIT_BYTES

@@ -25,6 +25,7 @@ from reports.document.evidence import FixedLimit, FixedNoise
 from reports.document.reading import read_results, read_samples, samples_path
 from reports.files import read_json, write_json
 from tasks.data.source import SAMPLES
+from training.models.device import device_of
 
 if TYPE_CHECKING:
     from reports.document.schema import Sample
@@ -163,7 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--work", type=Path, required=True, help="folder for the runs")
     args = parser.parse_args()
-    environment = describe("cpu")
+    environment = describe(device_of("cpu"))
     noises = [*cpu_noise(measure(args.work), environment["cpu"]), *cuda_noise(read_json(AGREEMENT))]
     value = {
         "command": "python -m benchmarks.numerical_noise --work FOLDER",

@@ -24,9 +24,10 @@ from tasks.catalog import CONFIG_FOLDER
 from tasks.data import load_reasoning
 from tasks.formats import get_format
 from tasks.rendering import encode, load_tokenizer, render_prompt
-from training.division import held_out_source
 from training.models.base_model import find_base
+from training.models.device import device_of
 from training.recipes.recipe_file import load_recipe
+from training.splits import held_out_source
 
 TASKS = ["medbench_pubmedqa", "medbench_perplexity"]
 FLOAT32 = ["scoring.base=full", "scoring.dtype=float32"]
@@ -106,7 +107,7 @@ def main() -> None:
         "against_stock_lm_eval": figures,
         "adapter_against_plain_peft": {"items": len(plain), "largest_relative_difference_of_a_log_likelihood": worst},
         "holds": holds,
-        "environment": describe("cpu"),
+        "environment": describe(device_of("cpu")),
     }
     write_json(args.out, found)
     print(json.dumps({key: value for key, value in found.items() if key != "environment"}, indent=1))

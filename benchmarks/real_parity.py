@@ -35,6 +35,7 @@ from tasks.formats import split_answer
 from tasks.rendering import encode, load_tokenizer
 from tasks.text_metrics import rouge_l
 from training.models.base_model import find_base
+from training.models.device import device_of
 from training.recipes.recipe_file import load_recipe
 
 TASKS = [catalog.PUBMEDQA, catalog.PERPLEXITY, catalog.GENERATION]
@@ -203,7 +204,9 @@ def main() -> None:
         found = check(args.data.resolve(), args.base, Path(work), limit=args.limit)
     command = "python -m benchmarks.real_parity DATA --out benchmarks/results/real_parity.json"
     limit = "" if args.limit is None else f" --limit {args.limit}"
-    write_json(args.out, {"command": command + limit, "dtype": "float32", **found, "environment": describe("cpu")})
+    write_json(
+        args.out, {"command": command + limit, "dtype": "float32", **found, "environment": describe(device_of("cpu"))}
+    )
     print(json.dumps(found, indent=1))
     sys.exit(0 if found["holds"] else 1)
 

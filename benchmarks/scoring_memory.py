@@ -21,6 +21,7 @@ from typing import Any
 
 from harness.environment import describe
 from reports.files import read_json, write_json, write_jsonl, write_text
+from training.models.device import device_of
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MARKS = 10  # measurements while answers come
@@ -125,7 +126,7 @@ def main() -> None:
     first, last = runs[0], runs[-1]
     more = last["samples"] - first["samples"]
     growth = (last["peak_mb"] - first["peak_mb"]) * 1e3 / more if more else None
-    write_json(args.out, {"runs": runs, "kb_a_sample": growth, "environment": describe("cpu")})
+    write_json(args.out, {"runs": runs, "kb_a_sample": growth, "environment": describe(device_of("cpu"))})
 
 
 if __name__ == "__main__":

@@ -29,13 +29,13 @@ from typing import Any
 from harness.environment import describe
 from reports.files import write_json
 from training.backends.job import as_dataset
-from training.division import training_rows
 from training.encoding import encode_rows
 from training.finetune import finetune
 from training.models.base_model import find_base
-from training.models.device import pick_device, pick_dtype
+from training.models.device import pick_device
 from training.recipes.recipe import Recipe
 from training.recipes.recipe_file import load_recipe
+from training.splits import training_rows
 
 _WARM_UP = 3
 MOST = 1.03  # ratio that we allow ourselves
@@ -121,12 +121,12 @@ def bare(recipe: Recipe, out: Path, steps: Steps, *, in_float32: bool = False) -
     rows = training_rows(recipe).train
     encoded = encode_rows(tokenizer, recipe, rows)
     device = pick_device()
-    dtype = getattr(torch, pick_dtype("auto", device))
+    dtype = getattr(torch, device.default_dtype("auto"))
     set_seed(recipe.seed)
     model = AutoModelForCausalLM.from_pretrained(
         base.folder,
         dtype=dtype,
-        device_map={"": device},
+        device_map={"": device.place},
         quantization_config=BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
         ),
@@ -158,7 +158,7 @@ def bare(recipe: Recipe, out: Path, steps: Steps, *, in_float32: bool = False) -
             optim=recipe.trainer.optimizer,
             gradient_checkpointing=bool(recipe.trainer.gradient_checkpointing),
             bf16=dtype == torch.bfloat16,
-            use_cpu=device == "cpu",
+            use_cpu=device.type == "cpu",
             logging_steps=1,
             save_strategy="no",
             report_to="none",

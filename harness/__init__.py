@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ask", "compare", "export", "gate", "open_run", "plan", "push", "report", "run", "score", "sweep", "train"]
 
+importlib.import_module("medbench")  # before all others: it makes sure that `tasks` and its like are ours
 
 _ELSEWHERE = {
     "compare": "harness.sweeps.comparing",

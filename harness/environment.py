@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.engines.kinds import ENGINES
 from reports.version import __version__
+from training.models.device import Device
 
 _PACKAGES = (
     "torch",
@@ -29,26 +30,25 @@ _PACKAGES = (
 )
 
 
-def describe(device: str) -> dict[str, Any]:
+def describe(device: Device) -> dict[str, Any]:
     """The environment as a JSON-able mapping."""
     import torch
 
-    found: dict[str, Any] = {
+    environment: dict[str, Any] = {
         "medbench": __version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_name(),
         "cpu_count": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
-        "device": device,
+        "device": device.type,
         "packages": package_versions(),
         "git_commit": _git_commit(),
     }
-    if device == "cuda":
-        found["gpu"] = torch.cuda.get_device_name()
-        found["gpu_memory_bytes"] = torch.cuda.get_device_properties(0).total_memory
-        found["cuda"] = torch.version.cuda
-    return found
+    if device.type != "cpu":
+        driver = {name.lower(): version for name, version in device.driver().items()}
+        environment |= {"gpu": device.name(), "gpu_memory_bytes": device.total_memory(), **driver}
+    return environment
 
 
 def package_versions() -> dict[str, str]:

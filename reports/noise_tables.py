@@ -83,7 +83,7 @@ def fixed_noise_text(results: Results) -> str:
     fixed = None if results.noise is None else results.noise.fixed
     if fixed is None:
         return ""
-    device = {"cpu": "a CPU", "cuda": "a GPU"}.get(fixed.device, fixed.device)
+    device = "a CPU" if fixed.device == "cpu" else "a GPU"
     return (
         f"Fixed limits, not measured in this run: {fixed.engine} in {fixed.dtype} on {device} ({fixed.hardware})"
         f" compared with {fixed.compared_with}, from {fixed.source}. Other models and items may differ more."

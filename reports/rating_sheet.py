@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from markupsafe import Markup
 from pydantic import Field
 
 from reports.document.schema import Sample
 from reports.errors import UserError
 from reports.files import check_regular, read_json, write_json, write_text
+from reports.frame_files import from_text, write_csv
 from reports.names import PlainName
-from reports.spreadsheet import from_text, write_csv
 from reports.strict import Strict, checked
 from reports.templating import inline_hash, template_environment
 
@@ -91,7 +92,7 @@ def make_sheet(samples: Mapping[str, Mapping[str, Sample]], items: Sequence[str]
         sample = samples[model][item]
         key.codes[code] = KeyEntry(model=model, item=item, doc_hash=sample.doc_hash, output_sha256=output_hash(sample))
         rows.append({"code": code, "question": sample.question or sample.prompt, "answer": sample.output})
-    write_csv(folder / "sheet.csv", _COLUMNS, rows)
+    write_csv(folder / "sheet.csv", [pd.DataFrame(rows, columns=_COLUMNS)])
     write_text(folder / "sheet.html", _page(rows))
     write_json(folder / _KEY, key.model_dump(mode="json"))
     return key

@@ -5,8 +5,10 @@ Longer than other files: templates, also those that users write, call all of it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import isnan
+from typing import Any
 
 from reports.document.schema import Comparison, MetricInfo, Results, Score, TaskInfo
 from reports.numbers import (
@@ -221,40 +223,21 @@ def references_table(results: Results) -> Table | None:
 
 
 def classes_table(results: Results) -> Table | None:
-    """Precision, recall and F1 of each label, by model and task; None where no task has labels."""
-    if not results.classes:
-        return None
+    """Precision, recall and F1 of each label, by model and task, or None if no task has labels."""
+    from reports.frames import classes_frame
+
+    counts: Iterable[Any] = classes_frame(results).itertuples()
     rows = [
         (
-            _model_and_items(results, each.model, each.task),
-            each.label,
-            _share(each.correct, each.predicted),
-            _share(each.correct, each.gold),
-            _share(2 * each.correct, each.predicted + each.gold),
-            str(each.gold),
-            str(each.predicted),
-            str(each.correct),
+            _model_and_items(results, count.model, count.task),
+            count.label,
+            *(MISSING if isnan(share) else percent_text(share) for share in (count.precision, count.recall, count.f1)),
+            *(str(number) for number in (count.gold, count.predicted, count.correct)),
         )
-        for each in results.classes
+        for count in counts
     ]
-    return Table(("Model and items", "Label", "Precision", "Recall", "F1", "Gold", "Given", "Right"), tuple(rows))
-
-
-def confusion_table(results: Results) -> Table | None:
-    """Gold labels by row and given labels by column, by model and task; None in results without them."""
-    if not results.confusion:
-        return None
-    given = tuple(dict.fromkeys(each.predicted for each in results.confusion))
-    counts = {(each.model, each.task, each.gold, each.predicted): each.count for each in results.confusion}
-    rows = [
-        (
-            _model_and_items(results, model, task),
-            gold,
-            *(str(counts.get((model, task, gold, label), 0)) for label in given),
-        )
-        for model, task, gold in dict.fromkeys((each.model, each.task, each.gold) for each in results.confusion)
-    ]
-    return Table(("Model and items", "Gold", *(f"Given {label}" for label in given)), tuple(rows))
+    columns = ("Model and items", "Label", "Precision", "Recall", "F1", "Gold", "Given", "Right")
+    return Table(columns, tuple(rows)) if rows else None
 
 
 def problems_table(results: Results) -> Table | None:
@@ -359,10 +342,6 @@ def _comparison_cells(comparison: Comparison | None, metric: MetricInfo, *, brie
 def _trained_on(results: Results, model: str, task: str) -> str:
     """The mark of a model's scores on a task some of whose items it was trained on; empty for all others."""
     return f" {TRAINED_ON}" if results.learned_from(task, model) else ""
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else MISSING
 
 
 def _items(scores: Sequence[Score], task: str, metric: str) -> int:

@@ -1,1 +1,1 @@
-"""What is asked and how it is judged: data sets, answer formats, lm-eval task configurations and metrics."""
+"""Data sets, answer formats, lm-eval task configurations and metrics."""

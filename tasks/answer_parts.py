@@ -1,4 +1,4 @@
-"""Finds the reasoning and the response in a generated answer, and lists how the answer breaks its format."""
+"""Finds the reasoning and the response in a generated answer and lists the format violations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TAG = re.compile(rf"(?P<opened>{_OPENED})|{_CLOSED}", re.IGNORECASE)
 _OPENED_AT_END = re.compile(rf"(?:{_OPENED})\Z", re.IGNORECASE)
 _LONGEST_TAG = 30  # characters
 _CLOSING_TAG = "</think>"
-# A line that can only belong to another prompt, or a chat template's special token.
+# A line that can only belong to another prompt, or a special token of a chat template.
 _PROMPT_LINE = re.compile(
     r"^[ \t>]*(?:[*_]{0,3}MEDICAL QUESTION[ \t]*:|#{1,6}[ \t]*(?:Instruction|Input)[ \t]*:)"
     r"|\[INST\]|<(?:start|end)_of_turn>"
@@ -24,7 +24,7 @@ _PROMPT_LINE = re.compile(
     r"|(?:begin|end)\u2581of\u2581sentence)[|\uff5c]>",
     re.IGNORECASE | re.MULTILINE,
 )
-# A line that begins another question, unless it restates this one within the reasoning.
+# A line that starts another question, unless it restates this one within the reasoning.
 _NUMBER = r"(?:[ \t]{0,3}\d{1,4})?[*_]{0,3}[ \t]*"
 _QUESTION_LINE = re.compile(
     r"^[ \t>]*(?:#{1,6}[ \t]*)?[*_]{0,3}(?:(?:next|new|another)[ \t]+)?(?:question|abstract|q|user|human)"
@@ -58,10 +58,10 @@ class Parsed(NamedTuple):
     """The parts of one answer.
 
     Attributes:
-        reasoning: The reasoning; None where there is none.
-        response: The final response, empty where the reasoning never ended; the whole answer where it has no marker.
-        problems: Every way in which the answer breaks its format, such as `missing: ## Thinking`; empty if none.
-        text: The answer up to the next question, where the model went on to invent one.
+        reasoning: The reasoning, or None.
+        response: The final response; empty if the reasoning never ended, the full answer if it has no markers.
+        problems: All format violations, such as `missing: ## Thinking`.
+        text: The answer, cut before the next question if the model invented one.
     """
 
     reasoning: str | None
@@ -71,13 +71,13 @@ class Parsed(NamedTuple):
 
 
 def opened_thinking(prompt: str) -> str | None:
-    """The thinking tag that a prompt ends with, so that the answer begins inside the reasoning; None without one."""
+    """The thinking tag at the end of a prompt, or None; with a tag, the answer starts inside the reasoning."""
     match = _OPENED_AT_END.search(prompt.rstrip()[-_LONGEST_TAG:])
     return match[0] if match else None
 
 
 def after_opened_thinking(prompt: str, completion: str) -> str:
-    """The completion that belongs after a prompt: one that leaves thinking open is followed by the closing tag."""
+    """The completion for a prompt; the closing tag comes first if the prompt leaves thinking open."""
     return f"{_CLOSING_TAG}\n\n{completion}" if opened_thinking(prompt) else completion
 
 
@@ -91,21 +91,21 @@ def split_sections(
         sections: The parts that the format asks for, in order.
         instruction: The sentence of the prompt that asks for the format; a line that repeats it is another prompt.
         prompt_opened: The thinking tag that the prompt ends with, if any, or the whole prompt.
-        finish_reason: `length` where generation stopped at the token limit.
+        finish_reason: `length` if generation stopped at the token limit.
     """
     before = opened_thinking(prompt_opened or "") or ""
-    whole = before + _LINE_END.sub("\n", str(text))
-    end = _end_of_answer(whole, sections, instruction)
-    answer = whole[:end]
+    full = before + _LINE_END.sub("\n", str(text))
+    end = _end_of_answer(full, sections, instruction)
+    answer = full[:end]
     thinking, rest = _split_thinking(answer)
     texts, problems = _read_sections(rest or "", sections)
     if _opens_thinking(sections):
         problems = _read_sections(answer, sections)[1]
     elif rest is None:
         problems = [f"missing: {_CLOSING_TAG}"]
-    elif thinking is not None and has_word(thinking):
+    elif thinking is not None and words(thinking):
         problems.append("extra: text outside the parts")
-    if finish_reason == "length" and end == len(whole):
+    if finish_reason == "length" and end == len(full):
         problems.append("truncated")
     response = texts.get("response")
     reasoning = texts.get("reasoning")
@@ -117,13 +117,8 @@ def split_sections(
         "\n\n".join(part for part in thoughts if part) if thoughts else None,
         response,
         tuple(dict.fromkeys(problems)),
-        answer[len(before) :] if end == len(whole) else answer[len(before) :].rstrip(),
+        answer[len(before) :] if end == len(full) else answer[len(before) :].rstrip(),
     )
-
-
-def has_word(text: str) -> bool:
-    """Whether a text holds a word of any script, as `tasks.words.words` counts them."""
-    return bool(words(text))
 
 
 def _opens_thinking(sections: Sequence[Section]) -> bool:
@@ -132,10 +127,10 @@ def _opens_thinking(sections: Sequence[Section]) -> bool:
 
 
 def _end_of_answer(text: str, sections: Sequence[Section], instruction: str) -> int:
-    """The position where a run-on answer begins another question; the text's length where it does not.
+    """The position where a run-on answer starts another question, or the length of the text.
 
-    A prompt's line ends the answer anywhere. A question's line does so outside the reasoning, where it is no
-    restatement. A text that begins with such a line restates its question, so the search goes on after `Answer:`.
+    A prompt line ends the answer anywhere. A question line ends it outside the reasoning only: within the reasoning it
+    restates the question. A text that starts with such a line restates its question: the search starts after `Answer:`.
     """
     first = _QUESTION_LINE.match(text) or _PROMPT_LINE.match(text)
     start = 0
@@ -155,9 +150,9 @@ def _end_of_answer(text: str, sections: Sequence[Section], instruction: str) -> 
 
 
 def _finished_reasoning(text: str, sections: Sequence[Section], lines: Sequence[int]) -> list[tuple[int, int]]:
-    """(start, end) of the first reasoning in tags and of the first under a heading, of those that come to an end.
+    """(start, end) of the first reasoning in tags and of the first one under a heading, if it is closed.
 
-    Reasoning that is opened a second time, after a question's line, belongs to another answer.
+    Reasoning that is opened a second time, after a question line, belongs to another answer.
     """
     tags = list(_TAG.finditer(text))
     opened = [tag.start() for tag in tags if tag["opened"]]
@@ -172,7 +167,7 @@ def _finished_reasoning(text: str, sections: Sequence[Section], lines: Sequence[
 
 
 def _first_span(opened: Sequence[int], closed: Sequence[int], lines: Sequence[int]) -> tuple[int, int] | None:
-    """From the first opening to the first closing after it, unless it is opened again behind one of the lines."""
+    """From the first opening to the first closing after it, unless it is opened again after one of the lines."""
     if not opened:
         return None
     start = opened[0]
@@ -184,10 +179,10 @@ def _first_span(opened: Sequence[int], closed: Sequence[int], lines: Sequence[in
 
 
 def _split_thinking(text: str) -> tuple[str | None, str | None]:
-    """(text inside thinking tags, text after them): None for what is missing, so (text, None) if one is not closed.
+    """(text inside thinking tags or None, text after them or None if a tag is not closed).
 
-    A closing tag without an opening one ends thinking that began with the text. Where a model thinks again after it
-    has answered, its answer stands.
+    A closing tag without an opening one ends thinking that started with the text. If the model thinks again after its
+    answer, the first answer counts.
     """
     thoughts: list[str] = []
     position, inside = 0, None
@@ -196,7 +191,7 @@ def _split_thinking(text: str) -> tuple[str | None, str | None]:
             thoughts.append(text[position if inside is None else inside : tag.start()])
             position, inside = tag.end(), None
         elif inside is None:
-            if thoughts and has_word(text[position : tag.start()]):
+            if thoughts and words(text[position : tag.start()]):
                 return "\n\n".join(thoughts), text[position : tag.start()]
             inside = tag.end()
     if inside is not None:
@@ -206,7 +201,7 @@ def _split_thinking(text: str) -> tuple[str | None, str | None]:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a section lies in a text, in characters; None where the marker is missing."""
+    """Character positions of a section in a text; None where the marker is missing."""
 
     outer_start: int | None = None
     inner_start: int | None = None
@@ -215,7 +210,7 @@ class _Place:
 
 
 def _read_sections(text: str, sections: Sequence[Section]) -> tuple[dict[str, str], list[str]]:
-    """The text of each section whose place is clear, and all that is wrong with the shape."""
+    """The text of each section that has a position, and all format violations."""
     problems: list[str] = []
     places: list[_Place] = []
     starts: list[tuple[int, str]] = []
@@ -230,14 +225,13 @@ def _read_sections(text: str, sections: Sequence[Section]) -> tuple[dict[str, st
         if place.inner_start is None:
             continue
         following = min(
-            # Reasoning that is opened twice goes on until the response; the first response ends at any marker.
+            # Reasoning that is opened twice continues until the response; the first response ends at any marker.
             (start for start, name in starts if start >= place.inner_start and (name, section.name) != _BOTH_REASONING),
             default=len(text),
         )
-        texts[section.name] = text[
-            place.inner_start : following if place.inner_end is None else place.inner_end
-        ].strip()
-        if not has_word(texts[section.name]):
+        end = following if place.inner_end is None else place.inner_end
+        texts[section.name] = text[place.inner_start : end].strip()
+        if not words(texts[section.name]):
             problems.append(f"empty: {section.name}")
     outside = text[: min(opened, default=0)]
     if sections[-1].closing and places[-1].outer_end is not None:
@@ -250,9 +244,9 @@ def _read_sections(text: str, sections: Sequence[Section]) -> tuple[dict[str, st
 def _locate(
     section: Section, text: str, unmarked: int | None, problems: list[str], starts: list[tuple[int, str]]
 ) -> _Place:
-    """Find one section by its markers; one without an opening marker starts at `unmarked`.
+    """Find a section by its markers; a section without an opening marker starts at `unmarked`.
 
-    Adds what is wrong to `problems` and where opening markers begin to `starts`.
+    Adds violations to `problems` and the positions of opening markers to `starts`.
     """
     outer_start = inner_start = unmarked
     if section.opening is not None:
@@ -270,7 +264,7 @@ def _locate(
 
 
 def _find(marker: str, text: str, problems: list[str], *, own_line: bool = False) -> list[tuple[int, int]]:
-    """All (start, end) of a marker; notes a missing, a repeated or a differently written one."""
+    """All (start, end) of a marker; adds missing, repeated and differently spelled markers to `problems`."""
     spans, exact = _spans(marker, text, own_line=own_line)
     if not exact:
         problems.append(f"{'variant' if spans else 'missing'}: {marker}")
@@ -280,10 +274,10 @@ def _find(marker: str, text: str, problems: list[str], *, own_line: bool = False
 
 
 def _spans(marker: str, text: str, *, own_line: bool) -> tuple[list[tuple[int, int]], bool]:
-    """All (start, end) of a marker in time linear in the text, and whether it is written as the format writes it.
+    """All (start, end) of a marker, in time linear in the text, and whether the spelling is the one of the format.
 
-    A heading may be followed by a colon. Where it is nowhere written so, other spellings are taken: another level or
-    case, bold type, text on the same line after a colon.
+    A heading may be followed by a colon. Only if this spelling never occurs, others count: another level or case, bold
+    type, text on the same line after a colon.
     """
     if own_line:
         name = re.escape(marker.lstrip("# "))

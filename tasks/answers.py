@@ -1,4 +1,4 @@
-"""Model answers that carry how they came about through lm-eval's filters into our metrics."""
+"""Model answers that carry token counts, finish reason and time through lm-eval's filters to our metrics."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ FinishReason = Literal["stop", "length"]
 
 
 class GeneratedText(str):
-    """A generated answer that is a plain `str` to lm-eval and remembers its cost.
+    """A generated answer: a plain `str` to lm-eval, with its cost as attributes.
 
     Attributes:
         prompt_tokens: Tokens of the prompt.
-        output_tokens: Tokens generated, the end token included.
-        finish_reason: `stop` when the model ended by itself or at a stop string, `length` at the token limit.
-        seconds: From the start of the row's batch to the row's last token.
+        output_tokens: Generated tokens, including the end token.
+        finish_reason: `stop` if the model ended the answer or reached a stop string, `length` at the token limit.
+        seconds: Time from the start of the batch to the last token of this answer.
     """
 
     __slots__ = ("finish_reason", "output_tokens", "prompt_tokens", "seconds")
@@ -32,7 +32,7 @@ class GeneratedText(str):
     def __new__(
         cls, text: str, *, prompt_tokens: int, output_tokens: int, finish_reason: FinishReason, seconds: float
     ) -> Self:
-        """Make the text with its cost."""
+        """Create the text with its cost."""
         self = super().__new__(cls, text)
         self.prompt_tokens = prompt_tokens
         self.output_tokens = output_tokens
@@ -41,14 +41,14 @@ class GeneratedText(str):
         return self
 
     def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
-        """What `__new__` takes, so that copies and pickles keep the cost."""
+        """Arguments of `__new__`, so that copies and pickles keep the cost."""
         return (str(self),), {name: getattr(self, name) for name in self.__slots__}
 
 
 def split_document_answer(document: dict[str, Any], answer: str) -> Parsed:
     """Reasoning and response of the answer to a task's document, which holds its `prompt` and `format`.
 
-    See `tasks.formats.split_answer`. Plain text, as stock lm-eval passes it, does not say why it ended.
+    See `tasks.formats.split_answer`. Plain text from stock lm-eval has no finish reason.
     """
     return split_answer(
         answer,
@@ -72,7 +72,7 @@ class ScoredText(tuple[float, bool]):  # noqa: SLOT001 - a tuple cannot have slo
     seconds: float
 
     def __new__(cls, logprobs: Sequence[float], *, greedy: bool, prompt_tokens: int, seconds: float) -> Self:
-        """Make the pair with its cost."""
+        """Create the pair with its cost."""
         self = super().__new__(cls, (math.fsum(logprobs), greedy))
         self.logprobs = logprobs
         self.prompt_tokens = prompt_tokens
@@ -85,5 +85,5 @@ class ScoredText(tuple[float, bool]):  # noqa: SLOT001 - a tuple cannot have slo
         return len(self.logprobs)
 
     def __getnewargs_ex__(self) -> tuple[tuple[Sequence[float]], dict[str, Any]]:
-        """What `__new__` takes, so that copies and pickles keep the cost."""
+        """Arguments of `__new__`, so that copies and pickles keep the cost."""
         return (self.logprobs,), {"greedy": self[1], "prompt_tokens": self.prompt_tokens, "seconds": self.seconds}

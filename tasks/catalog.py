@@ -1,4 +1,4 @@
-"""Our own lm-eval tasks and their metrics: names for people, and how each metric may be compared."""
+"""Our lm-eval tasks and their metrics, with titles, descriptions and how each metric is compared."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ GENERATION = "medbench_generation"
 
 @dataclass(frozen=True)
 class OwnTask:
-    """What is said of one of our tasks; its configuration for lm-eval is the file of its name in `CONFIG_FOLDER`.
+    """One of our tasks; its lm-eval configuration is the file with its name in `CONFIG_FOLDER`.
 
     Attributes:
-        title: Its name for people.
-        metrics: Those that the configuration lists, in the order of the report.
-        pubmedqa: Its short name in tables where its items are the recipe's `data.pubmedqa`; the items of all others are
-            the held-out reasoning rows.
+        title: Title in reports.
+        metrics: Metrics of the configuration, in the order of the report.
+        pubmedqa: Short title in tables, for tasks on the items of `data.pubmedqa`; empty for tasks on the held-out
+            reasoning rows.
     """
 
     title: str

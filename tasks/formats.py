@@ -1,4 +1,4 @@
-"""Answer formats, written and read in this one place, so that training, prompting and scoring cannot drift apart."""
+"""Answer formats, defined once for training, prompting and scoring."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from tasks.answer_parts import Parsed, Section, split_sections
 
 @dataclass(frozen=True)
 class AnswerFormat:
-    """How a question is put and in which shape the answer is wanted.
+    """The wording of a question and the structure of its answer.
 
     Attributes:
-        name: The name that recipes use.
-        title: The shape in a few words, for lists and reports.
-        instruction: What the model is told about the shape; base and adapter are told alike.
-        user: Template of the user's turn, with `{question}` and `{instruction}`.
-        sections: The parts of an answer in their order.
-        plain_end: What follows the user's turn where no chat template is used.
-        lead: White space that an answer starts with.
+        name: Name in recipes.
+        title: Short description of the structure, for lists and reports.
+        instruction: The instruction to the model, the same for base and adapter.
+        user: Template of the user turn, with `{question}` and `{instruction}`.
+        sections: The parts of an answer in order.
+        plain_end: Text after the user turn if no chat template is used.
+        lead: White space at the start of an answer.
         gap: White space between two parts.
     """
 
@@ -38,25 +38,25 @@ class AnswerFormat:
         return any(section.name == "reasoning" for section in self.sections)
 
     def user_turn(self, question: str) -> str:
-        """The text of the user's turn."""
+        """The text of the user turn."""
         return self.user.replace("{instruction}", self.instruction).replace("{question}", question.strip())
 
     def completion(self, reasoning: str, response: str) -> str:
-        """The answer that training teaches and that perplexity is measured on, without an end-of-text token."""
+        """The gold answer for training and perplexity, without an end-of-text token."""
         texts = {"reasoning": reasoning.strip(), "response": response.strip()}
         parts = []
         for section in self.sections:
             lines = [section.opening, texts[section.name], section.closing]
-            # Tags hug their text; headings keep a blank line, as Markdown does.
+            # One line break after a tag, a blank line after a heading, as in Markdown.
             joint = "\n\n" if section.own_line else "\n"
             parts.append(joint.join(line for line in lines if line))
         return self.lead + self.gap.join(parts)
 
     def text_spans(self, reasoning: str, response: str) -> list[tuple[int, int]]:
-        """Where reasoning and response stand in their `completion`, without markers and the white space around them.
+        """Positions of reasoning and response in their `completion`, without markers and surrounding white space.
 
         Returns:
-            (start, end) in characters of each part that is not empty, in the order of the completion.
+            (start, end) in characters of each non-empty part, in the order of the completion.
         """
         texts = {"reasoning": reasoning.strip(), "response": response.strip()}
         spans, position = [], len(self.lead)
@@ -114,14 +114,14 @@ _FORMATS = (
         sections=(Section("response"),),
     ),
 )
-FORMATS: dict[str, AnswerFormat] = {each.name: each for each in _FORMATS}
+FORMATS: dict[str, AnswerFormat] = {item.name: item for item in _FORMATS}
 
 
 def get_format(name: str) -> AnswerFormat:
     """The format of that name.
 
     Raises:
-        UserError: There is none; the message offers the nearest names.
+        UserError: There is no such format; the message suggests similar names.
     """
     if name in FORMATS:
         return FORMATS[name]
@@ -136,25 +136,25 @@ def split_answer(
     prompt_opened: str | None = None,
     finish_reason: str | None = None,
 ) -> Parsed:
-    r"""Where the reasoning and the response of a generated answer are; every metric of an answer goes by this.
+    r"""Split a generated answer into reasoning and response; every metric of an answer uses this function.
 
-    - Text in thinking tags (`<think>`, `<thinking>`, `<|begin_of_thought|>`) is reasoning in every format. Thinking
-      that never closes leaves an empty response.
-    - A heading counts with a colon after it and with either kind of line end. Another level or case, bold type, or text
-      on the heading's own line are read too, but are a problem (`variant: ## Thinking`).
-    - An answer that keeps no part of its format is its own response; one that began its reasoning under a heading and
-      has no response heading has an empty response. Of repeated parts the first counts.
-    - An answer that goes on to another question (a line such as `Question:`, `Abstract:`, `### Instruction:`, a user's
-      turn, the prompt's own instruction) ends there. Within reasoning that comes to its response, and at the very start
-      of the text, a line such as `Question:` restates the question and does not end the answer.
-    - A part without any letter or digit is empty, and `truncated` is a problem only of an answer that did not run on.
+    - Text in thinking tags (`<think>`, `<thinking>`, `<|begin_of_thought|>`) is reasoning in every format. If thinking
+      never closes, the response is empty.
+    - A heading may end with a colon and with either kind of line break. Another level or case, bold type, or text on
+      the same line are accepted, but are a problem (`variant: ## Thinking`).
+    - An answer without any marker of its format is all response; if it has the reasoning heading but no response
+      heading, the response is empty. The first of repeated parts counts.
+    - An answer that continues with another question (a line such as `Question:`, `Abstract:`, `### Instruction:`, a
+      user turn, the instruction of the prompt) ends there. Within reasoning that is followed by a response, and at the
+      start of the text, a line such as `Question:` restates the question and does not end the answer.
+    - A part without any letter or digit is empty; `truncated` is reported only if the answer did not run on.
 
     Args:
         text: The answer as generated.
-        answer_format: The format that was asked for, or its name.
-        prompt_opened: The thinking tag with which the prompt ended, since some chat templates open it themselves; or
-            the whole prompt, of which only such an ending counts.
-        finish_reason: Why generation ended: `length` at the token limit; None if unknown.
+        answer_format: The requested format, or its name.
+        prompt_opened: The thinking tag at the end of the prompt (some chat templates open it), or the full prompt, of
+            which only such a tag at its end matters.
+        finish_reason: `length` if generation stopped at the token limit; None if unknown.
 
     Raises:
         UserError: There is no format of that name.
@@ -167,7 +167,12 @@ def split_answer(
         >>> split_answer("No.\n\nQuestion: Is rest needed?\nAnswer: yes", "medical-question").text
         'No.'
     """
-    shape = answer_format if isinstance(answer_format, AnswerFormat) else get_format(answer_format)
+    if not isinstance(answer_format, AnswerFormat):
+        answer_format = get_format(answer_format)
     return split_sections(
-        text, shape.sections, shape.instruction, prompt_opened=prompt_opened, finish_reason=finish_reason
+        text,
+        answer_format.sections,
+        answer_format.instruction,
+        prompt_opened=prompt_opened,
+        finish_reason=finish_reason,
     )

@@ -1,6 +1,6 @@
-r"""Reads yes, no or maybe from a generated answer, and scores labels; in English only.
+r"""Extracts yes, no or maybe from a generated answer, and scores labels; English only.
 
-`extract_label` treats yes and no by one pattern, so that swapping the two words in a text swaps its label.
+`extract_label` handles yes and no with the same patterns: swapping the two words in a text swaps its label.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _END = r"(?![-'][a-z])(?=[ \t]*(?:$|\n|[^\w\s?])"  # of a word: no "no-show", an
 _USED = rf"(?:{_LABEL})\b{_END}|[ \t]+(?:{_NEXT_WORD}|(?:{_LABEL})\b))"
 _SAID = rf"\b({_LABEL})\b{_END}|[ \t]+{_NEXT_WORD})"
 _ALONE = re.compile(rf"\b({_LABEL})\b{_END}|[ \t]+(?:because|since)\b)", re.IGNORECASE)
-# "yes, no or maybe" names the choices and is passed over; "yes and no" gives several labels, so none of them counts.
+# "yes, no or maybe" lists the choices and is skipped; "yes and no" gives several labels, so none of them counts.
 _OR = r"(?:/|\||,?[ \t]{0,3}\b(?:or|nor)\b|,(?=[^.!?\n]{0,20}\b(?:or|nor)\b))"
 _CHOICES = re.compile(rf"\b(?:{_LABEL})(?:[\s\"')\]]{{0,4}}{_OR}[\s\"'(\[]{{0,4}}(?:{_LABEL})\b){{1,3}}", re.IGNORECASE)
 _SEVERAL = re.compile(
@@ -57,8 +57,8 @@ _LEADING = re.compile(
     rf"{_FILL}{_OPTION}{_FILL}{_SAID}",
     re.IGNORECASE,
 )
-# Right before a label or a statement: it is denied, or only supposed.
-_DENIED = re.compile(
+# Right before a label or a statement: negates it, or makes it hypothetical.
+_NEGATED = re.compile(
     r"\b(?:not enough|insufficient|unable|impossible|difficult|hard|wrong|premature)\b[^.!?\n]{0,40}"
     r"\bto (?:say|answer|conclude)\W{0,4}$"
     r"|(?:\b(?:not|cannot|never|hardly|than|instead of)|n't)"
@@ -66,13 +66,13 @@ _DENIED = re.compile(
     r"|plain|definite|straightforward))*\W{0,4}$",
     re.IGNORECASE,
 )
-_SUPPOSED = re.compile(
+_HYPOTHETICAL = re.compile(
     r"(?:\b(?:whether|unless|if)(?:\s+or\s+not)?"
     r"|(?:\b(?:not|cannot|never)|n't)\s+(?:think|believe|say|mean|conclude|suggest|imply|show|true|certain|clear|sure"
     r"|the\s+case)(?:\s+that)?)(?:\s+(?:the|my|your|final|correct|right))*\s*$",
     re.IGNORECASE,
 )
-_BEFORE = 60  # characters looked at before a label or statement
+_BEFORE = 60  # characters searched before a label or statement
 _PLAIN = str.maketrans(
     {
         **dict.fromkeys("\u2018\u2019", "'"),
@@ -89,22 +89,22 @@ _BEGINNING = re.compile(rf"\A[^\w{_MARK}]+")
 
 
 def extract_label(answer: str, format_name: str | AnswerFormat, *, prompt_opened: str | None = None) -> str | None:
-    r"""The label that an answer's final response gives; None where it gives none, or more than one.
+    r"""The label in the final response of an answer, or None if it gives no label or more than one.
 
-    The response is that of `tasks.formats.split_answer`: thinking and invented next questions are left out. In this
-    order count the label that the response begins with; the last statement such as `the answer is no`, `Answer: no` or
-    `\boxed{no}`; the only label that stands before a punctuation mark or at a line's end. A label is no answer where it
-    is denied (`cannot be yes`), supposed (`whether the answer is yes`), asked (`yes?`), one of several (`yes, no or
-    maybe`; `yes and no`), or followed by a noun or adjective (`no adverse events`). That last rule holds for yes and
-    maybe as well: the two labels of a swapped pair of texts are always swapped.
+    `tasks.formats.split_answer` finds the response, without thinking and invented next questions. The first of these
+    rules that matches decides: the label at the start of the response; the last statement such as `the answer is no`,
+    `Answer: no` or `\boxed{no}`; the only label before a punctuation mark or at the end of a line. A label does not
+    count if it is negated (`cannot be yes`), hypothetical (`whether the answer is yes`), a question (`yes?`), one of
+    several (`yes, no or maybe`; `yes and no`), or followed by a noun or adjective (`no adverse events`). The last rule
+    holds for yes and maybe too, so that swapping yes and no in a text always swaps its label.
 
     Labels are the English words yes, no and maybe, as in PubMedQA's official submissions; synonyms (`possibly`,
-    `uncertain`) and other languages have no label.
+    `uncertain`) and other languages give no label.
 
     Args:
         answer: The answer as generated.
-        format_name: The answer format that was asked for.
-        prompt_opened: The thinking tag with which the prompt ended, or the prompt; see `split_answer`.
+        format_name: The requested answer format.
+        prompt_opened: The thinking tag at the end of the prompt, or the prompt; see `split_answer`.
 
     Raises:
         UserError: There is no format of that name.
@@ -119,15 +119,15 @@ def extract_label(answer: str, format_name: str | AnswerFormat, *, prompt_opened
 
 
 def label_of(response: str) -> str | None:
-    """The label of a response without its reasoning; see `extract_label`."""
+    """The label of a response without its reasoning, or None; see `extract_label`."""
     text = _MARKUP.sub(" ", _ANSWER_TAG.sub(" answer: ", response)).translate(_PLAIN)
     text = _BEGINNING.sub("", _SEVERAL.sub(_several_labels, _CHOICES.sub(" ", text)))
     if leading := _LEADING.match(text):
         return leading[1].lower()
-    stated, supposed = [], set()
+    stated, hypothetical = [], set()
     for match in _STATED.finditer(text):
-        if _before(text, match.start(), _SUPPOSED):
-            supposed.add(match.start(1))
+        if _before(text, match.start(), _HYPOTHETICAL):
+            hypothetical.add(match.start(1))
         else:
             stated.append(match[1].lower())
     if stated:
@@ -137,17 +137,17 @@ def label_of(response: str) -> str | None:
     alone = {
         match[1].lower()
         for match in _ALONE.finditer(text)
-        if match.start() not in supposed and not _before(text, match.start(), _DENIED)
+        if match.start() not in hypothetical and not _before(text, match.start(), _NEGATED)
     }
     return alone.pop() if len(alone) == 1 else None
 
 
 def _several_labels(match: re.Match[str]) -> str:
-    """The mark for several labels; the one label of "yes, yes"; and "not no, but yes", which gives one, as it is."""
+    """The mark for several labels, the one label of "yes, yes", or the unchanged text of "not no, but yes"."""
     labels = {str(label).lower() for label in _ANY_LABEL.findall(match[0])}
     if len(labels) == 1:
         return labels.pop()
-    is_contrast = "but" in match[0].lower() and _before(match.string, match.start(), _DENIED)
+    is_contrast = "but" in match[0].lower() and _before(match.string, match.start(), _NEGATED)
     return match[0] if is_contrast else f" {_MARK} "
 
 
@@ -159,14 +159,14 @@ def _before(text: str, start: int, pattern: re.Pattern[str]) -> bool:
 def macro_f1(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str] | None = None) -> float:
     """Unweighted mean of the F1 of the labels that occur in gold, from 0 to 1.
 
-    The denominator comes from the task: a prediction that is no label of the task, such as `none` for an answer without
-    a label, is a miss for its gold label and adds no class of its own. Where every prediction is a label of the task
-    this is the official score of PubMedQA (`evaluation.py` of github.com/pubmedqa/pubmedqa, Jin et al. 2019).
+    The classes are those of the task: a prediction outside of them, such as `none` for an answer without a label, is a
+    miss for its gold label and does not add a class. If every prediction is a label of the task, this is the official
+    score of PubMedQA (`evaluation.py` of github.com/pubmedqa/pubmedqa, Jin et al. 2019).
 
     Args:
-        gold: The right labels.
-        predicted: The labels given, in the same order.
-        labels: The labels to average over, of which those count that occur in gold; all of gold's if not given.
+        gold: Gold labels.
+        predicted: Predicted labels, in the same order.
+        labels: Labels to average over, restricted to those that occur in gold; all gold labels by default.
 
     Raises:
         ValueError: There are no items, the two differ in length, or none of the labels occurs in gold.
@@ -181,8 +181,8 @@ def macro_f1(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str
     pairs = list(zip(gold, predicted, strict=True))
     scores = []
     for label in classes:
-        right = sum(truth == given == label for truth, given in pairs)
-        scores.append(2 * right / (sum(truth == label for truth in gold) + sum(given == label for given in predicted)))
+        true_positives = sum(pair == (label, label) for pair in pairs)
+        scores.append(2 * true_positives / (list(gold).count(label) + list(predicted).count(label)))
     return sum(scores) / len(scores)
 
 

@@ -1,4 +1,4 @@
-"""PubMedQA for lm-eval: with its abstract or the question alone, by log-likelihood or by a generated answer.
+"""PubMedQA for lm-eval: with or without the abstract, by log-likelihood or by a generated answer.
 
 The official scores are accuracy and macro-F1 (`evaluation.py` of github.com/pubmedqa/pubmedqa, Jin et al. 2019).
 """
@@ -31,7 +31,7 @@ _ASK = "Answer with yes, no or maybe."
 
 
 def abstract_dataset(**settings: Any) -> dict[str, Dataset]:
-    """Question and abstract as lm-eval documents; the prompt is the one of lm-eval's own `pubmedqa` task."""
+    """Question and abstract as lm-eval documents, with the prompt of lm-eval's own `pubmedqa` task."""
     return _documents(TaskSettings(**settings), lambda item: f"{item.with_abstract}\nAnswer:")
 
 
@@ -41,19 +41,19 @@ def question_dataset(**settings: Any) -> dict[str, Dataset]:
 
 
 def abstract_cot_dataset(**settings: Any) -> dict[str, Dataset]:
-    """Question and abstract, to be reasoned about in the answer format before yes, no or maybe is said."""
-    told = TaskSettings(**settings)
-    return _documents(told, lambda item: told.prompt(f"{item.with_abstract}\n\n{_ASK}"), told.format)
+    """Question and abstract; the prompt asks for reasoning in the answer format before yes, no or maybe."""
+    task = TaskSettings(**settings)
+    return _documents(task, lambda item: task.prompt(f"{item.with_abstract}\n\n{_ASK}"), task.format)
 
 
 def question_cot_dataset(**settings: Any) -> dict[str, Dataset]:
-    """The question alone, to be reasoned about in the answer format before yes, no or maybe is said."""
-    told = TaskSettings(**settings)
-    return _documents(told, lambda item: told.prompt(f"Question: {item.question}\n\n{_ASK}"), told.format)
+    """The question alone; the prompt asks for reasoning in the answer format before yes, no or maybe."""
+    task = TaskSettings(**settings)
+    return _documents(task, lambda item: task.prompt(f"Question: {item.question}\n\n{_ASK}"), task.format)
 
 
 def _documents(
-    told: TaskSettings, prompt: Callable[[PubMedQAItem], str], answer_format: str = "thinking-headings"
+    task: TaskSettings, prompt: Callable[[PubMedQAItem], str], answer_format: str = "thinking-headings"
 ) -> dict[str, Dataset]:
     rows = (
         {
@@ -66,43 +66,43 @@ def _documents(
             "fields": json.dumps(item.fields),
             "format": answer_format,
         }
-        for item in load_pubmedqa(official_test_ids(told.pubmedqa), seed=told.seed)
+        for item in load_pubmedqa(official_test_ids(task.pubmedqa), seed=task.seed)
     )
     return {"test": document_set(rows)}
 
 
 def likelihood_results(doc: dict[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, Any]:
-    """The label of the highest log-likelihood against the gold one, and how good its normalised probabilities are.
+    """Metrics of the argmax label and of the normalised probabilities of all labels.
 
     The Brier score is the sum over the labels of the squared difference between probability and truth (Brier 1950), the
-    log score the negative log of the gold label's probability in nats (Good 1952). `accuracy_calibrated` gets the gold
-    label and all log-likelihoods, from which batch calibration is computed over all items (Zhou et al. 2023).
+    log score the negative log of the gold label's probability in nats (Good 1952). `accuracy_calibrated` holds the gold
+    label and all log-likelihoods: batch calibration needs those of all items (Zhou et al. 2023).
     """
     logprobs = np.asarray([result[0] for result in results], dtype=float)
-    shares = np.exp(logprobs - logprobs.max())
-    shares /= shares.sum()
+    probabilities = np.exp(logprobs - logprobs.max())
+    probabilities /= probabilities.sum()
     predicted = int(logprobs.argmax())
-    right = float(predicted == doc["gold"])
+    correct = float(predicted == doc["gold"])
     truth = np.eye(len(LABELS))[doc["gold"]]
     return {
-        "accuracy": right,
+        "accuracy": correct,
         "macro_f1": (doc["gold"], predicted),
-        "brier": float(((shares - truth) ** 2).sum()),
+        "brier": float(((probabilities - truth) ** 2).sum()),
         "log_score": float(np.logaddexp.reduce(logprobs) - logprobs[doc["gold"]]),
-        "ece": (float(shares[predicted]), right),
+        "ece": (float(probabilities[predicted]), correct),
         "accuracy_calibrated": (float(doc["gold"]), *map(float, logprobs)),
     }
 
 
 def generated_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, Any]:
-    """The label of the final response compared with the gold one; an answer without a label is wrong."""
+    """Metrics of the label of the final response; an answer without a label is wrong."""
     answer = results[0]
-    given = extract_label(answer, doc["format"], prompt_opened=doc["prompt"])
-    predicted = PREDICTIONS.index(given or NO_LABEL)
+    label = extract_label(answer, doc["format"], prompt_opened=doc["prompt"])
+    predicted = PREDICTIONS.index(label or NO_LABEL)
     metrics: dict[str, Any] = {
         "accuracy": float(predicted == doc["gold"]),
         "macro_f1": (doc["gold"], predicted),
-        "answered": float(given is not None),
+        "answered": float(label is not None),
     }
     if isinstance(answer, GeneratedText):
         metrics["ended"] = float(answer.finish_reason != "length")
@@ -110,7 +110,7 @@ def generated_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, 
 
 
 def prediction(sample: ScoredItem) -> str:
-    """The label that a model gave, as the official submission format writes it; `none` where there is none."""
+    """The predicted label in the spelling of the official submission format, `none` for an answer without one."""
     pair = sample.metrics["macro_f1"]
     return PREDICTIONS[int(pair[1])] if isinstance(pair, tuple) else NO_LABEL
 
@@ -118,14 +118,14 @@ def prediction(sample: ScoredItem) -> str:
 def macro_f1(pairs: Sequence[tuple[int, int]]) -> float:
     """Mean F1 of the labels that occur in gold, from (gold, predicted) labels.
 
-    An answer without a label is a miss of its gold label. On fully labelled predictions this is the score of PubMedQA's
-    official script.
+    An answer without a label is a miss for its gold label. On fully labelled predictions this is the score of
+    PubMedQA's official script.
     """
     return value_of_samples("macro_f1", pairs)
 
 
 def official_script_macro_f1(pairs: Sequence[Any]) -> float:
-    """Macro-F1 as PubMedQA's official script computes it: over all labels that occur, answers without one being one."""
+    """Macro-F1 of PubMedQA's official script: over all labels that occur; "no label" counts as one of them."""
     from sklearn.metrics import f1_score
 
     gold, predicted = zip(*pairs, strict=True)
@@ -138,5 +138,5 @@ def ece(pairs: Sequence[tuple[float, float]]) -> float:
 
 
 def accuracy_calibrated(values: Sequence[tuple[float, ...]]) -> float:
-    """Share of right labels after batch calibration (Zhou et al. 2023), from gold labels and log-likelihoods."""
+    """Accuracy after batch calibration (Zhou et al. 2023), from gold labels and log-likelihoods."""
     return value_of_samples("batch_calibrated", values)

@@ -31,45 +31,45 @@ LogLikelihood = tuple[float, bool]
 
 
 def reasoning_dataset(**settings: Any) -> dict[str, Dataset]:
-    """Reasoning rows as lm-eval documents, with their prompts; `TaskSettings` says what may be set."""
-    told = TaskSettings(**settings)
-    tokenizer = load_tokenizer(told.tokenizer_name) if told.tokenizer_name else None
+    """Reasoning rows as lm-eval documents with their prompts; see `TaskSettings` for the settings."""
+    task = TaskSettings(**settings)
+    tokenizer = load_tokenizer(task.tokenizer_name) if task.tokenizer_name else None
 
     def document(row: ReasoningRow) -> dict[str, Any]:
-        prompt, shape = told.prompt(row.question), get_format(told.format)
-        completion = shape.completion(row.reasoning, row.response)
+        prompt, answer_format = task.prompt(row.question), get_format(task.format)
+        completion = answer_format.completion(row.reasoning, row.response)
         gold = after_opened_thinking(prompt, completion)
         before = len(gold) - len(completion)
-        spans = [(before + start, before + end) for start, end in shape.text_spans(row.reasoning, row.response)]
+        spans = [(before + start, before + end) for start, end in answer_format.text_spans(row.reasoning, row.response)]
         return {
             "id": row.id,
             "question": row.question,
             "prompt": prompt,
             "gold": gold,
             "response": row.response,
-            "format": told.format,
-            "fields": json.dumps(row.fields | {"format": told.format}),
+            "format": task.format,
+            "fields": json.dumps(row.fields | {"format": task.format}),
             "gold_tokens": count_scored_tokens(tokenizer, prompt, gold) if tokenizer else None,
             "text_tokens": text_tokens(tokenizer, prompt, gold, spans) if tokenizer else None,
             "text_bytes": sum(len(gold[start:end].encode()) for start, end in spans),
-            "tokenizer": told.tokenizer_name,
+            "tokenizer": task.tokenizer_name,
         }
 
-    return {"test": document_set(map(document, load_reasoning(told.reasoning, seed=told.seed)))}
+    return {"test": document_set(map(document, load_reasoning(task.reasoning, seed=task.seed)))}
 
 
 def perplexity_results(doc: dict[str, Any], results: Sequence[LogLikelihood]) -> dict[str, Any]:
-    """Sums of one gold answer: (log-likelihood in nats, tokens), or bytes in place of tokens for bits per byte.
+    """Sums of one gold answer: (log-likelihood in nats, tokens), or (log-likelihood, bytes) for bits per byte.
 
-    `perplexity` and `bits_per_byte` are of the reasoning and the response alone: headings, tags, the white space
-    between them and at the end of the prompt are left out of all three sums. A token that holds characters of both
-    counts with the text, its bytes outside the text do not. `perplexity_with_markers` is of all that lm-eval scores.
+    `perplexity` and `bits_per_byte` cover the reasoning and the response: headings, tags, the white space between them
+    and at the end of the prompt are excluded from all three sums. A token with characters of both counts as text; its
+    bytes outside the text do not count. `perplexity_with_markers` covers everything that lm-eval scores.
 
-    Stock lm-eval gives one sum for all tokens; then only `perplexity_with_markers` comes out.
+    Stock lm-eval returns one sum over all tokens, which gives `perplexity_with_markers` only.
 
     Args:
         doc: A document of `reasoning_dataset`.
-        results: What the model said of its gold answer.
+        results: The log-likelihood of its gold answer.
     """
     result = results[0]
     metrics: dict[str, Any] = {}
@@ -86,13 +86,13 @@ def perplexity_results(doc: dict[str, Any], results: Sequence[LogLikelihood]) ->
 def perplexity(pairs: Sequence[tuple[float, int]]) -> float:
     """Exp of the negative mean log-likelihood per token, over all tokens of all documents (Jelinek et al. 1977).
 
-    Long documents weigh more than short ones: it is no mean of the documents' perplexities.
+    Long documents weigh more than short ones: it is not the mean of the documents' perplexities.
 
     Args:
         pairs: (log-likelihood in nats, number of tokens) of each document.
 
     Returns:
-        From 1 up; infinite where it overflows, NaN where there are no tokens.
+        At least 1; infinity on overflow, NaN without tokens.
 
     Example:
         >>> perplexity([(math.log(1 / 4), 1), (math.log(1 / 4) * 3, 3)])
@@ -108,13 +108,12 @@ def perplexity(pairs: Sequence[tuple[float, int]]) -> float:
 
 
 def generation_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, Any]:
-    """ROUGE-L of the final response, lengths, format, and signs of degeneration.
+    """ROUGE-L of the final response, lengths, format compliance, and signs of degeneration.
 
-    Stock lm-eval does not tell why a generation ended; then nothing counts as truncated and `ended` is left out.
+    Stock lm-eval does not report why a generation ended; then no answer counts as truncated and `ended` is omitted.
     """
     answer = results[0]
     reason = answer.finish_reason if isinstance(answer, GeneratedText) else None
-    truncated = reason == "length"
     parsed = split_document_answer(doc, answer)
     text = parsed.text
     metrics: dict[str, Any] = {
@@ -131,7 +130,7 @@ def generation_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str,
         metrics["reasoning_tokens"] = float(count_tokens(parsed.reasoning, tokenizer))
         metrics["tokens_per_word"] = (float(count_tokens(text, tokenizer)), float(count_words(text)))
     if reason is not None:
-        metrics["ended"] = float(not truncated)
+        metrics["ended"] = float(reason != "length")
     return metrics
 
 

@@ -1,4 +1,4 @@
-"""Which items a PubMedQA task asks, in the few words that tables need, and the figures to hold its scores against."""
+"""Short labels for the items of a PubMedQA task, and reference scores to compare with."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def label(task: str, documents: Sequence[dict[str, Any]], source: DataSource) ->
     """Short name of a PubMedQA task and its items; empty for other tasks."""
     if task not in catalog.PUBMEDQA_LABELS:
         return ""
-    asked = {document["id"] for document in documents}
-    if asked == official_ids():
-        items = f"official {len(asked)} test ids"
+    ids = {document["id"] for document in documents}
+    if ids == official_ids():
+        items = f"official {len(ids)} test ids"
     else:
-        others = "synthetic items" if source.is_sample else f"{len(asked)} items of {source.public_name}"
-        items = describe_ids(asked) or others
+        others = "synthetic items" if source.is_sample else f"{len(ids)} items of {source.public_name}"
+        items = describe_ids(ids) or others
     return f"{catalog.PUBMEDQA_LABELS[task]}, {items}"
 
 
 def references(task: str, documents: Sequence[dict[str, Any]]) -> list[ReferenceLine]:
-    """The majority label's scores on these very items, and a human's on the official test set."""
+    """Scores of the majority label on these items, and of a human on the official test set."""
     if task not in catalog.PUBMEDQA_LABELS:
         return []
     gold = [document["gold"] for document in documents]
@@ -44,7 +44,7 @@ def references(task: str, documents: Sequence[dict[str, Any]]) -> list[Reference
     lines = [
         ReferenceLine(
             title=f"always {name}",
-            values={"accuracy": count / len(gold), "macro_f1": macro_f1([(each, most) for each in gold])},
+            values={"accuracy": count / len(gold), "macro_f1": macro_f1([(label, most) for label in gold])},
             source="the most frequent gold label of these items",
         )
     ]

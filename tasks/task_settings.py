@@ -1,7 +1,6 @@
-"""The settings that lm-eval hands to the data-set functions of our tasks.
+"""Settings that lm-eval passes to the data-set functions of our tasks.
 
-Stock `lm_eval` hands them its `--metadata` and `--model_args`, so that these keys work with it as well as from
-`medbench`; each task takes those that it needs.
+Stock `lm_eval` passes its `--metadata` and `--model_args`, so these keys work there as well as in `medbench`.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ Source = Annotated[DataSource, BeforeValidator(_described)]
 
 
 class TaskSettings(BaseModel):
-    """Settings by the keys that users write; others, which are for models or other tasks, are passed over.
+    """Settings by the keys that users write; unknown keys, which are for models or other tasks, are ignored.
 
     Attributes:
-        pubmedqa: PubMedQA items: a path, hub id or sample, or a data source's fields as an object.
-        reasoning: Held-out reasoning rows, given alike.
-        format: The answer format that is asked for.
+        pubmedqa: PubMedQA items: a path, hub id or sample, or the fields of a data source as an object.
+        reasoning: Held-out reasoning rows, in the same form.
+        format: The requested answer format.
         chat_template: `auto` or `never`.
-        seed: Of draws from the rows.
+        seed: Seed for sampling rows.
         tokenizer: Folder or hub id; without it and `pretrained`, prompts are plain text and no tokens are counted.
-        pretrained: The same, as lm-eval names its model.
+        pretrained: The same under the name that lm-eval uses for its model.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,11 +46,11 @@ class TaskSettings(BaseModel):
 
     @property
     def tokenizer_name(self) -> str | None:
-        """Where the tokenizer comes from; None without one."""
+        """Folder or hub id of the tokenizer, or None."""
         return self.tokenizer or self.pretrained
 
     def prompt(self, question: str) -> str:
-        """The prompt of a question in the answer format, rendered exactly as training renders it."""
-        loaded = load_tokenizer(self.tokenizer_name) if self.tokenizer_name else None
+        """The prompt of a question in the answer format, the same as in training."""
+        tokenizer = load_tokenizer(self.tokenizer_name) if self.tokenizer_name else None
         chat: ChatTemplate = "never" if self.chat_template == "never" else "auto"
-        return render_prompt(loaded, get_format(self.format), question, chat)
+        return render_prompt(tokenizer, get_format(self.format), question, chat)

@@ -1,4 +1,4 @@
-"""Metrics of one generated answer; lm-eval's tasks and the `evaluate` modules both call these."""
+"""Metrics of one generated answer, used by the lm-eval tasks and the `evaluate` modules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _COPIED_RUN = 8  # words
 _COPIED_SHARE = 0.5
 _REPEATED_RUN = 3  # units, see `_units`
-_LONGEST_WORD = 50  # characters; a longer one is no word of any language but a loop such as `hahaha`
+_LONGEST_WORD = 50  # characters; no language has longer words, only loops such as `hahaha` do
 
 
 class _Words:
@@ -42,12 +42,12 @@ def rouge_l(prediction: str, reference: str) -> float:
     with the product of both lengths.
 
     Args:
-        prediction: The text to judge.
-        reference: The text that it should resemble.
+        prediction: The generated text.
+        reference: The gold text.
 
     Returns:
-        From 0 to 1: 1 where the words are the same in the same order, 0 exactly where no word is shared; so 0 also
-        where one of the texts, or both, have no words.
+        From 0 to 1: 1 if the words are the same in the same order, 0 exactly if no word is shared, which includes
+        texts without words.
 
     Example:
         >>> rouge_l("The cat sat.", "the cat sat")
@@ -64,24 +64,24 @@ def count_words(text: str | None) -> int:
 
 
 def count_tokens(text: str | None, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Number of the tokenizer's tokens, special tokens left out; 0 for None."""
+    """Number of tokens without special tokens; 0 for None."""
     return len(tokenizer(text, add_special_tokens=False).input_ids) if text else 0
 
 
 def is_compliant(parsed: Parsed) -> bool:
-    """Whether an answer keeps its format strictly."""
+    """Whether an answer has no format violation."""
     return not parsed.problems
 
 
 def distinct_trigrams(text: str) -> float:
-    """Share of a text's runs of three units that are distinct (distinct-3 of Li et al. 2016), scaled to end at 0.
+    """Share of distinct trigrams in a text (distinct-3 of Li et al. 2016), rescaled to start at 0.
 
-    Units are words and single symbols, so that a loop of `!` shows as well as a loop of words. Of n runs of which d are
-    distinct the value is (d - 1) / (n - 1): the plain share d / n of a text that repeats one unit is 1 / n, which would
-    make the shortest loop the best. Texts of fewer than four units are judged by single units.
+    Units are words and single symbols, so that a loop of `!` counts like a loop of words. With d distinct trigrams of n
+    the value is (d - 1) / (n - 1): the plain share d / n of a text that repeats one unit is 1 / n, which would rank the
+    shortest loop best. Texts of fewer than four units are scored by unigrams.
 
     Returns:
-        1 where nothing is repeated, as in a short answer of one word; 0 where one unit is all there is, or no word.
+        1 if nothing is repeated, as in an answer of one word; 0 if the text repeats a single unit or has no words.
 
     Example:
         >>> distinct_trigrams("Start aspirin today."), distinct_trigrams("yes yes yes yes"), distinct_trigrams("")
@@ -95,23 +95,23 @@ def distinct_trigrams(text: str) -> float:
 
 
 def copies_prompt(text: str, prompt: str) -> bool:
-    """Whether at least half of a text's runs of eight words stand in its prompt.
+    """Whether at least half of the 8-grams (words) of a text occur in its prompt.
 
-    A prompt of fewer than eight words is searched for as a whole. A text with fewer words than a run is no copy: a
-    right answer of a few words may well stand in the question.
+    For a prompt of fewer than eight words, n is its length. A text shorter than one n-gram never counts as a copy: a
+    correct answer of a few words may well occur in the question.
     """
-    known = words(prompt)
-    size = min(_COPIED_RUN, len(known))
-    copied = set(_runs(known, size))
+    prompt_words = words(prompt)
+    size = min(_COPIED_RUN, len(prompt_words))
+    copied = set(_runs(prompt_words, size))
     runs = _runs(words(text), size)
     return bool(copied and runs) and sum(run in copied for run in runs) >= _COPIED_SHARE * len(runs)
 
 
 def _units(text: str) -> list[str]:
-    """Words and symbols in their order; the characters of a word that is too long to be one."""
+    """Words and symbols in order; strings too long to be words are split into characters."""
     return [unit for word in words_and_symbols(text) for unit in ([word] if len(word) <= _LONGEST_WORD else word)]
 
 
 def _runs(units: Sequence[Hashable], size: int) -> list[tuple[Hashable, ...]]:
-    """All runs of `size` units; none where the size is 0."""
+    """All n-grams of `size` units; none if the size is 0."""
     return [tuple(units[start : start + size]) for start in range(len(units) - size + 1)] if size else []

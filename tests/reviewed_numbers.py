@@ -9,7 +9,7 @@ from reports.comparison.inference import LEVEL
 from reports.comparison.proportions import POWER
 from reports.document.evidence import NOISE_ITEMS
 from reports.document.schema import SCHEMA_VERSION, MetricInfo
-from reports.gate.estimate import MIN_ITEMS
+from reports.gate.mean_difference import MIN_ITEMS
 from reports.gate.outcome import SCHEMA_VERSION as GATE_SCHEMA_VERSION
 from reports.gate.policy import NoRegression, Superiority
 from tasks.catalog import TASKS

@@ -1,4 +1,4 @@
-"""The packages import one way down: harness, training, tasks, reports; so do their folders, and so do all files."""
+"""The packages import one way: medbench, harness, training, tasks, reports; so do their folders and all files."""
 
 import ast
 from collections import defaultdict
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ORDER = ["harness", "training", "tasks", "reports"]
+ORDER = ["medbench", "harness", "training", "tasks", "reports"]
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for package in ORDER
@@ -59,3 +59,8 @@ def test_every_file_says_in_its_first_line_what_it_is_for(package):
         docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
         assert docstring, path
         assert docstring.splitlines()[0].endswith((".", "?")), path
+
+
+def test_medbench_only_re_exports_in_fewer_than_60_lines():
+    lines = [line for path in (ROOT / "medbench").rglob("*.py") for line in path.read_text("utf-8").splitlines()]
+    assert len([line for line in lines if line.strip()]) < 60

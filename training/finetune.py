@@ -15,18 +15,18 @@ from reports.files import sha256_value, sync_folder, write_text
 from reports.readmes.model_card import adapter_card
 from tasks.rendering import load_tokenizer
 from training.backends.choice import BACKENDS, PACKAGES, check_can_train
-from training.backends.job import ADAPTER, Backend, Done, Job, Progress, as_dataset
-from training.division import TrainingRows
+from training.backends.job import ADAPTER, Backend, Job, Progress, TrainingResult, as_dataset
 from training.encoding import EncodedRows, encode_rows
 from training.log import TrainingLog, read_log, write_log
-from training.machine_failures import told_failures
+from training.machine_failures import is_out_of_memory, told_failures
 from training.memory_estimate import estimated_memory, full_finetuning_memory
 from training.models.adapters import WEIGHTS
 from training.models.base_model import BaseModel, small_files
-from training.models.device import free_memory, pick_device, pick_dtype
+from training.models.device import pick_device
 from training.processes import is_main, process_count, share_of_one, wait_for_all
 from training.recipes.recipe import Recipe, TrainerSection
 from training.recipes.recipe_file import recipe_yaml
+from training.splits import TrainingRows
 
 if TYPE_CHECKING:
     from tasks.data import ReasoningRow
@@ -53,7 +53,14 @@ def trained_adapter(folder: Path, wanted: str) -> TrainingLog | None:
     return log if log is not None and log.fingerprint == wanted else None
 
 
-def finetune(recipe: Recipe, base: BaseModel, rows: TrainingRows, folder: Path, progress: Progress) -> TrainingLog:
+def finetune(
+    recipe: Recipe,
+    base: BaseModel,
+    rows: TrainingRows,
+    folder: Path,
+    progress: Progress,
+    train: Backend | None = None,
+) -> TrainingLog:
     """Train the recipe's adapter and put it into `folder`.
 
     An adapter of another recipe that is already there is moved aside, never overwritten. A training that was killed
@@ -67,6 +74,7 @@ def finetune(recipe: Recipe, base: BaseModel, rows: TrainingRows, folder: Path, 
         rows: What to train and to validate on.
         folder: Where the adapter goes.
         progress: Called after each step with (steps done, steps in all, a note such as the loss).
+        train: Trains the job; the backend that suits recipe and machine if None.
 
     Raises:
         UserError: The data cannot be used, one row at a time does not fit into memory, or the loss became NaN or
@@ -86,10 +94,10 @@ def finetune(recipe: Recipe, base: BaseModel, rows: TrainingRows, folder: Path, 
             validation=validation,
             work=work,
             device=device,
-            dtype=pick_dtype(recipe.model.dtype, device),
+            dtype=device.default_dtype(recipe.model.dtype),
         )
         with told_failures():
-            done, used = _train_in_memory(job, BACKENDS[backend], progress)
+            done, used = _train_in_memory(job, train or BACKENDS[backend], progress)
         log = _log(wanted, recipe, job, rows, encoded, done, used)
         if is_main():
             tokenizer.save_pretrained(job.made)
@@ -107,7 +115,7 @@ def _log(
     job: Job,
     rows: TrainingRows,
     encoded: EncodedRows,
-    done: Done,
+    done: TrainingResult,
     used: TrainerSection,
 ) -> TrainingLog:
     """What was done, and how: as the recipe says, but for the batch where memory ran out."""
@@ -161,17 +169,17 @@ def _work_folder(folder: Path, wanted: str) -> Iterator[Path]:
     shutil.rmtree(work, ignore_errors=True)
 
 
-def _train_in_memory(job: Job, backend: Backend, progress: Progress) -> tuple[Done, TrainerSection]:
+def _train_in_memory(job: Job, backend: Backend, progress: Progress) -> tuple[TrainingResult, TrainerSection]:
     """Train with the largest batch that fits: (what the training did, the trainer's settings as used)."""
-    import torch
-
     while True:
         try:
             return backend(job, progress), job.recipe.trainer
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:  # which torch.OutOfMemoryError is, too
+            if not is_out_of_memory(error):
+                raise
             job = replace(job, recipe=_halved(job.recipe))
         finally:
-            free_memory()
+            job.device.release_memory()
         batch = f"{job.recipe.trainer.batch_size} x {job.recipe.trainer.gradient_accumulation}"
         progress(0, 0, f"out of memory: starting again with batch {batch}")
 

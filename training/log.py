@@ -7,12 +7,12 @@ from typing import Any
 
 from reports.files import read_json, write_json
 from reports.strict import checked
-from training.backends.job import Done
+from training.backends.job import TrainingResult
 
 FILE = "training_log.json"
 
 
-class TrainingLog(Done):
+class TrainingLog(TrainingResult):
     """What training did and on what; the same for every backend.
 
     Attributes:

@@ -8,13 +8,13 @@ import functools
 from collections.abc import Iterator
 
 from reports.errors import MachineError
+from training.models import device
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 _DISK_WORDS = (
     *("No space left on device", "os error 28", "File too large", "file write failed"),
     *("PytorchStreamWriter", "unexpected pos"),  # of torch.save
 )
-_DEVICE_WORDS = ("CUDA error", "CUDA driver error", "CUBLAS_STATUS", "cuDNN error", "HIP error", "NVML")
 _DEVICE_KINDS = ("AcceleratorError",)
 _PEER_WORDS = ("NCCL", "Connection closed by peer", "Connection reset by peer", "EngineDeadError", "EngineCore")
 _GO_ON = "what is done is kept, and the same command goes on"
@@ -53,7 +53,7 @@ def machine_error(error: BaseException) -> MachineError | None:
             where="a process that computes with this one",
             fix=f"see in its own messages, and with `dmesg`, what ended it; {_GO_ON}",
         )
-    if kind in _DEVICE_KINDS or (isinstance(error, RuntimeError) and any(word in text for word in _DEVICE_WORDS)):
+    if kind in _DEVICE_KINDS or (isinstance(error, RuntimeError) and any(word in text for word in device.FAILURES)):
         return MachineError(
             f"the device failed: {first}",
             where="the GPU",
@@ -63,9 +63,9 @@ def machine_error(error: BaseException) -> MachineError | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a computation failed for lack of memory; torch says so in its own way on a CPU."""
+    """Whether a computation failed for lack of memory."""
     return isinstance(error, _memory_errors()) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        isinstance(error, RuntimeError) and any(words in str(error) for words in device.OUT_OF_MEMORY)
     )
 
 

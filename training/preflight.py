@@ -14,9 +14,9 @@ from training.memory_estimate import estimated_memory, full_finetuning_memory, q
 from training.models.architecture import architecture
 
 if TYPE_CHECKING:
-    from training.division import TrainingRows
     from training.models.base_model import BaseModel
     from training.recipes.recipe import Recipe
+    from training.splits import TrainingRows
 
 _QUANTILES = (5, 50, 95, 100)
 

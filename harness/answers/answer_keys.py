@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from harness.planning.lm_tasks import LoadedTask
     from harness.planning.run_plan import Plan
     from training.models.adapters import Adapter
+    from training.models.device import Device
 
-ENGINE_CODE = ("harness/engines/*.py", "training/models/loading.py")
+ENGINE_CODE = ("harness/engines/*.py", "training/models/device.py", "training/models/loading.py")
 _TASK_CODE = ("harness/scoring/*.py", "tasks/**/*.py", "tasks/**/*.yaml")
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,7 +44,7 @@ def model_key(plan: Plan, choice: Choice, adapter: Adapter | None) -> str:
             plan.base.sha256,
             small_files(plan.base.folder),
             None if adapter is None else [adapter.sha256, sha256_file(adapter.folder / CONFIG), scoring.adapters],
-            [plan.weights, plan.train_dtype, plan.score_dtype, plan.dense, plan.device],
+            [plan.weights, plan.train_dtype, plan.score_dtype, plan.dense, plan.device.type],
             [choice.name, scoring.batch_tokens, scoring.batch_rows, scoring.vllm if choice.name == "vllm" else None],
             plan.is_noise_check,
         ]
@@ -56,12 +57,9 @@ def pair_key(model: str, loaded: LoadedTask, seed: int) -> str:
     return sha256_value([model, loaded.name, loaded.items_hash, seed, _code(_TASK_CODE), lm_eval])
 
 
-def store_key(model: str, device: str) -> bytes:
+def store_key(model: str, device: Device) -> bytes:
     """What a model's answers are kept under in the store: its key, the kind of chip, and how many share the work."""
-    import torch
-
-    chip = torch.cuda.get_device_name() if device == "cuda" else torch.backends.cpu.get_cpu_capability()
-    return hashlib.sha256(dumps([model, chip, process_count()]).encode()).digest()
+    return hashlib.sha256(dumps([model, device.chip(), process_count()]).encode()).digest()
 
 
 def answer_key(store: bytes, request: Request) -> bytes:

@@ -79,7 +79,7 @@ def convert(
 ) -> None:
     """Write a run's scores and samples for other tools: CSV, Parquet, or lm-eval's own layout."""
     from harness.console import Terminal
-    from reports.interchange import convert as convert_run
+    from reports.convert import convert as convert_run
 
     for path in convert_run(run, to, out or run / to):
         Terminal().say(str(path))

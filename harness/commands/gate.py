@@ -14,7 +14,7 @@ _STORE = Path("baselines")
 
 baseline_app = typer.Typer(
     name="baseline",
-    help="Keep the scores of released models, to gate candidates against.",
+    help="Store the scores of released models, to gate candidates against.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -62,7 +62,7 @@ def baseline_set(
     name: Annotated[str | None, typer.Option("--name", help="Its name in the store; the run's if not given.")] = None,
     store: Store = _STORE,
 ) -> None:
-    """Keep a model of a finished run: figures and item scores, no texts."""
+    """Store the scores of a model of a finished run and of its items, without texts."""
     from harness.console import Terminal
     from harness.releases.baselines import set_baseline
     from harness.releases.gating import UnfinishedError, read_run, run_and_model
@@ -72,23 +72,23 @@ def baseline_set(
     if model and named and model != named:
         raise UserError(f"it names {named} and {model}", where=f"{run} --model {model}", fix="name one model")
     try:
-        side = read_run(folder, model or named)
+        source = read_run(folder, model or named)
     except UnfinishedError as reason:
         raise UserError(str(reason), where=str(run), fix="finish the run first") from reason
-    kept = set_baseline(side, store, name)
-    Terminal().say(f"baseline {kept.name}: {side.model} of {side.run}\n{kept}")
+    kept = set_baseline(source, store, name)
+    Terminal().say(f"baseline {kept.name}: {source.model} of {source.run}\n{kept}")
 
 
 @baseline_app.command("list")
 def baseline_list(store: Store = _STORE) -> None:
-    """List what the store holds, and whether a file was changed."""
+    """List the stored baselines, and whether a file was changed."""
     from harness.console import Terminal
     from harness.releases.baselines import list_baselines
 
     rows = list(list_baselines(store))
     Terminal().table(("name", "model", "run", "scored", "state"), rows, left=True)
     if not rows:
-        Terminal().say(f"there is no baseline in {store}; keep one with `medbench baseline set RUN`")
+        Terminal().say(f"there is no baseline in {store}; store one with `medbench baseline set RUN`")
 
 
 def init(
@@ -101,7 +101,7 @@ def init(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,  # noqa: FBT002
 ) -> None:
-    """Write a starter recipe, gate policy and GitHub workflow; asks for what no flag says in a terminal."""
+    """Write a starter recipe, gate policy and GitHub workflow; in a terminal, asks for what no flag gives."""
     from harness.console import Terminal
     from harness.starter import FILES, Answers, known_action, write_starter
 

@@ -23,6 +23,7 @@ from harness.folder import RunFolder
 from reports.errors import UserError
 from reports.files import dumps
 from reports.secrets import redact
+from training.models.device import Device
 
 _LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]{1,10} [\w.-]{1,100}:\d{1,6}):")
 _WARNING = re.compile(r"\S*?([^/\\\s]{1,100}):(\d{1,6}): (\w{1,60}Warning):")
@@ -32,14 +33,14 @@ _MOST_LOG_BYTES = 20 << 20
 _FREE_TEXT = ("description", "title")
 
 
-def write_bundle(file: Path, findings: Sequence[Finding], run: Path, device: str) -> list[str]:
+def write_bundle(file: Path, findings: Sequence[Finding], run: Path, device: Device) -> list[str]:
     """Write a bug report's bundle and return the names of the files in it.
 
     Args:
         file: The zip file to write, which must not be there.
         findings: Of the doctor.
         run: The run folder that the report is about; it may hold nothing.
-        device: `cpu` or `cuda`.
+        device: What this machine computes on.
 
     Raises:
         UserError: The file is there, or cannot be written.

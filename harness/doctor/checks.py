@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 
 from reports.errors import UserError
 from training.home import medbench_home
+from training.models.device import Device, cards
 
 State = Literal["ok", "note", "problem"]
 _ROOT = Path(__file__).resolve().parents[2]
@@ -29,8 +30,8 @@ _MEMORY_BYTES = 4e9  # the quickstart's peak is below this
 _SECONDS = 3.0  # to wait for the hub
 _PYTHON = ((3, 11), (3, 12))
 _FOR = {
-    "unsloth": "faster training on one CUDA card",
-    "vllm": "faster generated answers on a CUDA card",
+    "unsloth": "faster training on one NVIDIA or AMD card",
+    "vllm": "faster generated answers on an NVIDIA or AMD card",
     "ray": "sweeps on a cluster",
     "track": "TensorBoard",
 }
@@ -51,13 +52,14 @@ class Finding:
     place: str = ""
 
 
-def examine(run: Path) -> list[Finding]:
+def examine(run: Path, gpus: Sequence[Device] | None = None) -> list[Finding]:
     """All findings, in the order in which they are best mended.
 
     Args:
         run: Where runs are written; it need not be there yet.
+        gpus: The GPUs to look at; those of this machine if None.
     """
-    return [_python(), *_packages(), *_extras(), *_devices(), *_disks(run), _answers(), _hub(), _token()]
+    return [_python(), *_packages(), *_extras(), *_devices(gpus), *_disks(run), _answers(), _hub(), _token()]
 
 
 def _python() -> Finding:
@@ -118,7 +120,7 @@ def _extras() -> Iterator[Finding]:
             yield Finding(name, "problem", wrong[0].found, f"pip install 'medbench[{extra}]'")
 
 
-def _devices() -> Iterator[Finding]:
+def _devices(gpus: Sequence[Device] | None) -> Iterator[Finding]:
     import psutil
 
     free = psutil.virtual_memory().available
@@ -134,20 +136,29 @@ def _devices() -> Iterator[Finding]:
     except Exception as error:  # noqa: BLE001 - a broken build fails in any way
         yield Finding("PyTorch", "problem", f"cannot be imported ({type(error).__name__})", "install it anew with pip")
         return
-    if torch.cuda.is_available():
-        for number in range(torch.cuda.device_count()):
-            left, total = torch.cuda.mem_get_info(number)
-            found = f"{torch.cuda.get_device_name(number)}, {left / _GB:.1f} of {total / _GB:.1f} GB free"
-            yield Finding(f"GPU {number}", "ok", f"{found}, CUDA {torch.version.cuda}")
-    elif shutil.which("nvidia-smi"):
+    gpus = cards(torch) if gpus is None else gpus
+    yield from map(_gpu, gpus)
+    if gpus:
+        return
+    if shutil.which("nvidia-smi"):
         yield Finding(
             "GPU",
             "problem",
             f"there is an NVIDIA driver, but PyTorch {torch.__version__} finds no card",
-            "install the build of PyTorch for the driver's CUDA version; see what nvidia-smi says",
+            "install the build of PyTorch for the driver's version; see what nvidia-smi says",
         )
     else:
-        yield Finding("GPU", "note", "none: the quickstart runs on the CPU, other recipes need a CUDA card")
+        yield Finding("GPU", "note", "none: the quickstart runs on the CPU, other recipes need a GPU")
+
+
+def _gpu(device: Device) -> Finding:
+    """A GPU's memory and driver, with a note on those that medbench was never run on."""
+    free, total = device.available_memory() / _GB, device.total_memory() / _GB
+    driver = [f"{name} {version}" for name, version in device.driver().items()]
+    text = ", ".join([device.name(), f"{free:.1f} of {total:.1f} GB free", *driver])
+    untested = "MPS" if device.type == "mps" else "ROCm" if "ROCm" in device.driver() else None
+    fix = f"medbench is untested on {untested}: compare a few numbers with those of a CPU" if untested else ""
+    return Finding(f"GPU {device.index}", "note" if untested else "ok", text, fix)
 
 
 def _disks(run: Path) -> Iterator[Finding]:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import torch
 from torch import nn
 
-from harness.engines.memory import free_memory
 from harness.planning.model_names import BASE
 from reports.errors import UserError, first_line
 from reports.files import read_json
 from training.models.adapters import CONFIG, WEIGHTS
+from training.models.device import device_of
 from training.models.loading import quiet_bitsandbytes
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class MergedAdapters:
         targets = {target for changes in adapters.values() for target in changes}
         self._weights = {target: model.get_submodule(target).weight.data for target in sorted(targets)}
         size = sum(weight.nbytes for weight in self._weights.values())
-        room = size <= _PRISTINE_SHARE * free_memory(model.device)
+        room = size <= _PRISTINE_SHARE * device_of(model.device).available_memory()
         place = model.device if room else torch.device("cpu")
         self._pristine = {target: weight.to(place, copy=True) for target, weight in self._weights.items()}
         self._name = BASE

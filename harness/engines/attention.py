@@ -13,6 +13,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
 from transformers.integrations.sdpa_attention import repeat_kv
 
+from training.models.device import Device
+
 _NAME = "medbench"
 _BLOCK = 64  # tokens of the query
 
@@ -93,11 +95,11 @@ def sees_all_earlier_tokens(config: PreTrainedConfig) -> bool:
     )
 
 
-def use_own_attention(model: PreTrainedModel) -> bool:
+def use_own_attention(model: PreTrainedModel, device: Device) -> bool:
     """Switch a model to `attend` where that computes the same; False leaves it as it is.
 
     It does for decoders whose every layer attends to all earlier tokens and nothing else remembers them. Layers that
-    are held in 4 or 8 bits stay with transformers too: their kernels were never recorded as CUDA graphs.
+    are held in 4 or 8 bits stay with transformers too: their kernels were never recorded as graphs.
     """
     fits = (
         model._supports_attention_backend  # noqa: SLF001 - transformers has no public name for it
@@ -109,7 +111,5 @@ def use_own_attention(model: PreTrainedModel) -> bool:
     if fits:
         AttentionInterface.register(_NAME, attend)
         model.set_attn_implementation(_NAME)
-        if model.device.type == "cuda":
-            # cuDNN's kernel makes a plan for every new shape of a batch, which takes longer than the batch.
-            torch.backends.cuda.enable_cudnn_sdp(enabled=False)
+        device.disable_slow_kernels()
     return fits

@@ -10,13 +10,14 @@ import torch
 from harness.engines.attention import use_own_attention
 from harness.engines.key_values import Recorded, Slots
 from harness.engines.windows import model_window
+from training.models.device import device_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from harness.engines.rows import Tokens
+    from training.models.device import Device
 
-_LOGIT_BYTES = {"cpu": 64 * 2**20, "cuda": 256 * 2**20}  # of float32 logits held at once
 _PADDING = 16  # a batch may hold this part of the budget in padding, about what a pass more would cost
 _Item = TypeVar("_Item")
 
@@ -26,20 +27,24 @@ class CausalModel:
 
     Attributes:
         model: transformers' own, in evaluation mode.
+        hardware: What it computes on; `device` is PyTorch's object for that.
         max_length: Its window in tokens.
         shares: Whether rows can go on from tokens of an earlier pass; else `attend` does not fit this model.
         token_bytes: Memory of one token's keys and values.
         logit_rows: How many rows of float32 logits are held at once.
     """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, device: Device | None = None
+    ) -> None:
         self.model = model
+        self.hardware = device or device_of(model.device)
         self.device = model.device
         self.max_length = model_window(model.config, tokenizer)
-        self.shares = use_own_attention(model)
+        self.shares = use_own_attention(model, self.hardware)
         words = int(model.get_output_embeddings().weight.shape[0])
         self.token_bytes = _key_value_bytes(model)
-        self.logit_rows = max(1, _LOGIT_BYTES[self.device.type] // (4 * words))
+        self.logit_rows = max(1, self.hardware.logit_bytes // (4 * words))
 
     def states(
         self, rows: Sequence[Tokens], before: Recorded | None = None, of: Sequence[int] = (), *, keep: bool = False
@@ -141,9 +146,3 @@ class Budget:
     def halve(self, used: int) -> None:
         """Take half of what did not fit."""
         self.tokens = max(1, min(self.tokens, used) // 2)
-
-
-def free_cached_memory() -> None:
-    """Give back what torch holds on to after running out of memory."""
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -10,16 +10,16 @@ from itertools import groupby
 import torch
 
 from harness.engines.answer_text import AnswerEnd
-from harness.engines.causal_model import Budget, CausalModel, free_cached_memory
+from harness.engines.causal_model import Budget, CausalModel
 from harness.engines.interface import Cost, GenerateAnswer, GenerateRequest
 from harness.engines.key_values import Recorded, Slots
-from harness.engines.memory import PeakMemory, free_memory
 from harness.engines.prefixes import rows_below, shared_prefixes
 from harness.engines.rows import Tokens
 from harness.engines.sampling import Draws, choose
 from harness.engines.step_graphs import StepGraphs
 from harness.engines.windows import fitted
 from training.machine_failures import is_out_of_memory
+from training.models.device import Device
 from training.stopping import stop_if_asked
 
 _SHORTEST_PREFIX = 16  # tokens
@@ -61,7 +61,7 @@ class Row:
         """The next token: the chosen one, but for a known answer its own."""
         return chosen if self.known is None else self.known.tokens[len(self.tokens)]
 
-    def take(self, token: int, end: AnswerEnd, peak: PeakMemory) -> GenerateAnswer | None:
+    def take(self, token: int, end: AnswerEnd, device: Device) -> GenerateAnswer | None:
         """Add a token; the answer when that was its last."""
         self.tokens.append(token)
         if self.known is not None:
@@ -69,7 +69,7 @@ class Row:
         ended = end.reached(self.tokens, self.request.stop)
         if not ended and len(self.tokens) < self.limit:
             return None
-        cost = Cost(self.seconds, time.perf_counter() - (self.begun or 0.0), peak.read())
+        cost = Cost(self.seconds, time.perf_counter() - (self.begun or 0.0), device.peak_memory().allocated)
         text = end.text(self.tokens, self.request.stop)
         return GenerateAnswer(text, tuple(self.tokens), "stop" if ended else "length", cost)
 
@@ -82,15 +82,13 @@ class Decoder:
         end: Knows when an answer is over.
         rows: Prompts continued at once, where memory allows.
         budget: Prompt tokens computed at once.
-        peak: Measures memory.
     """
 
-    def __init__(self, model: CausalModel, end: AnswerEnd, rows: int, budget: Budget, peak: PeakMemory) -> None:
+    def __init__(self, model: CausalModel, end: AnswerEnd, rows: int, budget: Budget) -> None:
         self._model = model
         self._end = end
         self._most = rows
         self._budget = budget
-        self._peak = peak
         self._steps = StepGraphs(model)
         self._make_places(0, 0)
 
@@ -138,7 +136,7 @@ class Decoder:
         if tokens <= self._slots.tokens and wanted <= self._slots.rows:
             return
         self._make_places(0, 0)
-        room = int(_MEMORY_SHARE * free_memory(self._model.device)) // (tokens * self._model.token_bytes)
+        room = int(_MEMORY_SHARE * self._model.hardware.available_memory()) // (tokens * self._model.token_bytes)
         self._make_places(max(1, min(wanted, room)), tokens)
 
     def _make_places(self, rows: int, tokens: int) -> None:
@@ -150,11 +148,11 @@ class Decoder:
         self._positions = torch.zeros(rows, dtype=torch.long, device=device)
         self._live = torch.zeros(rows, dtype=torch.long, device=device)  # 1 where a row goes on
         if not rows:
-            free_cached_memory()
+            self._model.hardware.release_memory()
 
     def _run(self, waiting: deque[Row]) -> Iterator[tuple[int, GenerateAnswer]]:
         """Until nothing waits and nothing goes on."""
-        self._peak.reset()
+        self._model.hardware.reset_peak_memory()
         while True:
             free = [place for place, row in enumerate(self._places) if row is None]
             if waiting and len(free) >= max(1, len(self._places) // _REFILL_SHARE):
@@ -187,7 +185,7 @@ class Decoder:
                 self._share(started, rows)
                 for (place, row), token in zip(batch, chosen, strict=True):
                     row.begun = row.begun or started
-                    answer = row.take(token, self._end, self._peak)
+                    answer = row.take(token, self._end, self._model.hardware)
                     if answer is not None:
                         self._leave([place])
                         if row.known is None:
@@ -228,7 +226,7 @@ class Decoder:
         self._share(started, [row for _, row in live])
         ended = []
         for place, row in live:
-            answer = row.take(words[place], self._end, self._peak)
+            answer = row.take(words[place], self._end, self._model.hardware)
             if answer is not None:
                 ended.append((place, row, answer))
         self._leave([place for place, _, _ in ended])

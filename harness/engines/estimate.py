@@ -13,17 +13,15 @@ from training.models.device import torch_dtype
 if TYPE_CHECKING:
     from harness.planning.lm_tasks import LoadedTask
     from harness.planning.run_plan import Plan
-    from training.division import TrainingRows
     from training.models.base_model import BaseModel
+    from training.models.device import Device
     from training.recipes.recipe import Recipe
+    from training.splits import TrainingRows
 
 # Shares of the measured matmul speed that the stages reach, seen on two CPU cores and on an H200 (see benchmarks/).
 _TRAIN_SHARE = 0.45
 _SCORE_SHARE = 0.55
-_TRAIN_LAYER_SECONDS = {"cpu": 0.0, "cuda": 0.009}  # for each layer and batch, whatever its size
-# For each layer and decoding step, whatever the batch; on a GPU a step is replayed from CUDA graphs where it can be.
-_DECODE_LAYER_SECONDS = {"cpu": 0.0035, "cuda": 0.0016}
-_REPLAYED_LAYER_SECONDS = 0.0003
+_REPLAYED_LAYER_SECONDS = 0.0003  # for each layer and decoding step that is replayed from a graph
 _VLLM_LAYER_SECONDS = 0.0001
 _VLLM_ROWS = 256  # that it continues at once
 _CHARACTERS_PER_TOKEN = 3.5
@@ -32,24 +30,23 @@ _PROMPT_TOKENS = 60  # of a training row, beside its texts
 
 
 @functools.lru_cache(maxsize=4)
-def matmul_flops(device: str, dtype: str) -> float:
+def matmul_flops(device: Device, dtype: str) -> float:
     """Floating-point operations a second in a matrix product of the size that a small model has; takes about 0.2 s."""
     import torch
 
-    size = 1024 if device == "cpu" else 4096
-    left = torch.randn(size, size, device=device, dtype=torch_dtype(dtype))  # type: ignore[arg-type]
+    size = device.matmul_size
+    left = torch.randn(size, size, device=device.place, dtype=torch_dtype(dtype))  # type: ignore[arg-type]
     best = float("inf")
     for _ in range(5):
         started = time.perf_counter()
         product = left @ left
-        if device == "cuda":
-            torch.cuda.synchronize()
+        device.synchronize()
         best = min(best, time.perf_counter() - started)
         del product
     return 2 * size**3 / best
 
 
-def train_seconds(recipe: Recipe, base: BaseModel, rows: TrainingRows, device: str, dtype: str) -> float:
+def train_seconds(recipe: Recipe, base: BaseModel, rows: TrainingRows, device: Device, dtype: str) -> float:
     """Estimated seconds of training."""
     parameters, layers = _size(base)
     trainer = recipe.trainer
@@ -58,18 +55,16 @@ def train_seconds(recipe: Recipe, base: BaseModel, rows: TrainingRows, device: s
     steps = (trainer.max_steps or 0) * trainer.gradient_accumulation
     batches = steps or (trainer.epochs or 0) * len(rows.train) / trainer.batch_size
     speed = matmul_flops(device, dtype) * _TRAIN_SHARE
-    one_batch = 6 * parameters * length * trainer.batch_size / speed + layers * _TRAIN_LAYER_SECONDS[device]
+    one_batch = 6 * parameters * length * trainer.batch_size / speed + layers * device.train_layer_seconds
     return _START_SECONDS + batches * one_batch
 
 
 def score_seconds(plan: Plan) -> float:
     """Estimated seconds of scoring all models of a plan with the transformers engine, one model after the other."""
-    from harness.engines.transformers_engine import BATCH_ROWS
-
     parameters, layers = _size(plan.base)
     speed = matmul_flops(plan.device, plan.score_dtype) * _SCORE_SHARE
-    rows = plan.recipe.scoring.batch_rows or BATCH_ROWS[plan.device]
-    one_step = layers * (_REPLAYED_LAYER_SECONDS if _replays_steps(plan) else _DECODE_LAYER_SECONDS[plan.device])
+    rows = plan.recipe.scoring.batch_rows or plan.device.batch_rows
+    one_step = layers * (_REPLAYED_LAYER_SECONDS if _replays_steps(plan) else plan.device.decode_layer_seconds)
     one_model = 0.0
     for work in map(_work, plan.tasks):
         one_model += -(-work.answers // rows) * work.limit * one_step
@@ -81,7 +76,7 @@ def _replays_steps(plan: Plan) -> bool:
     """Whether the transformers engine replays decoding steps, see `harness.engines.attention.use_own_attention`."""
     from harness.engines.attention import sees_all_earlier_tokens
 
-    return plan.device == "cuda" and plan.dense and sees_all_earlier_tokens(transformers_config(plan.base.folder))
+    return plan.device.supports_graphs and plan.dense and sees_all_earlier_tokens(transformers_config(plan.base.folder))
 
 
 def vllm_seconds(plan: Plan) -> float:

@@ -51,6 +51,7 @@ def _start_transformers(start: Start) -> Engine:
         start.load,
         start.tokenizer,
         start.folders,
+        device=start.plan.device,
         adapters=scoring.adapters,
         batch_tokens=scoring.batch_tokens,
         batch_rows=scoring.batch_rows,
@@ -64,11 +65,9 @@ def _transformers_seconds(plan: Plan) -> float:
 
 
 def _transformers_batching(plan: Plan) -> str:
-    from harness.engines.transformers_engine import BATCH_ROWS, BATCH_TOKENS
-
     scoring = plan.recipe.scoring
-    tokens = scoring.batch_tokens or BATCH_TOKENS[plan.device]
-    rows = scoring.batch_rows or BATCH_ROWS[plan.device]
+    tokens = scoring.batch_tokens or plan.device.batch_tokens
+    rows = scoring.batch_rows or plan.device.batch_rows
     return f"{tokens} tokens, {rows} generated rows, fewer where memory runs out; adapters {scoring.adapters}"
 
 
@@ -101,8 +100,8 @@ def _vllm_batching(plan: Plan) -> str:
 
 
 def _no_vllm(plan: Plan) -> Hindrance | None:
-    if plan.device != "cuda":
-        return "there is no CUDA card", "set scoring.engine=transformers"
+    if not plan.device.supports_kernel_packages:
+        return "there is no NVIDIA or AMD card", "set scoring.engine=transformers"
     if importlib.util.find_spec("vllm") is None:
         return "the extra vllm is not installed", "run `pip install 'medbench[vllm]'`"
     if not plan.dense:

@@ -9,33 +9,32 @@ from dataclasses import dataclass
 
 import torch
 
-from harness.engines.causal_model import Budget, CausalModel, free_cached_memory
+from harness.engines.causal_model import Budget, CausalModel
 from harness.engines.interface import Cost
 from harness.engines.key_values import Recorded
-from harness.engines.memory import PeakMemory
 from harness.engines.prefixes import Prefix, rows_below, shared_prefixes
 from harness.engines.rows import Found, Row, Tokens
 from training.machine_failures import is_out_of_memory
+from training.models.device import Device
 from training.stopping import stop_if_asked
 
-_SHORTEST_PREFIX = {"cpu": 16, "cuda": 64}  # tokens
 _CACHED_ROWS = 16  # of float32 logits
 _EARLIER_TOKENS = 8  # tokens of an earlier pass that need as much memory as one that is computed
 
 
 @torch.inference_mode()
-def likelihoods(model: CausalModel, budget: Budget, rows: Sequence[Row], peak: PeakMemory) -> Iterator[Found]:
+def likelihoods(model: CausalModel, budget: Budget, rows: Sequence[Row]) -> Iterator[Found]:
     """The log-likelihood of every continuation, as soon as its batch is through; batches of known rows are left out."""
     prefixes: list[Prefix] = []
     alone: list[int] = list(range(len(rows)))
     if model.shares:
         tokens, heads = [row.tokens for row in rows], [len(row.tokens) - row.scored for row in rows]
-        prefixes, alone = shared_prefixes(tokens, heads, _SHORTEST_PREFIX[model.device.type])
+        prefixes, alone = shared_prefixes(tokens, heads, model.hardware.shortest_prefix)
     for prefix in prefixes:
         if _is_known(prefix, rows):
             continue
         left = {id(rows[number]): number for number in rows_below(prefix)}
-        meter = _Meter(peak)
+        meter = _Meter(model.hardware)
         try:
             for ends in _below(model, budget, rows, [_Part(prefix, 0, 0)], None):
                 for end in ends:
@@ -47,12 +46,12 @@ def likelihoods(model: CausalModel, budget: Budget, rows: Sequence[Row], peak: P
                 raise
             budget.halve(budget.tokens)
         if left:
-            free_cached_memory()
+            model.hardware.release_memory()
             alone += left.values()
-    yield from _alone(model, budget, [rows[number] for number in alone], peak)
+    yield from _alone(model, budget, [rows[number] for number in alone])
 
 
-def _alone(model: CausalModel, budget: Budget, rows: Sequence[Row], peak: PeakMemory) -> Iterator[Found]:
+def _alone(model: CausalModel, budget: Budget, rows: Sequence[Row]) -> Iterator[Found]:
     """Rows that share nothing; a batch that does not fit into memory is halved, and so are all later ones."""
     left = sorted(rows, key=lambda row: len(row.tokens), reverse=True)
     while left:
@@ -61,7 +60,7 @@ def _alone(model: CausalModel, budget: Budget, rows: Sequence[Row], peak: PeakMe
             left = left[len(batch) :]
             continue
         stop_if_asked()
-        meter = _Meter(peak)
+        meter = _Meter(model.hardware)
         try:
             states, _ = model.states([row.tokens for row in batch])
             ends = _ends(model, states, [(row, 0) for row in batch])
@@ -73,7 +72,7 @@ def _alone(model: CausalModel, budget: Budget, rows: Sequence[Row], peak: PeakMe
             yield from meter.answers(ends)
             left = left[len(batch) :]
             continue
-        free_cached_memory()
+        model.hardware.release_memory()
 
 
 def _is_known(what: Prefix | int, rows: Sequence[Row]) -> bool:
@@ -194,9 +193,9 @@ def _pick(
 class _Meter:
     """Measures what batches take from when it is made, and shares that out over their rows by their tokens."""
 
-    def __init__(self, peak: PeakMemory) -> None:
-        self._peak = peak
-        self._peak.reset()
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._device.reset_peak_memory()
         self._begun = self._last = time.perf_counter()
 
     def answers(self, ends: Sequence[_End]) -> Iterator[Found]:
@@ -204,8 +203,8 @@ class _Meter:
         now = time.perf_counter()
         seconds = now - self._last
         tokens = sum(len(end.row.tokens) for end in ends)
-        memory = self._peak.read()
-        self._peak.reset()
+        memory = self._device.peak_memory().allocated
+        self._device.reset_peak_memory()
         for end in ends:
             share = seconds * len(end.row.tokens) / tokens / len(end.row.wanted)
             continuations = zip(end.row.wanted, end.logprobs.tolist(), end.likeliest.all(1).tolist(), strict=True)

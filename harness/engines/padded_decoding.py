@@ -12,13 +12,12 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from harness.engines.answer_text import AnswerEnd
-from harness.engines.causal_model import free_cached_memory
 from harness.engines.decoding import Row
 from harness.engines.interface import GenerateAnswer, GenerateRequest
-from harness.engines.memory import PeakMemory
 from harness.engines.rows import Tokens
 from harness.engines.sampling import choose
 from training.machine_failures import is_out_of_memory
+from training.models.device import Device
 from training.stopping import stop_if_asked
 
 
@@ -30,15 +29,15 @@ class PaddedDecoder:
         end: Knows when an answer is over.
         max_length: The model's window in tokens.
         rows: Prompts continued at once; halved for good when memory runs out.
-        peak: Measures memory.
+        device: What it computes on.
     """
 
-    def __init__(self, model: PreTrainedModel, end: AnswerEnd, max_length: int, rows: int, peak: PeakMemory) -> None:
+    def __init__(self, model: PreTrainedModel, end: AnswerEnd, max_length: int, rows: int, device: Device) -> None:
         self._model = model
         self._end = end
         self._max_length = max_length
         self._rows = rows
-        self._peak = peak
+        self._device = device
 
     @torch.inference_mode()
     def answers(
@@ -61,14 +60,14 @@ class PaddedDecoder:
                 if len(batch) == 1 or not is_out_of_memory(error):
                     raise
                 self._rows = len(batch) // 2
-            free_cached_memory()
+            self._device.release_memory()
 
     def forget_weights(self) -> None:
         """Nothing is kept from one call to the next."""
 
     def _run(self, live: Sequence[Row]) -> Iterator[tuple[Row, GenerateAnswer]]:
         """Continue rows, from what they have written so far."""
-        self._peak.reset()
+        self._device.reset_peak_memory()
         ids, mask = _left_padded([row.written for row in live], self._model.device)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         cache = DynamicCache(config=self._model.config)
@@ -85,7 +84,7 @@ class PaddedDecoder:
             for number, (row, token) in enumerate(zip(live, words, strict=True)):
                 row.begun = row.begun or started
                 row.seconds += share
-                answer = row.take(token, self._end, self._peak)
+                answer = row.take(token, self._end, self._device)
                 if answer is None:
                     keep.append(number)
                 else:

@@ -75,7 +75,7 @@ def _joined() -> PartialState:
     """This process's place among the others, which it joins when it is first asked."""
     from accelerate import PartialState
 
-    return PartialState(cpu=pick_device() == "cpu", timeout=_PATIENCE)
+    return PartialState(cpu=pick_device().type == "cpu", timeout=_PATIENCE)
 
 
 def _size(request: Request) -> tuple[bool, int]:

@@ -13,7 +13,7 @@ from training.home import medbench_home
 if TYPE_CHECKING:
     from harness.planning.run_plan import Plan
 
-_FIRST_SECONDS = 140.0  # compiling and recording CUDA graphs for 8 billion parameters, on an H200
+_FIRST_SECONDS = 140.0  # compiling and recording graphs for 8 billion parameters, on an H200
 
 
 def known_start_seconds(plan: Plan) -> float:

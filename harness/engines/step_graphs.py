@@ -26,7 +26,7 @@ class StepGraphs:
 
     def __init__(self, model: CausalModel) -> None:
         self._model = model
-        self._on = model.device.type == "cuda"
+        self._on = model.hardware.supports_graphs
         self._uses: Counter[tuple[int, int]] = Counter()
         self._graphs: dict[tuple[int, int], tuple[torch.cuda.CUDAGraph, torch.Tensor]] = {}
         self._pool: Any = None

@@ -17,16 +17,13 @@ from harness.engines.causal_model import Budget, CausalModel
 from harness.engines.decoding import Decoder
 from harness.engines.interface import NONE_KNOWN, Answer, Asked, GenerateAnswer, GenerateRequest, Request
 from harness.engines.likelihoods import likelihoods
-from harness.engines.memory import PeakMemory
 from harness.engines.padded_decoding import PaddedDecoder
 from harness.engines.rows import Gathered
-from training.models.device import free_memory
+from training.models.device import Device
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-BATCH_TOKENS = {"cpu": 1024, "cuda": 16384}
-BATCH_ROWS = {"cpu": 32, "cuda": 256}
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -37,6 +34,7 @@ class TransformersEngine:
         load: Loads the base, in evaluation mode on its device.
         tokenizer: The base's tokenizer.
         folders: Adapter folders by name.
+        device: What the model is on, by the model if None.
         adapters: Whether they are merged into the base's weights while they answer.
         batch_tokens: Rows times longest row of a batch; by the device if None, halved for good when memory runs out.
         batch_rows: Rows generated at once; likewise.
@@ -50,6 +48,7 @@ class TransformersEngine:
         tokenizer: PreTrainedTokenizerBase,
         folders: Mapping[str, Path],
         *,
+        device: Device | None = None,
         adapters: AdapterMode = "auto",
         batch_tokens: int | None = None,
         batch_rows: int | None = None,
@@ -60,17 +59,16 @@ class TransformersEngine:
         model = load()
         self.tokenizer = tokenizer
         self._switch = adapter_switch(model, folders, adapters)
-        self._model = CausalModel(model, tokenizer)
+        self._model = CausalModel(model, tokenizer, device)
         self.max_length = self._model.max_length
-        device = self._model.device
-        self._budget = Budget(batch_tokens or BATCH_TOKENS[device.type])
-        self._peak = PeakMemory(device)
+        device = self._model.hardware
+        self._budget = Budget(batch_tokens or device.batch_tokens)
         end = AnswerEnd(tokenizer, end_tokens(model.generation_config, tokenizer))
-        rows = batch_rows or BATCH_ROWS[device.type]
+        rows = batch_rows or device.batch_rows
         self._decoder: Decoder | PaddedDecoder = (
-            Decoder(self._model, end, rows, self._budget, self._peak)
+            Decoder(self._model, end, rows, self._budget)
             if self._model.shares
-            else PaddedDecoder(model, end, self.max_length, rows, self._peak)
+            else PaddedDecoder(model, end, self.max_length, rows, device)
         )
         self.setup: dict[str, str | float] = {
             "engine": self.name,
@@ -94,14 +92,15 @@ class TransformersEngine:
 
     def close(self) -> None:
         """Let go of the weights."""
+        device = self._model.hardware
         del self._model, self._switch, self._decoder
-        free_memory()
+        device.release_memory()
 
     def _score(self, mine: Sequence[tuple[int, Request]], known: Mapping[int, Answer]) -> Iterator[tuple[int, Answer]]:
         asked = [(place, request) for place, request in mine if not isinstance(request, GenerateRequest)]
         done = [number for number, (place, _) in enumerate(asked) if place in known]
         gathered = Gathered([request for _, request in asked], self.max_length, done)
-        for found in likelihoods(self._model, self._budget, gathered.rows, self._peak):
+        for found in likelihoods(self._model, self._budget, gathered.rows):
             if (whole := gathered.take(found)) is not None:
                 yield asked[whole[0]][0], whole[1]
 

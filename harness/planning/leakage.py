@@ -14,10 +14,10 @@ from reports.files import sha256_value
 from tasks import catalog
 from tasks.data import load_pubmedqa, load_reasoning
 from tasks.overlap import METHOD, Passage, TrainingIndex, is_split
-from training.division import TrainingRows, training_rows
 from training.finetune import rows_hash
 from training.log import read_log
 from training.recipes.recipe_file import load_recipe
+from training.splits import TrainingRows, training_rows
 
 if TYPE_CHECKING:
     from harness.planning.lm_tasks import LoadedTask
@@ -73,7 +73,7 @@ def check_overlap(trained_on: Mapping[str, TrainingRows], tasks: Sequence[Loaded
 
 def _choosing(rows: TrainingRows) -> list[ReasoningRow]:
     """The validation rows, where they decide which adapter is kept; else nothing is learned from them."""
-    return rows.validation if rows.validation_chooses else []
+    return rows.validation if rows.validation_selects_checkpoint else []
 
 
 def _roles(rows: TrainingRows) -> list[tuple[Literal["train", "validation"], ReasoningRow]]:

@@ -17,9 +17,9 @@ from tasks import catalog
 from tasks.data import DataSource, sample_indices
 from tasks.data.selection import describe_selection, official_test_ids
 from tasks.references import label, references
-from training.division import held_out_source
 from training.models.base_model import BaseModel
 from training.recipes.recipe import Recipe, ScoringSection
+from training.splits import held_out_source
 
 _OURS = "medbench_"
 _SOURCES = ("context", "contexts", "passage", "article", "story", "document", "abstract", "support", "question")

@@ -11,13 +11,13 @@ from harness.planning.lm_tasks import LoadedTask, load_tasks
 from harness.planning.model_names import BASE, OWN_ADAPTER, parse_models
 from reports.document.evidence import OverlapCheck
 from training.backends.choice import check_can_train
-from training.division import TrainingRows, training_rows
 from training.finetune import fingerprint, trained_adapter
 from training.models.adapters import Adapter, check_target_modules, find_adapter
 from training.models.base_model import BaseModel, find_base
-from training.models.device import DTypeName, pick_device, pick_dtype
+from training.models.device import Device, DTypeName, pick_device
 from training.models.loading import describe_weights, fits_dense
 from training.recipes.recipe import Recipe
+from training.splits import TrainingRows, training_rows
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Plan:
     adapters: dict[str, Adapter]
     to_train: TrainingRows | None
     tasks: list[LoadedTask]
-    device: str
+    device: Device
     train_dtype: DTypeName
     score_dtype: DTypeName
     rows: TrainingRows | None
@@ -84,8 +84,8 @@ def make_plan(
     """
     named = parse_models(models)
     device = pick_device()
-    train_dtype = pick_dtype(recipe.model.dtype, device)
-    score_dtype = pick_dtype(recipe.model.dtype if recipe.scoring.dtype == "auto" else recipe.scoring.dtype, device)
+    train_dtype = device.default_dtype(recipe.model.dtype)
+    score_dtype = device.default_dtype(recipe.model.dtype if recipe.scoring.dtype == "auto" else recipe.scoring.dtype)
     base = find_base(recipe.model, say)
     if OWN_ADAPTER in named:
         check_target_modules(recipe.lora.target_modules, base)

@@ -1,4 +1,4 @@
-"""The baseline store: a folder that keeps the figures and item scores of released models, without any text of theirs.
+"""The baseline store: a folder with the scores of released models and of their items, without any text.
 
 `STORE/NAME/` holds `results.json` (of that one model), `scores/TASK.jsonl` (ids, hashes of items, scores) and
 `baseline.json`, the hashes of these, so that a changed file is noticed. It may be committed, an artifact, or shared.
@@ -18,7 +18,7 @@ from reports.document.schema import Results, Sample
 from reports.errors import UserError
 from reports.files import sha256_file, sync_folder, write_json, write_jsonl
 from reports.gate.comparable import unusable
-from reports.gate.sides import ItemScore, Side, check_values, read_items
+from reports.gate.inputs import GateInput, ItemScore, check_values, read_items
 from reports.names import is_plain_name
 from reports.strict import Strict
 
@@ -47,31 +47,31 @@ class Manifest(Strict):
     sha256: dict[str, str]
 
 
-def set_baseline(side: Side, store: Path, name: str | None) -> Path:
-    """Keep a model of a finished run as a baseline; one of the same name is replaced.
+def set_baseline(source: GateInput, store: Path, name: str | None) -> Path:
+    """Store a model of a finished run as a baseline; one of the same name is replaced.
 
     Raises:
-        UserError: The name is no name, or the run is not whole.
+        UserError: The name is not valid, or the run is not complete.
     """
-    chosen = name or side.results.name
+    chosen = name or source.results.name
     if not (_NAME.fullmatch(chosen) and is_plain_name(chosen)):
         raise UserError(
             f"{chosen[:60]!r} is no name for a baseline (letters, digits, '.', '_', '-')",
             where="--name",
             fix="give another",
         )
-    for task in side.results.tasks:
+    for task in source.results.tasks:
         for metric in task.metrics:
-            reason = "" if metric.secondary else unusable(side, task.name, metric)
+            reason = "" if metric.secondary else unusable(source, task.name, metric)
             if reason:
-                told = f"no baseline can be made of it: {reason}"
-                raise UserError(told, where=side.run, fix="finish or repeat the run")
+                what = f"no baseline can be made of it: {reason}"
+                raise UserError(what, where=source.run, fix="finish or repeat the run")
     store.mkdir(parents=True, exist_ok=True)
     folder = store / chosen
     with FileLock(store / ".lock"):
         fresh, aside = _beside(folder, "new"), _beside(folder, "old")
         shutil.rmtree(fresh, ignore_errors=True)
-        _write(side, chosen, fresh)
+        _write(source, chosen, fresh)
         if folder.is_dir() and not is_baseline(folder) and any(folder.iterdir()):
             shutil.rmtree(fresh)
             raise UserError("it is there and no baseline", where=str(folder), fix="give another --name or --store")
@@ -87,18 +87,18 @@ def set_baseline(side: Side, store: Path, name: str | None) -> Path:
     return folder
 
 
-def _write(side: Side, name: str, folder: Path) -> None:
+def _write(source: GateInput, name: str, folder: Path) -> None:
     """Write a model's scores and their manifest."""
-    results = _reduced(side.results, side.model)
+    results = _reduced(source.results, source.model)
     write_json(folder / _RESULTS, results.model_dump(mode="json"))
     keep = set(ItemScore.model_fields)
-    for task, items in side.items.items():
+    for task, items in source.items.items():
         write_jsonl(_scores(folder, task), (item.model_dump(mode="json", include=keep) for item in items.values()))
     manifest = Manifest(
         name=name,
-        run=side.run,
-        model=side.model,
-        created=side.results.created,
+        run=source.run,
+        model=source.model,
+        created=source.results.created,
         sha256={path: sha256_file(folder / path) for path in _paths(results)},
     )
     write_json(folder / _MANIFEST, manifest.model_dump(mode="json"))
@@ -118,8 +118,8 @@ def is_baseline(folder: Path) -> bool:
     return (folder / _MANIFEST).is_file()
 
 
-def read_baseline(folder: Path, model: str | None = None) -> Side:
-    """A baseline as a side of the gate.
+def read_baseline(folder: Path, model: str | None = None) -> GateInput:
+    """Read a stored baseline as an input of the gate.
 
     Raises:
         UserError: It is broken, a file is missing or was changed, or it has no such model.
@@ -135,7 +135,7 @@ def read_baseline(folder: Path, model: str | None = None) -> Side:
             raise UserError("the file is missing", where=str(file), fix="set the baseline again")
         if sha256_file(file) != sha256:
             raise UserError("the file was changed since the baseline was set", where=str(file), fix="set it again")
-    names = [each.name for each in results.models]
+    names = [info.name for info in results.models]
     chosen = model or manifest.model
     if chosen not in names:
         raise UserError(f"it has no model {chosen[:60]}", where=str(folder), fix=f"it has {', '.join(names)[:200]}")
@@ -143,7 +143,7 @@ def read_baseline(folder: Path, model: str | None = None) -> Side:
     for task in results.tasks:
         items[task.name] = read_items(_scores(folder, task.name), ItemScore)
         check_values(_scores(folder, task.name), task.metrics, items[task.name])
-    return Side(run=manifest.name, results=results, model=chosen, items=items)
+    return GateInput(run=manifest.name, results=results, model=chosen, items=items)
 
 
 def list_baselines(store: Path) -> Iterator[tuple[str, str, str, str, str]]:
@@ -168,12 +168,12 @@ def _read_manifest(folder: Path) -> Manifest:
 
 
 def _reduced(results: Results, model: str) -> Results:
-    """The results of one model, without what is said of others."""
+    """The results of one model, without those of others."""
     mine = {
-        key: [each for each in getattr(results, key) if each.model == model]
+        key: [row for row in getattr(results, key) if row.model == model]
         for key in ("scores", "costs", "classes", "problems")
     }
-    models = [each for each in results.models if each.name == model]
+    models = [info for info in results.models if info.name == model]
     return results.model_copy(
         update={**mine, "models": models, "baseline": model, "comparisons": [], "verdict": [], "notes": []}
     )

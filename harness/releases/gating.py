@@ -1,10 +1,11 @@
-"""`medbench gate`: reads policy, candidate and baseline, judges, and writes and shows what was found."""
+"""`medbench gate`: reads policy, candidate and baseline, judges, and writes and prints the report."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from harness.console import Terminal
@@ -16,9 +17,9 @@ from reports.document.reading import read_results
 from reports.document.schema import Results, Sample
 from reports.errors import UserError
 from reports.files import write_json, write_text
-from reports.gate.outcome import GateReport, Party, Verdict
+from reports.gate.inputs import GateInput, ItemScore, check_values, read_items
+from reports.gate.outcome import GateInputInfo, GateReport, Verdict
 from reports.gate.policy import DEFAULT, Policy
-from reports.gate.sides import ItemScore, Side, check_values, read_items
 from training.recipes.strict_yaml import check, read_yaml
 
 _SHOWN = 5
@@ -27,7 +28,7 @@ _STYLES: dict[Verdict, str] = {"pass": "bold green", "fail": "bold red", "inconc
 
 
 class UnfinishedError(Exception):
-    """Why a run has nothing to judge yet; it is blocked with this reason."""
+    """Why a run cannot be judged yet; the gate blocks it for this reason."""
 
 
 def gate(
@@ -44,17 +45,17 @@ def gate(
 
     Args:
         run: The candidate's run folder.
-        policy: A YAML file of rules; `reports.gate.policy.DEFAULT` where it is not given.
-        baseline: `RUN[:MODEL]`, a run folder or a stored baseline; the run's own baseline where it is not given.
-        candidate: The model to judge; the recipe's own adapter, else the only other one, where it is not given.
-        store: The folder of the stored baselines.
-        out: Where to write; the run folder where it is not given.
+        policy: A YAML file of rules; `reports.gate.policy.DEFAULT` if not given.
+        baseline: `RUN[:MODEL]`, a run folder or a stored baseline; the run's own baseline if not given.
+        candidate: The model to judge; if not given, the recipe's own adapter, else the only other one.
+        store: Folder of the stored baselines.
+        out: Folder to write to; the run folder if not given.
         quiet: Print nothing.
 
     Raises:
-        UserError: Policy, run or baseline are missing or broken, or a model is not in them.
+        UserError: Policy, run or baseline are missing or broken, or do not contain the model.
     """
-    from reports.gate.judging import judge, party, refuse
+    from reports.gate.judging import input_info, judge, refuse
 
     run = Path(run)
     folder = run if out is None else Path(out)
@@ -66,11 +67,12 @@ def gate(
         try:
             theirs = read_other(ours, run, baseline, Path(store))
         except UnfinishedError as reason:
-            report = refuse(rules, str(reason), party(ours), Party(run=str(baseline), model=""))
+            report = refuse(rules, str(reason), input_info(ours), GateInputInfo(run=str(baseline), model=""))
         else:
             report = judge(rules, ours, theirs)
     except UnfinishedError as reason:
-        report = refuse(rules, str(reason), Party(run=_name(run), model=candidate or ""), Party(run="", model=""))
+        unread = GateInputInfo(run=_name(run), model=candidate or ""), GateInputInfo(run="", model="")
+        report = refuse(rules, str(reason), *unread)
     terminal = Terminal(quiet=quiet)
     _write(report, folder, terminal)
     _show(report, folder, terminal)
@@ -81,7 +83,7 @@ def load_policy(path: Path) -> Policy:
     """Read a policy.
 
     Raises:
-        UserError: The file is at fault; all faults are listed, each with its line.
+        UserError: The file has faults; all are listed, each with its line.
     """
     value, origins = read_yaml(path, "policy")
     if not isinstance(value, dict):
@@ -89,17 +91,17 @@ def load_policy(path: Path) -> Policy:
     return check(Policy, value, str(path), "policy", origins)
 
 
-def read_run(run: Path, model: str | None, *, avoid: bool = False) -> Side:
-    """A model of a run folder with its samples.
+def read_run(run: Path, model: str | None, *, avoid: bool = False) -> GateInput:
+    """Read a model of a run folder with its samples.
 
     Args:
         run: The folder.
-        model: Its name; where it is not given the recipe's own adapter, else the only one.
-        avoid: Whether the run's own baseline is no answer.
+        model: Its name; if not given, the recipe's own adapter, else the only model.
+        avoid: Never choose the run's own baseline.
 
     Raises:
-        UserError: There is no run, it is broken, or has no such model.
-        UnfinishedError: The run was not finished.
+        UserError: There is no run, it is broken, or it has no such model.
+        UnfinishedError: The run is not finished.
     """
     folder = RunFolder(run)
     if not folder.results.is_file():
@@ -114,28 +116,30 @@ def read_run(run: Path, model: str | None, *, avoid: bool = False) -> Side:
     for task in results.tasks:
         path = folder.samples(name, task.name)
         if not path.resolve().is_relative_to(run.resolve()):
-            raise UserError(f"the task name {task.name[:60]!r} leads out of the run", where=str(run), fix="run again")
+            raise UserError(
+                f"the task name {task.name[:60]!r} leads out of the run folder", where=str(run), fix="run again"
+            )
         if not path.is_file():
             faults[task.name] = f"the samples of {task.name} are missing"
             continue
-        found = read_items(path, Sample)
-        strange = next((each for each in found.values() if (each.model, each.task) != (name, task.name)), None)
-        if strange is not None:
+        samples = read_items(path, Sample)
+        foreign = next((row for row in samples.values() if (row.model, row.task) != (name, task.name)), None)
+        if foreign is not None:
             raise UserError(
-                f"the item {strange.id[:60]} is of {strange.model[:60]} and {strange.task[:60]}",
+                f"the item {foreign.id[:60]} belongs to {foreign.model[:60]} and {foreign.task[:60]}",
                 where=str(path),
                 fix="score again",
             )
-        check_values(path, task.metrics, found)
-        items[task.name] = found
-        answers = Counter(row.id for row in found.values())
-        asked = next((each.rows for each in results.data if each.role == task.name), len(answers))
-        if len(answers) != asked:
-            faults[task.name] = f"{len(answers)} of the {asked} items of {task.name} are answered"
+        check_values(path, task.metrics, samples)
+        items[task.name] = samples
+        answers = Counter(row.id for row in samples.values())
+        expected = next((data.rows for data in results.data if data.role == task.name), len(answers))
+        if len(answers) != expected:
+            faults[task.name] = f"{len(answers)} of the {expected} items of {task.name} are answered"
         elif task.name != HUMAN_RATING and len(set(answers.values())) > 1:
             faults[task.name] = f"some items of {task.name} are answered less often than others"
     trained = name == OWN_ADAPTER and results.training is not None
-    return Side(run=_name(run), results=results, model=name, items=items, faults=faults, trained_here=trained)
+    return GateInput(run=_name(run), results=results, model=name, items=items, faults=faults, trained_here=trained)
 
 
 def run_and_model(text: str) -> tuple[Path, str | None]:
@@ -146,52 +150,49 @@ def run_and_model(text: str) -> tuple[Path, str | None]:
     return Path(name).expanduser(), model
 
 
-def read_other(candidate: Side, run: Path, baseline: str | None, store: Path) -> Side:
-    """The baseline: of the candidate's own run, of another, or of the store.
+def read_other(candidate: GateInput, run: Path, baseline: str | None, store: Path) -> GateInput:
+    """Read the baseline: of the candidate's own run, of another run, or of the store.
 
     Raises:
         UserError: It is missing, broken, or the candidate itself.
-        UnfinishedError: Its run was not finished.
+        UnfinishedError: Its run is not finished.
     """
     if baseline is None:
-        side = read_run(run, candidate.results.baseline)
-        same = Side(side.run, candidate.results, side.model, side.items, side.faults)
-        return _other(candidate, same, run, run)
-    path, model = _place(baseline, store)
+        return _other(candidate, read_run(run, candidate.results.baseline), run, run)
+    path, model = _locate(baseline, store)
     if is_baseline(path):
         return read_baseline(path, model)
-    side = read_run(path, model)
-    if path.resolve() == run.resolve():
-        side = Side(side.run, candidate.results, side.model, side.items, side.faults)
-    return _other(candidate, side, run, path)
+    return _other(candidate, read_run(path, model), run, path)
 
 
-def _other(candidate: Side, baseline: Side, run: Path, path: Path) -> Side:
-    if baseline.model == candidate.model and path.resolve() == run.resolve():
+def _other(candidate: GateInput, baseline: GateInput, run: Path, path: Path) -> GateInput:
+    if path.resolve() != run.resolve():
+        return baseline
+    if baseline.model == candidate.model:
         raise UserError(
             f"candidate and baseline are both {candidate.model}",
             where=str(run),
             fix="name others with --candidate MODEL and --baseline RUN[:MODEL]",
         )
-    return baseline
+    return replace(baseline, results=candidate.results, trained_here=False)  # the same results need no comparison
 
 
-def _place(baseline: str, store: Path) -> tuple[Path, str | None]:
+def _locate(baseline: str, store: Path) -> tuple[Path, str | None]:
     """The folder and model of RUN[:MODEL], where RUN is a folder or a name in the store."""
     name, colon, model = baseline.rpartition(":")
-    for place, chosen in ((baseline, None), *([(name, model)] if colon and name and model else [])):
+    for place, of_run in ((baseline, None), *([(name, model)] if colon and name and model else [])):
         for path in (Path(place).expanduser(), store / place):
             if path.is_dir() or (baseline_folder(path) is not None):
-                return baseline_folder(path) or path, chosen
+                return baseline_folder(path) or path, of_run
     raise UserError(
-        "there is no such run, nor a baseline of that name",
+        "there is no such run, nor a stored baseline of that name",
         where=f"--baseline {baseline}",
         fix=f"give a run folder, or a name of `medbench baseline list` (looked for in {store})",
     )
 
 
 def _check_finished(folder: RunFolder, results: Results) -> None:
-    """Refuse a run that somebody works in, or whose recipe is newer than its results."""
+    """Refuse a run that is in progress, or whose recipe has changed since its results were written."""
     if folder.is_locked():
         raise UnfinishedError(f"{_name(folder.path)} is not finished: another medbench is working in this run folder")
     if folder.recipe.is_file():
@@ -203,26 +204,26 @@ def _check_finished(folder: RunFolder, results: Results) -> None:
 
 
 def _model(results: Results, model: str | None, where: str, *, avoid: str | None) -> str:
-    names = [each.name for each in results.models]
+    names = [info.name for info in results.models]
     if avoid is not None and avoid not in names:
         raise UserError(f"its baseline {avoid[:60]} is not among its models", where=where, fix="run again")
-    choice = [name for name in names if name != avoid]
-    found = model or (OWN_ADAPTER if OWN_ADAPTER in choice else choice[0] if len(choice) == 1 else None)
-    if found in names and RunFolder(Path()).samples(str(found), "t").parent.name == found:
-        return str(found)
-    told = f"it has no model {model}" if model else f"it does not tell which of its {len(choice)} models is meant"
+    choices = [name for name in names if name != avoid]
+    chosen = model or (OWN_ADAPTER if OWN_ADAPTER in choices else choices[0] if len(choices) == 1 else None)
+    if chosen in names and RunFolder(Path()).samples(str(chosen), "t").parent.name == chosen:
+        return str(chosen)
+    what = f"it has no model {model}" if model else f"it has {len(choices)} models and none was chosen"
     fix = f"name one of {', '.join(names)[:200] or 'none'} with --candidate MODEL or --baseline RUN:MODEL"
-    raise UserError(told, where=where, fix=fix)
+    raise UserError(what, where=where, fix=fix)
 
 
 def _name(run: Path) -> str:
-    """A run's name without the folders above it, which are nobody's business."""
+    """The name of a run without the folders above it, which reports do not reveal."""
     return run.resolve().name
 
 
 def _write(report: GateReport, out: Path, terminal: Terminal) -> None:
     from reports.gate.junit import junit_xml
-    from reports.gate.words import markdown
+    from reports.gate.render import markdown
 
     summary = markdown(report)
     write_json(out / _JSON, report.model_dump(mode="json"))
@@ -238,18 +239,18 @@ def _write(report: GateReport, out: Path, terminal: Terminal) -> None:
 
 
 def _show(report: GateReport, out: Path, terminal: Terminal) -> None:
-    from reports.gate.words import HEADINGS, github_annotations, moved_text, rules_table, told
+    from reports.gate.render import HEADINGS, github_annotations, label, moved_text, rules_table
 
     table = rules_table(report)
-    terminal.say(f"candidate: {told(report.candidate)}; baseline: {told(report.baseline)}\n")
+    terminal.say(f"candidate: {label(report.candidate)}; baseline: {label(report.baseline)}\n")
     terminal.table(table.columns, table.rows, left=True)
     for rule in report.rules:
         if rule.moved:
-            terminal.say(f"\n{rule.name}: what moved it, worst first")
+            terminal.say(f"\n{rule.name}: the items that moved it, worst first")
             for sample in rule.moved[:_SHOWN]:
                 terminal.say(f"  {' '.join(moved_text(sample).split())}")
     terminal.say(f"\n{HEADINGS[report.verdict]}. {report.reason}", style=_STYLES[report.verdict])
-    terminal.say(f"finding: {out / _JSON}\n         {out / _MARKDOWN}\n         {out / _JUNIT} (JUnit)")
+    terminal.say(f"report: {out / _JSON}\n        {out / _MARKDOWN}\n        {out / _JUNIT} (JUnit)")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in github_annotations(report):
             terminal.command(line)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+
+import pandas as pd
 
 from harness.environment import describe
 from harness.planning.model_names import BASE, OWN_ADAPTER
@@ -24,6 +25,7 @@ from reports.comparison.verdict import sentences
 from reports.document.evidence import ClassCount, Confusion, Problem
 from reports.document.schema import Comparison, DataInfo, MetricInfo, ModelInfo, Results, Score, Training
 from reports.files import sha256_file, sha256_value
+from reports.frames import confusion_matrix
 from reports.numbers import percent_text
 from reports.version import __version__
 from tasks import catalog
@@ -70,7 +72,7 @@ def assemble(
         comparisons=comparisons,
         costs=[each.cost for each in scored],
         classes=_classes(confusion),
-        confusion=confusion,
+        confusion=_confusion_cells(confusion),
         label_use=label_use(_labels(scored)),
         problems=_problems(scored),
         overlap=plan.overlap,
@@ -236,45 +238,41 @@ def _training(plan: Plan, *, trained_now: bool) -> Training | None:
     return Training(trained_now=trained_now, peak_memory_bytes=peak, **log.model_dump(include=shared))
 
 
-def _confusion(scored: Sequence[Scored]) -> list[Confusion]:
-    """How often each label was given to items of each gold label, for tasks of ours with labels."""
-    found = []
-    for each in scored:
-        if each.task.name not in catalog.PUBMEDQA_LABELS:
-            continue
-        pairs = Counter(sample.metrics["macro_f1"] for sample in each.samples)
-        counted = {(int(gold), int(predicted)): count for (gold, predicted), count in pairs.items()}  # type: ignore[misc]
-        found += [
-            Confusion(
-                model=each.model,
-                task=each.task.name,
-                gold=label,
-                predicted=PREDICTIONS[predicted],
-                count=counted.get((gold, predicted), 0),
-            )
-            for gold, label in enumerate(LABELS)
-            for predicted in sorted({*range(len(LABELS)), *(given for _, given in counted)})
-        ]
-    return found
+def _confusion(scored: Sequence[Scored]) -> dict[tuple[str, str], pd.DataFrame]:
+    """Confusion matrices by model and task, for tasks of ours with labels; `none` is a column only if it was given."""
+    matrices = {}
+    for answers in scored:
+        if answers.task.name in catalog.PUBMEDQA_LABELS:
+            pairs = [sample.metrics["macro_f1"] for sample in answers.samples]
+            gold, predicted = ([PREDICTIONS[int(pair[place])] for pair in pairs] for place in (0, 1))  # type: ignore[index]
+            labels = [label for label in PREDICTIONS if label in LABELS or label in predicted]
+            matrices[answers.model, answers.task.name] = confusion_matrix(gold, predicted, labels)
+    return matrices
 
 
-def _classes(confusion: Sequence[Confusion]) -> list[ClassCount]:
+def _confusion_cells(matrices: Mapping[tuple[str, str], Any]) -> list[Confusion]:
+    return [
+        Confusion(model=model, task=task, gold=gold, predicted=predicted, count=int(matrix.loc[gold, predicted]))
+        for (model, task), matrix in matrices.items()
+        for gold in LABELS
+        for predicted in matrix.columns
+    ]
+
+
+def _classes(matrices: Mapping[tuple[str, str], Any]) -> list[ClassCount]:
     """How often each label was gold, given, and right."""
-    found = []
-    for model, task in dict.fromkeys((each.model, each.task) for each in confusion):
-        cells = [each for each in confusion if (each.model, each.task) == (model, task)]
-        found += [
-            ClassCount(
-                model=model,
-                task=task,
-                label=label,
-                gold=sum(each.count for each in cells if each.gold == label),
-                predicted=sum(each.count for each in cells if each.predicted == label),
-                correct=sum(each.count for each in cells if each.gold == each.predicted == label),
-            )
-            for label in dict.fromkeys([*LABELS, *(each.predicted for each in cells)])
-        ]
-    return found
+    return [
+        ClassCount(
+            model=model,
+            task=task,
+            label=label,
+            gold=int(matrix.loc[label].sum()),
+            predicted=int(matrix[label].sum()),
+            correct=int(matrix.loc[label, label]),
+        )
+        for (model, task), matrix in matrices.items()
+        for label in matrix.columns
+    ]
 
 
 def _problems(scored: Sequence[Scored]) -> list[Problem]:

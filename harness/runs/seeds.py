@@ -10,7 +10,7 @@ from harness.planning.leakage import check_overlap
 from harness.planning.model_names import OWN_ADAPTER
 from harness.runs.stages import plan_stage, train_stage
 from reports.errors import UserError
-from training.division import training_rows
+from training.splits import training_rows
 
 if TYPE_CHECKING:
     from harness.console import Terminal

@@ -20,9 +20,9 @@ from training.recipes.recipe_file import recipe_yaml
 if TYPE_CHECKING:
     from harness.planning.run_plan import Plan
     from reports.document.schema import Results
-    from training.division import TrainingRows
     from training.log import TrainingLog
     from training.recipes.recipe import Recipe, TrainerSection
+    from training.splits import TrainingRows
 
 _log = logging.getLogger("medbench")
 

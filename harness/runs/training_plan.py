@@ -10,17 +10,18 @@ from harness.planning.lm_tasks import load_tasks
 from harness.planning.model_names import OWN_ADAPTER
 from reports.numbers import GIB, duration
 from training.backends.choice import check_can_train, unsloth_hindrance
-from training.division import training_rows
 from training.models.adapters import check_target_modules
 from training.models.base_model import find_base_config
-from training.models.device import pick_device, pick_dtype
+from training.models.device import pick_device
 from training.preflight import Preflight, preflight
+from training.splits import training_rows
 
 if TYPE_CHECKING:
     from harness.console import Terminal
-    from training.division import TrainingRows
     from training.models.base_model import BaseModel
+    from training.models.device import Device
     from training.recipes.recipe import Recipe
+    from training.splits import TrainingRows
 
 
 def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
@@ -30,7 +31,7 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
         UserError: The data, the base's configuration or the recipe cannot be used.
     """
     device = pick_device()
-    dtype = pick_dtype(recipe.model.dtype, device)
+    dtype = device.default_dtype(recipe.model.dtype)
     base = find_base_config(recipe.model, terminal.say)
     check_target_modules(recipe.lora.target_modules, base)
     backend = check_can_train(recipe, base, device)
@@ -57,13 +58,13 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
     terminal.say("first row, masked part:\n" + _indent(found.example[0]))
     terminal.say("first row, trained part:\n" + _indent(found.example[1]))
     _say_memory(found, terminal)
-    _say_card(found, terminal)
+    _say_card(found, device, terminal)
     seconds = estimate.train_seconds(recipe, base, rows, device, dtype)
     terminal.say(f"estimated time on this machine: {duration(seconds)}")
     return found
 
 
-def _why_not(recipe: Recipe, device: str) -> str:
+def _why_not(recipe: Recipe, device: Device) -> str:
     """Why not the faster backend, where the recipe left it open."""
     hindrance = unsloth_hindrance(recipe, device)
     return f" ({hindrance[0]})" if hindrance and recipe.trainer.backend == "auto" else ""
@@ -93,15 +94,13 @@ def _say_overlap(recipe: Recipe, base: BaseModel, rows: TrainingRows, terminal: 
         terminal.say(f"test items among the {check.rows} rows: none of {items} ({', '.join(check.items)})")
 
 
-def _say_card(found: Preflight, terminal: Terminal) -> None:
+def _say_card(found: Preflight, device: Device, terminal: Terminal) -> None:
     """Hold the estimate against the card's memory, where there is a card."""
-    import torch
-
-    if not torch.cuda.is_available():
+    if device.type == "cpu":
         return
-    size = torch.cuda.get_device_properties(0).total_memory
+    size = device.total_memory()
     share = 100 * found.memory_bytes / size
-    terminal.say(f"{torch.cuda.get_device_name()}: {size / GIB:.1f} GiB, the estimate is {share:.0f} % of it")
+    terminal.say(f"{device.name()}: {size / GIB:.1f} GiB, the estimate is {share:.0f} % of it")
 
 
 def _indent(text: str) -> str:

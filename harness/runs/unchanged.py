@@ -15,6 +15,7 @@ from reports.errors import UserError
 from reports.files import read_json, sha256_file, sha256_value, write_json
 from training.home import medbench_home
 from training.models.base_model import small_files
+from training.models.device import VISIBLE_DEVICES
 from training.recipes.recipe import QUICKSTART_MODEL
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _FILE = "finished.json"
 INPUTS = "inputs.json"  # the input hashes of a sweep's finished cell
 _NOT_RESULTS = {_FILE, INPUTS, "run.log", ".lock", "recipe.yaml"}
-_VARIABLES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "WORLD_SIZE")
+_VARIABLES = (VISIBLE_DEVICES, "OMP_NUM_THREADS", "WORLD_SIZE")
 
 
 def signature(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[str] | None) -> str | None:

@@ -7,11 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from harness.engines.estimate import matmul_flops
 from harness.engines.shared_engine import slowest_process
-from harness.engines.transformers_engine import BATCH_ROWS
 from harness.folder import RunFolder
 from harness.scoring.kept_answers import Scored
 from harness.scoring.noise_budget import SHARE, NoiseBudget, TaskTime, noise_budget
@@ -115,7 +112,7 @@ def measure_noise(
     if check.seconds > SHARE * budget.scoring_seconds:
         terminal.say(f"  note: that took {check.seconds:.1f} s, more than a tenth of the scoring time")
     if check.unmeasured:
-        check.fixed = fixed_noise(plan.score_dtype, plan.device, engine["name"])
+        check.fixed = fixed_noise(plan.score_dtype, plan.device.type, engine["name"])
     return NoiseMeter(scored, rescored.samples, check)
 
 
@@ -159,7 +156,7 @@ def _task_times(plan: Plan, scored: Sequence[Scored], *, is_float32: bool) -> li
         speed = matmul_flops(plan.device, plan.score_dtype) / matmul_flops(plan.device, "float32")
         slower = dict.fromkeys(("loglikelihood", "generate_until"), slowest_process(max(_LEAST_SLOWDOWN, speed)))
     else:
-        rows = plan.recipe.scoring.batch_rows or BATCH_ROWS[plan.device]
+        rows = plan.recipe.scoring.batch_rows or plan.device.batch_rows
         slower = {"loglikelihood": _LEAST_SLOWDOWN, "generate_until": max(_LEAST_SLOWDOWN, rows / _OTHER_ROWS)}
     seconds: defaultdict[str, float] = defaultdict(float)
     for each in scored:
@@ -178,8 +175,4 @@ def _task_times(plan: Plan, scored: Sequence[Scored], *, is_float32: bool) -> li
 def _fits_float32(plan: Plan) -> bool:
     """Whether the base in float32 fills at most half of the device's memory."""
     size = _FLOAT32_BYTES * architecture(plan.base).parameters
-    if plan.device == "cuda":
-        import torch
-
-        return bool(size <= _MEMORY_SHARE * torch.cuda.mem_get_info()[0])
-    return bool(size <= _MEMORY_SHARE * psutil.virtual_memory().available)
+    return size <= _MEMORY_SHARE * plan.device.available_memory()

@@ -238,7 +238,7 @@ class FixedNoise(Strict):
 
     Attributes:
         dtype: Arithmetic of the run.
-        device: `cpu` or `cuda`.
+        device: PyTorch's name for the device.
         engine: Name of the engine.
         compared_with: The other arithmetic, in words.
         hardware: What the benchmark ran on.

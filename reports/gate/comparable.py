@@ -1,4 +1,4 @@
-"""Whether a task's figures may be judged: finished, finite, and of the same items, data and scorers on both sides."""
+"""Checks that values can be judged (complete and finite) and compared (same items, data, scorers and settings)."""
 
 from __future__ import annotations
 
@@ -9,84 +9,80 @@ import numpy as np
 
 from reports.comparison.sums import value_of_clusters
 from reports.document.schema import MetricInfo
-from reports.gate.sides import PAIRS, Side
+from reports.gate.inputs import PAIRS, GateInput
 from reports.gate.units import units_of
 
-_SCORERS = ("lm_eval", "rouge_score")  # packages whose code makes figures out of answers
-_SETTINGS = ("base", "dtype", "max_new_tokens")  # of a recipe's scoring part: all that moves answers but the items
+_SCORERS = ("lm_eval", "rouge_score")  # packages that compute metrics from answers
+_SETTINGS = ("base", "dtype", "max_new_tokens")  # the settings under `scoring` that change answers
 _SHOWN = 3
-_TOLERANCE = 1e-6  # between a figure and the one that its samples give, relative
+_TOLERANCE = 1e-6  # relative, between a value in the results and the one computed from the samples
 
 
-def unusable(side: Side, task: str, metric: MetricInfo) -> str:
-    """Why a figure of one side cannot be judged; empty where it can."""
-    who = f"{side.model} of {side.run}"
-    if side.task(task) is None:
-        return f"{who} was not asked {task}"
-    if task in side.faults:
-        return f"{who}: {side.faults[task]}"
-    score = side.score(task, metric.key)
+def unusable(source: GateInput, task: str, metric: MetricInfo) -> str:
+    """Why a metric of one model cannot be judged; empty if it can."""
+    who = f"{source.model} of {source.run}"
+    if source.task(task) is None:
+        return f"{who} was not scored on {task}"
+    if task in source.faults:
+        return f"{who}: {source.faults[task]}"
+    score = source.score(task, metric.key)
     if score is None or score.value is None or not math.isfinite(score.value):
-        return f"{who} has no figure of {task}/{metric.key}"
-    reason = "" if metric.kind == "other" else _disagreement(side, task, metric, score.value)
+        return f"{who} has no value of {task}/{metric.key}"
+    reason = "" if metric.kind == "other" else _disagreement(source, task, metric, score.value)
     return f"{who}: {reason}" if reason else ""
 
 
-def _disagreement(side: Side, task: str, metric: MetricInfo, told: float) -> str:
-    """How the samples do not bear out a figure of the results; empty where they do."""
-    items = side.items[task]
-    found = [item.metrics.get(metric.key) for item in items.values()]
-    missing = [item.id for item, value in zip(items.values(), found, strict=True) if value is None]
-    values = np.asarray([] if missing else found, dtype=float)
+def _disagreement(source: GateInput, task: str, metric: MetricInfo, reported: float) -> str:
+    """How the samples disagree with a value in the results; empty if they agree."""
+    items = source.items[task]
+    recorded = [item.metrics.get(metric.key) for item in items.values()]
+    missing = [item.id for item, value in zip(items.values(), recorded, strict=True) if value is None]
+    values = np.asarray([] if missing else recorded, dtype=float)
     if not np.isfinite(values).all():
         missing = [item.id for item, value in zip(items.values(), values, strict=True) if not np.isfinite(value).all()]
     if missing or not items:
-        return f"{len(missing)} items have no number for {task}/{metric.key}{_some(missing)}"
-    figure = value_of_clusters(metric.kind, units_of(metric, list(items.values())).table)
-    if not math.isclose(figure, told, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
-        return f"results.json says {told:.6g} for {task}/{metric.key}, its samples give {figure:.6g}"
+        return f"{len(missing)} items have no value of {task}/{metric.key}{_some(missing)}"
+    computed = value_of_clusters(metric.kind, units_of(metric, list(items.values())).table)
+    if not math.isclose(computed, reported, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
+        return f"results.json says {reported:.6g} for {task}/{metric.key}, its samples give {computed:.6g}"
     return ""
 
 
-def incomparable(candidate: Side, baseline: Side, task: str, metric: MetricInfo) -> str:
-    """Why the two sides cannot be compared on a metric; empty where they can."""
+def incomparable(candidate: GateInput, baseline: GateInput, task: str, metric: MetricInfo) -> str:
+    """Why candidate and baseline cannot be compared on a metric; empty if they can."""
     ours, theirs = candidate.task(task), baseline.task(task)
-    known = next((each for each in theirs.metrics if each.key == metric.key), None) if theirs else None
-    if ours is None or theirs is None or known is None:
+    other = next((info for info in theirs.metrics if info.key == metric.key), None) if theirs else None
+    if ours is None or theirs is None or other is None:
         return f"the baseline has no {task}/{metric.key}"
-    if (metric.kind, metric.higher_is_better) != (known.kind, known.higher_is_better):
-        return f"{task}/{metric.key} was another metric for the baseline"
+    if (metric.kind, metric.higher_is_better) != (other.kind, other.higher_is_better):
+        return f"{task}/{metric.key} is a different metric in the baseline"
     reason = _versions(candidate, baseline, task) or _items(candidate, baseline, task)
-    if reason or metric.kind not in PAIRS or metric.kind in ("ece", "ratio"):  # whose both numbers are the model's
+    if reason or metric.kind not in PAIRS or metric.kind in ("ece", "ratio"):  # both numbers come from the model
         return reason
-    other, place = baseline.items[task], 0 if metric.kind == "macro_f1" else 1
-    mine, before = (
-        np.asarray([side[item].metrics[metric.key] for item in candidate.items[task]], dtype=float)[:, place]
-        for side in (candidate.items[task], other)
+    column = 0 if metric.kind == "macro_f1" else 1
+    after, before = (
+        np.asarray([items[key].metrics[metric.key] for key in candidate.items[task]], dtype=float)[:, column]
+        for items in (candidate.items[task], baseline.items[task])
     )
-    moved = [item for item, differs in zip(candidate.items[task], mine != before, strict=True) if differs]
-    what = "another gold label" if metric.kind == "macro_f1" else "another number of tokens or bytes"
-    return f"{len(moved)} items of {task} had {what} for the baseline{_some(moved)}" if moved else ""
+    changed = [key for key, differs in zip(candidate.items[task], after != before, strict=True) if differs]
+    what = "a different gold label" if metric.kind == "macro_f1" else "a different number of tokens or bytes"
+    return f"{len(changed)} items of {task} had {what} for the baseline{_some(changed)}" if changed else ""
 
 
-def _versions(candidate: Side, baseline: Side, task: str) -> str:
-    """Which versions of data, task or scorers differ; empty where none does."""
+def _versions(candidate: GateInput, baseline: GateInput, task: str) -> str:
+    """Which versions or settings differ between the two; empty if none does."""
     if candidate.results is baseline.results:
         return ""
-    now, then = ([*_about(side, task)] for side in (candidate, baseline))
-    differing = [
-        f"{what} ({ours}, baseline {theirs})"
-        for (what, ours), (_, theirs) in zip(now, then, strict=True)
-        if ours != theirs
-    ]
-    return f"scored in another way than the baseline: {'; '.join(differing)}" if differing else ""
+    ours, theirs = (dict(_provenance(source, task)) for source in (candidate, baseline))
+    differing = [f"{name} ({value}, baseline {theirs[name]})" for name, value in ours.items() if value != theirs[name]]
+    return f"scored differently from the baseline: {'; '.join(differing)}" if differing else ""
 
 
-def _about(side: Side, task: str) -> Iterator[tuple[str, object]]:
-    """(what, which) of all that makes figures of the same items differ."""
-    results = side.results
-    yield f"the version of {task}", next((each.version for each in results.tasks if each.name == task), None)
-    yield f"the data of {task}", next((each.sha256[:12] for each in results.data if each.role == task), None)
+def _provenance(source: GateInput, task: str) -> Iterator[tuple[str, object]]:
+    """Names and values of the versions and settings that change the scores of the same items."""
+    results = source.results
+    yield f"the version of {task}", next((info.version for info in results.tasks if info.name == task), None)
+    yield f"the data of {task}", next((data.sha256[:12] for data in results.data if data.role == task), None)
     yield "medbench", results.medbench_version
     packages = results.environment.get("packages")
     for name in _SCORERS:
@@ -94,15 +90,15 @@ def _about(side: Side, task: str) -> Iterator[tuple[str, object]]:
     scoring = results.recipe.get("scoring")
     for name in _SETTINGS:
         yield f"scoring.{name}", scoring.get(name) if isinstance(scoring, dict) else None
-    yield "how weights are held while scoring", side.info.weights
+    yield "how weights are held while scoring", source.info.weights
 
 
-def _items(candidate: Side, baseline: Side, task: str) -> str:
-    """How the two sets of items differ; empty where they are the same."""
+def _items(candidate: GateInput, baseline: GateInput, task: str) -> str:
+    """How the two sets of items differ; empty if they are the same."""
     ours, theirs = candidate.items[task], baseline.items[task]
     alone = sorted(set(ours) ^ set(theirs))
     if alone:
-        return f"another item set of {task}: {len(alone)} items were asked of only one side{_some(alone)}"
+        return f"another item set of {task}: only one of the two was scored on {len(alone)} items{_some(alone)}"
     changed = [key for key, item in ours.items() if item.doc_hash != theirs[key].doc_hash]
     if changed:
         return f"another item set of {task}: {len(changed)} items had another text for the baseline{_some(changed)}"
@@ -110,6 +106,6 @@ def _items(candidate: Side, baseline: Side, task: str) -> str:
 
 
 def _some(ids: list[str]) -> str:
-    """The first few ids, to look at."""
-    shown = ", ".join(each[:40] for each in ids[:_SHOWN])
+    """The first few ids, in brackets."""
+    shown = ", ".join(item[:40] for item in ids[:_SHOWN])
     return f" ({shown}{', ...' if len(ids) > _SHOWN else ''})" if ids else ""

@@ -1,7 +1,7 @@
-"""A gate's finding as JUnit XML: one suite, one case for each rule.
+"""Writes a gate report as JUnit XML: one suite with a case for each rule.
 
-A rule that failed is a failure; an inconclusive one is an error where the policy blocks those, else a skipped case. The
-document keeps to what both common schemas allow, Ant's (JUnit.xsd) and that of Jenkins' xUnit plugin (junit-10.xsd).
+A failed rule is a failure; an inconclusive one is an error if the policy blocks those, else a skipped case. The
+document is valid under both common schemas, Ant's (JUnit.xsd) and that of Jenkins' xUnit plugin (junit-10.xsd).
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
 from reports.gate.outcome import GateReport, RuleResult
-from reports.gate.words import facts_text, moved_text, told
+from reports.gate.render import facts_text, label, moved_text
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production 2
 
 
 def junit_xml(report: GateReport) -> str:
-    """The document, for whatever reads JUnit reports."""
+    """The report as a JUnit XML document."""
     blocks = report.policy.inconclusive == "block"
     attributes = {
-        "name": _token(told(report.candidate)),
+        "name": _token(label(report.candidate)),
         "package": "medbench.gate",
         "id": "0",
         "hostname": "localhost",
@@ -37,7 +37,7 @@ def junit_xml(report: GateReport) -> str:
     for name, value in (
         ("verdict", report.verdict),
         ("reason", report.reason),
-        ("baseline", told(report.baseline)),
+        ("baseline", label(report.baseline)),
         ("policy_sha256", report.policy_sha256),
         ("medbench", report.medbench_version),
     ):
@@ -64,7 +64,7 @@ def _add_case(suite: ET.Element, rule: RuleResult, *, blocks: bool) -> None:
 
 
 def _timestamp(created: str) -> str:
-    """When the candidate was scored, in UTC and without a zone, as Ant's schema wants it."""
+    """When the candidate was scored, in UTC and without a time zone, as Ant's schema requires."""
     try:
         return datetime.fromisoformat(created).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     except (ValueError, OverflowError):
@@ -72,10 +72,10 @@ def _timestamp(created: str) -> str:
 
 
 def _clean(text: str) -> str:
-    """Text without the characters that XML cannot hold."""
+    """Replace the characters that XML does not allow."""
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _token(text: str) -> str:
-    """Text in one line, as schemas want names."""
+    """Text on one line, as the schemas require of names."""
     return " ".join(_clean(text).split())

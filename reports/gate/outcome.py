@@ -1,6 +1,6 @@
-"""What a gate found, as pydantic models: `gate.json`.
+"""The gate report as pydantic models: the schema of `gate.json`.
 
-`schema_version` follows semantic versioning. A number that could not be had is null, never NaN.
+`schema_version` follows semantic versioning. A missing number is null, never NaN.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ EXIT_CODES: dict[Verdict, int] = {"pass": 0, "fail": 1, "inconclusive": 3}
 
 
 class MovedSample(Strict):
-    """An item that moved a rule, with its values: a number, or a pair as the metric's kind wants it.
+    """An item that moved a rule, with the values of both models: numbers or pairs, depending on the metric's kind.
 
     Attributes:
-        weight: How much it moved the rule's figure; more negative is worse.
-        answer: The start of the candidate's answer.
-        gold: The start of the gold answer.
+        weight: How much it moved the rule's value; more negative is worse.
+        answer: Start of the candidate's answer.
+        gold: Start of the gold answer.
     """
 
     id: str
@@ -38,30 +38,31 @@ class MovedSample(Strict):
 
 
 class RuleResult(Strict):
-    """One rule on one metric.
+    """The result of one rule on one metric.
 
     Attributes:
         name: Unique in the document.
         rule: Its kind.
-        task: None for rules over no task.
-        slice: Which items it looks at; empty for all.
-        verdict: `inconclusive` where the items are too few for what the rule asks.
+        task: None for rules that are not about a task.
+        slice: Which items it covers; empty for all.
+        verdict: `inconclusive` if there are too few items to decide the rule.
         reason: One sentence.
-        value: The candidate's figure.
-        baseline: The baseline's figure.
+        value: The candidate's value.
+        baseline: The baseline's value.
         difference: Candidate minus baseline.
-        outcome: The difference in a word, read off `low` and `high`: `better` or `worse` where 0 is outside
-            (`different` where neither direction is better), `equivalent` where both are closer to 0 than the margin,
-            else `inconclusive`; `identical` where no item differs. None where nothing is compared.
-        low: Lower end of the difference at the rule's one-sided confidence, of the figure itself for `bound`.
-        high: Upper end, likewise.
-        limit: What the figure or the difference is held against.
-        p_value: One-sided, of what lets the rule pass: that the limit is exceeded. Of `no_regression`, of what makes it
-            fail: that the candidate is worse.
+        outcome: The difference in a word, read off `low` and `high`: `better` or `worse` if 0 is outside (`different`
+            if neither direction is better), `equivalent` if both are closer to 0 than the margin, else
+            `inconclusive`; `identical` if no item differs. None if nothing is compared.
+        low: Lower bound of the difference (for `bound`: of the value) at the rule's one-sided confidence.
+        high: Upper bound, likewise.
+        limit: What the value or the difference is compared with.
+        p_value: One-sided p-value of what makes the rule pass: that the limit is exceeded. For `no_regression`, of what
+            makes it fail: that the candidate is worse.
         p_adjusted: The same after Holm's correction over all `no_regression` rules.
-        n: Items that it rests on.
-        items_needed: How many items it takes, with the policy's power; None where these are enough, or no number is.
-        moved: The items that moved it most, worst first; empty where it passed.
+        n: Number of items.
+        items_needed: Number of items that decide the rule with the policy's power; None if there are enough already,
+            or no number is enough.
+        moved: The items that moved it most, worst first; empty if it passed.
     """
 
     name: str
@@ -85,7 +86,7 @@ class RuleResult(Strict):
     moved: list[MovedSample] = Field(default_factory=list)
 
 
-class Party(Strict):
+class GateInputInfo(Strict):
     """The candidate or the baseline: the run, the model in it, and the hash of its weights."""
 
     run: str
@@ -95,11 +96,11 @@ class Party(Strict):
 
 
 class GateReport(Strict):
-    """The whole finding.
+    """The whole report.
 
     Attributes:
         verdict: `fail` if any rule failed; else `inconclusive` if any was and the policy blocks those; else `pass`.
-        exit_code: What the command ends with.
+        exit_code: Exit code of the command.
         reason: One sentence.
     """
 
@@ -107,8 +108,8 @@ class GateReport(Strict):
     medbench_version: str
     policy: Policy
     policy_sha256: str
-    candidate: Party
-    baseline: Party
+    candidate: GateInputInfo
+    baseline: GateInputInfo
     verdict: Verdict
     exit_code: Literal[0, 1, 3]
     reason: str

@@ -1,4 +1,4 @@
-"""The rules that test paired items: superiority, non-inferiority, and no regression."""
+"""The rules that test paired items: superiority, non-inferiority and no regression."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.comparison.sums import value_of_clusters
-from reports.gate.estimate import MIN_ITEMS, Difference, paired
+from reports.gate.estimate import Difference, paired
+from reports.gate.mean_difference import MIN_ITEMS
 from reports.gate.outcome import Outcome, RuleResult, Verdict
 from reports.gate.policy import NonInferiority, NoRegression, Superiority
-from reports.gate.targets import RefusalError, Selected, Target, moved
+from reports.gate.targets import CannotJudgeError, Selected, Target, moved
 from reports.numbers import amount_text, p_text, signed_text
 
 
 @dataclass(frozen=True)
 class Gain:
-    """What the candidate gains over the baseline, more being better, and the limit that it has to exceed.
+    """The candidate's gain over the baseline, oriented so that more is better, and the limit that it has to exceed.
 
     Attributes:
         plain: The difference.
-        shifted: What is compared with `limit`: for relative limits the difference less a share of the baseline.
+        shifted: What is compared with `limit`: for relative limits the difference minus a share of the baseline.
         limit: In terms of `shifted`, so 0 for relative limits.
-        margin: In terms of `plain`; negative for a loss that is tolerated.
+        margin: In terms of `plain`; negative for a tolerated loss.
     """
 
     plain: Difference
@@ -32,21 +33,21 @@ class Gain:
 
     @property
     def p_value(self) -> float:
-        """One-sided; low values show that the limit is exceeded. 1 with too few items for any test."""
+        """One-sided; low if the limit is exceeded. 1 with too few items for any test."""
         return self.shifted.p_above(self.limit) if self.plain.items >= MIN_ITEMS else 1.0
 
     @property
     def p_opposite(self) -> float:
-        """One-sided; low values show that the limit is missed."""
+        """One-sided; low if the limit is missed."""
         return self.shifted.p_below(self.limit) if self.plain.items >= MIN_ITEMS else 1.0
 
     @property
     def p_worse(self) -> float:
-        """One-sided; low values show that the candidate is worse."""
+        """One-sided; low if the candidate is worse."""
         return self.plain.p_below(0.0) if self.plain.items >= MIN_ITEMS else 1.0
 
     def needed(self, truth: float, confidence: float, power: float) -> int | None:
-        """Units that show with `power` that the limit is exceeded if the candidate gains `truth`; None if none do."""
+        """Units that show the limit exceeded with `power` if the true gain is `truth`; None if no number does."""
         needed = self.shifted.items_to_exceed(self.limit, truth - self.margin + self.limit, confidence, power)
         return None if needed is None else max(needed, MIN_ITEMS)
 
@@ -57,11 +58,11 @@ class Regression:
 
     Attributes:
         gain: The candidate's gain, with its limit at minus the margin.
-        facts: Fields of the result.
+        fields: Fields of the result.
     """
 
     gain: Gain
-    facts: dict[str, Any]
+    fields: dict[str, Any]
 
     @property
     def can_fail(self) -> bool:
@@ -70,39 +71,41 @@ class Regression:
 
 
 def margin_of(target: Target, margin: float, baseline: float) -> float:
-    """A margin in the metric's unit.
+    """Convert a margin to the metric's unit.
 
     Raises:
-        RefusalError: It is relative to a value of 0, or more than a share can change.
+        CannotJudgeError: It is relative to a value of 0, or more than a share can change.
     """
     if target.is_relative and baseline <= 0:
-        raise RefusalError("the baseline's value is not above 0, so no margin is a share of it; set relative: false")
+        raise CannotJudgeError(
+            "the baseline's value is not above 0, so there is no relative margin; set relative: false"
+        )
     if target.metric.is_share and not target.is_relative and margin >= 1:
-        raise RefusalError(f"no share changes by {margin:g}; a margin of 5 points is written 0.05")
+        raise CannotJudgeError(f"no share changes by {margin:g}; a margin of 5 points is written 0.05")
     return margin * baseline if target.is_relative else margin
 
 
-def _gain(target: Target, chosen: Selected, margin: float) -> Gain:
-    """The gain with its limit at `margin` as the rule writes it, negative for a loss that is tolerated."""
+def _gain(target: Target, selected: Selected, margin: float) -> Gain:
+    """The gain with its limit at the rule's margin, negative for a tolerated loss."""
     sign = target.metric.sign
-    limit = math.copysign(margin_of(target, abs(margin), value_of_clusters(chosen.kind, chosen.before)), margin)
-    plain = paired(chosen.kind, chosen.before, chosen.after, sign=sign)
+    limit = math.copysign(margin_of(target, abs(margin), value_of_clusters(selected.kind, selected.before)), margin)
+    plain = paired(selected.kind, selected.before, selected.after, sign=sign)
     if not target.is_relative or margin == 0:
         return Gain(plain, plain, limit, limit)
-    shifted = paired(chosen.kind, chosen.before, chosen.after, sign=sign, share=sign * margin)
+    shifted = paired(selected.kind, selected.before, selected.after, sign=sign, share=sign * margin)
     return Gain(plain, shifted, 0.0, limit)
 
 
-def facts(chosen: Selected, confidence: float, sign: int, relevant: float) -> dict[str, Any]:
-    """What every compared target reports: both values, the difference, its one-sided bounds, and the outcome in a word.
+def comparison_fields(selected: Selected, confidence: float, sign: int, relevant: float) -> dict[str, Any]:
+    """Result fields of every comparison: both values, the difference, its one-sided bounds and the outcome.
 
     Args:
-        chosen: The items.
+        selected: The items.
         confidence: One-sided, of the bounds.
-        sign: 1 where higher is better, -1 where lower is, 0 where neither.
+        sign: 1 if higher is better, -1 if lower is, 0 if neither.
         relevant: The smallest difference that matters, in the metric's unit.
     """
-    difference = paired(chosen.kind, chosen.before, chosen.after)
+    difference = paired(selected.kind, selected.before, selected.after)
     low, high = difference.bounds(confidence) if difference.items >= MIN_ITEMS else (-math.inf, math.inf)
     outcome: Outcome = "inconclusive"
     if difference.differing == 0:
@@ -112,29 +115,29 @@ def facts(chosen: Selected, confidence: float, sign: int, relevant: float) -> di
     elif -relevant < low and high < relevant:
         outcome = "equivalent"
     return {
-        "value": value_of_clusters(chosen.kind, chosen.after),
-        "baseline": value_of_clusters(chosen.kind, chosen.before),
+        "value": value_of_clusters(selected.kind, selected.after),
+        "baseline": value_of_clusters(selected.kind, selected.before),
         "difference": difference.value,
         "low": low if math.isfinite(low) else None,
         "high": high if math.isfinite(high) else None,
-        "n": chosen.items,
+        "n": selected.items,
         "outcome": outcome,
     }
 
 
-def _change_text(target: Target, known: dict[str, Any]) -> str:
-    """The difference and the outcome, for people."""
-    if known["outcome"] == "identical":
-        return f"identical on all {known['n']} items"
-    return f"{signed_text(known['difference'], target.metric)}, {known['outcome']}"
+def _change_text(target: Target, fields: dict[str, Any]) -> str:
+    """The difference and the outcome, as text."""
+    if fields["outcome"] == "identical":
+        return f"identical on all {fields['n']} items"
+    return f"{signed_text(fields['difference'], target.metric)}, {fields['outcome']}"
 
 
 def _undecided(
-    target: Target, chosen: Selected, gain: Gain, truth: float, confidence: float, power: float
+    target: Target, selected: Selected, gain: Gain, truth: float, confidence: float, power: float
 ) -> tuple[str, int | None]:
-    """Why a limit is not shown to be exceeded, and how many items it takes if the candidate gains `truth`.
+    """Why a limit is not shown to be exceeded, and how many items would show it if the true gain is `truth`.
 
-    No number is given where there are as many already: then the truth is about the limit, and items are not lacking.
+    No number is given if there are as many already: then the true gain is near the limit.
     """
     aim = f"an equal model to rule out a loss of {amount_text(gain.margin, target.metric)}"
     if truth:
@@ -143,69 +146,69 @@ def _undecided(
     if needed is None:
         return f"no number of items is enough for {aim}", None
     if gain.plain.items >= needed:
-        return f"{chosen.items} items are enough for {aim} with {power:.0%} power", None
-    items = chosen.as_items(needed)
-    return f"{chosen.items} items are too few: it takes about {items:,} for {aim} with {power:.0%} power", items
+        return f"{selected.items} items are enough for {aim} with {power:.0%} power", None
+    items = selected.as_items(needed)
+    return f"{selected.items} items are too few: it takes about {items:,} for {aim} with {power:.0%} power", items
 
 
-def regression(rule: NoRegression, target: Target, chosen: Selected) -> Regression:
+def regression(rule: NoRegression, target: Target, selected: Selected) -> Regression:
     """A `no_regression` target; the verdict waits for the correction."""
-    gain = _gain(target, chosen, -(rule.margin or target.metric.relevant))
+    gain = _gain(target, selected, -(rule.margin or target.metric.relevant))
     size = abs(gain.margin)
-    known = facts(chosen, rule.confidence, target.metric.sign, size)
+    fields = comparison_fields(selected, rule.confidence, target.metric.sign, size)
     limit = f"no loss shown, and one of {amount_text(size, target.metric)} ruled out"
-    return Regression(gain, known | {"limit": limit, "p_value": gain.p_worse})
+    return Regression(gain, fields | {"limit": limit, "p_value": gain.p_worse})
 
 
 def regression_result(
-    rule: NoRegression, target: Target, chosen: Selected, tested: Regression, p_adjusted: float, power: float
+    rule: NoRegression, target: Target, selected: Selected, tested: Regression, p_adjusted: float, power: float
 ) -> RuleResult:
     """The verdict of a `no_regression` target after the correction."""
-    known, level = tested.facts | {"p_adjusted": p_adjusted}, 1 - rule.confidence
-    change = _change_text(target, known)
+    fields, level = tested.fields | {"p_adjusted": p_adjusted}, 1 - rule.confidence
+    change = _change_text(target, fields)
     if p_adjusted < level:
         reason = f"shown to be worse: {change} (corrected p {p_text(p_adjusted)})"
-        return target.result("fail", reason, moved=moved(target, chosen, target.metric.sign), **known)
+        return target.result("fail", reason, moved=moved(target, selected, target.metric.sign), **fields)
     if tested.gain.p_value < level:
-        return target.result("pass", f"a loss of the margin is ruled out: {change}", **known)
-    reason, needed = _undecided(target, chosen, tested.gain, 0.0, rule.confidence, power)
+        return target.result("pass", f"a loss of the margin is ruled out: {change}", **fields)
+    reason, needed = _undecided(target, selected, tested.gain, 0.0, rule.confidence, power)
     reason = f"a loss of the margin is not ruled out: {change}; {reason}"
-    worst = moved(target, chosen, target.metric.sign)
-    return target.result("inconclusive", reason, items_needed=needed, moved=worst, **known)
+    worst = moved(target, selected, target.metric.sign)
+    return target.result("inconclusive", reason, items_needed=needed, moved=worst, **fields)
 
 
-def non_inferiority(rule: NonInferiority, target: Target, chosen: Selected, *, power: float) -> RuleResult:
-    """Pass where a loss of the margin is ruled out, fail where one is shown, else inconclusive."""
-    gain = _gain(target, chosen, -rule.margin)
+def non_inferiority(rule: NonInferiority, target: Target, selected: Selected, *, power: float) -> RuleResult:
+    """Pass if a loss of the margin is ruled out, fail if one is shown, else inconclusive."""
+    gain = _gain(target, selected, -rule.margin)
     size = abs(gain.margin)
-    known = facts(chosen, rule.confidence, target.metric.sign, size)
-    known |= {"p_value": gain.p_value, "limit": f"loses less than {amount_text(size, target.metric)}"}
-    change, level = _change_text(target, known), 1 - rule.confidence
+    fields = comparison_fields(selected, rule.confidence, target.metric.sign, size)
+    fields |= {"p_value": gain.p_value, "limit": f"loses less than {amount_text(size, target.metric)}"}
+    change, level = _change_text(target, fields), 1 - rule.confidence
     if gain.p_value < level:
-        return target.result("pass", f"a loss of the margin is ruled out: {change}", **known)
-    worst = moved(target, chosen, target.metric.sign)
+        return target.result("pass", f"a loss of the margin is ruled out: {change}", **fields)
+    worst = moved(target, selected, target.metric.sign)
     if gain.p_opposite < level:
-        return target.result("fail", f"shown to lose more than the margin: {change}", moved=worst, **known)
-    reason, needed = _undecided(target, chosen, gain, 0.0, rule.confidence, power)
+        return target.result("fail", f"shown to lose more than the margin: {change}", moved=worst, **fields)
+    reason, needed = _undecided(target, selected, gain, 0.0, rule.confidence, power)
     reason = f"a loss of the margin is not ruled out: {change}; {reason}"
-    return target.result("inconclusive", reason, items_needed=needed, moved=worst, **known)
+    return target.result("inconclusive", reason, items_needed=needed, moved=worst, **fields)
 
 
-def superiority(rule: Superiority, target: Target, chosen: Selected, *, power: float) -> RuleResult:
-    """Pass where a gain above the margin is shown, fail where enough items show none, else inconclusive."""
-    gain = _gain(target, chosen, rule.margin)
+def superiority(rule: Superiority, target: Target, selected: Selected, *, power: float) -> RuleResult:
+    """Pass if a gain above the margin is shown, fail if enough items do not show one, else inconclusive."""
+    gain = _gain(target, selected, rule.margin)
     size = abs(gain.margin)
-    baseline = value_of_clusters(chosen.kind, chosen.before)
+    baseline = value_of_clusters(selected.kind, selected.before)
     truth = size + margin_of(target, rule.detect or target.metric.relevant, baseline)
-    known = facts(chosen, rule.confidence, target.metric.sign, truth)
+    fields = comparison_fields(selected, rule.confidence, target.metric.sign, truth)
     limit = f"gains more than {amount_text(size, target.metric)}" if size else "is better"
-    known |= {"p_value": gain.p_value, "limit": limit}
-    change, level = _change_text(target, known), 1 - rule.confidence
+    fields |= {"p_value": gain.p_value, "limit": limit}
+    change, level = _change_text(target, fields), 1 - rule.confidence
     if gain.p_value < level:
-        return target.result("pass", f"shown: {change} (p {p_text(gain.p_value)})", **known)
-    worst = moved(target, chosen, target.metric.sign)
+        return target.result("pass", f"shown: {change} (p {p_text(gain.p_value)})", **fields)
+    worst = moved(target, selected, target.metric.sign)
     if gain.p_worse < level:
-        return target.result("fail", f"shown to be worse: {change}", moved=worst, **known)
-    reason, needed = _undecided(target, chosen, gain, truth, rule.confidence, power)
+        return target.result("fail", f"shown to be worse: {change}", moved=worst, **fields)
+    reason, needed = _undecided(target, selected, gain, truth, rule.confidence, power)
     verdict: Verdict = "inconclusive" if needed is not None or gain.plain.items < MIN_ITEMS else "fail"
-    return target.result(verdict, f"not shown: {change}; {reason}", items_needed=needed, moved=worst, **known)
+    return target.result(verdict, f"not shown: {change}; {reason}", items_needed=needed, moved=worst, **fields)

@@ -1,4 +1,4 @@
-"""The policy of a gate as a strict pydantic model: which rules a candidate has to keep, and the default one.
+"""The policy of a gate as a strict pydantic model: the rules that a candidate has to pass, and the default policy.
 
 A metric is named `TASK/METRIC`; either part may be a pattern such as `*`. Differences are candidate minus baseline.
 """
@@ -26,14 +26,14 @@ class _Named(_Section):
     """Any rule.
 
     Attributes:
-        name: For people and CI; made from the rule where it is not given.
+        name: Shown in reports and CI; made from the rule if not given.
     """
 
     name: Text | None = None
 
 
 class _OnMetric(_Named):
-    """A rule over a metric, on all items or on some.
+    """A rule about a metric, on all items or on some.
 
     Attributes:
         metric: `TASK/METRIC`.
@@ -48,11 +48,11 @@ class _OnMetric(_Named):
     @field_validator("where", mode="before")
     @classmethod
     def _texts(cls, where: object) -> object:
-        """YAML reads an unquoted yes or 3 as something else than the label that was meant."""
+        """Reject unquoted values such as yes or 3, which YAML does not read as text."""
         for name, wanted in where.items() if isinstance(where, dict) else ():
-            for each in wanted if isinstance(wanted, list) else [wanted]:
-                if isinstance(each, bool | int | float):
-                    shown = {True: "yes", False: "no"}[each] if isinstance(each, bool) else each
+            for value in wanted if isinstance(wanted, list) else [wanted]:
+                if isinstance(value, bool | int | float):
+                    shown = {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
                     raise ValueError(  # noqa: TRY004 - pydantic reports only these
                         f'write the value of {name} in quotes, such as "{shown}"'
                     )
@@ -60,7 +60,7 @@ class _OnMetric(_Named):
 
 
 class Bound(_OnMetric):
-    """The candidate's figure is at least `min` and at most `max`; with a `confidence`, so is its one-sided bound."""
+    """The candidate's value is at least `min` and at most `max`; with a `confidence`, so is its one-sided bound."""
 
     rule: Literal["bound"] = "bound"
     min: Finite | None = None
@@ -73,7 +73,7 @@ class Bound(_OnMetric):
 
 
 class Change(_OnMetric):
-    """The difference is at least `min` and at most `max`; if `relative`, as a share of the baseline's figure."""
+    """The difference is at least `min` and at most `max`; if `relative`, as a share of the baseline's value."""
 
     rule: Literal["change"] = "change"
     min: Finite | None = None
@@ -87,14 +87,14 @@ class Change(_OnMetric):
 
 
 class Superiority(_OnMetric):
-    """The candidate is shown to be better, by more than `margin`.
+    """The candidate is shown to be better by more than `margin`.
 
     Attributes:
-        margin: Zero, or what it has to gain at least.
-        relative: Whether margin and `detect` are shares of the baseline's figure; where it is not given, they are for
-            all metrics but shares.
-        detect: The gain that enough items would show; if these would have shown it and did not, the rule fails. Where
-            it is not given, the smallest difference worth telling of the metric.
+        margin: Zero, or the smallest gain required.
+        relative: Whether margin and `detect` are shares of the baseline's value; if not given, they are for all
+            metrics that are not shares themselves.
+        detect: The gain beyond the margin to look for; the rule fails if there are enough items to show it and they
+            do not. The metric's smallest relevant difference if not given.
         confidence: One-sided.
     """
 
@@ -118,10 +118,10 @@ class NoRegression(_OnMetric):
     """A loss of `margin` (relative as above) is ruled out, and the candidate is not shown to be worse at all.
 
     Attributes:
-        margin: Where it is not given, the smallest difference worth telling of the metric.
-        confidence: One-sided, of both; 0.975 calls worse what a two-sided test at 5 % does. What is called worse is
-            corrected over all rules of this kind in a policy (Holm); ruling a loss out needs no correction, as all
-            rules have to pass.
+        margin: The metric's smallest relevant difference if not given.
+        confidence: One-sided, of both tests; 0.975 calls a candidate worse where a two-sided test at 5 % does. That
+            test is corrected over all rules of this kind in a policy (Holm); ruling a loss out needs no correction,
+            as all rules have to pass.
     """
 
     rule: Literal["no_regression"] = "no_regression"
@@ -131,7 +131,7 @@ class NoRegression(_OnMetric):
 
 
 class MustPass(_Named):
-    """Each of these items has a value of at least `at_least` or at most `at_most`."""
+    """Each of these items has a value of at least `at_least` and at most `at_most`."""
 
     rule: Literal["must_pass"] = "must_pass"
     metric: Annotated[str, Field(pattern=r"^[^/*?\[]+/[^/*?\[]+$", max_length=200)]
@@ -147,14 +147,14 @@ class MustPass(_Named):
 
 
 class PeakMemory(_Named):
-    """Training took at most so many GiB (2^30 bytes) at its peak."""
+    """Peak memory of training, at most `max_gib` GiB (2^30 bytes)."""
 
     rule: Literal["peak_memory"] = "peak_memory"
     max_gib: Margin
 
 
 class Throughput(_Named):
-    """At least so many tokens a second: of training, or generated while scoring."""
+    """Tokens per second of training, or generated while scoring."""
 
     rule: Literal["throughput"] = "throughput"
     min_tokens_per_second: Margin
@@ -162,35 +162,35 @@ class Throughput(_Named):
 
 
 class AdapterSize(_Named):
-    """The adapter's weights are at most so many MiB (2^20 bytes)."""
+    """Size of the adapter's weights, at most `max_mib` MiB (2^20 bytes)."""
 
     rule: Literal["adapter_size"] = "adapter_size"
     max_mib: Margin
 
 
 class Truncated(_Named):
-    """At most this share of the generated answers was cut off at the token limit."""
+    """Share of the generated answers that were cut off at the token limit."""
 
     rule: Literal["truncated"] = "truncated"
     max_share: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 class Leakage(_Named):
-    """At most so many test items are (nearly) equal to a row that the candidate was trained on."""
+    """Number of test items that are (nearly) equal to a row that the candidate was trained on."""
 
     rule: Literal["leakage"] = "leakage"
     max_items: Annotated[int, Field(ge=0)] = 0
 
 
 class Contamination(_Named):
-    """At most so many test items share a long run of words with a row that the candidate was trained on."""
+    """Number of test items that share a long run of words with a row that the candidate was trained on."""
 
     rule: Literal["contamination"] = "contamination"
     max_items: Annotated[int, Field(ge=0)] = 0
 
 
 class Complete(_Named):
-    """Every task was finished: all items answered, every metric has a figure."""
+    """Every task is finished: all items are answered, every metric has a value."""
 
     rule: Literal["complete"] = "complete"
 
@@ -202,12 +202,12 @@ Rule = Annotated[AnyRule, Field(discriminator="rule")]
 
 
 class Policy(_Section):
-    """What a candidate has to keep to be released.
+    """The rules that a candidate has to pass to be released.
 
     Attributes:
-        version: Of this format.
+        version: Version of this format.
         inconclusive: Whether a rule that cannot be decided blocks.
-        power: Probability with which the number of items that the gate asks for shows what a rule looks for.
+        power: Power that the number of items asked for gives each rule.
         rules: All have to pass.
     """
 
@@ -217,7 +217,7 @@ class Policy(_Section):
     rules: Annotated[list[Rule], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _told_apart(self) -> Self:
+    def _unique_names(self) -> Self:
         names = [rule.name for rule in self.rules if rule.name]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -229,25 +229,25 @@ DEFAULT = Policy(rules=[Complete(), Leakage(), Contamination(), NoRegression(met
 
 
 def rule_name(rule: AnyRule) -> str:
-    """A rule's own name, or one made from what it says."""
+    """A rule's own name, or one made from its settings."""
     if rule.name:
         return rule.name
-    words = rule.rule.replace("_", " ")
+    kind = rule.rule.replace("_", " ")
     if not isinstance(rule, OnMetric | MustPass):
-        return words
+        return kind
     limits = {
         key: value
         for key, value in rule.model_dump(exclude_defaults=True).items()
         if key not in ("rule", "name", "metric", "where", "ids")
     }
-    found = f"{words}: {rule.metric}"
+    text = f"{kind}: {rule.metric}"
     if limits:
-        found += f" ({', '.join(f'{key} {value}' for key, value in limits.items())})"
-    return found + slice_text(rule)
+        text += f" ({', '.join(f'{key} {value}' for key, value in limits.items())})"
+    return text + slice_text(rule)
 
 
 def slice_text(rule: OnMetric | MustPass) -> str:
-    """Which items a rule looks at, in brackets; empty for all."""
+    """The items that a rule covers, in brackets; empty for all."""
     parts = []
     for name, wanted in (rule.where if not isinstance(rule, MustPass) else {}).items():
         parts.append(f"{name} {' or '.join([wanted] if isinstance(wanted, str) else wanted)}")

@@ -1,4 +1,4 @@
-"""What a rule over a metric looks at: which metrics its pattern names, which items its slice takes, their values."""
+"""Resolves a rule about a metric: the metrics that match its pattern and the items in its slice, with their values."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from reports.comparison.sums import label_count, value_of_clusters
 from reports.document.schema import MetricInfo, MetricKind, Sample
 from reports.gate.comparable import incomparable, unusable
 from reports.gate.estimate import pseudo_values
+from reports.gate.inputs import GateInput, ItemScore
 from reports.gate.outcome import MovedSample, RuleResult, Verdict
 from reports.gate.policy import Bound, Change, MustPass, OnMetric, rule_name, slice_text
-from reports.gate.sides import ItemScore, Side
 from reports.gate.units import members, units_of
 
 if TYPE_CHECKING:
@@ -39,33 +39,33 @@ class Target:
 
     @property
     def is_relative(self) -> bool:
-        """Whether the rule's margin is a share of the baseline's figure."""
-        told = getattr(self.rule, "relative", None)
-        return not self.metric.is_share if told is None else bool(told)
+        """Whether the rule's margin is a share of the baseline's value."""
+        relative = getattr(self.rule, "relative", None)
+        return not self.metric.is_share if relative is None else bool(relative)
 
-    def result(self, verdict: Verdict, reason: str, **found: object) -> RuleResult:
-        """The rule's result with this target's names."""
+    def result(self, verdict: Verdict, reason: str, **fields: object) -> RuleResult:
+        """A result with the names of this target."""
         names = {"task": self.task, "metric": self.metric.key, "slice": slice_text(self.rule).strip(" []")}
         return RuleResult.model_validate(
-            {"name": self.name, "rule": self.rule.rule, "verdict": verdict, "reason": reason, **names, **found}
+            {"name": self.name, "rule": self.rule.rule, "verdict": verdict, "reason": reason, **names, **fields}
         )
 
 
-class RefusalError(Exception):
-    """Why a target cannot be judged; it fails with this reason."""
+class CannotJudgeError(Exception):
+    """Why a target cannot be judged; the rule fails for this reason."""
 
 
 @dataclass(frozen=True)
 class Selected:
-    """The items of a slice, in one order for both sides.
+    """The items of a slice, in the same order for both models.
 
     Attributes:
-        kind: How the units are counted: right or wrong only where each unit is one item that was asked once.
-        samples: The candidate's.
-        others: The baseline's; empty where the rule does not compare.
-        before: What each unit adds to the baseline's figure, shape [units, columns].
-        after: The same of the candidate.
-        items: How many different items there are.
+        kind: The metric's kind; `mean` instead of `proportion` unless each unit is one item with one answer.
+        samples: The candidate's items.
+        others: The baseline's items; empty if the rule does not compare.
+        before: What each unit adds to the baseline's value, shape [units, columns].
+        after: What each unit adds to the candidate's value, shape [units, columns].
+        items: Number of different items.
     """
 
     kind: MetricKind
@@ -76,20 +76,20 @@ class Selected:
     items: int
 
     def as_items(self, units: int) -> int:
-        """A number of units as a number of items, as many to each unit as here."""
+        """Convert a number of units to items, with as many items per unit as here."""
         return math.ceil(units * self.items / len(self.after))
 
 
-def expand(rule: OnMetric | MustPass, candidate: Side) -> list[Target] | RuleResult:
-    """The targets of a rule, or its failure where its pattern names no metric.
+def expand(rule: OnMetric | MustPass, candidate: GateInput) -> list[Target] | RuleResult:
+    """The targets of a rule, or its failure if its pattern matches no metric.
 
-    For a test, a pattern leaves out metrics that only explain others or have no better direction; a metric named in
-    full is never left out. People's marks are judged by rules only that name their task.
+    In tests, patterns skip secondary metrics and those without a better direction; a metric named in full is never
+    skipped. Ratings by people are only judged by rules that name their task.
     """
     task_pattern, metric_pattern = rule.metric.split("/", 1)
     is_pattern = bool(_WILD & set(rule.metric))
-    tasks = {task_pattern, *(task.name for task in candidate.asked if fnmatchcase(task.name, task_pattern))}
-    found = [
+    tasks = {task_pattern, *(task.name for task in candidate.scored_tasks if fnmatchcase(task.name, task_pattern))}
+    matches = [
         (task.name, metric)
         for task in candidate.results.tasks
         for metric in task.metrics
@@ -97,44 +97,50 @@ def expand(rule: OnMetric | MustPass, candidate: Side) -> list[Target] | RuleRes
         or (task.name, metric.key) == (task_pattern, metric_pattern)
     ]
     if is_pattern and not isinstance(rule, Bound | Change):
-        found = [(task, metric) for task, metric in found if metric.sign and not metric.secondary]
+        matches = [(task, metric) for task, metric in matches if metric.sign and not metric.secondary]
     base = rule_name(rule)
-    if not found:
-        known = ", ".join(f"{task.name}/{metric.key}" for task in candidate.results.tasks for metric in task.metrics)
+    if not matches:
+        available = ", ".join(
+            f"{task.name}/{metric.key}" for task in candidate.results.tasks for metric in task.metrics
+        )
         return RuleResult(
             name=base,
             rule=rule.rule,
             verdict="fail",
-            reason=f"the candidate's run has no metric {rule.metric}; it has {known[:600] or 'none'}",
+            reason=f"the candidate's run has no metric {rule.metric}; it has {available[:600] or 'none'}",
         )
-    names = [base if len(found) == 1 and not is_pattern else f"{base}: {task}/{metric.key}" for task, metric in found]
+    names = [
+        base if len(matches) == 1 and not is_pattern else f"{base}: {task}/{metric.key}" for task, metric in matches
+    ]
     if rule.name is None and is_pattern:
-        names = [rule_name(rule.model_copy(update={"metric": f"{task}/{metric.key}"})) for task, metric in found]
-    return [Target(rule, task, metric, name) for (task, metric), name in zip(found, names, strict=True)]
+        names = [rule_name(rule.model_copy(update={"metric": f"{task}/{metric.key}"})) for task, metric in matches]
+    return [Target(rule, task, metric, name) for (task, metric), name in zip(matches, names, strict=True)]
 
 
-def select(target: Target, candidate: Side, baseline: Side, *, compares: bool) -> Selected:
-    """The items that a target looks at.
+def select(target: Target, candidate: GateInput, baseline: GateInput, *, compares: bool) -> Selected:
+    """Select the items of a target.
 
     Raises:
-        RefusalError: There are none, or the figures may not be judged or compared.
+        CannotJudgeError: There are none, or the values cannot be judged or compared.
     """
     task, metric = target.task, target.metric
     reason = unusable(candidate, task, metric)
     if compares and not reason:
         reason = unusable(baseline, task, metric) or incomparable(candidate, baseline, task, metric)
     if reason:
-        raise RefusalError(reason)
+        raise CannotJudgeError(reason)
     if metric.kind == "other":
-        raise RefusalError(f"only lm-eval's own figure of {task}/{metric.key} is known, which a rule cannot look into")
+        raise CannotJudgeError(
+            f"only lm-eval's own value of {task}/{metric.key} is known, without values of single items"
+        )
     samples = _slice(target, candidate.items[task])
     others = [baseline.items[task][key] for key in samples] if compares else []
-    mine = list(samples.values())
-    labels = label_count(metric, cast("list[Sample]", mine + others))
-    after = units_of(metric, mine, labels=labels)
-    before = units_of(metric, others, mine, labels=labels) if compares else after
+    ours = list(samples.values())
+    labels = label_count(metric, cast("list[Sample]", ours + others))
+    after = units_of(metric, ours, labels=labels)
+    before = units_of(metric, others, ours, labels=labels) if compares else after
     kind: MetricKind = "mean" if metric.kind == "proportion" and not after.are_right_or_wrong else metric.kind
-    return Selected(kind, mine, others, before.table, after.table, after.items)
+    return Selected(kind, ours, others, before.table, after.table, after.items)
 
 
 def _slice(target: Target, items: Mapping[str, ItemScore | Sample]) -> dict[str, ItemScore | Sample]:
@@ -142,51 +148,51 @@ def _slice(target: Target, items: Mapping[str, ItemScore | Sample]) -> dict[str,
     if rule.ids:
         missing = sorted(set(rule.ids) - {sample.id for sample in samples.values()})
         if missing:
-            shown = ", ".join(each[:40] for each in missing[:3])
-            raise RefusalError(f"{len(missing)} of the {len(set(rule.ids))} listed items were not asked ({shown})")
+            shown = ", ".join(item[:40] for item in missing[:3])
+            raise CannotJudgeError(f"{len(missing)} of the {len(set(rule.ids))} listed items were not scored ({shown})")
         samples = {key: sample for key, sample in samples.items() if sample.id in set(rule.ids)}
     for name, wanted in ({} if isinstance(rule, MustPass) else rule.where).items():
         values = {key: _field(sample, name) for key, sample in samples.items()}
-        chosen = {wanted} if isinstance(wanted, str) else set(wanted)
-        samples = {key: sample for key, sample in samples.items() if values[key] in chosen}
+        allowed = {wanted} if isinstance(wanted, str) else set(wanted)
+        samples = {key: sample for key, sample in samples.items() if values[key] in allowed}
         if not samples:
-            known = sorted({value for value in values.values() if value is not None})
-            has = f"; there are {', '.join(known[:8])[:200]}" if known else f", and none has a {name} at all"
-            raise RefusalError(f"no item has the {name} {' or '.join(sorted(chosen))}{has}")
+            available = sorted({value for value in values.values() if value is not None})
+            has = f"; there are {', '.join(available[:8])[:200]}" if available else f", and none has a {name} at all"
+            raise CannotJudgeError(f"no item has the {name} {' or '.join(sorted(allowed))}{has}")
     return samples
 
 
 def _field(sample: ItemScore | Sample, name: str) -> str | None:
-    """A field of an item, the class being its gold label."""
+    """A field of an item, where `class` is the gold label; None if it has none."""
     if not isinstance(sample, Sample):
         return None
     return sample.gold if name == CLASS else sample.fields.get(name)
 
 
-def moved(target: Target, chosen: Selected, sign: int) -> list[MovedSample]:
-    """The items that moved the difference (or, where nothing is compared, the figure) against `sign`, worst first."""
+def moved(target: Target, selected: Selected, sign: int) -> list[MovedSample]:
+    """The items that moved the difference (or the value, if nothing is compared) against `sign`, worst first."""
     key = target.metric.key
-    parts = sign * pseudo_values(chosen.kind, chosen.after)
-    if chosen.others:
-        parts = parts - sign * pseudo_values(chosen.kind, chosen.before)
+    parts = sign * pseudo_values(selected.kind, selected.after)
+    if selected.others:
+        parts = parts - sign * pseudo_values(selected.kind, selected.before)
     else:
-        parts = parts - sign * value_of_clusters(chosen.kind, chosen.after)
-    places = members(chosen.samples)
-    found: list[MovedSample] = []
+        parts = parts - sign * value_of_clusters(selected.kind, selected.after)
+    positions = members(selected.samples)
+    worst: list[MovedSample] = []
     for unit in np.argsort(parts, kind="stable"):
-        if parts[unit] >= 0 or len(found) >= _SHOWN:
+        if parts[unit] >= 0 or len(worst) >= _SHOWN:
             break
-        for place in places[unit]:
-            sample, other = chosen.samples[place], chosen.others[place] if chosen.others else None
+        for position in positions[unit]:
+            sample, other = selected.samples[position], selected.others[position] if selected.others else None
             if other is None or sample.metrics[key] != other.metrics[key]:
-                found.append(sample_moved(sample, target, other, weight=float(parts[unit]) / len(parts)))
-    return found[:_SHOWN]
+                worst.append(sample_moved(sample, target, other, weight=float(parts[unit]) / len(parts)))
+    return worst[:_SHOWN]
 
 
 def sample_moved(
     sample: ItemScore | Sample, target: Target, other: ItemScore | Sample | None = None, weight: float | None = None
 ) -> MovedSample:
-    """An item as results show it."""
+    """An item as the report shows it."""
     key = target.metric.key
     texts = (sample.output, sample.gold) if isinstance(sample, Sample) else ("", "")
     return MovedSample(

@@ -1,4 +1,4 @@
-"""The independent units of some items, as `reports.comparison.sums` makes them, and which items are in each."""
+"""Groups items into independent units (see `reports.comparison.sums`) and lists the items of each."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, NamedTuple, cast
 
 from reports.comparison.sums import Clusters, clusters_from_samples
 from reports.document.schema import MetricInfo, Sample
-from reports.gate.sides import ItemScore
+from reports.gate.inputs import ItemScore
 
 
 class _Keyed(NamedTuple):
-    """What `reports.comparison.sums` needs of a sample."""
+    """The fields of a sample that `reports.comparison.sums` reads."""
 
     id: str
     cluster: str | None
@@ -26,21 +26,21 @@ def units_of(
     *,
     labels: int | None = None,
 ) -> Clusters:
-    """The units of one side's items; named by `keys`, the other side's, so that both have the same units in one order.
+    """The units of one model's items, grouped by the ids and clusters of `keys`, the same for both models.
 
     Args:
-        metric: Whose values make the units' sums.
+        metric: The metric whose values are summed.
         items: Items that have a value for it.
-        keys: As many items of the other side, in the same order.
-        labels: How many labels macro-F1 counts, the same for both sides; see `label_count`.
+        keys: The same items of the other model, in the same order; `items` if not given.
+        labels: How many labels macro-F1 counts, the same for both models; see `label_count`.
     """
     rows = [_Keyed(key.id, key.cluster, item.metrics) for key, item in zip(keys or items, items, strict=True)]
     return clusters_from_samples(metric, cast("list[Sample]", rows), labels=labels)
 
 
 def members(items: Sequence[ItemScore | Sample]) -> list[list[int]]:
-    """The places of each unit's items, in the order of the units."""
-    found: dict[str, list[int]] = defaultdict(list)
-    for place, item in enumerate(items):
-        found[str(item.cluster or item.id)].append(place)
-    return [found[name] for name in sorted(found)]
+    """Positions of the items of each unit, in the order of the units."""
+    positions: dict[str, list[int]] = defaultdict(list)
+    for position, item in enumerate(items):
+        positions[str(item.cluster or item.id)].append(position)
+    return [positions[name] for name in sorted(positions)]

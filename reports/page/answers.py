@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from reports.document.reading import sample_at
 from reports.document.schema import MetricInfo, Results, Sample, TaskInfo
+from reports.frames import probabilities
 from reports.numbers import MISSING, value_text
-from reports.page.digest import AnswerStats, Digest, probabilities
+from reports.page.digest import AnswerStats, Digest
 from reports.text import cut
 
 _BUDGET = 1_300_000  # bytes of all texts together; the rest of a page stays below 700 kB, 2 MB in all

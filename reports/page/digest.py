@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import exp, fsum
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from reports.comparison.sums import ECE_BINS, aggregator
 from reports.document.reading import locate_samples, samples_path
 from reports.document.schema import MetricInfo, Results, Sample
+from reports.frames import probabilities
 
 _MOST_LABELS = 8  # of a matrix; if every question has its own choices there are as many labels as questions
 _LENGTH = "reasoning_tokens"
@@ -94,14 +94,6 @@ def digest(run: Path, results: Results) -> list[Digest]:
             if path.is_file():
                 digests.append(_digest_file(Digest(model.name, task.name, path, task.label), task.lead))
     return digests
-
-
-def probabilities(choices: Mapping[str, float]) -> dict[str, float]:
-    """Normalised probabilities of labels from their log-likelihoods in nats."""
-    top = max(choices.values())
-    weights = {label: exp(value - top) for label, value in choices.items()}
-    total = fsum(weights.values())
-    return {label: weight / total for label, weight in weights.items()}
 
 
 def labels_of(digests: Sequence[Digest]) -> list[str]:

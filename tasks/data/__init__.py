@@ -1,4 +1,4 @@
-"""Reads medical questions from files, the hub or the built-in samples, and divides them without taking the head."""
+"""Reads medical questions from files, the hub or the built-in samples, and splits them at random."""
 
 from tasks.data.rows import PubMedQAItem, ReasoningRow, load_pubmedqa, load_reasoning
 from tasks.data.source import DataSource

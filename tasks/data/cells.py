@@ -1,4 +1,4 @@
-"""Finds a row's cells under the names that sources use for them, and checks them."""
+"""Finds and checks the cells of a row under the column names of its source."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tasks.data.readers import Record
 from tasks.data.selection import id_text
 from tasks.data.source import DataSource
 
-_MAX_FIELD = 60  # characters of a word that items are grouped by
+_MAX_FIELD = 60  # characters; longer values are texts, not groups
 
 
 class Cells:
-    """Finds a row's cells under the names that sources use for them."""
+    """Finds the cells of a row under the column names of its source."""
 
     def __init__(self, source: DataSource, names: dict[str, tuple[str, ...]], *, optional: set[str]) -> None:
         unknown = set(source.columns) - set(names)
@@ -29,10 +29,10 @@ class Cells:
         self._optional = optional
 
     def value(self, record: Record, name: str) -> Any:
-        """The cell of that name; None where an optional one is missing."""
+        """The cell with this name, or None if it is optional and missing."""
         for column in self._names[name]:
             if column in record.values:
-                return _of_whole_characters(record.values[column], f"column {name}", record.where)
+                return _valid_unicode(record.values[column], f"column {name}", record.where)
         if name in self._optional:
             return None
         wanted = " or ".join(self._names[name])
@@ -44,45 +44,43 @@ class Cells:
         )
 
     def text(self, record: Record, name: str) -> str:
-        """The cell as a text with something in it."""
+        """The cell as a non-blank text."""
         value = self.value(record, name)
         if not isinstance(value, str) or not value.strip():
-            found = (
-                "nothing" if value is None or value == "" else "blanks" if isinstance(value, str) else repr(value)[:40]
-            )
+            content = "nothing" if value in (None, "") else "blanks" if isinstance(value, str) else repr(value)[:40]
             raise UserError(
-                f"column {name} should hold a text, found {found}", where=record.where, fix="mend or remove the row"
+                f"column {name} should hold a text, found {content}", where=record.where, fix="fix or remove the row"
             )
         return value.strip()
 
     def others(self, record: Record) -> dict[str, str]:
-        """The cells of further columns that hold a word or a number, by which items can be grouped."""
-        known = {column for columns in self._names.values() for column in columns}
-        return short_fields({key: value for key, value in record.values.items() if key not in known})
+        """The cells of other columns that hold a word or a number: items can be grouped by them."""
+        used = {column for columns in self._names.values() for column in columns}
+        return short_fields({key: value for key, value in record.values.items() if key not in used})
 
     def identifier(self, record: Record) -> str:
-        """The row's own id, from its key or its id column; empty where it has none."""
+        """The id of the row, from its key or its id column; empty if it has none."""
         if record.key is not None:
-            return id_text(_of_whole_characters(record.key, "the key", record.where))
+            return id_text(_valid_unicode(record.key, "the key", record.where))
         return id_text(self.value(record, "id"))
 
 
-def _of_whole_characters(value: Any, name: str, where: str) -> Any:
-    """The value, which no tokenizer and no file takes where a text in it has half of a character (as JSON may)."""
+def _valid_unicode(value: Any, name: str, where: str) -> Any:
+    """The value; an error if a text in it has a lone surrogate (possible in JSON), which no tokenizer accepts."""
     try:
         (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)).encode()
     except UnicodeEncodeError as error:
-        half = f"\\u{ord(error.object[error.start]):04x}"
+        surrogate = f"\\u{ord(error.object[error.start]):04x}"
         raise UserError(
-            f"{name} holds half of a character ({half} without its other half)",
+            f"{name} holds half of a character ({surrogate}, a lone surrogate)",
             where=where,
-            fix="mend or remove the row",
+            fix="fix or remove the row",
         ) from error
     return value
 
 
 def short_fields(values: dict[str, Any]) -> dict[str, str]:
-    """Those of some values by name that are a word or a number: what items are grouped by, no text of theirs."""
+    """The values that are a word or a number, by name: what items can be grouped by."""
     return {
         replace_surrogates(str(key)): replace_surrogates(str(value))
         for key, value in values.items()

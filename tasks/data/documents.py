@@ -1,4 +1,4 @@
-"""Rows as a data set in a file that is mapped into memory, so that their texts need not all be in it."""
+"""Data sets in memory-mapped files, so that texts need not fit into memory."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def document_set(rows: Iterable[dict[str, Any]]) -> Dataset:
-    """A data set of rows that have the same columns; a few at a time are in memory.
+    """A memory-mapped data set of rows with the same columns.
 
-    Its temporary file loses its name at once, so that nothing of it is left however this process ends.
+    Its temporary file is unlinked at once, so nothing is left behind, however the process ends.
     """
     from datasets import Dataset
     from datasets.arrow_writer import ArrowWriter

@@ -1,4 +1,4 @@
-"""Reads JSON, JSONL, CSV, Parquet and hub data sets into records that remember where they stood."""
+"""Reads JSON, JSONL, CSV, Parquet and hub data sets into records with their position in the source."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _MAX_CELL_CHARACTERS = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a row stands; all rows of a source share its two names, so that a place takes little memory.
+    """Position of a row; all rows of a source share the two names, so a position takes little memory.
 
     Attributes:
-        path: The file with its folders, or the hub data set with configuration and split.
+        path: The path of the file, or the hub data set with configuration and split.
         name: The same without the folders of this machine, for reports.
         unit: What `number` counts: `line`, `row` or `key`.
         number: The line or row, counted from 1, or the key.
@@ -32,7 +32,7 @@ class Place:
     number: int | str
 
     def __str__(self) -> str:
-        """The place for reports, such as `train.jsonl, line 12`."""
+        """The position for reports, such as `train.jsonl, line 12`."""
         return f"{self.name}, {self.unit} {self.number}"
 
 
@@ -41,9 +41,9 @@ class Record:
     """One raw row.
 
     Attributes:
-        place: Where it stands.
-        values: Its cells by column name.
-        key: Its key, where the file is an object of rows by id.
+        place: Position in the source.
+        values: Cells by column name.
+        key: Key of the row if the file is an object of rows by id.
     """
 
     place: Place
@@ -52,7 +52,7 @@ class Record:
 
     @property
     def where(self) -> str:
-        """Its place with the file's folders, for error messages."""
+        """The position with the path of the file, for error messages."""
         return f"{self.place.path}, {self.place.unit} {self.place.number}"
 
 
@@ -103,7 +103,7 @@ def _read_json(path: Path) -> Iterator[Record]:
         for key, row in value.items():
             yield _record(Place(name, path.name, "key", key), row, key)
     else:
-        raise UserError("expected a list of rows or an object of rows by id", where=str(path), fix="mend the file")
+        raise UserError("expected a list of rows or an object of rows by id", where=str(path), fix="fix the file")
 
 
 def _read_jsonl(path: Path) -> Iterator[Record]:
@@ -153,20 +153,20 @@ def _read_hub(source: DataSource) -> Iterator[Record]:
 
     name = f"{source.source} ({source.config or 'default'})"
     try:
-        loaded = datasets.load_dataset(source.source, source.config, split=source.split)
+        dataset = datasets.load_dataset(source.source, source.config, split=source.split)
     except Exception as error:  # whatever the hub, the network or a builder raises is the user's to see in one line
         raise UserError(
             f"cannot load this data set from the hub: {first_line(error)}",
             where=name,
             fix="check the name, the network and, for a gated set, your login; or give a local file's path",
         ) from error
-    if isinstance(loaded, dict):
-        if len(loaded) != 1:
+    if isinstance(dataset, dict):
+        if len(dataset) != 1:
             raise UserError(
-                f"the data set has the splits {', '.join(loaded)}", where=name, fix="set split to one of them"
+                f"the data set has the splits {', '.join(dataset)}", where=name, fix="set split to one of them"
             )
-        loaded = next(iter(loaded.values()))
-    if split := source.split or loaded.split:
+        dataset = next(iter(dataset.values()))
+    if split := source.split or dataset.split:
         name += f", split {split}"
-    for number, row in enumerate(loaded, 1):
+    for number, row in enumerate(dataset, 1):
         yield _record(Place(name, name, "row", number), row)

@@ -1,4 +1,4 @@
-"""The two kinds of rows that medbench trains and scores on, made from raw records and checked."""
+"""The two kinds of rows that medbench trains and scores on, parsed from raw records and checked."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class ReasoningRow:
     """A medical question with step-by-step reasoning and a final response.
 
     Attributes:
-        fields: What else the source says of it in a word, such as its speciality, by column.
-        place: Where it stands in its source; None for a row that was made up.
+        fields: Short values of other columns, such as the speciality, by column.
+        place: Position in the source, or None for a row made in code.
     """
 
     id: str
@@ -52,9 +52,9 @@ class PubMedQAItem:
     """A research question with its abstract (without the conclusion) and the label yes, no or maybe.
 
     Attributes:
-        conclusion: The abstract's own conclusion; empty where the source has none.
-        fields: As of a reasoning row.
-        place: As of a reasoning row.
+        conclusion: The conclusion of the abstract; empty if the source has none.
+        fields: As in `ReasoningRow`.
+        place: As in `ReasoningRow`.
     """
 
     id: str
@@ -67,18 +67,17 @@ class PubMedQAItem:
 
     @property
     def with_abstract(self) -> str:
-        """Abstract and question, as both training and scoring show them."""
+        """Abstract and question, in the wording of training and scoring."""
         return f"Abstract: {chr(10).join(self.contexts)}\nQuestion: {self.question}"
 
 
 def load_reasoning(source: DataSource, *, seed: int) -> list[ReasoningRow]:
     """Rows of question, reasoning and response.
 
-    PubMedQA rows, where the source says that it holds them, have no reasoning; their response is the label and the
-    conclusion.
+    PubMedQA rows, if the source is of that kind, have no reasoning; their response is the label and the conclusion.
 
     Raises:
-        UserError: The source is missing or broken, or a column or cell is not as needed; names the file and row.
+        UserError: The source is missing or broken, or a column or cell is invalid; names the file and row.
     """
     if source.kind in ("pubmedqa", "pubmedqa-abstract"):
         return [
@@ -106,8 +105,8 @@ def load_pubmedqa(source: DataSource, *, seed: int) -> list[PubMedQAItem]:
     """PubMedQA items in the official form (`ori_pqal.json`) or the hub's (`qiaojin/PubMedQA`, `pqa_labeled`).
 
     Raises:
-        UserError: The source is missing or broken, a column, cell or label is not as needed, or the list of ids has
-            other gold labels; names the file and row.
+        UserError: The source is missing or broken, a column, cell or label is invalid, or the list of ids has
+            different gold labels; names the file and row.
     """
     cells = Cells(source, _PUBMEDQA_COLUMNS, optional={"id", "conclusion"})
 
@@ -136,7 +135,7 @@ def _contexts(value: Any, where: str) -> tuple[str, ...]:
         or not texts
         or not all(isinstance(text, str) and text.strip() for text in texts)
     ):
-        raise UserError("the abstract is not a text or a list of texts", where=where, fix="mend or remove the row")
+        raise UserError("the abstract is not a text or a list of texts", where=where, fix="fix or remove the row")
     return tuple(texts)
 
 
@@ -145,7 +144,7 @@ def _load(source: DataSource, make: Callable[[Record], Row], *, seed: int) -> li
 
 
 def _selected(source: DataSource, make: Callable[[Record], Row]) -> list[Row]:
-    """The rows of a source that its positions and ids select."""
+    """The rows of a source selected by its positions and ids."""
     records = read_records(source)[source.start : source.stop]
     if not records:
         raise UserError(f"there are no rows from position {source.start} on", where=source.source, fix="lower start")

@@ -1,4 +1,4 @@
-"""Selects rows by id, knows the ids of PubMedQA's official test set, and says in words which rows are used."""
+"""Selects rows by id, holds the ids of PubMedQA's official test set, and describes a selection in words."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _Item = TypeVar("_Item")
 
 
 def select(rows: Iterable[Row], source: DataSource) -> list[Row]:
-    """Apply `ids` and `exclude_ids`; the same row given twice is kept once, two rows under one id are an error."""
+    """Apply `ids` and `exclude_ids`; duplicate rows are kept once, different rows with one id are an error."""
     by_id: dict[str, Row] = {}
     for row in rows:
         if by_id.setdefault(row.id, row) != row:
@@ -55,11 +55,11 @@ def select(rows: Iterable[Row], source: DataSource) -> list[Row]:
 
 
 def check_labels(labels: Mapping[str, str], source: DataSource) -> None:
-    """Compare the items' own gold labels with those that the list of ids gives, as `test_ground_truth.json` does.
+    """Compare the gold labels of the items with those in the list of ids, such as `test_ground_truth.json`.
 
     Args:
         labels: Gold label by id.
-        source: Where the items and the list of ids are from.
+        source: The source of the items and the list of ids.
 
     Raises:
         UserError: They contradict each other; names the ids and both labels.
@@ -92,7 +92,7 @@ def read_ids(ids: str | list[str]) -> set[str]:
         UserError: The file cannot be read, or holds no ids.
     """
     if isinstance(ids, list):
-        return {id_text(each) for each in ids}
+        return {id_text(item) for item in ids}
     path = _OFFICIAL_TEST_FILE if ids == OFFICIAL_TEST else Path(ids).expanduser()
     if path.suffix != ".json":
         check_regular(path)
@@ -103,11 +103,11 @@ def read_ids(ids: str | list[str]) -> set[str]:
     value = read_json(path)
     if not isinstance(value, list | dict) or not value:
         raise UserError("expected a list of ids or an object keyed by id", where=ids, fix="fix the file")
-    return {id_text(each) for each in value}
+    return {id_text(item) for item in value}
 
 
 def id_text(value: Any) -> str:
-    """An id as a text; whole numbers alike whether a file holds them as 2, 2.0 or "2.0"; empty where there is none."""
+    """An id as a text; integers are the same as 2, 2.0 or "2.0" in a file; empty for a missing id."""
     if value is None or value != value:  # noqa: PLR0124 - NaN, as pandas holds a missing one
         return ""
     text = str(int(value) if isinstance(value, float) and value.is_integer() else value)
@@ -121,10 +121,10 @@ def official_ids() -> frozenset[str]:
 
 
 def official_test_ids(source: DataSource) -> DataSource:
-    """The source with the ids of PubMedQA's test set if none are given and it says which they are.
+    """The source with the ids of PubMedQA's test set, if it has no ids and the test set is identifiable.
 
-    That is the data set on the hub, a file with a `test_ground_truth.json` beside it, whose ids are used whatever they
-    are, or a JSON object by id that holds all official test ids.
+    It is for the data set on the hub, a file next to a `test_ground_truth.json`, whose ids are used without a check, or
+    a JSON object by id that contains all official test ids.
     """
     if source.ids is not None:
         return source
@@ -144,9 +144,9 @@ def official_test_ids(source: DataSource) -> DataSource:
 
 
 def describe_selection(source: DataSource) -> str:
-    """Which rows of a source are used, in words for tables, such as `ids of test_ground_truth.json`.
+    """Description of the selected rows for tables, such as `ids of test_ground_truth.json`.
 
-    Ids are called official only if they are those of PubMedQA's test set, whatever their file is called.
+    Ids are called official only if they are those of PubMedQA's test set, whatever the name of their file.
     """
     if source.ids in (None, ALL_IDS):
         words = f"split {source.split}" if source.split else "all rows"
@@ -160,7 +160,7 @@ def describe_selection(source: DataSource) -> str:
 
 
 def describe_ids(ids: Collection[str]) -> str:
-    """What ids are called if they are PubMedQA's official test ids, all or some of them; empty for all others."""
+    """Description of ids that are all or some of PubMedQA's official test ids; empty for other ids."""
     official = official_ids()
     if set(ids) == official:
         return "official test ids"

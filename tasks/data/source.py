@@ -1,4 +1,4 @@
-"""Where rows come from: the recipe's description of a data source, and the samples that ship with medbench."""
+"""Data sources as recipes describe them, and the samples that ship with medbench."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class DataSource(BaseModel):
         ids: Keep only these ids: a list, a JSON or text file that lists them (an object's keys count),
             `pubmedqa-official-test`, the 500 ids of PubMedQA's test set, or `all` for all rows, also where a
             `test_ground_truth.json` beside PubMedQA items lists ids.
-        exclude_ids: Leave these ids out, given alike.
-        rows: Draw this many rows by the run's seed; all rows where it is not given.
-        start: Leave out the rows before this position in the source, counted from 0; for published set-ups.
-        stop: Leave out this position and those after it.
-        kind: `pubmedqa` where rows of PubMedQA are trained on; their answer is the label and the conclusion.
+        exclude_ids: Exclude these ids, in the same form.
+        rows: Sample this many rows with the seed of the run; all rows by default.
+        start: Exclude the rows before this position in the source, counted from 0; for published set-ups.
+        stop: Exclude this position and those after it.
+        kind: `pubmedqa` to train on rows of PubMedQA; their answer is the label and the conclusion.
             `pubmedqa-abstract` puts the abstract before the question, as scoring does.
     """
 
@@ -62,20 +62,20 @@ class DataSource(BaseModel):
 
     @property
     def is_sample(self) -> bool:
-        """Whether these rows are the synthetic ones that ship with medbench."""
+        """Whether these rows are the synthetic samples of medbench."""
         return self.source.startswith("samples:")
 
     @property
     def public_name(self) -> str:
-        """What reports call it: its hub id or sample name, or its file's name without the folders of this machine."""
+        """Name in reports: the hub id, the sample name, or the file name without the folders of this machine."""
         path = self.file()
         return self.source if path is None or self.is_sample else path.name
 
     def file(self) -> Path | None:
-        """The file to read; None when the rows are on the hub.
+        """The file to read, or None for rows on the hub.
 
         Raises:
-            UserError: It is neither a file that exists, a sample, nor the shape of a hub id.
+            UserError: It is not an existing file, a sample, or a valid hub id.
         """
         if self.is_sample:
             if self.source not in SAMPLES:

@@ -1,4 +1,4 @@
-"""Draws and divides rows by seed; nothing here ever takes the head of a list."""
+"""Samples and splits rows at random by seed; never the head of a list."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Row = TypeVar("Row")
 
 
 def sample_indices(total: int, wanted: int | None, seed: int) -> list[int]:
-    """Sorted indices of `wanted` of `total` rows drawn without replacement; all of them where `wanted` is None or more.
+    """Sorted indices of `wanted` of `total` rows, sampled without replacement; all rows if `wanted` is None or more.
 
-    A smaller draw with the same seed is a subset of a larger one, so that a `--limit` grows without changing items.
+    A smaller sample with the same seed is a subset of a larger one, so a larger `--limit` only adds items.
     """
     order = list(range(total))
     random.Random(seed).shuffle(order)  # noqa: S311 - not for secrets
@@ -20,7 +20,7 @@ def sample_indices(total: int, wanted: int | None, seed: int) -> list[int]:
 
 
 def split_off(rows: Sequence[Row], wanted: int, seed: int) -> tuple[list[Row], list[Row]]:
-    """Divide rows into (the rest, `wanted` rows drawn by seed), both in their first order."""
+    """Split rows into (the rest, `wanted` rows sampled by seed), both in the original order."""
     drawn = set(sample_indices(len(rows), wanted, seed))
     rest = [row for index, row in enumerate(rows) if index not in drawn]
     return rest, [row for index, row in enumerate(rows) if index in drawn]

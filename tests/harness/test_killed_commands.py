@@ -214,8 +214,8 @@ def test_convert_and_init(fresh, command, tmp_path):
         if whole:
             assert (tmp_path / "new" / ".github" / "workflows" / "medbench.yml").is_file()
 
-    words = ("init", tmp_path / "new", "--action", "OWNER/medbench@v0.1.0", "--force")
-    assert kill_everywhere(command, fresh, words, check_starter, str(tmp_path)) > 4
+    init = ("init", tmp_path / "new", "--action", "OWNER/medbench@v0.1.0", "--force")
+    assert kill_everywhere(command, fresh, init, check_starter, str(tmp_path)) > 4
 
 
 def at_once(*commands):

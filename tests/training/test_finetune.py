@@ -4,8 +4,9 @@ import gc
 import shutil
 import weakref
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 import torch
@@ -13,20 +14,25 @@ from transformers import TrainerCallback
 
 from reports.errors import UserError
 from reports.files import write_json
-from training.backends import casting, running, sft, trl_backend
-from training.division import TrainingRows, training_rows
+from training.backends import sft, trainer_loop, trl_backend
 from training.finetune import finetune, fingerprint, trained_adapter
 from training.log import read_log
 from training.models.base_model import find_base
 from training.preflight import preflight
 from training.recipes.recipe_file import check_recipe, load_recipe
+from training.splits import TrainingRows, training_rows
 
 
 def ignore(*_):
     pass
 
 
-def test_every_lora_layer_has_gradients_after_an_evaluation_in_the_middle(tiny_recipe, tmp_path, monkeypatch):
+def with_trainer(make):
+    """The TRL backend with trainers that `make` makes."""
+    return partial(trl_backend.train, make=make)
+
+
+def test_every_lora_layer_has_gradients_after_an_evaluation_in_the_middle(tiny_recipe, tmp_path):
     """On CPUs with AVX512-BF16, bitsandbytes would silently zero all but the last layer's after one."""
     recipe = load_recipe(str(tiny_recipe), ["model.dtype=bfloat16"])
     gradients = []
@@ -42,8 +48,8 @@ def test_every_lora_layer_has_gradients_after_an_evaluation_in_the_middle(tiny_r
         trainer.add_callback(Watch())
         return trainer
 
-    monkeypatch.setattr(trl_backend, "make_trainer", watched)
-    log = finetune(recipe, find_base(recipe.model), training_rows(recipe), tmp_path / "adapter", ignore)
+    backend = with_trainer(watched)
+    log = finetune(recipe, find_base(recipe.model), training_rows(recipe), tmp_path / "adapter", ignore, backend)
     assert [each["step"] for each in log.losses if "eval_loss" in each][:2] == [1.0, 2.0]
     # At the first step every lora_B is zero, so lora_A can have no gradient; from the second on all have one.
     assert all(value > 0 for name, value in gradients[-1].items()), [n for n, v in gradients[-1].items() if not v]
@@ -70,17 +76,32 @@ def test_an_evaluation_in_the_middle_changes_nothing_of_the_training(tiny_recipe
         (["trainer.gradient_accumulation=2", "trainer.gradient_checkpointing=true"], 0),
     ],
 )
-def test_casting_once_a_step_changes_no_number(tiny_recipe, tmp_path, monkeypatch, settings, batches):
+def test_casting_once_a_step_changes_no_number(tiny_recipe, tmp_path, settings, batches):
     """Not the loss, the gradients' norm or the validation of a single step, and no bit of the adapter."""
     settings = ["model.dtype=bfloat16", "trainer.max_steps=5", "trainer.eval_steps=2", *settings]
     recipe = load_recipe(str(tiny_recipe), settings)
-    hand_over = Mock(wraps=casting._hand_over_gradients)
-    monkeypatch.setattr(casting, "_hand_over_gradients", hand_over)
+    computed_with_copies = 0
+
+    class Count(TrainerCallback):  # type: ignore[misc]
+        def on_substep_end(self, args, state, control, model=None, **_):
+            nonlocal computed_with_copies
+            layers = [layer for name, layer in model.named_modules() if name.endswith("lora_A.default")]
+            computed_with_copies += all("forward" in vars(layer) for layer in layers)
+
+        on_step_end = on_substep_end
+
+    def counted(*arguments, **further):
+        trainer = sft.make_trainer(*arguments, **further)
+        trainer.add_callback(Count())
+        return trainer
+
     logs = []
-    for name in ("once a step", "by autocast"):
-        logs.append(finetune(recipe, find_base(recipe.model), training_rows(recipe), tmp_path / name, ignore))
-        monkeypatch.setattr(trl_backend, "cast_once_a_step", ignore)
-    assert hand_over.call_count == batches
+    for name, backend in {
+        "once a step": with_trainer(counted),
+        "by autocast": partial(trl_backend.train, make=counted, cast=ignore),
+    }.items():
+        logs.append(finetune(recipe, find_base(recipe.model), training_rows(recipe), tmp_path / name, ignore, backend))
+    assert computed_with_copies == batches
     assert logs[0].losses == logs[1].losses
     assert len({each["grad_norm"] for each in logs[0].losses if "grad_norm" in each}) == 5
     adapters = [tmp_path / name / "adapter_model.safetensors" for name in ("once a step", "by autocast")]
@@ -198,15 +219,26 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_adapter(tiny_recipe, t
         ["model.dtype=bfloat16"],
     ],
 )
-def test_a_training_killed_after_its_last_step_trains_no_step_more(tiny_recipe, tmp_path, monkeypatch, settings):
+def test_a_training_killed_after_its_last_step_trains_no_step_more(tiny_recipe, tmp_path, settings):
     recipe = load_recipe(str(tiny_recipe), ["trainer.max_steps=4", "trainer.save_steps=2", *settings])
     base, rows = find_base(recipe.model), training_rows(recipe)
     whole = finetune(recipe, base, rows, tmp_path / "whole" / "adapter", ignore)
     folder = tmp_path / "killed" / "adapter"
-    with monkeypatch.context() as patched:
-        patched.setattr("training.backends.running._save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            finetune(recipe, base, rows, folder, ignore)
+
+    def killed_at_the_end(job, *arguments, **further):
+        trainer = sft.make_trainer(job, *arguments, **further)
+        save = trainer.model.save_pretrained
+
+        def save_checkpoints_only(path, **settings):
+            if Path(path) == job.made:
+                raise KeyboardInterrupt
+            save(path, **settings)
+
+        trainer.model.save_pretrained = save_checkpoints_only
+        return trainer
+
+    with pytest.raises(KeyboardInterrupt):
+        finetune(recipe, base, rows, folder, ignore, with_trainer(killed_at_the_end))
     log = finetune(recipe, base, rows, folder, ignore)
     assert (log.steps, log.epochs, log.losses) == (whole.steps, whole.epochs, whole.losses)
     files = [each / "adapter_model.safetensors" for each in (folder, tmp_path / "whole" / "adapter")]
@@ -225,7 +257,7 @@ def test_what_a_training_of_another_recipe_left_is_not_gone_on_from(tiny_recipe,
     assert not left.exists()
 
 
-def test_a_loss_that_is_no_number_stops_and_saves_nothing(tiny_recipe, tmp_path, monkeypatch):
+def test_a_loss_that_is_no_number_stops_and_saves_nothing(tiny_recipe, tmp_path):
     recipe = load_recipe(str(tiny_recipe))
     make = sft.make_trainer
 
@@ -235,13 +267,13 @@ def test_a_loss_that_is_no_number_stops_and_saves_nothing(tiny_recipe, tmp_path,
             next(p for n, p in trainer.model.named_parameters() if "lora_B" in n).fill_(float("nan"))
         return trainer
 
-    monkeypatch.setattr(trl_backend, "make_trainer", poisoned)
+    base, rows = find_base(recipe.model), training_rows(recipe)
     with pytest.raises(UserError, match=r"became nan at step 1.*\n.*learning_rate"):
-        finetune(recipe, find_base(recipe.model), training_rows(recipe), tmp_path / "adapter", ignore)
+        finetune(recipe, base, rows, tmp_path / "adapter", ignore, with_trainer(poisoned))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_running_out_of_memory_halves_the_batch_and_keeps_the_effective_one(tiny_recipe, tmp_path, monkeypatch):
+def test_running_out_of_memory_halves_the_batch_and_keeps_the_effective_one(tiny_recipe, tmp_path):
     recipe = load_recipe(str(tiny_recipe), ["trainer.batch_size=4", "trainer.gradient_accumulation=2"])
     make = sft.make_trainer
 
@@ -251,10 +283,9 @@ def test_running_out_of_memory_halves_the_batch_and_keeps_the_effective_one(tiny
             trainer.training_step = lambda *_, **__: (_ for _ in ()).throw(torch.OutOfMemoryError)
         return trainer
 
-    monkeypatch.setattr(trl_backend, "make_trainer", small_card)
     notes = []
-    rows, folder = training_rows(recipe), tmp_path / "adapter"
-    log = finetune(recipe, find_base(recipe.model), rows, folder, lambda *progress: notes.append(progress[2]))
+    rows, folder, backend = training_rows(recipe), tmp_path / "adapter", with_trainer(small_card)
+    log = finetune(recipe, find_base(recipe.model), rows, folder, lambda *progress: notes.append(progress[2]), backend)
     assert (log.batch_size, log.gradient_accumulation, log.steps) == (1, 8, 3)
     said = [note for note in notes if "out of memory" in note]
     assert [note[-5:] for note in said] == ["2 x 4", "1 x 8"]
@@ -263,41 +294,40 @@ def test_running_out_of_memory_halves_the_batch_and_keeps_the_effective_one(tiny
     assert trained_adapter(folder, fingerprint(recipe, find_base(recipe.model), rows)) is not None
 
 
-def test_nothing_of_a_training_is_held_while_the_next_loads_or_when_it_is_done(tiny_recipe, tmp_path, monkeypatch):
+def test_nothing_of_a_training_is_held_while_the_next_loads_or_when_it_is_done(tiny_recipe, tmp_path):
     """Its model and the states of its optimiser would take the memory that the smaller batch, or scoring, needs."""
     settings = ["model.dtype=bfloat16", "trainer.batch_size=2", "trainer.eval_steps=null", "trainer.max_steps=1"]
     recipe = load_recipe(str(tiny_recipe), settings)
-    make, step = sft.make_trainer, casting._hand_over_gradients
     made: list[weakref.ref[Any]] = []
     held: list[int] = []
 
     def count(*arguments, **further):
         held.append(sum(each() is not None for each in made))
-        trainer = make(*arguments, **further)
+        trainer = sft.make_trainer(*arguments, **further)
         made.extend((weakref.ref(trainer), weakref.ref(trainer.model)))
+        if len(held) == 1:
+            step = trainer.training_step
+
+            def full(*batch, **settings):
+                step(*batch, **settings)
+                raise torch.OutOfMemoryError
+
+            trainer.training_step = full
         return trainer
 
-    def full_once(*arguments):
-        if len(held) == 1:
-            raise torch.OutOfMemoryError
-        step(*arguments)
-
-    monkeypatch.setattr(trl_backend, "make_trainer", count)
-    monkeypatch.setattr(casting, "_hand_over_gradients", full_once)
     gc.disable()
     try:
-        finetune(recipe, find_base(recipe.model), training_rows(recipe), tmp_path / "adapter", ignore)
+        base, rows = find_base(recipe.model), training_rows(recipe)
+        finetune(recipe, base, rows, tmp_path / "adapter", ignore, with_trainer(count))
         held.append(sum(each() is not None for each in made))
     finally:
         gc.enable()
     assert held == [0, 0, 0]
 
 
-def test_the_time_of_a_step_is_taken_without_validations_and_checkpoints(monkeypatch):
-    now = iter([1.0, 2.0, 13.0, 14.5])
-    monkeypatch.setattr("time.perf_counter", lambda: next(now))
+def test_the_time_of_a_step_is_taken_without_validations_and_checkpoints():
     times: list[float] = []
-    clock = running._clock(times)
+    clock = trainer_loop.step_clock(times, iter([1.0, 2.0, 13.0, 14.5]).__next__)
     clock.on_step_end()
     clock.on_step_end()
     clock.on_evaluate()
@@ -307,20 +337,20 @@ def test_the_time_of_a_step_is_taken_without_validations_and_checkpoints(monkeyp
 
 
 def test_a_gradient_that_overflows_in_float16_leaves_a_log_that_can_be_written(tmp_path):
-    losses = running.logged_losses(
+    losses = trainer_loop.logged_losses(
         [{"step": 1, "loss": 2.5, "grad_norm": float("inf")}, {"step": 1, "train_runtime": 3.0}]
     )
     write_json(tmp_path / "log.json", losses)
     assert losses == [{"step": 1.0, "loss": 2.5}]
 
 
-def test_a_row_that_does_not_fit_into_memory_is_told(tiny_recipe, tmp_path, monkeypatch):
+def test_a_row_that_does_not_fit_into_memory_is_told(tiny_recipe, tmp_path):
     recipe = load_recipe(str(tiny_recipe))
 
     def no_card(*_, **__):
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(trl_backend, "make_trainer", no_card)
+    base, rows = find_base(recipe.model), training_rows(recipe)
     with pytest.raises(UserError, match="one row at a time does not fit"):
-        finetune(recipe, find_base(recipe.model), training_rows(recipe), tmp_path / "adapter", ignore)
+        finetune(recipe, base, rows, tmp_path / "adapter", ignore, with_trainer(no_card))
     assert list(tmp_path.iterdir()) == []

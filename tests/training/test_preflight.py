@@ -6,11 +6,11 @@ import pytest
 
 from reports.errors import UserError
 from tests.conftest import make_tokenizer
-from training.division import training_rows
 from training.memory_estimate import estimated_memory
 from training.models.base_model import find_base_config
 from training.preflight import preflight
 from training.recipes.recipe_file import load_recipe
+from training.splits import training_rows
 
 LLAMA_8B = {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32}
 LLAMA_3B = {"hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 28, "num_attention_heads": 24}

@@ -3,17 +3,18 @@
 import os
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
 from reports.errors import UserError
 from training.backends import sft, trl_backend
-from training.division import training_rows
 from training.finetune import finetune
 from training.log import read_log
 from training.models.base_model import find_base
 from training.processes import share_of_one
 from training.recipes.recipe_file import load_recipe
+from training.splits import training_rows
 
 _SETTINGS = ("trainer.gradient_accumulation=2", "trainer.max_steps=2", "data.train.rows=12")
 
@@ -108,8 +109,8 @@ def test_one_process_uses_one_card_of_a_machine_with_several(tiny_recipe, tmp_pa
         trainers.append(sft.make_trainer(*arguments, **further))
         return trainers[-1]
 
-    monkeypatch.setattr(trl_backend, "make_trainer", kept)
     recipe = load_recipe(str(tiny_recipe), ["trainer.max_steps=1", "trainer.eval_steps=null"])
-    finetune(recipe, find_base(recipe.model), training_rows(recipe), tmp_path / "adapter", lambda *_: None)
+    base, backend = find_base(recipe.model), partial(trl_backend.train, make=kept)
+    finetune(recipe, base, training_rows(recipe), tmp_path / "adapter", lambda *_: None, backend)
     assert trainers[0].args.n_gpu == 1
     assert trainers[0].model_wrapped is trainers[0].model

@@ -35,8 +35,8 @@ def cast_once_a_step(trainer: Any, job: Job) -> None:
     with quiet_bitsandbytes():
         from peft.tuners.lora import LoraLayer
 
-    found = [each for each in trainer.model.modules() if isinstance(each, LoraLayer)]
-    parts = [part for each in found for part in (*each.lora_A.values(), *each.lora_B.values())]
+    layers = [layer for layer in trainer.model.modules() if isinstance(layer, LoraLayer)]
+    parts = [part for layer in layers for part in (*layer.lora_A.values(), *layer.lora_B.values())]
     trainer.add_callback(_copies(trainer, [part for part in parts if type(part) is Linear], job.dtype))
 
 

@@ -7,17 +7,19 @@ import importlib.util
 from reports.errors import UserError
 from training.backends import trl_backend, unsloth_backend
 from training.backends.job import Backend
+from training.backends.sft import pick_attention
 from training.backends.trackers import check_trackers
 from training.models.base_model import BaseModel
-from training.models.device import pick_attention, pick_dtype
+from training.models.device import Device
 from training.processes import check_sharding, process_count
 from training.recipes.recipe import Recipe
 
 BACKENDS: dict[str, Backend] = {trl_backend.NAME: trl_backend.train, unsloth_backend.NAME: unsloth_backend.train}
+_BITSANDBYTES_OPTIMIZERS = ("adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit")
 PACKAGES = {trl_backend.NAME: trl_backend.PACKAGES, unsloth_backend.NAME: unsloth_backend.PACKAGES}
 
 
-def pick_backend(recipe: Recipe, device: str) -> str:
+def pick_backend(recipe: Recipe, device: Device) -> str:
     """The name of the backend that trains a recipe: Unsloth where it can and the recipe leaves it open.
 
     Raises:
@@ -35,20 +37,26 @@ def pick_backend(recipe: Recipe, device: str) -> str:
     return trl_backend.NAME
 
 
-def check_can_train(recipe: Recipe, base: BaseModel, device: str) -> str:
+def check_can_train(recipe: Recipe, base: BaseModel, device: Device) -> str:
     """The name of the backend that trains a recipe, after a look at all that it needs here.
 
     Raises:
         UserError: A package, a card or a token that the recipe asks for is missing, or the launcher asks for FSDP 1.
     """
-    dtype = pick_dtype(recipe.model.dtype, device)
+    dtype = device.default_dtype(recipe.model.dtype)
     pick_attention(recipe.trainer.attention, base, dtype=dtype, device=device)
+    if not device.supports_8bit_optimizers and recipe.trainer.optimizer in _BITSANDBYTES_OPTIMIZERS:
+        raise UserError(
+            f"bitsandbytes has no {recipe.trainer.optimizer} for {device.name()}",
+            where="trainer.optimizer",
+            fix="set trainer.optimizer=adamw_torch",
+        )
     check_trackers(recipe.trainer.trackers)
     check_sharding()
     return pick_backend(recipe, device)
 
 
-def unsloth_hindrance(recipe: Recipe, device: str) -> tuple[str, str] | None:
+def unsloth_hindrance(recipe: Recipe, device: Device) -> tuple[str, str] | None:
     """Why Unsloth cannot train a recipe here, and what would help; None where it can."""
     here = _machine_hindrance(device)
     if here is not None:
@@ -63,10 +71,10 @@ def unsloth_hindrance(recipe: Recipe, device: str) -> tuple[str, str] | None:
     return None
 
 
-def _machine_hindrance(device: str) -> tuple[str, str] | None:
+def _machine_hindrance(device: Device) -> tuple[str, str] | None:
     """The same for what this machine and launcher are."""
-    if device != "cuda":
-        return "Unsloth trains on a CUDA card, and there is none here", "run it where there is one"
+    if not device.supports_kernel_packages:
+        return "Unsloth trains on an NVIDIA or AMD card, and there is none here", "run it where there is one"
     if importlib.util.find_spec("unsloth") is None:
         return "Unsloth is not installed", 'run `pip install "medbench[unsloth]"`'
     if process_count() > 1:

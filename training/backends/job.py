@@ -13,7 +13,7 @@ from reports.document.schema import MemoryUse
 from reports.files import read_json, write_json
 from training.encoding import EncodedRows
 from training.models.base_model import BaseModel as Base
-from training.models.device import DTypeName
+from training.models.device import Device, DTypeName, device_of
 from training.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Job:
         train: Rows of `input_ids` and `labels`, tokenised, masked and within the recipe's length.
         validation: Rows whose loss is followed, if any.
         work: Folder for checkpoints; the adapter goes into its `adapter`.
-        device: `cuda` or `cpu`.
+        device: Where to train.
         dtype: Of the computation; 16-bit ones run under autocast with the adapter in float32.
     """
 
@@ -46,7 +46,7 @@ class Job:
     train: Dataset
     validation: Dataset | None
     work: Path
-    device: str
+    device: Device
     dtype: DTypeName
 
     @property
@@ -60,7 +60,7 @@ class Job:
         if self.validation is not None:
             self.validation.save_to_disk(self.work / _VALIDATION)
         base = {name: str(value) for name, value in asdict(self.base).items()}
-        rest = {"device": self.device, "dtype": self.dtype, "validates": self.validation is not None}
+        rest = {"device": self.device.type, "dtype": self.dtype, "validates": self.validation is not None}
         write_json(self.work / _FILE, {"recipe": self.recipe.model_dump(mode="json"), "base": base, **rest})
 
     @classmethod
@@ -76,7 +76,7 @@ class Job:
             train=load_from_disk(work / _TRAIN),
             validation=load_from_disk(work / _VALIDATION) if value["validates"] else None,
             work=work,
-            device=value["device"],
+            device=device_of(value["device"]),
             dtype=value["dtype"],
         )
 
@@ -88,7 +88,7 @@ def as_dataset(encoded: EncodedRows) -> Dataset:
     return Dataset.from_list([{"input_ids": row.input_ids, "labels": row.labels} for row in encoded.rows])
 
 
-class Done(BaseModel):
+class TrainingResult(BaseModel):
     """What a training did.
 
     Attributes:
@@ -129,5 +129,5 @@ class Backend(Protocol):
         torch.OutOfMemoryError: The batch does not fit.
     """
 
-    def __call__(self, job: Job, progress: Progress) -> Done:
+    def __call__(self, job: Job, progress: Progress) -> TrainingResult:
         """Train."""

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from reports.errors import UserError
 from training.backends import trackers
 from training.backends.job import Job, Progress
 from training.backends.packing import pack
 from training.backends.watching import CHECKPOINTS, watch
+from training.models.architecture import architecture
 from training.models.loading import quiet_bitsandbytes
 from training.processes import process_count
 
 if TYPE_CHECKING:
     from peft import LoraConfig
+
+    from training.models.base_model import BaseModel
+    from training.models.device import Device, DTypeName
 
 
 def lora_config(job: Job) -> LoraConfig:
@@ -51,7 +56,7 @@ def _sft_settings(job: Job) -> dict[str, Any]:
         "max_grad_norm": settings.max_grad_norm,
         "optim": settings.optimizer,
         "gradient_checkpointing": bool(settings.gradient_checkpointing),
-        "use_cpu": job.device == "cpu",
+        "use_cpu": job.device.type == "cpu",
         "bf16": job.dtype == "bfloat16",
         "fp16": job.dtype == "float16",
         "max_length": None,
@@ -59,7 +64,7 @@ def _sft_settings(job: Job) -> dict[str, Any]:
         "padding_free": settings.packing,
         "dataset_kwargs": {"skip_prepare_dataset": True},
         "remove_unused_columns": False,
-        "dataloader_pin_memory": job.device == "cuda",
+        "dataloader_pin_memory": job.device.supports_pinned_memory,
         "ddp_find_unused_parameters": False if process_count() > 1 else None,
         "eval_strategy": "steps" if validates else "no",
         "eval_steps": settings.eval_steps,
@@ -76,6 +81,26 @@ def _sft_settings(job: Job) -> dict[str, Any]:
         "project": trackers.PROJECT,
         "disable_tqdm": True,
     }
+
+
+def pick_attention(wanted: str, base: BaseModel, *, dtype: DTypeName, device: Device) -> str | None:
+    """The attention implementation to train with; None leaves it to transformers.
+
+    Raises:
+        UserError: FlashAttention is asked for where it cannot run.
+    """
+    from transformers.utils import is_flash_attn_2_available
+
+    runs = device.supports_kernel_packages and dtype != "float32" and is_flash_attn_2_available()
+    if wanted == "flash_attention_2" and not runs:
+        raise UserError(
+            "FlashAttention 2 needs an NVIDIA or AMD card, 16-bit weights and the package flash-attn",
+            where="trainer.attention",
+            fix="run `pip install flash-attn`, or set trainer.attention=auto",
+        )
+    if wanted != "auto":
+        return wanted
+    return "flash_attention_2" if runs and architecture(base).flash_attention else None
 
 
 def make_trainer(
@@ -98,7 +123,7 @@ def make_trainer(
     trackers.keep_in(job.work.parent)
     rows = [job.train, job.validation]
     if settings.packing:
-        rows = [None if each is None else pack(each, settings.max_length) for each in rows]
+        rows = [None if dataset is None else pack(dataset, settings.max_length) for dataset in rows]
     arguments = SFTConfig(**{**_sft_settings(job), **further})
     if arguments.n_gpu > 1:
         # Alone on a machine of several cards, transformers would spread each batch over them with DataParallel, which
@@ -126,7 +151,7 @@ def _gather_bytes(trainer: Any) -> None:
     """Have FSDP gather weights byte for byte, and compute under autocast as without it.
 
     Its mixed precision gathers a layer in 16-bit numbers. Packed 4-bit weights are no numbers: where their bits happen
-    to spell NaN, copying on CUDA makes them another NaN, and other weights (issue 1945 of bitsandbytes; about 2 % more
+    to spell NaN, copying on a GPU makes them another NaN, and other weights (issue 1945 of bitsandbytes; about 2 % more
     loss). A layer of several dtypes, here packed weights and a float32 adapter, is gathered as bytes.
     """
     from torch.distributed.fsdp import MixedPrecisionPolicy

@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from tasks.rendering import load_tokenizer
 from training.backends.casting import cast_once_a_step
-from training.backends.job import Done, Job, Progress
+from training.backends.job import Job, Progress, TrainingResult
 from training.backends.packing import check_apart
-from training.backends.running import run
-from training.backends.sft import lora_config, make_trainer
-from training.models.device import pick_attention
+from training.backends.sft import lora_config, make_trainer, pick_attention
+from training.backends.trainer_loop import run
 from training.models.loading import load_base
 
 NAME = "trl"
+Make = Callable[..., Any]  # as `make_trainer`
+Cast = Callable[[Any, Job], None]
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
 
 
-def train(job: Job, progress: Progress) -> Done:
-    """Train a job; see `training.backends.job.Backend`."""
-    from transformers import set_seed
+def train(
+    job: Job,
+    progress: Progress,
+    *,
+    make: Make = make_trainer,
+    cast: Cast = cast_once_a_step,
+) -> TrainingResult:
+    """Train a job; see `training.backends.job.Backend`.
 
+    Args:
+        job: What to train.
+        progress: Called after each step.
+        make: Makes the trainer.
+        cast: Prepares it to cast the adapter's weights.
+    """
     recipe = job.recipe
-    set_seed(recipe.training_seed)
+    job.device.seed(recipe.training_seed)
     attention = pick_attention(recipe.trainer.attention, job.base, dtype=job.dtype, device=job.device)
     model = load_base(job.base, recipe.quantization, dtype=job.dtype, device=job.device, attention=attention)
     if recipe.trainer.packing:
         check_apart(model)
         model.config.use_cache = False  # with a cache, transformers takes a packed sequence for one row
-    offload = recipe.trainer.gradient_checkpointing == "offload" and job.device == "cuda"
+    offload = recipe.trainer.gradient_checkpointing == "offload" and job.device.supports_pinned_memory
     tokenizer = load_tokenizer(str(job.base.folder))
-    trainer = make_trainer(job, model, tokenizer, progress, lora_config(job), activation_offloading=offload)
-    cast_once_a_step(trainer, job)
+    trainer = make(job, model, tokenizer, progress, lora_config(job), activation_offloading=offload)
+    cast(trainer, job)
     return run(trainer, job, progress, NAME)

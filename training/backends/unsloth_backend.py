@@ -9,31 +9,36 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import training
 from reports.errors import UserError
-from training.backends.job import Done, Job, Progress
+from training.backends.job import Job, Progress, TrainingResult
 
 NAME = "unsloth"
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "unsloth", "unsloth_zoo")
 _LOG = "unsloth.log"
 _TAIL_LINES = 8
-_COMMAND = [sys.executable, "-m", "training.backends.unsloth_worker"]
+COMMAND = (sys.executable, "-P", "-m", "training.backends.unsloth_worker")
 
 
-def train(job: Job, progress: Progress) -> Done:
+def train(job: Job, progress: Progress, *, command: Sequence[str] = COMMAND) -> TrainingResult:
     """Train a job in a process of its own; see `training.backends.job.Backend`.
+
+    Args:
+        job: What to train.
+        progress: Called after each step.
+        command: What starts the process; the job's folder follows.
 
     Raises:
         UserError: Also when the process ends without an answer; the end of what it printed is in the message.
     """
     job.save()
     answer: dict[str, Any] | None = None
-    with _worker(job.work) as worker:
+    with _worker(job.work, command) as worker:
         for line in worker.stdout or ():
             event = json.loads(line)
             if "step" in event:
@@ -48,11 +53,11 @@ def train(job: Job, progress: Progress) -> Done:
         raise torch.OutOfMemoryError(answer["out_of_memory"])
     if "error" in answer:
         raise UserError(**answer["error"])
-    return Done.model_validate(answer["done"])
+    return TrainingResult.model_validate(answer["done"])
 
 
 @contextmanager
-def _worker(work: Path) -> Iterator[subprocess.Popen[str]]:
+def _worker(work: Path, command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
     """The worker process; its output is in a file, its events come through `stdout`, and it ends with `stdin`."""
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([_root(), *filter(None, [os.environ.get("PYTHONPATH")])]),
@@ -62,10 +67,14 @@ def _worker(work: Path) -> Iterator[subprocess.Popen[str]]:
         "UNSLOTH_COMPILE_LOCATION": str((work / "unsloth_compiled").resolve()),
         "TOKENIZERS_PARALLELISM": "false",
     }
-    command = [*_COMMAND, str(work.resolve())]
     with (work / _LOG).open("w", encoding="utf-8") as log:
         worker = subprocess.Popen(  # noqa: S603 - our own module
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+            [*command, str(work.resolve())],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
         )
         try:
             yield worker

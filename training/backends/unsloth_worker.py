@@ -36,8 +36,8 @@ def _train(work: Path, events: TextIO) -> dict[str, Any]:
     from unsloth import FastLanguageModel
 
     from training.backends.job import Job
-    from training.backends.running import run
     from training.backends.sft import make_trainer
+    from training.backends.trainer_loop import run
     from training.models.device import torch_dtype
 
     job = Job.load(work)

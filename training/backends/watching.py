@@ -19,12 +19,12 @@ _WHOLE = "medbench-whole"  # in a checkpoint: all its files are on the disk
 
 def last_checkpoint(work: Path) -> Path | None:
     """The last whole checkpoint in a work folder."""
-    found = {}
+    checkpoints = {}
     for folder in (work / CHECKPOINTS).glob("checkpoint-*"):
         with contextlib.suppress(ValueError):
             if (folder / _WHOLE).is_file():
-                found[int(folder.name.rpartition("-")[2])] = folder
-    return found[max(found)] if found else None
+                checkpoints[int(folder.name.rpartition("-")[2])] = folder
+    return checkpoints[max(checkpoints)] if checkpoints else None
 
 
 def watch(progress: Progress) -> Any:

@@ -22,7 +22,7 @@ from training.log import read_log
 from training.models.adapters import Adapter
 from training.models.base_model import BaseModel as Base
 from training.models.base_model import model_config
-from training.models.device import DTypeName, free_memory, pick_device, pick_dtype
+from training.models.device import DTypeName, pick_device
 from training.models.loading import describe_weights, has_dense_form, is_quantised, load_for_scoring
 
 if TYPE_CHECKING:
@@ -85,14 +85,15 @@ def export_merged(
     has_tokenizer = (adapter.folder / "tokenizer_config.json").is_file()
     tokenizer = load_tokenizer(str(adapter.folder if has_tokenizer else base.folder))
     probes = probe_tokens(tokenizer, recipe.format)
-    with _partial(folder) as part, one_message(base):
+    device = pick_device()
+    with _partial(folder) as part, one_message(base, device):
         say(f"  the adapter on {base.name} ({weights}), run on {len(probes)} texts to compare with")
         model = load_for_scoring(
             base,
             recipe.quantization if base_weights == "as_trained" else None,
             train_dtype=kept,
             dtype=kept,
-            device=pick_device(),
+            device=device,
         )
         wrapped = with_adapter(model, adapter)
         wanted = logits(wrapped, probes)
@@ -104,9 +105,9 @@ def export_merged(
         write_model(merged, base, part, max_shard_size)
         tokenizer.save_pretrained(part)
         del model, wrapped, merged
-        free_memory()
+        device.release_memory()
         say("  loading the written folder and comparing")
-        check = _Check(compare(wanted, logits(load_written(part), probes)), effect, tolerance)
+        check = _Check(compare(wanted, logits(load_written(part, device), probes)), effect, tolerance)
         _judge(check, dtype)
         log = _log(base, adapter, part, base_weights, weights, dtype, probes, check)
         _describe(recipe, adapter, part, log)
@@ -134,7 +135,7 @@ def _kept_weights(recipe: Recipe, base: Base, adapter: Adapter, base_weights: Ba
         kept: DTypeName = own if own in ("bfloat16", "float16") else "float32"  # type: ignore[assignment]
         return kept, f"its own weights in {kept}"
     log = read_log(adapter.folder)
-    kept = log.dtype if log is not None else pick_dtype(recipe.model.dtype, pick_device())  # type: ignore[assignment]
+    kept = log.dtype if log is not None else pick_device().default_dtype(recipe.model.dtype)  # type: ignore[assignment]
     if is_quantised(base):
         return kept, f"its own quantised checkpoint, dequantised once to {kept}"
     return kept, describe_weights(recipe.quantization, kept)

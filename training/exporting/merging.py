@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from reports.errors import UserError, first_line
 from reports.files import file_mode
+from training.machine_failures import is_out_of_memory
 from training.models.base_model import model_config
-from training.models.device import pick_device, torch_dtype
+from training.models.device import torch_dtype
 from training.models.loading import cast_weights, is_quantised, quiet_bitsandbytes
 
 if TYPE_CHECKING:
     from training.models.adapters import Adapter
     from training.models.base_model import BaseModel
-    from training.models.device import DTypeName
+    from training.models.device import Device, DTypeName
 
 _GENERATION = "generation_config.json"
 
@@ -85,7 +86,7 @@ def write_model(model: Any, base: BaseModel, part: Path, max_shard_size: str) ->
         file.chmod(file_mode())  # safetensors keeps them from other users whatever the umask
 
 
-def load_written(part: Path) -> Any:
+def load_written(part: Path, device: Device) -> Any:
     """The written model, as anyone loads it.
 
     Raises:
@@ -102,24 +103,23 @@ def load_written(part: Path) -> Any:
             f"the written model does not load whole: {len(wrong)} weights differ in name or shape, such as {wrong[0]}",
             fix="this kind of model cannot be exported; use the adapter on its base",
         )
-    return model.to(pick_device()).eval()
+    return model.to(device.place).eval()
 
 
 @contextlib.contextmanager
-def one_message(base: BaseModel) -> Iterator[None]:
+def one_message(base: BaseModel, device: Device) -> Iterator[None]:
     """Turn what libraries raise over a model that they cannot merge into one message."""
-    import torch
     from safetensors import SafetensorError
 
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise UserError(
-            "the base in 16 bits does not fit into the card's memory",
-            where=base.name,
-            fix='do it in main memory: CUDA_VISIBLE_DEVICES="" medbench export ...',
-        ) from error
     except (ValueError, RuntimeError, KeyError, AttributeError, TypeError, ImportError, SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise UserError(
+                "the base in 16 bits does not fit into the card's memory",
+                where=base.name,
+                fix=device.more_memory,
+            ) from error
         raise UserError(
             f"this adapter cannot be merged into a model of type {model_config(base).get('model_type')}:"
             f" {first_line(error)}",

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from reports.errors import UserError, first_line
 from training.models.architecture import architecture
 from training.models.base_model import BaseModel, model_config
-from training.models.device import DTypeName, torch_dtype
-from training.processes import is_sharded, local_index
+from training.models.device import Device, DTypeName, torch_dtype
+from training.processes import is_sharded
 from training.recipes.recipe import QuantizationSection
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def load_base(
     quantization: QuantizationSection | None,
     *,
     dtype: DTypeName,
-    device: str,
+    device: Device,
     attention: str | None = None,
 ) -> PreTrainedModel:
     """The base as training holds it, ready for PEFT: its linear layers quantised, unless its checkpoint is already.
@@ -42,8 +42,7 @@ def load_base(
     """
     from transformers import AutoModelForCausalLM
 
-    place = local_index() if device == "cuda" else device
-    config: dict[str, Any] = {"dtype": torch_dtype(dtype), "device_map": {"": place}}
+    config: dict[str, Any] = {"dtype": torch_dtype(dtype), "device_map": {"": device.place}}
     if attention is not None:
         config["attn_implementation"] = attention
     try:
@@ -82,16 +81,12 @@ def load_base(
     return model
 
 
-def fits_dense(base: BaseModel, dtype: DTypeName, device: str) -> bool:
+def fits_dense(base: BaseModel, dtype: DTypeName, device: Device) -> bool:
     """Whether the base's weights fit into the device's memory in that dtype, beside what scoring needs.
 
     By all the memory that the device has, not by what is free, so that one machine always scores alike.
     """
-    import psutil
-    import torch
-
-    total = torch.cuda.mem_get_info()[1] if device == "cuda" else psutil.virtual_memory().total
-    return bool(architecture(base).parameters * torch_dtype(dtype).itemsize <= _DENSE_SHARE * total)
+    return bool(architecture(base).parameters * torch_dtype(dtype).itemsize <= _DENSE_SHARE * device.total_memory())
 
 
 def load_for_scoring(
@@ -100,7 +95,7 @@ def load_for_scoring(
     *,
     train_dtype: DTypeName,
     dtype: DTypeName,
-    device: str,
+    device: Device,
     dense: bool = True,
 ) -> PreTrainedModel:
     """The base for scoring, in evaluation mode.

@@ -29,5 +29,5 @@ class FormatCompliance(evaluate.Metric):  # type: ignore[misc]
         ]
         return {
             "format_compliance": sum(map(is_compliant, parsed)) / len(parsed),
-            "problems": [list(each.problems) for each in parsed],
+            "problems": [list(answer.problems) for answer in parsed],
         }

@@ -27,5 +27,5 @@ class RougeL(evaluate.Metric):  # type: ignore[misc]
     ) -> dict[str, float | list[float]]:
         if answer_format is not None:
             predictions = [split_answer(text, answer_format).response for text in predictions]
-        each = [rouge_l(text, gold) for text, gold in zip(predictions, references, strict=True)]
-        return {"rouge_l": sum(each) / len(each), "each": each}
+        scores = [rouge_l(text, gold) for text, gold in zip(predictions, references, strict=True)]
+        return {"rouge_l": sum(scores) / len(scores), "each": scores}

@@ -9,6 +9,7 @@ from harness.engines.choice import Choice
 from harness.engines.interface import GenerateRequest, PerplexityRequest, ScoreRequest
 from harness.folder import RunFolder
 from harness.planning.run_plan import make_plan
+from training.models.device import Cuda
 from training.recipes.recipe_file import load_recipe
 
 
@@ -28,7 +29,7 @@ def test_keys_differ_by_everything_that_decides_an_answer(tiny_recipe, tmp_path,
         key(scoring={"base": "full"}),
         key(score_dtype="bfloat16"),
         key(train_dtype="bfloat16"),
-        key(device="cuda"),
+        key(device=Cuda()),
         key(is_noise_check=True),
         key(base=replace(plan.base, sha256="another")),
     ]
@@ -38,7 +39,7 @@ def test_keys_differ_by_everything_that_decides_an_answer(tiny_recipe, tmp_path,
     monkeypatch.setattr("harness.answers.answer_keys.__version__", "9.9")
     others.append(key())
     assert len({base, *others}) == 1 + len(others)
-    store = store_key(base, "cpu")
+    store = store_key(base, plan.device)
     request = GenerateRequest((1, 2, 3), 5, seed=1)
     asked = [
         request,
@@ -51,7 +52,7 @@ def test_keys_differ_by_everything_that_decides_an_answer(tiny_recipe, tmp_path,
         PerplexityRequest((1, 2, 3), 0),
     ]
     assert len({answer_key(store, each) for each in asked}) == len(asked)
-    assert answer_key(store, request) != answer_key(store_key(others[0], "cpu"), request)
+    assert answer_key(store, request) != answer_key(store_key(others[0], plan.device), request)
 
 
 def test_all_that_decides_an_answer_is_in_the_code_that_keys_hash():

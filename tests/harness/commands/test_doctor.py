@@ -10,6 +10,8 @@ import pytest
 
 from harness.doctor import checks as doctor
 from harness.logs import log_to
+from tests.fake_torch import fake_torch
+from training.models.device import Cuda, Mps
 
 TOKEN = "hf_" + "aB3" * 12
 
@@ -58,6 +60,22 @@ def test_a_full_disk_and_a_folder_without_rights_are_problems(monkeypatch, tmp_p
     assert states(tmp_path)["run folder"].state == "problem"
     monkeypatch.setattr("tempfile.TemporaryFile", denied)
     assert "cannot be written to" in states(tmp_path)["run folder"].found
+
+
+def test_apples_gpu_is_a_note_that_says_it_is_untested(tmp_path):
+    findings = {each.name: each for each in doctor.examine(tmp_path, [Mps(fake_torch(mps=True))])}
+    gpu = findings["GPU 0"]
+    assert (gpu.state, gpu.found) == ("note", "Apple M2 Pro, 0.2 of 0.3 GB free")
+    assert "untested on MPS" in gpu.fix
+
+
+def test_every_card_is_a_finding_with_its_memory_and_driver(tmp_path):
+    gpus = [Cuda(fake_torch(cuda=True)), Cuda(fake_torch(cuda=True, hip="6.4"), 1)]
+    findings = {each.name: each for each in doctor.examine(tmp_path, gpus)}
+    assert [findings[name].state for name in ("GPU 0", "GPU 1")] == ["ok", "note"]
+    assert "untested on ROCm" in findings["GPU 1"].fix
+    assert findings["GPU 0"].found == "NVIDIA H200 0, 55.8 of 85.9 GB free, CUDA 12.8"
+    assert findings["GPU 1"].found == "AMD MI300X 1, 55.8 of 85.9 GB free, ROCm 6.4"
 
 
 def test_the_answer_store_is_looked_into(monkeypatch, tmp_path):

@@ -150,9 +150,10 @@ def test_a_setting_that_is_not_known_is_left_to_peft(tiny_model, make_adapter, t
 
 def test_weights_in_4_bits_are_never_merged(tiny_model, make_adapter):
     """A base that stays in 4 bits, because memory does not allow it dense, is scored with PEFT's layers beside it."""
+    from training.models.device import device_of
     from training.models.loading import load_base
     from training.recipes.recipe import QuantizationSection
 
     base = type("Base", (), {"folder": tiny_model, "name": "tiny"})
-    model = load_base(base, QuantizationSection(), dtype="float32", device="cpu").eval()
+    model = load_base(base, QuantizationSection(), dtype="float32", device=device_of("cpu")).eval()
     assert adapter_switch(model, {"one": make_adapter(1)}, "auto").mode == "unmerged"

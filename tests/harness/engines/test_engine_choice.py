@@ -19,6 +19,7 @@ from harness.planning.run_plan import make_plan
 from reports.document.reading import read_results
 from reports.errors import UserError
 from reports.files import read_json
+from training.models.device import Cuda
 from training.recipes.recipe import EngineName
 
 SPEED = Path(__file__).parents[3] / "benchmarks" / "results" / "gpu" / "speed.json"
@@ -47,7 +48,7 @@ def gpu(monkeypatch):
 
 
 def on_gpu(plan):
-    plan.device = "cuda"
+    plan.device = Cuda()
     return plan
 
 
@@ -58,7 +59,7 @@ def test_every_engine_that_a_recipe_may_name_has_its_entry():
 def test_a_cpu_is_scored_with_transformers(plan):
     choice = choose_engine(plan())
     assert choice.name == "transformers"
-    assert "no CUDA card" in choice.why
+    assert "no NVIDIA or AMD card" in choice.why
 
 
 def test_vllm_needs_room_for_dense_weights(plan, gpu):
@@ -85,7 +86,7 @@ def test_the_recipe_can_say_which(plan, gpu):
 
 
 def test_vllm_that_cannot_run_is_told(plan, monkeypatch):
-    with pytest.raises(UserError, match="no CUDA card"):
+    with pytest.raises(UserError, match="no NVIDIA or AMD card"):
         choose_engine(plan("scoring.engine=vllm"))
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UserError, match=r"medbench\[vllm\]"):
@@ -97,7 +98,7 @@ def test_a_long_plan_pays_the_start_of_vllm_and_a_short_one_does_not(plan, monke
     monkeypatch.setattr(estimate, "_size", lambda _: (8_000_000_000, 32))
 
     def times(made):
-        made.device = "cuda"
+        made.device = Cuda()
         return estimate.score_seconds(made), estimate.vllm_seconds(made)
 
     plain, vllm = times(plan())
@@ -116,7 +117,7 @@ def test_estimates_are_near_what_was_measured_on_an_h200(plan, monkeypatch):
     monkeypatch.setattr(estimate, "_size", lambda _: (8_030_261_248, 32))
     monkeypatch.setattr(estimate, "_work", lambda work: work)
     made = plan()
-    made.device, made.models, made.tasks = "cuda", ["base", "a0", "a1", "a2"], [questions, prompts]
+    made.device, made.models, made.tasks = Cuda(), ["base", "a0", "a1", "a2"], [questions, prompts]
     assert estimate.score_seconds(made) == pytest.approx(measured["ours"]["total_seconds"], rel=0.3)
     remember_start(made, measured["vllm"]["setup"]["start_seconds"])
     assert estimate.vllm_seconds(made) == pytest.approx(measured["vllm"]["total_seconds"], rel=0.3)

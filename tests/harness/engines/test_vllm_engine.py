@@ -112,6 +112,7 @@ def test_a_quantised_base_is_written_out_dense_once(tiny_recipe, tmp_path):
     from harness.api import open_run
     from harness.engines.dense_checkpoint import dense_checkpoint
     from harness.planning.run_plan import make_plan
+    from training.models.device import device_of
     from training.models.loading import load_for_scoring
 
     recipe, folder = open_run(str(tiny_recipe), out=tmp_path / "run")
@@ -120,7 +121,8 @@ def test_a_quantised_base_is_written_out_dense_once(tiny_recipe, tmp_path):
 
     def load():
         loads.append(1)
-        return load_for_scoring(plan.base, recipe.quantization, train_dtype="float32", dtype="float32", device="cpu")
+        settings = {"train_dtype": "float32", "dtype": "float32", "device": device_of("cpu")}
+        return load_for_scoring(plan.base, recipe.quantization, **settings)
 
     (first, second), wanted = (dense_checkpoint(plan, load) for _ in range(2)), load().state_dict()
     assert first == second

@@ -9,7 +9,7 @@ from reports.document.evidence import match_text
 from reports.document.reading import read_results
 from tasks.data import ReasoningRow
 from tasks.data.readers import Place
-from training.division import TrainingRows
+from training.splits import TrainingRows
 
 TASKS = ("medbench_pubmedqa", "medbench_perplexity", "medbench_generation")
 

@@ -196,7 +196,7 @@ def test_a_changed_baseline_is_noticed(run, command, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--baseline", "nowhere"), "there is no such run, nor a baseline of that name"),
+        (("--baseline", "nowhere"), "there is no such run, nor a stored baseline of that name"),
         (("--baseline", "RUN:nobody"), "it has no model nobody"),
         (("--candidate", "nobody"), "it has no model nobody"),
         (("--candidate", "base"), "candidate and baseline are both base"),

@@ -143,6 +143,7 @@ def test_an_error_in_the_chat_template_is_not_swallowed(tiny_model):
 
 def test_a_base_in_4_bits_is_scored_with_its_4_bit_values(tiny_model):
     from harness.engines.transformers_engine import TransformersEngine
+    from training.models.device import device_of
     from training.models.loading import load_base, load_for_scoring
     from training.recipes.recipe import QuantizationSection
 
@@ -150,10 +151,10 @@ def test_a_base_in_4_bits_is_scored_with_its_4_bit_values(tiny_model):
     settings = QuantizationSection(method="nf4")
 
     def dense():
-        return load_for_scoring(base, settings, train_dtype="float32", dtype="float32", device="cpu")
+        return load_for_scoring(base, settings, train_dtype="float32", dtype="float32", device=device_of("cpu"))
 
     engine = TransformersEngine(dense, load_tokenizer(str(tiny_model)), {})
-    kernels = load_base(base, settings, dtype="float32", device="cpu").eval()
+    kernels = load_base(base, settings, dtype="float32", device=device_of("cpu")).eval()
     full = load(tiny_model)
     for (_, request), answer in zip(scores(), ask(engine, scores()), strict=True):
         assert answer.logprob == pytest.approx(plain_logprob(kernels, request), abs=1e-3)

@@ -11,12 +11,11 @@ from reports.comparison.proportions import items_needed, power, score_p_value, u
 from reports.comparison.sums import value_of_clusters
 from reports.gate.estimate import (
     CountedDifference,
-    MeanDifference,
     paired,
     pseudo_values,
     single,
-    t_items_needed,
 )
+from reports.gate.mean_difference import MeanDifference, t_items_needed
 
 LIMITS = (-0.2, -0.05, 0.0, 0.05, 0.2)
 

@@ -10,9 +10,9 @@ from reports.comparison.sums import value_of_samples
 from reports.document.evidence import OverlapCheck, OverlapMatch
 from reports.document.schema import MetricInfo, ModelInfo, Results, Sample, Score, TaskCost, TaskInfo
 from reports.gate.estimate import paired, single
+from reports.gate.inputs import GateInput
 from reports.gate.judging import judge
 from reports.gate.policy import DEFAULT, Policy
-from reports.gate.sides import Side
 
 ACCURACY = MetricInfo(key="m", title="Accuracy", kind="proportion", higher_is_better=True, percent=True)
 PERPLEXITY = MetricInfo(key="m", title="Perplexity", kind="perplexity", higher_is_better=False)
@@ -20,7 +20,7 @@ ROUGE = MetricInfo(key="m", title="ROUGE-L", higher_is_better=True, percent=True
 LENGTH = MetricInfo(key="m", title="Length")
 
 
-def sides(metric, before, after, **changes):
+def inputs(metric, before, after, **changes):
     """Baseline and candidate of one run, with these values on one task; every third item is of class maybe."""
 
     def samples(model, values):
@@ -64,7 +64,7 @@ def sides(metric, before, after, **changes):
         overlap=OverlapCheck(method="", models=["adapter"], rows=1, items={"t": len(models["base"])}),
     ).model_copy(update=changes)
     return tuple(
-        Side(run="r", results=results, model=name, items={"t": samples(name, values)})
+        GateInput(run="r", results=results, model=name, items={"t": samples(name, values)})
         for name, values in models.items()
     )
 
@@ -89,7 +89,7 @@ def right_and_wrong(gained, lost, items):
 def test_a_regression_is_found_with_the_score_test():
     before = [1.0] * 30 + [0.0] * 10
     after = [0.0] * 12 + [1.0] * 18 + [0.0] * 8 + [1.0] * 2
-    rule, report = verdict({"rule": "no_regression", "metric": "t/m"}, *sides(ACCURACY, before, after))
+    rule, report = verdict({"rule": "no_regression", "metric": "t/m"}, *inputs(ACCURACY, before, after))
     assert rule.p_value == pytest.approx(stats.norm.sf((12 - 2 - 0.75) / 14**0.5))
     assert (rule.verdict, rule.outcome, report.exit_code) == ("fail", "worse", 1)
     assert rule.reason == "shown to be worse: -25.0 pp, worse (corrected p 0.007)"
@@ -121,7 +121,7 @@ def test_a_regression_is_found_with_the_score_test():
     ],
 )
 def test_rules_over_400_right_and_wrong_answers(gained, lost, rule, wanted, outcome):
-    found, _ = verdict({"metric": "t/m", **rule}, *sides(ACCURACY, *right_and_wrong(gained, lost, 400)))
+    found, _ = verdict({"metric": "t/m", **rule}, *inputs(ACCURACY, *right_and_wrong(gained, lost, 400)))
     assert (found.verdict, found.outcome) == (wanted, outcome), found.reason
     assert (found.items_needed or 0) > 400 if wanted == "inconclusive" else found.items_needed is None
 
@@ -131,13 +131,13 @@ def test_rules_over_400_right_and_wrong_answers(gained, lost, rule, wanted, outc
     [(12, "inconclusive", 711), (39, "inconclusive", 279), (82, "inconclusive", 176), (83, "pass", None)],
 )
 def test_identical_answers_pass_only_where_a_loss_of_the_margin_would_have_shown(items, wanted, needed):
-    rule, _ = verdict({"rule": "no_regression", "metric": "t/m"}, *sides(ACCURACY, *right_and_wrong(0, 0, items)))
+    rule, _ = verdict({"rule": "no_regression", "metric": "t/m"}, *inputs(ACCURACY, *right_and_wrong(0, 0, items)))
     assert (rule.verdict, rule.outcome, rule.items_needed) == (wanted, "identical", needed), rule.reason
     assert f"identical on all {items} items" in rule.reason
 
 
 def test_the_reason_tells_what_is_missing():
-    rule, _ = verdict({"rule": "no_regression", "metric": "t/m"}, *sides(ACCURACY, *right_and_wrong(2, 4, 60)))
+    rule, _ = verdict({"rule": "no_regression", "metric": "t/m"}, *inputs(ACCURACY, *right_and_wrong(2, 4, 60)))
     assert rule.reason == (
         "a loss of the margin is not ruled out: -3.3 pp, inconclusive; 60 items are too few: it takes about 611 for an"
         " equal model to rule out a loss of 5.0 pp with 80% power"
@@ -145,7 +145,7 @@ def test_the_reason_tells_what_is_missing():
 
 
 def test_enough_items_that_show_nothing_are_not_asked_for_again():
-    both = sides(ROUGE, *shifted(200, -0.047))
+    both = inputs(ROUGE, *shifted(200, -0.047))
     rule, _ = verdict({"rule": "non_inferiority", "metric": "t/m", "margin": 0.05}, *both)
     assert (rule.verdict, rule.items_needed) == ("inconclusive", None)
     assert "200 items are enough for an equal model to rule out a loss of 5.0 pp with 80% power" in rule.reason
@@ -153,13 +153,13 @@ def test_enough_items_that_show_nothing_are_not_asked_for_again():
 
 @pytest.mark.parametrize("rule", ["non_inferiority", "no_regression", "superiority"])
 def test_a_margin_of_a_hundred_points_and_more_is_a_slip(rule):
-    found, _ = verdict({"rule": rule, "metric": "t/m", "margin": 5}, *sides(ACCURACY, *right_and_wrong(5, 9, 400)))
+    found, _ = verdict({"rule": rule, "metric": "t/m", "margin": 5}, *inputs(ACCURACY, *right_and_wrong(5, 9, 400)))
     assert (found.verdict, found.reason) == ("fail", "no share changes by 5; a margin of 5 points is written 0.05")
 
 
 def test_means_are_tested_as_the_estimate_says():
     before, after = shifted(50, -0.01)
-    rule, _ = verdict({"rule": "non_inferiority", "metric": "t/m", "margin": 0.02}, *sides(ROUGE, before, after))
+    rule, _ = verdict({"rule": "non_inferiority", "metric": "t/m", "margin": 0.02}, *inputs(ROUGE, before, after))
     tables = [np.stack([values, np.ones(50)], 1) for values in (before, after)]
     difference = paired("mean", *tables)
     assert rule.p_value == pytest.approx(difference.p_above(-0.02))
@@ -197,7 +197,7 @@ def test_means_are_tested_as_the_estimate_says():
     ],
 )
 def test_rules_over_means(gain, n, rule, wanted):
-    found, report = verdict({"metric": "t/m", **rule}, *sides(ROUGE, *shifted(n, gain)))
+    found, report = verdict({"metric": "t/m", **rule}, *inputs(ROUGE, *shifted(n, gain)))
     assert found.verdict == wanted, found.reason
     assert report.exit_code == {"pass": 0, "fail": 1, "inconclusive": 3}[wanted]
     assert (found.items_needed or 0) > n if wanted == "inconclusive" else found.items_needed is None
@@ -206,7 +206,8 @@ def test_rules_over_means(gain, n, rule, wanted):
 def test_a_change_of_just_the_limit_is_within_it():
     """In floating point 0.7 - 0.8 is less than -0.1."""
     found, _ = verdict(
-        {"rule": "change", "metric": "t/m", "min": -0.1}, *sides(ACCURACY, [1.0] * 8 + [0.0] * 2, [1.0] * 7 + [0.0] * 3)
+        {"rule": "change", "metric": "t/m", "min": -0.1},
+        *inputs(ACCURACY, [1.0] * 8 + [0.0] * 2, [1.0] * 7 + [0.0] * 3),
     )
     assert found.verdict == "pass"
 
@@ -216,19 +217,19 @@ def test_lower_is_better_where_it_is_and_margins_are_relative():
     before = [(-50.0 - float(e), 20.0) for e in generator.normal(0, 5, 60)]
     worse = [(logprob - 4, tokens) for logprob, tokens in before]
     for rule, wanted in (("no_regression", "fail"), ("superiority", "fail")):
-        assert verdict({"rule": rule, "metric": "t/m"}, *sides(PERPLEXITY, before, worse))[0].verdict == wanted
-        assert verdict({"rule": rule, "metric": "t/m"}, *sides(PERPLEXITY, worse, before))[0].verdict == "pass"
+        assert verdict({"rule": rule, "metric": "t/m"}, *inputs(PERPLEXITY, before, worse))[0].verdict == wanted
+        assert verdict({"rule": rule, "metric": "t/m"}, *inputs(PERPLEXITY, worse, before))[0].verdict == "pass"
     found, _ = verdict(
-        {"rule": "non_inferiority", "metric": "t/m", "margin": 0.3}, *sides(PERPLEXITY, before, worse)
+        {"rule": "non_inferiority", "metric": "t/m", "margin": 0.3}, *inputs(PERPLEXITY, before, worse)
     )  # exp(4 / 20) is 22 % more
     assert found.verdict == "pass"
 
 
 def test_equal_answers_to_a_few_items_never_pass_or_fail():
     values = [0.1, 0.5, 0.3] * 10
-    rule, _ = verdict({"rule": "no_regression", "metric": "t/m"}, *sides(ROUGE, values, values))
+    rule, _ = verdict({"rule": "no_regression", "metric": "t/m"}, *inputs(ROUGE, values, values))
     assert (rule.verdict, rule.outcome) == ("inconclusive", "identical")
-    rule, _ = verdict({"rule": "no_regression", "metric": "t/m"}, *sides(ROUGE, values * 3, values * 3))
+    rule, _ = verdict({"rule": "no_regression", "metric": "t/m"}, *inputs(ROUGE, values * 3, values * 3))
     assert rule.verdict == "pass"
 
 
@@ -237,7 +238,7 @@ def test_equal_answers_to_a_few_items_never_pass_or_fail():
     [({"class": "maybe"}, 14), ({"speciality": "cardiology"}, 20), ({"speciality": ["cardiology", "surgery"]}, 40)],
 )
 def test_slices_take_the_items_they_name(where, n):
-    rule, _ = verdict({"rule": "bound", "metric": "t/m", "min": 0, "where": where}, *sides(ROUGE, *shifted(40, 0)))
+    rule, _ = verdict({"rule": "bound", "metric": "t/m", "min": 0, "where": where}, *inputs(ROUGE, *shifted(40, 0)))
     assert (rule.n, rule.verdict) == (n, "pass")
     assert rule.slice
 
@@ -247,22 +248,22 @@ def test_slices_take_the_items_they_name(where, n):
     [
         ({"rule": "bound", "metric": "t/m", "min": 0, "where": {"class": "no"}}, "no item has the class no; there are"),
         ({"rule": "bound", "metric": "t/m", "min": 0, "where": {"ward": "3"}}, "none has a ward at all"),
-        ({"rule": "bound", "metric": "t/m", "min": 0, "ids": ["x"]}, "1 of the 1 listed items were not asked"),
+        ({"rule": "bound", "metric": "t/m", "min": 0, "ids": ["x"]}, "1 of the 1 listed items were not scored"),
         ({"rule": "bound", "metric": "t/n", "min": 0}, "has no metric t/n; it has t/m"),
         ({"rule": "superiority", "metric": "*/n"}, "has no metric"),
-        ({"rule": "peak_memory", "max_gib": 1}, "do not say what memory"),
+        ({"rule": "peak_memory", "max_gib": 1}, "do not say how much memory"),
         ({"rule": "throughput", "min_tokens_per_second": 1}, "do not say how fast"),
-        ({"rule": "must_pass", "metric": "t/m", "ids": ["77"], "at_least": 0}, "were not asked"),
+        ({"rule": "must_pass", "metric": "t/m", "ids": ["77"], "at_least": 0}, "were not scored"),
     ],
 )
 def test_what_is_not_there_fails_with_its_reason(rule, reason):
-    found, report = verdict(rule, *sides(ROUGE, *shifted(40, 0)))
+    found, report = verdict(rule, *inputs(ROUGE, *shifted(40, 0)))
     assert report.verdict == "fail"
     assert reason in found.reason
 
 
 def test_a_metric_without_a_direction_is_bounded_and_not_tested():
-    both = sides(LENGTH, *shifted(40, 0))
+    both = inputs(LENGTH, *shifted(40, 0))
     found, _ = verdict({"rule": "no_regression", "metric": "t/m"}, *both)
     assert "neither direction of this metric is better" in found.reason
     assert verdict({"rule": "bound", "metric": "*/*", "max": 1}, *both)[0].verdict == "pass"
@@ -272,8 +273,8 @@ def test_listed_items_must_pass_each():
     before = [1.0] * 20
     after = [1.0] * 10 + [0.0] * 10
     rule = {"rule": "must_pass", "metric": "t/m", "at_least": 1}
-    assert verdict({**rule, "ids": ["0", "5"]}, *sides(ACCURACY, before, after))[0].verdict == "pass"
-    found, _ = verdict({**rule, "ids": ["0", "15"]}, *sides(ACCURACY, before, after))
+    assert verdict({**rule, "ids": ["0", "5"]}, *inputs(ACCURACY, before, after))[0].verdict == "pass"
+    found, _ = verdict({**rule, "ids": ["0", "15"]}, *inputs(ACCURACY, before, after))
     assert (found.verdict, [sample.id for sample in found.moved]) == ("fail", ["15"])
 
 
@@ -291,19 +292,19 @@ def test_listed_items_must_pass_each():
     ],
 )
 def test_operational_rules(rule, wanted):
-    assert verdict(rule, *sides(ROUGE, *shifted(40, 0)))[0].verdict == wanted
+    assert verdict(rule, *inputs(ROUGE, *shifted(40, 0)))[0].verdict == wanted
 
 
 def test_leaked_items_and_unknown_training_rows_block():
     match = OverlapMatch(task="t", item="3", row="r", role="train", kind="n-gram", part="q", share=1.0, rows=1)
     check = OverlapCheck(method="", models=["adapter"], rows=1, items={"t": 40}, matches=[match])
-    both = sides(ROUGE, *shifted(40, 0), overlap=check)
+    both = inputs(ROUGE, *shifted(40, 0), overlap=check)
     assert verdict({"rule": "leakage"}, *both)[0].verdict == "pass"
     assert verdict({"rule": "contamination", "max_items": 1}, *both)[0].verdict == "pass"
     found, _ = verdict({"rule": "contamination"}, *both)
     assert (found.verdict, found.moved[0].id) == ("fail", "3")
-    found, _ = verdict({"rule": "leakage"}, *sides(ROUGE, *shifted(40, 0), overlap=None))
-    assert "nothing is known" in found.reason
+    found, _ = verdict({"rule": "leakage"}, *inputs(ROUGE, *shifted(40, 0), overlap=None))
+    assert "the rows that adapter was trained on are unknown" in found.reason
 
 
 def test_a_leaked_item_is_named_with_both_texts():
@@ -312,7 +313,7 @@ def test_a_leaked_item_is_named_with_both_texts():
         task="t", item="3", row="r", role="train", kind="exact", part="question", share=1, rows=2, **places
     )
     check = OverlapCheck(method="", models=["adapter"], rows=1, items={"t": 40}, matches=[match])
-    found, _ = verdict({"rule": "leakage"}, *sides(ROUGE, *shifted(40, 0), overlap=check))
+    found, _ = verdict({"rule": "leakage"}, *inputs(ROUGE, *shifted(40, 0), overlap=check))
     assert found.reason == (
         "1 test items are (nearly) equal to rows that were trained on, such as item 3 (a.jsonl, line 4) equals train"
         ' row r (b.csv, line 9) and 1 more rows: "Why?" and "why"'
@@ -325,17 +326,17 @@ def test_a_leaked_item_is_named_with_both_texts():
     [
         (
             {"unsearched": {"t": ["3", "4", "5", "6"]}},
-            "the text of 4 items cannot be split into words, so nothing is known of them: 3 of t, 4 of t, 5 of t;",
+            "the text of 4 items cannot be split into words, so they were not searched: 3 of t, 4 of t, 5 of t;",
         ),
         (
             {"unsearched_rows": ["b.csv, line 9"]},
-            "the questions of training rows cannot be split into words, so nothing is known of them: b.csv, line 9",
+            "the questions of training rows cannot be split into words, so they were not searched: b.csv, line 9",
         ),
     ],
 )
 def test_text_that_cannot_be_split_blocks(rule, unsearched, reason):
     check = OverlapCheck(method="", models=["adapter"], rows=1, items={"t": 40}, **unsearched)
-    found, _ = verdict({"rule": rule}, *sides(ROUGE, *shifted(40, 0), overlap=check))
+    found, _ = verdict({"rule": rule}, *inputs(ROUGE, *shifted(40, 0), overlap=check))
     assert found.verdict == "fail"
     assert found.reason.removesuffix(" fix or leave them out") == reason
 
@@ -351,15 +352,15 @@ def first(update):
 @pytest.mark.parametrize(
     ("which", "change", "reason"),
     [
-        (1, first({"metrics": {"m": float("nan")}}), "1 items have no number for t/m (0)"),
-        (1, first({"metrics": {}}), "1 items have no number for t/m (0)"),
-        (0, first({"metrics": {"m": None}}), "1 items have no number for t/m (0)"),
+        (1, first({"metrics": {"m": float("nan")}}), "1 items have no value of t/m (0)"),
+        (1, first({"metrics": {}}), "1 items have no value of t/m (0)"),
+        (0, first({"metrics": {"m": None}}), "1 items have no value of t/m (0)"),
         (1, first({"metrics": {"m": 0.99}}), "its samples give"),
         (0, first({"doc_hash": "other"}), "1 items had another text for the baseline (0)"),
     ],
 )
 def test_items_that_do_not_bear_out_the_figures_block(which, change, reason):
-    both = list(sides(ROUGE, *shifted(40, 0)))
+    both = list(inputs(ROUGE, *shifted(40, 0)))
     both[which] = with_items(both[which], change)
     report = judge(DEFAULT, both[1], both[0])
     assert report.exit_code == 1
@@ -373,12 +374,12 @@ def test_items_that_do_not_bear_out_the_figures_block(which, change, reason):
         ({"environment": {"packages": {"lm_eval": "9"}}}, "lm_eval (None, baseline 9)"),
         ({"recipe": {"scoring": {"dtype": "float16"}}}, "scoring.dtype"),
         ({"tasks": [TaskInfo(name="t", title="T", version="2", metrics=[ROUGE])]}, "the version of t"),
-        ({"tasks": []}, "was not asked t"),
-        ({"scores": []}, "has no figure of t/m"),
+        ({"tasks": []}, "was not scored on t"),
+        ({"scores": []}, "has no value of t/m"),
     ],
 )
 def test_a_baseline_scored_in_another_way_blocks(change, reason):
-    baseline, candidate = sides(ROUGE, *shifted(40, 0))
+    baseline, candidate = inputs(ROUGE, *shifted(40, 0))
     other = replace(baseline, results=baseline.results.model_copy(update=change))
     report = judge(DEFAULT, candidate, other)
     assert report.exit_code == 1
@@ -386,14 +387,14 @@ def test_a_baseline_scored_in_another_way_blocks(change, reason):
 
 
 def test_another_item_set_blocks():
-    _, candidate = sides(ROUGE, *shifted(40, 0))
-    fewer, _ = sides(ROUGE, *shifted(39, 0))
+    _, candidate = inputs(ROUGE, *shifted(40, 0))
+    fewer, _ = inputs(ROUGE, *shifted(39, 0))
     report = judge(DEFAULT, candidate, fewer)
-    assert any("1 items were asked of only one side (39)" in rule.reason for rule in report.rules)
+    assert any("only one of the two was scored on 1 items (39)" in rule.reason for rule in report.rules)
 
 
 def test_inconclusive_blocks_unless_the_policy_says_otherwise():
-    both = sides(ROUGE, *shifted(8, 0))
+    both = inputs(ROUGE, *shifted(8, 0))
     rule = {"rule": "no_regression", "metric": "t/m"}
     assert verdict(rule, *both)[1].exit_code == 3
     assert verdict(rule, *both, inconclusive="pass")[1].exit_code == 0
@@ -402,14 +403,14 @@ def test_inconclusive_blocks_unless_the_policy_says_otherwise():
 def test_p_values_of_regressions_are_corrected_together():
     before, after = shifted(60, -0.012, seed=0)
     rules = [{"rule": "no_regression", "metric": "t/m", "name": name} for name in "abc"]
-    _, candidate = both = sides(ROUGE, before, after)
+    _, candidate = both = inputs(ROUGE, before, after)
     report = judge(Policy.model_validate({"rules": rules}), candidate, both[0])
     assert report.rules[0].p_value < 1 / 3
     assert all(rule.p_adjusted == pytest.approx(3 * report.rules[0].p_value) for rule in report.rules)
 
 
 def test_targets_on_which_nothing_differs_do_not_count_in_the_correction():
-    baseline, candidate = sides(ACCURACY, *right_and_wrong(2, 12, 90))
+    baseline, candidate = inputs(ACCURACY, *right_and_wrong(2, 12, 90))
     rules = [
         {"rule": "no_regression", "metric": "t/m"},
         {"rule": "no_regression", "metric": "t/m", "ids": [str(n) for n in range(14, 90)], "name": "identical"},
@@ -424,7 +425,7 @@ def test_items_that_share_a_source_count_as_one():
     before, after = shifted(40, -0.02)
     both = [
         with_items(side, lambda item: item.model_copy(update={"cluster": f"c{int(item.id) // 10}"}))
-        for side in sides(ROUGE, before, after)
+        for side in inputs(ROUGE, before, after)
     ]
     found, _ = verdict({"rule": "no_regression", "metric": "t/m"}, *both)
     assert (found.verdict, found.n) == ("inconclusive", 40)
@@ -436,7 +437,7 @@ def test_a_label_that_only_one_model_predicts_counts_for_both():
     metric = MetricInfo(key="m", title="Macro-F1", kind="macro_f1", higher_is_better=True, percent=True)
     before = [(0.0, 0.0), (1.0, 1.0)] * 20
     after = [(0.0, 0.0), (1.0, 2.0), *before[2:]]
-    found, _ = verdict({"rule": "no_regression", "metric": "t/m"}, *sides(metric, before, after))
+    found, _ = verdict({"rule": "no_regression", "metric": "t/m"}, *inputs(metric, before, after))
     assert (found.verdict, found.n, [sample.id for sample in found.moved]) == ("inconclusive", 40, ["1"])
 
 
@@ -460,7 +461,7 @@ def perplexities(n, loss):
 def test_relative_margins_are_shares_of_the_baseline(rule, share, limit):
     """Lower perplexity is better: a tolerated loss is at most 1.1 times the baseline's, a gain at most 0.98 times."""
     before, after = perplexities(60, 0.02)
-    found, _ = verdict({"metric": "t/m", **rule}, *sides(PERPLEXITY, before, after))
+    found, _ = verdict({"metric": "t/m", **rule}, *inputs(PERPLEXITY, before, after))
     difference = paired("perplexity", np.array(before), np.array(after), sign=-1, share=share)
     if rule["rule"] == "no_regression":  # whose p-value is that of being worse
         difference = paired("perplexity", np.array(after), np.array(before), sign=-1)
@@ -470,36 +471,36 @@ def test_relative_margins_are_shares_of_the_baseline(rule, share, limit):
 
 def test_a_relative_number_of_items_is_that_of_an_equal_model():
     before, after = perplexities(30, 0.0)
-    found, _ = verdict({"rule": "non_inferiority", "metric": "t/m", "margin": 0.03}, *sides(PERPLEXITY, before, after))
+    found, _ = verdict({"rule": "non_inferiority", "metric": "t/m", "margin": 0.03}, *inputs(PERPLEXITY, before, after))
     difference = paired("perplexity", np.array(before), np.array(after), sign=-1, share=0.03)
     level = value_of_samples("perplexity", before)
     assert found.limit == f"loses less than {0.03 * level:.3f}"
     assert found.items_needed == difference.items_to_exceed(0.0, 0.03 * level, 0.95, 0.8)
-    found, _ = verdict({"rule": "superiority", "metric": "t/m", "detect": 0.03}, *sides(PERPLEXITY, before, after))
+    found, _ = verdict({"rule": "superiority", "metric": "t/m", "detect": 0.03}, *inputs(PERPLEXITY, before, after))
     difference = paired("perplexity", np.array(before), np.array(after), sign=-1)
     assert found.items_needed == difference.items_to_exceed(0.0, 0.03 * level, 0.95, 0.8)
 
 
 @pytest.mark.parametrize(("n", "has_bounds"), [(9, False), (10, True)])
 def test_bounds_and_outcomes_take_ten_items(n, has_bounds):
-    found, _ = verdict({"rule": "superiority", "metric": "t/m"}, *sides(ROUGE, *shifted(n, 0.1)))
+    found, _ = verdict({"rule": "superiority", "metric": "t/m"}, *inputs(ROUGE, *shifted(n, 0.1)))
     assert (found.low is not None, found.high is not None) == (has_bounds, has_bounds)
     assert found.outcome == ("better" if has_bounds else "inconclusive")
 
 
 def test_a_metric_without_a_direction_is_different_and_neither_better_nor_worse():
-    found, _ = verdict({"rule": "change", "metric": "t/m", "min": -1}, *sides(LENGTH, *shifted(40, 0.3)))
+    found, _ = verdict({"rule": "change", "metric": "t/m", "min": -1}, *inputs(LENGTH, *shifted(40, 0.3)))
     assert found.outcome == "different"
 
 
 def test_an_undecided_bound_asks_for_the_items_that_its_distance_takes():
     values, _ = shifted(50, 0)
     rule = {"rule": "bound", "metric": "t/m", "min": float(np.mean(values)) - 0.04, "confidence": 0.99}
-    found, _ = verdict(rule, *sides(ROUGE, values, values))
+    found, _ = verdict(rule, *inputs(ROUGE, values, values))
     estimate = single("mean", np.stack([values, np.ones(50)], 1))
     assert (found.low, found.high) == pytest.approx(estimate.bounds(0.99))
     assert found.items_needed == estimate.items_to_exceed(-0.04, 0.0, 0.99, 0.8)
     nearer = {**rule, "min": float(np.mean(values)) - 0.001}
     half = (found.high - found.low) / 4
-    found, _ = verdict(nearer, *sides(ROUGE, values, values))
+    found, _ = verdict(nearer, *inputs(ROUGE, values, values))
     assert found.items_needed == estimate.items_to_exceed(-half, 0.0, 0.99, 0.8)

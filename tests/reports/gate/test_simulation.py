@@ -15,7 +15,7 @@ from benchmarks.gate_simulation import METRICS, drawn_passes, simulate, violatio
 from reports.comparison.sums import value_of_samples
 from reports.document.schema import MetricInfo
 from reports.files import read_json
-from tests.reports.gate.test_judging import ACCURACY, right_and_wrong, sides, verdict
+from tests.reports.gate.test_judging import ACCURACY, inputs, right_and_wrong, verdict
 
 RULES = {
     "non_inferiority": {"rule": "non_inferiority", "metric": "t/m", "margin": 0.05},
@@ -30,7 +30,7 @@ def test_the_simulated_rules_are_the_gates(gained, lost):
     for items in (20, 100, 200):
         simulated = passes(items, gained, lost)
         for name, rule in RULES.items():
-            found, _ = verdict(rule, *sides(ACCURACY, *right_and_wrong(gained, lost, items)))
+            found, _ = verdict(rule, *inputs(ACCURACY, *right_and_wrong(gained, lost, items)))
             assert (found.verdict == "pass") == bool(simulated[name]), (items, name, found.reason)
 
 
@@ -42,7 +42,7 @@ def test_the_drawn_rules_are_the_gates(name):
         values = [[tuple(row) if np.ndim(row) else float(row) for row in side] for side in (before, after)]
         simulated = drawn_passes(name, 120, loss, seed)
         for rule, words in RULES.items():
-            assert (verdict(words, *sides(metric, *values))[0].verdict == "pass") == simulated[rule], (seed, rule)
+            assert (verdict(words, *inputs(metric, *values))[0].verdict == "pass") == simulated[rule], (seed, rule)
 
 
 def test_exact_chances_are_those_of_the_trinomial():

@@ -1,6 +1,5 @@
 """Which backend trains, and Unsloth's process: what it is told, what it tells, and how it ends."""
 
-import importlib.util
 import sys
 import textwrap
 
@@ -11,16 +10,18 @@ from reports.errors import UserError
 from training.backends import choice as backends
 from training.backends import unsloth_backend
 from training.backends.job import Job, as_dataset
-from training.division import training_rows
 from training.encoding import encode_rows
 from training.models.base_model import find_base
+from training.models.device import Cuda, device_of
 from training.recipes.recipe_file import load_recipe
+from training.splits import training_rows
 
 
 @pytest.fixture
-def unsloth_is_installed(monkeypatch):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name == "unsloth" else found(name))
+def unsloth_is_installed(monkeypatch, tmp_path):
+    (tmp_path / "packages" / "unsloth").mkdir(parents=True)
+    (tmp_path / "packages" / "unsloth" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path / "packages")
 
 
 def recipe_with(tiny_recipe, *settings):
@@ -28,9 +29,9 @@ def recipe_with(tiny_recipe, *settings):
 
 
 def test_auto_is_unsloth_on_a_card_with_the_extra_and_trl_elsewhere(tiny_recipe, unsloth_is_installed):
-    assert backends.pick_backend(recipe_with(tiny_recipe), "cuda") == "unsloth"
-    assert backends.pick_backend(recipe_with(tiny_recipe), "cpu") == "trl"
-    assert backends.pick_backend(recipe_with(tiny_recipe, "trainer.backend=trl"), "cuda") == "trl"
+    assert backends.pick_backend(recipe_with(tiny_recipe), Cuda()) == "unsloth"
+    assert backends.pick_backend(recipe_with(tiny_recipe), device_of("cpu")) == "trl"
+    assert backends.pick_backend(recipe_with(tiny_recipe, "trainer.backend=trl"), Cuda()) == "trl"
 
 
 @pytest.mark.parametrize(
@@ -46,14 +47,14 @@ def test_auto_is_unsloth_on_a_card_with_the_extra_and_trl_elsewhere(tiny_recipe,
 def test_what_unsloth_cannot_do_is_trained_with_trl_and_refused_where_unsloth_is_asked_for(
     tiny_recipe, unsloth_is_installed, setting
 ):
-    assert backends.pick_backend(recipe_with(tiny_recipe, setting), "cuda") == "trl"
+    assert backends.pick_backend(recipe_with(tiny_recipe, setting), Cuda()) == "trl"
     with pytest.raises(UserError, match=r"trainer\.backend=trl"):
-        backends.pick_backend(recipe_with(tiny_recipe, setting, "trainer.backend=unsloth"), "cuda")
+        backends.pick_backend(recipe_with(tiny_recipe, setting, "trainer.backend=unsloth"), Cuda())
 
 
 def test_several_processes_train_with_trl(tiny_recipe, unsloth_is_installed, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert backends.pick_backend(recipe_with(tiny_recipe), "cuda") == "trl"
+    assert backends.pick_backend(recipe_with(tiny_recipe), Cuda()) == "trl"
 
 
 def test_unsloth_without_a_card_is_refused_before_anything_is_loaded(tiny_recipe, command, tmp_path):
@@ -73,7 +74,7 @@ def job(tiny_recipe, tmp_path):
     rows = training_rows(recipe)
     tokenizer = load_tokenizer(str(base.folder))
     sets = [as_dataset(encode_rows(tokenizer, recipe, each)) for each in (rows.train, rows.validation)]
-    return Job(recipe, base, sets[0], sets[1], tmp_path, "cpu", "float32")
+    return Job(recipe, base, sets[0], sets[1], tmp_path, device_of("cpu"), "float32")
 
 
 def test_a_job_is_the_same_after_its_way_to_another_process(job):
@@ -85,49 +86,47 @@ def test_a_job_is_the_same_after_its_way_to_another_process(job):
 
 
 @pytest.fixture
-def worker(tmp_path, monkeypatch):
-    """Put a script into the place of Unsloth's process."""
+def train_with(tmp_path, job):
+    """Train the job with a script in the place of Unsloth's process."""
 
-    def put(text):
+    def train(text, progress=lambda *_: None):
         path = tmp_path / "worker.py"
         path.write_text("import json, sys\n" + textwrap.dedent(text))
-        monkeypatch.setattr(unsloth_backend, "_COMMAND", [sys.executable, str(path)])
+        return unsloth_backend.train(job, progress, command=[sys.executable, str(path)])
 
-    return put
+    return train
 
 
-def test_progress_comes_from_the_worker_and_what_libraries_print_does_not(job, worker):
-    worker("""
+def test_progress_comes_from_the_worker_and_what_libraries_print_does_not(train_with):
+    notes = []
+    script = """
         print(json.dumps({"step": 1, "steps": 3, "note": "loss 2.000"}))
         print("noise", file=sys.stderr)
         print(json.dumps({"error": {"what": "the loss became nan", "where": "trainer", "fix": "less"}}))
-    """)
-    told = []
+    """
     with pytest.raises(UserError, match="trainer: the loss became nan\n  fix: less"):
-        unsloth_backend.train(job, lambda *progress: told.append(progress))
-    assert told == [(1, 3, "loss 2.000")]
+        train_with(script, lambda *progress: notes.append(progress))
+    assert notes == [(1, 3, "loss 2.000")]
 
 
-def test_the_workers_lack_of_memory_is_ours(job, worker):
-    worker('print(json.dumps({"out_of_memory": "tried to allocate 2 GiB"}))')
+def test_the_workers_lack_of_memory_is_ours(train_with):
     with pytest.raises(torch.OutOfMemoryError, match="2 GiB"):
-        unsloth_backend.train(job, lambda *_: None)
+        train_with('print(json.dumps({"out_of_memory": "tried to allocate 2 GiB"}))')
 
 
-def test_a_worker_that_dies_is_told_with_its_last_words(job, worker):
-    worker('sys.exit("no kernel image is available")')
+def test_a_worker_that_dies_is_reported_with_its_last_words(train_with):
     with pytest.raises(UserError, match=r"code 1(.|\n)*no kernel image(.|\n)*backend=trl"):
-        unsloth_backend.train(job, lambda *_: None)
+        train_with('sys.exit("no kernel image is available")')
 
 
-def test_the_worker_ends_when_we_are_stopped(job, worker):
-    worker("""
+def test_the_worker_ends_when_we_are_stopped(train_with):
+    script = """
         print(json.dumps({"step": 1, "steps": 3, "note": ""}), flush=True)
         sys.stdin.read()
-    """)
+    """
 
     def stopped(*_):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        unsloth_backend.train(job, stopped)  # would wait for ever for a worker that goes on
+        train_with(script, stopped)  # would wait for ever for a worker that goes on

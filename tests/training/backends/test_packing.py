@@ -7,17 +7,18 @@ import torch
 
 from reports.errors import UserError
 from training.backends.packing import check_apart, pack
-from training.division import training_rows
 from training.finetune import finetune
 from training.models.base_model import find_base
+from training.models.device import device_of
 from training.models.loading import load_base
 from training.recipes.recipe_file import load_recipe
+from training.splits import training_rows
 
 
 @pytest.fixture
 def model(tiny_recipe):
     recipe = load_recipe(str(tiny_recipe), ["quantization.method=none"])
-    return load_base(find_base(recipe.model), recipe.quantization, dtype="float32", device="cpu")
+    return load_base(find_base(recipe.model), recipe.quantization, dtype="float32", device=device_of("cpu"))
 
 
 def test_a_packed_row_has_the_logits_it_has_alone(model):
@@ -32,11 +33,9 @@ def test_a_packed_row_has_the_logits_it_has_alone(model):
     assert torch.allclose(packed, alone, atol=1e-4)
 
 
-def test_attention_that_sees_from_one_row_into_another_is_refused(model, monkeypatch):
+def test_attention_that_sees_from_one_row_into_another_is_refused(model):
     forward = model.forward
-    monkeypatch.setattr(
-        model, "forward", lambda input_ids, position_ids, use_cache: forward(input_ids=input_ids, use_cache=use_cache)
-    )
+    model.forward = lambda input_ids, position_ids, use_cache: forward(input_ids=input_ids, use_cache=use_cache)
     with pytest.raises(UserError, match=r"see each other\n.*packing=false"):
         check_apart(model)
 

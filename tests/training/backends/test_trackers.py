@@ -1,27 +1,31 @@
 """Experiment trackers: nothing by default, real TensorBoard files by name, one message where something is missing."""
 
+import sys
+
 import pytest
 
 from reports.errors import UserError
 from training.backends.trackers import check_trackers
-from training.division import training_rows
 from training.finetune import finetune, fingerprint
 from training.models.base_model import find_base
 from training.recipes.recipe_file import load_recipe
+from training.splits import training_rows
 
 
 @pytest.fixture
-def all_installed(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+def wandb_is_installed(monkeypatch, tmp_path):
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
 
 
 def test_a_missing_package_is_named_with_how_to_get_it(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(UserError, match=r"mlflow is not installed\n.*pip install mlflow"):
         check_trackers(["mlflow"])
 
 
-def test_wandb_wants_a_token_unless_it_is_offline(all_installed, monkeypatch, tmp_path):
+def test_wandb_wants_a_token_unless_it_is_offline(wandb_is_installed, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("WANDB_API_KEY", "WANDB_MODE", "NETRC"):
         monkeypatch.delenv(name, raising=False)

@@ -11,6 +11,7 @@ from tests.training.exporting.conftest import load
 from training.exporting.agreement import compare, logits
 from training.exporting.export_log import ExportLog
 from training.models.base_model import find_base
+from training.models.device import device_of
 from training.models.loading import load_for_scoring
 from training.recipes.recipe import ModelSection, QuantizationSection
 
@@ -66,7 +67,9 @@ def test_merged_weights_are_the_sum_rounded_once(tiny_run, tiny_model, merge, dt
     adapter = tiny_run / "adapter"
     _, folder = merge(adapter, dtype=dtype)
     base = find_base(ModelSection(base=str(tiny_model)))
-    seen = load_for_scoring(base, QuantizationSection(), train_dtype="float32", dtype="float32", device="cpu")
+    seen = load_for_scoring(
+        base, QuantizationSection(), train_dtype="float32", dtype="float32", device=device_of("cpu")
+    )
     lora = load_file(adapter / "adapter_model.safetensors")
     merged = load_file(folder / "model.safetensors")
     names = [key for key in lora if key.endswith("lora_A.weight")]

@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from reports.errors import UserError
+from tests.fake_torch import fake_torch
 from training.exporting import merging
+from training.exporting.merging import one_message
+from training.models.base_model import find_base
+from training.models.device import Cuda, Mps
+from training.recipes.recipe_file import load_recipe
 
 
 def test_nothing_is_ever_overwritten(tiny_run, merge, tmp_path):
@@ -71,7 +76,7 @@ def test_weights_too_large_for_float16_are_refused(make_adapter, merge):
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (torch.OutOfMemoryError(), 'CUDA_VISIBLE_DEVICES=""'),
+        (torch.OutOfMemoryError(), "take a machine with more memory"),
         (OSError(28, "No space left on device"), "No space left on device"),
         (
             RuntimeError("layers of this kind\nand more"),
@@ -90,6 +95,23 @@ def test_what_stops_the_writing_is_one_message_and_leaves_nothing(
     with pytest.raises(UserError, match=message):
         merge(tiny_run / "adapter")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("device", "error", "fix"),
+    [
+        (Cuda(fake_torch(cuda=True)), torch.OutOfMemoryError(), r'CUDA_VISIBLE_DEVICES="" medbench'),
+        (
+            Mps(fake_torch(mps=True)),
+            RuntimeError("MPS backend out of memory (MPS allocated: 17 GB)"),
+            r"PYTORCH_MPS_HIGH_WATERMARK_RATIO=0\.0 medbench",
+        ),
+    ],
+)
+def test_a_merge_that_runs_out_of_memory_names_a_way_with_more(tiny_recipe, device, error, fix):
+    base = find_base(load_recipe(str(tiny_recipe)).model)
+    with pytest.raises(UserError, match=rf"does not fit into the card's memory\n.*{fix}"), one_message(base, device):
+        raise error
 
 
 def test_a_full_disk_is_seen_before_anything_is_written(tiny_run, merge, monkeypatch):

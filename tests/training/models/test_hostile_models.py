@@ -17,6 +17,7 @@ from training.models.adapter_config import check_config
 from training.models.adapters import find_adapter, locate_adapter
 from training.models.architecture import model_shell
 from training.models.base_model import find_base
+from training.models.device import device_of
 from training.models.loading import load_for_scoring
 from training.recipes.recipe import ModelSection, ScoringSection
 
@@ -232,7 +233,7 @@ def test_a_base_without_some_of_its_weights_is_refused(model):
     save_file(held, model / "model.safetensors", {"format": "pt"})
     base = find_base(ModelSection(base=str(model)))
     with pytest.raises(UserError, match=r"1 of its weights are missing, such as model\.layers\.1\.mlp\.up_proj"):
-        load_for_scoring(base, None, train_dtype="float32", dtype="float32", device="cpu")
+        load_for_scoring(base, None, train_dtype="float32", dtype="float32", device=device_of("cpu"))
 
 
 CODE = "import pathlib; pathlib.Path({!r}).write_text('ran')\nclass X: pass\n"
@@ -249,7 +250,7 @@ def test_no_code_of_a_model_runs(model, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="does not know this kind of model"):
         model_shell(base)
     with pytest.raises(UserError, match="cannot load this model"):
-        load_for_scoring(base, None, train_dtype="float32", dtype="float32", device="cpu")
+        load_for_scoring(base, None, train_dtype="float32", dtype="float32", device=device_of("cpu"))
     tokenizer = json.loads((model / "tokenizer_config.json").read_text())
     odd = {"tokenizer_class": "X", "auto_map": {"AutoTokenizer": ["code.X", None]}}
     (model / "tokenizer_config.json").write_text(json.dumps(tokenizer | odd))

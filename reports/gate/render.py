@@ -1,4 +1,4 @@
-"""How a gate's finding is told: lines of text, the Markdown summary, and the annotations of GitHub."""
+"""Renders a gate report as lines of text, a Markdown summary and GitHub annotations."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import html
 import re
 from collections.abc import Iterator
 
-from reports.gate.outcome import GateReport, MovedSample, Party, RuleResult, Verdict
+from reports.gate.outcome import GateInputInfo, GateReport, MovedSample, RuleResult, Verdict
 from reports.tables import NOT_MEDICAL_ADVICE, Table
 
 HEADINGS: dict[Verdict, str] = {"pass": "Passed", "fail": "Blocked", "inconclusive": "Inconclusive"}
 _MARKS: dict[Verdict, str] = {"pass": "pass", "fail": "FAIL", "inconclusive": "inconclusive"}
 _ORDER: dict[Verdict, int] = {"fail": 0, "inconclusive": 1, "pass": 2}
-_ANNOTATIONS = 10  # GitHub shows no more of a step
+_ANNOTATIONS = 10  # GitHub shows at most as many per step
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]#|!~])")
 _TEXT = 400
 
 
-def told(party: Party) -> str:
-    """A side of the gate, for people."""
-    return f"{party.model} of {party.run}"
+def label(info: GateInputInfo) -> str:
+    """`MODEL of RUN`."""
+    return f"{info.model} of {info.run}"
 
 
 def rules_table(report: GateReport) -> Table:
-    """All rules, what blocks first."""
+    """A table of all rules, those that block first."""
     rows = [
         (rule.name, _MARKS[rule.verdict], _number(rule.baseline), _number(rule.value), _difference(rule), rule.reason)
         for rule in sorted(report.rules, key=lambda rule: _ORDER[rule.verdict])
@@ -32,7 +32,7 @@ def rules_table(report: GateReport) -> Table:
 
 
 def facts_text(rule: RuleResult) -> str:
-    """What a rule rests on, in a line."""
+    """The numbers behind a verdict, in one line."""
     parts = [f"verdict {rule.verdict}"]
     for name, value in (
         ("limit", rule.limit),
@@ -51,7 +51,7 @@ def facts_text(rule: RuleResult) -> str:
 
 
 def moved_text(sample: MovedSample) -> str:
-    """An item that moved a rule, in a line."""
+    """An item that moved a rule, in one line."""
     values = [("baseline", sample.baseline), ("candidate", sample.candidate)]
     parts = [f"{name} {_values(value)}" for name, value in values if value is not None]
     parts += [f"answer {sample.answer!r}"] if sample.answer else []
@@ -60,10 +60,10 @@ def moved_text(sample: MovedSample) -> str:
 
 
 def markdown(report: GateReport) -> str:
-    """The summary, in GitHub-flavoured Markdown; whatever comes from data or models shows as text."""
+    """The summary in GitHub-flavoured Markdown, with all text from data and models escaped."""
     lines = [
         f"## medbench gate: {HEADINGS[report.verdict]}",
-        f"{_escape(told(report.candidate))} against {_escape(told(report.baseline))}. {report.reason}",
+        f"{_escape(label(report.candidate))} against {_escape(label(report.baseline))}. {report.reason}",
         rules_table(report).markdown(_escape),
     ]
     for rule in report.rules:
@@ -82,7 +82,7 @@ def markdown(report: GateReport) -> str:
 
 
 def github_annotations(report: GateReport) -> Iterator[str]:
-    """Workflow commands that GitHub shows beside the run: an error for each rule that failed, else a warning."""
+    """GitHub workflow commands: an error for each rule that blocks, a warning for each that does not."""
     blocking = sorted((rule for rule in report.rules if rule.verdict != "pass"), key=lambda rule: _ORDER[rule.verdict])
     blocks = report.policy.inconclusive == "block"
     for rule in blocking[:_ANNOTATIONS]:
@@ -92,17 +92,17 @@ def github_annotations(report: GateReport) -> Iterator[str]:
 
 
 def _command(text: str) -> str:
-    """Text as a workflow command takes it, which ends at a line break."""
+    """Escape text for a workflow command, which ends at a line break."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _escape(text: str) -> str:
-    """Text that shows as such in Markdown."""
+    """Escape text for Markdown."""
     return _MARKDOWN.sub(r"\\\1", _escape_html(text))
 
 
 def _escape_html(text: str) -> str:
-    """Text in one line that shows as such in HTML, and calls nobody on GitHub."""
+    """Escape text for HTML, on one line and without mentions of GitHub users."""
     return html.escape(" ".join(text.split())[:_TEXT], quote=False).replace("@", "@\N{ZERO WIDTH SPACE}")
 
 
@@ -118,4 +118,4 @@ def _number(value: float | None) -> str:
 
 
 def _values(value: float | tuple[float, ...]) -> str:
-    return " / ".join(f"{each:.4g}" for each in (value if isinstance(value, tuple) else (value,)))
+    return " / ".join(f"{number:.4g}" for number in (value if isinstance(value, tuple) else (value,)))

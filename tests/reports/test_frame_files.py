@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from reports.interchange import convert
-from reports.spreadsheet import as_text, from_text
+from reports.convert import convert
+from reports.frame_files import as_text, from_text
 
 FORMULAS = ["=1+1", "+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'=1", "''@x", "\uff1d1+1"]
 

@@ -4,8 +4,8 @@ import pytest
 
 from reports.errors import UserError
 from tasks.data import load_reasoning
-from training.division import held_out_source, training_rows
 from training.recipes.recipe_file import load_recipe
+from training.splits import held_out_source, training_rows
 
 SAME_SOURCE = ["data.reasoning=null", "data.reasoning_rows=10", "data.train.rows=40", "data.validation_rows=6"]
 

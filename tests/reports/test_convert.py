@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from reports.convert import convert
 from reports.document.reading import read_results
-from reports.interchange import convert
 
 
 @pytest.mark.parametrize("layout", ["csv", "parquet"])

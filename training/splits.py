@@ -18,12 +18,13 @@ class TrainingRows:
     """The rows to train on and the rows whose loss is followed meanwhile.
 
     Attributes:
-        validation_chooses: Whether the adapter is the one of the lowest validation loss, and so has learned from it.
+        validation_selects_checkpoint: Whether the adapter with the lowest validation loss is saved, so that it has
+            learned from those rows.
     """
 
     train: list[ReasoningRow]
     validation: list[ReasoningRow]
-    validation_chooses: bool = False
+    validation_selects_checkpoint: bool = False
 
 
 def training_rows(recipe: Recipe) -> TrainingRows:
@@ -35,13 +36,13 @@ def training_rows(recipe: Recipe) -> TrainingRows:
     rows, _ = _held_out(recipe)
     drawn = sample_indices(len(rows), recipe.data.train.rows, recipe.seed)
     rows = [rows[index] for index in drawn]
-    chooses = recipe.trainer.keep_best
+    selects = recipe.trainer.keep_best
     if recipe.data.validation is not None:
-        return TrainingRows(rows, load_reasoning(recipe.data.validation, seed=recipe.seed), chooses)
+        return TrainingRows(rows, load_reasoning(recipe.data.validation, seed=recipe.seed), selects)
     if recipe.data.validation_rows is None:
         return TrainingRows(rows, [])
     _check("data.validation_rows", recipe.data.validation_rows, len(rows))
-    return TrainingRows(*split_off(rows, recipe.data.validation_rows, recipe.seed), chooses)
+    return TrainingRows(*split_off(rows, recipe.data.validation_rows, recipe.seed), selects)
 
 
 def held_out_source(recipe: Recipe) -> DataSource:

@@ -5,27 +5,25 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from reports.document.schema import MemoryUse
 from reports.files import read_json
-from training.backends.job import Done, Job, Progress
+from training.backends.job import Job, Progress, TrainingResult
 from training.backends.watching import last_checkpoint
-from training.processes import is_main, local_index, process_count
+from training.processes import is_main, process_count
 from training.stopping import finishing_batches
 
 
-def run(trainer: Any, job: Job, progress: Progress, backend: str) -> Done:
+def run(trainer: Any, job: Job, progress: Progress, backend: str) -> TrainingResult:
     """Train from the first step, or the last checkpoint, to the end; the adapter is saved in `job.made`."""
     trainable, total = trainer.model.get_nb_trainable_parameters()  # of packed weights only before FSDP shards them
-    before = _memory(job.device)
-    if job.device == "cuda":
-        import torch
-
-        torch.cuda.reset_peak_memory_stats()
+    before = job.device.used_memory()
+    job.device.reset_peak_memory()
     times: list[float] = []
-    trainer.add_callback(_clock(times))
+    trainer.add_callback(step_clock(times))
     started = time.perf_counter()
     last = last_checkpoint(job.work)
     if last is not None:
@@ -37,15 +35,15 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> Done:
     if job.validation is not None:
         trainer.evaluate()
     seconds = time.perf_counter() - started
-    after, peak = _memory(job.device), _peak_memory(job.device)
+    after, peak = job.device.used_memory(), job.device.peak_memory()
     _save(trainer, job)
     losses = logged_losses(trainer.state.log_history)
     steps, epochs = trainer.state.global_step, float(trainer.state.epoch or 0)
     seconds_per_step = statistics.median(times) if times else seconds / steps
     tokens_per_step = epochs * sum(map(len, job.train["input_ids"])) / steps
-    return Done(
+    return TrainingResult(
         backend=backend,
-        device=_device_name(job.device),
+        device=job.device.name(),
         processes=process_count(),
         dtype=job.dtype,
         attention=str(getattr(trainer.model.config, "_attn_implementation", "unknown")),
@@ -57,15 +55,15 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> Done:
         seconds_per_step=round(seconds_per_step, 4),
         tokens_per_second=round(tokens_per_step / seconds_per_step, 1),
         memory=MemoryUse(
-            device_total_bytes=_device_total(job.device),
-            before_allocated_bytes=before[0],
-            before_reserved_bytes=before[1],
-            peak_allocated_bytes=peak[0],
-            peak_reserved_bytes=peak[1],
-            after_allocated_bytes=after[0],
-            after_reserved_bytes=after[1],
+            device_total_bytes=job.device.total_memory(),
+            before_allocated_bytes=before.allocated,
+            before_reserved_bytes=before.reserved,
+            peak_allocated_bytes=peak.allocated,
+            peak_reserved_bytes=peak.reserved,
+            after_allocated_bytes=after.allocated,
+            after_reserved_bytes=after.reserved,
         ),
-        final_loss=next((each["loss"] for each in reversed(losses) if "loss" in each), None),
+        final_loss=next((record["loss"] for record in reversed(losses) if "loss" in record), None),
         losses=losses,
     )
 
@@ -76,7 +74,7 @@ def _has_all_steps(checkpoint: Path) -> bool:
     return bool(state["global_step"] >= state["max_steps"])
 
 
-def _clock(times: list[float]) -> Any:
+def step_clock(times: list[float], now: Callable[[], float] = time.perf_counter) -> Any:
     """Collects the seconds from the end of one step to the end of the next, where nothing else came in between."""
     from transformers import TrainerCallback
 
@@ -84,10 +82,10 @@ def _clock(times: list[float]) -> Any:
         last: float | None = None
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            now = time.perf_counter()
+            end = now()
             if self.last is not None:
-                times.append(now - self.last)
-            self.last = now
+                times.append(end - self.last)
+            self.last = end
 
         def on_evaluate(self, *_: Any, **__: Any) -> None:
             self.last = None
@@ -102,8 +100,8 @@ def _save(trainer: Any, job: Job) -> None:
     """Save the adapter's weights and configuration, by the main process; sharded ones are put together first."""
     state = None
     if trainer.is_fsdp_enabled:
-        trained = ((name, each) for name, each in trainer.model.named_parameters() if each.requires_grad)
-        state = {name: each.full_tensor().detach().cpu() for name, each in trained}
+        parameters = trainer.model.named_parameters()
+        state = {name: weight.full_tensor().detach().cpu() for name, weight in parameters if weight.requires_grad}
     if not is_main():
         return
     trainer.model.peft_config["default"].base_model_name_or_path = job.base.public_name
@@ -113,49 +111,6 @@ def _save(trainer: Any, job: Job) -> None:
 def logged_losses(history: list[dict[str, Any]]) -> list[dict[str, float]]:
     """The losses of a trainer's log, one record for each logged step; what overflowed in float16 is left out."""
     keep = ("step", "loss", "eval_loss", "learning_rate", "grad_norm")
-    records = [
-        {key: float(each[key]) for key in keep if key in each and math.isfinite(float(each[key]))} for each in history
-    ]
+    entries = [{key: float(entry[key]) for key in keep if key in entry} for entry in history]
+    records = [{key: value for key, value in entry.items() if math.isfinite(value)} for entry in entries]
     return [record for record in records if "loss" in record or "eval_loss" in record]
-
-
-def _memory(device: str) -> tuple[int, int]:
-    """(allocated, reserved) bytes now; the resident set for both on a CPU."""
-    if device == "cuda":
-        from torch import cuda
-
-        return cuda.memory_allocated(), cuda.memory_reserved()
-    import psutil
-
-    resident = psutil.Process().memory_info().rss
-    return resident, resident
-
-
-def _peak_memory(device: str) -> tuple[int, int]:
-    """The most that `_memory` was since its statistics began; since the process began on a CPU."""
-    if device == "cuda":
-        from torch import cuda
-
-        return cuda.max_memory_allocated(), cuda.max_memory_reserved()
-    import resource
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    now, _ = _memory(device)
-    return max(peak, now), max(peak, now)
-
-
-def _device_name(device: str) -> str:
-    import torch
-
-    return str(torch.cuda.get_device_name()) if device == "cuda" else "cpu"
-
-
-def _device_total(device: str) -> int:
-    if device == "cuda":
-        import torch
-
-        return int(torch.cuda.get_device_properties(local_index()).total_memory)
-    import psutil
-
-    return int(psutil.virtual_memory().total)

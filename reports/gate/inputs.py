@@ -1,4 +1,4 @@
-"""The two sides of a gate: a model's results with the scores of each of its items, read from a run or a baseline."""
+"""What the gate compares: a model's results with the scores of its items, read from a run or a stored baseline."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Row = TypeVar("Row", "ItemScore", Sample)
 
 
 class ItemScore(Strict):
-    """What a baseline keeps of a sample: no text of it."""
+    """The part of a sample that a stored baseline keeps, without any text."""
 
     id: str
     doc_hash: str
@@ -35,16 +35,16 @@ class ItemScore(Strict):
 
 
 @dataclass(frozen=True)
-class Side:
-    """A model in a run.
+class GateInput:
+    """The candidate or the baseline: a model of a run, with its scores.
 
     Attributes:
-        run: Where it was read from, as told.
-        results: The results document that it is in.
-        model: Its name there.
-        items: Scores by task and item; the candidate's are whole samples.
-        faults: What keeps a task from being judged, by task; such as a missing file.
-        trained_here: Whether the results' training is the one of this model.
+        run: Name of the run or of the stored baseline.
+        results: The results document that contains the model.
+        model: Its name in the results.
+        items: Scores by task and item; those of a run are whole samples.
+        faults: Why a task cannot be judged, by task; such as a missing file.
+        trained_here: Whether the training in the results is that of this model.
     """
 
     run: str
@@ -56,44 +56,44 @@ class Side:
 
     @property
     def info(self) -> ModelInfo:
-        """What the results say of the model."""
-        return next(each for each in self.results.models if each.name == self.model)
+        """The model's entry in the results."""
+        return next(model for model in self.results.models if model.name == self.model)
 
     @property
-    def asked(self) -> list[TaskInfo]:
-        """The tasks that were put to the models; people's marks are one in the results only."""
+    def scored_tasks(self) -> list[TaskInfo]:
+        """The tasks that the models answered, so without the ratings by people."""
         return [task for task in self.results.tasks if task.name != HUMAN_RATING]
 
     def task(self, name: str) -> TaskInfo | None:
-        """What was asked; None where it was not."""
-        return next((each for each in self.results.tasks if each.name == name), None)
+        """The task in the results, or None."""
+        return next((task for task in self.results.tasks if task.name == name), None)
 
     def score(self, task: str, metric: str) -> Score | None:
-        """The figure in the results; None where there is none."""
-        wanted = (self.model, task, metric)
-        return next((each for each in self.results.scores if (each.model, each.task, each.metric) == wanted), None)
+        """The score in the results, or None."""
+        key = (self.model, task, metric)
+        return next((score for score in self.results.scores if (score.model, score.task, score.metric) == key), None)
 
 
 def read_items(path: Path, model: type[Row]) -> dict[str, Row]:
-    """The rows of a samples or scores file by id, and by their number where an item was asked several times.
+    """Read a samples or scores file into rows by id, or by id and repeat number for repeated items.
 
     Raises:
-        UserError: A line is broken, or an id is there twice.
+        UserError: A line is broken, or an id occurs twice.
     """
-    found: dict[str, Row] = {}
+    rows: dict[str, Row] = {}
     for number, value in read_jsonl(path):
         where = f"{path}, line {number}"
         row = checked_sample(model, value, where)
-        if found.setdefault(f"{row.id} (again {row.repeat})" if row.repeat else row.id, row) is not row:
-            raise UserError(f"the item {row.id[:60]} is there twice", where=where, fix="score again")
-    return found
+        if rows.setdefault(f"{row.id} (again {row.repeat})" if row.repeat else row.id, row) is not row:
+            raise UserError(f"the item {row.id[:60]} occurs twice", where=where, fix="score again")
+    return rows
 
 
 def check_values(path: Path, metrics: list[MetricInfo], items: Mapping[str, ItemScore | Sample]) -> None:
-    """Refuse values of a shape that their metric cannot have.
+    """Check that the values of all items have the shape that their metric requires.
 
     Raises:
-        UserError: A value is no pair or number as its kind wants it, a count is not positive, or a label is no label.
+        UserError: A value is not a number or pair as its kind requires, a count is not positive, or a label is invalid.
     """
     for item in items.values():
         for metric in metrics:
@@ -108,7 +108,7 @@ def check_values(path: Path, metrics: list[MetricInfo], items: Mapping[str, Item
 
 
 def _fault(metric: MetricInfo, value: float | tuple[float, ...] | None) -> str:
-    """What is wrong with a value of an item; empty where nothing is, or where it is no finite number."""
+    """What is wrong with the value of an item; empty if nothing is, or if it is not finite."""
     if value is None or metric.kind == "other":
         return ""
     if isinstance(value, tuple) != (metric.kind in (*PAIRS, "batch_calibrated")):
@@ -116,7 +116,7 @@ def _fault(metric: MetricInfo, value: float | tuple[float, ...] | None) -> str:
     if not _is_finite(value):
         return ""
     if np.abs(value).max() > _MOST:
-        return f"is {value}, beyond all measure"
+        return f"is {value}, which is out of range"
     return _fault_of_several(metric, value) if isinstance(value, tuple) else _fault_of_number(metric, value)
 
 
@@ -128,18 +128,18 @@ def _fault_of_number(metric: MetricInfo, value: float) -> str:
 def _fault_of_several(metric: MetricInfo, value: tuple[float, ...]) -> str:
     if metric.kind == "batch_calibrated":
         is_label = len(value) > 2 and value[0] in range(len(value) - 1)  # noqa: PLR2004 - a label and two or more to choose from
-        return "" if is_label else f"is {value}, no label with the log-likelihoods of all labels"
+        return "" if is_label else f"is {value}, not a label and the log-likelihoods of all labels"
     if len(value) != 2:  # noqa: PLR2004
         return f"has {len(value)} numbers instead of 2"
     if metric.kind == "macro_f1":
-        are_labels = all(0 <= each < _MAX_LABEL and each == int(each) for each in value)
-        return "" if are_labels else f"is {value}, which are no labels"
+        are_labels = all(0 <= label < _MAX_LABEL and label == int(label) for label in value)
+        return "" if are_labels else f"is {value}, which are not labels"
     if metric.kind == "ece":
         are_shares = 0 <= value[0] <= 1 and value[1] in (0.0, 1.0)
-        return "" if are_shares else f"is {value}, no confidence with right or wrong"
+        return "" if are_shares else f"is {value}, not a confidence and right or wrong"
     return "" if value[1] > 0 or metric.kind == "ratio" else f"counts {value[1]:g} tokens or bytes"
 
 
 def _is_finite(value: float | tuple[float, ...] | None) -> bool:
-    """Whether there is a value, and it is a number."""
+    """Whether there is a value and all its numbers are finite."""
     return value is not None and all(map(math.isfinite, value if isinstance(value, tuple) else (value,)))

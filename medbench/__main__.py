@@ -1,0 +1,5 @@
+"""The command `medbench`, also as `python -m medbench`."""
+
+from medbench import main
+
+main()
