@@ -37,10 +37,7 @@ def training_table(results: Results) -> Table | None:
         ("Backend and device", _backend(training)),
         *_configuration(results),
         ("Parameters", f"{training.trainable_parameters:,} of {training.total_parameters:,} trained ({share:.2f} %)"),
-        (
-            "Rows",
-            f"{training.rows} training, {training.validation_rows} validation, {training.truncated_rows} truncated",
-        ),
+        ("Rows", f"{training.rows} training, {training.validation_rows} validation, {training.truncated_rows} cut"),
         ("Tokens with a loss", f"{training.trained_tokens:,} per epoch"),
         *_batch(training, results.recipe),
         ("Steps", f"{training.steps} ({training.epochs:g} epochs)"),

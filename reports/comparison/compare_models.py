@@ -12,7 +12,7 @@ import numpy as np
 
 from reports.comparison.inference import LEVEL, Inference
 from reports.comparison.metric_inference import MIN_CLUSTERS, SHARES, difference, one_model
-from reports.comparison.multiplicity import corrected, holm
+from reports.comparison.multiplicity import corrected
 from reports.comparison.outcome import outcome_of, units_needed
 from reports.comparison.pools import Pool, pool, pool_inference, with_shared_values
 from reports.comparison.sums import (
@@ -26,8 +26,6 @@ from reports.comparison.sums import (
     with_value,
 )
 from reports.document.schema import Comparison, MetricInfo, Outcome, Score
-
-__all__ = ["LEVEL", "Tested", "compare", "compare_pool", "holm", "judge", "score", "score_pool"]
 
 
 @dataclass(frozen=True)

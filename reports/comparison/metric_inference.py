@@ -32,7 +32,7 @@ def one_model(metric: MetricInfo, clusters: Clusters, *, seed: int) -> Inference
         return share_of_clusters(clusters)
     if metric.kind == "macro_f1":
         return macro_f1_of_clusters(clusters)
-    if metric.kind in ("ece", "other") or len(clusters.table) < MIN_CLUSTERS or not clusters.table[:, 1].any():
+    if metric.kind == "ece" or len(clusters.table) < MIN_CLUSTERS or not clusters.table[:, 1].any():
         return None
     if metric.kind == "perplexity":
         negative = clusters.table * (-1.0, 1.0)
@@ -83,7 +83,7 @@ def difference(metric: MetricInfo, before: Clusters, after: Clusters, *, seed: i
         inference = macro_f1_difference(before, after)
         differing = int((before.by_item != after.by_item).any(1).sum())
         return inference.with_least_p(min(1.0, 2.0 ** (1 - differing), sign_p(differing)))
-    if metric.kind in ("ece", "other") or len(before.table) < MIN_CLUSTERS:
+    if metric.kind == "ece" or len(before.table) < MIN_CLUSTERS:
         return None
     if not before.table[:, 1].any() or not after.table[:, 1].any():
         return None

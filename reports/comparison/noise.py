@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from reports.comparison.counts import exact_share
+from reports.comparison.inference import LEVEL
 from reports.comparison.proportions import score_interval, upper_discordance
 from reports.comparison.sums import (
     Clusters,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from reports.comparison.sums import Table
 
-LEVEL = 0.05  # of 95 % intervals
 Pair = tuple[Sequence[ScoredItem], Sequence[ScoredItem]]  # items as scored in the run, and as re-scored
 
 

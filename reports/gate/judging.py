@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from reports.comparison.compare_models import holm
+from reports.comparison.multiplicity import holm
 from reports.files import sha256_value
 from reports.gate import bounds, operational, pair_tests
 from reports.gate.inputs import GateInput

@@ -22,12 +22,7 @@ FILTERS = {
     "truncated": "Truncated",
     "longest": "Longest",
 }
-_REMARKS = {
-    "won": "won",
-    "lost": "lost",
-    "format": "wrong format",
-    "truncated": "truncated",
-}  # by filter
+_REMARKS = {"won": "won", "lost": "lost", "format": "wrong format", "truncated": "truncated"}  # by filter
 _LONGEST = 0.1  # share of a task's questions
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,60}")
 _WORD = re.compile(r"\w{4,}")
@@ -141,10 +136,10 @@ def _question(task: TaskInfo, digests: list[Digest], key: str, marks: list[str],
     samples = [sample_at(digest.path, digest.answers[key].offset) for digest in answering]
     first = samples[0]
     answers = []
-    for sample in samples:
+    for own, sample in zip(stats.values(), samples, strict=True):
         values = [metric for metric in task.metrics if isinstance(sample.metrics.get(metric.key), float)]
         metrics = [_metric_facts(metric, sample) for metric in values]
-        remarks = _remarks(task, stats[sample.model], stats.get(baseline))
+        remarks = _remarks(task, own, stats.get(baseline))
         answers.append(Answer(sample.model, cut(sample.output), metrics, remarks))
     if first.choices:
         parts = [f"gold {cut(first.gold, 40)}", *(f"{sample.model} {cut(sample.output, 40)}" for sample in samples)]
@@ -189,9 +184,5 @@ def _metric_facts(metric: MetricInfo, sample: Sample) -> tuple[str, str, str]:
         given = dict.fromkeys(word.lower() for word in _WORD.findall(cut(sample.output)))
         shared = [word for word in given if word in gold]
         some = ", ".join(shared[:_WORDS]) + (", ..." if len(shared) > _WORDS else "")
-        return (
-            metric.title,
-            text,
-            f"{len(shared)} of the longer words of gold" + (f": {some}" if some else ""),
-        )
+        return metric.title, text, f"{len(shared)} of the longer words of gold{': ' if some else ''}{some}"
     return metric.title, text, ""

@@ -23,14 +23,12 @@ def configurations_table(results: Results) -> Table | None:
         return None
     keys = [*dict.fromkeys(key for configuration in compared.configurations for key in configuration.settings)]
     rows = []
-    for configuration in compared.configurations:
-        time = MISSING if configuration.training_seconds is None else duration(configuration.training_seconds)
-        memory = MISSING if configuration.peak_memory_bytes is None else gib_text(configuration.peak_memory_bytes)
-        is_best = configuration.model == compared.best
-        marks = [*(["best"] if is_best else []), *(["Pareto front"] if configuration.on_front else [])]
-        settings = [str(configuration.settings.get(key, "")) for key in keys]
-        quality = value_text(configuration.quality, metric)
-        rows.append((configuration.model, *settings, quality, time, memory, ", ".join(marks)))
+    for item in compared.configurations:
+        time = MISSING if item.training_seconds is None else duration(item.training_seconds)
+        memory = MISSING if item.peak_memory_bytes is None else gib_text(item.peak_memory_bytes)
+        marks = [*(["best"] if item.model == compared.best else []), *(["Pareto front"] if item.on_front else [])]
+        settings = [str(item.settings.get(key, "")) for key in keys]
+        rows.append((item.model, *settings, value_text(item.quality, metric), time, memory, ", ".join(marks)))
     columns = ("Model", *keys, metric.title + better_arrow(metric), "Training time", "Peak memory", "Mark")
     return Table(columns, tuple(rows))
 
@@ -72,14 +70,12 @@ def _scatter(name: str, label: str, metric: MetricInfo, points: list[tuple[Confi
     scale = 100 if metric.percent else 1
 
     def draw(axes: Axes) -> None:
-        for configuration, x in points:
-            y = scale * (configuration.quality or 0.0)
-            fill = SERIES[0] if configuration.on_front else "none"
+        for item, x in points:
+            y = scale * (item.quality or 0.0)
+            fill = SERIES[0] if item.on_front else "none"
             axes.plot([x], [y], "o", color=SERIES[0], markerfacecolor=fill)
             if len(points) <= _MOST_NAMES:
-                axes.annotate(
-                    configuration.model, (x, y), (0, 6), textcoords="offset points", ha="center", color=INK, size=8
-                )
+                axes.annotate(item.model, (x, y), (0, 6), textcoords="offset points", ha="center", color=INK, size=8)
         axes.margins(0.2)
         axes.set(xlabel=label, ylabel=metric.title + (" (%)" if metric.percent else "") + better_arrow(metric))
 

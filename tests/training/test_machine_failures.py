@@ -33,7 +33,7 @@ from training.machine_failures import machine_error, told_failures
 def test_failures_of_the_machine_are_told_with_the_way_on(error, message):
     told = str(machine_error(error))
     assert message in told
-    assert "finished work is saved, and the same command resumes" in told
+    assert "what is done is kept, and the same command goes on" in told
     assert "second line" not in told
 
 

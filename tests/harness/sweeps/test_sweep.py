@@ -145,7 +145,7 @@ def test_a_comparison_says_what_it_cannot_compare(tiny_run, tmp_path):
     bare.mkdir()
     shutil.copy(tiny_run / "results.json", bare)
     for runs, by, message in (
-        ([tiny_run, tiny_run], None, "named twice"),
+        ([tiny_run, tiny_run], None, "listed twice"),
         ([tiny_run, tmp_path / "gone"], None, "no results.json"),
         ([tiny_run, bare], None, "no samples to pair"),
         ([tiny_run], "nonsense", "no run has a metric"),

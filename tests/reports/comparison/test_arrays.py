@@ -228,3 +228,9 @@ def test_batch_calibration_undoes_a_collapse_and_bears_labels_without_any_probab
     assert value_of_samples("batch_calibrated", values) == 1.0
     impossible = [(0, -1.0, -np.inf, -1.2), (2, -1.0, -np.inf, -1.1)]
     assert value_of_samples("batch_calibrated", impossible) == 1.0
+
+
+def test_a_mean_of_values_that_are_never_negative_has_no_negative_limit():
+    values = [0.1, 0.2, 0.3, 4.0, 9.0, 2.5]
+    assert interval(values, kind="mean", level=1e-4).low == 0.0
+    assert interval([value - 1 for value in values], kind="mean", level=1e-4).low < -1

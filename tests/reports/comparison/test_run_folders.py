@@ -6,6 +6,7 @@ from reports.comparison.compare_runs import compare_runs
 from reports.comparison.diff import ItemChange, diff
 from reports.comparison.members import members_of
 from reports.comparison.ranking import quality_metric
+from reports.document.evidence import OverlapCheck, OverlapMatch
 from reports.document.reading import read_results, samples_of
 from reports.document.schema import TaskInfo
 from reports.errors import UserError
@@ -211,3 +212,49 @@ def test_a_model_whose_samples_one_run_lacks_is_told_by_its_scores(tmp_path):
     assert found.items == []
     assert found.facts["models.adapter.kind"] == ("n/a", "adapter")
     assert diff(second, first).scores == {("adapter", "quiz", "acc"): (1.0, None)}
+
+
+def overlap(item, *, items, models=("adapter",), **facts):
+    """A check that found one item in the training rows."""
+    names = {"task": "quiz", "row": "r", "role": "train", "kind": "exact", "part": "question", "share": 1.0, "rows": 1}
+    match = OverlapMatch(item=item, models=["adapter"], **names)
+    return OverlapCheck(method="", models=list(models), rows=9, items=items, matches=[match], **facts)
+
+
+def test_items_that_one_run_trained_on_are_marked_for_all_that_were_trained(tmp_path):
+    runs = [tmp_path / name for name in ("first", "second", "third")]
+    checks = [
+        overlap("item 0", items={"quiz": 40}, unsearched={"quiz": ["item 7"]}, unsearched_rows=["a", "b"]),
+        overlap("item 1", items={"quiz": 40, "other": 5}, unsearched_rows=["b", "c"]),
+        None,
+    ]
+    for run, check in zip(runs, checks, strict=True):
+        write_run(run, {"base": BAD, "adapter": GOOD}, overlap=check)
+    results = compare_runs(runs, tmp_path / "out", "adapter")
+    merged = results.overlap
+    assert [(match.item, match.models) for match in merged.matches] == [("item 0", []), ("item 1", [])]
+    assert (merged.models, merged.items) == (["first", "second"], {"quiz": 40, "other": 5})
+    assert (merged.unsearched, merged.unsearched_rows) == ({"quiz": ["item 7"]}, ["a", "b", "c"])
+    assert merged.affected("quiz", "second") == 2
+    assert merged.affected("quiz", "third") == 0
+    assert results.verdict[1].startswith("Trained on test items: 2 of the 40 items of quiz")
+
+
+def test_without_a_base_the_first_model_is_the_baseline(tmp_path):
+    for name, answers in (("first", BAD), ("second", GOOD)):
+        write_run(tmp_path / name, {"adapter": answers}, baseline="adapter")
+    results = compare_runs([tmp_path / "first", tmp_path / "second"], tmp_path / "out", "adapter")
+    assert results.overlap is None
+    assert {(pair.baseline, pair.candidate) for pair in results.comparisons} == {("first", "second")}
+
+
+def test_samples_of_a_task_without_a_score_are_leftovers(tmp_path):
+    write_run(tmp_path / "first", {"base": BAD, "adapter": GOOD})
+    write_run(tmp_path / "second", {"base": BAD, "adapter": GOOD})
+    runs = [tmp_path / "first", tmp_path / "second"]
+    compare_runs(runs, tmp_path / "out", "adapter")
+    write_run(tmp_path / "second", {"base": BAD, "adapter": GOOD}, scores=[])
+    results = compare_runs(runs, tmp_path / "out", "adapter")
+    assert {pair.candidate for pair in results.comparisons} == {"first"}
+    assert not (tmp_path / "out/samples/second/quiz.jsonl").exists()
+    assert "second cannot be compared with base: the two have no values of the same items." in results.verdict

@@ -135,6 +135,8 @@ def test_test_items_that_were_trained_on_are_named_with_the_models(run):
         ),
         "Compared with base, adapter is better in Accuracy (+3.1 pp).",
     ]
+    own = check.model_copy(update={"matches": [match.model_copy(update={"models": ["other"]}) for match in matches]})
+    assert "share text with rows that other trained on, so" in say(run, overlap=own)[0]
     clean = check.model_copy(update={"matches": []})
     assert len(say(run, pair(run, "accuracy", "better"), overlap=clean)) == 1
 
