@@ -189,7 +189,7 @@ def test_stages_run_singly_on_the_same_folder(tiny_recipe, tmp_path, command):
     assert "nothing to train" in printed
     code, _, err = command("report", out)
     assert code == 2
-    assert "there is no results.json" in err
+    assert "the folder has no results.json" in err
     assert command("score", "--out", out, "--limit", 5, "--tasks", "medbench_pubmedqa")[0] == 0
     assert command("report", out)[0] == 0
     assert (out / "report.html").stat().st_size > 1000
