@@ -1,9 +1,8 @@
-"""An engine behind the answer store: it is asked only for what is missing, and every response is stored at once."""
+"""An engine behind the answer store: it gets only the missing requests, and every response is stored at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from harness.engines.choice import Choice, start_engine
@@ -43,17 +42,10 @@ class CachedEngine:
         self._engine.close()
 
 
-def load_engine(
-    plan: Plan, choice: Choice, adapters: Mapping[str, Path], requests: Iterable[ModelRequest], cache: ResponseCache
-) -> Engine:
+def load_engine(plan: Plan, choice: Choice, requests: Iterable[ModelRequest], cache: ResponseCache) -> Engine:
     """Start the engine of a plan behind the cache, in every process that a launcher started.
 
-    Args:
-        plan: The run.
-        choice: The engine.
-        adapters: Adapter folders by name.
-        requests: All requests that will follow.
-        cache: Responses of earlier runs; gets the new ones.
+    `requests` are all that will follow; `cache` gets the new responses.
     """
-    engine = CachedEngine(start_engine(plan, choice, adapters, requests, cache.recorded), cache)
+    engine = CachedEngine(start_engine(plan, choice, plan.adapters, requests, cache.recorded), cache)
     return SharedEngine(engine) if process_count() > 1 else engine

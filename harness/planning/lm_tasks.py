@@ -96,7 +96,14 @@ def load_tasks(names: Sequence[str], recipe: Recipe, base: Model) -> list[Loaded
     manager = TaskManager(
         include_path=str(catalog.CONFIG_FOLDER),
         include_defaults=False,
-        metadata=_metadata(recipe, base, held_out),
+        metadata={  # for our data-set functions, see `tasks.task_settings`
+            "pubmedqa": recipe.data.pubmedqa.model_dump(mode="json"),
+            "reasoning": held_out.model_dump(mode="json"),
+            "format": recipe.format.name,
+            "chat_template": recipe.format.chat_template,
+            "seed": recipe.seed,
+            "tokenizer": str(base.folder),
+        },
     )
     index = manager.task_index
     if foreign:
@@ -133,18 +140,6 @@ def _tasks_of_lm_eval() -> dict[str, Any]:
     from lm_eval.tasks import TaskManager
 
     return dict(TaskManager().task_index)
-
-
-def _metadata(recipe: Recipe, base: Model, held_out: DataSource) -> dict[str, Any]:
-    """What our data-set functions need to know; see `tasks.task_settings`."""
-    return {
-        "pubmedqa": recipe.data.pubmedqa.model_dump(mode="json"),
-        "reasoning": held_out.model_dump(mode="json"),
-        "format": recipe.format.name,
-        "chat_template": recipe.format.chat_template,
-        "seed": recipe.seed,
-        "tokenizer": str(base.folder),
-    }
 
 
 def _load(manager: Any, name: str) -> dict[str, Any]:

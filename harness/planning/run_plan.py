@@ -112,7 +112,7 @@ def make_plan(
         train_dtype=train_dtype,
         score_dtype=score_dtype,
         dense=fits_dense(base, score_dtype, device),
-        warnings=(*_warnings(chosen, base), *_overlap_warnings(overlap)),
+        warnings=tuple(_warnings(chosen, base, overlap)),
         overlap=overlap,
     )
 
@@ -167,8 +167,8 @@ def find_overlap(
     return check_overlap(known_rows, tasks) if known_rows else None
 
 
-def _warnings(models: Sequence[Model], base: Model) -> list[str]:
-    """Warn of adapters that name another base, and of those whose training data is unknown."""
+def _warnings(models: Sequence[Model], base: Model, overlap: OverlapCheck | None) -> list[str]:
+    """Warn of adapters that name another base, of those whose training data is unknown, and of leakage."""
     adapters = [model for model in models if model.is_adapter and not model.trained_here]
     bases = [
         f"{model.name} says it was trained on {model.base_name}; its layers fit {base.source}, so it is scored on that"
@@ -180,11 +180,7 @@ def _warnings(models: Sequence[Model], base: Model) -> list[str]:
         for model in adapters
         if model.rows is None
     ]
-    return bases + unknown
-
-
-def _overlap_warnings(overlap: OverlapCheck | None) -> list[str]:
-    return [] if overlap is None else overlap_lines(overlap) + unsearched_lines(overlap)
+    return bases + unknown + ([] if overlap is None else overlap_lines(overlap) + unsearched_lines(overlap))
 
 
 def _last(name: str) -> str:

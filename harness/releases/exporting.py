@@ -1,4 +1,4 @@
-"""`medbench export`: finds adapter, base and recipe, has them merged, and says how well the result agrees."""
+"""`medbench export`: finds adapter, base and recipe, merges them, and reports how well the result agrees."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ def export(
 
     Args:
         source: A run folder, whose own adapter is taken, or an adapter's folder or hub id.
-        out: The folder to write, never one that is there; `RUN/merged` or `ADAPTER-merged` where it is not given.
-        recipe: Instead of the one that lies in the adapter's folder.
+        out: The folder to write, which must not exist; `RUN/merged` or `ADAPTER-merged` by default.
+        recipe: Used instead of the one in the adapter's folder.
         settings: `key.path=value` overrides, such as `model.base=...`.
         base: `as_trained` merges into the base's weights as training saw them, `full` into its own.
-        dtype: Of the merged weights.
-        max_shard_size: Of one file of weights.
+        dtype: Data type of the merged weights.
+        max_shard_size: Largest size of one file of weights.
         quiet: Print nothing.
 
     Raises:
-        UserError: The adapter, its base or its recipe cannot be had, or the merge fails.
+        UserError: The adapter, its base or its recipe cannot be read, or the merge fails.
     """
     terminal = Terminal(quiet=quiet)
     if not _SIZE.fullmatch(max_shard_size):
@@ -91,7 +91,12 @@ def _export(
     terminal.heading("Export")
     trained_with = _recipe(folder, read_settings(folder), recipe, settings)
     base = find_base(trained_with.model, lambda line: terminal.say(f"  {line}"))
-    if base_weights == "as_trained" and not _is_told(folder, recipe, settings) and not is_quantised(base):
+    is_stated = (
+        recipe is not None
+        or (folder / "recipe.yaml").is_file()
+        or any(setting.strip().startswith("quantization.") for setting in settings)
+    )
+    if base_weights == "as_trained" and not is_stated and not is_quantised(base):
         raise UserError(
             "the adapter does not say in which precision its base was held while it was trained",
             where=str(folder),
@@ -112,7 +117,7 @@ def _export(
 
 
 def _recipe(folder: Path, adapter: LoraSettings, recipe: str | None, settings: Sequence[str]) -> Recipe:
-    """The recipe that the adapter was trained with; where it has none, its base is the one that it names."""
+    """The recipe that the adapter was trained with, or the quickstart's with the base that the adapter names."""
     own = folder / "recipe.yaml"
     if recipe is None and not own.is_file():
         named = adapter.base_model_name_or_path or ""
@@ -121,20 +126,14 @@ def _recipe(folder: Path, adapter: LoraSettings, recipe: str | None, settings: S
     return load_recipe(recipe or str(own), settings)
 
 
-def _is_told(folder: Path, recipe: str | None, settings: Sequence[str]) -> bool:
-    """Whether anything says how the base was quantised in training."""
-    given = any(setting.strip().startswith("quantization.") for setting in settings)
-    return given or recipe is not None or (folder / "recipe.yaml").is_file()
-
-
 def _say(log: ExportLog, folder: Path, terminal: Terminal) -> None:
     terminal.say(
         f"  {log.files} file{'s' if log.files > 1 else ''} of weights, {log.weight_bytes / 1e6:,.0f} MB, {log.dtype}"
     )
     terminal.say(
-        f"  against the unmerged adapter on {log.probe_tokens:,} tokens: biggest logit difference"
+        f"  compared with the unmerged adapter on {log.probe_tokens:,} tokens: biggest logit difference"
         f" {log.max_logit_difference:.2g}, mean KL divergence {log.mean_kl:.2g} nats (allowed"
-        f" {log.tolerance_kl:.2g}; the adapter itself makes {log.adapter_kl:.2g}), same likeliest token"
+        f" {log.tolerance_kl:.2g}; the adapter itself makes {log.adapter_kl:.2g}), same most likely token"
         f" {log.same_top_token:.1%}"
     )
     for note in log.notes:

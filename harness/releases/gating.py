@@ -157,24 +157,19 @@ def read_other(candidate: GateInput, run: Path, baseline: str | None, store: Pat
         UserError: It is missing, broken, or the candidate itself.
         UnfinishedError: Its run is not finished.
     """
-    if baseline is None:
-        return _other(candidate, read_run(run, candidate.results.baseline), run, run)
-    path, model = _locate(baseline, store)
-    if is_baseline(path):
+    path, model = (run, candidate.results.baseline) if baseline is None else _locate(baseline, store)
+    if baseline is not None and is_baseline(path):
         return read_baseline(path, model)
-    return _other(candidate, read_run(path, model), run, path)
-
-
-def _other(candidate: GateInput, baseline: GateInput, run: Path, path: Path) -> GateInput:
+    other = read_run(path, model)
     if path.resolve() != run.resolve():
-        return baseline
-    if baseline.model == candidate.model:
+        return other
+    if other.model == candidate.model:
         raise UserError(
             f"candidate and baseline are both {candidate.model}",
             where=str(run),
             fix="name others with --candidate MODEL and --baseline RUN[:MODEL]",
         )
-    return replace(baseline, results=candidate.results, trained_here=False)  # the same results need no comparison
+    return replace(other, results=candidate.results, trained_here=False)  # the same results need no comparison
 
 
 def _locate(baseline: str, store: Path) -> tuple[Path, str | None]:

@@ -112,7 +112,12 @@ def add_ratings(results: Results, folder: RunFolder) -> Results:
         for model in {entry.model for entry in key.codes.values()} & present
         for item, sample in _answers(folder.path, model, key.task).items()
     }
-    valid = [rating for rating in ratings if _is_current(key, rating, current)]
+    valid = [
+        rating
+        for rating in ratings
+        for entry in [key.codes[rating.code]]
+        if current.get((entry.model, entry.item)) == entry.output_sha256
+    ]
     samples = _samples(key, valid)
     for model, several in samples.items():
         write_jsonl(folder.samples(model, HUMAN_RATING), (sample.model_dump(mode="json") for sample in several))
@@ -136,11 +141,6 @@ def _imported(path: Path, key: Key) -> list[Rating]:
     if strange is not None:
         raise UserError(f"the code {strange[:60]!r} is of another sheet", where=str(path), fix=fix)
     return ratings
-
-
-def _is_current(key: Key, rating: Rating, current: dict[tuple[str, str], str]) -> bool:
-    entry = key.codes[rating.code]
-    return current.get((entry.model, entry.item)) == entry.output_sha256
 
 
 def _samples(key: Key, ratings: Sequence[Rating]) -> dict[str, list[Sample]]:

@@ -1,4 +1,4 @@
-"""Notes what could change a run's numbers and stands nowhere else in its results."""
+"""Versions, hashes and settings that could change a run's numbers, for its results."""
 
 from __future__ import annotations
 
@@ -22,13 +22,7 @@ _TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.js
 
 
 def reproduction(plan: Plan, scored: Sequence[Scored], engine: str) -> Reproduction:
-    """What the numbers of a run rest on, beside what its results say anyway.
-
-    Args:
-        plan: The run.
-        scored: Its answers.
-        engine: What computed them.
-    """
+    """Versions, hashes and settings that decide a run's numbers and that its results do not state elsewhere."""
     recipe, folder, kind = plan.recipe, plan.base.tokenizer, engine_kind(engine)
     quantization = recipe.quantization
     double = ", double quantisation" if quantization.is_4bit and quantization.double_quant is not False else ""

@@ -1,4 +1,4 @@
-"""Puts what the stages found into the results document: scores, paired comparisons, costs and the verdict."""
+"""Builds the results document from the stages' outcomes: scores, paired comparisons, costs and the verdict."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def assemble(
 def agree_on_metrics(scored: Sequence[Scored]) -> list[Scored]:
     """Give each metric of a task one kind: the one that holds for the samples of all models.
 
-    Only metrics of other people's tasks are told from their samples, so only theirs can disagree.
+    Only the kinds of other people's metrics are inferred from samples, so only theirs can disagree.
     """
     weaker = {"proportion": 0, "mean": 1, "other": 2}
     agreed: dict[tuple[str, str], MetricInfo] = {}
@@ -276,10 +276,8 @@ def _classes(matrices: Mapping[tuple[str, str], Any]) -> list[ClassCount]:
 
 
 def _problems(scored: Sequence[Scored]) -> list[Problem]:
-    problems = []
-    for answers in scored:
-        problems += [
-            Problem(model=answers.model, task=answers.task.name, problem=problem, count=count)
-            for problem, count in answers.tally.problems.most_common()
-        ]
-    return problems
+    return [
+        Problem(model=answers.model, task=answers.task.name, problem=problem, count=count)
+        for answers in scored
+        for problem, count in answers.tally.problems.most_common()
+    ]

@@ -58,7 +58,10 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
     terminal.say("first row, masked part:\n" + _indent(facts.example[0]))
     terminal.say("first row, trained part:\n" + _indent(facts.example[1]))
     _say_memory(facts, terminal)
-    _say_card(facts, device, terminal)
+    if device.type != "cpu":
+        size = device.total_memory()
+        share = 100 * facts.memory_bytes / size
+        terminal.say(f"{device.name()}: {size / GIB:.1f} GiB, the estimate is {share:.0f} % of it")
     seconds = estimate.train_seconds(recipe, base, rows, device, dtype)
     terminal.say(f"estimated time on this machine: {duration(seconds)}")
     return facts
@@ -81,7 +84,7 @@ def _say_memory(facts: Preflight, terminal: Terminal) -> None:
 
 
 def _say_overlap(recipe: Recipe, base: Model, rows: TrainingRows, terminal: Terminal) -> None:
-    """Hold the rows against the items of every task that the recipe scores."""
+    """Compare the rows with the items of every task that the recipe scores."""
     tasks = load_tasks(recipe.scoring.tasks, recipe, base)
     check = check_overlap({OWN_ADAPTER: rows}, tasks)
     for line in overlap_lines(check):
@@ -92,15 +95,6 @@ def _say_overlap(recipe: Recipe, base: Model, rows: TrainingRows, terminal: Term
     if not check.matches and not unsearched:
         items = sum(check.items.values())
         terminal.say(f"test items among the {check.rows} rows: none of {items} ({', '.join(check.items)})")
-
-
-def _say_card(facts: Preflight, device: Device, terminal: Terminal) -> None:
-    """Hold the estimate against the card's memory, where there is a card."""
-    if device.type == "cpu":
-        return
-    size = device.total_memory()
-    share = 100 * facts.memory_bytes / size
-    terminal.say(f"{device.name()}: {size / GIB:.1f} GiB, the estimate is {share:.0f} % of it")
 
 
 def _indent(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Tells a run that would only repeat a finished one by the files that it rests on, before heavy imports."""
+"""Recognises a run that would only repeat a finished one by the files that it reads, before heavy imports."""
 
 from __future__ import annotations
 
@@ -33,12 +33,14 @@ _VARIABLES = (VISIBLE_DEVICES, "OMP_NUM_THREADS", "WORLD_SIZE")
 def signature(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[str] | None) -> str | None:
     """A hash over recipe, models, versions, and size and time of every file that a run reads or has written.
 
-    None where that does not tell enough: what is on the hub may have changed, and other tasks than ours bring their own
-    data.
+    None if that is not enough: data on the hub may have changed, and other tasks than ours bring their own data.
     """
     wanted = list(tasks or recipe.scoring.tasks)
     try:
-        inputs = [*_sources(recipe), *_base(recipe), *_adapters(models)]
+        base = recipe.model.base
+        folders = [medbench_home() / "models" if base == QUICKSTART_MODEL else _local(base)]
+        folders += [_local(model.source) for model in parse_models(models) if model.source]
+        inputs = [*(path for source in _given(recipe) for path in _source(source)), *folders]
     except (UserError, LookupError):
         return None
     if any(not name.startswith("medbench_") for name in wanted) or not folder.results.is_file():
@@ -94,34 +96,18 @@ def _hash_of(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - what
     return sha256_file(path)
 
 
-def _sources(recipe: Recipe) -> Iterator[Path]:
-    """The data files of a recipe, with those beside them that can change what they mean."""
-    for source in _given(recipe):
-        yield from _source(source)
-
-
 def _given(recipe: Recipe) -> list[DataSource]:
     data = recipe.data
     return [source for source in (data.train, data.validation, data.reasoning, data.pubmedqa) if source is not None]
 
 
 def _source(source: DataSource) -> Iterator[Path]:
+    """A data file, with those beside it that can change what it means."""
     path = source.file()
     if path is None:
         raise LookupError(source.source)
     yield from (path, path.parent / "test_ground_truth.json")
     yield from (Path(ids).expanduser() for ids in (source.ids, source.exclude_ids) if isinstance(ids, str))
-
-
-def _base(recipe: Recipe) -> Iterator[Path]:
-    if recipe.model.base == QUICKSTART_MODEL:
-        yield medbench_home() / "models"
-        return
-    yield _local(recipe.model.base)
-
-
-def _adapters(models: str) -> Iterator[Path]:
-    yield from (_local(model.source) for model in parse_models(models) if model.source)
 
 
 def _local(source: str) -> Path:

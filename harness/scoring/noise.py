@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.planning.run_plan import Plan
 
 _FLOAT32_BYTES = 4
-_MEMORY_SHARE = 0.5
+_MEMORY_SHARE = 0.5  # of the device's memory that the float32 base may fill
 _OTHER_TOKENS = 512
 _OTHER_ROWS = 3
 _LEAST_SLOWDOWN = 2.0  # float32 moves twice the bytes of 16 bits; small batches cost about as much
@@ -47,7 +47,7 @@ class NoiseMeter:
         self._check = check
         self._pairs: dict[tuple[str, str], Pair] = {}
         for answers in scored:
-            # Few-shot examples are drawn anew for a part of the items; then it is another question.
+            # A part of the items draws other few-shot examples; such a prompt is another question.
             prompts = {sample.id: sample.prompt_hash for sample in answers.samples}
             tally = Tally()
             for sample in samples.get((answers.model, answers.task.name), []):
@@ -130,7 +130,8 @@ def _summary(method: str, budget: NoiseBudget, rescored: Rescored) -> NoiseCheck
 def _other_arithmetic(plan: Plan) -> tuple[Plan, str]:
     """The plan with everything that scoring again changes but the items, and the change in words."""
     update: dict[str, object] = {"engine": "transformers"}
-    if plan.score_dtype != "float32" and _fits_float32(plan):
+    float32_size = _FLOAT32_BYTES * architecture(plan.base).parameters
+    if plan.score_dtype != "float32" and float32_size <= _MEMORY_SHARE * plan.device.available_memory():
         changed, method = replace(plan, score_dtype="float32"), f"in float32 instead of {plan.score_dtype}"
     else:
         update |= {"batch_tokens": _OTHER_TOKENS, "batch_rows": _OTHER_ROWS}
@@ -169,9 +170,3 @@ def _task_times(plan: Plan, scored: Sequence[Scored], *, is_float32: bool) -> li
         )
         for loaded in plan.tasks
     ]
-
-
-def _fits_float32(plan: Plan) -> bool:
-    """Whether the base in float32 fills at most half of the device's memory."""
-    size = _FLOAT32_BYTES * architecture(plan.base).parameters
-    return size <= _MEMORY_SHARE * plan.device.available_memory()

@@ -80,18 +80,14 @@ def noise_budget(
                 f"not measured, since it has {time.items} items and a measurement takes {NOISE_ITEMS}"
             )
         elif needed > left:
-            unmeasured[time.name] = _too_slow(needed, load_seconds, limit)
+            unmeasured[time.name] = (
+                f"not measured, since scoring {NOISE_ITEMS} items again would take about {duration(needed)} and loading"
+                f" {duration(load_seconds)}, where a tenth of the scoring time is {duration(limit)}"
+            )
         else:
             items[time.name] = NOISE_ITEMS
             left -= needed
     return NoiseBudget(items, unmeasured, total, limit)
-
-
-def _too_slow(needed: float, load_seconds: float, limit: float) -> str:
-    return (
-        f"not measured, since scoring {NOISE_ITEMS} items again would take about {duration(needed)} and loading"
-        f" {duration(load_seconds)}, where a tenth of the scoring time is {duration(limit)}"
-    )
 
 
 def rounds(items: Mapping[str, Sequence[int]], count: int) -> list[dict[str, list[int]]]:

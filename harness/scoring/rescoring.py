@@ -155,7 +155,7 @@ class _Rescoring:
 
     def _start(self, cache: ResponseCache) -> Engine:
         requests = (request for block in self._blocks() for request in self._requests(block))
-        return load_engine(self.plan, self._choice, self.plan.adapters, requests, cache)
+        return load_engine(self.plan, self._choice, requests, cache)
 
     def _is_over(self, seconds: float) -> bool:
         return self.limit_seconds is not None and seconds > self.limit_seconds

@@ -9,7 +9,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.answers.answer_keys import model_key, pair_key, store_key
@@ -66,7 +65,7 @@ def score_models(
         cache = ResponseCache(store, store_keys, reads=not again)
         missing = [pair for pair in keys if pair not in scores]
         if missing:
-            for scored in _Scoring(plan, choice, plan.adapters, missing, terminal, cache, setup, stages).scores():
+            for scored in _Scoring(plan, choice, missing, terminal, cache, setup, stages).scores():
                 pair = scored.model, scored.task.name
                 scores[pair] = scored
                 if is_main():
@@ -102,7 +101,6 @@ class _Scoring:
     """Scores what is missing with an engine.
 
     Attributes:
-        adapters: Adapter folders by name.
         missing: Models and tasks to score.
         cache: Responses of earlier runs; gets the new ones.
         setup: Gets how the engine was set up.
@@ -111,7 +109,6 @@ class _Scoring:
 
     plan: Plan
     choice: Choice
-    adapters: Mapping[str, Path]
     missing: Sequence[Pair]
     terminal: Terminal
     cache: ResponseCache
@@ -173,12 +170,12 @@ class _Scoring:
         return cached
 
     def _start(self, block: Block, requests: Sequence[ModelRequest]) -> Engine:
-        plan, count = self.plan, len(self.adapters)
+        plan, count = self.plan, len(self.plan.adapters)
         self.terminal.say(
             f"  loading {plan.base.source} ({plan.weights}), {count} adapter(s); engine: {self.choice.name}"
         )
         all_requests = requests if block.count == 1 else self._all_requests()
-        engine = load_engine(plan, self.choice, self.adapters, all_requests, self.cache)
+        engine = load_engine(plan, self.choice, all_requests, self.cache)
         self.stages["start"] = float(engine.setup["start_seconds"])
         self.setup.update(engine.setup)
         if is_main():

@@ -53,7 +53,7 @@ def is_finished(cell: Cell, store: str) -> bool:
 
 
 def _read(folder: str, name: str) -> Any:
-    """The JSON file of that name in a cell's folder; None where there is none."""
+    """The JSON file of that name in a cell's folder, or None."""
     filesystem, path = _filesystem(f"{folder}/{name}")
     try:
         return json.loads(filesystem.cat_file(path))
@@ -71,10 +71,10 @@ def _recipe(cell: Cell) -> Recipe:
     return check_recipe(dict(cell.recipe), cell.name)
 
 
-def run_cell(cell: Cell, folder: Path) -> None:
-    """Train and score a cell in a folder; what an interrupted one left there is kept, as in any run.
+def run_cell(cell: Cell, folder: Path) -> str:
+    """Train and score a cell in a folder, resuming an interrupted one; returns its name.
 
-    The hashes of what it rests on are taken before it and written after it: they mark it as finished.
+    The hashes of its inputs are taken before it and written after it: they mark it as finished.
     """
     from harness.api import run
     from training.recipes.recipe_file import recipe_yaml
@@ -87,6 +87,7 @@ def run_cell(cell: Cell, folder: Path) -> None:
         write_text(file, recipe_yaml(recipe))
         run(str(file), models=cell.models, out=folder, quiet=True)
     write_json(folder / INPUTS, inputs)
+    return cell.name
 
 
 def run_stored(cell: Cell, store: str) -> str:

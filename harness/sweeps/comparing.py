@@ -21,7 +21,7 @@ def compare(runs: Sequence[str | Path], *, out: str | Path, by: str | None = Non
     """Compare the models of several runs on the items that they share, and write one report.
 
     Args:
-        runs: Run folders; what all others are held against is the first base among their models.
+        runs: Run folders; the baseline is the first base among their models.
         out: The folder to write; it is like a run folder.
         by: Key of the metric that tells the best; the first comparable one if not given.
         quiet: Print nothing.
@@ -48,16 +48,16 @@ def sweep(  # noqa: PLR0913 - one for each flag of the command
     memory_gib: float | None = None,
     quiet: bool = False,
 ) -> Results:
-    """Train and score every combination of some settings once, the base once for all, and compare them in one report.
+    """Train and score every combination of some settings and the base, and compare them in one report.
 
-    Called again, it redoes nothing that is finished.
+    Called again, it skips the cells that are finished.
 
     Args:
         recipe: As in `open_run`, like limit, seed and settings.
-        grid: `key.path=value,value,...`, each one axis.
-        out: The folder; `runs/RECIPE-sweep` where it is not given. The cells' run folders lie in its `cells`.
+        grid: Axes, `key.path=value,value,...`.
+        out: The folder; `runs/RECIPE-sweep` by default. The cells' run folders lie in its `cells`.
         limit: Items for each task.
-        seed: Instead of the recipe's.
+        seed: Replaces the recipe's.
         settings: `key.path=value` overrides for all cells.
         by: Key of the metric that tells the best.
         executor: `local` (one after another in this process) or `ray` (tasks on the cluster at RAY_ADDRESS, else here).
@@ -68,7 +68,7 @@ def sweep(  # noqa: PLR0913 - one for each flag of the command
         quiet: Print nothing.
 
     Raises:
-        UserError: The grid is at fault, or a cell fails for a reason that the user can mend.
+        UserError: The grid is at fault, or a cell fails for a reason that the user can fix.
     """
 
     def load(more: Sequence[str]) -> Recipe:

@@ -41,7 +41,7 @@ def make_cells(load: Any, grid: Sequence[str]) -> list[Cell]:
         grid: `key.path=value,value,...`, each one axis.
 
     Raises:
-        UserError: An axis is no such thing, varies what the base's scores rest on, or a value does not fit.
+        UserError: An axis is malformed, varies what the base's scores depend on, or a value does not fit.
     """
     axes = [_axis(axis) for axis in grid]
     if not axes:
@@ -76,7 +76,7 @@ def run_sweep(
     """Run all cells that are not finished, compare them with the base, and write one report into `out`.
 
     Raises:
-        UserError: A cell fails for a reason that the user can mend; what is finished is kept.
+        UserError: A cell fails for a reason that the user can fix; finished cells are saved.
     """
     place = store or str((out / "cells").absolute())
     folders = {cell.name: out / "cells" / cell.name for cell in cells}
@@ -88,7 +88,7 @@ def run_sweep(
     elif store is not None:
         finished = (run_stored(cell, store) for cell in waiting)
     else:
-        finished = _here(waiting, folders)
+        finished = (run_cell(cell, folders[cell.name]) for cell in waiting)
     for name in finished:
         done += 1
         terminal.say(f"  {done} of {len(cells)}: {name}")
@@ -108,13 +108,6 @@ def write_comparison(runs: Sequence[Path], out: Path, by: str | None, terminal: 
         terminal.say(sentence)
     terminal.say(f"\nreport: {html}\n        {markdown}")
     return results
-
-
-def _here(cells: Iterable[Cell], folders: dict[str, Path]) -> Iterator[str]:
-    """One after another in this process."""
-    for cell in cells:
-        run_cell(cell, folders[cell.name])
-        yield cell.name
 
 
 def _on_ray(cells: Sequence[Cell], store: str, needs: Needs) -> Iterator[str]:

@@ -31,7 +31,7 @@ def test_a_runs_own_adapter_is_exported_into_the_run(run, command):
     assert "NF4 with double quantisation, dequantised once to float32" in out
     assert "mean KL divergence" in out
     assert "biggest logit difference" in out
-    assert "same likeliest token" in out
+    assert "same most likely token" in out
     assert f"model: {run / 'merged'}" in out
     AutoModelForCausalLM.from_pretrained(run / "merged")
     code, _, err = command("export", run)
