@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from training.recipes.recipe import Recipe, ScoringSection
 from training.splits import held_out_source
 
 _OURS = "medbench_"
+_Index = Callable[[], Mapping[str, Any]]
 _SOURCES = ("context", "contexts", "passage", "article", "story", "document", "abstract", "support", "question")
 
 
@@ -79,8 +80,16 @@ def own_task_names() -> list[str]:
     return sorted(path.stem for path in catalog.CONFIG_FOLDER.glob("*.yaml"))
 
 
-def load_tasks(names: Sequence[str], recipe: Recipe, base: Model) -> list[LoadedTask]:
-    """Load tasks by name, groups taken apart into theirs.
+@functools.cache
+def lm_eval_tasks() -> dict[str, Any]:
+    """The tasks that come with lm-eval by name, found once a process: it reads 14,000 files for that."""
+    from lm_eval.tasks import TaskManager
+
+    return dict(TaskManager().task_index)
+
+
+def load_tasks(names: Sequence[str], recipe: Recipe, base: Model, index: _Index = lm_eval_tasks) -> list[LoadedTask]:
+    """Load tasks by name, groups taken apart into theirs; `index` gives lm-eval's own by name.
 
     Raises:
         UserError: A name is unknown to lm-eval, or a task's data cannot be had.
@@ -100,7 +109,7 @@ def load_tasks(names: Sequence[str], recipe: Recipe, base: Model) -> list[Loaded
     )
     known = manager.task_index
     if foreign:
-        known |= {name: entry for name, entry in _tasks_of_lm_eval().items() if name not in known}
+        known |= {name: entry for name, entry in index().items() if name not in known}
     for name in names:
         if name not in known:
             near = did_you_mean(name, known, most=3)
@@ -110,29 +119,23 @@ def load_tasks(names: Sequence[str], recipe: Recipe, base: Model) -> list[Loaded
     for name in names:
         for found, task in _load(manager, name).items():
             loaded.setdefault(found, _prepare(found, task, recipe, _source(found, recipe, held_out)))
-    _check_limits(recipe.scoring.limits, [*names, *loaded], {*ours, *loaded})
+    _check_limits(recipe.scoring.limits, [*names, *loaded], {*ours, *loaded}, index)
     return list(loaded.values())
 
 
-def _check_limits(limits: Iterable[str], asked: Sequence[str], known: Collection[str]) -> None:
+def _check_limits(
+    limits: Iterable[str], asked: Sequence[str], known: Collection[str], index: Callable[[], Mapping[str, Any]]
+) -> None:
     """See that limits name tasks; those of tasks that are not asked this time may stay.
 
     Raises:
         UserError: One is a mistyped name, or that of a group of tasks that is asked.
     """
     for name in limits:
-        if name not in known and (name in asked or name not in _tasks_of_lm_eval()):
+        if name not in known and (name in asked or name not in index()):
             near = did_you_mean(name, known)
             fix = f"{near} Limits are given for single tasks, such as {', '.join(sorted(known)[:4])}"
             raise UserError(f"lm-eval knows no single task {name!r}", where="scoring.limits", fix=fix)
-
-
-@functools.cache
-def _tasks_of_lm_eval() -> dict[str, Any]:
-    """The tasks that come with lm-eval by name, found once a process: it reads 14,000 files for that."""
-    from lm_eval.tasks import TaskManager
-
-    return dict(TaskManager().task_index)
 
 
 def _metadata(recipe: Recipe, base: Model, held_out: DataSource) -> dict[str, Any]:
