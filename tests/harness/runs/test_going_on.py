@@ -41,7 +41,7 @@ def asked(monkeypatch):
                 yield response
                 counts.after(counts.given[-1])
 
-        engine.respond = counted
+        engine.respond = counted  # type: ignore[method-assign]
         return engine
 
     monkeypatch.setitem(ENGINES, "transformers", replace(kind, start=start))
