@@ -50,7 +50,7 @@ def load_base(
         with quiet_bitsandbytes():
             if quantization is not None and quantization.method != "none" and not is_quantised(base):
                 config["quantization_config"] = _bitsandbytes(quantization, dtype)
-            model, found = AutoModelForCausalLM.from_pretrained(
+            model, loaded = AutoModelForCausalLM.from_pretrained(
                 base.folder,
                 local_files_only=True,
                 use_safetensors=True,
@@ -71,10 +71,10 @@ def load_base(
             where=str(base.folder),
             fix="give a causal language model with its config, safetensors and tokenizer",
         ) from error
-    if found["missing_keys"]:
-        name = min(found["missing_keys"])
+    if loaded["missing_keys"]:
+        name = min(loaded["missing_keys"])
         raise UserError(
-            f"{len(found['missing_keys'])} of its weights are missing, such as {name[:200]}, and would be random",
+            f"{len(loaded['missing_keys'])} of its weights are missing, such as {name[:200]}, and would be random",
             where=str(base.folder),
             fix="fetch the model again",
         )
