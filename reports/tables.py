@@ -195,7 +195,7 @@ def settings_table(results: Results) -> Table:
 
 
 def ratings_table(results: Results) -> Table | None:
-    """How far raters agreed, by aspect; None where nobody rated."""
+    """Agreement of raters by aspect, or None if there are no ratings."""
     if results.ratings is None:
         return None
     titles = {metric.key: metric.title for task in results.tasks for metric in task.metrics}
@@ -207,7 +207,7 @@ def ratings_table(results: Results) -> Table | None:
 
 
 def references_table(results: Results) -> Table | None:
-    """Figures to hold the scores against, such as the majority label's; None where there are none."""
+    """Reference values of the metrics, such as the majority label's, or None if there are none."""
     rows = [
         (
             f"{line.title} ({task.short_title})",
@@ -243,7 +243,7 @@ def classes_table(results: Results) -> Table | None:
 
 
 def problems_table(results: Results) -> Table | None:
-    """How answers broke their format, by model and task; None where all kept it."""
+    """Format problems of answers by model and task, or None if there are none."""
     if not results.problems:
         return None
     rows = [
@@ -254,7 +254,7 @@ def problems_table(results: Results) -> Table | None:
 
 
 def overlap_table(results: Results) -> Table | None:
-    """Test items that share text with training rows, with both texts; None if there are none or none was looked for."""
+    """Test items that share text with training rows, with both texts, or None if there are none."""
     if results.overlap is None or not results.overlap.matches:
         return None
     rows = [
@@ -292,7 +292,7 @@ def overlap_note(results: Results) -> str:
 
 
 def costs_table(results: Results) -> Table:
-    """What scoring took, by model and task."""
+    """Time and tokens of scoring, by model and task."""
     rows = [
         (
             cost.model,
@@ -312,7 +312,7 @@ def costs_table(results: Results) -> Table:
 
 
 def provenance_table(results: Results) -> Table:
-    """Everything that the numbers rest on: models, data, machine and versions."""
+    """Provenance of the results: models, data, machine and versions."""
     rows = [
         (f"model {model.name}", f"{model.source}; {model.weights}; sha256 {model.sha256[:16]}")
         for model in results.models
@@ -331,7 +331,7 @@ def provenance_table(results: Results) -> Table:
 
 
 def _model_and_items(results: Results, model: str, task: str) -> str:
-    """A model and what it was asked, the heading of its lines."""
+    """Heading of the rows of a model on a task."""
     return f"{model}, {next((info.short_title for info in results.tasks if info.name == task), task)}"
 
 

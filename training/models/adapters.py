@@ -120,7 +120,7 @@ def _check_fits(folder: Path, settings: LoraSettings, base: Model) -> None:
 
 
 def _shape(part: str, layer: tuple[int, int], rank: int) -> tuple[int, ...] | None:
-    """The shape that a part of LoRA has on a layer of (inputs, outputs); None where there is no such part."""
+    """The shape that a part of LoRA has on a layer of (inputs, outputs); None if there is no such part."""
     inputs, outputs = layer
     return {
         "A.weight": (rank, inputs),
@@ -134,7 +134,7 @@ def _shape(part: str, layer: tuple[int, int], rank: int) -> tuple[int, ...] | No
 def _misfit(
     module: str, part: str, actual: tuple[int, ...], wanted: tuple[int, ...], base: Model, where: str, fix: str
 ) -> UserError:
-    """What is wrong with a weight's shape: the rank, the base, or all of it."""
+    """Error for a weight of the wrong shape, naming the rank or the base as its cause."""
     rank_at = {"A.weight": 0, "B.weight": 1}.get(part)
     if len(actual) != len(wanted):
         return UserError(f"{module}.lora_{part} has the shape {actual}, not {wanted}", where=where, fix=fix)
@@ -151,7 +151,7 @@ def _misfit(
 
 
 def _check_saved(key: str, tensor: Tensor, base: Model, where: str) -> None:
-    """See that a weight that is no LoRA's stands in for one of the base's, as those of saved modules do."""
+    """Check that a weight outside LoRA replaces one of the base's, as in `modules_to_save`."""
     name = key.removeprefix(_PREFIX).replace(".modules_to_save.", ".").replace(".base_layer.", ".")
     own = model_shell(base).state_dict().get(name)
     if own is None:
@@ -166,7 +166,7 @@ def _check_saved(key: str, tensor: Tensor, base: Model, where: str) -> None:
 
 
 def check_target_modules(names: Sequence[str], base: Model) -> None:
-    """See that the base has linear layers of all these names.
+    """Check that the base has linear layers of all these names.
 
     Raises:
         UserError: It lacks one; the message lists those it has.

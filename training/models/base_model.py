@@ -30,7 +30,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def find_base(model: ModelSection, say: Callable[[str], None] | None = None) -> Model:
-    """The base model's folder, fetched first where it is not on this machine.
+    """The base model's folder, fetched first if it is not on this machine.
 
     Raises:
         UserError: It cannot be found or fetched, or holds no safetensors.
@@ -41,7 +41,7 @@ def find_base(model: ModelSection, say: Callable[[str], None] | None = None) -> 
 
 
 def find_base_config(model: ModelSection, say: Callable[[str], None] | None = None) -> Model:
-    """The base model without its weights, for plans: configuration and tokenizer are enough, its hash is theirs.
+    """The base model without its weights, for plans; its hash is that of the configuration.
 
     Raises:
         UserError: It cannot be found or fetched.
@@ -117,7 +117,7 @@ def _refusal(error: Exception) -> tuple[str, str]:
 
 
 def _check_weights(folder: Path) -> None:
-    """See that a folder's weights are whole safetensors files of its own, before any is loaded.
+    """Check that a folder's weights are complete safetensors files of its own, before any is loaded.
 
     Raises:
         UserError: A link leads out of the folder, a file is broken, or the index names files elsewhere.
@@ -156,12 +156,12 @@ def _weights_hash(folder: Path) -> str:
 
 
 def _content_hash(path: Path) -> str:
-    """SHA-256 of a file; the hub's cache, and nothing else that is to be believed, names large files by theirs."""
+    """SHA-256 of a file; the hub's cache, and only it, names large files by their hash."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    whole = path.resolve()
-    is_named_by_it = _SHA256.fullmatch(whole.name) and whole.is_relative_to(Path(HF_HUB_CACHE).resolve())
-    return whole.name if is_named_by_it else sha256_file(path)
+    target = path.resolve()
+    is_named_by_it = _SHA256.fullmatch(target.name) and target.is_relative_to(Path(HF_HUB_CACHE).resolve())
+    return target.name if is_named_by_it else sha256_file(path)
 
 
 def small_files(folder: Path) -> list[list[str]]:

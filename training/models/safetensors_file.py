@@ -64,7 +64,7 @@ def _refused(what: str, where: str) -> UserError:
 
 
 def check_finite(path: Path) -> None:
-    """See that a file's floating-point tensors hold no NaN and no infinity; one is in memory at a time.
+    """Check that a file's floating-point tensors hold no NaN and no infinity; one is in memory at a time.
 
     Raises:
         UserError: One does; the message names it.
