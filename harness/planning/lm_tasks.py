@@ -70,8 +70,8 @@ class LoadedTask:
 def source_hash(document: dict[str, Any]) -> str | None:
     """Hash of the text that an item may share with others: its context, or the question itself; None if unknown."""
     named = {str(key).lower(): value for key, value in document.items()}
-    found = next((named[name] for name in _SOURCES if named.get(name)), None)
-    return None if found is None else sha256_value(found if isinstance(found, str) else repr(found))[:16]
+    source = next((named[name] for name in _SOURCES if named.get(name)), None)
+    return None if source is None else sha256_value(source if isinstance(source, str) else repr(source))[:16]
 
 
 def own_task_names() -> list[str]:
@@ -98,32 +98,32 @@ def load_tasks(names: Sequence[str], recipe: Recipe, base: Model) -> list[Loaded
         include_defaults=False,
         metadata=_metadata(recipe, base, held_out),
     )
-    known = manager.task_index
+    index = manager.task_index
     if foreign:
-        known |= {name: entry for name, entry in _tasks_of_lm_eval().items() if name not in known}
+        index |= {name: entry for name, entry in _tasks_of_lm_eval().items() if name not in index}
     for name in names:
-        if name not in known:
-            near = did_you_mean(name, known, most=3)
+        if name not in index:
+            near = did_you_mean(name, index, most=3)
             fix = f"{near} medbench's own: {', '.join(sorted(ours))}; see `medbench list tasks`"
             raise UserError(f"lm-eval knows no task {name!r}", where="--tasks", fix=fix)
     loaded: dict[str, LoadedTask] = {}
     for name in names:
-        for found, task in _load(manager, name).items():
-            loaded.setdefault(found, _prepare(found, task, recipe, _source(found, recipe, held_out)))
+        for task_name, task in _load(manager, name).items():
+            loaded.setdefault(task_name, _prepare(task_name, task, recipe, _source(task_name, recipe, held_out)))
     _check_limits(recipe.scoring.limits, [*names, *loaded], {*ours, *loaded})
     return list(loaded.values())
 
 
-def _check_limits(limits: Iterable[str], asked: Sequence[str], known: Collection[str]) -> None:
+def _check_limits(limits: Iterable[str], chosen: Sequence[str], single: Collection[str]) -> None:
     """See that limits name tasks; those of tasks that are not asked this time may stay.
 
     Raises:
         UserError: One is a mistyped name, or that of a group of tasks that is asked.
     """
     for name in limits:
-        if name not in known and (name in asked or name not in _tasks_of_lm_eval()):
-            near = did_you_mean(name, known)
-            fix = f"{near} Limits are given for single tasks, such as {', '.join(sorted(known)[:4])}"
+        if name not in single and (name in chosen or name not in _tasks_of_lm_eval()):
+            near = did_you_mean(name, single)
+            fix = f"{near} Limits are given for single tasks, such as {', '.join(sorted(single)[:4])}"
             raise UserError(f"lm-eval knows no single task {name!r}", where="scoring.limits", fix=fix)
 
 
@@ -191,9 +191,9 @@ def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) ->
         selection = describe_selection(source)
         info.synthetic = source.is_sample
         if name in catalog.PUBMEDQA_LABELS:
-            asked = [{key: row[key] for key in ("id", "gold", "label")} for row in _documents(task, indices)]
-            info.label = label(name, asked, source)
-            info.references = references(name, asked)
+            rows = [{key: row[key] for key in ("id", "gold", "label")} for row in _documents(task, indices)]
+            info.label = label(name, rows, source)
+            info.references = references(name, rows)
         info.setting = f"{source.public_name}, {selection}; {len(indices)} of {total} items" + (
             " drawn by seed" if len(indices) < total else ""
         )
@@ -229,7 +229,7 @@ def _items_hash(documents: Iterable[dict[str, Any]], rest: Any) -> str:
 def _plain(value: Any) -> Any:
     """JSON-able form of whatever a task's documents hold."""
     if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): _plain(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_plain(member) for member in value]
     return value if isinstance(value, str | int | float | bool | None) else repr(value)
