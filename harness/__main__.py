@@ -34,7 +34,7 @@ app = typer.Typer(
 
 
 @app.callback()
-def settings_of_all(
+def global_options(
     log_json: Annotated[  # noqa: FBT002
         bool, typer.Option("--log-json", help="Say everything, also in run.log, as a JSON object a line.")
     ] = False,
@@ -80,7 +80,7 @@ def _check_words(words: list[str]) -> None:
         UserError: It has control characters.
     """
     for word in words:
-        if any(each not in "\n\t" and not each.isprintable() and ord(each) < 0xA0 for each in word):  # noqa: PLR2004
+        if any(char not in "\n\t" and not char.isprintable() and ord(char) < 0xA0 for char in word):  # noqa: PLR2004
             raise UserError(
                 "it has control characters", where=f"the word {printable(word)[:60]!r}", fix="leave them out"
             )

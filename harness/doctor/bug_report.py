@@ -46,9 +46,9 @@ def write_bundle(file: Path, findings: Sequence[Finding], run: Path, device: Dev
         UserError: The file is there, or cannot be written.
     """
     folder = RunFolder(run)
-    told = [{key: value for key, value in asdict(each).items() if key != "place"} for each in findings]
+    public = [{key: value for key, value in asdict(finding).items() if key != "place"} for finding in findings]
     made: dict[str, Callable[[], str]] = {
-        "doctor.json": lambda: dumps(told, indent=1),
+        "doctor.json": lambda: dumps(public, indent=1),
         "environment.json": lambda: dumps(describe(device), indent=1),
         "packages.txt": lambda: "\n".join(_packages()),
         "recipe.yaml": lambda: _recipe(folder.recipe),
@@ -69,8 +69,8 @@ def write_bundle(file: Path, findings: Sequence[Finding], run: Path, device: Dev
 
 
 def _packages() -> Iterator[str]:
-    found = {str(each.metadata["Name"]): each.version for each in importlib.metadata.distributions()}
-    return (f"{name}=={version}" for name, version in sorted(found.items(), key=lambda pair: pair[0].lower()))
+    versions = {str(package.metadata["Name"]): package.version for package in importlib.metadata.distributions()}
+    return (f"{name}=={version}" for name, version in sorted(versions.items(), key=lambda pair: pair[0].lower()))
 
 
 def _recipe(path: Path) -> str:
@@ -87,13 +87,13 @@ def _recipe(path: Path) -> str:
 
 def _without_texts(value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
-        return {name: _without_texts(each, name) for name, each in value.items()}
+        return {name: _without_texts(member, name) for name, member in value.items()}
     if key in _FREE_TEXT:
         return "[text]"
     if key in ("ids", "exclude_ids") and isinstance(value, list):
         return f"[{len(value)} ids]"
     if isinstance(value, list):
-        return [_without_texts(each) for each in value]
+        return [_without_texts(member) for member in value]
     if isinstance(value, str) and (value.startswith(("/", "~", ".")) or "\\" in value or Path(value).exists()):
         return "[path]"
     return value
@@ -129,9 +129,9 @@ def stripped_log(path: Path) -> Iterator[str]:
     for line in lines:
         if line.startswith("{"):
             yield from _stripped_json(line)
-        elif found := _LINE.match(line):
-            yield found[1]
-            rest = line[found.end() :].strip()
+        elif head := _LINE.match(line):
+            yield head[1]
+            rest = line[head.end() :].strip()
             if warned := _WARNING.match(rest):
                 yield f"    {warned[1]}:{warned[2]} {warned[3]}"
         else:
@@ -143,9 +143,9 @@ def _stripped_json(line: str) -> Iterator[str]:
         value = json.loads(line)
     except (ValueError, RecursionError):
         return
-    told = " ".join(str(value.get(key, ""))[:100] for key in ("time", "level", "logger"))
-    if re.fullmatch(r"[\w:.+ -]*", told):
-        yield told
+    head = " ".join(str(value.get(key, ""))[:100] for key in ("time", "level", "logger"))
+    if re.fullmatch(r"[\w:.+ -]*", head):
+        yield head
         yield from _stripped_trace(str(value.get("exception", "")).split("\n"))
 
 

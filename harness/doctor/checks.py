@@ -75,19 +75,27 @@ def requirements() -> dict[str, list[Requirement]]:
     if file.is_file():
         project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
         named = {"": project["dependencies"], **project["optional-dependencies"]}
-        return {extra: [Requirement(each) for each in listed] for extra, listed in named.items()}
-    needed = [Requirement(each) for each in importlib.metadata.requires("medbench") or ()]
+        return {extra: [Requirement(requirement) for requirement in listed] for extra, listed in named.items()}
+    needed = [Requirement(requirement) for requirement in importlib.metadata.requires("medbench") or ()]
     extras = importlib.metadata.metadata("medbench").get_all("Provides-Extra") or []
-    always = [each for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})]
-    found = {"": always}
+    always = [
+        requirement
+        for requirement in needed
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+    ]
+    by_extra = {"": always}
     for extra in extras:
-        found[extra] = [each for each in needed if each.marker and each.marker.evaluate({"extra": extra})]
-    return found
+        by_extra[extra] = [
+            requirement
+            for requirement in needed
+            if requirement.marker and requirement.marker.evaluate({"extra": extra})
+        ]
+    return by_extra
 
 
 def _packages() -> Iterator[Finding]:
     needed = requirements()[""]
-    wrong = [each for each in map(_installed, needed) if each is not None]
+    wrong = [finding for finding in map(_installed, needed) if finding is not None]
     yield from wrong
     if not wrong:
         yield Finding("packages", "ok", f"{len(needed)} of supported versions")
@@ -109,11 +117,11 @@ def _extras() -> Iterator[Finding]:
     for extra, needed in requirements().items():
         if extra not in _FOR:
             continue
-        wrong = [each for each in map(_installed, needed) if each is not None]
-        missing = all(each.found == "not installed" for each in wrong)
+        wrong = [finding for finding in map(_installed, needed) if finding is not None]
+        missing = all(finding.found == "not installed" for finding in wrong)
         name = f"extra {extra}"
         if not wrong:
-            yield Finding(name, "ok", ", ".join(f"{each.name} is there" for each in needed))
+            yield Finding(name, "ok", ", ".join(f"{finding.name} is there" for finding in needed))
         elif missing:
             yield Finding(name, "note", f"not installed; it is for {_FOR[extra]}", f"pip install 'medbench[{extra}]'")
         else:
@@ -182,12 +190,12 @@ def _disk(name: str, folder: Path, needed: float, other: str) -> Finding:
         return Finding(
             name, "problem", f"{folder}: cannot be written to ({error.strerror})", f"choose another: {other}"
         )
-    found = f"{free / _GB:.1f} GB free"
+    room = f"{free / _GB:.1f} GB free"
     if free >= needed:
-        return Finding(name, "ok", found, place=str(folder))
+        return Finding(name, "ok", room, place=str(folder))
     fix = f"free some space, or choose another disk: {other}"
     return Finding(
-        name, "problem" if free < _NEEDED_BYTES else "note", f"{found}; a model may take more", fix, str(folder)
+        name, "problem" if free < _NEEDED_BYTES else "note", f"{room}; a model may take more", fix, str(folder)
     )
 
 
@@ -201,14 +209,14 @@ def _answers() -> Finding:
         if store is None:
             return Finding(name, "note", f"none: {LIMIT} is 0, or medbench's cache cannot be written to")
         with contextlib.closing(store):
-            found, aside = store.info(), store.set_aside
+            info, aside = store.info(), store.set_aside
     except UserError as error:
         return Finding(name, "problem", error.what, error.fix or "")
-    told = f"{found.entries:,} entries, {found.size / _GB:.2f} of at most {found.limit / _GB:g} GB"
+    size = f"{info.entries:,} entries, {info.size / _GB:.2f} of at most {info.limit / _GB:g} GB"
     if aside:
         damaged = ", ".join(path.name for path in aside)
-        return Finding(name, "note", f"was damaged and set aside as {damaged}; {told}", "its answers are asked anew")
-    return Finding(name, "ok", told)
+        return Finding(name, "note", f"was damaged and set aside as {damaged}; {size}", "its answers are asked anew")
+    return Finding(name, "ok", size)
 
 
 def _hub() -> Finding:

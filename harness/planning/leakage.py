@@ -121,12 +121,12 @@ def _unsearched(passages: Iterable[Passage]) -> dict[str, list[str]]:
     texts: dict[str, list[str]] = defaultdict(list)
     for passage in passages:
         (questions if passage.part == "question" else texts)[passage.owner].append(passage.text)
-    found: dict[str, list[str]] = defaultdict(list)
+    unsearched: dict[str, list[str]] = defaultdict(list)
     for owner in dict.fromkeys([*questions, *texts]):
         if not any(map(is_split, questions.get(owner) or texts[owner])):
             task, _, item = owner.partition(_BETWEEN)
-            found[task].append(item)
-    return dict(found)
+            unsearched[task].append(item)
+    return dict(unsearched)
 
 
 def _add_item_sources(matches: Sequence[OverlapMatch], tasks: Sequence[LoadedTask]) -> None:
@@ -197,8 +197,8 @@ def _texts(value: Any, name: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, str):
         yield name, value
     elif isinstance(value, dict):
-        for key, each in value.items():
-            yield from _texts(each, str(key).lower())
+        for key, member in value.items():
+            yield from _texts(member, str(key).lower())
     elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _texts(each, name)
+        for member in value:
+            yield from _texts(member, name)

@@ -89,8 +89,8 @@ def _export(
 
     _, folder = locate_adapter(source, source)
     terminal.heading("Export")
-    known = _recipe(folder, read_settings(folder), recipe, settings)
-    base = find_base(known.model, lambda line: terminal.say(f"  {line}"))
+    trained_with = _recipe(folder, read_settings(folder), recipe, settings)
+    base = find_base(trained_with.model, lambda line: terminal.say(f"  {line}"))
     if base_weights == "as_trained" and not _is_told(folder, recipe, settings) and not is_quantised(base):
         raise UserError(
             "the adapter does not say in which precision its base was held while it was trained",
@@ -98,7 +98,7 @@ def _export(
             fix="add --set quantization.method=nf4 (or fp4, int8, none), or --base full",
         )
     log = export_merged(
-        known,
+        trained_with,
         base,
         find_adapter("adapter", source, base),
         out,
@@ -116,8 +116,8 @@ def _recipe(folder: Path, adapter: LoraSettings, recipe: str | None, settings: S
     own = folder / "recipe.yaml"
     if recipe is None and not own.is_file():
         named = adapter.base_model_name_or_path or ""
-        told = (f"model.base={json.dumps(named)}", "quantization.double_quant=null")
-        return load_recipe(QUICKSTART, [*told, *settings])
+        defaults = (f"model.base={json.dumps(named)}", "quantization.double_quant=null")
+        return load_recipe(QUICKSTART, [*defaults, *settings])
     return load_recipe(recipe or str(own), settings)
 
 

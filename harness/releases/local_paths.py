@@ -26,21 +26,21 @@ def shorten_paths(text: str, suffix: str) -> tuple[str, list[str]]:
         text: Of a file.
         suffix: The file's, such as `.json`.
     """
-    found: list[str] = []
-    spaced = {each for each in _strings(_parsed(text, suffix)) if _is_local(each) and not _PATH.fullmatch(each)}
+    shortened: list[str] = []
+    spaced = {string for string in _strings(_parsed(text, suffix)) if _is_local(string) and not _PATH.fullmatch(string)}
     for path in sorted(spaced, key=len, reverse=True):
         for written in (path, json.dumps(path)[1:-1], json.dumps(path, ensure_ascii=False)[1:-1]):
             if written in text:
-                found.append(path)
+                shortened.append(path)
                 text = text.replace(written, _last(path))
 
     def shorten(match: re.Match[str]) -> str:
         if not _is_local(match[0]):
             return match[0]
-        found.append(match[0])
+        shortened.append(match[0])
         return _last(match[0])
 
-    return _PATH.sub(shorten, text), list(dict.fromkeys(found))
+    return _PATH.sub(shorten, text), list(dict.fromkeys(shortened))
 
 
 def _is_local(text: str) -> bool:

@@ -95,24 +95,24 @@ def push(
     Raises:
         UserError: There is nothing to push, a file may not be published, or the hub refuses it.
     """
-    terminal, source = Terminal(quiet=quiet), Path(source).expanduser()
+    terminal, path = Terminal(quiet=quiet), Path(source).expanduser()
     log_to(None)
     check_repository(repo)
-    found = _find(source)
+    origin = _find(path)
     upload = Upload(repo, private=not public)
     with tempfile.TemporaryDirectory(prefix="medbench-push-") as staged:
         folder = Path(staged)
-        _gather(found, folder, upload, samples=samples)
-        results, candidate = _results(found, folder, upload, samples=samples)
-        _publish_card(found, folder, upload, results, candidate, licence)
-        _make_public(folder, _files(folder), found, upload)
+        _gather(origin, folder, upload, samples=samples)
+        results, candidate = _results(origin, folder, upload, samples=samples)
+        _publish_card(origin, folder, upload, results, candidate, licence)
+        _make_public(folder, _files(folder), origin, upload)
         if results is not None:
-            _make_public(folder, [path.relative_to(folder).as_posix() for path in render(folder)], found, upload)
+            _make_public(folder, [path.relative_to(folder).as_posix() for path in render(folder)], origin, upload)
         upload.files = {name: (folder / name).stat().st_size for name in _files(folder)}
         _note_missing(upload, results)
         _show(upload, terminal, execute=execute)
         if execute:
-            message = f"Upload {source.resolve().name} with medbench"
+            message = f"Upload {path.resolve().name} with medbench"
             upload.address = send(folder, repo, private=not public, message=message)
             terminal.say(f"\nsent: {upload.address}")
     return upload
@@ -146,23 +146,23 @@ def _adapter_hash(folder: Path) -> str:
     return sha256_file(folder / WEIGHTS)
 
 
-def _gather(found: _Source, folder: Path, upload: Upload, *, samples: bool) -> None:
+def _gather(origin: _Source, folder: Path, upload: Upload, *, samples: bool) -> None:
     """Put what may be published into `folder`: texts as copies, the rest as links; the others are named."""
-    for path in sorted(found.model.iterdir()):
+    for path in sorted(origin.model.iterdir()):
         if path.is_file() and any(fnmatch.fnmatch(path.name, pattern) for pattern in _MODEL_FILES):
             _stage(path, folder / path.name)
         else:
             upload.left_out[path.name] = "no part of the model"
-    if found.run is None:
+    if origin.run is None:
         return
-    answers = sorted(found.run.path.glob("samples/*/*.jsonl"))
+    answers = sorted(origin.run.path.glob("samples/*/*.jsonl"))
     if samples:
         for path in answers:
-            _stage(path, folder / path.relative_to(found.run.path))
+            _stage(path, folder / path.relative_to(origin.run.path))
     elif answers:
         upload.left_out["samples"] = "texts of questions and answers, also in report.html; --samples sends them"
-    if found.run.log.is_file():
-        upload.left_out[found.run.log.name] = "what libraries said on this machine"
+    if origin.run.log.is_file():
+        upload.left_out[origin.run.log.name] = "what libraries said on this machine"
 
 
 def _stage(path: Path, target: Path) -> None:
@@ -173,25 +173,25 @@ def _stage(path: Path, target: Path) -> None:
         target.symlink_to(path.resolve())
 
 
-def _results(found: _Source, folder: Path, upload: Upload, *, samples: bool) -> tuple[Results | None, str]:
+def _results(origin: _Source, folder: Path, upload: Upload, *, samples: bool) -> tuple[Results | None, str]:
     """(the run's results, the model's name in them) where they are of this very adapter; they are staged then."""
-    if found.run is None or not found.run.results.is_file():
+    if origin.run is None or not origin.run.results.is_file():
         return None, ""
-    results = read_results(found.run.path)
-    name = next((each.name for each in results.models if each.sha256 == found.adapter_sha256), None)
+    results = read_results(origin.run.path)
+    name = next((model.name for model in results.models if model.sha256 == origin.adapter_sha256), None)
     if name is None:
-        upload.left_out[found.run.results.name] = "scores of another adapter than this; `medbench score` makes its own"
+        upload.left_out[origin.run.results.name] = "scores of another adapter than this; `medbench score` makes its own"
         shutil.rmtree(folder / "samples", ignore_errors=True)
         return None, ""
     if not samples and results.overlap is not None:
         for match in results.overlap.matches:  # texts of items and of training rows
             match.item_text = match.row_text = ""
-    write_json(folder / found.run.results.name, results.model_dump(mode="json"))
+    write_json(folder / origin.run.results.name, results.model_dump(mode="json"))
     return results, name
 
 
 def _publish_card(
-    found: _Source, folder: Path, upload: Upload, results: Results | None, candidate: str, licence: str | None
+    origin: _Source, folder: Path, upload: Upload, results: Results | None, candidate: str, licence: str | None
 ) -> None:
     path = folder / _CARD
     if not path.is_file():
@@ -201,12 +201,12 @@ def _publish_card(
         results=results,
         candidate=candidate,
         licence=licence,
-        merged=(found.model / EXPORT_FILE).is_file(),
+        merged=(origin.model / EXPORT_FILE).is_file(),
     )
     write_text(path, upload.card.text)
 
 
-def _make_public(folder: Path, names: Iterable[str], found: _Source, upload: Upload) -> None:
+def _make_public(folder: Path, names: Iterable[str], origin: _Source, upload: Upload) -> None:
     """Shorten paths of this machine in staged texts; refuse what cannot be published.
 
     Raises:
@@ -219,7 +219,7 @@ def _make_public(folder: Path, names: Iterable[str], found: _Source, upload: Upl
         if holds_token(content):
             raise UserError("it holds an access token", where=name, fix="take it out, and revoke it on the hub")
         if path.suffix not in _TEXTS or path.name in _VOCABULARIES:
-            here = next((each for each in _own_folders(found) if each.encode() in content), None)
+            here = next((own for own in _own_folders(origin) if own.encode() in content), None)
             if here is not None:
                 raise UserError(f"it names a folder of this machine: {here}", where=name, fix="save the file anew")
             continue
@@ -229,10 +229,10 @@ def _make_public(folder: Path, names: Iterable[str], found: _Source, upload: Upl
             upload.changed.append(f"{name}: {', '.join(paths)} shortened to the last part")
 
 
-def _own_folders(found: _Source) -> list[str]:
+def _own_folders(origin: _Source) -> list[str]:
     """Folders that only this machine has; a short one such as /root could be a word of a vocabulary."""
-    folders = {Path.home(), Path.cwd(), found.model.resolve(), *([found.run.path.resolve()] if found.run else [])}
-    return [str(each) for each in folders if len(each.parts) > 2]  # noqa: PLR2004
+    folders = {Path.home(), Path.cwd(), origin.model.resolve(), *([origin.run.path.resolve()] if origin.run else [])}
+    return [str(own) for own in folders if len(own.parts) > 2]  # noqa: PLR2004
 
 
 def _files(folder: Path) -> list[str]:

@@ -32,17 +32,17 @@ def pool_models(plan: Plan, scored: Sequence[Scored]) -> Pooled:
     items were asked, and which seeds were trained with.
     """
     pooled = Pooled()
-    by_model = {(each.model, each.task.name): each for each in scored}
+    by_model = {(one.model, one.task.name): one for one in scored}
     for name, members in plan.pools.items():
         for loaded in plan.tasks:
             several = [by_model[member.name, loaded.name] for member in members]
             baseline = by_model[plan.baseline.name, loaded.name]
             for metric in baseline.metrics:
-                figures = [each.figures[metric.key] for each in several if metric.key in each.figures]
+                figures = [member.figures[metric.key] for member in several if metric.key in member.figures]
                 if len(figures) < len(members):
                     continue
                 mean = sum(figures) / len(figures)
-                apart = [each.samples for each in several]
+                apart = [member.samples for member in several]
                 pooled.scores.append(compare_models.score_pool(metric, name, apart, mean))
                 pooled.tested.append(compare_models.compare_pool(metric, baseline.samples, name, apart)[0])
         pooled.models.append(

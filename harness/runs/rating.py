@@ -45,15 +45,15 @@ def export(run: Path, items: int, models: Sequence[str] | None, task: str | None
         raise UserError(
             "a sheet is there already, and marks on it would be lost", where=str(folder), fix="use it, or add --again"
         )
-    asked = task or catalog.GENERATION
+    rated = task or catalog.GENERATION
     names = list(models or [model.name for model in results.models if model.kind != "pool"])
-    answers = {name: _answers(run, name, asked) for name in names}
-    shared = [item for item in answers[names[0]] if all(item in each for each in answers.values())]
+    answers = {name: _answers(run, name, rated) for name in names}
+    shared = [item for item in answers[names[0]] if all(item in by_item for by_item in answers.values())]
     chosen = [shared[index] for index in sample_indices(len(shared), items, results.seed)]
     with RunFolder(run).lock():
         remove_key(folder)  # first, so that what a kill leaves is not taken for a whole sheet
         (folder / _MARKS).unlink(missing_ok=True)  # they are of the codes of the sheet that is replaced
-        make_sheet(answers, chosen, asked, folder)
+        make_sheet(answers, chosen, rated, folder)
     return folder
 
 
@@ -112,7 +112,7 @@ def add_ratings(results: Results, folder: RunFolder) -> Results:
         for model in {entry.model for entry in key.codes.values()} & present
         for item, sample in _answers(folder.path, model, key.task).items()
     }
-    valid = [each for each in ratings if _is_current(key, each, current)]
+    valid = [rating for rating in ratings if _is_current(key, rating, current)]
     samples = _samples(key, valid)
     for model, several in samples.items():
         write_jsonl(folder.samples(model, HUMAN_RATING), (sample.model_dump(mode="json") for sample in several))
@@ -132,7 +132,7 @@ def _imported(path: Path, key: Key) -> list[Rating]:
         ratings = TypeAdapter(list[Rating]).validate_python(read_json(path))
     except ValidationError as error:
         raise UserError("not the ratings of a run", where=str(path), fix=fix) from error
-    strange = next((each.code for each in ratings if each.code not in key.codes), None)
+    strange = next((rating.code for rating in ratings if rating.code not in key.codes), None)
     if strange is not None:
         raise UserError(f"the code {strange[:60]!r} is of another sheet", where=str(path), fix=fix)
     return ratings
@@ -146,7 +146,7 @@ def _is_current(key: Key, rating: Rating, current: dict[tuple[str, str], str]) -
 def _samples(key: Key, ratings: Sequence[Rating]) -> dict[str, list[Sample]]:
     """Marks as samples by model: one for each answer and rater, so that the raters of an answer are averaged."""
     raters = {name: number for number, name in enumerate(dict.fromkeys(rating.rater for rating in ratings))}
-    found: dict[str, list[Sample]] = {}
+    by_model: dict[str, list[Sample]] = {}
     for rating in ratings:
         entry = key.codes[rating.code]
         sample = Sample(
@@ -160,14 +160,14 @@ def _samples(key: Key, ratings: Sequence[Rating]) -> dict[str, list[Sample]]:
             metrics={name: float(mark) for name, mark in rating.marks.items()},
             repeat=raters[rating.rater],
         )
-        found.setdefault(entry.model, []).append(sample)
-    return found
+        by_model.setdefault(entry.model, []).append(sample)
+    return by_model
 
 
 def _with_task(
     results: Results, key: Key, ratings: Sequence[Rating], valid: Sequence[Rating], samples: dict[str, list[Sample]]
 ) -> Results:
-    raters, answers = len({each.rater for each in valid}), len({each.code for each in valid})
+    raters, answers = len({rating.rater for rating in valid}), len({rating.code for rating in valid})
     rated = next((task for task in results.tasks if task.name == key.task), None)
     task = TaskInfo(
         name=HUMAN_RATING,
@@ -191,18 +191,21 @@ def _with_task(
             for metric in _METRICS
         ]
     )
-    found = results.model_copy(
+    rated_results = results.model_copy(
         update={
-            "tasks": [*(each for each in results.tasks if each.name != HUMAN_RATING), task],
-            "scores": [*(each for each in results.scores if each.task != HUMAN_RATING), *scores],
-            "comparisons": [*(each for each in results.comparisons if each.task != HUMAN_RATING), *comparisons],
+            "tasks": [*(info for info in results.tasks if info.name != HUMAN_RATING), task],
+            "scores": [*(score for score in results.scores if score.task != HUMAN_RATING), *scores],
+            "comparisons": [
+                *(comparison for comparison in results.comparisons if comparison.task != HUMAN_RATING),
+                *comparisons,
+            ],
             "ratings": RatingSummary(
                 task=key.task,
                 raters=raters,
                 answers=answers,
-                outdated=len({each.code for each in ratings}) - answers,
+                outdated=len({rating.code for rating in ratings}) - answers,
                 agreement={name: agreement(valid, name) for name in ASPECTS},
             ),
         }
     )
-    return found.model_copy(update={"verdict": sentences(found)})
+    return rated_results.model_copy(update={"verdict": sentences(rated_results)})

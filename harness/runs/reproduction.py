@@ -32,7 +32,7 @@ def reproduction(plan: Plan, scored: Sequence[Scored], engine: str) -> Reproduct
     recipe, folder, kind = plan.recipe, plan.base.tokenizer, engine_kind(engine)
     quantization = recipe.quantization
     double = ", double quantisation" if quantization.is_4bit and quantization.double_quant is not False else ""
-    asked = {each.task.name: each for each in scored}
+    by_task = {answers.task.name: answers for answers in scored}
     return Reproduction(
         engine=" ".join(dict.fromkeys((engine, kind.packages[0], importlib.metadata.version(kind.packages[0])))),
         quantization=quantization.method + double,
@@ -41,12 +41,12 @@ def reproduction(plan: Plan, scored: Sequence[Scored], engine: str) -> Reproduct
         batching=kind.batching(plan),
         tokenizer_sha256=tokenizer_hash(folder),
         chat_template_sha256=chat_template_hash(folder, recipe.format.chat_template),
-        prompts={name: each.tally.prompts.hexdigest() for name, each in asked.items()},
-        golds={name: each.tally.golds.hexdigest() for name, each in asked.items()},
+        prompts={name: answers.tally.prompts.hexdigest() for name, answers in by_task.items()},
+        golds={name: answers.tally.golds.hexdigest() for name, answers in by_task.items()},
         generation={
-            name: dict(each.task.task.config.generation_kwargs)
-            for name, each in asked.items()
-            if each.task.task.OUTPUT_TYPE == "generate_until"
+            name: dict(answers.task.task.config.generation_kwargs)
+            for name, answers in by_task.items()
+            if answers.task.task.OUTPUT_TYPE == "generate_until"
         },
     )
 

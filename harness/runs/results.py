@@ -53,7 +53,7 @@ def assemble(
     comparisons = with_noise_of(compare_models.judge([*tested, *pooled.tested]), scored, plan, noise)
     notes += official_macro_f1(scored)
     confusion = _confusion(scored)
-    tasks = {each.task.name: each.task.info.model_copy(update={"metrics": each.metrics}) for each in scored}
+    tasks = {answers.task.name: answers.task.info.model_copy(update={"metrics": answers.metrics}) for answers in scored}
     results = Results(
         medbench_version=__version__,
         name=plan.recipe.name,
@@ -69,7 +69,7 @@ def assemble(
         training=_training(plan, trained_now=any(name.startswith("train") for name in stages)),
         scores=[*_scores(scored, seed), *pooled.scores],
         comparisons=comparisons,
-        costs=[each.cost for each in scored],
+        costs=[answers.cost for answers in scored],
         classes=_classes(confusion),
         confusion=_confusion_cells(confusion),
         label_use=label_use(_labels(scored)),
@@ -91,19 +91,22 @@ def agree_on_metrics(scored: Sequence[Scored]) -> list[Scored]:
     """
     weaker = {"proportion": 0, "mean": 1, "other": 2}
     agreed: dict[tuple[str, str], MetricInfo] = {}
-    for each in scored:
-        for metric in each.metrics:
-            known = agreed.setdefault((each.task.name, metric.key), metric)
-            if weaker.get(metric.kind, 0) > weaker.get(known.kind, 0):
-                agreed[each.task.name, metric.key] = metric
-    return [replace(each, metrics=[agreed[each.task.name, metric.key] for metric in each.metrics]) for each in scored]
+    for answers in scored:
+        for metric in answers.metrics:
+            first = agreed.setdefault((answers.task.name, metric.key), metric)
+            if weaker.get(metric.kind, 0) > weaker.get(first.kind, 0):
+                agreed[answers.task.name, metric.key] = metric
+    return [
+        replace(answers, metrics=[agreed[answers.task.name, metric.key] for metric in answers.metrics])
+        for answers in scored
+    ]
 
 
 def _scores(scored: Sequence[Scored], seed: int) -> list[Score]:
     return [
-        compare_models.score(metric, each.samples, each.figures.get(metric.key), seed=seed)
-        for each in scored
-        for metric in each.metrics
+        compare_models.score(metric, answers.samples, answers.figures.get(metric.key), seed=seed)
+        for answers in scored
+        for metric in answers.metrics
     ]
 
 
@@ -111,7 +114,7 @@ def _compare(plan: Plan, scored: Sequence[Scored]) -> tuple[list[Tested], list[s
     """Every other model against the baseline, before the correction over all of them; and what was left out."""
     notes: list[str] = []
     tested: list[Tested] = []
-    by_model = {(each.model, each.task.name): each for each in scored}
+    by_model = {(answers.model, answers.task.name): answers for answers in scored}
     baseline = plan.baseline.name
     for model in plan.models:
         if model.name == baseline:
@@ -133,7 +136,7 @@ def with_noise_of(
     comparisons: Sequence[Comparison], scored: Sequence[Scored], plan: Plan, noise: NoiseMeter | None
 ) -> list[Comparison]:
     """The comparisons with the numerical noise of their differences, where it was measured."""
-    metrics = {(each.task.name, metric.key): metric for each in scored for metric in each.metrics}
+    metrics = {(answers.task.name, metric.key): metric for answers in scored for metric in answers.metrics}
     return [
         with_noise(
             comparison,
@@ -148,14 +151,14 @@ def with_noise_of(
 def official_macro_f1(scored: Sequence[Scored]) -> list[str]:
     """What PubMedQA's official script gives where that differs: it counts unparsed answers as one more label."""
     notes = []
-    for each in scored:
-        if each.task.name not in catalog.PUBMEDQA_LABELS:
+    for answers in scored:
+        if answers.task.name not in catalog.PUBMEDQA_LABELS:
             continue
-        pairs = [sample.metrics["macro_f1"] for sample in each.samples]
+        pairs = [sample.metrics["macro_f1"] for sample in answers.samples]
         ours, official = value_of_samples("macro_f1", pairs), official_script_macro_f1(pairs)
         if not math.isclose(ours, official, abs_tol=1e-9):
             notes.append(
-                f"{each.task.name}, {each.model}: PubMedQA's official script gives a macro-F1 of"
+                f"{answers.task.name}, {answers.model}: PubMedQA's official script gives a macro-F1 of"
                 f" {percent_text(official)} instead of {percent_text(ours)}, since it counts answers without a label as"
                 " a label of their own"
             )
@@ -165,13 +168,13 @@ def official_macro_f1(scored: Sequence[Scored]) -> list[str]:
 def _labels(scored: Sequence[Scored]) -> dict[tuple[str, str], list[tuple[str, str]]]:
     """Gold and predicted label of each item, by model and task, for tasks of ours with labels."""
     return {
-        (each.model, each.task.name): [
+        (answers.model, answers.task.name): [
             (PREDICTIONS[int(sample.metrics["macro_f1"][0])], prediction(sample))  # type: ignore[index]
-            for sample in each.samples
+            for sample in answers.samples
             if sample.repeat == 0
         ]
-        for each in scored
-        if each.task.name in catalog.PUBMEDQA_LABELS
+        for answers in scored
+        if answers.task.name in catalog.PUBMEDQA_LABELS
     }
 
 
@@ -273,10 +276,10 @@ def _classes(matrices: Mapping[tuple[str, str], Any]) -> list[ClassCount]:
 
 
 def _problems(scored: Sequence[Scored]) -> list[Problem]:
-    found = []
-    for each in scored:
-        found += [
-            Problem(model=each.model, task=each.task.name, problem=problem, count=count)
-            for problem, count in each.tally.problems.most_common()
+    problems = []
+    for answers in scored:
+        problems += [
+            Problem(model=answers.model, task=answers.task.name, problem=problem, count=count)
+            for problem, count in answers.tally.problems.most_common()
         ]
-    return found
+    return problems

@@ -79,7 +79,7 @@ def train_stage(plan: Plan, rows: TrainingRows, terminal: Terminal, stages: dict
         log = finetune(plan.recipe, plan.base, rows, plan.folder.adapter, progress)
     stages["train"] = round(time.perf_counter() - started, 3)
     share = 100 * log.trainable_parameters / log.total_parameters
-    losses = [each["loss"] for each in log.losses if "loss" in each]
+    losses = [entry["loss"] for entry in log.losses if "loss" in entry]
     terminal.say(
         f"  {log.trainable_parameters:,} trainable parameters ({share:.2f} %), {log.steps} steps in"
         f" {duration(log.seconds)}, loss {losses[0]:.3f} -> {losses[-1]:.3f}"

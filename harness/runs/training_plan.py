@@ -36,32 +36,32 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
     check_target_modules(recipe.lora.target_modules, base)
     backend = check_can_train(recipe, base, device)
     rows = training_rows(recipe)
-    found = preflight(recipe, base, rows)
+    facts = preflight(recipe, base, rows)
     terminal.say(f"recipe {recipe.name}: {recipe.description}")
-    terminal.say(f"base: {base.source}, {found.total:,} parameters, {recipe.quantization.method}, {dtype} on {device}")
+    terminal.say(f"base: {base.source}, {facts.total:,} parameters, {recipe.quantization.method}, {dtype} on {device}")
     terminal.say(f"backend: {backend}{_why_not(recipe, device)}")
-    share = 100 * found.trainable / found.total
+    share = 100 * facts.trainable / facts.total
     terminal.say(
-        f"adapter: {found.trainable:,} trainable parameters ({share:.2f} %), LoRA r {recipe.lora.r}, alpha"
+        f"adapter: {facts.trainable:,} trainable parameters ({share:.2f} %), LoRA r {recipe.lora.r}, alpha"
         f" {recipe.lora.alpha:g}, on {', '.join(recipe.lora.target_modules)}"
     )
     terminal.say(
-        f"rows: {found.rows} trained on, {len(rows.validation)} to validate, {len(found.dropped)} dropped (their prompt"
+        f"rows: {facts.rows} trained on, {len(rows.validation)} to validate, {len(facts.dropped)} dropped (their prompt"
         f" alone is longer than {recipe.trainer.max_length} tokens)"
     )
-    low, middle, high, longest = found.lengths.values()
+    low, middle, high, longest = facts.lengths.values()
     terminal.say(f"tokens a row: {middle} in the middle, 5 % below {low}, 5 % above {high}, longest {longest}")
-    cut = 100 * found.truncated / found.rows
-    terminal.say(f"cut at {recipe.trainer.max_length} tokens: {found.truncated} rows ({cut:.1f} %)")
-    terminal.say(f"end token learned: in {found.ended} of {found.rows} rows")
+    cut = 100 * facts.truncated / facts.rows
+    terminal.say(f"cut at {recipe.trainer.max_length} tokens: {facts.truncated} rows ({cut:.1f} %)")
+    terminal.say(f"end token learned: in {facts.ended} of {facts.rows} rows")
     _say_overlap(recipe, base, rows, terminal)
-    terminal.say("first row, masked part:\n" + _indent(found.example[0]))
-    terminal.say("first row, trained part:\n" + _indent(found.example[1]))
-    _say_memory(found, terminal)
-    _say_card(found, device, terminal)
+    terminal.say("first row, masked part:\n" + _indent(facts.example[0]))
+    terminal.say("first row, trained part:\n" + _indent(facts.example[1]))
+    _say_memory(facts, terminal)
+    _say_card(facts, device, terminal)
     seconds = estimate.train_seconds(recipe, base, rows, device, dtype)
     terminal.say(f"estimated time on this machine: {duration(seconds)}")
-    return found
+    return facts
 
 
 def _why_not(recipe: Recipe, device: Device) -> str:
@@ -70,11 +70,11 @@ def _why_not(recipe: Recipe, device: Device) -> str:
     return f" ({hindrance[0]})" if hindrance and recipe.trainer.backend == "auto" else ""
 
 
-def _say_memory(found: Preflight, terminal: Terminal) -> None:
+def _say_memory(facts: Preflight, terminal: Terminal) -> None:
     """The estimated memory by component, beside what fine-tuning all weights would take."""
     terminal.say("estimated memory while training on a GPU, beside fine-tuning all weights on the same batches:")
-    sizes = [(name, size, found.full_memory[name]) for name, size in found.memory.items()]
-    sizes.append(("together", found.memory_bytes, sum(found.full_memory.values())))
+    sizes = [(name, size, facts.full_memory[name]) for name, size in facts.memory.items()]
+    sizes.append(("together", facts.memory_bytes, sum(facts.full_memory.values())))
     rows = [(name, f"{size / GIB:.2f}", f"{full / GIB:.2f}") for name, size, full in sizes]
     terminal.table(("component", "this recipe, GiB", "all weights, GiB"), rows)
     terminal.say("  (computed; all weights: weights and gradients in 16 bits, AdamW states in 32 bits)")
@@ -94,12 +94,12 @@ def _say_overlap(recipe: Recipe, base: Model, rows: TrainingRows, terminal: Term
         terminal.say(f"test items among the {check.rows} rows: none of {items} ({', '.join(check.items)})")
 
 
-def _say_card(found: Preflight, device: Device, terminal: Terminal) -> None:
+def _say_card(facts: Preflight, device: Device, terminal: Terminal) -> None:
     """Hold the estimate against the card's memory, where there is a card."""
     if device.type == "cpu":
         return
     size = device.total_memory()
-    share = 100 * found.memory_bytes / size
+    share = 100 * facts.memory_bytes / size
     terminal.say(f"{device.name()}: {size / GIB:.1f} GiB, the estimate is {share:.0f} % of it")
 
 

@@ -71,15 +71,15 @@ def input_hashes(recipe: Recipe) -> dict[str, str | None]:
 
     Unlike a signature it holds on other machines too. What is on the hub, or not on this machine, is left out.
     """
-    found: dict[str, str | None] = {}
+    hashes: dict[str, str | None] = {}
     for source in _given(recipe):
         with contextlib.suppress(UserError, LookupError, OSError):
-            found |= {str(path): _hash(path) for path in _source(source)}
+            hashes |= {str(path): _hash(path) for path in _source(source)}
     base = Path(recipe.model.base).expanduser()
     if base.is_dir():
         weights = [[path.name, _hash(path)] for path in sorted(base.glob("*.safetensors"))]
-        found[str(base)] = sha256_value([small_files(base), weights])
-    return found
+        hashes[str(base)] = sha256_value([small_files(base), weights])
+    return hashes
 
 
 def _hash(path: Path) -> str | None:
@@ -102,7 +102,7 @@ def _sources(recipe: Recipe) -> Iterator[Path]:
 
 def _given(recipe: Recipe) -> list[DataSource]:
     data = recipe.data
-    return [each for each in (data.train, data.validation, data.reasoning, data.pubmedqa) if each is not None]
+    return [source for source in (data.train, data.validation, data.reasoning, data.pubmedqa) if source is not None]
 
 
 def _source(source: DataSource) -> Iterator[Path]:
@@ -134,14 +134,14 @@ def _local(source: str) -> Path:
 def _results(folder: RunFolder) -> list[tuple[str, int, int]]:
     """What `_files` says of a run folder, but for what is written without a run."""
     own = {str(folder.path / name) for name in _NOT_RESULTS}
-    return [each for each in _files(folder.path) if each[0] not in own]
+    return [entry for entry in _files(folder.path) if entry[0] not in own]
 
 
 def _files(path: Path) -> list[tuple[str, int, int]]:
     """(path, size, time of the last change) of a file, or of all files below a folder."""
-    found = []
-    for each in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if each.is_file() and "__pycache__" not in each.parts:
-            about = each.stat()
-            found.append((str(each), about.st_size, about.st_mtime_ns))
-    return found
+    entries = []
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file() and "__pycache__" not in file.parts:
+            about = file.stat()
+            entries.append((str(file), about.st_size, about.st_mtime_ns))
+    return entries

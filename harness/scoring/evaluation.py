@@ -44,13 +44,13 @@ class Evaluation:
 
     def add(self, questions: Questions, answers: Mapping[Request, Response]) -> None:
         """Evaluate the answers to a part of the items; parts come in the order of the items."""
-        found = questions.evaluate(answers.__getitem__)
-        samples = make_samples(self._loaded, self._model, found["samples"][self._loaded.name])
+        evaluated = questions.evaluate(answers.__getitem__)
+        samples = make_samples(self._loaded, self._model, evaluated["samples"][self._loaded.name])
         for sample in samples:
             self._tally.add(sample)
         if self._file is not None:
             self._file.write(json_lines(sample.model_dump(mode="json") for sample in samples))
-        for key, values in found["results"][self._loaded.name].items():
+        for key, values in evaluated["results"][self._loaded.name].items():
             if "," in key and isinstance(values, list):
                 self._values[key] += values
         self._costs.add(answers.values())
@@ -82,13 +82,13 @@ class Evaluation:
         from lm_eval.api.metrics import mean
 
         functions = self._loaded.task.aggregation()
-        found = {}
+        figures = {}
         for key, values in self._values.items():
             metric, _, filter_name = key.partition(",")
             value = functions.get(metric, mean)(values)
             if isinstance(value, int | float):
-                found[metric_key(metric, filter_name)] = float(value)
-        return found
+                figures[metric_key(metric, filter_name)] = float(value)
+        return figures
 
 
 class _Costs:
@@ -107,7 +107,7 @@ class _Costs:
         self._reused.extend(answer.cost.seconds for answer in answers if answer.cost.reused)
         self._peak = max(self._peak, *(answer.cost.peak_memory for answer in answers))
         self._truncated += sum(
-            isinstance(each, GenerateResponse) and each.finish_reason == "length" for each in answers
+            isinstance(answer, GenerateResponse) and answer.finish_reason == "length" for answer in answers
         )
 
     def summed_up(self, model: str, task: str, tally: Tally) -> TaskCost:

@@ -75,7 +75,7 @@ def read_kept(path: Path, key: str, model: str, loaded: LoadedTask) -> Scored | 
             tally.add(Sample.model_validate(row))
         cost = TaskCost.model_validate(about["cost"])
         cost = cost.model_copy(update={"reused": True, "reused_seconds": cost.seconds})
-        metrics = [MetricInfo.model_validate(each) for each in about["metrics"]]
+        metrics = [MetricInfo.model_validate(metric) for metric in about["metrics"]]
         figures = {name: float("inf") if value is None else float(value) for name, value in about["figures"].items()}
     except (UserError, ValidationError, KeyError, TypeError, ValueError, AttributeError) as error:
         _log.warning("%s: not usable, asked anew: %s", path, error)

@@ -65,16 +65,16 @@ class RequestMaker(TemplateLM):  # type: ignore[misc]
             ids = encode(self.tokenizer, string)
         else:
             ids = self.tokenizer(string, add_special_tokens=add_special_tokens).input_ids
-        return [self._numbers.setdefault(each, each) for each in ids]
+        return [self._numbers.setdefault(number, number) for number in ids]
 
     def _loglikelihood_tokens(
         self, requests: list[tuple[tuple[str, str], list[int], list[int]]], **_: Any
     ) -> list[Request]:
         made: list[Request] = []
-        known: dict[tuple[int, ...], tuple[int, ...]] = {}  # the choices of an item have their context in common
+        contexts: dict[tuple[int, ...], tuple[int, ...]] = {}  # the choices of an item have their context in common
         for _texts, tokens, wanted in requests:
             context = tuple(tokens)
-            made.append(ScoreRequest(known.setdefault(context, context), tuple(wanted)))
+            made.append(ScoreRequest(contexts.setdefault(context, context), tuple(wanted)))
         return made
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Request]:  # noqa: ARG002, FBT001, FBT002
@@ -86,12 +86,12 @@ class RequestMaker(TemplateLM):  # type: ignore[misc]
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Request]:  # noqa: ARG002, FBT001, FBT002
         """Prompts to continue; each question and repeat has a seed of its own, the same for all models."""
-        asked: list[Request] = []
+        made: list[Request] = []
         for request in requests:
             context, settings = request.args
-            made = _generate_request(self.tok_encode(context), settings)
-            asked.append(made if made.temperature == 0 else replace(made, seed=self._seed_of(context)))
-        return asked
+            single = _generate_request(self.tok_encode(context), settings)
+            made.append(single if single.temperature == 0 else replace(single, seed=self._seed_of(context)))
+        return made
 
     def _seed_of(self, context: str) -> int:
         name = hashlib.sha256(context.encode()).digest()
@@ -115,20 +115,22 @@ class AnsweredLM(LM):  # type: ignore[misc]
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """Log-likelihoods that carry their cost."""
-        return [_scored(each, self._answer_to(each)) for each in self._asked("loglikelihood", requests)]
+        return [_scored(request, self._answer_to(request)) for request in self._made("loglikelihood", requests)]
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
         """Log-likelihoods of whole texts."""
-        return [_scored(each, self._answer_to(each))[0] for each in self._asked("loglikelihood_rolling", requests)]
+        return [
+            _scored(request, self._answer_to(request))[0] for request in self._made("loglikelihood_rolling", requests)
+        ]
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """Generated answers that carry their cost."""
-        return [_generated(each, self._answer_to(each)) for each in self._asked("generate_until", requests)]
+        return [_generated(request, self._answer_to(request)) for request in self._made("generate_until", requests)]
 
-    def _asked(self, kind: str, requests: Sequence[Instance]) -> list[Request]:
-        asked = self._requests[kind]
-        assert len(asked) == len(requests)
-        return asked
+    def _made(self, kind: str, requests: Sequence[Instance]) -> list[Request]:
+        made = self._requests[kind]
+        assert len(made) == len(requests)
+        return made
 
 
 def _scored(request: Request, answer: Response) -> ScoredText:
@@ -166,7 +168,7 @@ def _generate_request(prompt: list[int], settings: dict[str, Any]) -> GenerateRe
                 fix=f"leave {name} out of them",
             )
     until = settings.get("until") or ()
-    stop = (until,) if isinstance(until, str) else tuple(each for each in until if each)
+    stop = (until,) if isinstance(until, str) else tuple(text for text in until if text)
     greedy = GenerateRequest(tuple(prompt), new_token_limit(settings), stop=stop)
     temperature = float(settings.get("temperature", 0.0) or 0.0)
     if not settings.get("do_sample", temperature > 0):

@@ -43,18 +43,18 @@ class NoiseMeter:
     """
 
     def __init__(self, scored: Sequence[Scored], samples: Samples, check: NoiseCheck) -> None:
-        self._metrics = {each.task.name: each.metrics for each in scored}
+        self._metrics = {answers.task.name: answers.metrics for answers in scored}
         self._check = check
         self._pairs: dict[tuple[str, str], Pair] = {}
-        for each in scored:
+        for answers in scored:
             # Few-shot examples are drawn anew for a part of the items; then it is another question.
-            prompts = {sample.id: sample.prompt_hash for sample in each.samples}
+            prompts = {sample.id: sample.prompt_hash for sample in answers.samples}
             tally = Tally()
-            for sample in samples.get((each.model, each.task.name), []):
+            for sample in samples.get((answers.model, answers.task.name), []):
                 tally.add(sample)
             same = [values for values in tally.values if prompts.get(values.id) == values.prompt_hash]
             if same:
-                self._pairs[each.model, each.task.name] = (each.samples, same)
+                self._pairs[answers.model, answers.task.name] = (answers.samples, same)
 
     def check(self) -> NoiseCheck:
         """The noise of every score."""
@@ -147,7 +147,7 @@ def _other_arithmetic(plan: Plan) -> tuple[Plan, str]:
 def _task_times(plan: Plan, scored: Sequence[Scored], *, is_float32: bool) -> list[TaskTime]:
     """The run's engine time by task, and how much slower the other arithmetic is."""
     is_estimated = plan.recipe.scoring.noise_items == "auto" and any(
-        len(each.indices) >= NOISE_ITEMS for each in plan.tasks
+        len(loaded.indices) >= NOISE_ITEMS for loaded in plan.tasks
     )
     if not is_estimated:
         slower = dict.fromkeys(("loglikelihood", "generate_until"), 1.0)
@@ -158,8 +158,8 @@ def _task_times(plan: Plan, scored: Sequence[Scored], *, is_float32: bool) -> li
         rows = plan.recipe.scoring.batch_rows or plan.device.batch_rows
         slower = {"loglikelihood": _LEAST_SLOWDOWN, "generate_until": max(_LEAST_SLOWDOWN, rows / _OTHER_ROWS)}
     seconds: defaultdict[str, float] = defaultdict(float)
-    for each in scored:
-        seconds[each.task.name] += each.cost.seconds
+    for answers in scored:
+        seconds[answers.task.name] += answers.cost.seconds
     return [
         TaskTime(
             name=loaded.name,

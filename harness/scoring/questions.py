@@ -42,7 +42,7 @@ class Questions:
 
     def requests(self) -> Iterator[Request]:
         """All of them; a request that occurs twice is answered once."""
-        return iter(dict.fromkeys(each for requests in self.by_type.values() for each in requests))
+        return iter(dict.fromkeys(request for requests in self.by_type.values() for request in requests))
 
     def evaluate(self, answer_to: Callable[[Request], Response]) -> dict[str, Any]:
         """lm-eval's results and samples for one model's answers; in place of figures there are the items' values."""
@@ -117,8 +117,8 @@ def _can_be_divided(task: Any) -> bool:
 
     A filter that a task brings itself gets the answers to all items and may compare them, so it is given all at once.
     """
-    filters = [getattr(each, "func", each) for ensemble in getattr(task, "_filters", ()) for each in ensemble.filters]
-    return all(each.__module__.startswith("lm_eval.filters.") and each is not CustomFilter for each in filters)
+    filters = [getattr(step, "func", step) for ensemble in getattr(task, "_filters", ()) for step in ensemble.filters]
+    return all(step.__module__.startswith("lm_eval.filters.") and step is not CustomFilter for step in filters)
 
 
 def _parts(loaded: LoadedTask, maker: RequestMaker, seed: int, parts: Iterable[list[int]]) -> Iterator[Questions]:
@@ -145,7 +145,7 @@ def _questions(loaded: LoadedTask, task: Any, maker: RequestMaker, indices: list
     instances: defaultdict[str, list[Instance]] = defaultdict(list)
     for instance in task.instances:
         instances[instance.request_type].extend([instance] * instance.repeats)
-    by_type = {kind: getattr(maker, kind)(asked, disable_tqdm=True) for kind, asked in instances.items()}
+    by_type = {kind: getattr(maker, kind)(group, disable_tqdm=True) for kind, group in instances.items()}
     return Questions(loaded, indices, task, by_type)
 
 

@@ -68,8 +68,8 @@ def _make_sample(loaded: LoadedTask, model: str, entries: list[dict[str, Any]], 
     response = first["resps"][0][repeat]
     contexts = [arguments[0] for arguments in first["arguments"]]
     if repeat:  # lm-eval computes the metrics of the first answer only
-        found = loaded.task.process_results(document, [response])
-        metrics = {metric_key(name, _NO_FILTER): _number(value) for name, value in found.items()}
+        values = loaded.task.process_results(document, [response])
+        metrics = {metric_key(name, _NO_FILTER): _number(value) for name, value in values.items()}
     else:
         metrics = {
             metric_key(name, entry["filter"]): _number(entry[name]) for entry in entries for name in entry["metrics"]

@@ -46,7 +46,7 @@ def is_finished(cell: Cell, store: str) -> bool:
     if not isinstance(results, dict) or not isinstance(before, dict):
         return False
     same = {"recipe": dict(cell.recipe), "models": [cell.models]}
-    if same != {"recipe": results.get("recipe"), "models": [each["name"] for each in results.get("models", [])]}:
+    if same != {"recipe": results.get("recipe"), "models": [model["name"] for model in results.get("models", [])]}:
         return False
     now = input_hashes(_recipe(cell))
     return all(before[path] == now[path] for path in before.keys() & now.keys())
@@ -99,11 +99,11 @@ def run_stored(cell: Cell, store: str) -> str:
         filesystem, path = _filesystem(f"{store}/{cell.name}")
         if filesystem.exists(f"{path}/{INPUTS}"):
             filesystem.rm_file(f"{path}/{INPUTS}")
-        files = [each for each in folder.rglob("*") if each.is_file() and each.name != ".lock"]
-        for each in sorted(files, key=lambda file: (file.name == INPUTS, file.name == _RESULTS)):
-            target = f"{path}/{each.relative_to(folder).as_posix()}"
+        files = [file for file in folder.rglob("*") if file.is_file() and file.name != ".lock"]
+        for file in sorted(files, key=lambda file: (file.name == INPUTS, file.name == _RESULTS)):
+            target = f"{path}/{file.relative_to(folder).as_posix()}"
             filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
-            filesystem.put_file(str(each), target)
+            filesystem.put_file(str(file), target)
     return cell.name
 
 
@@ -112,10 +112,10 @@ def fetch(cell: Cell, store: str, folder: Path) -> None:
     filesystem, path = _filesystem(f"{store}/{cell.name}")
     if Path(path) == folder.absolute():
         return
-    for each in filesystem.find(path):
-        target = folder / each.removeprefix(f"{path}/")
+    for file in filesystem.find(path):
+        target = folder / file.removeprefix(f"{path}/")
         target.parent.mkdir(parents=True, exist_ok=True)
-        filesystem.get_file(each, str(target))
+        filesystem.get_file(file, str(target))
 
 
 def _filesystem(url: str) -> tuple[Any, str]:

@@ -43,7 +43,7 @@ def make_cells(load: Any, grid: Sequence[str]) -> list[Cell]:
     Raises:
         UserError: An axis is no such thing, varies what the base's scores rest on, or a value does not fit.
     """
-    axes = [_axis(each) for each in grid]
+    axes = [_axis(axis) for axis in grid]
     if not axes:
         raise UserError("there is nothing to vary", where="--grid", fix="write --grid lora.r=8,16,32")
     keys = [axis[0].partition("=")[0] for axis in axes]
@@ -143,7 +143,7 @@ def _on_ray(cells: Sequence[Cell], store: str, needs: Needs) -> Iterator[str]:
 
 def _name(settings: Sequence[str]) -> str:
     """A folder's name for overrides: the last word of each key with its value."""
-    pairs = (each.partition("=") for each in settings)
+    pairs = (setting.partition("=") for setting in settings)
     return _PLAIN.sub("-", "_".join(f"{key.rpartition('.')[2]}-{value}" for key, _, value in pairs))[:_NAME_LENGTH]
 
 

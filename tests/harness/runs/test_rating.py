@@ -3,10 +3,8 @@
 import csv
 import io
 import json
-import random
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -61,19 +59,6 @@ def test_a_sheet_shows_every_answer_and_tells_nothing_of_the_models(sheet):
     assert "http" not in page.replace("http-equiv", "")
     assert all(row["question"] for row in rows)
     assert not any(row["question"].startswith("<|start|>") for row in rows)
-
-
-def test_the_order_of_a_sheet_is_drawn(run, command, monkeypatch):
-    chance = random.Random(5)
-    drawn = SimpleNamespace(choice=chance.choice, SystemRandom=lambda: chance)
-    monkeypatch.setattr("reports.rating_sheet.secrets", drawn)
-    orders = []
-    for _ in range(2):
-        assert command("rate", "export", run, "--items", 6, "--again")[0] == 0
-        codes = json.loads((run / "ratings" / "key.json").read_text())["codes"]
-        orders.append([codes[code]["model"] for code in sorted(codes)])
-    assert orders[0] != orders[1]
-    assert not any(order in (sorted(order), sorted(order, reverse=True)) for order in orders)
 
 
 def test_marks_are_unblinded_compared_and_reported(sheet, tmp_path, command):
