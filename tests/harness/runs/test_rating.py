@@ -82,7 +82,7 @@ def test_marks_are_unblinded_compared_and_reported(sheet, tmp_path, command):
     assert (results.ratings.raters, results.ratings.answers, results.ratings.outdated) == (2, 12, 0)
     assert 0.5 < results.ratings.agreement["fluency"] < 1
     for name in ("report.md", "report.html"):
-        assert "rated from 1 to 5 by 2 people" in (run / name).read_text(encoding="utf-8")
+        assert "2 people rated " in (run / name).read_text(encoding="utf-8")
     code, _, err = command("run", "--out", run)
     assert code == 0, err
     assert read_results(run).ratings == results.ratings
@@ -191,9 +191,9 @@ def test_the_page_saves_what_was_marked(sheet, tmp_path):
         for aspect in ASPECTS:
             page.check(f"input[name='{rows[0]['code']}.{aspect}'][value='4']")
         page.fill(f"textarea[name='{rows[0]['code']}.comment']", 'good, "clear"')
-        assert page.inner_text("output") == f"5 of {12 * 5} marks given"
+        assert page.inner_text("output") == f"5 of {12 * 5} ratings given"
         page.reload()
-        assert page.inner_text("output") == f"5 of {12 * 5} marks given"
+        assert page.inner_text("output") == f"5 of {12 * 5} ratings given"
         with page.expect_download() as download:
             page.click("button")
         saved = Path(tmp_path / download.value.suggested_filename)
