@@ -40,7 +40,7 @@ ROOT = Path(__file__).parents[1]
 REQUIRED = 0.9
 _SETTINGS = """
 [tool.mutmut]
-source_paths = ["reports", "tasks", "training", "harness", "benchmarks"]
+source_paths = ["reports", "tasks", "training", "harness", "medbench", "benchmarks"]
 only_mutate = [{module}]
 pytest_add_cli_args_test_selection = {tests}
 pytest_add_cli_args = ["-n", "0", "-p", "no:cacheprovider"]

@@ -34,7 +34,7 @@ app = typer.Typer(
 
 
 @app.callback()
-def settings_of_all(
+def global_options(
     log_json: Annotated[  # noqa: FBT002
         bool, typer.Option("--log-json", help="Say everything, also in run.log, as a JSON object a line.")
     ] = False,

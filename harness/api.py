@@ -20,7 +20,7 @@ from harness.runs.showing import kept_stage, report_stage
 from harness.runs.stages import plan_stage, score_stage, train_stage
 from harness.runs.unchanged import is_unchanged, remember, signature
 from reports.errors import UserError
-from training.machine_failures import told_failures
+from training.machine_failures import raise_machine_errors
 from training.processes import is_main, refuse_several
 from training.recipes.recipe_file import QUICKSTART, check_recipe, load_recipe
 
@@ -66,7 +66,7 @@ def open_run(
 def _working_in(folder: RunFolder) -> Iterator[None]:
     """Make a run folder, keep other processes out, and say what the machine does wrong meanwhile."""
     folder.make()
-    with told_failures(), folder.lock() if is_main() else contextlib.nullcontext():
+    with raise_machine_errors(), folder.lock() if is_main() else contextlib.nullcontext():
         yield
 
 

@@ -222,13 +222,13 @@ def json_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     return (dumps(row) + "\n" for row in rows)
 
 
-def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
+def read_jsonl(path: Path, most_line_bytes: int = _MOST_LINE_BYTES) -> Iterator[tuple[int, Any]]:
     """Yield (line number from 1, value) for every non-blank line; raises as `read_located_jsonl`."""
-    for number, _, value in read_located_jsonl(path):
+    for number, _, value in read_located_jsonl(path, most_line_bytes):
         yield number, value
 
 
-def read_located_jsonl(path: Path) -> Iterator[tuple[int, int, Any]]:
+def read_located_jsonl(path: Path, most_line_bytes: int = _MOST_LINE_BYTES) -> Iterator[tuple[int, int, Any]]:
     """Yield (line number from 1, byte offset of the line, value) for every non-blank line.
 
     Raises:
@@ -241,11 +241,11 @@ def read_located_jsonl(path: Path) -> Iterator[tuple[int, int, Any]]:
         raise _unreadable(path, error) from error
     with stream:
         number = end = 0
-        while raw := stream.readline(_MOST_LINE_BYTES + 1):
+        while raw := stream.readline(most_line_bytes + 1):
             number, start, end = number + 1, end, end + len(raw)
             where = f"{path}, line {number}"
-            if len(raw) > _MOST_LINE_BYTES:
-                raise UserError(f"the line is longer than {_MOST_LINE_BYTES >> 20} MiB", where=where, fix="cut the row")
+            if len(raw) > most_line_bytes:
+                raise UserError(f"the line is longer than {most_line_bytes >> 20} MiB", where=where, fix="cut the row")
             if not raw.strip():
                 continue
             try:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random, SystemRandom
 
 import pandas as pd
 from markupsafe import Markup
@@ -69,11 +69,17 @@ def output_hash(sample: Sample) -> str:
     return hashlib.sha256(sample.output.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _code() -> str:
-    return "".join(secrets.choice(_CODE_LETTERS) for _ in range(_CODE_LENGTH))
+def _code(random: Random) -> str:
+    return "".join(random.choice(_CODE_LETTERS) for _ in range(_CODE_LENGTH))
 
 
-def make_sheet(samples: Mapping[str, Mapping[str, Sample]], items: Sequence[str], task: str, folder: Path) -> Key:
+def make_sheet(
+    samples: Mapping[str, Mapping[str, Sample]],
+    items: Sequence[str],
+    task: str,
+    folder: Path,
+    random: Random = SystemRandom(),  # noqa: B008 - it has no state
+) -> Key:
     """Write `sheet.csv` and `sheet.html` for raters, and the secret `key.json`.
 
     Args:
@@ -81,9 +87,10 @@ def make_sheet(samples: Mapping[str, Mapping[str, Sample]], items: Sequence[str]
         items: The items to rate; all models' answers to each are on the sheet.
         task: Task of the answers.
         folder: Folder to write to.
+        random: Draws the codes and their order; by default from the system, which nobody can repeat.
     """
-    codes = sorted({_code() for _ in range(2 * len(items) * len(samples))})
-    secrets.SystemRandom().shuffle(codes)
+    codes = sorted({_code(random) for _ in range(2 * len(items) * len(samples))})
+    random.shuffle(codes)
     pairs = [(model, item) for item in items for model in samples]
     coded = dict(sorted(zip(codes[: len(pairs)], pairs, strict=True)))
     key = Key(task=task)

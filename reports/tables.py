@@ -139,20 +139,22 @@ def readme_table(results: Results, candidate: str) -> Table:
 def power_table(results: Results) -> Table | None:
     """What the compared items show: effect sizes, and the items that decide what is inconclusive; None without any."""
     metrics, rows = results.metrics(), []
-    for each in results.comparisons:
-        if each.effect_size is None or each.relevant is None:
+    for comparison in results.comparisons:
+        if comparison.effect_size is None or comparison.relevant is None:
             continue
-        task, metric = metrics[each.task, each.metric]
-        size = "Cohen's g" if each.discordant is not None else "Cohen's d"
-        needed = "" if each.outcome != "inconclusive" else MISSING
+        task, metric = metrics[comparison.task, comparison.metric]
+        size = "Cohen's g" if comparison.discordant is not None else "Cohen's d"
+        needed = "" if comparison.outcome != "inconclusive" else MISSING
         rows.append(
             (
-                f"{each.candidate}: {metric_title(task, metric)}",
-                f"{size} {each.effect_size:+.2f}",
-                MISSING if each.differing is None else str(each.differing),
-                amount_text(each.relevant, metric),
-                needed if each.items_needed is None else f"{each.items_needed:,}",
-                str(each.n) if each.units in (None, each.n) else f"{each.n} in {each.units} groups",
+                f"{comparison.candidate}: {metric_title(task, metric)}",
+                f"{size} {comparison.effect_size:+.2f}",
+                MISSING if comparison.differing is None else str(comparison.differing),
+                amount_text(comparison.relevant, metric),
+                needed if comparison.items_needed is None else f"{comparison.items_needed:,}",
+                str(comparison.n)
+                if comparison.units in (None, comparison.n)
+                else f"{comparison.n} in {comparison.units} groups",
             )
         )
     columns = ("Difference", "Effect size", "Items that differ", "Relevant from", "Items needed", "Items here")
@@ -164,15 +166,15 @@ def label_use_table(results: Results) -> Table | None:
     titles = {task.name: task.short_title for task in results.tasks}
     rows = [
         (
-            f"{each.model}, {titles.get(each.task, each.task)}",
-            each.label,
-            percent_text(each.share),
-            percent_text(each.gold_share),
-            f"{each.majority}: {percent_text(each.majority_accuracy)}",
-            f"{100 * each.difference:+.1f} pp [{100 * each.difference_low:+.1f}, {100 * each.difference_high:+.1f}]",
-            each.outcome,
+            f"{use.model}, {titles.get(use.task, use.task)}",
+            use.label,
+            percent_text(use.share),
+            percent_text(use.gold_share),
+            f"{use.majority}: {percent_text(use.majority_accuracy)}",
+            f"{100 * use.difference:+.1f} pp [{100 * use.difference_low:+.1f}, {100 * use.difference_high:+.1f}]",
+            use.outcome,
         )
-        for each in results.label_use
+        for use in results.label_use
     ]
     columns = (
         "Model and items",
@@ -187,13 +189,13 @@ def label_use_table(results: Results) -> Table | None:
 
 
 def settings_table(results: Results) -> Table:
-    """Which items each task asked."""
+    """Items of each task."""
     rows = [(task.title, task.setting, "synthetic, no benchmark" if task.synthetic else "") for task in results.tasks]
     return Table(("Task", "Items", "Note"), tuple(rows), figures=False)
 
 
 def ratings_table(results: Results) -> Table | None:
-    """How far raters agreed, by aspect; None where nobody rated."""
+    """Agreement of raters by aspect, or None if there are no ratings."""
     if results.ratings is None:
         return None
     titles = {metric.key: metric.title for task in results.tasks for metric in task.metrics}
@@ -205,7 +207,7 @@ def ratings_table(results: Results) -> Table | None:
 
 
 def references_table(results: Results) -> Table | None:
-    """Figures to hold the scores against, such as the majority label's; None where there are none."""
+    """Reference values of the metrics, such as the majority label's, or None if there are none."""
     rows = [
         (
             f"{line.title} ({task.short_title})",
@@ -241,30 +243,31 @@ def classes_table(results: Results) -> Table | None:
 
 
 def problems_table(results: Results) -> Table | None:
-    """How answers broke their format, by model and task; None where all kept it."""
+    """Format problems of answers by model and task, or None if there are none."""
     if not results.problems:
         return None
     rows = [
-        (_model_and_items(results, each.model, each.task), each.problem, str(each.count)) for each in results.problems
+        (_model_and_items(results, problem.model, problem.task), problem.problem, str(problem.count))
+        for problem in results.problems
     ]
     return Table(("Model and items", "Problem", "Answers"), tuple(rows), figures=False)
 
 
 def overlap_table(results: Results) -> Table | None:
-    """Test items that share text with training rows, with both texts; None if there are none or none was looked for."""
+    """Test items that share text with training rows, with both texts, or None if there are none."""
     if results.overlap is None or not results.overlap.matches:
         return None
     rows = [
         (
-            each.task,
-            f"{each.item}; {each.item_source}" if each.item_source else each.item,
-            f"{each.row_source or each.row} ({each.role})",
-            f"{each.kind}, {each.share:.0%} of its {each.part}",
-            str(each.rows),
-            each.item_text,
-            each.row_text,
+            match.task,
+            f"{match.item}; {match.item_source}" if match.item_source else match.item,
+            f"{match.row_source or match.row} ({match.role})",
+            f"{match.kind}, {match.share:.0%} of its {match.part}",
+            str(match.rows),
+            match.item_text,
+            match.row_text,
         )
-        for each in results.overlap.matches[:_SHOWN_MATCHES]
+        for match in results.overlap.matches[:_SHOWN_MATCHES]
     ]
     columns = ("Task", "Test item", "Row that shares most", "How", "Rows", "Text of the item", "Text of the row")
     return Table(columns, tuple(rows), figures=False)
@@ -289,33 +292,34 @@ def overlap_note(results: Results) -> str:
 
 
 def costs_table(results: Results) -> Table:
-    """What scoring took, by model and task."""
+    """Time and tokens of scoring, by model and task."""
     rows = [
         (
-            each.model,
-            each.task,
-            f"{each.seconds:.1f}",
-            f"{each.prompt_tokens:,}",
-            f"{each.output_tokens:,}",
+            cost.model,
+            cost.task,
+            f"{cost.seconds:.1f}",
+            f"{cost.prompt_tokens:,}",
+            f"{cost.output_tokens:,}",
             "kept from an earlier run"
-            if each.reused
-            else f"{each.reused_answers} answers kept from an earlier run"
-            if each.reused_answers
+            if cost.reused
+            else f"{cost.reused_answers} answers kept from an earlier run"
+            if cost.reused_answers
             else "",
         )
-        for each in results.costs
+        for cost in results.costs
     ]
     return Table(("Model", "Task", "Seconds", "Prompt tokens", "Scored or generated tokens", ""), tuple(rows))
 
 
 def provenance_table(results: Results) -> Table:
-    """Everything that the numbers rest on: models, data, machine and versions."""
+    """Provenance of the results: models, data, machine and versions."""
     rows = [
-        (f"model {each.name}", f"{each.source}; {each.weights}; sha256 {each.sha256[:16]}") for each in results.models
+        (f"model {model.name}", f"{model.source}; {model.weights}; sha256 {model.sha256[:16]}")
+        for model in results.models
     ]
     rows += [
-        (f"data {each.role}", f"{each.source}; {each.selection}; {each.rows} rows; sha256 {each.sha256[:16]}")
-        for each in results.data
+        (f"data {source.role}", f"{source.source}; {source.selection}; {source.rows} rows; sha256 {source.sha256[:16]}")
+        for source in results.data
     ]
     environment = results.environment
     machine = [str(environment[key]) for key in ("gpu", "cpu", "system") if environment.get(key)]
@@ -327,8 +331,8 @@ def provenance_table(results: Results) -> Table:
 
 
 def _model_and_items(results: Results, model: str, task: str) -> str:
-    """A model and what it was asked, the heading of its lines."""
-    return f"{model}, {next((each.short_title for each in results.tasks if each.name == task), task)}"
+    """Heading of the rows of a model on a task."""
+    return f"{model}, {next((info.short_title for info in results.tasks if info.name == task), task)}"
 
 
 def _comparison_cells(comparison: Comparison | None, metric: MetricInfo, *, brief: bool) -> list[str]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import gc
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -139,13 +144,53 @@ def tiny_run(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
+def set_argv(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Give this process a command line: results record it, and other people's commands read nothing else."""
+    return lambda *words: monkeypatch.setattr(sys, "argv", [*map(str, words)])
+
+
+@pytest.fixture
+def free_disk_bytes(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Make every disk seem to have so many bytes left; a disk is full for no argument."""
+    return lambda count: monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=count))
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], AbstractContextManager[None]]:
+    """Let the system fail to write files whose path contains a text, as on a full disk."""
+
+    @contextlib.contextmanager
+    def full(text: str) -> Iterator[None]:
+        sync = os.fsync
+
+        def fsync(handle: int) -> None:
+            if text in str(Path(f"/proc/self/fd/{handle}").readlink()):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            sync(handle)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fsync)
+            yield
+
+    return full
+
+
+@pytest.fixture
+def hub_data(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Any]], None]:
+    """Replace the function that loads data sets from the hub, of which there is none in tests."""
+    import datasets
+
+    return lambda load: monkeypatch.setattr(datasets, "load_dataset", load)
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], set_argv: Callable[..., None]) -> Callable[..., tuple[int, str, str]]:
     """Call the command in this process: (exit code, standard output, standard error)."""
 
     def call(*words: object) -> tuple[int, str, str]:
         from harness.__main__ import main
 
-        monkeypatch.setattr("sys.argv", ["medbench", *map(str, words)])
+        set_argv("medbench", *words)
         capsys.readouterr()
         try:
             main()

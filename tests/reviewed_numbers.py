@@ -48,6 +48,7 @@ REVIEWED = {
     },
     "CONTRIBUTING.md": {"if 90 % of its mutants": "limit: REQUIRED of benchmarks/mutation.py"},
     "SECURITY.md": {"more than 1 MB": "limit of training/recipes/strict_yaml.py"},
+    "docs/analysis.md": {f"{_CONFIDENCE} in `scores`": "definition"},
     "docs/gate.md": {
         f"version {GATE_SCHEMA_VERSION})": "of the schema of gate.json",
         f"{_MARGIN:.0f} % or {_MARGIN:.0f} points for most": "default of a metric's relevant difference",

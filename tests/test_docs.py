@@ -262,6 +262,24 @@ def test_every_command_of_a_page_runs_or_is_parsed(page, medbench, monkeypatch, 
             found(line)
 
 
+def test_the_analysis_page_runs_and_lists_the_columns_of_all_frames(medbench, monkeypatch):
+    page = text_of(ROOT / "docs" / "analysis.md")
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    medbench(shlex.split(shown_commands(page)[0])[1:])
+    names: dict = {}
+    for block in blocks(page):
+        if block.language == "python":
+            exec(block.text, names)
+    run, metric = names["run"], re.compile(r"metric\.\w+")
+    frames = {"scores": run.scores, "comparisons": run.comparisons, "classes": run.classes, "training": run.training}
+    frames |= {"samples(model=, task=)": names["answers"], "flips(baseline, candidate, metric=)": names["flips"]}
+    rows = re.findall(r"^\| `run\.([^`]+)` \|[^|]+\| (.+) \|$", page, re.MULTILINE)
+    assert {name: re.findall("`([^`]+)`", columns) for name, columns in rows} == {
+        name: list(dict.fromkeys(metric.sub("metric.KEY", column) for column in frame.columns))
+        for name, frame in frames.items()
+    }
+
+
 @pytest.mark.parametrize("page", ["statistics"])
 def test_python_examples_of_the_pages_run(page):
     examples = [block.text for block in blocks(text_of(ROOT / "docs" / f"{page}.md")) if block.language == "python"]

@@ -18,7 +18,7 @@ from training.backends.choice import BACKENDS, PACKAGES, check_can_train
 from training.backends.job import ADAPTER, Backend, Job, Progress, TrainingResult, as_dataset
 from training.encoding import EncodedRows, encode_rows
 from training.log import TrainingLog, read_log, write_log
-from training.machine_failures import is_out_of_memory, told_failures
+from training.machine_failures import is_out_of_memory, raise_machine_errors
 from training.memory_estimate import estimated_memory, full_finetuning_memory
 from training.models.adapters import WEIGHTS
 from training.models.base_model import small_files
@@ -97,7 +97,7 @@ def finetune(
             device=device,
             dtype=device.default_dtype(recipe.model.dtype),
         )
-        with told_failures():
+        with raise_machine_errors():
             done, used = _train_in_memory(job, train or BACKENDS[backend], progress)
         log = _log(wanted, recipe, job, rows, encoded, done, used)
         if is_main():

@@ -21,19 +21,19 @@ _GO_ON = "what is done is kept, and the same command goes on"
 
 
 @contextlib.contextmanager
-def told_failures() -> Iterator[None]:
+def raise_machine_errors() -> Iterator[None]:
     """Raise a `MachineError` in place of what libraries raise when the machine fails."""
     try:
         yield
     except Exception as error:
-        told = None if isinstance(error, MachineError) else machine_error(error)
-        if told is None:
+        failure = None if isinstance(error, MachineError) else machine_error(error)
+        if failure is None:
             raise
-        raise told from error
+        raise failure from error
 
 
 def machine_error(error: BaseException) -> MachineError | None:
-    """What to tell of a failure of the machine; None where it is something else."""
+    """The error for a failure of the machine, or None if the error is another one."""
     kind = type(error).__name__
     text = f"{kind}: {error}"
     first = text.splitlines()[0]

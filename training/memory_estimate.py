@@ -86,8 +86,8 @@ def _passing(recipe: Recipe, base: Model, longest: int) -> dict[str, int]:
 
 def quantised_layers(base: Model) -> dict[str, tuple[int, int]]:
     """(inputs, outputs) of the linear layers that quantisation replaces and adapters change: all but the output."""
-    known = architecture(base)
-    return {name: shape for name, shape in known.linear.items() if name != known.head}
+    layers = architecture(base)
+    return {name: shape for name, shape in layers.linear.items() if name != layers.head}
 
 
 def _bytes_per_weight(recipe: Recipe) -> float:

@@ -30,7 +30,7 @@ _TASK_CODE = ("harness/scoring/*.py", "tasks/**/*.py", "tasks/**/*.yaml")
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def model_key(plan: Plan, choice: Choice, model: Model) -> str:
+def model_key(plan: Plan, choice: Choice, model: Model, version: str = __version__) -> str:
     """Hash over everything but the requests that decides the responses of one model of a plan.
 
     Weights and configuration of base and adapter, how they are held and computed, and the code that does it.
@@ -38,7 +38,7 @@ def model_key(plan: Plan, choice: Choice, model: Model) -> str:
     scoring = plan.recipe.scoring
     return sha256_value(
         [
-            __version__,
+            version,
             _code(ENGINE_CODE),
             {name: importlib.metadata.version(name) for name in engine_kind(choice.name).packages},
             plan.base.sha256,

@@ -64,16 +64,23 @@ class AnswerStore:
         path: The file; its folder is made.
         limit: Bytes; beyond them the least recently used entries are dropped.
         clock: Seconds since the epoch.
+        connect: Opens the file.
 
     Raises:
         MachineError: In every method, if the disk is full, or the file cannot be opened, read or written.
     """
 
-    def __init__(self, path: Path, limit: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        limit: int,
+        clock: Callable[[], float] = time.time,
+        connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+    ) -> None:
         self.path = path
         self.limit = limit
         self.set_aside: list[Path] = []  # damaged files that this process moved away
-        self._clock = clock
+        self._clock, self._new_connection = clock, connect
         self._lock = FileLock(path.with_suffix(".lock"))
         self._synced = 0.0
         self._puts = 0
@@ -176,7 +183,7 @@ class AnswerStore:
                     self._connect()
 
     def _connect(self) -> None:
-        self._connection = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
+        self._connection = self._new_connection(self.path, timeout=_PATIENCE, isolation_level=None)
         self._inode = self.path.stat().st_ino
         ((version,),) = self._connection.execute("PRAGMA user_version").fetchall()
         if version not in (0, _VERSION):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,10 +63,10 @@ def train_seconds(recipe: Recipe, base: Model, rows: TrainingRows, device: Devic
     return _START_SECONDS + batches * one_batch
 
 
-def score_seconds(plan: Plan) -> float:
+def score_seconds(plan: Plan, flops: Callable[[Device, str], float] = matmul_flops) -> float:
     """Estimated seconds of scoring all models of a plan with the transformers engine, one model after the other."""
     parameters, layers = _size(plan.base)
-    speed = matmul_flops(plan.device, plan.score_dtype) * _SCORE_SHARE
+    speed = flops(plan.device, plan.score_dtype) * _SCORE_SHARE
     rows = plan.recipe.scoring.batch_rows or plan.device.batch_rows
     one_step = layers * (_REPLAYED_LAYER_SECONDS if _replays_steps(plan) else plan.device.decode_layer_seconds)
     one_model = 0.0
@@ -82,12 +83,12 @@ def _replays_steps(plan: Plan) -> bool:
     return plan.device.supports_graphs and plan.dense and sees_all_earlier_tokens(transformers_config(plan.base.folder))
 
 
-def vllm_seconds(plan: Plan) -> float:
+def vllm_seconds(plan: Plan, flops: Callable[[Device, str], float] = matmul_flops) -> float:
     """Estimated seconds of scoring all models of a plan with vLLM: its start, then all of them in one batch."""
     from harness.engines.start_times import last_start_seconds
 
     parameters, layers = _size(plan.base)
-    speed = matmul_flops(plan.device, plan.score_dtype) * _SCORE_SHARE
+    speed = flops(plan.device, plan.score_dtype) * _SCORE_SHARE
     works = [_work(loaded) for loaded in plan.tasks]
     tokens = sum(work.read + work.answers * work.limit for work in works) * len(plan.models)
     answers = sum(work.answers for work in works) * len(plan.models)

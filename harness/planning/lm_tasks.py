@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from training.recipes.recipe import Recipe, ScoringSection
 from training.splits import held_out_source
 
 _OURS = "medbench_"
+_Index = Callable[[], Mapping[str, Any]]
 _SOURCES = ("context", "contexts", "passage", "article", "story", "document", "abstract", "support", "question")
 
 
@@ -79,8 +80,16 @@ def own_task_names() -> list[str]:
     return sorted(path.stem for path in catalog.CONFIG_FOLDER.glob("*.yaml"))
 
 
-def load_tasks(names: Sequence[str], recipe: Recipe, base: Model) -> list[LoadedTask]:
-    """Load tasks by name, groups taken apart into theirs.
+@functools.cache
+def lm_eval_tasks() -> dict[str, Any]:
+    """The tasks that come with lm-eval by name, found once a process: it reads 14,000 files for that."""
+    from lm_eval.tasks import TaskManager
+
+    return dict(TaskManager().task_index)
+
+
+def load_tasks(names: Sequence[str], recipe: Recipe, base: Model, index: _Index = lm_eval_tasks) -> list[LoadedTask]:
+    """Load tasks by name, groups taken apart into theirs; `index` gives lm-eval's own by name.
 
     Raises:
         UserError: A name is unknown to lm-eval, or a task's data cannot be had.
@@ -105,41 +114,33 @@ def load_tasks(names: Sequence[str], recipe: Recipe, base: Model) -> list[Loaded
             "tokenizer": str(base.folder),
         },
     )
-    index = manager.task_index
+    available = manager.task_index
     if foreign:
-        index |= {name: entry for name, entry in _tasks_of_lm_eval().items() if name not in index}
+        available |= {name: entry for name, entry in index().items() if name not in available}
     for name in names:
-        if name not in index:
-            near = did_you_mean(name, index, most=3)
+        if name not in available:
+            near = did_you_mean(name, available, most=3)
             fix = f"{near} medbench's own: {', '.join(sorted(ours))}; see `medbench list tasks`"
             raise UserError(f"lm-eval knows no task {name!r}", where="--tasks", fix=fix)
     loaded: dict[str, LoadedTask] = {}
     for name in names:
         for task_name, task in _load(manager, name).items():
             loaded.setdefault(task_name, _prepare(task_name, task, recipe, _source(task_name, recipe, held_out)))
-    _check_limits(recipe.scoring.limits, [*names, *loaded], {*ours, *loaded})
+    _check_limits(recipe.scoring.limits, [*names, *loaded], {*ours, *loaded}, index)
     return list(loaded.values())
 
 
-def _check_limits(limits: Iterable[str], chosen: Sequence[str], single: Collection[str]) -> None:
+def _check_limits(limits: Iterable[str], chosen: Sequence[str], single: Collection[str], index: _Index) -> None:
     """See that limits name tasks; those of tasks that are not asked this time may stay.
 
     Raises:
         UserError: One is a mistyped name, or that of a group of tasks that is asked.
     """
     for name in limits:
-        if name not in single and (name in chosen or name not in _tasks_of_lm_eval()):
+        if name not in single and (name in chosen or name not in index()):
             near = did_you_mean(name, single)
             fix = f"{near} Limits are given for single tasks, such as {', '.join(sorted(single)[:4])}"
             raise UserError(f"lm-eval knows no single task {name!r}", where="scoring.limits", fix=fix)
-
-
-@functools.cache
-def _tasks_of_lm_eval() -> dict[str, Any]:
-    """The tasks that come with lm-eval by name, found once a process: it reads 14,000 files for that."""
-    from lm_eval.tasks import TaskManager
-
-    return dict(TaskManager().task_index)
 
 
 def _load(manager: Any, name: str) -> dict[str, Any]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 
-from reports.comparison.sums import ECE_BINS, aggregator
+from reports.comparison.sums import ECE_BINS, value_of_samples
 from reports.document.reading import locate_samples, samples_path
 from reports.document.schema import MetricInfo, Results, Sample
-from reports.frames import probabilities
+from reports.frames import confusion_matrix, probabilities
 
 _MOST_LABELS = 8  # of a matrix; if every question has its own choices there are as many labels as questions
 _LENGTH = "reasoning_tokens"
@@ -47,9 +46,8 @@ class Digest:
         label: Short name of the task, or empty.
         answers: Statistics by item; for items with several answers, those of the first.
         has_answers: Whether there are answers to show; there are none if only the gold text was scored.
-        confusion: Count of each (gold, given) pair of labels, for questions with choices.
-        bins: Sum of probabilities, right answers and answers in ten equal ranges of the given label's probability.
-        labels: Labels offered as choices.
+        choices: Gold label, given label and the given one's probability of each answer, for questions with choices.
+        offered: Labels offered as choices.
         lengths: Number of reasoning tokens of each answer.
     """
 
@@ -59,15 +57,14 @@ class Digest:
     label: str = ""
     answers: dict[str, AnswerStats] = field(default_factory=dict)
     has_answers: bool = False
-    confusion: Counter[tuple[str, str]] = field(default_factory=Counter)
-    bins: list[list[float]] = field(default_factory=lambda: [[0.0, 0.0, 0.0] for _ in range(ECE_BINS)])
-    labels: set[str] = field(default_factory=set)
+    choices: list[tuple[str, str, float]] = field(default_factory=list)
+    offered: set[str] = field(default_factory=set)
     lengths: list[float] = field(default_factory=list)
 
     @property
     def has_labels(self) -> bool:
         """Whether the questions share few enough labels to show their confusion."""
-        return bool(self.confusion) and len(labels_of([self])) <= _MOST_LABELS
+        return bool(self.choices) and len(labels_of([self])) <= _MOST_LABELS
 
     @property
     def name(self) -> str:
@@ -77,8 +74,23 @@ class Digest:
     @property
     def calibration_error(self) -> float | None:
         """Debiased expected calibration error, as in the scores, or None if no question had choices."""
-        confidence, right, count = np.array(self.bins).T
-        return float(aggregator("ece")(np.concatenate([confidence - right, right, count]))) if count.any() else None
+        frame = self.confidences()
+        return None if frame.empty else value_of_samples("ece", frame.to_numpy(dtype=float).tolist())
+
+    def confidences(self) -> pd.DataFrame:
+        """Probability of the given label in `confidence`, and whether it was `right`; a row per answer."""
+        rows = [(confidence, float(gold == given)) for gold, given, confidence in self.choices]
+        return pd.DataFrame(rows, columns=["confidence", "right"])
+
+    def reliability(self) -> pd.DataFrame:
+        """Means of `confidences` in those of ten equal ranges of probability that have answers."""
+        frame = self.confidences()
+        return frame.groupby((frame["confidence"] * ECE_BINS).astype(int).clip(upper=ECE_BINS - 1)).mean()
+
+    def confusion(self, labels: list[str]) -> pd.DataFrame:
+        """Counts of gold labels in rows and given labels in columns."""
+        gold, given = ([choice[0] for choice in self.choices], [choice[1] for choice in self.choices])
+        return confusion_matrix(gold, given, labels)
 
 
 def digest(run: Path, results: Results) -> list[Digest]:
@@ -99,7 +111,8 @@ def digest(run: Path, results: Results) -> list[Digest]:
 def labels_of(digests: Sequence[Digest]) -> list[str]:
     """All gold, given and offered labels: yes, no, maybe, then others by name."""
     order = {"yes": 0, "no": 1, "maybe": 2}
-    labels = {label for digest in digests for pair in (*digest.confusion, digest.labels) for label in pair}
+    labels = {label for digest in digests for label in digest.offered}
+    labels |= {label for digest in digests for gold, given, _ in digest.choices for label in (gold, given)}
     return sorted(labels, key=lambda label: (order.get(label, len(order)), label))
 
 
@@ -109,13 +122,8 @@ def _digest_file(digest: Digest, lead: MetricInfo | None) -> Digest:
         if sample.id not in digest.answers:
             digest.answers[sample.id] = _answer_stats(offset, sample, lead)
         if sample.choices:
-            digest.confusion[sample.gold, sample.output] += 1
-            digest.labels |= sample.choices.keys()
-            confidence = max(probabilities(sample.choices).values())
-            counts = digest.bins[min(ECE_BINS - 1, int(confidence * ECE_BINS))]
-            counts[0] += confidence
-            counts[1] += sample.gold == sample.output
-            counts[2] += 1
+            digest.choices.append((sample.gold, sample.output, max(probabilities(sample.choices).values())))
+            digest.offered |= sample.choices.keys()
         length = sample.metrics.get(_LENGTH)
         if isinstance(length, float):
             digest.lengths.append(length)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def confusion_plots(digests: Sequence[Digest]) -> list[Plot]:
 
 def calibration_plots(digests: Sequence[Digest]) -> list[Plot]:
     """Share of right answers by probability of the given label, for each task with choices."""
-    labelled = [digest for digest in digests if digest.confusion]
+    labelled = [digest for digest in digests if digest.choices]
     return [_calibration(f"calibration-{number}", group) for number, group in enumerate(_by_task(labelled))]
 
 
@@ -45,14 +45,15 @@ def _by_task(digests: Sequence[Digest]) -> list[list[Digest]]:
 def _confusion(number: int, digest: Digest) -> Plot:
     labels = labels_of([digest])
     names = [visible(cut(label, _LABEL)) for label in labels]
-    sizes = {gold: sum(digest.confusion[gold, given] for given in labels) for gold in labels}
+    counts: dict[Any, dict[Any, int]] = digest.confusion(labels).to_dict("index")
+    sizes = {gold: sum(row.values()) for gold, row in counts.items()}
 
     def draw(axes: Axes) -> None:
         from matplotlib.patches import Rectangle
 
         for row, gold in enumerate(labels):
             for column, given in enumerate(labels):
-                count = digest.confusion[gold, given]
+                count = counts[gold][given]
                 share = count / sizes[gold] if sizes[gold] else 0
                 colour = SERIES[0] if gold == given else SERIES[1]
                 axes.add_patch(
@@ -69,7 +70,7 @@ def _confusion(number: int, digest: Digest) -> Plot:
 
     words = "; ".join(
         f"of {sizes[gold]} {names[row]}, "
-        + ", ".join(f"{digest.confusion[gold, given]} called {name}" for name, given in zip(names, labels, strict=True))
+        + ", ".join(f"{counts[gold][given]} called {name}" for name, given in zip(names, labels, strict=True))
         for row, gold in enumerate(labels)
     )
     title = f"Confusion of {digest.name}: gold labels in rows, given ones in columns"
@@ -77,16 +78,13 @@ def _confusion(number: int, digest: Digest) -> Plot:
 
 
 def _calibration(name: str, digests: list[Digest]) -> Plot:
-    lines = {}
-    for digest in digests:
-        used = [counts for counts in digest.bins if counts[2]]
-        lines[digest.model] = [(confidence / total, right / total) for confidence, right, total in used]
+    lines = {digest.model: digest.reliability() for digest in digests}
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle="--", label="calibrated")
         for number, (model, points) in enumerate(lines.items()):
-            x, y = zip(*points, strict=True)
-            axes.plot(x, y, _style(number), marker="o", markersize=4, color=SERIES[number % len(SERIES)], label=model)
+            colour, style = SERIES[number % len(SERIES)], _style(number)
+            axes.plot(points["confidence"], points["right"], style, marker="o", markersize=4, color=colour, label=model)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="probability of the given label", ylabel="share right")
         axes.legend()
 

@@ -22,10 +22,10 @@ def confusion_table(digests: Sequence[Digest]) -> Table | None:
     """Answers by gold and given label, or None if no question had choices."""
     labelled = [digest for digest in digests if digest.has_labels]
     labels = labels_of(labelled)
-    rows = [
-        (digest.name, gold, *(str(digest.confusion[gold, given]) for given in labels))
+    rows: list[tuple[str, ...]] = [
+        (digest.name, str(gold), *map(str, counts))
         for digest in labelled
-        for gold in labels
+        for gold, counts in digest.confusion(labels).iterrows()
     ]
     columns = ("Model", "Gold", *(f"Given: {label}" for label in labels))
     return Table(columns, tuple(rows)) if rows else None
@@ -35,10 +35,9 @@ def calibration_table(digests: Sequence[Digest]) -> Table | None:
     """Mean probability of the given label against the share that was right, or None if no question had choices."""
     rows = []
     for digest in digests:
-        confidence, right, total = (sum(counts[place] for counts in digest.bins) for place in range(3))
-        if total and digest.calibration_error is not None:
-            shares = (confidence / total, right / total, digest.calibration_error)
-            rows.append((digest.name, *(f"{100 * share:.1f} %" for share in shares), f"{total:.0f}"))
+        if digest.choices:
+            shares = (*digest.confidences().mean(), digest.calibration_error)
+            rows.append((digest.name, *(f"{100 * share:.1f} %" for share in shares), str(len(digest.choices))))
     columns = ("Model", "Mean probability of the given label", "Right", "Expected calibration error", "n")
     return Table(columns, tuple(rows)) if rows else None
 

@@ -12,26 +12,26 @@ function value(name) {
 function progress() {
   const names = new Set(fields.filter((field) => field.type === "radio").map((field) => field.name));
   const done = [...names].filter((name) => value(name)).length;
-  document.querySelector("output").textContent = `${done} of ${names.size} marks given`;
+  document.querySelector("output").textContent = `${done} of ${names.size} ratings given`;
 }
 
 function keep() {
-  const kept = {};
+  const saved = {};
   for (const field of fields) {
-    if (field.type !== "radio") kept[field.name] = field.value;
-    else if (field.checked) kept[field.name] = field.value;
+    if (field.type !== "radio") saved[field.name] = field.value;
+    else if (field.checked) saved[field.name] = field.value;
   }
-  try { localStorage.setItem(store, JSON.stringify(kept)); } catch { /* a page from disk may have no storage */ }
+  try { localStorage.setItem(store, JSON.stringify(saved)); } catch { /* a page from disk may have no storage */ }
   progress();
 }
 
 function restore() {
-  let kept = {};
-  try { kept = JSON.parse(localStorage.getItem(store)) || {}; } catch { kept = {}; }
+  let saved = {};
+  try { saved = JSON.parse(localStorage.getItem(store)) || {}; } catch { saved = {}; }
   for (const field of fields) {
-    if (!(field.name in kept)) continue;
-    if (field.type === "radio") field.checked = field.value === kept[field.name];
-    else field.value = kept[field.name];
+    if (!(field.name in saved)) continue;
+    if (field.type === "radio") field.checked = field.value === saved[field.name];
+    else field.value = saved[field.name];
   }
   progress();
 }

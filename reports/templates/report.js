@@ -16,22 +16,23 @@
     const task = controls.querySelector("select"), search = controls.querySelector("input[type=search]");
     const count = controls.querySelector("output");
     const texts = new Map();
-    const textOf = (each) => texts.get(each) ?? texts.set(each, each.textContent.toLowerCase()).get(each);
+    const textOf = (question) => texts.get(question)
+      ?? texts.set(question, question.textContent.toLowerCase()).get(question);
     const apply = () => {
       const mark = controls.querySelector("input[type=radio]:checked").value;
       const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-      let seen = 0;
-      for (const each of questions) {
-        const passes = (!mark || each.dataset.marks.split(" ").includes(mark))
-          && (!task || !task.value || each.dataset.task === task.value)
-          && words.every((word) => textOf(each).includes(word));
-        each.hidden = !passes;
-        seen += passes;
+      let shown = 0;
+      for (const question of questions) {
+        const passes = (!mark || question.dataset.marks.split(" ").includes(mark))
+          && (!task || !task.value || question.dataset.task === task.value)
+          && words.every((word) => textOf(question).includes(word));
+        question.hidden = !passes;
+        shown += passes;
       }
-      for (const each of document.querySelectorAll("section.task")) {
-        each.hidden = ![...each.querySelectorAll("details.question")].some((one) => !one.hidden);
+      for (const section of document.querySelectorAll("section.task")) {
+        section.hidden = ![...section.querySelectorAll("details.question")].some((question) => !question.hidden);
       }
-      count.textContent = `${seen} of ${questions.length} questions shown`;
+      count.textContent = `${shown} of ${questions.length} questions shown`;
     };
     controls.hidden = false;
     controls.addEventListener("submit", (event) => event.preventDefault());
@@ -42,8 +43,8 @@
   let closed = [];
   addEventListener("beforeprint", () => {
     closed = [...document.querySelectorAll("details.figures:not([open])")];
-    for (const each of closed) each.open = true;
+    for (const details of closed) details.open = true;
   });
-  addEventListener("afterprint", () => { for (const each of closed) each.open = false; });
+  addEventListener("afterprint", () => { for (const details of closed) details.open = false; });
   open();
 })();

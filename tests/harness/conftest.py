@@ -11,14 +11,24 @@ GSM8K = [{"question": f"What is {n} and {n}?", "answer": f"{n} + {n} = {2 * n}\n
 
 
 @pytest.fixture
-def http_hub(monkeypatch, tmp_path):
+def hub_settings(monkeypatch):
+    """Change settings that huggingface_hub reads from the environment only when it is imported."""
+    from huggingface_hub import constants
+
+    def change(**settings):
+        for name, value in settings.items():
+            monkeypatch.setattr(constants, name, value)
+
+    return change
+
+
+@pytest.fixture
+def http_hub(monkeypatch, tmp_path, hub_settings):
     """The hub replaced by a function from a request to an answer; returns the requests that reached it."""
-    from huggingface_hub import constants, set_client_factory
+    from huggingface_hub import set_client_factory
     from huggingface_hub.utils import _http
 
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    hub_settings(HF_HUB_OFFLINE=False, HF_HUB_CACHE=str(tmp_path / "cache"), HF_TOKEN_PATH=str(tmp_path / "no-token"))
     monkeypatch.delenv("HF_TOKEN", raising=False)
     requests = []
 
@@ -35,7 +45,7 @@ def http_hub(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def hub(monkeypatch):
+def hub(hub_data):
     """The hub, at the edge: two data sets and no other."""
     import datasets
 
@@ -45,4 +55,4 @@ def hub(monkeypatch):
             {split: datasets.Dataset.from_list(rows) for split in ("train", "validation", "test")}
         )
 
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    hub_data(load_dataset)

@@ -18,7 +18,7 @@ def test_it_shows_flips_lengths_and_a_plot_in_five_lines(tiny_run, tmp_path, mon
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
     assert "Not medical advice" in cells["title"].source
     assert len(cells["analysis"].source.splitlines()) == 5
-    cells["parameters"].source = f"RUN = {str(tiny_run)!r}"
+    cells["parameters"].source = cells["parameters"].source.replace('"runs/quickstart"', repr(str(tiny_run)))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     NotebookClient(notebook, timeout=200, resources={"metadata": {"path": str(tmp_path)}}).execute()

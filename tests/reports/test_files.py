@@ -5,7 +5,6 @@ import os
 
 import pytest
 
-from reports import files
 from reports.errors import UserError
 from reports.files import ListHash, WholeFile, read_json, read_jsonl, sha256_value, write_text
 
@@ -35,11 +34,10 @@ def test_broken_utf8_is_named_by_its_line(tmp_path):
         read_json(tmp_path / "a.json")
 
 
-def test_lines_and_files_without_end_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_MOST_LINE_BYTES", 1000)
+def test_lines_and_files_without_end_are_refused(tmp_path):
     (tmp_path / "a.jsonl").write_text("{}\n" + '"' + "x" * 2000 + '"\n')
     with pytest.raises(UserError, match="line 2: the line is longer"):
-        list(read_jsonl(tmp_path / "a.jsonl"))
+        list(read_jsonl(tmp_path / "a.jsonl", 1000))
     with pytest.raises(UserError, match="the file is larger"):
         read_json(tmp_path / "a.jsonl", 1000)
 
@@ -90,11 +88,10 @@ def test_a_named_pipe_is_rejected_instead_of_waited_for(tmp_path):
             read(tmp_path / "pipe.json")
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, full_disk):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(UserError, match="No space left"):
+    with full_disk("a.txt"), pytest.raises(UserError, match="No space left"):
         write_text(path, "new")
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
     assert path.read_text() == "old"

@@ -2,12 +2,15 @@
 
 import csv
 import io
+from random import Random
 
 import pytest
 
 from reports.document.schema import Sample
 from reports.errors import UserError
 from reports.rating_sheet import ASPECTS, make_sheet, read_sheet
+
+TEXTS = {"prompt": "p", "output": "o", "gold": "g"}
 
 
 def test_control_characters_of_answers_are_visible_on_the_page(tmp_path):
@@ -17,6 +20,20 @@ def test_control_characters_of_answers_are_visible_on_the_page(tmp_path):
     page = (tmp_path / "sheet.html").read_text(encoding="utf-8")
     assert "p\u2400" in page
     assert "o\u241b[31m&lt;b&gt;\ufffd" in page
+
+
+def test_the_order_of_a_sheet_is_random(tmp_path):
+    samples = {
+        name: {str(n): Sample(id=str(n), doc_hash="1", model=name, task="t", metrics={}, **TEXTS) for n in range(4)}
+        for name in ("one", "two")
+    }
+    random, orders = Random(5), []
+    for _ in range(2):
+        codes = make_sheet(samples, ["0", "1", "2", "3"], "t", tmp_path, random).codes
+        assert list(codes) == sorted(codes)
+        orders.append(" ".join(entry.model + entry.item for entry in codes.values()))
+    assert orders == ["one3 two0 two3 two1 one2 one1 one0 two2", "one1 one3 two3 one2 two0 two1 one0 two2"]
+    assert len(make_sheet(samples, ["0"], "t", tmp_path).codes) == 2  # the system's own random numbers
 
 
 @pytest.fixture

@@ -209,7 +209,7 @@ def test_a_hub_data_set_without_network_is_one_clear_error():
         reasoning("nobody/nothing-at-all")
 
 
-def test_a_hub_data_set_is_read_by_its_configuration_and_split(monkeypatch):
+def test_a_hub_data_set_is_read_by_its_configuration_and_split(hub_data):
     import datasets
 
     asked = []
@@ -218,22 +218,22 @@ def test_a_hub_data_set_is_read_by_its_configuration_and_split(monkeypatch):
         asked.append((*names, split))
         return datasets.Dataset.from_list([HUB_ROW])
 
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    hub_data(load_dataset)
     (row,) = reasoning("FreedomIntelligence/medical-o1-reasoning-SFT", config="en", split="train")
     assert row.reasoning == "Because."
     assert asked == [("FreedomIntelligence/medical-o1-reasoning-SFT", "en", "train")]
 
 
-def test_a_hub_data_set_of_several_splits_asks_for_one(monkeypatch):
+def test_a_hub_data_set_of_several_splits_asks_for_one(hub_data):
     import datasets
 
     several = {name: datasets.Dataset.from_list([HUB_ROW]) for name in ("train", "test")}
-    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: several)
+    hub_data(lambda *_, **__: several)
     with pytest.raises(UserError, match="has the splits train, test"):
         reasoning("owner/name")
 
 
-def test_rows_know_the_file_and_the_line_or_row_they_are_from(tmp_path, write_rows, monkeypatch):
+def test_rows_know_the_file_and_the_line_or_row_they_are_from(tmp_path, write_rows, hub_data):
     import datasets
     import pyarrow as pa
     from pyarrow import parquet
@@ -254,7 +254,7 @@ def test_rows_know_the_file_and_the_line_or_row_they_are_from(tmp_path, write_ro
     for path, places in wanted.items():
         assert [str(row.place) for row in reasoning(path)] == places
         assert reasoning(path)[0].place.path == str(path)
-    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: datasets.Dataset.from_list([HUB_ROW, HUB_ROW]))
+    hub_data(lambda *_, **__: datasets.Dataset.from_list([HUB_ROW, HUB_ROW]))
     (row,) = reasoning("owner/name", config="en", split="train", start=1)
     assert str(row.place) == "owner/name (en), split train, row 2"
     (tmp_path / "ori.json").write_text(json.dumps({"7": official()}))

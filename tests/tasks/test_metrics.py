@@ -14,7 +14,7 @@ GOOD = get_format("think").completion("one two three", "the cat sat on the mat")
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr("evaluate.config.HF_METRICS_CACHE", tmp_path)
+    monkeypatch.setattr("evaluate.config.HF_METRICS_CACHE", tmp_path)  # which it reads only when it is imported
 
 
 def load(name):

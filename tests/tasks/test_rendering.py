@@ -46,10 +46,13 @@ def test_the_start_token_appears_once(tiny_model):
 
 
 def test_scored_tokens_are_counted_as_lm_eval_divides_them(tiny_model):
+    from lm_eval.api.instance import Instance
+
     from harness.scoring.lm import RequestMaker
 
     tokenizer = load_tokenizer(str(tiny_model))
     lm = RequestMaker(tokenizer, seed=0)
     prompt = render_prompt(tokenizer, SHAPE, "Why?")
     answer = SHAPE.completion("because", "so")
-    assert count_scored_tokens(tokenizer, prompt, answer) == len(lm._encode_pair(prompt, answer)[1])
+    (request,) = lm.loglikelihood([Instance("loglikelihood", {}, (prompt, answer), 0)])
+    assert count_scored_tokens(tokenizer, prompt, answer) == len(request.continuation)

@@ -8,7 +8,7 @@ import safetensors
 import torch
 
 from reports.errors import MachineError
-from training.machine_failures import machine_error, told_failures
+from training.machine_failures import machine_error, raise_machine_errors
 
 
 @pytest.mark.parametrize(
@@ -42,12 +42,12 @@ def test_failures_of_the_machine_are_told_with_the_way_on(error, message):
 )
 def test_other_errors_stay_what_they_are(error):
     assert machine_error(error) is None
-    with pytest.raises(type(error)), told_failures():
+    with pytest.raises(type(error)), raise_machine_errors():
         raise error
 
 
 def test_what_is_told_already_is_not_told_around():
     told = MachineError("the disk cannot be written to (No space left on device)")
-    with pytest.raises(MachineError) as raised, told_failures():
+    with pytest.raises(MachineError) as raised, raise_machine_errors():
         raise told
     assert raised.value is told

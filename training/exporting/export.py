@@ -48,7 +48,7 @@ class _Check:
     tolerance: float
 
 
-def export_merged(
+def export_merged(  # noqa: PLR0913 - the last is for tests of what fails while it writes
     recipe: Recipe,
     base: Model,
     adapter: Model,
@@ -58,6 +58,7 @@ def export_merged(
     dtype: DTypeName,
     max_shard_size: str,
     say: Callable[[str], None],
+    write: Callable[[Any, Model, Path, str], None] = write_model,
 ) -> ExportLog:
     """Write base and adapter as one model that `AutoModelForCausalLM.from_pretrained(folder)` loads.
 
@@ -74,6 +75,7 @@ def export_merged(
         dtype: Of the merged weights.
         max_shard_size: Of one file, such as `5GB`.
         say: Called with a line for each step.
+        write: Saves the merged model.
 
     Raises:
         UserError: The folder is there, the model cannot be merged, written or loaded, does not fit into memory or on
@@ -101,7 +103,7 @@ def export_merged(
         say(f"  merging in float32, rounding once to {dtype}")
         merged = merge(wrapped, dtype)
         tolerance = _tolerance(effect, merged, dtype)
-        write_model(merged, base, part, max_shard_size)
+        write(merged, base, part, max_shard_size)
         tokenizer.save_pretrained(part)
         del model, wrapped, merged
         device.release_memory()

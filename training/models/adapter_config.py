@@ -1,14 +1,14 @@
-"""The configuration of a LoRA adapter as a stranger may have written it: only what PEFT can do without harm is let in.
+"""The configuration of a LoRA adapter as anyone may have written it: settings that could do harm are refused.
 
-PEFT imports modules, copies layers, starts decompositions and compiles regular expressions that a configuration names.
+A configuration can make PEFT import modules, copy layers, decompose weights and match regular expressions.
 """
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from re import _constants as constants  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -16,8 +16,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from reports.errors import UserError
 
 _MOST_PATTERN = 2000
-_MOST_REPEATS = 4  # in one branch of a pattern: with names of 60 characters that is a millisecond
-_LARGE = 8  # repeats of one character up to so many times count as none
+_REPEAT_WAYS = 32  # lengths of an unlimited repeat: four in a sequence match names of 60 characters in about 32**4 ways
+_TOO_MANY_WAYS = (1 << 22) + 1  # of matching a name; fewer take about 0.1 s
+_TOKEN = re.compile(
+    r"(?P<open>\((?:\?(?:[aims-]*:|<?[=!]|P<\w+>)|(?!\?)))|(?P<flags>\(\?[aims]+\))|(?P<refused>\(\?|\\[1-9])"
+    r"|(?P<close>\))|(?P<bar>\|)|(?P<repeat>(?:[*+?]|\{(?:[0-9]+(?:,[0-9]*)?|,[0-9]*)\})[?+]?)"
+    r"|(?P<literal>\\\W|[^\\.\[^$])|(?P<other>\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.)",
+    re.DOTALL,
+)
 _MOST_RANK = 65_536
 # Settings of PEFT 0.21 that change nothing in how a trained adapter computes.
 _HARMLESS = {
@@ -36,45 +42,81 @@ _CHANGE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 _EMPTY: tuple[Any, ...] = (None, False, "none", [])
 
 
-def _linear(text: str) -> str:
-    """The pattern, if matching it takes a time that its author cannot stretch."""
+@dataclass
+class _Branch:
+    """An alternative of a group: the ways in which it matches, and its text if it is literal."""
+
+    ways: int = 1
+    text: str = ""
+    is_literal: bool = True
+
+    def repeat(self, least: int, most: float, group_ways: int) -> None:
+        """Count the repeats of the last item, which is a group if `group_ways` is not 0."""
+        self.is_literal = False
+        if not group_ways:
+            self.ways *= int(min(_REPEAT_WAYS, most - least + 1))
+        elif most > 1:
+            self.ways = _TOO_MANY_WAYS
+        elif least < most:
+            self.ways += self.ways // group_ways  # the ways without the group
+
+
+def _check_pattern(text: str) -> str:
+    """Return a regular expression that can be matched in a time which its author cannot stretch."""
     try:
-        tree = parser.parse(text)
+        re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"is no regular expression: {error}") from None
-    if _repeats(tree) > _MOST_REPEATS:
+    if _count_ways(text) >= _TOO_MANY_WAYS:
         raise ValueError("is a regular expression that could take for ever")
     return text
 
 
-def _repeats(tree: Any) -> int:
-    """How many repeats of any length one branch of a pattern has at most; more than allowed where they are nested."""
-    count = 0
-    for code, value in tree:
-        if code in (constants.MAX_REPEAT, constants.MIN_REPEAT, constants.POSSESSIVE_REPEAT):
-            _, most, inner = value
-            single = len(inner) == 1 and inner[0][0] in (
-                constants.LITERAL,
-                constants.NOT_LITERAL,
-                constants.IN,
-                constants.ANY,
-            )
-            if most > 1:
-                count += (0 if most <= _LARGE else 1) if single else _MOST_REPEATS + 1
-            else:
-                count += _repeats(inner)
-        elif code is constants.BRANCH:
-            count += max(map(_repeats, value[1]))
-        elif code is constants.SUBPATTERN:
-            count += _repeats(value[3])
-        elif code in (constants.ASSERT, constants.ASSERT_NOT):
-            count += _repeats(value[1])
-        elif code in (constants.GROUPREF, constants.GROUPREF_EXISTS, constants.ATOMIC_GROUP):
-            count += _MOST_REPEATS + 1
-    return count
+def _count_ways(pattern: str) -> int:
+    """Upper bound of the ways in which a valid pattern matches a layer's name, all of which `re` may try.
+
+    Ways multiply along a sequence and add up over alternatives; repeated groups and references to groups are too many.
+    """
+    groups = [[_Branch()]]
+    group_ways = 0  # of the group that ended just before, else 0
+    for token in _TOKEN.finditer(pattern):
+        branch, kind = groups[-1][-1], token.lastgroup
+        if kind == "refused" or (kind == "close" and len(groups) == 1):
+            return _TOO_MANY_WAYS
+        if kind == "literal":
+            branch.text += token[0].removeprefix("\\")
+        elif kind == "repeat":
+            branch.repeat(*_bounds(token[0]), group_ways)
+        elif kind == "bar":
+            groups[-1].append(_Branch())
+        elif kind != "close":
+            branch.is_literal = False
+        group_ways = 0
+        if kind == "open":
+            groups.append([_Branch()])
+        elif kind == "close":
+            group_ways = _alternative_ways(groups.pop())
+            groups[-1][-1].ways *= group_ways
+    return _alternative_ways(groups[0])
 
 
-Pattern = Annotated[str, Field(min_length=1, max_length=_MOST_PATTERN), AfterValidator(_linear)]
+def _bounds(repeat: str) -> tuple[int, float]:
+    """Least and greatest number of repeats of a quantifier."""
+    if repeat[0] != "{":
+        return {"*": (0, math.inf), "+": (1, math.inf), "?": (0, 1)}[repeat[0]]
+    least, comma, most = repeat.rstrip("?+")[1:-1].partition(",")
+    return int(least or 0), (float(most) if most else math.inf) if comma else int(least)
+
+
+def _alternative_ways(branches: list[_Branch]) -> int:
+    """Ways of a group; of different literal texts, only those that begin alike match at the same place."""
+    if not all(branch.is_literal and branch.text for branch in branches):
+        return sum(branch.ways for branch in branches)
+    texts = [branch.text.casefold() for branch in branches]
+    return max(sum(text.startswith(start) for start in texts) for text in texts)
+
+
+Pattern = Annotated[str, Field(min_length=1, max_length=_MOST_PATTERN), AfterValidator(_check_pattern)]
 Name = Annotated[str, Field(min_length=1, max_length=500)]
 Rank = Annotated[int, Field(ge=1, le=_MOST_RANK)]
 Alpha = Annotated[float, Field(allow_inf_nan=False)]
@@ -116,7 +158,7 @@ class LoraSettings(BaseModel):
         return self.r
 
     def wants(self, module: str) -> bool | None:
-        """Whether a layer is to have LoRA weights; None where that takes more than the names of layers to tell."""
+        """Whether a layer is to have LoRA weights; None if that depends on more than its name."""
         if (
             self.layers_to_transform is not None
             or self.layers_pattern
@@ -132,7 +174,7 @@ class LoraSettings(BaseModel):
 
 
 def check_config(value: Any, path: Path) -> LoraSettings:
-    """The settings of an adapter's configuration.
+    """Check the settings in an adapter's configuration.
 
     Raises:
         UserError: It is no LoRA adapter's, a value is not possible, or it wants what medbench does not do.
@@ -152,26 +194,26 @@ def check_config(value: Any, path: Path) -> LoraSettings:
     try:
         settings = LoraSettings.model_validate(value)
     except ValidationError as error:
-        faults = error.errors()
-        first = next((each for each in faults if each["type"] == "value_error"), faults[0])
+        errors = error.errors()
+        first = next((fault for fault in errors if fault["type"] == "value_error"), errors[0])
         raise UserError(
             f"{'.'.join(map(str, first['loc']))[:200]}: {first['msg'].removeprefix('Value error, ')}",
             where=str(path),
             fix="save the adapter again with PEFT",
         ) from error
     extra = settings.model_extra or {}
-    odd = sorted(key for key, each in extra.items() if key not in _HARMLESS and not _is_empty(each))
-    if odd:
+    unsupported = sorted(key for key, setting in extra.items() if key not in _HARMLESS and not _is_empty(setting))
+    if unsupported:
         raise UserError(
-            f"the adapter wants {', '.join(odd)[:200]}, which medbench does not load",
+            f"the adapter wants {', '.join(unsupported)[:200]}, which medbench does not load",
             where=str(path),
-            fix="give a plain LoRA adapter; PEFT's documentation tells how others are converted",
+            fix="give a plain LoRA adapter; PEFT's documentation describes how to convert others",
         )
     return settings
 
 
 def _is_empty(value: Any) -> bool:
-    """Whether a setting is off; an empty object is not, which PEFT takes for a wish with defaults."""
+    """Whether a setting is off; an empty object is on, with PEFT's defaults."""
     if isinstance(value, dict) and value:  # such as a runtime_config of switches that are off
-        return all(_is_empty(each) for each in value.values())
-    return any(value is each or (value == each and type(value) is type(each)) for each in _EMPTY)
+        return all(_is_empty(part) for part in value.values())
+    return any(value is empty or (value == empty and type(value) is type(empty)) for empty in _EMPTY)

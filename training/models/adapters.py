@@ -109,7 +109,7 @@ def _check_fits(folder: Path, settings: LoraSettings, base: Model) -> None:
     if not parts:
         raise UserError("there are no LoRA weights in it", where=where, fix="give a LoRA adapter")
     wanted_modules = {module for module in shapes if settings.wants(module)} - {architecture(base).head}
-    half = [module for module, found in parts.items() if not {"A.weight", "B.weight"} <= found]
+    half = [module for module, names in parts.items() if not {"A.weight", "B.weight"} <= names]
     missing = sorted({*half, *(wanted_modules - parts.keys())})
     if missing:
         raise UserError(
@@ -120,7 +120,7 @@ def _check_fits(folder: Path, settings: LoraSettings, base: Model) -> None:
 
 
 def _shape(part: str, layer: tuple[int, int], rank: int) -> tuple[int, ...] | None:
-    """The shape that a part of LoRA has on a layer of (inputs, outputs); None where there is no such part."""
+    """The shape that a part of LoRA has on a layer of (inputs, outputs); None if there is no such part."""
     inputs, outputs = layer
     return {
         "A.weight": (rank, inputs),
@@ -132,26 +132,26 @@ def _shape(part: str, layer: tuple[int, int], rank: int) -> tuple[int, ...] | No
 
 
 def _misfit(
-    module: str, part: str, found: tuple[int, ...], wanted: tuple[int, ...], base: Model, where: str, fix: str
+    module: str, part: str, actual: tuple[int, ...], wanted: tuple[int, ...], base: Model, where: str, fix: str
 ) -> UserError:
-    """What is wrong with a weight's shape: the rank, the base, or all of it."""
+    """Error for a weight of the wrong shape, naming the rank or the base as its cause."""
     rank_at = {"A.weight": 0, "B.weight": 1}.get(part)
-    if len(found) != len(wanted):
-        return UserError(f"{module}.lora_{part} has the shape {found}, not {wanted}", where=where, fix=fix)
-    if rank_at is not None and found[1 - rank_at] == wanted[1 - rank_at]:
-        what = f"{module} has rank {found[rank_at]}, where {CONFIG} declares {wanted[rank_at]}"
+    if len(actual) != len(wanted):
+        return UserError(f"{module}.lora_{part} has the shape {actual}, not {wanted}", where=where, fix=fix)
+    if rank_at is not None and actual[1 - rank_at] == wanted[1 - rank_at]:
+        what = f"{module} has rank {actual[rank_at]}, where {CONFIG} declares {wanted[rank_at]}"
         return UserError(what, where=where, fix="save the adapter again with its own configuration")
     side, at = ("inputs", 1) if part == "A.weight" else ("outputs", 0)
     return UserError(
         f"the adapter is for another base: {module} has {side} {wanted[at]} in {base.source},"
-        f" {found[at]} in the adapter",
+        f" {actual[at]} in the adapter",
         where=where,
         fix=fix,
     )
 
 
 def _check_saved(key: str, tensor: Tensor, base: Model, where: str) -> None:
-    """See that a weight that is no LoRA's stands in for one of the base's, as those of saved modules do."""
+    """Check that a weight outside LoRA replaces one of the base's, as in `modules_to_save`."""
     name = key.removeprefix(_PREFIX).replace(".modules_to_save.", ".").replace(".base_layer.", ".")
     own = model_shell(base).state_dict().get(name)
     if own is None:
@@ -166,16 +166,16 @@ def _check_saved(key: str, tensor: Tensor, base: Model, where: str) -> None:
 
 
 def check_target_modules(names: Sequence[str], base: Model) -> None:
-    """See that the base has linear layers of all these names.
+    """Check that the base has linear layers of all these names.
 
     Raises:
         UserError: It lacks one; the message lists those it has.
     """
-    known = sorted({name.rpartition(".")[2] for name in architecture(base).linear} - {"lm_head"})
-    missing = [name for name in names if name.rpartition(".")[2] not in known]
+    available = sorted({name.rpartition(".")[2] for name in architecture(base).linear} - {"lm_head"})
+    missing = [name for name in names if name.rpartition(".")[2] not in available]
     if missing:
         raise UserError(
             f"{base.source} has no linear layer named {', '.join(missing)}",
             where="lora.target_modules",
-            fix=f"choose from {', '.join(known)}",
+            fix=f"choose from {', '.join(available)}",
         )

@@ -52,13 +52,13 @@ def architecture(base: Model) -> Architecture:
         return _build(base)
     key = sha256_value([sha256_file(config), importlib.metadata.version("transformers")])
     path = medbench_home() / "architectures" / f"{key[:32]}.json"
-    known = _read(path)
-    if known is None:
-        known = _build(base)
+    layers = _read(path)
+    if layers is None:
+        layers = _build(base)
         with contextlib.suppress(OSError):  # it is only remembered where there is room for it
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, asdict(known))
-    return known
+            write_json(path, asdict(layers))
+    return layers
 
 
 def transformers_config(folder: Path) -> PreTrainedConfig:

@@ -30,7 +30,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def find_base(model: ModelSection, say: Callable[[str], None] | None = None) -> Model:
-    """The base model's folder, fetched first where it is not on this machine.
+    """The base model's folder, fetched first if it is not on this machine.
 
     Raises:
         UserError: It cannot be found or fetched, or holds no safetensors.
@@ -41,12 +41,12 @@ def find_base(model: ModelSection, say: Callable[[str], None] | None = None) -> 
 
 
 def find_base_config(model: ModelSection, say: Callable[[str], None] | None = None) -> Model:
-    """The base model without its weights, for plans: configuration and tokenizer are enough, its hash is theirs.
+    """The base model without its weights, for plans; its hash is that of the configuration.
 
     Raises:
         UserError: It cannot be found or fetched.
     """
-    name, public_name, folder = _locate(model, [each for each in _HUB_FILES if "safetensors" not in each], say)
+    name, public_name, folder = _locate(model, [pattern for pattern in _HUB_FILES if "safetensors" not in pattern], say)
     refuse_links_out(folder)
     config = folder / "config.json"
     if not config.is_file():
@@ -117,7 +117,7 @@ def _refusal(error: Exception) -> tuple[str, str]:
 
 
 def _check_weights(folder: Path) -> None:
-    """See that a folder's weights are whole safetensors files of its own, before any is loaded.
+    """Check that a folder's weights are complete safetensors files of its own, before any is loaded.
 
     Raises:
         UserError: A link leads out of the folder, a file is broken, or the index names files elsewhere.
@@ -130,7 +130,7 @@ def _check_weights(folder: Path) -> None:
         files = index.get("weight_map") if isinstance(index, dict) else None
         if not isinstance(files, dict):
             raise UserError("there is no weight_map in it", where=str(path), fix="fetch the model again")
-        for file in {str(each) for each in files.values()}:
+        for file in {str(name) for name in files.values()}:
             if not is_plain_name(file) or not (folder / file).is_file():
                 raise UserError(f"the file {file[:100]!r} is not in the folder", where=str(path), fix="fetch it again")
 
@@ -156,12 +156,12 @@ def _weights_hash(folder: Path) -> str:
 
 
 def _content_hash(path: Path) -> str:
-    """SHA-256 of a file; the hub's cache, and nothing else that is to be believed, names large files by theirs."""
+    """SHA-256 of a file; the hub's cache, and only it, names large files by their hash."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    whole = path.resolve()
-    is_named_by_it = _SHA256.fullmatch(whole.name) and whole.is_relative_to(Path(HF_HUB_CACHE).resolve())
-    return whole.name if is_named_by_it else sha256_file(path)
+    target = path.resolve()
+    is_named_by_it = _SHA256.fullmatch(target.name) and target.is_relative_to(Path(HF_HUB_CACHE).resolve())
+    return target.name if is_named_by_it else sha256_file(path)
 
 
 def small_files(folder: Path) -> list[list[str]]:
@@ -180,17 +180,17 @@ def model_config(base: Model) -> dict[str, object]:
     value = read_json(path, _MOST_CONFIG_BYTES)
     if not isinstance(value, dict):
         raise UserError("expected an object", where=str(path), fix="fetch the model again")
-    for key, each in _settings(value):
-        if key.endswith("_implementation") and isinstance(each, str) and not each.replace("_", "").isalnum():
-            what = f"{key} names code from elsewhere ({each[:60]!r}), which medbench does not run"
+    for key, setting in _settings(value):
+        if key.endswith("_implementation") and isinstance(setting, str) and not setting.replace("_", "").isalnum():
+            what = f"{key} names code from elsewhere ({setting[:60]!r}), which medbench does not run"
             raise UserError(what, where=str(path), fix="take the setting out where you trust the model")
-        if "layers" in key and isinstance(each, int) and each > _MOST_LAYERS:
-            raise UserError(f"{key} is {each:g}", where=str(path), fix="fetch the model again")
+        if "layers" in key and isinstance(setting, int) and setting > _MOST_LAYERS:
+            raise UserError(f"{key} is {setting:g}", where=str(path), fix="fetch the model again")
     return value
 
 
 def _settings(value: object) -> Iterator[tuple[str, object]]:
     """(key, value) of all settings, those of parts of the model too."""
-    for key, each in value.items() if isinstance(value, dict) else ():
-        yield str(key), each
-        yield from _settings(each)
+    for key, setting in value.items() if isinstance(value, dict) else ():
+        yield str(key), setting
+        yield from _settings(setting)

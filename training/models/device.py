@@ -99,11 +99,11 @@ class Device:
         return self.type
 
     def chip(self) -> str:
-        """What tells chips apart that may round differently."""
+        """Identifier of a chip; chips with different ones may round differently."""
         return str(self.torch.backends.cpu.get_cpu_capability())
 
     def driver(self) -> dict[str, str]:
-        """The name of what drives a GPU, and its version."""
+        """Name and version of the GPU's platform; empty for a CPU."""
         return {}
 
     def default_dtype(self, wanted: str) -> DTypeName:
@@ -147,7 +147,7 @@ class Device:
     def reset_peak_memory(self) -> None:
         """Count the peak from now."""
         with contextlib.suppress(OSError):
-            _CLEAR.write_text("5")  # Linux: the high-water mark starts anew, see proc(5)
+            _CLEAR.write_text("5")  # Linux: resets the high-water mark, see proc(5)
 
     def release_memory(self) -> None:
         """Give back what is no longer used: layers of PEFT, and a trainer's parts, refer to one another."""

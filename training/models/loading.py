@@ -50,7 +50,7 @@ def load_base(
         with quiet_bitsandbytes():
             if quantization is not None and quantization.method != "none" and not is_quantised(base):
                 config["quantization_config"] = _bitsandbytes(quantization, dtype)
-            model, found = AutoModelForCausalLM.from_pretrained(
+            model, loaded = AutoModelForCausalLM.from_pretrained(
                 base.folder,
                 local_files_only=True,
                 use_safetensors=True,
@@ -71,10 +71,10 @@ def load_base(
             where=str(base.folder),
             fix="give a causal language model with its config, safetensors and tokenizer",
         ) from error
-    if found["missing_keys"]:
-        name = min(found["missing_keys"])
+    if loaded["missing_keys"]:
+        name = min(loaded["missing_keys"])
         raise UserError(
-            f"{len(found['missing_keys'])} of its weights are missing, such as {name[:200]}, and would be random",
+            f"{len(loaded['missing_keys'])} of its weights are missing, such as {name[:200]}, and would be random",
             where=str(base.folder),
             fix="fetch the model again",
         )
@@ -125,7 +125,7 @@ def load_for_scoring(
 
 
 def cast_weights(model: Any, dtype: DTypeName) -> Any:
-    """Turn a model's weights to a dtype in place, and nothing but them; returns the model.
+    """Convert only the weights of a model to a dtype, in place; return the model.
 
     `model.to(dtype)` would round the frequencies of rotary embeddings too, which are buffers that training and everyone
     who loads the model hold in float32: in bfloat16 distant positions are then no longer where the model learned them.
@@ -156,7 +156,7 @@ def has_dense_form(base: Model) -> bool:
 
 
 def _own_method(base: Model) -> str | None:
-    """What the base's own checkpoint is quantised with; None where it is not."""
+    """What the base's own checkpoint is quantised with; None if it is not."""
     config = model_config(base).get("quantization_config")
     if not config:
         return None

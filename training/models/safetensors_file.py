@@ -48,13 +48,15 @@ def read_header(path: Path) -> dict[str, Tensor]:
     try:
         with safetensors.safe_open(path, "numpy") as opened:
             slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
-            found = {name: Tensor(str(each.get_dtype()), tuple(each.get_shape())) for name, each in slices.items()}
+            tensors = {
+                name: Tensor(str(tensor.get_dtype()), tuple(tensor.get_shape())) for name, tensor in slices.items()
+            }
     except (safetensors.SafetensorError, OSError, ValueError, OverflowError) as error:
         raise _refused(first_line(error)[:300], where) from error
-    odd = next((name for name in found if len(name) > _MOST_NAME or not name.isprintable()), None)
-    if odd is not None:
-        raise _refused(f"the name {odd[:60]!r} is no name of a weight", where)
-    return found
+    unprintable = next((name for name in tensors if len(name) > _MOST_NAME or not name.isprintable()), None)
+    if unprintable is not None:
+        raise _refused(f"the name {unprintable[:60]!r} is no name of a weight", where)
+    return tensors
 
 
 def _refused(what: str, where: str) -> UserError:
@@ -62,7 +64,7 @@ def _refused(what: str, where: str) -> UserError:
 
 
 def check_finite(path: Path) -> None:
-    """See that a file's floating-point tensors hold no NaN and no infinity; one is in memory at a time.
+    """Check that a file's floating-point tensors hold no NaN and no infinity; one is in memory at a time.
 
     Raises:
         UserError: One does; the message names it.

@@ -111,13 +111,20 @@ def test_the_least_recently_used_entries_are_dropped_first(path):
 
 
 def test_a_full_disk_is_one_message_and_what_was_put_stays(path):
-    store = AnswerStore(path, 10**9)
-    store._do("PRAGMA max_page_count=60", [])  # SQLite then says what it says of a full disk
+    connections = []
+
+    def connect(*args, **settings):
+        connections.append(sqlite3.connect(*args, **settings))
+        connections[-1].execute("PRAGMA max_page_count=60")  # SQLite then says what it says of a full disk
+        return connections[-1]
+
+    store = AnswerStore(path, 10**9, connect=connect)
     with pytest.raises(MachineError, match="the disk is full"):
         fill(store, keys("some", 1000))
     kept = len(store.get(keys("some", 1000)))
     assert kept > 100
-    store._do("PRAGMA max_page_count=100000", [])
+    (connection,) = connections
+    connection.execute("PRAGMA max_page_count=100000")
     store.put(b"more", b"value")
     assert store.info().entries == kept + 1
 

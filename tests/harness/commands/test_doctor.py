@@ -44,7 +44,7 @@ def test_a_wrong_version_and_a_missing_package_are_problems_with_the_way_to_mend
             raise importlib.metadata.PackageNotFoundError(name)
         return "1.0.0" if name == "transformers" else right(name)
 
-    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setattr(importlib.metadata, "version", version)  # no path can hide an installed package
     code, out, _ = command("doctor", tmp_path)
     assert code == 1
     assert "Not ready: peft, transformers" in out or "Not ready: transformers, peft" in out
@@ -55,10 +55,10 @@ def denied(**_):
     raise PermissionError(13, "denied")
 
 
-def test_a_full_disk_and_a_folder_without_rights_are_problems(monkeypatch, tmp_path):
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
+def test_a_full_disk_and_a_folder_without_rights_are_problems(monkeypatch, tmp_path, free_disk_bytes):
+    free_disk_bytes(1)
     assert states(tmp_path)["run folder"].state == "problem"
-    monkeypatch.setattr("tempfile.TemporaryFile", denied)
+    monkeypatch.setattr("tempfile.TemporaryFile", denied)  # root may write to every folder
     assert "cannot be written to" in states(tmp_path)["run folder"].found
 
 

@@ -6,11 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.console import Terminal, printable
+from harness.engines.kinds import ENGINES
 from harness.logs import log_to
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -19,9 +21,10 @@ HOSTILE = "\x1b[31m\x9b2J\r[bold]x[/bold] \\[red]y \u202egnol :smile: \ud800 \a"
 
 
 @pytest.fixture(autouse=True)
-def as_before(monkeypatch):
-    monkeypatch.setattr(Terminal, "as_json", False)
+def as_before():
+    """No test leaves its log or its kind of output to the next."""
     yield
+    Terminal.as_json = False
     log_to(None)
 
 
@@ -112,8 +115,8 @@ def test_a_home_of_nobody_is_one_message(monkeypatch, command):
     assert (code, "there is no such user" in err) == (2, True)
 
 
-def test_progress_for_machines_counts(capsys, monkeypatch):
-    monkeypatch.setattr(Terminal, "as_json", True)
+def test_progress_for_machines_counts(capsys):
+    Terminal.as_json = True
     with Terminal().progress("scoring", 2) as advance:
         advance(0, "")
         advance(2, HOSTILE)
@@ -125,7 +128,7 @@ def test_progress_for_machines_counts(capsys, monkeypatch):
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_log_has_no_forged_lines_no_secrets_and_no_control_characters(tmp_path, monkeypatch, as_json):
-    monkeypatch.setattr(Terminal, "as_json", as_json)
+    Terminal.as_json = as_json
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest-xdist cannot pass such a record on
     log_to(tmp_path / "run.log")
     forged = f"{HOSTILE}\n2026-01-01 00:00:00,000 ERROR medbench:1: forged {TOKEN}"
@@ -163,12 +166,15 @@ def test_a_planted_token_is_in_nothing_that_a_run_leaves(tiny_recipe, tmp_path, 
     assert code == 2
     assert "access token" in err
     assert TOKEN not in said + err
-    monkeypatch.setattr("sys.argv", ["medbench"])
     import transformers
 
     right = transformers.AutoModelForCausalLM.from_pretrained
 
+    failing = False
+
     def logging_it(*args, **more):
+        if failing:
+            raise RuntimeError(f"401 Client Error: Authorization: Bearer {TOKEN}")
         logging.getLogger("transformers").warning("401 for bearer %s", TOKEN)
         return right(*args, **more)
 
@@ -177,23 +183,19 @@ def test_a_planted_token_is_in_nothing_that_a_run_leaves(tiny_recipe, tmp_path, 
     assert code == 0, err
     assert "401 for bearer" in (out / "run.log").read_text()
 
-    def fail(*_, **__):
-        raise RuntimeError(f"401 Client Error: Authorization: Bearer {TOKEN}")
-
-    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", fail)
+    failing = True
     code, more, errors = command("run", *words, "--again")
     assert code == 2
     for text in (said, err, more, errors, *(path.read_bytes().decode("utf-8", "replace") for path in out.rglob("*.*"))):
         assert TOKEN not in text
 
 
-def test_an_unforeseen_error_is_one_message_without_what_it_quotes(command, monkeypatch, tiny_run, tmp_path):
-    def fail(*_, **__):
+def test_an_unforeseen_error_is_one_message_without_what_it_quotes(command, monkeypatch, tiny_recipe, tmp_path):
+    def fail(_):
         raise KeyError(f"patient Smith {TOKEN}")
 
-    run = shutil.copytree(tiny_run, tmp_path / "run")
-    monkeypatch.setattr("reports.page.render.report_context", fail)
-    code, _, err = command("report", run)
+    monkeypatch.setitem(ENGINES, "transformers", replace(ENGINES["transformers"], seconds=fail))
+    code, _, err = command("score", "--recipe", tiny_recipe, "--models", "base", "--out", tmp_path / "run")
     assert code == 4
     assert "Traceback" not in err
     assert "KeyError" in err

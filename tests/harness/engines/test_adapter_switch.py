@@ -137,9 +137,8 @@ def test_a_setting_that_is_not_known_is_left_to_peft(tiny_model, make_adapter, t
     config = json.loads((folder / "adapter_config.json").read_text())
     assert adapter_switch(load(tiny_model), {"one": folder}, "auto").mode == "merged"
     (folder / "adapter_config.json").write_text(json.dumps({**config, "init_lora_weights": "pissa"}))
-    from harness.engines.adapter_switch import _read
-
-    assert _read(folder, load(tiny_model)) is None
+    with pytest.raises(UserError, match="one cannot be merged"):
+        adapter_switch(load(tiny_model), {"one": folder}, "merged")
 
 
 def test_weights_in_4_bits_are_never_merged(tiny_model, make_adapter):

@@ -5,24 +5,26 @@ import sys
 from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
-import harness
 from harness.api import open_run
+from harness.console import Terminal
 from harness.engines import estimate
 from harness.engines.choice import choose_engine
-from harness.engines.estimate import _Work
 from harness.engines.interface import CAPABILITIES, Unsupported
 from harness.engines.kinds import ENGINES, engine_kind
 from harness.engines.start_times import last_start_seconds, remember_start
 from harness.planning.run_plan import make_plan
+from harness.runs.stages import score_stage
 from reports.document.reading import read_results
 from reports.errors import UserError
 from reports.files import read_json
 from tests.harness.plugins import use_engine
+from training.models.architecture import architecture
 from training.models.device import Cuda
+from training.models.model import Model
 
 SPEED = Path(__file__).parents[3] / "benchmarks" / "results" / "gpu" / "speed.json"
 
@@ -48,6 +50,22 @@ def gpu(monkeypatch):
             monkeypatch.setitem(ENGINES, name, replace(ENGINES[name], seconds=estimated))
 
     return times
+
+
+@pytest.fixture
+def llama_8b(tmp_path):
+    """A base of the size of Llama 3.1 8B, without weights."""
+    config = {"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32}
+    config |= {"num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256, "tie_word_embeddings": False}
+    (tmp_path / "8b").mkdir()
+    (tmp_path / "8b" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    base = Model("base", "base", "8b", tmp_path / "8b", "", tmp_path / "8b", "8b")
+    assert architecture(base).parameters == 8_030_261_248
+    return base
+
+
+def h200_flops(*_):
+    return 7.9e14
 
 
 def on_gpu(plan):
@@ -90,13 +108,10 @@ def test_vllm_that_cannot_run_is_refused(plan, monkeypatch):
         choose_engine(on_gpu(plan("scoring.engine=vllm")))
 
 
-def test_a_long_plan_pays_the_start_of_vllm_and_a_short_one_does_not(plan, monkeypatch):
-    monkeypatch.setattr(estimate, "matmul_flops", lambda *_: 8e14)
-    monkeypatch.setattr(estimate, "_size", lambda _: (8_000_000_000, 32))
-
+def test_a_long_plan_pays_the_start_of_vllm_and_a_short_one_does_not(plan, llama_8b):
     def times(made):
-        made = on_gpu(made)
-        return estimate.score_seconds(made), estimate.vllm_seconds(made)
+        made = on_gpu(replace(made, base=llama_8b))
+        return estimate.score_seconds(made, lambda *_: 8e14), estimate.vllm_seconds(made, lambda *_: 8e14)
 
     plain, vllm = times(plan())
     assert plain < vllm
@@ -107,29 +122,28 @@ def test_a_long_plan_pays_the_start_of_vllm_and_a_short_one_does_not(plan, monke
     assert vllm < plain
 
 
-def test_estimates_are_near_what_was_measured_on_an_h200(plan, monkeypatch):
+def test_estimates_are_near_what_was_measured_on_an_h200(plan, llama_8b):
     measured = read_json(SPEED)["stages"]
-    questions, prompts = _Work(200 * 350, 0, 0), _Work(256 * 100, 256, 256)
-    monkeypatch.setattr(estimate, "matmul_flops", lambda *_: 7.9e14)
-    monkeypatch.setattr(estimate, "_size", lambda _: (8_030_261_248, 32))
-    monkeypatch.setattr(estimate, "_work", lambda work: work)
+    config = SimpleNamespace(repeats=1, generation_kwargs={"max_gen_toks": 256})
+    questions = SimpleNamespace(letters=200 * 350 * 3.5, task=SimpleNamespace(OUTPUT_TYPE="multiple_choice"))
+    generation = SimpleNamespace(OUTPUT_TYPE="generate_until", config=config)
+    prompts = SimpleNamespace(letters=256 * 100 * 3.5, task=generation, indices=range(256))
     base = plan()
-    made = replace(on_gpu(base), models=base.models * 4, tasks=[questions, prompts])
-    assert estimate.score_seconds(made) == pytest.approx(measured["ours"]["total_seconds"], rel=0.3)
+    made = replace(on_gpu(base), base=llama_8b, models=base.models * 4, tasks=[questions, prompts])
+    assert estimate.score_seconds(made, h200_flops) == pytest.approx(measured["ours"]["total_seconds"], rel=0.3)
     remember_start(made, measured["vllm"]["setup"]["start_seconds"])
-    assert estimate.vllm_seconds(made) == pytest.approx(measured["vllm"]["total_seconds"], rel=0.3)
+    assert estimate.vllm_seconds(made, h200_flops) == pytest.approx(measured["vllm"]["total_seconds"], rel=0.3)
 
 
-def test_steps_that_cannot_be_replayed_are_estimated_longer(plan, monkeypatch, tiny_model, tmp_path):
-    monkeypatch.setattr(estimate, "matmul_flops", lambda *_: 7.9e14)
+def test_steps_that_cannot_be_replayed_are_estimated_longer(plan, tiny_model, tmp_path):
     made = on_gpu(plan())
-    replayed = estimate.score_seconds(made)
-    in_4_bits = estimate.score_seconds(replace(made, dense=False))
+    replayed = estimate.score_seconds(made, h200_flops)
+    in_4_bits = estimate.score_seconds(replace(made, dense=False), h200_flops)
     assert in_4_bits > replayed
     config = json.loads((tiny_model / "config.json").read_text()) | {"sliding_window": 64}
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     elsewhere = replace(made, base=replace(made.base, folder=tmp_path))
-    assert estimate.score_seconds(elsewhere) == pytest.approx(in_4_bits)
+    assert estimate.score_seconds(elsewhere, h200_flops) == pytest.approx(in_4_bits)
 
 
 class ScoringOnly:
@@ -201,12 +215,11 @@ def test_the_last_start_is_remembered(plan, monkeypatch, tmp_path):
     assert last_start_seconds(plan("scoring.vllm={max_num_seqs: 8}")) > 100
 
 
-def test_a_base_that_fits_in_4_bits_only_is_scored_so_with_adapters_beside_it(
-    tiny_recipe, tiny_run, tmp_path, monkeypatch
-):
-    monkeypatch.setattr("harness.planning.run_plan.fits_dense", lambda *_: False)
-    models, settings = f"base,mine={tiny_run / 'adapter'}", ["scoring.noise_items=0"]
-    results = harness.score(str(tiny_recipe), models=models, out=tmp_path / "run", settings=settings, quiet=True)
+def test_a_base_that_fits_in_4_bits_only_is_scored_so_with_adapters_beside_it(tiny_recipe, tiny_run, tmp_path):
+    recipe, folder = open_run(str(tiny_recipe), out=tmp_path / "run", settings=["scoring.noise_items=0"])
+    folder.make()
+    plan = replace(make_plan(recipe, folder, f"base,mine={tiny_run / 'adapter'}", None), dense=False)
+    results = score_stage(plan, Terminal(quiet=True), {}, again=False)
     assert results.models[0].weights == "NF4 with double quantisation, held so, computed in float32"
     assert results.engine["adapters"] == "unmerged"
     dense = {(each.model, each.task, each.metric): each.value for each in read_results(tiny_run).scores}

@@ -93,9 +93,9 @@ def test_the_token_is_never_shown_or_written(hub, run, tmp_path, command, caplog
         assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
 
 
-def test_without_a_token_it_says_how_to_get_one(hub, run, command, monkeypatch, tmp_path):
+def test_without_a_token_it_says_how_to_get_one(hub, run, command, monkeypatch, hub_settings, tmp_path):
     monkeypatch.delenv("HF_TOKEN")
-    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "none"))
+    hub_settings(HF_TOKEN_PATH=str(tmp_path / "none"))
     code, out, _ = command("push", run, REPO)
     assert code == 0
     assert "missing: a token for the hub" in out

@@ -1,10 +1,9 @@
 """Runs that were interrupted go on where they stopped, and what is answered once is not asked again."""
 
-import errno
 import json
-import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks.crash_proof import Bench, answered, lasting
-from harness.engines.transformers_engine import TransformersEngine
+from harness.engines.kinds import ENGINES
 from reports.document.reading import read_results
 
 
@@ -29,16 +28,23 @@ def store(tmp_path, monkeypatch):
 def asked(monkeypatch):
     """Number of answers that the engine gave, by call; a test may have it fail after some."""
     counts = SimpleNamespace(given=[], after=lambda _: None)
-    respond = TransformersEngine.respond
+    kind = ENGINES["transformers"]
 
-    def counted(self, *args):
-        counts.given.append(0)
-        for each in respond(self, *args):
-            counts.given[-1] += 1
-            yield each
-            counts.after(counts.given[-1])
+    def start(config):
+        engine = kind.start(config)
+        respond = engine.respond
 
-    monkeypatch.setattr(TransformersEngine, "respond", counted)
+        def counted(*args):
+            counts.given.append(0)
+            for response in respond(*args):
+                counts.given[-1] += 1
+                yield response
+                counts.after(counts.given[-1])
+
+        engine.respond = counted  # type: ignore[method-assign]
+        return engine
+
+    monkeypatch.setitem(ENGINES, "transformers", replace(kind, start=start))
     return counts
 
 
@@ -161,29 +167,25 @@ def test_a_full_disk_while_training_keeps_the_checkpoints(store, tiny_recipe, ti
     assert (tmp_path / "run" / name).read_bytes() == (tiny_run / name).read_bytes()
 
 
-def test_a_full_disk_while_results_are_written_loses_nothing(store, asked, tiny_recipe, tmp_path, command, monkeypatch):
-    sync = os.fsync
-    monkeypatch.setattr("os.fsync", lambda handle: _full(handle, "results.json") or sync(handle))
+def test_a_full_disk_while_results_are_written_loses_nothing(store, asked, tiny_recipe, tmp_path, command, full_disk):
     words = ("run", "--recipe", tiny_recipe, "--models", "base", "--tasks", "medbench_perplexity", "--out")
-    code, _, err = command(*words, tmp_path / "run")
+    with full_disk("results.json"):
+        code, _, err = command(*words, tmp_path / "run")
     assert code == 2
     assert "results.json: cannot write the file (No space left on device)" in err
     assert not list((tmp_path / "run").rglob("*.part"))
-    monkeypatch.setattr("os.fsync", sync)
     before = list(asked.given)
     assert command(*words, tmp_path / "run")[0] == 0
     assert asked.given == before
 
 
-def test_figures_never_stand_beside_samples_of_other_items(store, tiny_recipe, tmp_path, command, monkeypatch):
+def test_figures_never_stand_beside_samples_of_other_items(store, tiny_recipe, tmp_path, command, full_disk):
     words = ["run", "--recipe", tiny_recipe, "--models", "base", "--tasks", "medbench_perplexity"]
     words += ["--set", "scoring.noise_items=0", "--out", tmp_path]
     assert command(*words)[0] == 0
     scores = read_results(tmp_path).scores
     samples = (tmp_path / "samples" / "base" / "medbench_perplexity.jsonl").read_text()
-    with monkeypatch.context() as patch:
-        sync = os.fsync
-        patch.setattr("os.fsync", lambda handle: _full(handle, "medbench_perplexity.json.") or sync(handle))
+    with full_disk("medbench_perplexity.json."):
         others = "data.reasoning={source: 'samples:reasoning_heldout', start: 6}"
         code, _, err = command(*words, "--set", others)
         assert (code, "No space left" in err) == (2, True)
@@ -191,11 +193,6 @@ def test_figures_never_stand_beside_samples_of_other_items(store, tiny_recipe, t
     assert command(*words)[0] == 0
     assert read_results(tmp_path).scores == scores
     assert (tmp_path / "samples" / "base" / "medbench_perplexity.jsonl").read_text() == samples
-
-
-def _full(handle, name):
-    if name in str(Path(f"/proc/self/fd/{handle}").readlink()):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @pytest.mark.slow

@@ -3,10 +3,8 @@
 import csv
 import io
 import json
-import random
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -63,19 +61,6 @@ def test_a_sheet_shows_every_answer_and_tells_nothing_of_the_models(sheet):
     assert not any(row["question"].startswith("<|start|>") for row in rows)
 
 
-def test_the_order_of_a_sheet_is_drawn(run, command, monkeypatch):
-    chance = random.Random(5)
-    drawn = SimpleNamespace(choice=chance.choice, SystemRandom=lambda: chance)
-    monkeypatch.setattr("reports.rating_sheet.secrets", drawn)
-    orders = []
-    for _ in range(2):
-        assert command("rate", "export", run, "--items", 6, "--again")[0] == 0
-        codes = json.loads((run / "ratings" / "key.json").read_text())["codes"]
-        orders.append([codes[code]["model"] for code in sorted(codes)])
-    assert orders[0] != orders[1]
-    assert not any(order in (sorted(order), sorted(order, reverse=True)) for order in orders)
-
-
 def test_marks_are_unblinded_compared_and_reported(sheet, tmp_path, command):
     run, rows, key = sheet
     better = lambda code: 4 if key[code]["model"] == "adapter" else 2  # noqa: E731
@@ -97,7 +82,7 @@ def test_marks_are_unblinded_compared_and_reported(sheet, tmp_path, command):
     assert (results.ratings.raters, results.ratings.answers, results.ratings.outdated) == (2, 12, 0)
     assert 0.5 < results.ratings.agreement["fluency"] < 1
     for name in ("report.md", "report.html"):
-        assert "rated from 1 to 5 by 2 people" in (run / name).read_text(encoding="utf-8")
+        assert "2 people rated " in (run / name).read_text(encoding="utf-8")
     code, _, err = command("run", "--out", run)
     assert code == 0, err
     assert read_results(run).ratings == results.ratings
@@ -206,9 +191,9 @@ def test_the_page_saves_what_was_marked(sheet, tmp_path):
         for aspect in ASPECTS:
             page.check(f"input[name='{rows[0]['code']}.{aspect}'][value='4']")
         page.fill(f"textarea[name='{rows[0]['code']}.comment']", 'good, "clear"')
-        assert page.inner_text("output") == f"5 of {12 * 5} marks given"
+        assert page.inner_text("output") == f"5 of {12 * 5} ratings given"
         page.reload()
-        assert page.inner_text("output") == f"5 of {12 * 5} marks given"
+        assert page.inner_text("output") == f"5 of {12 * 5} ratings given"
         with page.expect_download() as download:
             page.click("button")
         saved = Path(tmp_path / download.value.suggested_filename)

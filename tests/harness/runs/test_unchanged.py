@@ -5,11 +5,13 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 import harness
 from harness.api import open_run
+from harness.engines.kinds import ENGINES
 from harness.runs.unchanged import is_unchanged, remember, signature
 
 
@@ -29,7 +31,8 @@ def finished(tiny_recipe, tiny_run, tmp_path):
 
 def test_a_finished_run_is_shown_without_planning_it(finished, tiny_recipe, monkeypatch, command):
     folder, _ = finished
-    monkeypatch.setattr("harness.api.plan_stage", lambda *_: pytest.fail("planned"))
+    kind = replace(ENGINES["transformers"], seconds=lambda _: pytest.fail("planned"))
+    monkeypatch.setitem(ENGINES, "transformers", kind)
     code, out, _ = command("run", "--recipe", tiny_recipe, "--out", folder)
     assert code == 0
     assert "base, medbench_generation: answered already, kept" in out

@@ -54,12 +54,10 @@ def test_a_task_whose_data_cannot_be_had_is_one_clear_error(tiny_recipe, tmp_pat
 
 
 @pytest.mark.parametrize(("name", "words"), [("medbench_perplexty", "did you mean medbench_perplexity?"), ("mmlu", "")])
-def test_limits_of_what_is_no_single_task_are_refused(tiny_recipe, monkeypatch, name, words):
-    monkeypatch.setattr(lm_tasks, "_tasks_of_lm_eval", lambda: {"arc_easy": None})
-
+def test_limits_of_what_is_no_single_task_are_refused(tiny_recipe, name, words):
     def load(limits):
         recipe = load_recipe(str(tiny_recipe), [f"scoring.limits={limits}"])
-        return lm_tasks.load_tasks(["medbench_perplexity"], recipe, find_base(recipe.model))
+        return lm_tasks.load_tasks(["medbench_perplexity"], recipe, find_base(recipe.model), lambda: {"arc_easy": None})
 
     (task,) = load("{medbench_perplexity: 2, medbench_pubmedqa: 3, arc_easy: 4}")
     assert len(task.indices) == 2

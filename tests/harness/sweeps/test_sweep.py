@@ -5,17 +5,18 @@ import os
 import shutil
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import harness
-from harness.sweeps import cells, sweeping
+from harness.engines.kinds import ENGINES
 from harness.sweeps.cells import is_finished, run_cell, run_stored
 from harness.sweeps.sweeping import make_cells
 from reports.document.reading import read_results
 from reports.errors import UserError
-from reports.files import write_json
+from tests.harness.plugins import HashEngine, use_engine
 from training.recipes.recipe_file import load_recipe
 
 GRID = ("lora.r=2,4", "trainer.learning_rate=1e-3,1e-2")
@@ -25,19 +26,23 @@ SMALL = ("trainer.max_steps=1", "scoring.tasks=[medbench_perplexity]")
 
 @pytest.fixture(scope="module")
 def swept(tiny_recipe, tmp_path_factory):
-    """A sweep of 2 x 2 cells that was killed in its third cell and started again; with the cells of each start."""
+    """A sweep of 2 x 2 cells that was killed in its fourth cell and started again; with the cells of each start."""
     out = tmp_path_factory.mktemp("sweeps") / "grid"
     done: list[str] = []
+    killed: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
 
-        def killed_in_the_third(cell, folder, *, run=cells.run_cell):
-            if len(done) == 3:
-                (folder / "samples").mkdir(parents=True)
+        def killed_in_the_fourth(plan):
+            name = plan.folder.path.name
+            if name not in done and len(done) == 3 and not killed:
+                killed.append(name)
+                (plan.folder.path / "samples").mkdir()
                 raise KeyboardInterrupt
-            run(cell, folder)
-            done.append(cell.name)
+            if name not in done:
+                done.append(name)
+            return 1.0
 
-        patch.setattr(sweeping, "run_cell", killed_in_the_third)
+        patch.setitem(ENGINES, "transformers", replace(ENGINES["transformers"], seconds=killed_in_the_fourth))
         with pytest.raises(KeyboardInterrupt):
             harness.sweep(str(tiny_recipe), GRID, out=out, settings=SMALL, quiet=True)
         before = list(done)
@@ -54,17 +59,14 @@ def test_a_sweep_killed_halfway_redoes_nothing_finished(swept):
 
 @pytest.mark.parametrize("stored", [False, True])
 def test_a_cell_is_done_again_when_its_data_changed(tiny_recipe, tmp_path, monkeypatch, write_rows, stored):
-    def fake_run(recipe, *, models, out, quiet):
-        value = {"recipe": load_recipe(recipe).model_dump(mode="json"), "models": [{"name": models}]}
-        write_json(out / "results.json", value)
-
     def do(cell):
         return run_stored(cell, store) if stored else run_cell(cell, tmp_path / "cells" / cell.name)
 
-    monkeypatch.setattr("harness.api.run", fake_run)
+    use_engine(monkeypatch, tmp_path / "site", HashEngine, "hash")
+    fast = ["scoring.engine=hash", "scoring.tasks=[medbench_perplexity]", "scoring.limit=2", "scoring.noise_items=0"]
     store = f"file://{tmp_path}/cells" if stored else str(tmp_path / "cells")
     rows = write_rows({"question": "a", "reasoning": "b", "response": "c"})
-    cell = make_cells(lambda grid: load_recipe(str(tiny_recipe), [f"data.train.source={rows}", *grid]), GRID)[1]
+    cell = make_cells(lambda grid: load_recipe(str(tiny_recipe), [f"data.train.source={rows}", *fast, *grid]), GRID)[0]
     assert not is_finished(cell, store)
     do(cell)
     os.utime(rows, (1, 1))

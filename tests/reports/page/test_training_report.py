@@ -166,7 +166,7 @@ def test_few_or_no_losses_and_results_of_earlier_versions_make_a_report(tiny_run
     for path in render(run):
         text = path.read_text(encoding="utf-8")
         assert "Seconds per step" in text
-        assert "Memory while training" not in text
+        assert "Memory during training" not in text
         assert ("Training loss (mean" in text) == bool(losses)
         assert ('id="losses-title"' in text) == (bool(losses) and path.suffix == ".html")
 
@@ -178,7 +178,7 @@ def test_both_reports_hold_the_whole_training_section(tiny_run, results, tmp_pat
         text = path.read_text(encoding="utf-8").replace("&#39;", "'")
         for words in (
             "Tokens per second",
-            "Memory while training",
+            "Memory during training",
             "Peak during training",
             "Full fine-tuning, computed",
             training_tables.COMPUTED,

