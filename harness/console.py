@@ -49,9 +49,9 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _close_output() -> None:
-    """Drop all further output; the reader of a pipe has gone, and the exit code still counts."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _close_output(stream: Any) -> None:
+    """Drop all further output of a stream; the reader of its pipe has gone, and the exit code still counts."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def print_error(error: UserError) -> None:
@@ -68,7 +68,7 @@ def _write_json(stream: Any, event: str, **values: Any) -> None:
         stream.write(dumps({"time": now, "event": event, **_printable(values)}) + "\n")
         stream.flush()
     except BrokenPipeError:
-        _close_output()
+        _close_output(stream)
 
 
 def _printable(value: Any) -> Any:
@@ -96,7 +96,7 @@ class Terminal:
 
             def on_broken_pipe(self) -> None:
                 self.quiet = True
-                _close_output()
+                _close_output(self.file)
 
         self._console = PipeConsole(quiet=quiet, highlight=False, soft_wrap=True)
         if not self._console.is_terminal:

@@ -42,7 +42,8 @@ def quiet_libraries() -> None:
 
 def drop_unhandled() -> None:
     """Drop log records without a handler, which Python would print: a traceback may quote data."""
-    logging.getLogger().addHandler(logging.NullHandler())
+    if not logging.getLogger().handlers:
+        logging.getLogger().addHandler(logging.NullHandler())
 
 
 def log_to(path: Path | None) -> None:

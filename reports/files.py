@@ -13,8 +13,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import psutil
-
 from reports.errors import MachineError, UserError
 from reports.text import LONE_SURROGATES
 
@@ -124,6 +122,8 @@ def sync_folder(folder: Path, *, files: bool = False) -> None:
 
 def remove_parts(folder: Path) -> None:
     """Remove the partial files of killed processes."""
+    import psutil
+
     for path in folder.rglob(f".*{_PART}"):
         writer = re.search(r"\.(\d+)-[^.-]*\.part$", path.name)
         if writer is None or not psutil.pid_exists(int(writer[1])):

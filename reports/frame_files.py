@@ -1,6 +1,6 @@
 """Frames as CSV, whose cells no spreadsheet takes for formulas, and as Parquet; written piece by piece.
 
-A spreadsheet runs a cell that starts like a formula, whoever wrote it (OWASP, CSV Injection). An apostrophe before it
+A spreadsheet runs any cell that starts like a formula (OWASP, CSV Injection). An apostrophe before it
 makes it text.
 """
 

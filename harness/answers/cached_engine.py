@@ -47,5 +47,5 @@ def load_engine(plan: Plan, choice: Choice, requests: Iterable[ModelRequest], ca
 
     `requests` are all that will follow; `cache` gets the new responses.
     """
-    engine = CachedEngine(start_engine(plan, choice, plan.adapters, requests, cache.recorded), cache)
+    engine = CachedEngine(start_engine(plan, choice, requests, cache.recorded), cache)
     return SharedEngine(engine) if process_count() > 1 else engine

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.engines.interface import EngineConfig, Unsupported
@@ -70,28 +69,23 @@ def _missing_capability(kind: EngineKind, plan: Plan) -> Unsupported | None:
 def start_engine(
     plan: Plan,
     choice: Choice,
-    adapters: Mapping[str, Path],
     requests: Iterable[ModelRequest],
     recorded: Callable[[ModelRequest], Response | None] = lambda _: None,
 ) -> Engine:
-    """Start the engine of this process with the plan's base and the given adapters.
+    """Start the engine of this process with the plan's base and adapters.
 
     Args:
         plan: The run.
         choice: The engine.
-        adapters: Adapter folders by name.
         requests: All requests that will follow.
         recorded: Responses of earlier runs; see `harness.engines.interface.EngineConfig`.
     """
     from training.models.loading import load_for_scoring
 
-    scoring = plan.recipe.scoring
-    quantization = plan.recipe.quantization if scoring.base == "as_trained" else None
-
     def load() -> PreTrainedModel:
         return load_for_scoring(
             plan.base,
-            quantization,
+            plan.base.quantization,
             train_dtype=plan.train_dtype,
             dtype=plan.score_dtype,
             device=plan.device,
@@ -99,7 +93,7 @@ def start_engine(
         )
 
     started = time.perf_counter()
-    config = EngineConfig(plan, load, load_tokenizer(str(plan.base.folder)), adapters, requests, recorded)
+    config = EngineConfig(plan, load, load_tokenizer(str(plan.base.folder)), plan.adapters, requests, recorded)
     engine = engine_kind(choice.name).start(config)
     engine.setup.setdefault("engine", choice.name)
     engine.setup.setdefault("start_seconds", round(time.perf_counter() - started, 3))

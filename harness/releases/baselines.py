@@ -105,7 +105,7 @@ def _write(source: GateInput, name: str, folder: Path) -> None:
 
 
 def _beside(folder: Path, what: str) -> Path:
-    return folder.with_name(f".{folder.name}.{what}")
+    return folder.parent / f".{folder.name}.{what}"  # also of `.`, which has no name
 
 
 def baseline_folder(folder: Path) -> Path | None:

@@ -144,10 +144,14 @@ def read_run(run: Path, model: str | None, *, avoid: bool = False) -> GateInput:
 
 def run_and_model(text: str) -> tuple[Path, str | None]:
     """The folder and model of RUN[:MODEL]; a folder whose own name has a colon stays whole."""
+    readings = [(Path(place).expanduser(), model) for place, model in _readings(text)]
+    return next((reading for reading in readings if reading[0].is_dir()), readings[-1])
+
+
+def _readings(text: str) -> list[tuple[str, str | None]]:
+    """RUN[:MODEL] as a run whose name may have a colon, and as a run with a model."""
     name, colon, model = text.rpartition(":")
-    if Path(text).expanduser().is_dir() or not (colon and name and model):
-        return Path(text).expanduser(), None
-    return Path(name).expanduser(), model
+    return [(text, None), *([(name, model)] if colon and name and model else [])]
 
 
 def read_other(candidate: GateInput, run: Path, baseline: str | None, store: Path) -> GateInput:
@@ -174,11 +178,11 @@ def read_other(candidate: GateInput, run: Path, baseline: str | None, store: Pat
 
 def _locate(baseline: str, store: Path) -> tuple[Path, str | None]:
     """The folder and model of RUN[:MODEL], where RUN is a folder or a name in the store."""
-    name, colon, model = baseline.rpartition(":")
-    for place, of_run in ((baseline, None), *([(name, model)] if colon and name and model else [])):
+    for place, model in _readings(baseline):
         for path in (Path(place).expanduser(), store / place):
-            if path.is_dir() or (baseline_folder(path) is not None):
-                return baseline_folder(path) or path, of_run
+            folder = baseline_folder(path) or path
+            if folder.is_dir():
+                return folder, model
     raise UserError(
         "there is no such run, nor a stored baseline of that name",
         where=f"--baseline {baseline}",

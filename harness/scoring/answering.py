@@ -44,7 +44,7 @@ def answers(
         seed=recipe.seed,
     )
     requests = [ModelRequest(model.name, request) for model in plan.models]
-    engine = start_engine(plan, Choice("transformers", "one question", 0.0), plan.adapters, requests)
+    engine = start_engine(plan, Choice("transformers", "one question", 0.0), requests)
     responses = dict(engine.respond(requests))
     texts = {model.name: responses[index] for index, model in enumerate(plan.models)}
     return {name: response.text for name, response in texts.items() if isinstance(response, GenerateResponse)}

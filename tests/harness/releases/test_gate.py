@@ -162,6 +162,14 @@ def test_a_run_that_somebody_works_in_is_blocked(run, command):
     assert "another medbench is working" in " ".join(out.split())
 
 
+def test_the_folder_in_which_one_is_may_be_the_baseline(run, command, monkeypatch, policy):
+    monkeypatch.chdir(run)
+    code, _, err = command("gate", run, "--policy", policy(LENIENT), "--baseline", ".:base")
+    assert (code, err) == (0, "")
+    code, _, err = command("gate", run, "--policy", policy(LENIENT), "--candidate", "adapter", "--baseline", ".")
+    assert (code, "candidate and baseline are both adapter" in err) == (2, True)
+
+
 def test_a_baseline_is_kept_without_texts_listed_and_gated_against(run, command, tmp_path):
     store = tmp_path / "store"
     code, out, err = command("baseline", "set", run, "--name", "released", "--store", store)
