@@ -96,9 +96,6 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
             ("(`--dtype float16`, {} steps", lambda d: (d["logs"]["trl"]["steps"],)),
             ("they differ by at most {:.4f}", lambda d: (d["largest_difference_of_a_step"],)),
         ],
-        "gpu/again/recipes/llama31-8b-huatuo.json": [
-            ("a step takes {:.2f} s.", lambda d: (d["runs"][0]["log"]["seconds_per_step"],)),
-        ],
         "gpu/recipes": [
             ("{}", lambda folder: (recipe_table(folder),)),
             ("The peak of the 8B recipes is then at most {:.2f} GiB", values.peak_8b),
@@ -118,6 +115,7 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
             ),
         ],
         "gpu/overhead_8b.json": [(f"random weights ([measurements]) | {_SCRIPTS}", values.overhead("bare"))],
+        "gpu/again/overhead_8b.json": [(f"the same again ([measurements]) | {_SCRIPTS}", values.overhead("bare"))],
         "gpu/processes.json": [
             ("{} steps of SmolLM2-135M on H200s", lambda d: (d["logs"]["one"]["steps"],)),
             ("mean loss {:.4f} and {:.2f} s a step on one", values.processes("one")),
