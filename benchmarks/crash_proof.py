@@ -49,7 +49,7 @@ _TIMES = {
     "tokens_per_second",
 }
 _TIMES |= {"start_seconds", "latency_p50", "latency_p95", "reused", "reused_answers", "reused_seconds", "trained_now"}
-_TIMES |= {"git_commit"}  # of a checkout in which somebody works meanwhile
+_TIMES |= {"git_commit", "checksum"}  # of a checkout in which somebody works meanwhile; of a document with its times
 _ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -132,7 +132,7 @@ def remove_parts(paths: Iterable[Path]) -> None:
 
     for path in paths:
         writer = re.search(r"\.(\d+)-[^.-]*\.part$", path.name)
-        if writer is not None and not psutil.pid_exists(int(writer[1])):
+        if writer is None or not psutil.pid_exists(int(writer[1])):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
 

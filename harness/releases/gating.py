@@ -109,6 +109,8 @@ def read_run(run: Path, model: str | None, *, avoid: bool = False) -> GateInput:
             raise UserError("there is no run in it", where=str(run), fix="give the folder of a `medbench run`")
         raise UnfinishedError(f"{_name(run)} is not finished: it has no results.json yet")
     results = read_results(run)
+    if not results.is_as_written():
+        raise UnfinishedError(f"the results.json of {_name(run)} was changed after medbench wrote it; run it again")
     _check_finished(folder, results)
     name = _model(results, model, str(run), avoid=results.baseline if avoid else None)
     items: dict[str, Mapping[str, ItemScore | Sample]] = {}

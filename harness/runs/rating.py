@@ -15,7 +15,7 @@ from reports.comparison import compare_models
 from reports.comparison.agreement import agreement
 from reports.comparison.verdict import sentences
 from reports.document.evidence import HUMAN_RATING, RatingSummary
-from reports.document.reading import read_results, read_samples
+from reports.document.reading import read_results, read_samples, write_results
 from reports.document.schema import MetricInfo, Results, Sample, TaskInfo
 from reports.errors import UserError
 from reports.files import read_json, write_json, write_jsonl
@@ -91,7 +91,7 @@ def import_sheets(run: Path, sheets: Sequence[Path], terminal: Terminal) -> Resu
         earlier = [rating for rating in _imported(folder.ratings / _MARKS, key) if rating.rater not in names]
         write_json(folder.ratings / _MARKS, [asdict(rating) for rating in (*earlier, *ratings)])
         with_them = add_ratings(results, folder)
-        write_json(folder.results, with_them.model_dump(mode="json"))
+        write_results(run, with_them)
     if earlier:
         raters = ", ".join(dict.fromkeys(rating.rater for rating in earlier))
         terminal.say(f"imported before and still counted: {len(earlier)} answers rated by {raters}")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.console import Terminal
 from harness.folder import RunFolder
-from reports.files import write_json, write_text
+from reports.document.reading import write_results
+from reports.files import write_text
 from reports.numbers import duration
 from reports.secrets import redact
 from training.processes import is_main
@@ -122,7 +123,7 @@ def score_stage(plan: Plan, terminal: Terminal, stages: dict[str, float], *, aga
     stages["compare"] = round(time.perf_counter() - started, 3)
     if is_main():
         write_predictions(plan, scored)
-        write_json(plan.folder.results, results.model_dump(mode="json"))
+        write_results(plan.folder.path, results)
     return results
 
 

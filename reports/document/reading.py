@@ -9,7 +9,7 @@ from typing import Any
 
 from reports.document.schema import SCHEMA_VERSION, Results, Sample
 from reports.errors import UserError
-from reports.files import read_json, read_jsonl, read_located_jsonl
+from reports.files import read_json, read_jsonl, read_located_jsonl, sha256_value, write_json
 from reports.strict import Model, checked
 
 
@@ -28,6 +28,16 @@ def read_results(run: Path) -> Results:
         later="use the medbench version that wrote it, or re-run",
         broken="re-run",
     )
+
+
+def write_results(run: Path, results: Results) -> None:
+    """Write the results document of a run folder, with the checksum of its values.
+
+    Raises:
+        MachineError: The folder cannot be written to, or the disk is full.
+    """
+    value = results.model_dump(mode="json", exclude={"checksum"})
+    write_json(run / "results.json", value | {"checksum": sha256_value(value)})
 
 
 def read_scored(run: Path) -> Results:

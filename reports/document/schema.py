@@ -24,6 +24,7 @@ from reports.document.evidence import (
 )
 from reports.document.label_use import LabelUse
 from reports.document.scores import Comparison, MetricInfo, MetricKind, Outcome, Score
+from reports.files import sha256_value
 from reports.names import PlainName
 from reports.strict import Strict
 
@@ -262,6 +263,11 @@ class Results(Strict):
     engine: dict[str, Any] = Field(default_factory=dict, description="the engine, the reason for it, and its settings")
     notes: list[str] = Field(default_factory=list)
     verdict: list[str] = Field(default_factory=list, description="plain sentences made from the comparisons")
+    checksum: str = Field(default="", description="SHA-256 of all other values as they were written")
+
+    def is_as_written(self) -> bool:
+        """Whether nothing was changed in the file that this was read from since medbench wrote it."""
+        return self.checksum == sha256_value(self.model_dump(mode="json", exclude={"checksum"}, exclude_unset=True))
 
     def metrics(self) -> dict[tuple[str, str], tuple[TaskInfo, MetricInfo]]:
         """All metrics with their tasks, by the task's name and the metric's key."""

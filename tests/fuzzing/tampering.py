@@ -60,7 +60,7 @@ class Tampering:
 
 
 def judge(root: Path) -> tuple[int, dict[str, int]]:
-    """Exit code of the gate on `root/run` and the severity of each rule."""
+    """Exit code of the gate on `root/run` and the severity of each rule; none if it refuses to judge or all fail."""
     from harness.releases.gating import gate
     from reports.errors import UserError
 
@@ -71,7 +71,8 @@ def judge(root: Path) -> tuple[int, dict[str, int]]:
         return 2, {}
     except Exception:  # noqa: BLE001 - the command ends with 4 on whatever it does not foresee
         return 4, {}
-    return report.exit_code, {rule.name: SEVERITY[rule.verdict] for rule in report.rules}
+    severities = {rule.name: SEVERITY[rule.verdict] for rule in report.rules}
+    return report.exit_code, {} if min(severities.values()) == SEVERITY["fail"] else severities
 
 
 def prepare(root: Path, model: Path) -> Tampering:
@@ -235,7 +236,7 @@ SEMANTIC = {"results": edit_results, "samples": edit_samples, "logs": edit_logs}
 KINDS = {**SEMANTIC, "bytes": damage_bytes, "baseline": edit_baseline, "policy": misspell_policy}
 
 
-def tamper(tampering, kind, seed):
+def tamper(tampering: Tampering, kind: str, seed: int) -> None:
     """Make one edit in a copy of run, baseline and policy, and gate it; note if a rule is judged more favourably."""
     stage = tampering.root / "stage"
     shutil.rmtree(stage, ignore_errors=True)
@@ -246,5 +247,5 @@ def tamper(tampering, kind, seed):
     code, severities = judge(stage)
     tampering.codes[kind, code] += 1
     better = [rule for rule, severity in tampering.intact.items() if severities.get(rule, 0) < severity]
-    if code not in (0, 1, 2, 3) or (code != 2 and better):
+    if code not in (1, 2) or (severities and better):
         tampering.deceived.append(f"{kind} {seed}, {edit}: exit code {code}, {', '.join(better)}")

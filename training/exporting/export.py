@@ -240,7 +240,9 @@ def _partial(folder: Path) -> Iterator[Path]:
     part = folder.with_name(f"{part_of(folder)}{PART}")
     try:
         part.mkdir(parents=True)
-        remove_parts(path for path in folder.parent.iterdir() if path.name.startswith(f".{folder.name}."))
+        remove_parts(
+            path for path in folder.parent.iterdir() if path.suffix == PART and path.name.startswith(f".{folder.name}.")
+        )
         yield part
     except OSError as error:
         raise UserError(

@@ -9,6 +9,9 @@ import httpx
 import pytest
 from huggingface_hub import CommitInfo, HfApi, errors
 
+from reports.document.reading import write_results
+from reports.document.schema import Results
+
 TOKEN = "planted-token-that-nobody-may-see"
 REPO = "somebody/medical-adapter"
 
@@ -78,4 +81,4 @@ def run(tiny_run, tmp_path):
 def change_results(run, change):
     value = json.loads((run / "results.json").read_text())
     change(value)
-    (run / "results.json").write_text(json.dumps(value))
+    write_results(run, Results.model_validate(value))

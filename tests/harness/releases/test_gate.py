@@ -10,6 +10,8 @@ import pytest
 import yaml
 from lxml import etree
 
+from reports.document.reading import write_results
+from reports.document.schema import Results
 from reports.gate.outcome import GateReport
 
 LENIENT = {
@@ -107,7 +109,7 @@ def test_leakage_is_that_of_the_candidate(run, policy, command):
     leakage = policy({"rules": [{"rule": "leakage"}]})
     for models, code in ((["other"], 0), (["adapter"], 1), ([], 1)):
         check["matches"] = [{**names, "share": 1.0, "rows": 1, "models": models}]
-        (run / "results.json").write_text(json.dumps(results | {"overlap": check}))
+        write_results(run, Results.model_validate(results | {"overlap": check}))
         assert command("gate", run, "--policy", leakage)[0] == code, models
 
 
