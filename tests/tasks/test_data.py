@@ -138,7 +138,7 @@ def test_all_rows_are_taken_where_ids_say_so(tmp_path):
     [
         ([], "the file is empty"),
         (["", " "], "there are no rows"),
-        ([ROW, "{broken", ROW], "line 2: not JSON"),
+        ([ROW, "{broken", ROW], "line 2: invalid JSON"),
         ([ROW, "[1]"], "line 2: expected an object"),
         (
             [ROW, {"question": "Why?", "complex_cot": "", "response": "So."}],
@@ -188,7 +188,7 @@ def test_text_that_is_not_utf8_is_refused_by_line(tmp_path):
     [
         ("a.csv", "question,response\nWhy?,So.,more\n", "line 2: the row does not have the 2 columns"),
         ("a.parquet", "no parquet", "not readable as Parquet"),
-        ("a.json", '{"a": ', "line 1: not JSON"),
+        ("a.json", '{"a": ', "line 1: invalid JSON"),
         ("a.json", "3", "expected a list of rows"),
         ("a.txt", "x", "cannot tell what kind of file"),
     ],
