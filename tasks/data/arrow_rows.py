@@ -68,7 +68,7 @@ def table_rows(
     first = 1
     for batch in batches:
         columns = {
-            name: _cells(batch.column(name), f"{where}, column {name}" if name in needed else None, first)
+            name: _cells(batch.column(name), name if name in needed else None, where, first)
             for name in names
             if name in batch.schema.names
         }
@@ -155,20 +155,20 @@ def _without_long_texts(array: pa.Array) -> pa.Array:
     return pa.DictionaryArray.from_arrays(compute.if_else(is_short, array.indices, None), array.dictionary)
 
 
-def _cells(array: pa.Array, where: str | None, first: int) -> list[Any]:
-    """The values; None for those that Python cannot hold, which are an error only with `where`."""
+def _cells(array: pa.Array, needed: str | None, where: str, first: int) -> list[Any]:
+    """The values; None for those that Python cannot hold, which are an error in the column `needed`."""
     try:
         return list(array.to_pylist())
     except Exception:  # noqa: BLE001 - of single cells: a date after 9999, an unknown time zone, bytes that are not UTF-8
-        return [_cell(value, where and f"{where}, row {row}") for row, value in enumerate(array, first)]
+        return [_cell(value, needed, f"{where}, row {row}") for row, value in enumerate(array, first)]
 
 
-def _cell(value: pa.Scalar, where: str | None) -> Any:
+def _cell(value: pa.Scalar, needed: str | None, where: str) -> Any:
     try:
         return value.as_py()
     except Exception as error:
-        if where is None:
+        if needed is None:
             return None
         raise UserError(
-            f"the cell is unreadable ({first_line(error)})", where=where, fix="fix or remove the row"
+            f"column {needed} is unreadable ({first_line(error)})", where=where, fix="fix or remove the row"
         ) from error
