@@ -31,7 +31,7 @@ def repeated(text, n):
 @pytest.fixture
 def write(tmp_path):
     def write(columns):
-        parquet.write_table(pa.table(columns), tmp_path / "rows.parquet", compression="snappy", write_statistics=False)
+        parquet.write_table(pa.table(columns), tmp_path / "rows.parquet", compression="zstd", write_statistics=False)
         return DataSource(source=str(tmp_path / "rows.parquet"))
 
     return write
