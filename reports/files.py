@@ -19,8 +19,8 @@ from reports.json_text import parse_json
 from reports.text import LONE_SURROGATES
 
 _PART = ".part"  # suffix of a file that is still being written
-_MOST_BYTES = 1 << 30  # of a JSON file, which is read as a whole
-_MOST_LINE_BYTES = 64 << 20  # of a line of a JSONL file
+MOST_JSON_BYTES = 1 << 30  # of a JSON file, which is read as a whole
+MOST_LINE_BYTES = 64 << 20  # of a line of a JSONL file
 _CANNOT_READ = (OSError, ValueError)  # the latter for a path with a NUL in it
 _NO_VALUE = "nested too deeply, or too many digits"
 
@@ -154,7 +154,7 @@ def check_regular(path: Path) -> None:
             raise UserError("it is not a regular file", where=str(path), fix="save its contents to a file")
 
 
-def read_json(path: Path, most_bytes: int = _MOST_BYTES) -> Any:
+def read_json(path: Path, most_bytes: int = MOST_JSON_BYTES) -> Any:
     """Read a JSON file.
 
     Raises:
@@ -210,13 +210,13 @@ def json_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     return (dumps(row) + "\n" for row in rows)
 
 
-def read_jsonl(path: Path, most_line_bytes: int = _MOST_LINE_BYTES) -> Iterator[tuple[int, Any]]:
+def read_jsonl(path: Path, most_line_bytes: int = MOST_LINE_BYTES) -> Iterator[tuple[int, Any]]:
     """Yield (line number from 1, value) for every non-blank line; raises as `read_located_jsonl`."""
     for number, _, value in read_located_jsonl(path, most_line_bytes):
         yield number, value
 
 
-def read_located_jsonl(path: Path, most_line_bytes: int = _MOST_LINE_BYTES) -> Iterator[tuple[int, int, Any]]:
+def read_located_jsonl(path: Path, most_line_bytes: int = MOST_LINE_BYTES) -> Iterator[tuple[int, int, Any]]:
     """Yield (line number from 1, byte offset of the line, value) for every non-blank line.
 
     Raises:

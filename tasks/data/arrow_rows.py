@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 MAX_FIELD = 60  # characters; longer values are texts, not groups
 BATCH_ROWS = 4096
 _VALUE_BYTES = 64  # that a small value takes in Python
-_USUAL_BYTES = 256 << 20  # that any file may take in memory
-_MOST_RATIO = 20  # larger files may take so many times their size
+USUAL_BYTES = 256 << 20  # that any file may take in memory
+MOST_RATIO = 20  # larger files may take so many times their size
 
 
 def parquet_rows(path: Path, needed: Collection[str]) -> Iterator[dict[str, Any]]:
@@ -41,7 +41,7 @@ def parquet_rows(path: Path, needed: Collection[str]) -> Iterator[dict[str, Any]
         with parquet.ParquetFile(path, metadata=metadata, read_dictionary=texts) as file:
             schema = file.schema_arrow
             check_columns(schema.names, str(path))
-            limit = min(MOST_BYTES, max(_USUAL_BYTES, _MOST_RATIO * path.stat().st_size))
+            limit = min(MOST_BYTES, max(USUAL_BYTES, MOST_RATIO * path.stat().st_size))
             columns = usable_columns(schema, needed)
             if _declared_bytes(metadata, columns) > limit:
                 columns = [name for name in columns if name in needed]

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from reports.errors import UserError, first_line
-from reports.files import check_columns, check_regular, read_json, read_jsonl
+from reports.files import MOST_LINE_BYTES, check_columns, check_regular, read_json, read_jsonl
 from tasks.data.arrow_rows import BATCH_ROWS, parquet_rows, table_rows, usable_columns
 from tasks.data.source import FILE_SUFFIXES, MOST_BYTES, DataSource
 
-_MAX_CELL_CHARACTERS = 10_000_000
-_MAX_LINE_CHARACTERS = 64 << 20
+MAX_CELL_CHARACTERS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +121,7 @@ def _read_jsonl(path: Path) -> Iterator[Record]:
 
 
 def _read_csv(path: Path) -> Iterator[Record]:
-    csv.field_size_limit(_MAX_CELL_CHARACTERS)
+    csv.field_size_limit(MAX_CELL_CHARACTERS)
     name = str(path)
     with path.open("r", encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(_lines(stream), strict=True)
@@ -147,9 +146,9 @@ def _read_csv(path: Path) -> Iterator[Record]:
 
 def _lines(stream: TextIO) -> Iterator[str]:
     """The lines of a CSV file, of which the reader takes whole ones into memory."""
-    while line := stream.readline(_MAX_LINE_CHARACTERS):
-        if len(line) == _MAX_LINE_CHARACTERS:
-            raise csv.Error(f"a line has {_MAX_LINE_CHARACTERS:,} characters or more")
+    while line := stream.readline(MOST_LINE_BYTES):
+        if len(line) == MOST_LINE_BYTES:
+            raise csv.Error(f"a line has {MOST_LINE_BYTES:,} characters or more")
         yield line
 
 
