@@ -61,10 +61,7 @@ class ResponseCache:
         self._loaded: dict[ModelRequest, Response | None] = {}
 
     def load(self, requests: Sequence[ModelRequest]) -> dict[int, Response]:
-        """Responses of earlier runs by index in `requests`.
-
-        They stay in memory until requests are loaded that are not among these, so a part of them costs no reading.
-        """
+        """Responses of earlier runs by index in `requests`; loading these again, or a part of them, reads nothing."""
         if self._store is None or not self._reads:
             return {}
         if any(request not in self._loaded for request in requests):
