@@ -10,19 +10,20 @@ import re
 import shutil
 import stat
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from reports.errors import MachineError, UserError
+from reports.json_text import parse_json
 from reports.text import LONE_SURROGATES
 
 PART = ".part"  # suffix of a file or folder that is still being written
-_MOST_BYTES = 4 << 30  # of a JSON file
-_MOST_LINE_BYTES = 64 << 20  # of a line of a JSONL file
+MOST_JSON_BYTES = 1 << 30  # of a JSON file, which is read as a whole
+MOST_LINE_BYTES = 64 << 20  # of a line of a JSONL file
 _CANNOT_READ = (OSError, ValueError)  # the latter for a path with a NUL in it
 _NO_VALUE = "nested too deeply, or too many digits"
-_MOST_LEVELS = 64  # of nested lists and objects; ours have fewer than ten
 
 
 class WholeFile:
@@ -159,7 +160,7 @@ def check_regular(path: Path) -> None:
             raise UserError("it is not a regular file", where=str(path), fix="save its contents to a file")
 
 
-def read_json(path: Path, most_bytes: int = _MOST_BYTES) -> Any:
+def read_json(path: Path, most_bytes: int = MOST_JSON_BYTES) -> Any:
     """Read a JSON file.
 
     Raises:
@@ -177,13 +178,13 @@ def read_json(path: Path, most_bytes: int = _MOST_BYTES) -> Any:
     except _CANNOT_READ as error:
         raise _unreadable(path, error) from error
     try:
-        return _parsed(raw.decode("utf-8-sig"))
+        return parse_json(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         where = f"{path}, line {raw[: error.start].count(10) + 1}"
         raise UserError(f"not UTF-8 text ({error.reason})", where=where, fix="save the file as UTF-8") from error
     except json.JSONDecodeError as error:
         raise UserError(
-            f"not JSON: {error.msg}", where=f"{path}, line {error.lineno}", fix="fix or remove the file"
+            f"invalid JSON: {error.msg}", where=f"{path}, line {error.lineno}", fix="fix or remove the file"
         ) from error
     except (RecursionError, ValueError) as error:
         raise UserError(f"unreadable JSON: {_NO_VALUE}", where=str(path), fix="fix or remove the file") from error
@@ -194,28 +195,15 @@ def _unreadable(path: Path, error: Exception) -> UserError:
     return UserError(f"cannot read the file ({reason})", where=str(path), fix="check the path")
 
 
-def _parsed(text: str) -> Any:
-    """Parse a JSON text.
+def check_columns(names: Iterable[str], where: str) -> None:
+    """Reject a table with two columns of a name: readers take the one or the other.
 
     Raises:
-        ValueError: The text is not JSON, is nested too deeply, or has a number of thousands of digits.
-        RecursionError: The text is nested far too deeply.
+        UserError: A name is repeated.
     """
-    value = json.loads(text)
-    if text.count("[") + text.count("{") <= _MOST_LEVELS:  # the common case
-        return value
-    level, depth = [value], 0
-    while level := [
-        inner
-        for outer in level
-        if isinstance(outer, dict | list)
-        for inner in (outer.values() if isinstance(outer, dict) else outer)
-        if isinstance(inner, dict | list)
-    ]:
-        depth += 1
-        if depth >= _MOST_LEVELS:
-            raise ValueError("nested too deeply")
-    return value
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise UserError(f"the column {twice[0]!r} is there twice", where=where, fix="rename or remove one of the two")
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -228,13 +216,13 @@ def json_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     return (dumps(row) + "\n" for row in rows)
 
 
-def read_jsonl(path: Path, most_line_bytes: int = _MOST_LINE_BYTES) -> Iterator[tuple[int, Any]]:
+def read_jsonl(path: Path, most_line_bytes: int = MOST_LINE_BYTES) -> Iterator[tuple[int, Any]]:
     """Yield (line number from 1, value) for every non-blank line; raises as `read_located_jsonl`."""
     for number, _, value in read_located_jsonl(path, most_line_bytes):
         yield number, value
 
 
-def read_located_jsonl(path: Path, most_line_bytes: int = _MOST_LINE_BYTES) -> Iterator[tuple[int, int, Any]]:
+def read_located_jsonl(path: Path, most_line_bytes: int = MOST_LINE_BYTES) -> Iterator[tuple[int, int, Any]]:
     """Yield (line number from 1, byte offset of the line, value) for every non-blank line.
 
     Raises:
@@ -255,14 +243,14 @@ def read_located_jsonl(path: Path, most_line_bytes: int = _MOST_LINE_BYTES) -> I
             if not raw.strip():
                 continue
             try:
-                yield number, start, _parsed(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
+                yield number, start, parse_json(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
             except UnicodeDecodeError as error:
                 raise UserError(
                     f"not UTF-8 text ({error.reason})", where=where, fix="save the file as UTF-8"
                 ) from error
             except (ValueError, RecursionError) as error:
                 reason = error.msg if isinstance(error, json.JSONDecodeError) else _NO_VALUE
-                raise UserError(f"not JSON: {reason}", where=where, fix="fix or remove the line") from error
+                raise UserError(f"invalid JSON: {reason}", where=where, fix="fix or remove the line") from error
 
 
 def sha256_file(path: Path) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from pydantic import Field
 
 from reports.document.schema import Sample
 from reports.errors import UserError
-from reports.files import check_regular, read_json, write_json, write_text
+from reports.files import check_columns, check_regular, read_json, write_json, write_text
 from reports.frame_files import from_text, write_csv
 from reports.names import PlainName
 from reports.strict import Strict, checked
@@ -159,9 +158,7 @@ def read_sheet(path: Path, key: Key) -> list[Rating]:
     missing = [name for name in ("code", *ASPECTS) if name not in (reader.fieldnames or ())]
     if missing:
         raise UserError(f"it has no column {', '.join(missing)}", where=str(path), fix="keep the sheet's first line")
-    twice = [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1 and name in _COLUMNS]
-    if twice:
-        raise UserError(f"the column {twice[0]} is there twice", where=str(path), fix="remove one of the two")
+    check_columns([name for name in reader.fieldnames or () if name in _COLUMNS], str(path))
     ratings: dict[str, Rating] = {}
     for number, row in enumerate(rows, 2):
         if not any(isinstance(cell, str) and cell.strip() for cell in row.values()):

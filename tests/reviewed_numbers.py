@@ -9,10 +9,14 @@ from reports.comparison.inference import LEVEL
 from reports.comparison.proportions import POWER
 from reports.document.evidence import NOISE_ITEMS
 from reports.document.schema import SCHEMA_VERSION, MetricInfo
+from reports.files import MOST_JSON_BYTES, MOST_LINE_BYTES
 from reports.gate.mean_difference import MIN_ITEMS
 from reports.gate.outcome import SCHEMA_VERSION as GATE_SCHEMA_VERSION
 from reports.gate.policy import NoRegression, Superiority
 from tasks.catalog import TASKS
+from tasks.data.arrow_rows import MOST_RATIO, USUAL_BYTES
+from tasks.data.readers import MAX_CELL_CHARACTERS
+from tasks.data.source import MOST_BYTES
 from tasks.overlap import runs
 
 EVERYWHERE = "*"
@@ -29,6 +33,12 @@ REVIEWED = {
         "batch 256": "setting of benchmarks/gpu_speed.py",
     },
     "ARCHITECTURE.md": {f"blocks of {BLOCK_SAMPLES:,} samples": "limit"},
+    "docs/add-a-recipe.md": {
+        f"files of {MOST_BYTES >> 30} GiB (JSON, which is read as a whole: {MOST_JSON_BYTES >> 30} GiB), lines of"
+        f" {MOST_LINE_BYTES >> 20} MiB, cells of {MAX_CELL_CHARACTERS:,} characters": "limits",
+        f"may take {USUAL_BYTES >> 20} MiB in memory, or {MOST_RATIO} times the size of the file if that is more,"
+        f" up to {MOST_BYTES >> 30} GiB": "limits",
+    },
     "README.md": {
         f"(version {SCHEMA_VERSION})": "of the schema of results",
         "a human annotator 78.0 % and 72.2 %": "published by Jin et al. 2019",

@@ -1,8 +1,8 @@
 """The answer store: one SQLite file shared by all runs of this user, whose entries carry checksums.
 
 Every entry is a transaction of its own in write-ahead mode: a killed process loses none that it has put, and any number
-of processes may read and write at once. A damaged entry is dropped and its request repeated. A file that SQLite itself
-calls damaged is set aside and a new one started.
+of processes may read and write at once. A damaged entry is dropped and its request repeated. A file that SQLite cannot
+work with, or whose version or schema is another, is set aside and a new one started.
 """
 
 from __future__ import annotations
@@ -24,20 +24,26 @@ from filelock import FileLock
 from reports.errors import MachineError
 
 _log = logging.getLogger("medbench.answers")
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS answers (
-    key BLOB PRIMARY KEY, value BLOB NOT NULL, checksum BLOB NOT NULL, used INTEGER NOT NULL, puts INTEGER NOT NULL
-);
-CREATE INDEX IF NOT EXISTS answers_used ON answers (used);
-"""
-_VERSION = 1
+_SCHEMA = "CREATE TABLE answers (key BLOB PRIMARY KEY, used INTEGER, puts INTEGER, checksum BLOB, value BLOB)"
+_VERSION = 2
 _PATIENCE = 120.0  # seconds to wait for another process that locks the file
 _SYNC_SECONDS = 1.0  # an entry is synchronised to the disk itself after at most about so long
 _CHUNK = 400  # keys of one query
 _TOUCH_SECONDS = 3600  # resolution of an entry's last use
 _PUTS_BETWEEN_CHECKS = 4096
 _KEPT_SHARE = 0.9  # of the limit remains when entries are dropped
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)  # the latter where SQLite's message quotes damaged text
+_MACHINE = (  # error codes that are not the file's fault
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+)
 
 
 @dataclass(frozen=True)
@@ -91,20 +97,18 @@ class AnswerStore:
         intact: dict[bytes, bytes] = {}
         now = int(self._clock())
         for start in range(0, len(keys), _CHUNK):
-            chunk = list(keys[start : start + _CHUNK])
+            chunk = set(keys[start : start + _CHUNK])
             marks = ",".join("?" * len(chunk))
-            rows = self._do(f"SELECT key, value, checksum, used FROM answers WHERE key IN ({marks})", chunk)  # noqa: S608 - question marks
+            rows = self._do(f"SELECT rowid, key, value, checksum, used FROM answers WHERE key IN ({marks})", [*chunk])  # noqa: S608 - question marks
             stale = []
-            for key, value, checksum, used in rows:
-                if _is_whole(key, value, checksum):
+            for row, key, value, checksum, used in rows:
+                if key in chunk and isinstance(value, bytes) and _checksum(key, value) == checksum:
                     intact[key] = value
-                    if used < now - _TOUCH_SECONDS:
+                    if not (isinstance(used, int) and now - _TOUCH_SECONDS <= used <= now):
                         stale.append(key)
                 else:
-                    _log.warning(
-                        "%s: the entry %s is damaged; it is dropped and its request repeated", self.path, _hex(key)
-                    )
-                    self._do("DELETE FROM answers WHERE key = ?", [key])
+                    _log.warning("%s: the entry %r is damaged; it is dropped and its request repeated", self.path, key)
+                    self._do("DELETE FROM answers WHERE rowid = ?", [row])
             if stale:
                 marks = ",".join("?" * len(stale))
                 self._do(f"UPDATE answers SET used = ? WHERE key IN ({marks})", [now, *stale])  # noqa: S608 - as above
@@ -119,9 +123,9 @@ class AnswerStore:
         else:
             self._do("PRAGMA synchronous=NORMAL", [])
         self._do(
-            "INSERT INTO answers VALUES (?, ?, ?, ?, 1) ON CONFLICT (key) DO UPDATE SET"
-            " value = excluded.value, checksum = excluded.checksum, used = excluded.used, puts = puts + 1",
-            [key, value, _checksum(key, value), int(self._clock())],
+            "INSERT INTO answers VALUES (?, ?, 1, ?, ?) ON CONFLICT (key) DO UPDATE SET"
+            " used = excluded.used, puts = puts + 1, checksum = excluded.checksum, value = excluded.value",
+            [key, int(self._clock()), _checksum(key, value), value],
         )
         self._puts += 1
         if self._puts % _PUTS_BETWEEN_CHECKS == 0:
@@ -129,7 +133,8 @@ class AnswerStore:
 
     def info(self) -> StoreInfo:
         """Current size."""
-        ((entries, oldest),) = self._do("SELECT COUNT(*), MIN(used) FROM answers", [])
+        oldest_use = "MIN(CASE WHEN used BETWEEN 0 AND ? THEN CAST(used AS INTEGER) END)"
+        ((entries, oldest),) = self._do(f"SELECT COUNT(*), {oldest_use} FROM answers", [self._clock()])  # noqa: S608
         return StoreInfo(entries, self._size(), self.limit, oldest)
 
     def puts(self) -> dict[bytes, int]:
@@ -143,7 +148,8 @@ class AnswerStore:
             return
         ((entries,),) = self._do("SELECT COUNT(*) FROM answers", [])
         wanted = math.ceil(entries * (1 - _KEPT_SHARE * self.limit / size))
-        self._do("DELETE FROM answers WHERE key IN (SELECT key FROM answers ORDER BY used, key LIMIT ?)", [wanted])
+        oldest = "SELECT key FROM answers ORDER BY used BETWEEN 0 AND ?, used, key LIMIT ?"  # impossible times first
+        self._do(f"DELETE FROM answers WHERE key IN ({oldest})", [self._clock(), wanted])  # noqa: S608 - as above
         self._do("PRAGMA incremental_vacuum", [])
         _log.info("%s: %d of %d entries dropped to keep to %d bytes", self.path, wanted, entries, self.limit)
 
@@ -176,8 +182,8 @@ class AnswerStore:
             with self._lock:  # one process at a time creates the file and switches to write-ahead mode
                 try:
                     self._connect()
-                except sqlite3.DatabaseError as error:
-                    if not _is_damage(error):
+                except _ERRORS as error:
+                    if not self._is_damage(error):
                         raise
                     self._set_aside()
                     self._connect()
@@ -185,25 +191,23 @@ class AnswerStore:
     def _connect(self) -> None:
         self._connection = self._new_connection(self.path, timeout=_PATIENCE, isolation_level=None)
         self._inode = self.path.stat().st_ino
+        self._connection.text_factory = bytes  # damaged text need not be UTF-8
         ((version,),) = self._connection.execute("PRAGMA user_version").fetchall()
-        if version not in (0, _VERSION):
-            raise MachineError(
-                "the answer store was written by another version of medbench",
-                where=str(self.path),
-                fix="remove it, or set MEDBENCH_HOME to another folder",
-            )
+        schema = [sql for (sql,) in self._connection.execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL")]
         self._connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.executescript(_SCHEMA)
-        self._connection.execute(f"PRAGMA user_version={_VERSION}")
+        if not (version or schema):
+            self._connection.executescript(f"BEGIN; {_SCHEMA}; PRAGMA user_version={_VERSION}; COMMIT")
+        elif (version, schema) != (_VERSION, [_SCHEMA.encode()]):
+            raise sqlite3.DatabaseError("it has another version or schema")
 
     def _do(self, statement: str, values: Sequence[Any]) -> list[Any]:
         """Run a statement; if the file turns out to be damaged, on a new one."""
         with self._machine_errors():
             try:
                 return self._connection.execute(statement, values).fetchall()
-            except sqlite3.DatabaseError as error:
-                if not _is_damage(error):
+            except _ERRORS as error:
+                if not self._is_damage(error):
                     raise
             with self._lock:
                 self._connection.close()
@@ -221,7 +225,16 @@ class AnswerStore:
             Path(f"{self.path}{suffix}").unlink(missing_ok=True)
         self.path.replace(aside)
         self.set_aside.append(aside)
-        _log.warning("%s is damaged; it was set aside as %s and a new one started", self.path, aside.name)
+        _log.warning(
+            "%s is damaged or of another version; it was set aside as %s and a new one started", self.path, aside.name
+        )
+
+    def _is_damage(self, error: Exception) -> bool:
+        """Whether the file is at fault: not the disk, another process, or the rights."""
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_NOTADB) & 0xFF
+        if code == sqlite3.SQLITE_READONLY:  # also by the file's own header
+            return os.access(self.path, os.W_OK)
+        return code not in _MACHINE and not isinstance(error, sqlite3.ProgrammingError)
 
     @contextlib.contextmanager
     def _machine_errors(self) -> Iterator[None]:
@@ -239,17 +252,5 @@ class AnswerStore:
             ) from error
 
 
-def _is_damage(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
-
-
 def _checksum(key: bytes, value: bytes) -> bytes:
     return hashlib.blake2b(key + value, digest_size=8).digest()
-
-
-def _is_whole(key: Any, value: Any, checksum: Any) -> bool:
-    return isinstance(key, bytes) and isinstance(value, bytes) and _checksum(key, value) == checksum
-
-
-def _hex(key: Any) -> str:
-    return key.hex() if isinstance(key, bytes) else os.fsdecode(repr(key))

@@ -58,20 +58,18 @@ class ResponseCache:
         self._store = store
         self._keys = dict(keys)
         self._reads = reads
-        self._loaded: dict[ModelRequest, Response] = {}
+        self._loaded: dict[ModelRequest, Response | None] = {}
 
     def load(self, requests: Sequence[ModelRequest]) -> dict[int, Response]:
-        """Responses of earlier runs by index in `requests`; they stay in memory until the next call."""
+        """Responses of earlier runs by index in `requests`; loading these again, or a part of them, reads nothing."""
         if self._store is None or not self._reads:
             return {}
-        before = self._loaded
-        self._loaded = {request: before[request] for request in requests if request in before}
-        keys = {answer_key(self._keys[request.model], request.request): request for request in requests}
-        missing = [key for key, request in keys.items() if request not in before]
-        for key, value in self._store.get(missing).items():
-            if (response := _decode(value)) is not None:
-                self._loaded[keys[key]] = response
-        return {index: self._loaded[request] for index, request in enumerate(requests) if request in self._loaded}
+        if any(request not in self._loaded for request in requests):
+            keys = {request: answer_key(self._keys[request.model], request.request) for request in requests}
+            values = self._store.get(list(keys.values()))
+            self._loaded = {request: _decode(values.get(key)) for request, key in keys.items()}
+        loaded = ((index, self._loaded[request]) for index, request in enumerate(requests))
+        return {index: response for index, response in loaded if response is not None}
 
     def recorded(self, request: ModelRequest) -> Response | None:
         """The response of an earlier run to one of the requests that were loaded last."""
@@ -79,6 +77,7 @@ class ResponseCache:
 
     def put(self, request: ModelRequest, response: Response) -> None:
         """Store a response."""
+        self._loaded.pop(request, None)
         if self._store is not None:
             self._store.put(answer_key(self._keys[request.model], request.request), _encode(response))
 
@@ -107,10 +106,10 @@ def _encode(response: Response) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _decode(value: bytes) -> Response | None:
-    """The response, or None if it is not in this version's form."""
+def _decode(value: bytes | None) -> Response | None:
+    """The response, or None if there is none or it is not in this version's form."""
     with contextlib.suppress(ValueError, TypeError):
-        cost, *rest = json.loads(value)
+        cost, *rest = json.loads(value or b"")
         reused = replace(Cost(*cost), reused=True)
         if len(rest) == 2:  # noqa: PLR2004 - see `_encode`
             return ScoreResponse(_unpacked(rest[0]), bool(rest[1]), reused)

@@ -215,7 +215,12 @@ def _answers() -> Finding:
     size = f"{info.entries:,} entries, {info.size / _GB:.2f} of at most {info.limit / _GB:g} GB"
     if aside:
         damaged = ", ".join(path.name for path in aside)
-        return Finding(name, "note", f"was damaged and set aside as {damaged}; {size}", "its requests are repeated")
+        return Finding(
+            name,
+            "note",
+            f"was damaged or of another version, set aside as {damaged}; {size}",
+            "its requests are repeated",
+        )
     return Finding(name, "ok", size)
 
 

@@ -84,7 +84,10 @@ def opened_store(terminal: Terminal) -> Iterator[AnswerStore | None]:
     finally:
         if store is not None:
             for path in store.set_aside:
-                terminal.say(f"  note: the answer store was damaged and set aside as {path.name}", style="yellow")
+                terminal.say(
+                    f"  note: the answer store was damaged or of another version; set aside as {path.name}",
+                    style="yellow",
+                )
             store.close()
 
 

@@ -7,15 +7,18 @@ from typing import Any
 
 from reports.errors import UserError, did_you_mean
 from reports.text import replace_surrogates
+from tasks.data.arrow_rows import MAX_FIELD
 from tasks.data.readers import Record
 from tasks.data.selection import id_text
 from tasks.data.source import DataSource
 
-_MAX_FIELD = 60  # characters; longer values are texts, not groups
-
 
 class Cells:
-    """Finds the cells of a row under the column names of its source."""
+    """Finds the cells of a row under the column names of its source.
+
+    Attributes:
+        columns: All names under which a cell is looked for.
+    """
 
     def __init__(self, source: DataSource, names: dict[str, tuple[str, ...]], *, optional: set[str]) -> None:
         unknown = set(source.columns) - set(names)
@@ -27,6 +30,7 @@ class Cells:
             )
         self._names = {name: (source.columns[name],) if name in source.columns else names[name] for name in names}
         self._optional = optional
+        self.columns = {column for columns in self._names.values() for column in columns}
 
     def value(self, record: Record, name: str) -> Any:
         """The cell with this name, or None if it is optional and missing."""
@@ -55,8 +59,7 @@ class Cells:
 
     def others(self, record: Record) -> dict[str, str]:
         """The cells of other columns that hold a word or a number: items can be grouped by them."""
-        used = {column for columns in self._names.values() for column in columns}
-        return short_fields({key: value for key, value in record.values.items() if key not in used})
+        return short_fields({key: value for key, value in record.values.items() if key not in self.columns})
 
     def identifier(self, record: Record) -> str:
         """The id of the row, from its key or its id column; empty if it has none."""
@@ -84,5 +87,5 @@ def short_fields(values: dict[str, Any]) -> dict[str, str]:
     return {
         replace_surrogates(str(key)): replace_surrogates(str(value))
         for key, value in values.items()
-        if isinstance(value, str | int | float | bool) and len(str(value)) <= _MAX_FIELD
+        if isinstance(value, str | int | float | bool) and len(str(value)) <= MAX_FIELD
     }

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import itertools
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from reports.errors import UserError, first_line
-from reports.files import check_regular, read_json, read_jsonl
-from tasks.data.source import FILE_SUFFIXES, DataSource
+from reports.files import MOST_LINE_BYTES, check_columns, check_regular, read_json, read_jsonl
+from tasks.data.arrow_rows import BATCH_ROWS, parquet_rows, table_rows, usable_columns
+from tasks.data.source import FILE_SUFFIXES, MOST_BYTES, DataSource
 
-_MAX_CELL_CHARACTERS = 10_000_000
+MAX_CELL_CHARACTERS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,30 +58,36 @@ class Record:
         return f"{self.place.path}, {self.place.unit} {self.place.number}"
 
 
-def read_records(source: DataSource) -> list[Record]:
-    """All rows of a source.
+def read_records(source: DataSource, needed: Collection[str]) -> Iterator[Record]:
+    """All rows of a source, read one after another; `needed` names the columns that must be readable.
 
     Raises:
-        UserError: The source is missing, empty, unreadable or broken; the message names the file and the place.
+        UserError: The source is missing, empty, unreadable, too large or broken; the message names the file and place.
     """
     path = source.file()
-    records = list(_read_hub(source) if path is None else _read_file(path))
-    if not records:
+    records = _read_hub(source, needed) if path is None else _read_file(path, needed)
+    first = next(records, None)
+    if first is None:
         raise UserError("there are no rows in it", where=source.source, fix="give a source with at least one row")
-    return records
+    yield from itertools.chain([first], records)
 
 
-def _read_file(path: Path) -> Iterator[Record]:
-    readers = {".json": _read_json, ".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}
-    if path.suffix not in readers:
+def _read_file(path: Path, needed: Collection[str]) -> Iterator[Record]:
+    readers = {".json": _read_json, ".jsonl": _read_jsonl, ".csv": _read_csv}
+    if path.suffix not in FILE_SUFFIXES:
         raise UserError(
             f"cannot tell what kind of file this is from {path.suffix or 'its name'!r}",
             where=str(path),
             fix=f"use one of {', '.join(FILE_SUFFIXES)}",
         )
     check_regular(path)
-    if path.stat().st_size == 0:
-        raise UserError("the file is empty", where=str(path), fix="give a file with at least one row")
+    size = path.stat().st_size
+    if not 0 < size <= MOST_BYTES:
+        problem = f"larger than {MOST_BYTES >> 30} GiB" if size else "empty"
+        raise UserError(f"the file is {problem}", where=str(path), fix="give a smaller file with at least one row")
+    if path.suffix == ".parquet":
+        rows = parquet_rows(path, needed)
+        return (_record(Place(str(path), path.name, "row", number), row) for number, row in enumerate(rows, 1))
     return readers[path.suffix](path)
 
 
@@ -113,11 +121,12 @@ def _read_jsonl(path: Path) -> Iterator[Record]:
 
 
 def _read_csv(path: Path) -> Iterator[Record]:
-    csv.field_size_limit(_MAX_CELL_CHARACTERS)
+    csv.field_size_limit(MAX_CELL_CHARACTERS)
     name = str(path)
     with path.open("r", encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream, strict=True)
+        reader = csv.DictReader(_lines(stream), strict=True)
         try:
+            check_columns(filter(None, reader.fieldnames or ()), f"{path}, line {reader.line_num}")
             for row in reader:
                 place = Place(name, path.name, "line", reader.line_num)
                 if None in row or None in row.values():
@@ -135,20 +144,15 @@ def _read_csv(path: Path) -> Iterator[Record]:
             ) from error
 
 
-def _read_parquet(path: Path) -> Iterator[Record]:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        table = parquet.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"not readable as Parquet: {error}", where=str(path), fix="write the file again") from error
-    name = str(path)
-    for number, row in enumerate(table.to_pylist(), 1):
-        yield _record(Place(name, path.name, "row", number), row)
+def _lines(stream: TextIO) -> Iterator[str]:
+    """The lines of a CSV file, of which the reader takes whole ones into memory."""
+    while line := stream.readline(MOST_LINE_BYTES):
+        if len(line) == MOST_LINE_BYTES:
+            raise csv.Error(f"a line has {MOST_LINE_BYTES:,} characters or more")
+        yield line
 
 
-def _read_hub(source: DataSource) -> Iterator[Record]:
+def _read_hub(source: DataSource, needed: Collection[str]) -> Iterator[Record]:
     import datasets
 
     name = f"{source.source} ({source.config or 'default'})"
@@ -168,5 +172,9 @@ def _read_hub(source: DataSource) -> Iterator[Record]:
         dataset = next(iter(dataset.values()))
     if split := source.split or dataset.split:
         name += f", split {split}"
-    for number, row in enumerate(dataset, 1):
+    schema = dataset.data.schema
+    columns = usable_columns(schema, needed)
+    tables = dataset.with_format("arrow", columns=columns).iter(BATCH_ROWS)
+    batches = (batch for table in tables for batch in table.to_batches())
+    for number, row in enumerate(table_rows(batches, schema.names, needed, name), 1):
         yield _record(Place(name, name, "row", number), row)

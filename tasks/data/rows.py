@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -98,7 +99,7 @@ def load_reasoning(source: DataSource, *, seed: int) -> list[ReasoningRow]:
         identifier = cells.identifier(record) or digest
         return ReasoningRow(identifier, question, reasoning, response, cells.others(record), record.place)
 
-    return _load(source, make, seed=seed)
+    return _drawn(_selected(source, cells, make), source, seed)
 
 
 def load_pubmedqa(source: DataSource, *, seed: int) -> list[PubMedQAItem]:
@@ -121,7 +122,7 @@ def load_pubmedqa(source: DataSource, *, seed: int) -> list[PubMedQAItem]:
         fields = cells.others(record)
         return PubMedQAItem(identifier, question, contexts, answer, conclusion, fields, record.place)
 
-    items = _selected(source, make)
+    items = _selected(source, cells, make)
     check_labels({item.id: item.answer for item in items}, source)
     return _drawn(items, source, seed)
 
@@ -139,16 +140,13 @@ def _contexts(value: Any, where: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _load(source: DataSource, make: Callable[[Record], Row], *, seed: int) -> list[Row]:
-    return _drawn(_selected(source, make), source, seed)
-
-
-def _selected(source: DataSource, make: Callable[[Record], Row]) -> list[Row]:
-    """The rows of a source selected by its positions and ids."""
-    records = read_records(source)[source.start : source.stop]
-    if not records:
+def _selected(source: DataSource, cells: Cells, make: Callable[[Record], Row]) -> list[Row]:
+    """The rows of a source selected by its positions and ids; other rows and copies do not stay in memory."""
+    rows = map(make, itertools.islice(read_records(source, cells.columns), source.start, source.stop))
+    first = next(rows, None)
+    if first is None:
         raise UserError(f"there are no rows from position {source.start} on", where=source.source, fix="lower start")
-    return select([make(record) for record in records], source)
+    return select(itertools.chain([first], rows), source)
 
 
 def _drawn(rows: list[Row], source: DataSource, seed: int) -> list[Row]:

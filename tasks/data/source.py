@@ -19,6 +19,7 @@ SAMPLES = {
 OFFICIAL_TEST = "pubmedqa-official-test"
 ALL_IDS = "all"
 PUBMEDQA_HUB_ID = "qiaojin/PubMedQA"
+MOST_BYTES = 4 << 30  # of a data file, and of what is read from it
 FILE_SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
 
 

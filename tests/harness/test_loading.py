@@ -91,7 +91,7 @@ def test_what_is_no_run_is_an_error_that_says_what_it_is(tmp_path, made, message
 
 def test_a_broken_document_is_the_usual_error(tmp_path):
     (tmp_path / "results.json").write_text("{")
-    with pytest.raises(medbench.UserError, match="not JSON"):
+    with pytest.raises(medbench.UserError, match="invalid JSON"):
         medbench.load(tmp_path)
 
 

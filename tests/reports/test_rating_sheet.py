@@ -62,5 +62,5 @@ def test_a_sheet_with_a_long_answer_and_blank_rows_is_read_back(sheet):
 
 
 def test_a_column_that_is_there_twice_is_an_error(sheet):
-    with pytest.raises(UserError, match="the column fluency is there twice"):
+    with pytest.raises(UserError, match="the column 'fluency' is there twice"):
         sheet(lambda rows: [[*rows[0], "fluency"], [*rows[1], "1"]])

@@ -138,7 +138,7 @@ def test_all_rows_are_taken_where_ids_say_so(tmp_path):
     [
         ([], "the file is empty"),
         (["", " "], "there are no rows"),
-        ([ROW, "{broken", ROW], "line 2: not JSON"),
+        ([ROW, "{broken", ROW], "line 2: invalid JSON"),
         ([ROW, "[1]"], "line 2: expected an object"),
         (
             [ROW, {"question": "Why?", "complex_cot": "", "response": "So."}],
@@ -188,7 +188,7 @@ def test_text_that_is_not_utf8_is_refused_by_line(tmp_path):
     [
         ("a.csv", "question,response\nWhy?,So.,more\n", "line 2: the row does not have the 2 columns"),
         ("a.parquet", "no parquet", "not readable as Parquet"),
-        ("a.json", '{"a": ', "line 1: not JSON"),
+        ("a.json", '{"a": ', "line 1: invalid JSON"),
         ("a.json", "3", "expected a list of rows"),
         ("a.txt", "x", "cannot tell what kind of file"),
     ],
@@ -197,6 +197,39 @@ def test_broken_files_of_other_kinds_are_refused(tmp_path, name, content, messag
     (tmp_path / name).write_text(content)
     with pytest.raises(UserError, match=message):
         reasoning(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "question,id,question\n1,2,3\n", r"line 1: the column 'question' is there twice"),
+        ("a.csv", "\ufeffid,question,id\n1,2,3\n", r"line 1: the column 'id' is there twice"),
+        ("a.json", '{"1": {},\n "1": {}}', r"line 2: invalid JSON: the key '1' is there twice"),
+        ("a.json", '[{"a": {"b": 1}},\n{"a": {"b": 1, "c": [], "b": 1}}]', r"line 2: .* the key 'b' is there twice"),
+        ("a.json", r'{"\u0061": 1, "x": "\"a\":", "a": 2}', r"line 1: .* the key 'a' is there twice"),
+        ("a.jsonl", '\n{"a": "}{", "b": 2, "a": 1}\n', r"line 2: .* the key 'a' is there twice"),
+    ],
+)
+def test_what_is_there_twice_is_refused(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        reasoning(tmp_path / name)
+
+
+def test_columns_without_a_name_do_not_matter(tmp_path):
+    (tmp_path / "a.csv").write_text("question,complex_cot,response,,\nWhy?,Because.,So.,,\n")
+    assert [row.question for row in reasoning(tmp_path / "a.csv")] == ["Why?"]
+
+
+def test_a_line_without_end_is_not_read_into_memory(tmp_path):
+    with (tmp_path / "a.csv").open("wb") as stream:
+        stream.truncate(1 << 30)
+    with pytest.raises(UserError, match="a line has 67,108,864 characters or more"):
+        reasoning(tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open("wb") as stream:
+        stream.truncate((4 << 30) + 1)
+    with pytest.raises(UserError, match="the file is larger than 4 GiB"):
+        reasoning(tmp_path / "a.csv")
 
 
 def test_a_missing_file_is_not_taken_for_a_hub_id(tmp_path):

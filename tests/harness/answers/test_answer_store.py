@@ -1,5 +1,6 @@
 """The answer store: what it has been given it keeps, whatever is killed, and damaged entries are dropped."""
 
+import contextlib
 import logging
 import signal
 import sqlite3
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from harness.answers.answer_store import AnswerStore
+from harness.answers.answer_store import AnswerStore, StoreInfo
 from reports.errors import MachineError
 
 WRITER = """
@@ -129,9 +130,87 @@ def test_a_full_disk_is_one_message_and_what_was_put_stays(path):
     assert store.info().entries == kept + 1
 
 
-def test_a_store_of_another_version_is_refused(path):
-    AnswerStore(path, 10**9).close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version=99")
-    with pytest.raises(MachineError, match="another version"):
-        AnswerStore(path, 10**9)
+@pytest.mark.parametrize(
+    "change",
+    [
+        "PRAGMA user_version=99",
+        "DROP TABLE answers",
+        "ALTER TABLE answers RENAME COLUMN used TO unused",
+        "ALTER TABLE answers ADD COLUMN more",
+        "CREATE TRIGGER more AFTER INSERT ON answers BEGIN DELETE FROM answers; END",
+    ],
+)
+def test_a_store_of_another_version_or_schema_is_set_aside(path, change):
+    store = AnswerStore(path, 10**9)
+    store.put(b"key", b"value")
+    store.close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(change)
+        connection.commit()
+    store = AnswerStore(path, 10**9)
+    assert [aside.name for aside in store.set_aside] == ["answers.sqlite.damaged-1"]
+    assert store.get([b"key"]) == {}
+    store.put(b"key", b"value")
+    assert store.get([b"key"]) == {b"key": b"value"}
+
+
+@pytest.mark.parametrize("used", ["NULL", "'abc'", "x'ff'", "CAST(x'ff' AS TEXT)", "1.5", "-1", "9e18", "1 << 62"])
+def test_an_impossible_time_of_use_is_corrected(path, used):
+    now = 1_000_000
+    store = AnswerStore(path, 10**9, clock=lambda: now)
+    store.put(b"key", b"value")
+    store.put(b"other", b"value")
+    store.close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"UPDATE answers SET used = {used} WHERE key = CAST('key' AS BLOB)")
+        connection.commit()
+    store = AnswerStore(path, 10**9, clock=lambda: now)
+    assert store.info().oldest_use == (1 if used == "1.5" else now)
+    assert store.get([b"key"]) == {b"key": b"value"}
+    assert store.info() == StoreInfo(2, store.info().size, 10**9, now)
+
+
+@pytest.mark.parametrize("column", ["checksum", "value"])
+@pytest.mark.parametrize("damage", ["NULL", "1", "CAST(x'ff' AS TEXT)", "'value'", "x''"])
+def test_a_damaged_entry_is_dropped(path, column, damage):
+    store = AnswerStore(path, 10**9)
+    store.put(b"key", b"value")
+    store.put(b"other", b"value")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"UPDATE answers SET {column} = {damage} WHERE key = CAST('key' AS BLOB)")
+        connection.commit()
+    is_same = (column, damage) == ("value", "'value'")
+    assert store.get([b"key", b"other"]).keys() == {b"other", *([b"key"] if is_same else [])}
+    assert store.info().entries == 1 + is_same
+    assert store.set_aside == []
+
+
+def test_any_flipped_bit_costs_answers_at_most(path):
+    """Of the header, of the schema's text, and of some other places: all of them would take minutes."""
+    values = {key: key * 10 for key in keys("some", 30)}
+    store = AnswerStore(path, 10**9)
+    for key, value in values.items():
+        store.put(key, value)
+    store.close()
+    whole = path.read_bytes()
+    schema = whole.index(b"CREATE TABLE") * 8
+    bits = [*range(0, 100 * 8, 11), *range(schema, schema + 800, 31), *range(0, len(whole) * 8, 1777)]
+    n_lost = 0
+    for bit in bits:
+        for file in path.parent.iterdir():
+            file.unlink()
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        store = AnswerStore(path, 10**9)
+        intact = store.get(list(values))
+        assert intact == {key: values[key] for key in intact}, bit
+        n_lost += len(intact) < len(values)
+        for _ in range(4):  # a file may turn out to be damaged, and be set aside, only by writing to it
+            for key in values.keys() - store.get(list(values)).keys():
+                store.put(key, values[key])
+        assert store.get(list(values)) == values, bit
+        assert store.info().entries >= len(values), bit
+        store.clear()
+        store.close()
+    assert 10 < n_lost < len(bits)

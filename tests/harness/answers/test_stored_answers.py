@@ -107,3 +107,27 @@ def test_responses_before_an_interruption_are_in_the_store(store):
     responses = CachedEngine(EchoEngine(), ResponseCache(store, KEYS)).respond(requests)
     assert [next(responses)[0], next(responses)[0]] == [4, 3]
     assert set(ResponseCache(store, KEYS).load(requests)) == {3, 4}
+
+
+class CountedReads(AnswerStore):
+    """Counts the keys that it is asked for."""
+
+    n_keys = 0
+
+    def get(self, keys):
+        """Counts them."""
+        self.n_keys += len(keys)
+        return super().get(keys)
+
+
+def test_a_block_is_read_from_the_store_once(tmp_path):
+    requests = [ModelRequest("base", GenerateRequest((token,), 9)) for token in range(5)]
+    store = CountedReads(tmp_path / "answers.sqlite", 10**9)
+    cache = ResponseCache(store, KEYS)
+    assert texts(CachedEngine(EchoEngine(), cache), requests[:2]) == {0: "0", 1: "1"}
+    assert (len(cache.load(requests)), store.n_keys) == (2, 2 + 5)
+    assert len(cache.load(requests[1:])) == 1
+    assert texts(CachedEngine(EchoEngine(), cache), requests) == {0: "0", 1: "1", 2: "2", 3: "3", 4: "4"}
+    assert store.n_keys == 2 + 5
+    assert (len(cache.load(requests)), store.n_keys) == (5, 2 + 5 + 5)
+    store.close()

@@ -90,7 +90,7 @@ def test_the_answer_store_is_looked_into(monkeypatch, tmp_path):
     (tmp_path / "answers" / "answers.sqlite").write_bytes(b"no database" * 1000)
     found = store("1")
     assert found.state == "note"
-    assert "damaged and set aside" in found.found
+    assert "was damaged or of another version, set aside as" in found.found
 
 
 def test_a_token_is_told_but_not_shown(monkeypatch, command, tmp_path):

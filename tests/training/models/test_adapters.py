@@ -35,7 +35,7 @@ def test_an_adapter_for_layers_that_the_base_lacks_is_refused(base, adapter):
     ("change", "message"),
     [
         (lambda folder: (folder / "adapter_config.json").unlink(), "there is no adapter_config.json"),
-        (lambda folder: (folder / "adapter_config.json").write_text("{"), "not JSON"),
+        (lambda folder: (folder / "adapter_config.json").write_text("{"), "invalid JSON"),
         (
             lambda folder: (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "IA3"})),
             "not a LoRA adapter",
