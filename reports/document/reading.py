@@ -11,6 +11,7 @@ from reports.document.schema import SCHEMA_VERSION, Results, Sample
 from reports.errors import UserError
 from reports.files import read_json, read_jsonl, read_located_jsonl
 from reports.strict import Model, checked
+from reports.text import SHOWN_CHARACTERS, displayed
 
 
 def read_results(run: Path) -> Results:
@@ -28,6 +29,11 @@ def read_results(run: Path) -> Results:
         later="use the medbench version that wrote it, or re-run",
         broken="re-run",
     )
+
+
+def displayed_results(results: Results, most: int = SHOWN_CHARACTERS) -> Results:
+    """Copy of the results whose texts are visible and at most so many characters long, for pages and plots."""
+    return Results.model_validate(displayed(results.model_dump(), most))
 
 
 def read_scored(run: Path) -> Results:

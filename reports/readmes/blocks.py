@@ -7,13 +7,13 @@ from pathlib import Path
 
 from reports import tables, training_tables
 from reports.comparison.verdict import label_collapses
-from reports.document.reading import read_results
+from reports.document.reading import displayed_results, read_results
 from reports.document.schema import Results
 from reports.errors import UserError
 from reports.page import answers
 from reports.page.digest import digest
 from reports.templating import sandbox, template_errors
-from reports.text import cut, fenced, plain_markdown
+from reports.text import Markdown, code_span, cut, fenced, plain_markdown
 
 TEMPLATE = "template"
 _EXAMPLES = 3  # questions per task
@@ -32,7 +32,7 @@ def block_text(name: str, runs: Sequence[Path], template: Path | None, where: st
     Raises:
         UserError: A run lacks what the block shows, or the template fails.
     """
-    loaded = [(run, read_results(run)) for run in runs]
+    loaded = [(run, displayed_results(read_results(run))) for run in runs]
     if template is not None:
         return _from_template(template, [results for _, results in loaded])
     parts = []
@@ -54,14 +54,14 @@ def results_text(results: Results, candidate: str | None = None) -> str:
     warnings = [plain_markdown(sentence) for sentence in label_collapses(results)]
     parts = [tables.readme_table(results, name).markdown() for name in others]
     parts = [*warnings, *(parts or [tables.scores_table(results).markdown()])]
-    settings = "; ".join(f"{task.title}: {task.setting}" for task in results.tasks)
-    scored = ", ".join(dict.fromkeys(model.weights for model in results.models))
+    settings = plain_markdown("; ".join(f"{task.title}: {task.setting}" for task in results.tasks))
+    scored = plain_markdown(", ".join(dict.fromkeys(model.weights for model in results.models)))
     synthetic = (
         " The items are synthetic: a demonstration, no benchmark." if any(t.synthetic for t in results.tasks) else ""
     )
-    machine = results.environment.get("gpu") or results.environment.get("cpu")
+    machine = plain_markdown(results.environment.get("gpu") or results.environment.get("cpu"))
     parts.append(
-        f"Run `{results.name}`, seed {results.seed}, {machine}, weights {scored}; improvement is fine-tuned minus"
+        f"Run {code_span(results.name)}, seed {results.seed}, {machine}, weights {scored}; improvement is fine-tuned minus"
         f" baseline, the arrow shows the better direction; scores have 95 % intervals, improvements have intervals at"
         f" the confidence in their row, which decide the outcome."
         f" {settings}.{synthetic}"
@@ -91,7 +91,7 @@ def _examples(run: Path, results: Results) -> str:
             for answer in question.answers:
                 metrics = ", ".join(f"{title} {value}" for title, value, _ in answer.metrics)
                 text = cut(answer.text, _CHARACTERS) or "(empty)"
-                parts.append(f"{answer.model} ({plain_markdown(metrics)}):\n\n{fenced(text)}")
+                parts.append(f"{plain_markdown(f'{answer.model} ({metrics})')}:\n\n{fenced(text)}")
     return "\n\n".join(parts) if len(parts) > 1 else ""
 
 
@@ -100,7 +100,7 @@ def _environment(_: Path, results: Results) -> str:
 
 
 def _from_template(template: Path, runs: list[Results]) -> str:
-    blocks = {name: lambda results, make=make: make(Path(), results) for name, make in BLOCKS.items()}
+    blocks = {name: lambda results, make=make: Markdown(make(Path(), results)) for name, make in BLOCKS.items()}
     blocks.pop("examples")  # they need the run's folder
     with template_errors("", template):
         source = sandbox().from_string(template.read_text(encoding="utf-8"))
