@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from markupsafe import Markup
@@ -49,13 +50,13 @@ def cut(text: str, most: int = SHOWN_CHARACTERS) -> str:
     return text if len(text) <= most else f"{text[:most]} [... {len(text):,} characters in all]"
 
 
-def displayed(value: Any, most: int = SHOWN_CHARACTERS) -> Any:
-    """Copy a JSON value with every text in it, keys included, made visible and shortened."""
+def map_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """Copy a JSON value with every text in it changed, keys included."""
     if isinstance(value, dict):
-        return {displayed(key, most): displayed(member, most) for key, member in value.items()}
+        return {change(key): map_texts(member, change) for key, member in value.items()}
     if isinstance(value, list | tuple):
-        return [displayed(member, most) for member in value]
-    return visible(cut(value, most)) if isinstance(value, str) else value
+        return [map_texts(member, change) for member in value]
+    return change(value) if isinstance(value, str) else value
 
 
 def fenced(text: str) -> Markdown:

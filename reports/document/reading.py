@@ -11,7 +11,7 @@ from reports.document.schema import SCHEMA_VERSION, Results, Sample
 from reports.errors import UserError
 from reports.files import read_json, read_jsonl, read_located_jsonl
 from reports.strict import Model, checked
-from reports.text import SHOWN_CHARACTERS, displayed
+from reports.text import SHOWN_CHARACTERS, cut, map_texts, replace_surrogates, visible
 
 
 def read_results(run: Path) -> Results:
@@ -33,7 +33,7 @@ def read_results(run: Path) -> Results:
 
 def displayed_results(results: Results, most: int = SHOWN_CHARACTERS) -> Results:
     """Copy of the results whose texts are visible and at most so many characters long, for pages and plots."""
-    return Results.model_validate(displayed(results.model_dump(), most))
+    return Results.model_validate(map_texts(results.model_dump(), lambda text: visible(cut(text, most))))
 
 
 def read_scored(run: Path) -> Results:
@@ -48,7 +48,7 @@ def read_scored(run: Path) -> Results:
 
 
 def read_document(path: Path, kind: type[Model], version: str, *, what: str, later: str, broken: str) -> Model:
-    """Read a JSON document with a `schema_version` and validate it.
+    """Read a JSON document with a `schema_version` and validate it; lone surrogates in its texts are replaced.
 
     Args:
         path: The file.
@@ -69,7 +69,7 @@ def read_document(path: Path, kind: type[Model], version: str, *, what: str, lat
             where=str(path),
             fix=later,
         )
-    return checked(kind, value, what=what, where=str(path), fix=broken)
+    return checked(kind, map_texts(value, replace_surrogates), what=what, where=str(path), fix=broken)
 
 
 def samples_path(run: Path, model: str, task: str) -> Path:

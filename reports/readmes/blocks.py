@@ -10,6 +10,7 @@ from reports.comparison.verdict import label_collapses
 from reports.document.reading import displayed_results, read_results
 from reports.document.schema import Results
 from reports.errors import UserError
+from reports.numbers import MISSING
 from reports.page import answers
 from reports.page.digest import digest
 from reports.templating import sandbox, template_errors
@@ -42,7 +43,7 @@ def block_text(name: str, runs: Sequence[Path], template: Path | None, where: st
             raise UserError(
                 f"the run {run.name} has nothing for the block {name}", where=where, fix="name another run or block"
             )
-        parts.append(f"**{plain_markdown(results.name)}**\n\n{text}" if len(loaded) > 1 else text)
+        parts.append(f"{_bold(results.name)}\n\n{text}" if len(loaded) > 1 else text)
     return "\n\n".join(parts)
 
 
@@ -69,6 +70,11 @@ def results_text(results: Results, candidate: str | None = None) -> str:
     return "\n\n".join(parts)
 
 
+def _bold(text: str) -> str:
+    """A line in bold, which no blank at its ends can prevent."""
+    return f"**{plain_markdown(text).strip() or MISSING}**"
+
+
 def _training(_: Path, results: Results) -> str:
     table = training_tables.training_table(results)
     return table.markdown() if table else ""
@@ -86,7 +92,7 @@ def _examples(run: Path, results: Results) -> str:
     parts = [f"> {tables.NOT_MEDICAL_ADVICE}"]
     for examples in answers.side_by_side(results, digest(folder, results), _EXAMPLES):
         for question in examples.questions:
-            parts.append(f"**{plain_markdown(examples.task.title)}, {plain_markdown(question.id)}**")
+            parts.append(_bold(f"{examples.task.title}, {question.id}"))
             parts += [f"Gold:\n\n{fenced(cut(question.gold, _CHARACTERS))}"]
             for answer in question.answers:
                 metrics = ", ".join(f"{title} {value}" for title, value, _ in answer.metrics)
