@@ -43,7 +43,6 @@ _SETTINGS: dict[str, Any] = {
     "undefined": StrictUndefined,
     "trim_blocks": True,
     "lstrip_blocks": True,
-    "autoescape": True,
     "finalize": _escaped,
 }
 # Exceptions of a template: its own, and those of what it computes or calls.
@@ -56,6 +55,7 @@ def template_environment(templates: Path | None = None) -> Environment:
     ours = PackageLoader("reports", "templates")
     environment = Environment(
         loader=ours if templates is None else ChoiceLoader([FileSystemLoader(templates), ours]),
+        autoescape=True,
         **_SETTINGS,
     )
     environment.filters |= _FILTERS
@@ -64,7 +64,7 @@ def template_environment(templates: Path | None = None) -> Environment:
 
 def sandbox() -> Environment:
     """Environment of a template named in a Markdown file; it can reach only its context."""
-    environment = SandboxedEnvironment(**_SETTINGS)
+    environment = SandboxedEnvironment(autoescape=True, **_SETTINGS)
     environment.filters |= _FILTERS
     return environment
 

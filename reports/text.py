@@ -17,7 +17,7 @@ _TICKS = re.compile(r"`+")
 # Markdown markup; numbers and names such as `[1, 2]`, `< 0.01` and `adamw_torch` are left alone.
 _MARKUP = re.compile(
     r"\\(?=[^\w\s]|$)|[|`*~$]|<(?=[A-Za-z/!?]|$)|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)"
-    r"|(?:^|(?<=^ ))(?:[>\[]|(?:\+|#{1,6}|=+|-+)(?=\s|$))"  # what would make the line a quote, list, link target, heading or rule
+    r"|(?:^|(?<=^ ))(?:[>\[]|(?:\+|#{1,6}|=+|-+)(?=\s|$))"  # what begins a quote, link target, list, heading or rule
 )
 _NUMBERED = re.compile(r"^( ?\d{1,9})([.)])(?=\s|$)")
 _MENTION = re.compile(r"(?<!\w)@(?=\w)")

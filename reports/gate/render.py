@@ -62,7 +62,8 @@ def markdown(report: GateReport) -> str:
     """The summary in GitHub-flavoured Markdown, with all text from data and models escaped."""
     lines = [
         f"## medbench gate: {HEADINGS[report.verdict]}",
-        f"{_escape(label(report.candidate))} against {_escape(label(report.baseline))}. {plain_markdown(report.reason)}",
+        f"{_escape(label(report.candidate))} against {_escape(label(report.baseline))}."
+        f" {plain_markdown(report.reason)}",
         rules_table(report).markdown(_escape),
     ]
     for rule in report.rules:
@@ -94,7 +95,9 @@ def github_annotations(report: GateReport) -> Iterator[str]:
 
 def _command(text: str) -> str:
     """Escape text for a workflow command, which ends at a line break and may contain no other."""
-    escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace("##[", "##\N{ZERO WIDTH SPACE}[")
+    escaped = (
+        text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace("##[", "##\N{ZERO WIDTH SPACE}[")
+    )
     return str(visible(escaped))
 
 

@@ -52,18 +52,18 @@ def results_text(results: Results, candidate: str | None = None) -> str:
     others = [
         model.name for model in results.models if model.name != results.baseline and candidate in (None, model.name)
     ]
-    warnings = [plain_markdown(sentence) for sentence in label_collapses(results)]
-    parts = [tables.readme_table(results, name).markdown() for name in others]
+    warnings: list[str] = [plain_markdown(sentence) for sentence in label_collapses(results)]
+    parts: list[str] = [tables.readme_table(results, name).markdown() for name in others]
     parts = [*warnings, *(parts or [tables.scores_table(results).markdown()])]
     settings = plain_markdown("; ".join(f"{task.title}: {task.setting}" for task in results.tasks))
     scored = plain_markdown(", ".join(dict.fromkeys(model.weights for model in results.models)))
     synthetic = (
         " The items are synthetic: a demonstration, no benchmark." if any(t.synthetic for t in results.tasks) else ""
     )
-    machine = plain_markdown(results.environment.get("gpu") or results.environment.get("cpu"))
+    machine = plain_markdown(str(results.environment.get("gpu") or results.environment.get("cpu")))
     parts.append(
-        f"Run {code_span(results.name)}, seed {results.seed}, {machine}, weights {scored}; improvement is fine-tuned minus"
-        f" baseline, the arrow shows the better direction; scores have 95 % intervals, improvements have intervals at"
+        f"Run {code_span(results.name)}, seed {results.seed}, {machine}, weights {scored}; improvement is fine-tuned"
+        f" minus baseline, the arrow shows the better direction; scores have 95 % intervals, improvements have intervals at"
         f" the confidence in their row, which decide the outcome."
         f" {settings}.{synthetic}"
     )

@@ -31,19 +31,15 @@ def example(kind: Any, text: Callable[[str], str], names: dict[str, str], field:
     origin, arguments = get_origin(kind), get_args(kind)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return {name: example(part.annotation, text, names, name) for name, part in kind.model_fields.items()}
-    if origin in (Union, UnionType):
-        return example(next(part for part in arguments if part is not type(None)), text, names, field)
-    if origin is Literal:
-        return arguments[0]
-    if origin is Annotated:
+    if origin in (Union, UnionType, Annotated):
         return example(arguments[0], text, names, field)
+    if origin is Literal or kind in _NUMBERS:
+        return arguments[0] if arguments else _NUMBERS[kind]
     if origin is dict:
         keys = {"values": METRIC, "metrics": METRIC} | dict.fromkeys(_KEYED_BY_TASK, names["task"])
         return {keys.get(field) or text(f"key of {field}"): example(arguments[1], text, names, f"value of {field}")}
     if origin in (list, tuple):
         return [example(part, text, names, f"one of {field}") for part in arguments if part is not Ellipsis]
-    if kind in _NUMBERS:
-        return _NUMBERS[kind]
     reference = names[_REFERENCES[field]] if field in _REFERENCES else None
     return reference or (METRIC if field in ("metric", "key") else text(field))
 

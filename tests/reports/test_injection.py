@@ -23,18 +23,31 @@ from reports.page.render import render
 from reports.readmes.blocks import BLOCKS
 from reports.readmes.readme import update
 from reports.text import code_span, fenced, plain_markdown
-from tests.reports.documents import METRIC, NAMES, example, write_document
+from tests.reports.documents import NAMES, example, write_document
 
 EVERYTHING = (
-    "</style></script></title></textarea>--><script>alert(1)</script><img src=http://localhost:9/i onerror=alert(2)>"
-    "\"'><svg onload=alert(3)><iframe src=http://localhost:9/f></iframe><style>*{background:url(http://localhost:9/c)}"
-    "</style><base href=http://localhost:9/><a href='javascript:alert(4)'>x</a>\n\n# H\n\n<!-- medbench:end -->\n"
-    "<!-- medbench:results . -->\n| a | b |\n|---|---|\n![i](http://localhost:9/m) [l](javascript:alert(5)) [r][1]\n"
-    "[1]: http://localhost:9/r\n```\n~~~\n<details>\n@octo-org {{ 7 * 7 }} {% raw %} `code` **b** __i__ ~~s~~ $x$ &lt;\n"
-    "::error::forged\n##[stop-commands]x\r\n\x1b[31m\x9b2J\x00\x07\x08\udfff\ud800\ufffe\u202egnol \\"
+    "</style></script></title></textarea>--><script>document.title='PW'+'NED'</script><img src=http://localhost:9/i"
+    " onerror=alert(2)>\"'><svg onload=\"document.title='PW'+'NED'\"><iframe src=http://localhost:9/f></iframe><style>"
+    "*{background:url(http://localhost:9/c)}</style><base href=http://localhost:9/><a href='javascript:alert(4)'>x</a>"
+    "\n\n# H\n\n<!-- medbench:end -->\n<!-- medbench:results . -->\n| a | b |\n|---|---|\n![i](http://localhost:9/m)"
+    " [l](javascript:alert(5)) [r][1]\n[1]: http://localhost:9/r\n```\n~~~\n<details>\n@octo-org {{ 7 * 7 }} {% raw %}"
+    " `code` **b** __i__ ~~s~~ $x$ &lt;\n::error::forged\n##[stop-commands]x\r\n\x1b[31m\x9b2J\x00\x07\x08\udfff\ud800"
+    "\ufffe\u202egnol \\"
 )
 LINES = [  # each begins a block of Markdown where it begins a line
-    *("# heading", "> quote", "- item", "+ item", "* item", "1. item", "2) item", "    code", "\tcode", "```", "~~~~ x"),
+    *(
+        "# heading",
+        "> quote",
+        "- item",
+        "+ item",
+        "* item",
+        "1. item",
+        "2) item",
+        "    code",
+        "\tcode",
+        "```",
+        "~~~~ x",
+    ),
     *("---", "***", "___", "===", "- - -", "| a | b |", "|-|-|", "[x]: http://localhost:9/r", "[x]", "[ ] task"),
     *("<!-- medbench:end -->", "<!-- medbench:results . -->", "<details>", "</details>", "<?x", "<!DOCTYPE x>", "<"),
     *("<http://localhost:9/a>", "![i](http://localhost:9/m)", "[l](http://localhost:9/l)", "[l][x]", "&#96;&#96;&#96;"),
@@ -43,7 +56,11 @@ LINES = [  # each begins a block of Markdown where it begins a line
     *("\x00", "\x1b]0;x\x07", "\x9b2J", "\ud800", "\udc00\ud800", "\ufffe", "\u202egnol", "=1+1", "{{ 7 * 7 }}"),
 ]
 LONG = "long " * 20_000
-HOSTILE_NAMES = {"base": "m `x` [a](b) _c_ @octo", "model": "##[error]x __y__ $z$ ~~z~~ [m][n]", "task": "# t {{ 1 }} &amp;"}
+HOSTILE_NAMES = {
+    "base": "m `x` [a](b) _c_ @octo",
+    "model": "##[error]x __y__ $z$ ~~z~~ [m][n]",
+    "task": "# t {{ 1 }} &amp;",
+}
 
 
 def harmless(field):
@@ -53,7 +70,7 @@ def harmless(field):
 def every_line_in_turn(first):
     """A text of `LINES` for each field, another one with another `first`."""
     texts = itertools.cycle([*LINES[first:], *LINES[:first]])
-    given = {}
+    given: dict[str, str] = {}
     return lambda field: given.setdefault(field, next(texts) + f" {field}" * field.startswith("key"))
 
 
@@ -73,17 +90,20 @@ class Structure(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag, attributes):
+        """Note a tag and the names of its attributes, none of which may run a script."""
         self.in_plot = self.in_plot or tag == "svg"
         if not self.in_plot:
             self.tags.append((tag, *sorted(name for name, _ in attributes)))
         assert not any(name.startswith("on") for name, _ in attributes)
 
     def handle_endtag(self, tag):
+        """Note the end of an element."""
         if not self.in_plot:
             self.tags.append(f"/{tag}")
         self.in_plot = self.in_plot and tag != "svg"
 
     def handle_comment(self, data):
+        """Note that there is a comment, such as a marker."""
         self.tags.append("comment")
 
 
@@ -172,7 +192,16 @@ def test_a_text_never_becomes_markup(text):
 
 
 def test_numbers_and_names_stay_as_they_are():
-    for text in ("-10.6 pp [-22.4, +1.8]", "< 0.001", "adamw_torch", "pass@1", "[1, 2] of 3", "5 % (n = 3)", "#3", "1.5"):
+    for text in (
+        "-10.6 pp [-22.4, +1.8]",
+        "< 0.001",
+        "adamw_torch",
+        "pass@1",
+        "[1, 2] of 3",
+        "5 % (n = 3)",
+        "#3",
+        "1.5",
+    ):
         assert plain_markdown(text) == text.replace("[1,", "\\[1,")
 
 
