@@ -19,6 +19,7 @@ _MARKUP = re.compile(
     r"\\(?=[^\w\s]|$)|[|`*~$]|<(?=[A-Za-z/!?]|$)|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)"
     r"|(?:^|(?<=^ ))(?:[>\[]|(?:\+|#{1,6}|=+|-+)(?=\s|$))"  # what begins a quote, link target, list, heading or rule
 )
+_ENTITIES = {"<": "&lt;", "&": "&amp;"}  # which renderers that know no backslash escapes understand too
 _NUMBERED = re.compile(r"^( ?\d{1,9})([.)])(?=\s|$)")
 _MENTION = re.compile(r"(?<!\w)@(?=\w)")
 
@@ -69,7 +70,8 @@ def fenced(text: str) -> Markdown:
 def plain_markdown(text: str) -> Markdown:
     """Escape text for a line of GitHub-flavoured Markdown, also at the line's start, and break up mentions of users."""
     line = re.sub(r"^\s+", " ", str(visible(text)).replace("\n", " "))
-    line = _NUMBERED.sub(r"\1\\\2", _MARKUP.sub(r"\\\g<0>", line))
+    line = _MARKUP.sub(lambda mark: _ENTITIES.get(mark[0], f"\\{mark[0]}"), line)
+    line = _NUMBERED.sub(r"\1\\\2", line)
     return Markdown(_MENTION.sub("@\N{ZERO WIDTH SPACE}", line))
 
 

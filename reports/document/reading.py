@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from reports.document.checks import check_numbers, check_shown
 from reports.document.schema import SCHEMA_VERSION, Results, Sample
 from reports.errors import UserError
 from reports.files import read_json, read_jsonl, read_located_jsonl
@@ -18,10 +19,10 @@ def read_results(run: Path) -> Results:
     """Read the results document of a run folder, or a `results.json`.
 
     Raises:
-        UserError: It is missing, broken, or has an incompatible schema version.
+        UserError: It is missing, broken, of an incompatible schema version, or cannot be shown.
     """
     path = run / "results.json" if run.is_dir() or run.suffix != ".json" else run
-    return read_document(
+    results = read_document(
         path,
         Results,
         SCHEMA_VERSION,
@@ -29,6 +30,8 @@ def read_results(run: Path) -> Results:
         later="use the medbench version that wrote it, or re-run",
         broken="re-run",
     )
+    check_shown(results, str(path), fix="re-run")
+    return results
 
 
 def displayed_results(results: Results, most: int = SHOWN_CHARACTERS) -> Results:
@@ -69,6 +72,7 @@ def read_document(path: Path, kind: type[Model], version: str, *, what: str, lat
             where=str(path),
             fix=later,
         )
+    check_numbers(value, str(path), fix=broken)
     return checked(kind, map_texts(value, replace_surrogates), what=what, where=str(path), fix=broken)
 
 

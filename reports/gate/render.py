@@ -62,8 +62,7 @@ def markdown(report: GateReport) -> str:
     """The summary in GitHub-flavoured Markdown, with all text from data and models escaped."""
     lines = [
         f"## medbench gate: {HEADINGS[report.verdict]}",
-        f"{_escape(label(report.candidate))} against {_escape(label(report.baseline))}."
-        f" {plain_markdown(report.reason)}",
+        plain_markdown(f"{label(report.candidate)[:_TEXT]} against {label(report.baseline)[:_TEXT]}. {report.reason}"),
         rules_table(report).markdown(_escape),
     ]
     for rule in report.rules:

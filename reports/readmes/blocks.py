@@ -63,8 +63,8 @@ def results_text(results: Results, candidate: str | None = None) -> str:
     machine = plain_markdown(str(results.environment.get("gpu") or results.environment.get("cpu")))
     parts.append(
         f"Run {code_span(results.name)}, seed {results.seed}, {machine}, weights {scored}; improvement is fine-tuned"
-        f" minus baseline, the arrow shows the better direction; scores have 95 % intervals, improvements have intervals at"
-        f" the confidence in their row, which decide the outcome."
+        f" minus baseline, the arrow shows the better direction; scores have 95 % intervals, improvements have"
+        f" intervals at the confidence in their row, which decide the outcome."
         f" {settings}.{synthetic}"
     )
     return "\n\n".join(parts)

@@ -114,7 +114,7 @@ def test_the_markdown_summary():
 def test_text_from_models_is_escaped():
     hostile = MovedSample(id="<b>&\n*x* @you", task="t")
     text = markdown(report(FAILED.model_copy(update={"name": "<i>", "moved": [hostile]})))
-    assert "- t \\<b>& \\*x\\* @\N{ZERO WIDTH SPACE}you\n" in text
+    assert "- t &lt;b>& \\*x\\* @\N{ZERO WIDTH SPACE}you\n" in text
     assert "<summary>&lt;i&gt;: the items" in text
     assert f"against {'b' * 400}. " in markdown(report(baseline=GateInputInfo(run="r", model="b" * 999)))
 

@@ -1,0 +1,105 @@
+"""Each value of a results document is changed by itself: a page is rendered, or an error names the key."""
+
+import copy
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+import harness
+from reports.document.reading import read_results
+from reports.errors import UserError
+from reports.page.render import render
+from reports.readmes.blocks import BLOCKS
+from reports.readmes.readme import update
+from tests.reports.documents import results_value, write_document
+
+GONE = object()
+NUMBERS = (0, -1, 1e300, -1e300, 1e-320)
+OTHERS = (None, True, "", "text", [], {}, ["text"], {"a": 1}, float("nan"), float("inf"), 10**400, GONE)
+
+
+def places(value, at=()):
+    """Where values are in a JSON value; of lists only the first member."""
+    members = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()
+    for key, member in members:
+        yield (*at, key)
+        yield from places(member, (*at, key))
+
+
+def changed(value, place, new):
+    """A copy of a JSON value with another value, or none, at a place."""
+    copied = inner = copy.deepcopy(value)
+    for key in place[:-1]:
+        inner = inner[key]
+    if new is GONE:
+        del inner[place[-1]]
+    else:
+        inner[place[-1]] = new
+    return copied
+
+
+def show(run):
+    """Make everything of a run folder that shows its results; a block may have nothing to show."""
+    render(run)
+    for name in BLOCKS:
+        (run / "README.md").write_text(f"<!-- medbench:{name} . -->\n<!-- medbench:end -->\n")
+        try:
+            update(run / "README.md")
+        except UserError as error:
+            assert "has nothing for the block" in error.what
+    harness.gate(run, quiet=True)
+
+
+def outcome(run, value, place):
+    """`shown` or `refused`; anything else fails the test."""
+    (run / "results.json").write_text(json.dumps(value))
+    try:
+        read_results(run)
+    except UserError as error:
+        named = (".".join(map(str, place)), ".".join(map(str, place[:-1])), "schema version")
+        assert any(name and name in str(error) for name in named), error
+        return "refused"
+    try:
+        show(run)
+    except UserError:
+        return "refused"
+    return "shown"
+
+
+def cases(text):
+    """All changes: (document, place, new value)."""
+    value = results_value(text)
+    for place in places(value):
+        for new in (*NUMBERS, *OTHERS):
+            yield value, place, new
+
+
+def check(run: Path, chosen):
+    """Make each change; the counts of the outcomes."""
+    counts = {"shown": 0, "refused": 0}
+    for value, place, new in chosen:
+        try:
+            counts[outcome(run, changed(value, place, new), place)] += 1
+        except Exception as error:
+            error.add_note(f"after {'.'.join(map(str, place))} = {new!r:.60}")
+            raise
+    return counts
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_document(tmp_path / "run", lambda field: f"plain {field}")
+
+
+def test_some_changed_values_end_in_a_page_or_an_error_with_the_key(run):
+    chosen = random.Random(19).sample([*cases(lambda field: f"plain {field}")], 24)
+    assert min(check(run, chosen).values()) >= 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_every_changed_value_ends_in_a_page_or_an_error_with_the_key(run):
+    counts = check(run, cases(lambda field: f"plain {field}"))
+    assert min(counts.values()) > 1000
