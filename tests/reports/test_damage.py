@@ -40,31 +40,28 @@ def changed(value, place, new):
     return copied
 
 
-def show(run):
-    """Make everything of a run folder that shows its results; a block may have nothing to show."""
-    render(run)
-    for name in BLOCKS:
-        (run / "README.md").write_text(f"<!-- medbench:{name} . -->\n<!-- medbench:end -->\n")
-        try:
-            update(run / "README.md")
-        except UserError as error:
-            assert "has nothing for the block" in error.what
-    harness.gate(run, quiet=True)
+def refusal(action, *arguments):
+    """The message of the user error that a call ends with, or None; any other exception fails the test."""
+    try:
+        action(*arguments)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def outcome(run, value, place):
-    """`shown` or `refused`; anything else fails the test."""
+    """`refused` with an error that names the key, or `shown` everywhere that results are; a block may have nothing."""
     (run / "results.json").write_text(json.dumps(value))
-    try:
-        read_results(run)
-    except UserError as error:
+    message = refusal(read_results, run)
+    if message is not None:
         named = (".".join(map(str, place)), ".".join(map(str, place[:-1])), "schema version")
-        assert any(name and name in str(error) for name in named), error
+        assert any(name and name in message for name in named), message
         return "refused"
-    try:
-        show(run)
-    except UserError:
-        return "refused"
+    render(run)
+    for name in BLOCKS:
+        (run / "README.md").write_text(f"<!-- medbench:{name} . -->\n<!-- medbench:end -->\n")
+        assert "has nothing for the block" in (refusal(update, run / "README.md") or "has nothing for the block")
+    refusal(lambda: harness.gate(run, quiet=True))
     return "shown"
 
 
