@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 
 import pandas as pd
@@ -130,10 +131,11 @@ def _digest_file(digest: Digest, lead: MetricInfo | None) -> Digest:
             digest.answers[sample.id] = _answer_stats(offset, sample, lead)
         if sample.choices:
             confidence = max(probabilities(sample.choices).values())
-            digest.choices.append((_label(sample.gold), _label(sample.output), confidence))
-            digest.offered |= set(map(_label, sample.choices))
+            if isfinite(confidence):
+                digest.choices.append((_label(sample.gold), _label(sample.output), confidence))
+                digest.offered |= set(map(_label, sample.choices))
         length = sample.metrics.get(_LENGTH)
-        if isinstance(length, float):
+        if isinstance(length, float) and isfinite(length):
             digest.lengths.append(length)
     return digest
 
