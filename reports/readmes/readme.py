@@ -171,13 +171,15 @@ def _check_inside(root: Path, path: Path, what: str, where: str) -> None:
         UserError: It does not.
     """
     try:
-        target = path.resolve(strict=True)
-    except (OSError, RuntimeError, ValueError) as error:  # missing; a link to itself; a NUL
-        fix = 'check the path, which is relative to this file; quote one with blanks, as "runs/a b"'
-        raise UserError(f"{what} is missing: {path.name}", where=where, fix=fix) from error
+        target = path.resolve()
+    except (OSError, RuntimeError, ValueError):  # a link to itself; a NUL
+        target = root / path.name
     if not target.is_relative_to(root):
         fix = "copy it into the repository of the Markdown file, or into its folder if there is no repository"
         raise UserError(f"{what} lies outside of {root}: {path.name}", where=where, fix=fix)
+    if not target.exists():
+        fix = 'check the path, which is relative to this file; quote one with blanks, as "runs/a b"'
+        raise UserError(f"{what} is missing: {path.name}", where=where, fix=fix)
 
 
 def _body(block: _Block, path: Path, root: Path) -> str:
