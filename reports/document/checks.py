@@ -6,11 +6,13 @@ its parts may refer to metrics that it does not have.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from reports.document.schema import Results
+from reports.document.evidence import ModelNoise
+from reports.document.schema import Comparison, Results, Score
 from reports.errors import UserError
 from reports.strict import checked
 
@@ -90,8 +92,12 @@ def check_shown(results: Results, where: str, *, fix: str) -> None:
     checked(_Shown, parts, what="a results document", where=where, fix=fix)
     metrics = results.metrics()
     measured = results.noise.scores if results.noise else []
-    lists = (("scores", results.scores), ("comparisons", results.comparisons), ("noise.scores", measured))
-    for key, entries in lists:
+    lists: dict[str, Sequence[Score | Comparison | ModelNoise]] = {
+        "scores": results.scores,
+        "comparisons": results.comparisons,
+        "noise.scores": measured,
+    }
+    for key, entries in lists.items():
         for number, entry in enumerate(entries):
             if (entry.task, entry.metric) not in metrics:
                 what = f"not a results document: {key}.{number}: no task {entry.task} with a metric {entry.metric}"

@@ -17,7 +17,20 @@ from tests.reports.documents import NAMES, results_value, sample_values, write_d
 
 GONE = object()
 NUMBERS = (0, -1, 1e300, -1e300, 1e-320)
-OTHERS = (None, True, "", "text", [], {}, ["text"], {"a": 1}, float("nan"), float("inf"), 10**400, GONE)
+OTHERS: tuple[object, ...] = (
+    None,
+    True,
+    "",
+    "text",
+    [],
+    {},
+    ["text"],
+    {"a": 1},
+    float("nan"),
+    float("inf"),
+    10**400,
+    GONE,
+)
 
 
 def places(value, at=()):
