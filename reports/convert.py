@@ -12,6 +12,7 @@ from reports.document.schema import Results, Sample
 from reports.files import sha256_value, write_json, write_jsonl
 
 Layout = Literal["csv", "parquet", "lm_eval"]
+_DATE = 32  # characters of a date in a file's name; an ISO date has 25
 _NOT_IN_NAMES = re.compile(r"[^0-9A-Za-z.+]")  # characters of a date that a file name may not have
 
 
@@ -51,7 +52,7 @@ def convert(run: Path, layout: Layout, out: Path) -> list[Path]:
 
 def _lm_eval(run: Path, results: Results, model: str, out: Path) -> Iterator[Path]:
     """Write one model in lm-eval's layout, without the values that our results document does not have."""
-    date = _NOT_IN_NAMES.sub("-", results.created)
+    date = _NOT_IN_NAMES.sub("-", results.created)[:_DATE]
     tasks = [
         task
         for task in results.tasks

@@ -24,7 +24,7 @@ from reports.numbers import (
     score_text,
     value_text,
 )
-from reports.text import plain_markdown
+from reports.text import Markdown, plain_markdown
 
 STATISTICS_NOTE = (
     "The arrow at a metric says which direction is better. Scores have 95 % intervals: Wilson's for shares, Wilson's of"
@@ -65,11 +65,11 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     figures: bool = True
 
-    def markdown(self, escape: Callable[[str], str] = plain_markdown) -> str:
+    def markdown(self, escape: Callable[[str], str] = plain_markdown) -> Markdown:
         """The table in GitHub-flavoured Markdown, `escape` making a cell's text mean only itself."""
         marks = ["---", *["---:" if self.figures else "---"] * (len(self.columns) - 1)]
         lines = [map(escape, self.columns), marks, *(map(escape, row) for row in self.rows)]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
 
 
 def scores_table(results: Results, *, brief: bool = False) -> Table:

@@ -1,4 +1,8 @@
-"""The Jinja environment of all templates, ours and users': hostile text is shown as text, errors name the line."""
+"""The Jinja environment of all templates, ours and users': hostile text is shown as text, errors name the line.
+
+What a template prints is escaped: for HTML in templates named so, for Markdown in all others. What is markup already is
+not: what `| safe` marks, code blocks of `| fenced`, and tables as `markdown()` writes them.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +20,30 @@ from jinja2 import (
     PackageLoader,
     StrictUndefined,
     TemplateError,
-    select_autoescape,
+    pass_context,
 )
+from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
 
 from reports.errors import UserError
-from reports.text import fenced, plain_markdown, visible
+from reports.text import Markdown, fenced, plain_markdown, visible
+
+_HTML = (".html", ".html.j2")
+
+
+@pass_context
+def _escaped(context: Context, value: Any) -> Any:
+    """What a template prints: text that Jinja escapes for HTML next, or Markdown that it leaves alone."""
+    if (context.name or "").endswith(_HTML):
+        return visible(str(value) if isinstance(value, Markdown) else value)
+    return value if hasattr(value, "__html__") else plain_markdown(value)
+
 
 _SETTINGS: dict[str, Any] = {
     "undefined": StrictUndefined,
     "trim_blocks": True,
     "lstrip_blocks": True,
-    "finalize": visible,
+    "finalize": _escaped,
 }
 # Exceptions of a template: its own, and those of what it computes or calls.
 _ERRORS = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -39,7 +55,7 @@ def template_environment(templates: Path | None = None) -> Environment:
     ours = PackageLoader("reports", "templates")
     environment = Environment(
         loader=ours if templates is None else ChoiceLoader([FileSystemLoader(templates), ours]),
-        autoescape=select_autoescape(("html", "html.j2"), default=False),
+        autoescape=True,
         **_SETTINGS,
     )
     environment.filters |= _FILTERS
@@ -48,7 +64,7 @@ def template_environment(templates: Path | None = None) -> Environment:
 
 def sandbox() -> Environment:
     """Environment of a template named in a Markdown file; it can reach only its context."""
-    environment = SandboxedEnvironment(**_SETTINGS)
+    environment = SandboxedEnvironment(autoescape=True, **_SETTINGS)
     environment.filters |= _FILTERS
     return environment
 

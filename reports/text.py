@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from markupsafe import Markup
@@ -11,16 +12,33 @@ SHOWN_CHARACTERS = 6000
 _SYMBOLS = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"}  # such as U+241B for escape
 _CONTROL = _SYMBOLS | {0x0D: 0x240D, 0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
 LONE_SURROGATES = re.compile("[\ud800-\udfff]")  # which UTF-8 cannot encode
+_NOT_XML = re.compile("[\ud800-\udfff\ufffe\uffff]")
 _TICKS = re.compile(r"`+")
 # Markdown markup; numbers and names such as `[1, 2]`, `< 0.01` and `adamw_torch` are left alone.
-_MARKUP = re.compile(r"\\(?=[^\w\s])|[|`*]|<(?=[A-Za-z/!?])|\](?=[(\[:])|~~|(?<!\w)_|_(?!\w)|&(?=#?\w+;)")
+_MARKUP = re.compile(
+    r"\\(?=[^\w\s]|$)|[|`*~$]|<(?=[A-Za-z/!?]|$)|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)"
+    r"|(?:^|(?<=^ ))(?:[>\[]|(?:\+|#{1,6}|=+|-+)(?=\s|$))"  # what begins a quote, link target, list, heading or rule
+)
+_ENTITIES = {"<": "&lt;", "&": "&amp;"}  # which renderers that know no backslash escapes understand too
+_NUMBERED = re.compile(r"^( ?\d{1,9})([.)])(?=\s|$)")
+_MENTION = re.compile(r"(?<!\w)@(?=\w)")
+
+
+class Markdown(str):
+    """Text that is Markdown already: templates do not escape it again."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        """The text, since Markdown templates need no other form of it."""
+        return str(self)
 
 
 def visible(value: Any) -> Any:
-    """Replace a text's control characters by visible symbols, and lone surrogates; return other values unchanged."""
+    """Replace a text's control characters by visible symbols, and what UTF-8 or XML lack; return other values as is."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return replace_surrogates(value.replace("\r\n", "\n").translate(_CONTROL))
+    return _NOT_XML.sub("\ufffd", value.replace("\r\n", "\n").translate(_CONTROL))
 
 
 def replace_surrogates(value: Any) -> Any:
@@ -33,13 +51,33 @@ def cut(text: str, most: int = SHOWN_CHARACTERS) -> str:
     return text if len(text) <= most else f"{text[:most]} [... {len(text):,} characters in all]"
 
 
-def fenced(text: str) -> str:
+def map_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """Copy a JSON value with every text in it changed, keys included."""
+    if isinstance(value, dict):
+        return {change(key): map_texts(member, change) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [map_texts(member, change) for member in value]
+    return change(value) if isinstance(value, str) else value
+
+
+def fenced(text: str) -> Markdown:
     """Format text as a Markdown code block that nothing inside can close."""
-    longest = max((len(ticks) for ticks in _TICKS.findall(text)), default=0)
+    longest = max((len(run) for run in _TICKS.findall(text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}text\n{visible(text)}\n{fence}"
+    return Markdown(f"{fence}text\n{visible(text)}\n{fence}")
 
 
-def plain_markdown(text: str) -> str:
-    """Escape text for a line of GitHub-flavoured Markdown."""
-    return _MARKUP.sub(r"\\\g<0>", str(visible(text)).replace("\n", " "))
+def plain_markdown(text: str) -> Markdown:
+    """Escape text for a line of GitHub-flavoured Markdown, also at the line's start, and break up mentions of users."""
+    line = re.sub(r"^\s+", " ", str(visible(text)).replace("\n", " "))
+    line = _MARKUP.sub(lambda mark: _ENTITIES.get(mark[0], f"\\{mark[0]}"), line)
+    line = _NUMBERED.sub(r"\1\\\2", line)
+    return Markdown(_MENTION.sub("@\N{ZERO WIDTH SPACE}", line))
+
+
+def code_span(text: str) -> Markdown:
+    """Format text as inline code of Markdown, which nothing inside can close."""
+    line = str(visible(text)).replace("\n", " ")
+    ticks = "`" * (1 + max((len(run) for run in _TICKS.findall(line)), default=0))
+    pad = " " if "`" in line or not line.strip() else ""
+    return Markdown(f"{ticks}{pad}{line}{pad}{ticks}")

@@ -134,12 +134,12 @@ def _configuration(results: Results) -> list[tuple[str, str]]:
     sources = [model.source for model in results.models if model.kind == "base"]
     base = sources[0] if sources else PurePath(str(model.get("base"))).name  # only the folder's name, not its path
     adapter = (
-        f"LoRA r {lora.get('r')}, alpha {lora.get('alpha'):g}, dropout {lora.get('dropout'):g}, on"
+        f"LoRA r {lora.get('r')}, alpha {lora.get('alpha', 0):g}, dropout {lora.get('dropout', 0):g}, on"
         f" {', '.join(lora.get('target_modules', []))}"
     )
     checkpointing = _CHECKPOINTING.get(trainer.get("gradient_checkpointing"), "")
     optimisation = (
-        f"{trainer.get('optimizer')}, learning rate {trainer.get('learning_rate'):g}, {trainer.get('schedule')}"
+        f"{trainer.get('optimizer')}, learning rate {trainer.get('learning_rate', 0):g}, {trainer.get('schedule')}"
         f" schedule{_warm_up(trainer)}, rows of up to {trainer.get('max_length')} tokens{checkpointing}"
     )
     return [

@@ -92,6 +92,7 @@ def place(tiny_model, tmp_path_factory):
         target = folder / "my_recipe.yaml" if name == "my_recipe" else folder / "recipes" / f"{name}.yaml"
         target.write_text(yaml.safe_dump(value), encoding="utf-8")
     (folder / "gate.yaml").write_text("version: 1\nrules:\n  - rule: complete\n", encoding="utf-8")
+    (folder / ".git").mkdir()  # README blocks of docs/ may name runs of the repository
     (folder / "docs").mkdir()
     for file, run in {"README.md": "runs/quickstart", "docs/results.md": "../runs/quickstart"}.items():
         (folder / file).write_text(f"<!-- medbench:results {run} -->\n<!-- medbench:end -->\n", encoding="utf-8")

@@ -7,20 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from reports.document.checks import check_numbers, check_shown
 from reports.document.schema import SCHEMA_VERSION, Results, Sample
 from reports.errors import UserError
 from reports.files import read_json, read_jsonl, read_located_jsonl, sha256_value, write_json
 from reports.strict import Model, checked
+from reports.text import SHOWN_CHARACTERS, cut, map_texts, replace_surrogates, visible
 
 
 def read_results(run: Path) -> Results:
     """Read the results document of a run folder, or a `results.json`.
 
     Raises:
-        UserError: It is missing, broken, or has an incompatible schema version.
+        UserError: It is missing, broken, of an incompatible schema version, or cannot be shown.
     """
     path = run / "results.json" if run.is_dir() or run.suffix != ".json" else run
-    return read_document(
+    results = read_document(
         path,
         Results,
         SCHEMA_VERSION,
@@ -28,6 +30,13 @@ def read_results(run: Path) -> Results:
         later="use the medbench version that wrote it, or re-run",
         broken="re-run",
     )
+    check_shown(results, str(path), fix="re-run")
+    return results
+
+
+def displayed_results(results: Results, most: int = SHOWN_CHARACTERS) -> Results:
+    """Copy of the results whose texts are visible and at most so many characters long, for pages and plots."""
+    return Results.model_validate(map_texts(results.model_dump(), lambda text: visible(cut(text, most))))
 
 
 def write_results(run: Path, results: Results) -> None:
@@ -52,7 +61,7 @@ def read_scored(run: Path) -> Results:
 
 
 def read_document(path: Path, kind: type[Model], version: str, *, what: str, later: str, broken: str) -> Model:
-    """Read a JSON document with a `schema_version` and validate it.
+    """Read a JSON document with a `schema_version` and validate it; lone surrogates in its texts are replaced.
 
     Args:
         path: The file.
@@ -73,7 +82,8 @@ def read_document(path: Path, kind: type[Model], version: str, *, what: str, lat
             where=str(path),
             fix=later,
         )
-    return checked(kind, value, what=what, where=str(path), fix=broken)
+    check_numbers(value, str(path), fix=broken)
+    return checked(kind, map_texts(value, replace_surrogates), what=what, where=str(path), fix=broken)
 
 
 def samples_path(run: Path, model: str, task: str) -> Path:

@@ -171,7 +171,7 @@ class MemoryUse(Strict):
         after_reserved_bytes: The same.
     """
 
-    device_total_bytes: int
+    device_total_bytes: int = Field(gt=0)
     before_allocated_bytes: int
     before_reserved_bytes: int
     peak_allocated_bytes: int
@@ -214,7 +214,7 @@ class Training(Strict):
     batch_size: int | None = None
     gradient_accumulation: int | None = None
     trainable_parameters: int
-    total_parameters: int
+    total_parameters: int = Field(gt=0)
     seconds: float
     seconds_per_step: float | None = None
     tokens_per_second: float | None = None

@@ -56,7 +56,7 @@ def _add_case(suite: ET.Element, rule: RuleResult, *, blocks: bool) -> None:
     case = ET.SubElement(suite, "testcase", name=_token(rule.name), classname=_token(classname), time="0")
     details = _clean("\n".join([rule.reason, facts_text(rule), *map(moved_text, rule.moved)]))
     if rule.verdict == "fail":
-        ET.SubElement(case, "failure", message=_clean(rule.reason), type=rule.rule).text = details
+        ET.SubElement(case, "failure", message=_clean(rule.reason), type=_token(rule.rule)).text = details
     elif rule.verdict == "inconclusive" and blocks:
         ET.SubElement(case, "error", message=_clean(rule.reason), type="inconclusive").text = details
     elif rule.verdict == "inconclusive":

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Iterator
 
 from reports.gate.outcome import GateInputInfo, GateReport, MovedSample, RuleResult, Verdict
 from reports.tables import NOT_MEDICAL_ADVICE, Table
+from reports.text import plain_markdown, visible
 
 HEADINGS: dict[Verdict, str] = {"pass": "Passed", "fail": "Blocked", "inconclusive": "Inconclusive"}
 _MARKS: dict[Verdict, str] = {"pass": "pass", "fail": "FAIL", "inconclusive": "inconclusive"}
 _ORDER: dict[Verdict, int] = {"fail": 0, "inconclusive": 1, "pass": 2}
 _ANNOTATIONS = 10  # GitHub shows at most as many per step
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]#|!~])")
 _TEXT = 400
 
 
@@ -63,7 +62,7 @@ def markdown(report: GateReport) -> str:
     """The summary in GitHub-flavoured Markdown, with all text from data and models escaped."""
     lines = [
         f"## medbench gate: {HEADINGS[report.verdict]}",
-        f"{_escape(label(report.candidate))} against {_escape(label(report.baseline))}. {report.reason}",
+        plain_markdown(f"{label(report.candidate)[:_TEXT]} against {label(report.baseline)[:_TEXT]}. {report.reason}"),
         rules_table(report).markdown(_escape),
     ]
     for rule in report.rules:
@@ -75,8 +74,10 @@ def markdown(report: GateReport) -> str:
     if needed:
         lines.append(f"To decide every rule takes about {max(needed):,} items.")
     lines.append(
-        f"medbench {report.medbench_version}, policy {report.policy_sha256[:12]}, candidate weights"
-        f" {report.candidate.sha256[:12] or 'unknown'}. {NOT_MEDICAL_ADVICE}"
+        _escape(
+            f"medbench {report.medbench_version}, policy {report.policy_sha256[:12]}, candidate weights"
+            f" {report.candidate.sha256[:12] or 'unknown'}. {NOT_MEDICAL_ADVICE}"
+        )
     )
     return "\n\n".join(lines) + "\n"
 
@@ -92,18 +93,21 @@ def github_annotations(report: GateReport) -> Iterator[str]:
 
 
 def _command(text: str) -> str:
-    """Escape text for a workflow command, which ends at a line break."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    """Escape text for a workflow command, which ends at a line break and may contain no other."""
+    escaped = (
+        text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace("##[", "##\N{ZERO WIDTH SPACE}[")
+    )
+    return str(visible(escaped))
 
 
 def _escape(text: str) -> str:
     """Escape text for Markdown."""
-    return _MARKDOWN.sub(r"\\\1", _escape_html(text))
+    return plain_markdown(" ".join(text.split())[:_TEXT])
 
 
 def _escape_html(text: str) -> str:
     """Escape text for HTML, on one line and without mentions of GitHub users."""
-    return html.escape(" ".join(text.split())[:_TEXT], quote=False).replace("@", "@\N{ZERO WIDTH SPACE}")
+    return html.escape(visible(" ".join(text.split())[:_TEXT]), quote=False).replace("@", "@\N{ZERO WIDTH SPACE}")
 
 
 def _difference(rule: RuleResult) -> str:

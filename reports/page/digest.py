@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 
 import pandas as pd
@@ -12,8 +13,10 @@ from reports.comparison.sums import ECE_BINS, value_of_samples
 from reports.document.reading import locate_samples, samples_path
 from reports.document.schema import MetricInfo, Results, Sample
 from reports.frames import confusion_matrix, probabilities
+from reports.text import cut, visible
 
 _MOST_LABELS = 8  # of a matrix; if every question has its own choices there are as many labels as questions
+_LABEL = 200  # characters of a label
 _LENGTH = "reasoning_tokens"
 
 
@@ -116,16 +119,23 @@ def labels_of(digests: Sequence[Digest]) -> list[str]:
     return sorted(labels, key=lambda label: (order.get(label, len(order)), label))
 
 
+def _label(text: str) -> str:
+    """A label as tables and plots show it."""
+    return str(visible(cut(text, _LABEL)))
+
+
 def _digest_file(digest: Digest, lead: MetricInfo | None) -> Digest:
     for offset, sample in locate_samples(digest.path):
         digest.has_answers = digest.has_answers or bool(sample.output or sample.finish_reason or sample.choices)
         if sample.id not in digest.answers:
             digest.answers[sample.id] = _answer_stats(offset, sample, lead)
         if sample.choices:
-            digest.choices.append((sample.gold, sample.output, max(probabilities(sample.choices).values())))
-            digest.offered |= sample.choices.keys()
+            confidence = max(probabilities(sample.choices).values())
+            if isfinite(confidence):
+                digest.choices.append((_label(sample.gold), _label(sample.output), confidence))
+                digest.offered |= set(map(_label, sample.choices))
         length = sample.metrics.get(_LENGTH)
-        if isinstance(length, float):
+        if isinstance(length, float) and isfinite(length):
             digest.lengths.append(length)
     return digest
 

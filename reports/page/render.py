@@ -10,7 +10,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from reports import noise_tables, tables, training_tables
-from reports.document.reading import read_scored
+from reports.document.reading import displayed_results, read_scored
 from reports.document.schema import Results
 from reports.errors import UserError
 from reports.files import write_text
@@ -19,6 +19,7 @@ from reports.page.digest import digest
 from reports.templating import inline_hash, template_environment, template_errors
 
 _EXAMPLES = 3  # questions per task in report.md
+_LABEL = 200  # characters of a text in a plot; names of models and tasks have at most as many
 
 
 def render(run: Path, templates: Path | None = None) -> tuple[Path, Path]:
@@ -35,7 +36,7 @@ def render(run: Path, templates: Path | None = None) -> tuple[Path, Path]:
     if templates is not None and not templates.is_dir():
         raise UserError("there is no such folder of templates", where=str(templates), fix="check the path")
     environment = template_environment(templates)
-    context = report_context(run, results)
+    context = report_context(run, displayed_results(results))
     paths = (run / "report.md", run / "report.html")
     for path in paths:
         name = f"{path.name}.j2"
@@ -49,14 +50,15 @@ def report_context(run: Path, results: Results) -> dict[str, Any]:
     digests = digest(run, results)
     settings = results.recipe.get("report", {})
     examples = answers.side_by_side(results, digests, int(settings.get("samples", 0)))
+    plotted = displayed_results(results, _LABEL)
     drawn = {
-        "differences": plots.differences_plots(results),
-        "losses": plots.losses_plot(results),
+        "differences": plots.differences_plots(plotted),
+        "losses": plots.losses_plot(plotted),
         "lengths": sample_plots.lengths_plots(digests),
         "confusion": sample_plots.confusion_plots(digests),
         "calibration": sample_plots.calibration_plots(digests),
-        "memory": plots.memory_plot(results),
-        "throughput": plots.throughput_plot(results),
+        "memory": plots.memory_plot(plotted),
+        "throughput": plots.throughput_plot(plotted),
     }
     return {
         "results": results,
@@ -75,7 +77,7 @@ def report_context(run: Path, results: Results) -> dict[str, Any]:
         "calibration_note": sample_tables.CALIBRATION,
         "pictures": drawn,
         "configurations": configuration_views.configurations_table(results),
-        "configuration_pictures": configuration_views.configuration_plots(results),
+        "configuration_pictures": configuration_views.configuration_plots(plotted),
         "shown": examples,
         "examples": [(task, task.questions[:_EXAMPLES]) for task in examples if task.questions],
         "filters": answers.FILTERS,

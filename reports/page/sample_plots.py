@@ -10,7 +10,7 @@ import numpy as np
 from reports.comparison.sums import ECE_BINS
 from reports.page.digest import Digest, labels_of
 from reports.page.svg import GRID, INK, SERIES, Plot, plot
-from reports.text import cut, visible
+from reports.text import cut
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ def _by_task(digests: Sequence[Digest]) -> list[list[Digest]]:
 
 def _confusion(number: int, digest: Digest) -> Plot:
     labels = labels_of([digest])
-    names = [visible(cut(label, _LABEL)) for label in labels]
+    names = [cut(label, _LABEL) for label in labels]
     counts: dict[Any, dict[Any, int]] = digest.confusion(labels).to_dict("index")
     sizes = {gold: sum(row.values()) for gold, row in counts.items()}
 

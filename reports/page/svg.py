@@ -76,6 +76,7 @@ def plot(name: str, title: str, alternative: str, draw: Callable[[Axes], None], 
     stream = io.StringIO()
     with rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph ")  # text stays text in the SVG and is drawn with the reader's fonts
+        warnings.filterwarnings("ignore", "constrained_layout not applied")  # for texts wider than the plot
         rcdefaults()  # ignore the user's matplotlibrc
         rcParams.update(_STYLE)
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from reports import tables, training_tables
 from reports.comparison.verdict import label_collapses
-from reports.document.reading import read_results
+from reports.document.reading import displayed_results, read_results
 from reports.document.schema import Results
 from reports.errors import UserError
+from reports.numbers import MISSING
 from reports.page import answers
 from reports.page.digest import digest
 from reports.templating import sandbox, template_errors
-from reports.text import cut, fenced, plain_markdown
+from reports.text import Markdown, code_span, cut, fenced, plain_markdown
 
 TEMPLATE = "template"
 _EXAMPLES = 3  # questions per task
@@ -32,7 +33,7 @@ def block_text(name: str, runs: Sequence[Path], template: Path | None, where: st
     Raises:
         UserError: A run lacks what the block shows, or the template fails.
     """
-    loaded = [(run, read_results(run)) for run in runs]
+    loaded = [(run, displayed_results(read_results(run))) for run in runs]
     if template is not None:
         return _from_template(template, [results for _, results in loaded])
     parts = []
@@ -42,7 +43,7 @@ def block_text(name: str, runs: Sequence[Path], template: Path | None, where: st
             raise UserError(
                 f"the run {run.name} has nothing for the block {name}", where=where, fix="name another run or block"
             )
-        parts.append(f"**{plain_markdown(results.name)}**\n\n{text}" if len(loaded) > 1 else text)
+        parts.append(f"{_bold(results.name)}\n\n{text}" if len(loaded) > 1 else text)
     return "\n\n".join(parts)
 
 
@@ -51,22 +52,27 @@ def results_text(results: Results, candidate: str | None = None) -> str:
     others = [
         model.name for model in results.models if model.name != results.baseline and candidate in (None, model.name)
     ]
-    warnings = [plain_markdown(sentence) for sentence in label_collapses(results)]
-    parts = [tables.readme_table(results, name).markdown() for name in others]
+    warnings: list[str] = [plain_markdown(sentence) for sentence in label_collapses(results)]
+    parts: list[str] = [tables.readme_table(results, name).markdown() for name in others]
     parts = [*warnings, *(parts or [tables.scores_table(results).markdown()])]
-    settings = "; ".join(f"{task.title}: {task.setting}" for task in results.tasks)
-    scored = ", ".join(dict.fromkeys(model.weights for model in results.models))
+    settings = plain_markdown("; ".join(f"{task.title}: {task.setting}" for task in results.tasks))
+    scored = plain_markdown(", ".join(dict.fromkeys(model.weights for model in results.models)))
     synthetic = (
         " The items are synthetic: a demonstration, no benchmark." if any(t.synthetic for t in results.tasks) else ""
     )
-    machine = results.environment.get("gpu") or results.environment.get("cpu")
+    machine = plain_markdown(str(results.environment.get("gpu") or results.environment.get("cpu")))
     parts.append(
-        f"Run `{results.name}`, seed {results.seed}, {machine}, weights {scored}; improvement is fine-tuned minus"
-        f" baseline, the arrow shows the better direction; scores have 95 % intervals, improvements have intervals at"
-        f" the confidence in their row, which decide the outcome."
+        f"Run {code_span(results.name)}, seed {results.seed}, {machine}, weights {scored}; improvement is fine-tuned"
+        f" minus baseline, the arrow shows the better direction; scores have 95 % intervals, improvements have"
+        f" intervals at the confidence in their row, which decide the outcome."
         f" {settings}.{synthetic}"
     )
     return "\n\n".join(parts)
+
+
+def _bold(text: str) -> str:
+    """A line in bold, which no blank at its ends can prevent."""
+    return f"**{plain_markdown(text).strip() or MISSING}**"
 
 
 def _training(_: Path, results: Results) -> str:
@@ -86,12 +92,12 @@ def _examples(run: Path, results: Results) -> str:
     parts = [f"> {tables.NOT_MEDICAL_ADVICE}"]
     for examples in answers.side_by_side(results, digest(folder, results), _EXAMPLES):
         for question in examples.questions:
-            parts.append(f"**{plain_markdown(examples.task.title)}, {plain_markdown(question.id)}**")
+            parts.append(_bold(f"{examples.task.title}, {question.id}"))
             parts += [f"Gold:\n\n{fenced(cut(question.gold, _CHARACTERS))}"]
             for answer in question.answers:
                 metrics = ", ".join(f"{title} {value}" for title, value, _ in answer.metrics)
                 text = cut(answer.text, _CHARACTERS) or "(empty)"
-                parts.append(f"{answer.model} ({plain_markdown(metrics)}):\n\n{fenced(text)}")
+                parts.append(f"{plain_markdown(f'{answer.model} ({metrics})')}:\n\n{fenced(text)}")
     return "\n\n".join(parts) if len(parts) > 1 else ""
 
 
@@ -100,7 +106,7 @@ def _environment(_: Path, results: Results) -> str:
 
 
 def _from_template(template: Path, runs: list[Results]) -> str:
-    blocks = {name: lambda results, make=make: make(Path(), results) for name, make in BLOCKS.items()}
+    blocks = {name: lambda results, make=make: Markdown(make(Path(), results)) for name, make in BLOCKS.items()}
     blocks.pop("examples")  # they need the run's folder
     with template_errors("", template):
         source = sandbox().from_string(template.read_text(encoding="utf-8"))

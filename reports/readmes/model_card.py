@@ -6,31 +6,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reports.document.reading import displayed_results
 from reports.document.schema import Results
 from reports.errors import UserError
 from reports.names import is_hub_id
 from reports.readmes.blocks import results_text
 from reports.tables import NOT_MEDICAL_ADVICE
+from reports.text import code_span, plain_markdown
 
 _HUB_METRICS = {"macro_f1": "f1", "rouge_l": "rouge"}  # the other keys are the hub's own names
 
 _BODY = """
 # {name}
 
-A LoRA adapter for `{base}`, trained with medbench on {rows} rows of {data}.
+A LoRA adapter for {base}, trained with medbench on {rows} rows of {data}.
 
 > {advice}{kind} Not for use by patients or clinicians.
 
-- Answer format: `{answer_format}`. `recipe.yaml` is the complete recipe, `training_log.json` the record of training.
+- Answer format: {answer_format}. `recipe.yaml` is the complete recipe, `training_log.json` the record of training.
 - Load it with `peft.PeftModel.from_pretrained(base_model, folder)`, or score it with
-  `medbench run --models base,mine=FOLDER --set model.base={base}`.
+  {command}.
 """
 
 
 _MERGED_BODY = """
 # {name}, merged
 
-`{base}` with a LoRA adapter{trained} merged into its weights, exported with medbench in {dtype}.
+{base} with a LoRA adapter{trained} merged into its weights, exported with medbench in {dtype}.
 
 > {advice}{kind} Not for use by patients or clinicians.
 
@@ -64,11 +66,12 @@ def adapter_card(
         datasets=list(datasets) or None,
     )
     body = _BODY.format(
-        name=name,
-        base=base,
+        name=plain_markdown(name),
+        base=code_span(base),
         rows=rows,
-        data=data,
-        answer_format=answer_format,
+        data=plain_markdown(data),
+        answer_format=code_span(answer_format),
+        command=code_span(f"medbench run --models base,mine=FOLDER --set model.base={base}"),
         advice=NOT_MEDICAL_ADVICE,
         kind=" Trained on synthetic data." if synthetic else "",
     )
@@ -109,11 +112,11 @@ def merged_card(
         base_model_relation="finetune",
     )
     body = _MERGED_BODY.format(
-        name=name,
-        base=base,
-        weights=weights,
+        name=plain_markdown(name),
+        base=code_span(base),
+        weights=plain_markdown(weights),
         dtype=dtype,
-        trained=f" that was trained on {data}" if data else "",
+        trained=f" that was trained on {plain_markdown(data)}" if data else "",
         advice=NOT_MEDICAL_ADVICE,
         kind=" Trained on synthetic data." if synthetic else "",
         agreement=agreement,
@@ -168,8 +171,9 @@ def published_card(
         if results is not None:
             benchmarks = _benchmarks(results, candidate)
             facts = ["- Scored before the merge, with the adapter on its base."] if merged else []
-            verdict = "\n".join([*facts, *(f"- {sentence}" for sentence in results.verdict)])
-            updated.text = f"{updated.text.rstrip()}\n\n## Results\n\n{verdict}\n\n{results_text(results, candidate)}\n"
+            shown = displayed_results(results)
+            verdict = "\n".join([*facts, *(f"- {plain_markdown(sentence)}" for sentence in shown.verdict)])
+            updated.text = f"{updated.text.rstrip()}\n\n## Results\n\n{verdict}\n\n{results_text(shown, candidate)}\n"
             if benchmarks:
                 updated.data.model_name, updated.data.eval_results = results.name, benchmarks
         base = updated.data.base_model

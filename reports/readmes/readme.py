@@ -2,13 +2,18 @@
 
 A block is the lines between `<!-- medbench:NAME RUN ... -->` and `<!-- medbench:end -->`. NAME is one of
 `reports.readmes.blocks.BLOCKS`; each RUN is a run folder or a `results.json`, relative to the Markdown file. `NAME` may
-also be `template`, with `file=PATH` naming a Jinja template. Markers inside fenced code are text.
+also be `template`, with `file=PATH` naming a Jinja template. Paths with blanks are quoted as in a shell. Markers inside
+fenced code are text.
+
+A Markdown file may come from a stranger, so no path in it leads out of the file's repository, or of its folder where
+there is none.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,6 +25,7 @@ _MARKER = re.compile(r"^[ \t]*<!--\s*medbench:(?P<name>[a-z]+)(?P<words>(?:\s+\S
 _BROKEN = re.compile(r"^[ \t]*<!--\s*medbench\b")
 _END = "end"
 _OPTION = "file="
+_MOST_BYTES = 1_000_000  # of a template
 _FENCE = re.compile(r"^ {0,3}(?P<mark>`{3,}|~{3,})(?P<rest>.*)$")
 
 
@@ -44,6 +50,8 @@ def update(path: Path, *, check: bool = False) -> str:
         UserError: The file cannot be read, a marker is broken, or a block's run is missing.
     """
     check_regular(path)
+    root = _repository(path)
+    _check_inside(root, path, "the file", str(path))
     try:
         text = path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -61,7 +69,7 @@ def update(path: Path, *, check: bool = False) -> str:
     updated = list(lines)
     for block in reversed(blocks):
         ending = "\r\n" if lines[block.start].endswith("\r\n") else "\n"
-        updated[block.start + 1 : block.end] = [line + ending for line in _body(block, path).split("\n")]
+        updated[block.start + 1 : block.end] = [line + ending for line in _body(block, path, root).split("\n")]
     new = "".join(updated)
     if new == text:
         return ""
@@ -107,7 +115,13 @@ def _blocks(lines: list[str], path: Path) -> list[_Block]:
                 where=where,
                 fix="add <!-- medbench:end --> before it",
             )
-        opened = _started(marker["name"], marker["words"].split(), number, where)
+        try:
+            words = shlex.split(marker["words"])
+        except ValueError as error:
+            raise UserError(
+                "a quote is not closed", where=where, fix='write paths with blanks as "runs/a b"'
+            ) from error
+        opened = _started(marker["name"], words, number, where)
     if opened is not None:
         raise UserError(
             "the block has no end marker", where=f"{path}, line {opened.start + 1}", fix="add <!-- medbench:end -->"
@@ -144,16 +158,46 @@ def _started(name: str, words: list[str], number: int, where: str) -> _Block:
     return _Block(name, runs, files[0] if files else None, number)
 
 
-def _body(block: _Block, path: Path) -> str:
+def _repository(path: Path) -> Path:
+    """The repository that a file lies in, or its folder if there is none."""
+    folder = path.absolute().parent.resolve()
+    return next((parent for parent in (folder, *folder.parents) if (parent / ".git").exists()), folder)
+
+
+def _check_inside(root: Path, path: Path, what: str, where: str) -> None:
+    """Check that a path exists, and lies below `root` also when all links in it are followed.
+
+    Raises:
+        UserError: It does not.
+    """
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError, ValueError):  # a link to itself; a NUL
+        target = root / path.name
+    if not target.is_relative_to(root):
+        fix = "copy it into the repository of the Markdown file, or into its folder if there is no repository"
+        raise UserError(f"{what} lies outside of {root}: {path.name}", where=where, fix=fix)
+    if not target.exists():
+        fix = 'check the path, which is relative to this file; quote one with blanks, as "runs/a b"'
+        raise UserError(f"{what} is missing: {path.name}", where=where, fix=fix)
+
+
+def _body(block: _Block, path: Path, root: Path) -> str:
     """Render a block; reject text that contains a marker, which would break the next update."""
     here, where = path.resolve().parent, f"{path}, line {block.start + 1}"
-    for run in block.runs:
-        if not (here / run).exists():
-            raise UserError(f"the block's run is missing: {run}", where=where, fix="run it, or name another")
+    runs = [here / run for run in block.runs]
+    for run in runs:
+        _check_inside(root, run, "the block's run", where)
+        folder = run if run.is_dir() else run.parent
+        for part in (folder / "results.json", folder / "samples", *(folder / "samples").rglob("*")):
+            if part.is_symlink():
+                _check_inside(root, part, f"a file of the block's run {run.name}", where)
     template = None if block.template is None else here / block.template
-    if template is not None and not template.is_file():
-        raise UserError(f"the block's template is missing: {block.template}", where=where, fix="check its path")
-    body = block_text(block.name, [here / run for run in block.runs], template, where).strip("\n").replace("\r\n", "\n")
+    if template is not None:
+        _check_inside(root, template, "the block's template", where)
+        if not template.is_file() or template.stat().st_size > _MOST_BYTES:
+            raise UserError("the block's template is not a file of at most 1 MB", where=where, fix="name another")
+    body = block_text(block.name, runs, template, where).strip("\n").replace("\r\n", "\n")
     fence = ""
     for line in body.split("\n"):
         fence = _fence_after(fence, line)

@@ -94,7 +94,7 @@ def test_the_markdown_summary():
         "\n"
         "| Rule | Verdict | Baseline | Candidate | Difference | Why |\n"
         "| --- | --- | --- | --- | --- | --- |\n"
-        "| no regression: t/m | FAIL | 0.7 | 0.6123 | -0.08766 \\[-0.15, -0.02\\] | shown to be worse |\n"
+        "| no regression: t/m | FAIL | 0.7 | 0.6123 | -0.08766 [-0.15, -0.02] | shown to be worse |\n"
         "| few | inconclusive |  |  |  | too few |\n"
         "| complete | pass |  |  |  | all 3 tasks are finished |\n"
         "\n"
@@ -114,7 +114,7 @@ def test_the_markdown_summary():
 def test_text_from_models_is_escaped():
     hostile = MovedSample(id="<b>&\n*x* @you", task="t")
     text = markdown(report(FAILED.model_copy(update={"name": "<i>", "moved": [hostile]})))
-    assert "- t &lt;b&gt;&amp; \\*x\\* @\N{ZERO WIDTH SPACE}you\n" in text
+    assert "- t &lt;b>& \\*x\\* @\N{ZERO WIDTH SPACE}you\n" in text
     assert "<summary>&lt;i&gt;: the items" in text
     assert f"against {'b' * 400}. " in markdown(report(baseline=GateInputInfo(run="r", model="b" * 999)))
 

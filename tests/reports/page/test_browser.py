@@ -9,7 +9,10 @@ import pytest
 from reports.document.reading import read_results
 from reports.files import write_json
 from reports.page.render import render
+from tests.reports.documents import write_document
 from tests.reports.page.test_reports import HOSTILE, change_sample
+from tests.reports.test_injection import HOSTILE as PAYLOADS
+from tests.reports.test_injection import HOSTILE_NAMES
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[test]'")
 CHROMIUM = os.environ.get("MEDBENCH_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -45,7 +48,7 @@ def open_page(browser, page_file):
     """Open the report as a user has it; whatever the page complains of or asks for fails the test."""
     contexts, complaints = [], []
 
-    def make(fragment="", **settings):
+    def make(fragment="", file=page_file, **settings):
         context = browser.new_context(**settings)
         contexts.append(context)
         page = context.new_page()
@@ -53,7 +56,7 @@ def open_page(browser, page_file):
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", lambda dialog: complaints.append(dialog.message))
         page.on("request", lambda request: complaints.append(request.url) if request.url[:5] != "file:" else None)
-        page.goto(page_file.as_uri() + fragment)
+        page.goto(file.as_uri() + fragment)
         return page
 
     yield make
@@ -145,3 +148,24 @@ def test_axe_finds_nothing_serious(open_page, scheme):
     found = page.evaluate("axe.run()")
     assert len(found["passes"]) > 20
     assert [each["id"] for each in found["violations"] if each["impact"] in ("serious", "critical")] == []
+
+
+@pytest.mark.parametrize("kind", PAYLOADS)
+def test_no_text_of_a_document_loads_runs_or_breaks_anything(open_page, tmp_path, kind):
+    run = write_document(tmp_path / "run", PAYLOADS[kind], HOSTILE_NAMES)
+    page = open_page(file=render(run)[1], viewport={"width": 1280, "height": 800})
+    page.evaluate("for (const details of document.querySelectorAll('details')) details.open = true")
+    page.get_by_label("Search").fill("plain")
+    page.wait_for_timeout(200)
+    assert page.url == (run / "report.html").as_uri()
+    assert "PWNED" not in page.title()
+    assert page.locator("img, iframe, object, embed, link, base, video, audio, script[src]").count() == 0
+    assert page.locator("script").count() == page.locator("head > style").count() == 1
+    assert page.locator("a:not([href^='#'])").count() == 0
+    tables = page.evaluate(
+        "[...document.querySelectorAll('table')]"
+        ".map(table => [...new Set([...table.rows].map(row => row.cells.length))])"
+    )
+    assert len(tables) == 21
+    assert all(len(widths) == 1 for widths in tables)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280

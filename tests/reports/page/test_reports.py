@@ -45,7 +45,7 @@ def test_hostile_answers_show_as_text(run):
     assert "\u241b[31m" in markdown
     assert len(html) < 400_000
     assert "````text\n<script>" in markdown
-    assert '#### ">\\<img src=x>' in markdown
+    assert '#### ">&lt;img src=x>' in markdown
 
 
 def test_the_report_says_what_it_must(run):

@@ -1,6 +1,7 @@
 """README blocks: every kind, nothing outside the markers, line endings kept, broken markers refused."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -18,7 +19,7 @@ def run(tiny_run, tmp_path):
 def test_a_link_stays_a_link_and_its_target_is_written(run):
     (run.parent / "docs").mkdir()
     target = run.parent / "docs" / "README.md"
-    target.write_text(f"<!-- medbench:environment {run} -->\n<!-- medbench:end -->\n")
+    target.write_text("<!-- medbench:environment ../run -->\n<!-- medbench:end -->\n")
     link = run.parent / "README.md"
     link.symlink_to(target)
     assert update(link)
@@ -51,6 +52,7 @@ def test_a_block_is_rewritten_and_nothing_else(run):
         ("<!-- medbench:results -->\n<!-- medbench:end -->\n", "line 1: the block names no run"),
         ("<!-- medbench:results . --\n<!-- medbench:end -->\n", "line 1: the marker is broken"),
         ("<!-- medbench:results gone -->\n<!-- medbench:end -->\n", "line 1: the block's run is missing: gone"),
+        ("<!-- medbench:results 'a b -->\n<!-- medbench:end -->\n", "line 1: a quote is not closed"),
     ],
 )
 def test_broken_markers_are_refused_and_the_file_is_left_alone(run, text, message):
@@ -156,3 +158,86 @@ def test_answers_that_hold_fences_and_markers_stay_within_their_block(run):
     assert "````text\n```\n<!-- medbench:end -->\n~~~~\n````" in file.read_text()
     assert file.read_text().endswith("\n<!-- medbench:end -->\nafter\n")
     assert update(file) == ""
+
+
+OUTSIDE = "SECRET=outside of the repository"
+
+
+@pytest.fixture
+def repository(run):
+    """A repository with a run, next to files that no block may show: (its root, the folder outside)."""
+    outside = run.parent / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text(OUTSIDE)
+    shutil.copytree(run, outside / "run")
+    root = run.parent / "repository"
+    (root / ".git").mkdir(parents=True)
+    (root / "docs").mkdir()
+    shutil.move(run, root / "runs" / "a b")
+    return root, outside
+
+
+def test_a_path_with_blanks_is_quoted_and_may_lie_anywhere_in_the_repository(repository):
+    root, _ = repository
+    file = root / "docs" / "results.md"
+    (root / "mine here.j2").write_text("{{ runs[0].name }}")
+    file.write_text(
+        '<!-- medbench:results "../runs/a b" -->\n<!-- medbench:end -->\n'
+        "<!-- medbench:template '../runs/a b' file='../mine here.j2' -->\n<!-- medbench:end -->\n"
+    )
+    assert update(file)
+    assert "| Improvement |" in file.read_text()
+    assert file.read_text().endswith("-->\ntiny\n<!-- medbench:end -->\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        ("template runs file=/proc/self/environ", "the block's template lies outside of"),
+        ("template runs file=../outside/secret", "the block's template lies outside of"),
+        ("template runs file=docs/../../outside/secret", "the block's template lies outside of"),
+        ("template runs file=linked", "the block's template lies outside of"),
+        ("template runs file=linked-folder/secret", "the block's template lies outside of"),
+        ("template runs file=docs", "the block's template is not a file"),
+        ("template runs file=pipe", "the block's template is not a file"),
+        ("template runs file=large", "the block's template is not a file of at most 1 MB"),
+        ("template runs file=loop", "the block's template is missing: loop"),
+        ("results ../outside/run", "the block's run lies outside of"),
+        ("results linked-folder/run", "the block's run lies outside of"),
+        ("results linked-folder/run/results.json", "the block's run lies outside of"),
+        ("results linked-results", "a file of the block's run linked-results lies outside of"),
+        ("examples linked-samples", "a file of the block's run linked-samples lies outside of"),
+        ("examples linked-samples/results.json", "a file of the block's run results.json lies outside of"),
+    ],
+)
+def test_no_block_reads_a_file_outside_of_the_repository(repository, command, words, fault):
+    root, outside = repository
+    (root / "linked").symlink_to(outside / "secret")
+    (root / "linked-folder").symlink_to(outside)
+    (root / "loop").symlink_to("loop")
+    os.mkfifo(root / "pipe")
+    (root / "large").write_text("x" * 1_000_001)
+    shutil.move(root / "runs" / "a b", root / "runs" / "a")
+    for name in ("results.json", "samples"):
+        copy = shutil.copytree(root / "runs" / "a", root / f"linked-{name.removesuffix('.json')}")
+        shutil.move(copy / name, copy / "old")
+        (copy / name).symlink_to(outside / "run" / name)
+    file = root / "README.md"
+    file.write_text(f"<!-- medbench:{words.replace(' runs ', ' runs/a ')} -->\n<!-- medbench:end -->\n")
+    before = file.read_bytes()
+    for check in ("--check", None):
+        code, out, err = command("readme", file, *filter(None, [check]))
+        assert (code, out) == (2, "")
+        assert fault in err
+        assert OUTSIDE not in err
+    assert file.read_bytes() == before
+
+
+def test_a_markdown_file_that_is_a_link_out_of_the_repository_is_not_shown(repository, command):
+    root, outside = repository
+    (outside / "notes.md").write_text(f"{OUTSIDE}\n<!-- medbench:results run -->\n<!-- medbench:end -->\n")
+    (root / "README.md").symlink_to(outside / "notes.md")
+    code, out, err = command("readme", root / "README.md", "--check")
+    assert (code, out) == (2, "")
+    assert "the file lies outside of" in err
+    assert OUTSIDE not in err

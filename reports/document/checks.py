@@ -1,0 +1,104 @@
+"""Checks of a results document beyond its schema, so that every table and plot can be made of it.
+
+A document may come from a stranger: its recipe and environment have no schema of ours, numbers may be of any size, and
+its parts may refer to metrics that it does not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from reports.document.evidence import ModelNoise
+from reports.document.schema import Comparison, Results, Score
+from reports.errors import UserError
+from reports.strict import checked
+
+_MOST = 1e300  # larger numbers overflow when they are added or shown in percent
+
+
+class _Part(BaseModel):
+    """A part of which only some keys are shown; their types must be exact."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class _Report(_Part):
+    title: str = ""
+    samples: Annotated[int, Field(ge=0)] = 0
+
+
+class _Lora(_Part):
+    alpha: float = 0.0
+    dropout: float = 0.0
+    target_modules: list[str] = Field(default_factory=list)
+
+
+class _Trainer(_Part):
+    learning_rate: float = 0.0
+    warmup_ratio: float | None = None
+    gradient_checkpointing: bool | str | None = None
+
+
+class _Recipe(_Part):
+    report: _Report = _Report()
+    lora: _Lora | None = None
+    trainer: _Trainer | None = None
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class _Environment(_Part):
+    packages: dict[str, Any] | None = None
+
+
+class _Loss(_Part):
+    step: float
+
+
+class _Training(_Part):
+    losses: list[_Loss] = Field(default_factory=list)
+
+
+class _Shown(_Part):
+    """The parts without a schema that are shown."""
+
+    recipe: _Recipe
+    environment: _Environment
+    training: _Training | None = None
+
+
+def check_numbers(value: Any, where: str, *, fix: str, key: str = "") -> None:
+    """Check that all numbers of a JSON value are finite and can be computed with.
+
+    Raises:
+        UserError: One is not; the message names its key.
+    """
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, member in members:
+        check_numbers(member, where, fix=fix, key=f"{key}.{name}" if key else str(name))
+    if isinstance(value, int | float) and not abs(value) <= _MOST:
+        raise UserError(f"{key}: the number is not finite or out of range", where=where, fix=fix)
+
+
+def check_shown(results: Results, where: str, *, fix: str) -> None:
+    """Check the settings that tables show, and that all scores and comparisons are of metrics of the document.
+
+    Raises:
+        UserError: A setting has another type, or a metric is unknown; the message names the key.
+    """
+    parts = results.model_dump(include={"recipe", "environment", "training"})
+    checked(_Shown, parts, what="a results document", where=where, fix=fix)
+    metrics = results.metrics()
+    measured = results.noise.scores if results.noise else []
+    lists: dict[str, Sequence[Score | Comparison | ModelNoise]] = {
+        "scores": results.scores,
+        "comparisons": results.comparisons,
+        "noise.scores": measured,
+    }
+    for key, entries in lists.items():
+        for number, entry in enumerate(entries):
+            if (entry.task, entry.metric) not in metrics:
+                what = f"not a results document: {key}.{number}: no task {entry.task} with a metric {entry.metric}"
+                raise UserError(what, where=where, fix=fix)
