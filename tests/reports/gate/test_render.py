@@ -4,7 +4,7 @@ import pytest
 
 from reports.gate.outcome import GateInputInfo, GateReport, MovedSample, RuleResult
 from reports.gate.policy import DEFAULT
-from reports.gate.render import facts_text, github_annotations, label, markdown, moved_text, rules_table
+from reports.gate.render import facts_text, github_annotations, markdown, moved_text, rules_table
 
 FAILED = RuleResult(
     name="no regression: t/m",
@@ -37,6 +37,7 @@ def report(*rules, **changes):
         "policy_sha256": "0123456789abcdef",
         "candidate": GateInputInfo(run="new", model="adapter", sha256="fedcba9876543210"),
         "baseline": GateInputInfo(run="old", model="base"),
+        "baselines": [GateInputInfo(run="old", model="base")],
         "verdict": "fail",
         "exit_code": 1,
         "reason": "Of 3 rules 1 failed.",
@@ -46,7 +47,7 @@ def report(*rules, **changes):
 
 
 def test_a_model_is_named_with_its_run():
-    assert label(GateInputInfo(run="new", model="adapter")) == "adapter of new"
+    assert GateInputInfo(run="new", model="adapter").label == "adapter of new"
 
 
 def test_the_table_starts_with_what_blocks():
@@ -116,7 +117,7 @@ def test_text_from_models_is_escaped():
     text = markdown(report(FAILED.model_copy(update={"name": "<i>", "moved": [hostile]})))
     assert "- t &lt;b&gt;&amp; \\*x\\* @\N{ZERO WIDTH SPACE}you\n" in text
     assert "<summary>&lt;i&gt;: the items" in text
-    assert f"against {'b' * 400}. " in markdown(report(baseline=GateInputInfo(run="r", model="b" * 999)))
+    assert f"against {'b' * 400}. " in markdown(report(baselines=[GateInputInfo(run="r", model="b" * 999)]))
 
 
 def test_unknown_weights_and_decided_rules_in_the_summary():
