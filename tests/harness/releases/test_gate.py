@@ -183,8 +183,10 @@ def test_a_baseline_is_kept_without_texts_listed_and_gated_against(run, command,
     code, out, err = command("gate", run, "--baseline", "released", "--store", store)
     assert code == 0, err
     assert "baseline: adapter of released" in out
-    words = " ".join(out.split())
-    assert "the same weights and settings as the baseline, identical on all" in words
+    assert verdicts(run)["no regression: medbench_pubmedqa/accuracy"] == (
+        "pass",
+        "the same weights and settings as the baseline, identical on all 6 items",
+    )
     assert command("gate", run, "--baseline", f"{run}:base")[0] == 3
     assert command("gate", run, "--baseline", "released:adapter", "--store", store)[0] == 0
     assert command("baseline", "set", run, "--name", "released", "--store", store)[0] == 0
@@ -251,3 +253,95 @@ def test_two_finished_runs_are_gated_in_three_seconds(run, tiny_run, command):
     started = time.perf_counter()
     command("gate", run, "--baseline", tiny_run)
     assert time.perf_counter() - started < 3
+
+
+def rewrite(run, change):
+    """Change the results document of a run, whose samples stay as they are."""
+    results = json.loads((run / "results.json").read_text())
+    change(results)
+    (run / "results.json").write_text(json.dumps(results))
+
+
+def of_accuracy(**changes):
+    def change(results):
+        for task in results["tasks"]:
+            for metric in task["metrics"]:
+                if (task["name"], metric["key"]) == ("medbench_pubmedqa", "accuracy"):
+                    metric.update(changes)
+
+    return change
+
+
+def verdicts(run):
+    report = GateReport.model_validate_json((run / "gate.json").read_text())
+    return {rule.name: (rule.verdict, rule.reason) for rule in report.rules}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"secondary": True}, {"higher_is_better": None}, {"higher_is_better": False}, {"relevant": 1e9}, {"kind": "mean"}],
+)
+def test_the_catalogue_describes_the_metrics_of_our_tasks(run, command, changes):
+    code = command("gate", run)[0]
+    honest = verdicts(run)
+    rewrite(run, of_accuracy(**changes))
+    assert command("gate", run)[0] == code
+    assert verdicts(run) == honest
+
+
+def test_metrics_that_are_left_out_of_the_results_are_judged_all_the_same(run, command):
+    command("gate", run)
+    honest = verdicts(run)
+
+    def leave_out(results):
+        for task in results["tasks"]:
+            task["metrics"] = [metric for metric in task["metrics"] if metric["key"] != "accuracy"]
+
+    rewrite(run, leave_out)
+    command("gate", run)
+    assert verdicts(run) == honest
+
+
+def test_a_run_that_omits_a_task_of_the_baseline_is_blocked(run, tiny_run, command):
+    def omit(results):
+        results["tasks"] = [task for task in results["tasks"] if task["name"] != "medbench_pubmedqa"]
+
+    rewrite(run, omit)
+    assert command("gate", run, "--baseline", f"{tiny_run}:base")[0] == 1
+    reason = "adapter of run was not scored on medbench_pubmedqa"
+    assert verdicts(run)["complete"] == ("fail", reason)
+    assert verdicts(run)["no regression: medbench_pubmedqa/accuracy"] == ("fail", reason)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_that_are_not_finite_are_refused(run, command, number):
+    rewrite(run, of_accuracy(relevant="@@"))
+    path = run / "results.json"
+    path.write_text(path.read_text().replace('"@@"', number))
+    code, _, err = command("gate", run)
+    assert (code, "relevant: Input should be a finite number" in err) == (2, True), err
+
+
+def test_impossible_limits_name_the_policy(run, policy, command):
+    path = policy({"rules": [{"rule": "non_inferiority", "metric": "medbench_pubmedqa/accuracy", "margin": 5}]})
+    code, _, err = command("gate", run, "--policy", path)
+    assert code == 2
+    words = " ".join(err.split())
+    assert "margin is 5, but the loss of medbench_pubmedqa/accuracy is less than 1" in words
+    assert "5 % is written 0.05" in words
+    assert "gate.yaml" in words
+
+
+def test_several_baselines_are_each_compared_with(run, tiny_run, command, tmp_path):
+    store = tmp_path / "store"
+    command("baseline", "set", run, "--name", "released", "--store", store)
+    both = ("--baseline", "released", "--baseline", f"{tiny_run}:base", "--store", store)
+    assert command("gate", run, *both)[0] == 3
+    names = [name for name in verdicts(run) if "pubmedqa/accuracy" in name]
+    assert names == [
+        "no regression: medbench_pubmedqa/accuracy against adapter of released",
+        f"no regression: medbench_pubmedqa/accuracy against base of {tiny_run.name}",
+    ]
+    assert f"against adapter of released, base of {tiny_run.name}." in (run / "gate.md").read_text().replace("\\", "")
+    code, _, err = command("gate", run, "--baseline", "released", "--baseline", "released", "--store", store)
+    assert (code, "--baseline" in err) == (2, True)

@@ -146,3 +146,24 @@ def test_annotations_are_escaped_and_few():
     long = FAILED.model_copy(update={"name": "n" * 999, "reason": "r" * 999})
     lines = [*github_annotations(report(*[long] * 12))]
     assert lines == [f"::error title=medbench gate%3A {'n' * 385}::{'r' * 400}"] * 10
+
+
+ADVISORY = FAILED.model_copy(update={"name": "speed", "advisory": True, "moved": [], "items_needed": 9999})
+
+
+def test_advisory_rules_are_shown_as_such_and_annotated_as_notices():
+    whole = report(PASSED, ADVISORY, UNDECIDED, FAILED)
+    assert [row[:2] for row in rules_table(whole).rows] == [
+        ("no regression: t/m", "FAIL"),
+        ("few", "inconclusive"),
+        ("speed", "FAIL (advisory)"),
+        ("complete", "pass"),
+    ]
+    assert [line.partition(" ")[0] for line in github_annotations(whole)] == ["::error", "::error", "::notice"]
+    assert "To decide every rule takes about 1,200 items." in markdown(whole)
+    assert facts_text(ADVISORY).startswith("verdict fail, advisory, limit no loss shown")
+
+
+def test_all_baselines_are_named():
+    others = [GateInputInfo(run="last", model="adapter"), GateInputInfo(run="first", model="base")]
+    assert "adapter of new against adapter of last, base of first. Of 3" in markdown(report(baselines=others))
