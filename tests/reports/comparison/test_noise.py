@@ -171,12 +171,6 @@ def test_what_cannot_be_computed_has_no_noise(metric, before, after):
     assert difference_noise(metric, pair, [pair]) is None
 
 
-def test_a_perplexity_without_a_limit_has_a_shift_without_an_interval():
-    rows = samples([(-1e308, 5.0)] * 3)
-    found = model_noise(PERPLEXITY, (rows, rows))
-    assert (found.flips.changed, found.shift.value, found.shift.low, found.shift.high) == (0, 0.0, None, None)
-
-
 def test_one_item_has_a_shift_without_an_interval():
     found = model_noise(MEAN, (samples([1.0]), samples([2.0]))).shift
     assert (found.value, found.low, found.high, found.is_systematic) == (1.0, None, None, False)
