@@ -12,9 +12,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Strict(BaseModel):
-    """A part of a document; unknown keys are errors."""
+    """A part of a document; unknown keys, NaN and infinity are errors."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 def checked(kind: type[Model], value: Any, *, what: str, where: str, fix: str) -> Model:

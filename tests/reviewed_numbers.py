@@ -76,6 +76,7 @@ REVIEWED = {
         "at 100, 200, ... 1,000 items": "settings of benchmarks/gate_simulation.py",
         "loses 1 point passes": "setting of benchmarks/gate_simulation.py",
         "have lost 5 points": "five times 1 point",
+        "5 % is written 0.05": "notation",
     },
     "docs/leakage.md": {
         f"runs of {runs.RUN} equal words": "limit",

@@ -119,7 +119,8 @@ def medbench(place, command, monkeypatch):
         run(["run", "--models", "base,adapter,b=path/or/hub-id"])
         for name in ("a", "b", "new", "old", "released"):
             shutil.copytree(place / "runs" / "quickstart", place / "runs" / name)
-        run(["baseline", "set", "runs/released", "--name", "released"])
+        for name in ("released", "reference"):
+            run(["baseline", "set", "runs/released", "--name", name])
     return run
 
 

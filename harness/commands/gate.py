@@ -33,9 +33,11 @@ def gate(
         Path | None, typer.Option("--policy", help="A YAML file of rules; a default policy if not given.")
     ] = None,
     baseline: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            "--baseline", metavar="RUN[:MODEL]", help="A run folder or a stored baseline; RUN's own if not given."
+            "--baseline",
+            metavar="RUN[:MODEL]",
+            help="A run folder or a stored baseline; RUN's own if not given. May be given several times.",
         ),
     ] = None,
     candidate: Annotated[
@@ -50,7 +52,7 @@ def gate(
     """Judge a model by a policy: exit code 0 passed, 1 blocked, 2 usage or bad input, 3 inconclusive."""
     import harness
 
-    report = harness.gate(run, policy=policy, baseline=baseline, candidate=candidate, store=store, out=out)
+    report = harness.gate(run, policy=policy, baseline=baseline or None, candidate=candidate, store=store, out=out)
     if report.exit_code:
         raise typer.Exit(report.exit_code)
 

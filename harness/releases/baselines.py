@@ -21,6 +21,7 @@ from reports.gate.comparable import unusable
 from reports.gate.inputs import GateInput, ItemScore, check_values, read_items
 from reports.names import is_plain_name
 from reports.strict import Strict
+from tasks.catalog import METRICS
 
 SCHEMA_VERSION = "1.0"
 _MANIFEST = "baseline.json"
@@ -125,7 +126,7 @@ def read_baseline(folder: Path, model: str | None = None) -> GateInput:
         UserError: It is broken, a file is missing or was changed, or it has no such model.
     """
     manifest = _read_manifest(folder)
-    results = read_results(folder / _RESULTS)
+    results = with_own_metrics(read_results(folder / _RESULTS))
     expected = set(_paths(results))
     if set(manifest.sha256) != expected:
         raise UserError("its files are not those that its baseline.json lists", where=str(folder), fix="set it again")
@@ -144,6 +145,15 @@ def read_baseline(folder: Path, model: str | None = None) -> GateInput:
         items[task.name] = read_items(_scores(folder, task.name), ItemScore)
         check_values(_scores(folder, task.name), task.metrics, items[task.name])
     return GateInput(run=manifest.name, results=results, model=chosen, items=items)
+
+
+def with_own_metrics(results: Results) -> Results:
+    """Results whose metrics of medbench's own tasks are described by the catalogue, not by the document."""
+    tasks = [
+        task.model_copy(update={"metrics": METRICS[task.name]}) if task.name in METRICS else task
+        for task in results.tasks
+    ]
+    return results.model_copy(update={"tasks": tasks})
 
 
 def list_baselines(store: Path) -> Iterator[tuple[str, str, str, str, str]]:

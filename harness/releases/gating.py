@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from harness.console import Terminal
 from harness.folder import RunFolder
 from harness.planning.model_names import OWN_ADAPTER
-from harness.releases.baselines import baseline_folder, is_baseline, read_baseline
+from harness.releases.baselines import baseline_folder, is_baseline, read_baseline, with_own_metrics
 from reports.document.evidence import HUMAN_RATING
 from reports.document.reading import read_results
 from reports.document.schema import Results, Sample
@@ -35,7 +35,7 @@ def gate(
     run: str | Path,
     *,
     policy: str | Path | None = None,
-    baseline: str | None = None,
+    baseline: str | Sequence[str] | None = None,
     candidate: str | None = None,
     store: str | Path = "baselines",
     out: str | Path | None = None,
@@ -46,14 +46,16 @@ def gate(
     Args:
         run: The candidate's run folder.
         policy: A YAML file of rules; `reports.gate.policy.DEFAULT` if not given.
-        baseline: `RUN[:MODEL]`, a run folder or a stored baseline; the run's own baseline if not given.
+        baseline: `RUN[:MODEL]`, a run folder or a stored baseline, or several of them, against each of which every
+            rule is judged; the run's own baseline if not given.
         candidate: The model to judge; if not given, the recipe's own adapter, else the only other one.
         store: Folder of the stored baselines.
         out: Folder to write to; the run folder if not given.
         quiet: Print nothing.
 
     Raises:
-        UserError: Policy, run or baseline are missing or broken, or do not contain the model.
+        UserError: Policy, run or baseline are missing or broken or do not contain the model, or a baseline occurs
+            twice.
     """
     from reports.gate.judging import input_info, judge, refuse
 
@@ -62,17 +64,21 @@ def gate(
     for name in (_JSON, _JUNIT, _MARKDOWN):  # of an earlier gate, in case this one ends with an error
         (folder / name).unlink(missing_ok=True)
     rules = DEFAULT if policy is None else load_policy(Path(policy))
+    names = [None] if baseline is None else [baseline] if isinstance(baseline, str) else list(baseline)
+    if not names or len(set(names)) < len(names):
+        raise UserError("no baseline is given, or one twice", where="--baseline", fix="give different baselines")
     try:
         ours = read_run(run, candidate, avoid=baseline is None)
         try:
-            theirs = read_other(ours, run, baseline, Path(store))
+            theirs = [read_other(ours, run, name, Path(store)) for name in names]
         except UnfinishedError as reason:
-            report = refuse(rules, str(reason), input_info(ours), GateInputInfo(run=str(baseline), model=""))
+            unread = [GateInputInfo(run=str(name), model="") for name in names]
+            report = refuse(rules, str(reason), input_info(ours), unread)
         else:
-            report = judge(rules, ours, theirs)
+            report = judge(rules, ours, theirs, source=str(policy))
     except UnfinishedError as reason:
-        unread = GateInputInfo(run=_name(run), model=candidate or ""), GateInputInfo(run="", model="")
-        report = refuse(rules, str(reason), *unread)
+        unread = [GateInputInfo(run=str(name or ""), model="") for name in names]
+        report = refuse(rules, str(reason), GateInputInfo(run=_name(run), model=candidate or ""), unread)
     terminal = Terminal(quiet=quiet)
     _write(report, folder, terminal)
     _show(report, folder, terminal)
@@ -111,6 +117,7 @@ def read_run(run: Path, model: str | None, *, avoid: bool = False) -> GateInput:
     results = read_results(run)
     if not results.is_as_written():
         raise UnfinishedError(f"the results.json of {_name(run)} was changed after medbench wrote it; run it again")
+    results = with_own_metrics(results)
     _check_finished(folder, results)
     name = _model(results, model, str(run), avoid=results.baseline if avoid else None)
     items: dict[str, Mapping[str, ItemScore | Sample]] = {}
@@ -250,10 +257,10 @@ def _write(report: GateReport, out: Path, terminal: Terminal) -> None:
 
 
 def _show(report: GateReport, out: Path, terminal: Terminal) -> None:
-    from reports.gate.render import HEADINGS, github_annotations, label, moved_text, rules_table
+    from reports.gate.render import HEADINGS, baselines_text, github_annotations, moved_text, rules_table
 
     table = rules_table(report)
-    terminal.say(f"candidate: {label(report.candidate)}; baseline: {label(report.baseline)}\n")
+    terminal.say(f"candidate: {report.candidate.label}; baseline: {baselines_text(report)}\n")
     terminal.table(table.columns, table.rows, left=True)
     for rule in report.rules:
         if rule.moved:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -111,16 +112,17 @@ def _add_likelihoods(sample: Sample, loaded: LoadedTask, entry: dict[str, Any]) 
         sample.output = ""
         return
     choices = [str(choice) for choice in loaded.task.doc_to_choice(entry["doc"])][: len(pairs)]
-    sample.choices = {choice: float(pair[0]) for choice, pair in zip(choices, pairs, strict=False)}
-    sample.output = max(sample.choices, key=sample.choices.__getitem__)
+    likelihoods = {choice: float(pair[0]) for choice, pair in zip(choices, pairs, strict=False)}
+    sample.choices = likelihoods if all(map(math.isfinite, likelihoods.values())) else None
+    sample.output = max(likelihoods, key=likelihoods.__getitem__)
     target = entry["target"]
     sample.gold = choices[target] if isinstance(target, int) and target < len(choices) else str(target)
 
 
 def _number(value: Any) -> float | tuple[float, ...] | None:
-    """A metric's value of one sample, where it is a number or several numbers."""
-    if isinstance(value, bool | int | float):
-        return float(value)
+    """A metric's value of one sample if it is a finite number or several of them, else None."""
     if isinstance(value, tuple | list) and len(value) > 1 and all(isinstance(part, int | float) for part in value):
-        return tuple(float(part) for part in value)
-    return float(value) if hasattr(value, "item") and getattr(value, "size", 0) == 1 else None
+        parts = tuple(float(part) for part in value)
+        return parts if all(map(math.isfinite, parts)) else None
+    is_number = isinstance(value, bool | int | float) or (hasattr(value, "item") and getattr(value, "size", 0) == 1)
+    return float(value) if is_number and math.isfinite(value) else None

@@ -10,7 +10,7 @@ from reports.gate.estimate import Difference, Single, paired, single
 from reports.gate.inputs import GateInput
 from reports.gate.mean_difference import MIN_ITEMS
 from reports.gate.outcome import RuleResult
-from reports.gate.pair_tests import comparison_fields
+from reports.gate.pair_tests import change_text, comparison_fields
 from reports.gate.policy import Bound, Change, MustPass
 from reports.gate.targets import CannotJudgeError, Selected, Target, moved, sample_moved, select
 from reports.gate.units import units_of
@@ -36,15 +36,16 @@ def change(rule: Change, target: Target, candidate: GateInput, baseline: GateInp
     """Compare the difference from the baseline with the rule's limits."""
     selected = select(target, candidate, baseline, compares=True)
     limit = _limit(rule.min, rule.max) + (" of the baseline's" if rule.relative else "")
-    fields = comparison_fields(selected, rule.confidence or 0.95, target.metric.sign, _relevant(target, selected)) | {
-        "limit": limit
-    }
+    confidence = rule.confidence or 0.95
+    fields = comparison_fields(selected, confidence, target.metric.sign, _relevant(target, selected)) | {"limit": limit}
     estimate = paired(selected.kind, selected.before, selected.after)
     description = f"{target.metric.title} changed by {signed_text(fields['difference'], target.metric)}"
     if rule.relative:
         if fields["baseline"] <= 0:
             raise CannotJudgeError("the baseline's value is not above 0, so there is no relative change")
         description += f", {fields['difference'] / abs(fields['baseline']):+.1%}"
+    if fields["outcome"] == "identical":
+        description = f"{target.metric.title} is {change_text(target, selected, fields, confidence)}"
     return _compare(rule, target, selected, estimate, description, fields, power)
 
 
@@ -86,7 +87,7 @@ def _compare(
         return target.result(
             "fail", f"{description}, {'below' if is_low else 'above'} the limit", moved=worst, **fields
         )
-    if rule.confidence is None:
+    if rule.confidence is None or selected.are_same_model:
         return target.result("pass", description, **fields)
     ends = estimate.bounds(rule.confidence)
     if isinstance(rule, Bound):

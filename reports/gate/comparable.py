@@ -1,4 +1,4 @@
-"""Checks that values can be judged (complete and finite) and compared (same items, data, scorers and settings)."""
+"""Checks that values can be judged (complete) and compared (same items, data, scorers and settings)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def unusable(source: GateInput, task: str, metric: MetricInfo) -> str:
     if task in source.faults:
         return f"{who}: {source.faults[task]}"
     score = source.score(task, metric.key)
-    if score is None or score.value is None or not math.isfinite(score.value):
+    if score is None or score.value is None:
         return f"{who} has no value of {task}/{metric.key}"
     reason = "" if metric.kind == "other" else _disagreement(source, task, metric, score.value)
     return f"{who}: {reason}" if reason else ""
@@ -35,11 +35,7 @@ def unusable(source: GateInput, task: str, metric: MetricInfo) -> str:
 def _disagreement(source: GateInput, task: str, metric: MetricInfo, reported: float) -> str:
     """How the samples disagree with a value in the results; empty if they agree."""
     items = source.items[task]
-    recorded = [item.metrics.get(metric.key) for item in items.values()]
-    missing = [item.id for item, value in zip(items.values(), recorded, strict=True) if value is None]
-    values = np.asarray([] if missing else recorded, dtype=float)
-    if not np.isfinite(values).all():
-        missing = [item.id for item, value in zip(items.values(), values, strict=True) if not np.isfinite(value).all()]
+    missing = [item.id for item in items.values() if item.metrics.get(metric.key) is None]
     if missing or not items:
         return f"{len(missing)} items have no value of {task}/{metric.key}{_some(missing)}"
     computed = value_of_clusters(metric.kind, units_of(metric, list(items.values())).table)
@@ -76,6 +72,14 @@ def _versions(candidate: GateInput, baseline: GateInput, task: str) -> str:
     ours, theirs = (dict(_provenance(source, task)) for source in (candidate, baseline))
     differing = [f"{name} ({value}, baseline {theirs[name]})" for name, value in ours.items() if value != theirs[name]]
     return f"scored differently from the baseline: {'; '.join(differing)}" if differing else ""
+
+
+def have_same_weights(candidate: GateInput, baseline: GateInput) -> bool:
+    """Whether the two are the same model on the same base, by the hashes that their runs recorded."""
+    ours, theirs = (
+        (source.info.sha256, source.info.kind, source.results.recipe.get("base")) for source in (candidate, baseline)
+    )
+    return bool(candidate.info.sha256) and ours == theirs
 
 
 def _provenance(source: GateInput, task: str) -> Iterator[tuple[str, object]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -19,7 +18,7 @@ from reports.strict import Strict
 
 PAIRS = ("perplexity", "bits_per_byte", "macro_f1", "ece", "ratio")  # kinds whose value of an item is a pair
 _MAX_LABEL = 1000
-_MOST = 1e15
+MAX_VALUE = 1e15  # of a metric, in size
 Row = TypeVar("Row", "ItemScore", Sample)
 
 
@@ -45,6 +44,7 @@ class GateInput:
         items: Scores by task and item; those of a run are whole samples.
         faults: Why a task cannot be judged, by task; such as a missing file.
         trained_here: Whether the training in the results is that of this model.
+        expected: The tasks that the candidate is judged on; those of its results if empty.
     """
 
     run: str
@@ -53,6 +53,12 @@ class GateInput:
     items: dict[str, Mapping[str, ItemScore | Sample]]
     faults: dict[str, str] = field(default_factory=dict)
     trained_here: bool = False
+    expected: tuple[TaskInfo, ...] = ()
+
+    @property
+    def tasks(self) -> Sequence[TaskInfo]:
+        """The tasks that it is judged on, also if it was not scored on them."""
+        return self.expected or self.results.tasks
 
     @property
     def info(self) -> ModelInfo:
@@ -61,8 +67,8 @@ class GateInput:
 
     @property
     def scored_tasks(self) -> list[TaskInfo]:
-        """The tasks that the models answered, so without the ratings by people."""
-        return [task for task in self.results.tasks if task.name != HUMAN_RATING]
+        """The tasks that models answer, so without the ratings by people."""
+        return [task for task in self.tasks if task.name != HUMAN_RATING]
 
     def task(self, name: str) -> TaskInfo | None:
         """The task in the results, or None."""
@@ -108,14 +114,12 @@ def check_values(path: Path, metrics: list[MetricInfo], items: Mapping[str, Item
 
 
 def _fault(metric: MetricInfo, value: float | tuple[float, ...] | None) -> str:
-    """What is wrong with the value of an item; empty if nothing is, or if it is not finite."""
+    """What is wrong with the value of an item; empty if nothing is."""
     if value is None or metric.kind == "other":
         return ""
     if isinstance(value, tuple) != (metric.kind in (*PAIRS, "batch_calibrated")):
         return f"is {'a pair' if isinstance(value, tuple) else 'one number'}, which {metric.kind} cannot be"
-    if not _is_finite(value):
-        return ""
-    if np.abs(value).max() > _MOST:
+    if np.abs(value).max() > MAX_VALUE:
         return f"is {value}, which is out of range"
     return _fault_of_several(metric, value) if isinstance(value, tuple) else _fault_of_number(metric, value)
 
@@ -138,8 +142,3 @@ def _fault_of_several(metric: MetricInfo, value: tuple[float, ...]) -> str:
         are_shares = 0 <= value[0] <= 1 and value[1] in (0.0, 1.0)
         return "" if are_shares else f"is {value}, not a confidence and right or wrong"
     return "" if value[1] > 0 or metric.kind == "ratio" else f"counts {value[1]:g} tokens or bytes"
-
-
-def _is_finite(value: float | tuple[float, ...] | None) -> bool:
-    """Whether there is a value and all its numbers are finite."""
-    return value is not None and all(map(math.isfinite, value if isinstance(value, tuple) else (value,)))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from reports.comparison.multiplicity import holm
+from reports.errors import UserError
 from reports.files import sha256_value
 from reports.gate import bounds, operational, pair_tests
 from reports.gate.inputs import GateInput
+from reports.gate.limits import impossible_limits
 from reports.gate.outcome import EXIT_CODES, GateInputInfo, GateReport, RuleResult, Verdict
 from reports.gate.policy import (
     Bound,
@@ -21,21 +24,49 @@ from reports.gate.policy import (
     rule_name,
 )
 from reports.gate.targets import CannotJudgeError, Selected, Target, expand, select
+from reports.gate.trusted import with_expected_tasks
 from reports.version import __version__
 
 _VERDICT_TEXT: dict[Verdict, str] = {"fail": "failed", "inconclusive": "could not be decided", "pass": "passed"}
+_COMPARING = ("change", "superiority", "non_inferiority", "no_regression")
 _Pending = tuple[NoRegression, Target, Selected, pair_tests.Regression]
 
 
-def judge(policy: Policy, candidate: GateInput, baseline: GateInput) -> GateReport:
-    """Judge a candidate against a baseline."""
-    return _report(policy, _judge_rules(policy, candidate, baseline), input_info(candidate), input_info(baseline))
+def judge(
+    policy: Policy, candidate: GateInput, baselines: Sequence[GateInput], *, source: str = "the policy"
+) -> GateReport:
+    """Judge a candidate against every baseline; rules that compare nothing are judged once.
+
+    Args:
+        policy: The rules.
+        candidate: The model to judge.
+        baselines: At least one.
+        source: The policy's file, for messages.
+
+    Raises:
+        UserError: A limit of the policy is one that no value of its metric can reach.
+    """
+    candidate = with_expected_tasks(policy, candidate, baselines)
+    if faults := impossible_limits(policy, candidate):
+        fix = "write shares and relative margins as numbers below 1: 5 % is written 0.05"
+        raise UserError("; ".join(faults), where=source, fix=fix)
+    rules = [operational.required(task, candidate) for task in policy.required]
+    for position, baseline in enumerate(baselines):
+        results = _judge_rules(policy, candidate, baseline, is_first=position == 0)
+        against = input_info(baseline).label if len(baselines) > 1 else ""
+        rules += [
+            result.model_copy(update={"name": f"{result.name} against {against}", "against": against})
+            if against and result.rule in _COMPARING
+            else result
+            for result in results
+        ]
+    return _report(policy, rules, input_info(candidate), [input_info(baseline) for baseline in baselines])
 
 
-def refuse(policy: Policy, reason: str, candidate: GateInputInfo, baseline: GateInputInfo) -> GateReport:
-    """The report if candidate or baseline cannot be judged: every rule fails for that reason."""
+def refuse(policy: Policy, reason: str, candidate: GateInputInfo, baselines: list[GateInputInfo]) -> GateReport:
+    """The report if candidate or baseline cannot be judged: every rule fails for that reason, and blocks."""
     rules = [RuleResult(name=rule_name(rule), rule=rule.rule, verdict="fail", reason=reason) for rule in policy.rules]
-    return _report(policy, rules, candidate, baseline)
+    return _report(policy, rules, candidate, baselines)
 
 
 def input_info(source: GateInput) -> GateInputInfo:
@@ -43,33 +74,39 @@ def input_info(source: GateInput) -> GateInputInfo:
     return GateInputInfo(run=source.run, model=source.model, sha256=source.info.sha256, created=source.results.created)
 
 
-def _judge_rules(policy: Policy, candidate: GateInput, baseline: GateInput) -> list[RuleResult]:
+def _judge_rules(policy: Policy, candidate: GateInput, baseline: GateInput, *, is_first: bool) -> list[RuleResult]:
+    """The results of one baseline; of the rules that compare nothing only with the first."""
     results: list[RuleResult | Target] = []
     for rule in policy.rules:
+        if not is_first and rule.rule not in _COMPARING:
+            continue
         if not isinstance(rule, OnMetric | MustPass):
             results.append(operational.judge(rule, candidate))
             continue
         targets = expand(rule, candidate)
-        if isinstance(targets, RuleResult):
-            results.append(targets)
-            continue
-        results += targets
+        results += [targets] if isinstance(targets, RuleResult) else targets
     judged = [
         _judge_target(result, candidate, baseline, policy.power) if isinstance(result, Target) else result
         for result in results
     ]
-    family = {
-        position: result[3].fields["p_value"]
-        for position, result in enumerate(judged)
-        if isinstance(result, tuple) and result[3].can_fail
-    }
-    corrected = dict(zip(family, holm([*family.values()]), strict=True))
+    corrected = _corrected([result for result in judged if isinstance(result, tuple)])
     return [
-        pair_tests.regression_result(*result, corrected.get(position, 1.0), policy.power)
-        if isinstance(result, tuple)
-        else result
-        for position, result in enumerate(judged)
+        pair_tests.regression_result(*result, next(corrected), policy.power) if isinstance(result, tuple) else result
+        for result in judged
     ]
+
+
+def _corrected(pending: list[_Pending]) -> Iterator[float]:
+    """The corrected p-value of every target of `no_regression`; advisory rules are corrected on their own."""
+    families = [
+        [n for n, (rule, *_, tested) in enumerate(pending) if tested.can_fail and rule.advisory == advisory]
+        for advisory in (False, True)
+    ]
+    values = [1.0] * len(pending)
+    for family in families:
+        for position, value in zip(family, holm([pending[n][3].fields["p_value"] for n in family]), strict=True):
+            values[position] = value
+    return iter(values)
 
 
 def _judge_target(target: Target, candidate: GateInput, baseline: GateInput, power: float) -> RuleResult | _Pending:
@@ -99,23 +136,33 @@ def _test(
     return pair_tests.superiority(rule, target, selected, power=power)
 
 
-def _report(policy: Policy, rules: list[RuleResult], candidate: GateInputInfo, baseline: GateInputInfo) -> GateReport:
+def _report(
+    policy: Policy, rules: list[RuleResult], candidate: GateInputInfo, baselines: list[GateInputInfo]
+) -> GateReport:
     rules = _unique_names(rules)
-    counts = Counter(rule.verdict for rule in rules)
+    counts = Counter(rule.verdict for rule in rules if not rule.advisory)
     blocking = counts["inconclusive"] if policy.inconclusive == "block" else 0
     verdict: Verdict = "fail" if counts["fail"] else "inconclusive" if blocking else "pass"
-    parts = [f"{counts[verdict]} {text}" for verdict, text in _VERDICT_TEXT.items() if counts[verdict]]
+    reason = _counted("rules", counts) if counts else "No rule can block: all are advisory."
+    advisory = Counter(rule.verdict for rule in rules if rule.advisory)
     return GateReport(
         medbench_version=__version__,
         policy=policy,
         policy_sha256=sha256_value(policy.model_dump(mode="json")),
         candidate=candidate,
-        baseline=baseline,
+        baseline=baselines[0],
+        baselines=baselines,
         verdict=verdict,
         exit_code=EXIT_CODES[verdict],
-        reason=f"Of {len(rules)} rules {', '.join(parts)}.",
+        reason=f"{reason} {_counted('advisory rules', advisory)}" if advisory else reason,
         rules=rules,
     )
+
+
+def _counted(what: str, counts: Counter[Verdict]) -> str:
+    """How many rules failed, could not be decided, and passed, as a sentence."""
+    parts = [f"{counts[verdict]} {text}" for verdict, text in _VERDICT_TEXT.items() if counts[verdict]]
+    return f"Of {counts.total()} {what} {', '.join(parts)}."
 
 
 def _unique_names(rules: list[RuleResult]) -> list[RuleResult]:

@@ -1,6 +1,7 @@
 """Writes a gate report as JUnit XML: one suite with a case for each rule.
 
-A failed rule is a failure; an inconclusive one is an error if the policy blocks those, else a skipped case. The
+A failed rule is a failure; an inconclusive one is an error if the policy blocks those, else a skipped case, and so is
+every advisory rule that does not pass. The
 document is valid under both common schemas, Ant's (JUnit.xsd) and that of Jenkins' xUnit plugin (junit-10.xsd).
 """
 
@@ -11,25 +12,25 @@ from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
 from reports.gate.outcome import GateReport, RuleResult
-from reports.gate.render import facts_text, label, moved_text
+from reports.gate.render import baselines_text, facts_text, moved_text
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production 2
 
 
 def junit_xml(report: GateReport) -> str:
     """The report as a JUnit XML document."""
-    blocks = report.policy.inconclusive == "block"
+    results = [_result(report, rule) for rule in report.rules]
     attributes = {
-        "name": _token(label(report.candidate)),
+        "name": _token(report.candidate.label),
         "package": "medbench.gate",
         "id": "0",
         "hostname": "localhost",
         "timestamp": _timestamp(report.candidate.created),
         "time": "0",
         "tests": str(len(report.rules)),
-        "failures": str(sum(rule.verdict == "fail" for rule in report.rules)),
-        "errors": str(sum(rule.verdict == "inconclusive" and blocks for rule in report.rules)),
-        "skipped": str(sum(rule.verdict == "inconclusive" and not blocks for rule in report.rules)),
+        "failures": str(results.count("failure")),
+        "errors": str(results.count("error")),
+        "skipped": str(results.count("skipped")),
     }
     root = ET.Element("testsuites")
     suite = ET.SubElement(root, "testsuite", attributes)
@@ -37,13 +38,13 @@ def junit_xml(report: GateReport) -> str:
     for name, value in (
         ("verdict", report.verdict),
         ("reason", report.reason),
-        ("baseline", label(report.baseline)),
+        ("baseline", baselines_text(report)),
         ("policy_sha256", report.policy_sha256),
         ("medbench", report.medbench_version),
     ):
         ET.SubElement(properties, "property", name=name, value=_clean(value))
-    for rule in report.rules:
-        _add_case(suite, rule, blocks=blocks)
+    for rule, result in zip(report.rules, results, strict=True):
+        _add_case(suite, rule, result)
     passed = [f"{rule.name}: {rule.reason}; {facts_text(rule)}" for rule in report.rules if rule.verdict == "pass"]
     ET.SubElement(suite, "system-out").text = _clean("\n".join(passed))
     ET.SubElement(suite, "system-err")
@@ -51,16 +52,23 @@ def junit_xml(report: GateReport) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _add_case(suite: ET.Element, rule: RuleResult, *, blocks: bool) -> None:
+def _result(report: GateReport, rule: RuleResult) -> str:
+    """The element of a rule's case; empty if it passed."""
+    if rule.verdict == "pass":
+        return ""
+    return {"fail": "failure", "inconclusive": "error"}[rule.verdict] if report.blocks(rule) else "skipped"
+
+
+def _add_case(suite: ET.Element, rule: RuleResult, result: str) -> None:
     classname = f"medbench.gate.{rule.task or rule.rule}"
     case = ET.SubElement(suite, "testcase", name=_token(rule.name), classname=_token(classname), time="0")
-    details = _clean("\n".join([rule.reason, facts_text(rule), *map(moved_text, rule.moved)]))
-    if rule.verdict == "fail":
-        ET.SubElement(case, "failure", message=_clean(rule.reason), type=_token(rule.rule)).text = details
-    elif rule.verdict == "inconclusive" and blocks:
-        ET.SubElement(case, "error", message=_clean(rule.reason), type="inconclusive").text = details
-    elif rule.verdict == "inconclusive":
-        ET.SubElement(case, "skipped", message=_clean(rule.reason))
+    message = _clean(f"advisory, {rule.verdict}: {rule.reason}" if rule.advisory else rule.reason)
+    if result == "skipped":
+        ET.SubElement(case, "skipped", message=message)
+    elif result:
+        kind = _token(rule.rule) if result == "failure" else "inconclusive"
+        details = "\n".join([rule.reason, facts_text(rule), *map(moved_text, rule.moved)])
+        ET.SubElement(case, result, message=message, type=kind).text = _clean(details)
 
 
 def _timestamp(created: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from reports.document.evidence import OverlapCheck, match_text
+from reports.document.schema import TaskInfo
 from reports.gate.comparable import unusable
 from reports.gate.inputs import GateInput
 from reports.gate.outcome import MovedSample, RuleResult, Verdict
@@ -31,7 +32,8 @@ def judge(rule: Operational, candidate: GateInput) -> RuleResult:
     """Judge the candidate by one of these rules."""
     verdict, reason, fields = _JUDGES[type(rule)](rule, candidate)
     return RuleResult.model_validate(
-        {"name": rule_name(rule), "rule": rule.rule, "verdict": verdict, "reason": reason, **fields}
+        {"name": rule_name(rule), "rule": rule.rule, "advisory": rule.advisory, "verdict": verdict}
+        | {"reason": reason, **fields}
     )
 
 
@@ -141,13 +143,34 @@ def _complete(_: Complete, candidate: GateInput) -> Judgement:
     tasks = candidate.scored_tasks
     if not tasks:
         return "fail", "no task was scored", {}
-    primary = [(task.name, metric) for task in tasks for metric in task.metrics if not metric.secondary]
-    faults = dict.fromkeys(filter(None, (unusable(candidate, task, metric) for task, metric in primary)))
-    faults |= dict.fromkeys(f"{task.name} has no metrics" for task in tasks if not task.metrics)
+    faults = list(dict.fromkeys(fault for task in tasks for fault in _incomplete(task, candidate)))
     if faults:
-        return "fail", "; ".join(list(faults)[:3]), {}
+        return "fail", "; ".join(faults[:_NAMED]), {}
     count = sum(len(candidate.items.get(task.name, ())) for task in tasks)
     return "pass", f"all {len(tasks)} tasks are finished", {"n": count}
+
+
+def required(name: str, candidate: GateInput) -> RuleResult:
+    """Judge whether the candidate was scored on a task that the policy requires."""
+    faults = [fault for task in candidate.tasks if task.name == name for fault in _incomplete(task, candidate)]
+    verdict: Verdict = "fail" if faults else "pass"
+    reason = "; ".join(faults[:_NAMED]) or "the task is finished"
+    return RuleResult(name=f"required: {name}", rule="required", task=name, verdict=verdict, reason=reason)
+
+
+def _incomplete(task: TaskInfo, candidate: GateInput) -> Iterator[str]:
+    """Why a task is not finished: it or a metric is missing, or a primary metric cannot be judged."""
+    own = candidate.task(task.name)
+    if own is None or not task.metrics:
+        missing = f"{candidate.model} of {candidate.run} was not scored on {task.name}"
+        yield missing if own is None else f"{task.name} has no metrics"
+        return
+    keys = {metric.key for metric in own.metrics}
+    for metric in task.metrics:
+        if not metric.secondary and (fault := unusable(candidate, task.name, metric)):
+            yield fault
+        elif metric.key not in keys:
+            yield f"{candidate.model} of {candidate.run} lacks {task.name}/{metric.key}"
 
 
 def _at_most(value: float, limit: float, unit: str) -> Judgement:

@@ -12,7 +12,7 @@ from pydantic import Field
 from reports.gate.policy import Policy
 from reports.strict import Strict
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 Outcome = Literal["better", "worse", "equivalent", "different", "inconclusive", "identical"]
@@ -43,6 +43,8 @@ class RuleResult(Strict):
     Attributes:
         name: Unique in the document.
         rule: Its kind.
+        advisory: Whether it is only reported and never blocks.
+        against: The baseline that it compares with, if there are several; else empty.
         task: None for rules that are not about a task.
         slice: Which items it covers; empty for all.
         verdict: `inconclusive` if there are too few items to decide the rule.
@@ -67,6 +69,8 @@ class RuleResult(Strict):
 
     name: str
     rule: str
+    advisory: bool = False
+    against: str = ""
     task: str | None = None
     metric: str | None = None
     slice: str = ""
@@ -94,12 +98,20 @@ class GateInputInfo(Strict):
     sha256: str = ""
     created: str = ""
 
+    @property
+    def label(self) -> str:
+        """`MODEL of RUN`."""
+        return f"{self.model} of {self.run}"
+
 
 class GateReport(Strict):
     """The whole report.
 
     Attributes:
+        baseline: The first baseline.
+        baselines: All baselines.
         verdict: `fail` if any rule failed; else `inconclusive` if any was and the policy blocks those; else `pass`.
+            Advisory rules do not count.
         exit_code: Exit code of the command.
         reason: One sentence.
     """
@@ -110,7 +122,13 @@ class GateReport(Strict):
     policy_sha256: str
     candidate: GateInputInfo
     baseline: GateInputInfo
+    baselines: list[GateInputInfo]
     verdict: Verdict
     exit_code: Literal[0, 1, 3]
     reason: str
     rules: list[RuleResult]
+
+    def blocks(self, rule: RuleResult) -> bool:
+        """Whether a rule keeps the candidate from passing."""
+        undecided = rule.verdict == "inconclusive" and self.policy.inconclusive == "block"
+        return not rule.advisory and (rule.verdict == "fail" or undecided)

@@ -74,14 +74,12 @@ def margin_of(target: Target, margin: float, baseline: float) -> float:
     """Convert a margin to the metric's unit.
 
     Raises:
-        CannotJudgeError: It is relative to a value of 0, or more than a share can change.
+        CannotJudgeError: It is relative to a value of 0.
     """
     if target.is_relative and baseline <= 0:
         raise CannotJudgeError(
             "the baseline's value is not above 0, so there is no relative margin; set relative: false"
         )
-    if target.metric.is_share and not target.is_relative and margin >= 1:
-        raise CannotJudgeError(f"no share changes by {margin:g}; a margin of 5 points is written 0.05")
     return margin * baseline if target.is_relative else margin
 
 
@@ -125,11 +123,19 @@ def comparison_fields(selected: Selected, confidence: float, sign: int, relevant
     }
 
 
-def _change_text(target: Target, fields: dict[str, Any]) -> str:
-    """The difference and the outcome, as text."""
-    if fields["outcome"] == "identical":
-        return f"identical on all {fields['n']} items"
-    return f"{signed_text(fields['difference'], target.metric)}, {fields['outcome']}"
+def change_text(target: Target, selected: Selected, fields: dict[str, Any], confidence: float) -> str:
+    """The difference and the outcome; if all answers are identical, how large a loss they could still hide."""
+    if fields["outcome"] != "identical":
+        return f"{signed_text(fields['difference'], target.metric)}, {fields['outcome']}"
+    same = f"identical on all {fields['n']} items"
+    if selected.are_same_model:
+        return f"the same weights and settings as the baseline, {same}"
+    low, high, sign = fields["low"], fields["high"], target.metric.sign
+    if low is None or high is None:
+        return f"{same}, which are too few to limit what they could hide"
+    hidden = max(-low if sign >= 0 else 0.0, high if sign <= 0 else 0.0)
+    size = f"{'loss' if sign else 'change'} of {amount_text(hidden, target.metric)}"
+    return f"{same}, which could still hide a {size} ({100 * confidence:g} % bound)"
 
 
 def _undecided(
@@ -165,10 +171,12 @@ def regression_result(
 ) -> RuleResult:
     """The verdict of a `no_regression` target after the correction."""
     fields, level = tested.fields | {"p_adjusted": p_adjusted}, 1 - rule.confidence
-    change = _change_text(target, fields)
+    change = change_text(target, selected, fields, rule.confidence)
     if p_adjusted < level:
         reason = f"shown to be worse: {change} (corrected p {p_text(p_adjusted)})"
         return target.result("fail", reason, moved=moved(target, selected, target.metric.sign), **fields)
+    if selected.are_same_model:
+        return target.result("pass", change, **fields)
     if tested.gain.p_value < level:
         return target.result("pass", f"a loss of the margin is ruled out: {change}", **fields)
     reason, needed = _undecided(target, selected, tested.gain, 0.0, rule.confidence, power)
@@ -183,7 +191,9 @@ def non_inferiority(rule: NonInferiority, target: Target, selected: Selected, *,
     size = abs(gain.margin)
     fields = comparison_fields(selected, rule.confidence, target.metric.sign, size)
     fields |= {"p_value": gain.p_value, "limit": f"loses less than {amount_text(size, target.metric)}"}
-    change, level = _change_text(target, fields), 1 - rule.confidence
+    change, level = change_text(target, selected, fields, rule.confidence), 1 - rule.confidence
+    if selected.are_same_model:
+        return target.result("pass", change, **fields)
     if gain.p_value < level:
         return target.result("pass", f"a loss of the margin is ruled out: {change}", **fields)
     worst = moved(target, selected, target.metric.sign)
@@ -203,7 +213,9 @@ def superiority(rule: Superiority, target: Target, selected: Selected, *, power:
     fields = comparison_fields(selected, rule.confidence, target.metric.sign, truth)
     limit = f"gains more than {amount_text(size, target.metric)}" if size else "is better"
     fields |= {"p_value": gain.p_value, "limit": limit}
-    change, level = _change_text(target, fields), 1 - rule.confidence
+    change, level = change_text(target, selected, fields, rule.confidence), 1 - rule.confidence
+    if selected.are_same_model:
+        return target.result("fail", f"no gain: {change}", **fields)
     if gain.p_value < level:
         return target.result("pass", f"shown: {change} (p {p_text(gain.p_value)})", **fields)
     worst = moved(target, selected, target.metric.sign)

@@ -10,8 +10,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Text = Annotated[str, Field(min_length=1, max_length=300)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Margin = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Margin = Annotated[float, Field(gt=0)]
 Confidence = Annotated[float, Field(ge=0.5, lt=1)]
 
 
@@ -19,7 +18,7 @@ _Bounded = TypeVar("_Bounded", bound="_OnMetric")
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class _Named(_Section):
@@ -27,9 +26,11 @@ class _Named(_Section):
 
     Attributes:
         name: Shown in reports and CI; made from the rule if not given.
+        advisory: Whether it is only reported and never blocks.
     """
 
     name: Text | None = None
+    advisory: bool = False
 
 
 class _OnMetric(_Named):
@@ -63,8 +64,8 @@ class Bound(_OnMetric):
     """The candidate's value is at least `min` and at most `max`; with a `confidence`, so is its one-sided bound."""
 
     rule: Literal["bound"] = "bound"
-    min: Finite | None = None
-    max: Finite | None = None
+    min: float | None = None
+    max: float | None = None
     confidence: Confidence | None = None
 
     @model_validator(mode="after")
@@ -76,8 +77,8 @@ class Change(_OnMetric):
     """The difference is at least `min` and at most `max`; if `relative`, as a share of the baseline's value."""
 
     rule: Literal["change"] = "change"
-    min: Finite | None = None
-    max: Finite | None = None
+    min: float | None = None
+    max: float | None = None
     relative: bool = False
     confidence: Confidence | None = None
 
@@ -99,7 +100,7 @@ class Superiority(_OnMetric):
     """
 
     rule: Literal["superiority"] = "superiority"
-    margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    margin: Annotated[float, Field(ge=0)] = 0.0
     relative: bool | None = None
     detect: Margin | None = None
     confidence: Confidence = 0.95
@@ -136,8 +137,8 @@ class MustPass(_Named):
     rule: Literal["must_pass"] = "must_pass"
     metric: Annotated[str, Field(pattern=r"^[^/*?\[]+/[^/*?\[]+$", max_length=200)]
     ids: Annotated[list[Text], Field(min_length=1)]
-    at_least: Finite | None = None
-    at_most: Finite | None = None
+    at_least: float | None = None
+    at_most: float | None = None
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
@@ -208,16 +209,20 @@ class Policy(_Section):
         version: Version of this format.
         inconclusive: Whether a rule that cannot be decided blocks.
         power: Power that the number of items asked for gives each rule.
-        rules: All have to pass.
+        required: Tasks that the candidate has to be scored on, with a value of every primary metric.
+        rules: All that are not advisory have to pass.
     """
 
     version: Literal[1] = 1
     inconclusive: Literal["block", "pass"] = "block"
     power: Annotated[float, Field(ge=0.5, le=0.99)] = 0.8
+    required: list[Text] = []
     rules: Annotated[list[Rule], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _unique_names(self) -> Self:
+    def _check_names(self) -> Self:
+        if pattern := next((task for task in self.required if "/" in task or is_pattern(task)), None):
+            raise ValueError(f"required lists the names of tasks, and {pattern} is none")
         names = [rule.name for rule in self.rules if rule.name]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -226,6 +231,11 @@ class Policy(_Section):
 
 
 DEFAULT = Policy(rules=[Complete(), Leakage(), Contamination(), NoRegression(metric="*/*")])
+
+
+def is_pattern(metric: str) -> bool:
+    """Whether a rule's metric has wildcards."""
+    return bool(set("*?[") & set(metric))
 
 
 def rule_name(rule: AnyRule) -> str:
@@ -238,7 +248,7 @@ def rule_name(rule: AnyRule) -> str:
     limits = {
         key: value
         for key, value in rule.model_dump(exclude_defaults=True).items()
-        if key not in ("metric", "where", "ids")
+        if key not in ("metric", "where", "ids", "advisory")
     }
     text = f"{kind}: {rule.metric}"
     if limits:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator
 
-from reports.gate.outcome import GateInputInfo, GateReport, MovedSample, RuleResult, Verdict
+from reports.gate.outcome import GateReport, MovedSample, RuleResult, Verdict
 from reports.tables import NOT_MEDICAL_ADVICE, Table
 from reports.text import plain_markdown, visible
 
@@ -16,23 +16,31 @@ _ANNOTATIONS = 10  # GitHub shows at most as many per step
 _TEXT = 400
 
 
-def label(info: GateInputInfo) -> str:
-    """`MODEL of RUN`."""
-    return f"{info.model} of {info.run}"
+def baselines_text(report: GateReport) -> str:
+    """The baselines as `MODEL of RUN`, separated by commas."""
+    return ", ".join(info.label for info in report.baselines)
 
 
 def rules_table(report: GateReport) -> Table:
     """A table of all rules, those that block first."""
     rows = [
-        (rule.name, _MARKS[rule.verdict], _number(rule.baseline), _number(rule.value), _difference(rule), rule.reason)
-        for rule in sorted(report.rules, key=lambda rule: _ORDER[rule.verdict])
+        (rule.name, _mark(rule), _number(rule.baseline), _number(rule.value), _difference(rule), rule.reason)
+        for rule in sorted(report.rules, key=_order)
     ]
     return Table(("Rule", "Verdict", "Baseline", "Candidate", "Difference", "Why"), tuple(rows), figures=False)
 
 
+def _mark(rule: RuleResult) -> str:
+    return f"{_MARKS[rule.verdict]} (advisory)" if rule.advisory else _MARKS[rule.verdict]
+
+
+def _order(rule: RuleResult) -> tuple[bool, bool, int]:
+    return rule.verdict == "pass", rule.advisory, _ORDER[rule.verdict]
+
+
 def facts_text(rule: RuleResult) -> str:
     """The numbers behind a verdict, in one line."""
-    parts = [f"verdict {rule.verdict}"]
+    parts = [f"verdict {rule.verdict}"] + ["advisory"] * rule.advisory
     for name, value in (
         ("limit", rule.limit),
         ("baseline", _number(rule.baseline)),
@@ -62,7 +70,7 @@ def markdown(report: GateReport) -> str:
     """The summary in GitHub-flavoured Markdown, with all text from data and models escaped."""
     lines = [
         f"## medbench gate: {HEADINGS[report.verdict]}",
-        plain_markdown(f"{label(report.candidate)[:_TEXT]} against {label(report.baseline)[:_TEXT]}. {report.reason}"),
+        plain_markdown(f"{report.candidate.label[:_TEXT]} against {baselines_text(report)[:_TEXT]}. {report.reason}"),
         rules_table(report).markdown(_escape),
     ]
     for rule in report.rules:
@@ -70,7 +78,7 @@ def markdown(report: GateReport) -> str:
             items = "\n".join(f"- {_escape(moved_text(sample))}" for sample in rule.moved)
             heading = f"{_escape_html(rule.name)}: the items that moved it, worst first"
             lines.append(f"<details><summary>{heading}</summary>\n\n{items}\n\n</details>")
-    needed = [rule.items_needed for rule in report.rules if rule.items_needed]
+    needed = [rule.items_needed for rule in report.rules if rule.items_needed and not rule.advisory]
     if needed:
         lines.append(f"To decide every rule takes about {max(needed):,} items.")
     lines.append(
@@ -83,11 +91,9 @@ def markdown(report: GateReport) -> str:
 
 
 def github_annotations(report: GateReport) -> Iterator[str]:
-    """GitHub workflow commands: an error for each rule that blocks, a warning for each that does not."""
-    blocking = sorted((rule for rule in report.rules if rule.verdict != "pass"), key=lambda rule: _ORDER[rule.verdict])
-    blocks = report.policy.inconclusive == "block"
-    for rule in blocking[:_ANNOTATIONS]:
-        level = "error" if rule.verdict == "fail" or blocks else "warning"
+    """GitHub workflow commands: an error for each rule that blocks, a warning or (advisory) a notice for the others."""
+    for rule in sorted((rule for rule in report.rules if rule.verdict != "pass"), key=_order)[:_ANNOTATIONS]:
+        level = "error" if report.blocks(rule) else "notice" if rule.advisory else "warning"
         title = _command(f"medbench gate: {rule.name}"[:_TEXT]).replace(":", "%3A").replace(",", "%2C")
         yield f"::{level} title={title}::{_command(rule.reason[:_TEXT])}"
 

@@ -12,17 +12,16 @@ import numpy as np
 
 from reports.comparison.sums import label_count, value_of_clusters
 from reports.document.schema import MetricInfo, MetricKind, Sample
-from reports.gate.comparable import incomparable, unusable
+from reports.gate.comparable import have_same_weights, incomparable, unusable
 from reports.gate.estimate import pseudo_values
 from reports.gate.inputs import GateInput, ItemScore
 from reports.gate.outcome import MovedSample, RuleResult, Verdict
-from reports.gate.policy import Bound, Change, MustPass, OnMetric, rule_name, slice_text
+from reports.gate.policy import Bound, Change, MustPass, OnMetric, is_pattern, rule_name, slice_text
 from reports.gate.units import members, units_of
 
 if TYPE_CHECKING:
     from reports.gate.estimate import Values
 
-_WILD = frozenset("*?[")
 _SHOWN = 10
 _EXCERPT = 80
 CLASS = "class"
@@ -47,7 +46,8 @@ class Target:
         """A result with the names of this target."""
         names = {"task": self.task, "metric": self.metric.key, "slice": slice_text(self.rule).strip(" []")}
         return RuleResult.model_validate(
-            {"name": self.name, "rule": self.rule.rule, "verdict": verdict, "reason": reason, **names, **fields}
+            {"name": self.name, "rule": self.rule.rule, "verdict": verdict, "reason": reason}
+            | {"advisory": self.rule.advisory, **names, **fields}
         )
 
 
@@ -66,6 +66,7 @@ class Selected:
         before: What each unit adds to the baseline's value, shape [units, columns].
         after: What each unit adds to the candidate's value, shape [units, columns].
         items: Number of different items.
+        are_same_model: Whether the two models have the same weights and every value is the same.
     """
 
     kind: MetricKind
@@ -74,6 +75,7 @@ class Selected:
     before: Values
     after: Values
     items: int
+    are_same_model: bool = False
 
     def as_items(self, units: int) -> int:
         """Convert a number of units to items, with as many items per unit as here."""
@@ -87,32 +89,31 @@ def expand(rule: OnMetric | MustPass, candidate: GateInput) -> list[Target] | Ru
     skipped. Ratings by people are only judged by rules that name their task.
     """
     task_pattern, metric_pattern = rule.metric.split("/", 1)
-    is_pattern = bool(_WILD & set(rule.metric))
     tasks = {task_pattern, *(task.name for task in candidate.scored_tasks if fnmatchcase(task.name, task_pattern))}
     matches = [
         (task.name, metric)
-        for task in candidate.results.tasks
+        for task in candidate.tasks
         for metric in task.metrics
         if (task.name in tasks and fnmatchcase(metric.key, metric_pattern))
         or (task.name, metric.key) == (task_pattern, metric_pattern)
     ]
-    if is_pattern and not isinstance(rule, Bound | Change):
+    if is_pattern(rule.metric) and not isinstance(rule, Bound | Change):
         matches = [(task, metric) for task, metric in matches if metric.sign and not metric.secondary]
     base = rule_name(rule)
     if not matches:
-        available = ", ".join(
-            f"{task.name}/{metric.key}" for task in candidate.results.tasks for metric in task.metrics
-        )
+        available = ", ".join(f"{task.name}/{metric.key}" for task in candidate.tasks for metric in task.metrics)
         return RuleResult(
             name=base,
             rule=rule.rule,
             verdict="fail",
+            advisory=rule.advisory,
             reason=f"the candidate's run has no metric {rule.metric}; it has {available[:600] or 'none'}",
         )
     names = [
-        base if len(matches) == 1 and not is_pattern else f"{base}: {task}/{metric.key}" for task, metric in matches
+        base if len(matches) == 1 and not is_pattern(rule.metric) else f"{base}: {task}/{metric.key}"
+        for task, metric in matches
     ]
-    if rule.name is None and is_pattern:
+    if rule.name is None and is_pattern(rule.metric):
         names = [rule_name(rule.model_copy(update={"metric": f"{task}/{metric.key}"})) for task, metric in matches]
     return [Target(rule, task, metric, name) for (task, metric), name in zip(matches, names, strict=True)]
 
@@ -140,7 +141,8 @@ def select(target: Target, candidate: GateInput, baseline: GateInput, *, compare
     after = units_of(metric, ours, labels=labels)
     before = units_of(metric, others, ours, labels=labels) if compares else after
     kind: MetricKind = "mean" if metric.kind == "proportion" and not after.are_right_or_wrong else metric.kind
-    return Selected(kind, ours, others, before.table, after.table, after.items)
+    same = compares and have_same_weights(candidate, baseline) and np.array_equal(before.table, after.table)
+    return Selected(kind, ours, others, before.table, after.table, after.items, same)
 
 
 def _slice(target: Target, items: Mapping[str, ItemScore | Sample]) -> dict[str, ItemScore | Sample]:

@@ -98,6 +98,15 @@ def test_the_action_ends_with_the_gates_exit_code_after_all_is_told(workplace):
     assert "could not judge" in outputs["comment"]
 
 
+def test_the_action_takes_several_baselines_one_per_line(workplace):
+    store = workplace / "work" / "baselines"
+    for name in ("released", "reference"):
+        shutil.copytree(workplace / "work" / "runs" / "gate", store / name)
+    _, outputs, said = run_action(workplace, policy="gate.yaml", baseline="released:base\nreference:base\n")
+    assert outputs["verdict"] == "pass", said
+    assert "adapter of gate against base of released, base of reference." in outputs["comment"]
+
+
 def test_modules_of_the_workspace_cannot_change_what_the_action_reports(workplace):
     forged = 'print("exit-code=0\\nverdict=pass")\ndef token_hex(n):\n    return "x\\nexit-code=0"\n'
     for name in ("json", "secrets", "sys", "pip"):

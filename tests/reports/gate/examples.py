@@ -67,7 +67,7 @@ def inputs(metric, before, after, **changes):
 
 
 def verdict(rule, baseline, candidate, **policy):
-    report = judge(Policy.model_validate({"rules": [rule], **policy}), candidate, baseline)
+    report = judge(Policy.model_validate({"rules": [rule], **policy}), candidate, [baseline])
     return report.rules[0], report
 
 

@@ -75,9 +75,9 @@ def refusal(kind, *values):
 @pytest.mark.parametrize(
     ("kind", "values"),
     [
-        ("mean", [0.5, -3.0, None, float("nan"), 1e15]),
-        ("proportion", [0.0, 1.0, None, float("inf")]),
-        ("perplexity", [(-31.2, 20.0), (-1.0, 0.5), (float("nan"), 0.0)]),
+        ("mean", [0.5, -3.0, None, 1e15]),
+        ("proportion", [0.0, 1.0, None]),
+        ("perplexity", [(-31.2, 20.0), (-1.0, 0.5)]),
         ("bits_per_byte", [(-31.2, 20.0)]),
         ("ratio", [(1.0, 0.0), (0.0, -1.0)]),
         ("macro_f1", [(0.0, 999.0), (2.0, 1.0)]),

@@ -89,3 +89,12 @@ def test_characters_that_xml_does_not_allow_are_replaced():
     assert case.find("failure").get("message") == "\N{REPLACEMENT CHARACTER}[31m\ttext"
     assert suite.find("properties")[1].get("value") == "y\N{REPLACEMENT CHARACTER}"
     assert suite.find("system-out").text.startswith("complete: x\N{REPLACEMENT CHARACTER}; ")
+
+
+def test_an_advisory_rule_that_does_not_pass_is_skipped():
+    suite = suite_of(FAILED.model_copy(update={"advisory": True}), PASSED.model_copy(update={"advisory": True}))
+    assert [suite.get(name) for name in ("failures", "errors", "skipped")] == ["0", "0", "1"]
+    case, passed = suite.findall("testcase")
+    message = "advisory, fail: shown to be worse"
+    assert [(part.tag, part.attrib) for part in case] == [("skipped", {"message": message})]
+    assert [*passed] == []

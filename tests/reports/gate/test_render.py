@@ -4,7 +4,7 @@ import pytest
 
 from reports.gate.outcome import GateInputInfo, GateReport, MovedSample, RuleResult
 from reports.gate.policy import DEFAULT
-from reports.gate.render import facts_text, github_annotations, label, markdown, moved_text, rules_table
+from reports.gate.render import facts_text, github_annotations, markdown, moved_text, rules_table
 
 FAILED = RuleResult(
     name="no regression: t/m",
@@ -37,6 +37,7 @@ def report(*rules, **changes):
         "policy_sha256": "0123456789abcdef",
         "candidate": GateInputInfo(run="new", model="adapter", sha256="fedcba9876543210"),
         "baseline": GateInputInfo(run="old", model="base"),
+        "baselines": [GateInputInfo(run="old", model="base")],
         "verdict": "fail",
         "exit_code": 1,
         "reason": "Of 3 rules 1 failed.",
@@ -46,7 +47,7 @@ def report(*rules, **changes):
 
 
 def test_a_model_is_named_with_its_run():
-    assert label(GateInputInfo(run="new", model="adapter")) == "adapter of new"
+    assert GateInputInfo(run="new", model="adapter").label == "adapter of new"
 
 
 def test_the_table_starts_with_what_blocks():
@@ -116,7 +117,7 @@ def test_text_from_models_is_escaped():
     text = markdown(report(FAILED.model_copy(update={"name": "<i>", "moved": [hostile]})))
     assert "- t &lt;b>& \\*x\\* @\N{ZERO WIDTH SPACE}you\n" in text
     assert "<summary>&lt;i&gt;: the items" in text
-    assert f"against {'b' * 400}. " in markdown(report(baseline=GateInputInfo(run="r", model="b" * 999)))
+    assert f"against {'b' * 400}. " in markdown(report(baselines=[GateInputInfo(run="r", model="b" * 999)]))
 
 
 def test_unknown_weights_and_decided_rules_in_the_summary():
@@ -145,3 +146,24 @@ def test_annotations_are_escaped_and_few():
     long = FAILED.model_copy(update={"name": "n" * 999, "reason": "r" * 999})
     lines = [*github_annotations(report(*[long] * 12))]
     assert lines == [f"::error title=medbench gate%3A {'n' * 385}::{'r' * 400}"] * 10
+
+
+ADVISORY = FAILED.model_copy(update={"name": "speed", "advisory": True, "moved": [], "items_needed": 9999})
+
+
+def test_advisory_rules_are_shown_as_such_and_annotated_as_notices():
+    whole = report(PASSED, ADVISORY, UNDECIDED, FAILED)
+    assert [row[:2] for row in rules_table(whole).rows] == [
+        ("no regression: t/m", "FAIL"),
+        ("few", "inconclusive"),
+        ("speed", "FAIL (advisory)"),
+        ("complete", "pass"),
+    ]
+    assert [line.partition(" ")[0] for line in github_annotations(whole)] == ["::error", "::error", "::notice"]
+    assert "To decide every rule takes about 1,200 items." in markdown(whole)
+    assert facts_text(ADVISORY).startswith("verdict fail, advisory, limit no loss shown")
+
+
+def test_all_baselines_are_named():
+    others = [GateInputInfo(run="last", model="adapter"), GateInputInfo(run="first", model="base")]
+    assert "adapter of new against adapter of last, base of first. Of 3" in markdown(report(baselines=others))

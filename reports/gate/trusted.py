@@ -1,0 +1,65 @@
+"""What the baselines and the policy decide about a candidate: its tasks, the description of its metrics, its clusters.
+
+The author of a candidate may write its results.json. So a task or metric that it omits counts as missing, and one that
+it describes otherwise than the baseline is not judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from reports.document.schema import MetricInfo, TaskInfo
+from reports.gate.inputs import GateInput
+from reports.gate.policy import MustPass, OnMetric, Policy, is_pattern
+
+_DECIDES = ("kind", "higher_is_better", "percent", "secondary", "descriptive", "relevant")
+
+
+def with_expected_tasks(policy: Policy, candidate: GateInput, baselines: Sequence[GateInput]) -> GateInput:
+    """Add what the baselines and the policy expect of a candidate, metrics as the first baseline describes them.
+
+    A task that the candidate describes otherwise, or whose items it groups otherwise, is among its faults.
+    """
+    described = [task for source in baselines for task in source.results.tasks]
+    names = dict.fromkeys([task.name for task in [*candidate.results.tasks, *described]] + _named_tasks(policy))
+    expected, faults = [], dict(candidate.faults)
+    for name in names:
+        own, theirs = candidate.task(name), [task for task in described if task.name == name]
+        metrics: dict[str, MetricInfo] = {}
+        for task in [*theirs, *([own] if own else [])]:
+            for metric in task.metrics:
+                metrics.setdefault(metric.key, metric)
+        expected.append(TaskInfo(name=name, title=name, metrics=list(metrics.values())))
+        fault = _redescribed(own, metrics) or _regrouped(name, candidate, baselines)
+        if fault:
+            faults.setdefault(name, f"{name}: {fault}")
+    return replace(candidate, expected=tuple(expected), faults=faults)
+
+
+def _named_tasks(policy: Policy) -> list[str]:
+    """The tasks that the policy requires or names in a rule that can block."""
+    rules = [rule for rule in policy.rules if isinstance(rule, OnMetric | MustPass) and not rule.advisory]
+    named = [rule.metric.partition("/")[0] for rule in rules]
+    return [*policy.required, *(task for task in named if not is_pattern(task))]
+
+
+def _redescribed(own: TaskInfo | None, metrics: dict[str, MetricInfo]) -> str:
+    """How a candidate describes a metric otherwise than the baseline; empty if it does not."""
+    for metric in own.metrics if own else ():
+        for name in _DECIDES:
+            here, there = getattr(metric, name), getattr(metrics[metric.key], name)
+            if here != there:
+                return f"{metric.key} is a different metric in the baseline ({name} {here}, baseline {there})"
+    return ""
+
+
+def _regrouped(task: str, candidate: GateInput, baselines: Sequence[GateInput]) -> str:
+    """Whether items are grouped otherwise than in a baseline; empty if they are not."""
+    ours = candidate.items.get(task, {})
+    for baseline in baselines:
+        theirs = baseline.items.get(task, {})
+        moved = [key for key, item in ours.items() if key in theirs and item.cluster != theirs[key].cluster]
+        if moved:
+            return f"{len(moved)} items belong to other clusters in the baseline {baseline.run} ({moved[0][:40]})"
+    return ""
