@@ -17,7 +17,7 @@ from training.models.safetensors_file import FLOATS, Tensor, check_finite, read_
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
-_PREFIX = "base_model.model."
+PREFIX = "base_model.model."  # of all names that PEFT saves
 _PICKLED = ("adapter_model.bin", "adapter_model.pt", "pytorch_model.bin")
 _MOST_CONFIG_BYTES = 16 << 20
 
@@ -83,34 +83,39 @@ def read_settings(folder: Path) -> LoraSettings:
 def _check_fits(folder: Path, settings: LoraSettings, base: Model) -> None:
     """Compare names, shapes and kinds of an adapter's weights with its settings and the base's layers; loads neither.
 
+    PEFT loads whatever has the name of a weight, the base's own included, so that only what the settings declare is
+    accepted.
+
     Raises:
         UserError: They do not fit, as with an adapter of another base, or one that is not whole.
     """
     where = str(folder / WEIGHTS)
-    held = read_header(folder / WEIGHTS)
-    shapes = architecture(base).linear
+    layers = architecture(base)
+    declared = {module for module in layers.linear if settings.wants(module)}
+    if settings.is_all_linear:
+        declared -= {layers.head}
     fix = f"score it on its own base ({settings.base_model_name_or_path or 'unknown'}): --set model.base=..."
     parts: dict[str, set[str]] = {}
-    for key, tensor in held.items():
+    for key, tensor in read_header(folder / WEIGHTS).items():
         if tensor.dtype not in FLOATS:
             raise UserError(f"{key} is of type {tensor.dtype}, not a float", where=where, fix="save the adapter again")
-        module, _, part = key.removeprefix(_PREFIX).rpartition(".lora_")
-        if not module:
-            _check_saved(key, tensor, base, where)
+        module, _, part = key.removeprefix(PREFIX).rpartition(".lora_")
+        if not key.startswith(PREFIX) or not module:
+            _check_extra(key, tensor, settings, base, folder)
             continue
-        if module not in shapes:
+        if module not in layers.linear:
             raise UserError(f"the adapter changes {module}, which {base.source} does not have", where=where, fix=fix)
-        wanted = _shape(part, shapes[module], settings.rank_of(module))
-        if wanted is None:
-            raise UserError(f"{key} is no weight of a LoRA adapter", where=where, fix="save the adapter with PEFT")
+        wanted = _shapes(settings, layers.linear[module], settings.rank_of(module)).get(part)
+        if wanted is None or module not in declared:
+            raise _undeclared(key, base, where)
         if tensor.shape != wanted:
             raise _misfit(module, part, tensor.shape, wanted, base, where, fix)
-        parts.setdefault(module, set()).add(part)
+        parts.setdefault(module, set()).add(part.removesuffix(".weight"))
     if not parts:
         raise UserError("there are no LoRA weights in it", where=where, fix="give a LoRA adapter")
-    wanted_modules = {module for module in shapes if settings.wants(module)} - {architecture(base).head}
-    half = [module for module, names in parts.items() if not {"A.weight", "B.weight"} <= names]
-    missing = sorted({*half, *(wanted_modules - parts.keys())})
+    whole = {part.removesuffix(".weight") for part in _shapes(settings, (1, 1), 1)}
+    half = [module for module, names in parts.items() if names != whole]
+    missing = sorted({*half, *(declared - {layers.head} - parts.keys())})
     if missing:
         raise UserError(
             f"weights are missing: of {missing[0]}{f' and {len(missing) - 1} more layers' if missing[1:] else ''}",
@@ -119,16 +124,24 @@ def _check_fits(folder: Path, settings: LoraSettings, base: Model) -> None:
         )
 
 
-def _shape(part: str, layer: tuple[int, int], rank: int) -> tuple[int, ...] | None:
-    """The shape that a part of LoRA has on a layer of (inputs, outputs); None if there is no such part."""
+def _shapes(settings: LoraSettings, layer: tuple[int, int], rank: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the parts that an adapter with these settings has on a layer of (inputs, outputs), by their names."""
     inputs, outputs = layer
-    return {
-        "A.weight": (rank, inputs),
-        "B.weight": (outputs, rank),
-        "B.bias": (outputs,),
-        "magnitude_vector": (outputs,),
-        "magnitude_vector.weight": (outputs,),
-    }.get(part)
+    shapes: dict[str, tuple[int, ...]] = {"A.weight": (rank, inputs), "B.weight": (outputs, rank)}
+    if settings.lora_bias:
+        shapes["B.bias"] = (outputs,)
+    if settings.use_dora:  # as PEFT saves it, and as it names it in memory
+        shapes |= {"magnitude_vector": (outputs,), "magnitude_vector.weight": (outputs,)}
+    return shapes
+
+
+def _undeclared(key: str, base: Model, where: str) -> UserError:
+    return UserError(
+        f"the extra weight {key} is not declared in {CONFIG}; it would overwrite {base.source} for all models",
+        where=where,
+        fix="save the adapter with PEFT's save_pretrained and its own configuration; weights that it replaces whole"
+        " belong into modules_to_save",
+    )
 
 
 def _misfit(
@@ -150,12 +163,14 @@ def _misfit(
     )
 
 
-def _check_saved(key: str, tensor: Tensor, base: Model, where: str) -> None:
-    """Check that a weight outside LoRA replaces one of the base's, as in `modules_to_save`."""
-    name = key.removeprefix(_PREFIX).replace(".modules_to_save.", ".").replace(".base_layer.", ".")
-    own = model_shell(base).state_dict().get(name)
-    if own is None:
-        raise UserError(f"the extra weight {key} is of no layer of {base.source}", where=where, fix="save it again")
+def _check_extra(key: str, tensor: Tensor, settings: LoraSettings, base: Model, folder: Path) -> None:
+    """Check that a weight outside LoRA is of a module that the adapter declares to save, or a whole embedding."""
+    where, shell = str(folder / WEIGHTS), model_shell(base)
+    name = key.removeprefix(PREFIX)
+    own = shell.state_dict().get(name)
+    saved = any(name.startswith(f"{module}.") for module, _ in shell.named_modules() if settings.saves(module))
+    if not key.startswith(PREFIX) or own is None or not saved:
+        raise _undeclared(key, base, where)
     if tuple(own.shape) != tensor.shape:
         raise UserError(
             f"the adapter is for another base: {name} has the shape {tuple(own.shape)} in {base.source},"
