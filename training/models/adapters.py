@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from reports.errors import UserError
 from reports.files import read_json, sha256_file
 from reports.names import is_hub_id
+from tasks.rendering import load_tokenizer
 from training.models.adapter_config import LoraSettings, check_config
 from training.models.architecture import architecture, model_shell
 from training.models.base_model import fetch_from_hub
@@ -169,6 +171,9 @@ def _check_extra(key: str, tensor: Tensor, settings: LoraSettings, base: Model, 
     name = key.removeprefix(PREFIX)
     own = shell.state_dict().get(name)
     saved = any(name.startswith(f"{module}.") for module, _ in shell.named_modules() if settings.saves(module))
+    if key.startswith(PREFIX) and not saved and _embedding_of(key) in _embedding_layers(shell):
+        _check_embedding(key, tensor, base, folder)
+        return
     if not key.startswith(PREFIX) or own is None or not saved:
         raise _undeclared(key, base, where)
     if tuple(own.shape) != tensor.shape:
@@ -178,6 +183,76 @@ def _check_extra(key: str, tensor: Tensor, settings: LoraSettings, base: Model, 
             where=where,
             fix="score it on its own base: --set model.base=...",
         )
+
+
+def embedding_weights(folder: Path, layers: Collection[str]) -> dict[str, Any]:
+    """The embeddings (tensors) that an adapter brings whole without declaring them, by layer.
+
+    Args:
+        folder: The adapter's folder.
+        layers: Names of the base's embedding and head.
+    """
+    from safetensors import safe_open
+
+    settings = read_settings(folder)
+    with safe_open(folder / WEIGHTS, "pt") as opened:
+        keys = {_embedding_of(key): key for key in opened.keys()}  # noqa: SIM118 - no mapping
+        return {name: opened.get_tensor(keys[name]) for name in layers if name in keys and not settings.saves(name)}
+
+
+def is_only_lora(folder: Path) -> bool:
+    """Whether an adapter has no weights beside LoRA's, or is not trained yet."""
+    path = folder / WEIGHTS
+    return not path.is_file() or all(".lora_" in key for key in read_header(path))
+
+
+def _embedding_of(key: str) -> str:
+    """The layer whose whole weight a key names, which PEFT's own layer may be around; empty for other keys."""
+    name = key.removeprefix(PREFIX)
+    return name.removesuffix(".weight").removesuffix(".base_layer") if name.endswith(".weight") else ""
+
+
+def _embedding_layers(shell: Any) -> list[str]:
+    layers = (shell.get_input_embeddings(), shell.get_output_embeddings())
+    return [name for name, module in shell.named_modules() if module in layers]
+
+
+def _check_embedding(key: str, tensor: Tensor, base: Model, folder: Path) -> None:
+    """Check a whole embedding that is not declared, which PEFT saves where training added tokens to the vocabulary.
+
+    Raises:
+        UserError: The adapter's tokenizer has no more tokens than the base's, or the embedding has not enough rows.
+    """
+    name, shell = _embedding_of(key), model_shell(base)
+    base_size = len(load_tokenizer(str(base.tokenizer)))
+    size = len(load_tokenizer(str(folder))) if (folder / "tokenizer_config.json").is_file() else 0
+    if size <= base_size:
+        if not _is_base_weight(name, key, base, folder):
+            raise _undeclared(key, base, str(folder / WEIGHTS))
+        return
+    width = shell.get_submodule(name).weight.shape[1]
+    if len(tensor.shape) != 2 or tensor.shape[1] != width or tensor.shape[0] < size:  # noqa: PLR2004
+        raise UserError(
+            f"the adapter is for another base: {name} has the shape {tensor.shape} for {size} tokens of width {width}",
+            where=str(folder / WEIGHTS),
+            fix="score it on its own base: --set model.base=...",
+        )
+
+
+def _is_base_weight(name: str, key: str, base: Model, folder: Path) -> bool:
+    """Whether an adapter's copy of an embedding has the base's values, as PEFT saves it beside LoRA of the head."""
+    import torch
+    from safetensors import safe_open
+
+    with safe_open(folder / WEIGHTS, "pt") as opened:
+        copy = opened.get_tensor(key)
+    for wanted in (name, *_embedding_layers(model_shell(base))):  # a tied head has no weight of its own
+        for path in sorted(base.folder.glob("*.safetensors")):
+            with safe_open(path, "pt") as opened:
+                if f"{wanted}.weight" in opened.keys():  # noqa: SIM118 - no mapping
+                    own = opened.get_tensor(f"{wanted}.weight")
+                    return bool(torch.equal(own, copy.to(own.dtype)))
+    return False
 
 
 def check_target_modules(names: Sequence[str], base: Model) -> None:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from reports.errors import UserError, first_line
+from reports.errors import UserError, first_line, is_failure
 from training.models.architecture import architecture
 from training.models.base_model import model_config
 from training.models.device import Device, DTypeName, torch_dtype
@@ -64,7 +64,9 @@ def load_base(
             where=f"{base.folder} (quantised with {_own_method(base) or 'unknown'})",
             fix="install it (`pip install gptqmodel` for GPTQ), or give a base that is not quantised",
         ) from error
-    except Exception as error:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         kind = model_config(base).get("model_type", "unknown")
         raise UserError(
             f"transformers cannot load this model (type {kind}): {first_line(error)}",

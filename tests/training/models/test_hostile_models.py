@@ -72,9 +72,88 @@ def test_missing_and_extra_weights_are_refused(adapter, base):
     save_file(whole | {"base_model.model.extra.weight": torch.ones(2)}, adapter / WEIGHTS)
     refused(adapter, base, "extra weight")
     save_file(whole | {"base_model.model.model.norm.weight": torch.ones(2)}, adapter / WEIGHTS)
+    settings(adapter, modules_to_save=["norm"])
     refused(adapter, base, "for another base")
-    save_file(whole | {"base_model.model.model.layers.0.mlp.up_proj.lora_C.weight": torch.ones(2)}, adapter / WEIGHTS)
-    refused(adapter, base, "no weight of a LoRA adapter")
+
+
+TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+UP = "model.layers.0.mlp.up_proj"
+UNDECLARED = {
+    f"base_model.model.{UP}.base_layer.weight": (128, 64),
+    f"base_model.model.{UP}.weight": (128, 64),
+    f"base_model.model.{UP}.bias": (128,),
+    f"base_model.model.{UP}.lora_magnitude_vector": (128,),
+    f"base_model.model.{UP}.lora_magnitude_vector.weight": (128,),
+    f"base_model.model.{UP}.lora_B.bias": (128,),
+    f"base_model.model.{UP}.lora_C.weight": (4, 64),
+    f"base_model.model.{UP}.lora_A.adapter_0.weight": (4, 64),
+    f"{UP}.lora_A.weight": (4, 64),
+    f"{UP}.weight": (128, 64),
+    f"base_model.model.base_model.model.{UP}.weight": (128, 64),
+    "base_model.model.model.norm.weight": (64,),
+    "base_model.model.model.norm.original_module.weight": (64,),
+    "base_model.model.model.norm.modules_to_save.adapter_0.weight": (64,),
+    "base_model.model.model.embed_tokens.weight": (500, 64),
+    "base_model.model.lm_head.weight": (500, 64),
+    "base_model.model.lm_head.base_layer.weight": (500, 64),
+    "base_model.model.model.rotary_emb.inv_freq": (8,),
+}
+
+
+@pytest.mark.parametrize("key", UNDECLARED)
+def test_weights_that_are_not_declared_are_refused(adapter, base, key):
+    """PEFT loads whatever has the name of a weight: these would change the base for every model of the run."""
+    save_file(load_file(adapter / WEIGHTS) | {key: torch.ones(UNDECLARED[key])}, adapter / WEIGHTS)
+    refused(adapter, base, rf"the extra weight {key} is not declared")
+
+
+def test_layers_that_are_no_targets_are_refused(adapter, base):
+    settings(adapter, target_modules=["q_proj", "k_proj"])
+    refused(adapter, base, r"the extra weight \S+ is not declared")
+    settings(adapter, target_modules="all-linear")
+    assert find_adapter("mine", str(adapter), base).name == "mine"
+    settings(adapter, exclude_modules=["v_proj"])
+    refused(adapter, base, r"the extra weight \S+v_proj\S+ is not declared")
+    settings(adapter, exclude_modules=None, target_modules=TARGETS, layers_to_transform=[1])
+    refused(adapter, base, r"the extra weight \S+layers\.0\S+ is not declared")
+
+
+def test_declared_weights_beside_lora_are_accepted(adapter, base):
+    norm = {"base_model.model.model.norm.weight": torch.ones(64)}
+    save_file(load_file(adapter / WEIGHTS) | norm, adapter / WEIGHTS)
+    settings(adapter, modules_to_save=["norm"])
+    assert find_adapter("mine", str(adapter), base).name == "mine"
+    settings(adapter, modules_to_save=["(a+)+$"])
+    refused(adapter, base, "modules_to_save")
+
+
+def test_what_dora_and_biases_need_is_accepted_and_required(adapter, base):
+    whole = load_file(adapter / WEIGHTS)
+    settings(adapter, use_dora=True, lora_bias=True)
+    refused(adapter, base, "weights are missing: of model.layers.0.mlp.down_proj and 13 more layers")
+    for key in [key for key in whole if key.endswith("lora_B.weight")]:
+        outputs = len(whole[key])
+        whole[key.replace("lora_B.weight", "lora_B.bias")] = torch.zeros(outputs)
+        whole[key.replace("lora_B.weight", "lora_magnitude_vector")] = torch.ones(outputs)
+    save_file(whole, adapter / WEIGHTS)
+    assert find_adapter("mine", str(adapter), base).name == "mine"
+
+
+def test_a_whole_embedding_needs_a_tokenizer_with_more_tokens(adapter, base, tiny_model):
+    own = load_file(tiny_model / "model.safetensors")["model.embed_tokens.weight"]
+    whole = load_file(adapter / WEIGHTS)
+    key = "base_model.model.model.embed_tokens.weight"
+    save_file(whole | {key: own}, adapter / WEIGHTS)  # as PEFT saves it beside LoRA of the head
+    assert find_adapter("mine", str(adapter), base).name == "mine"
+    save_file(whole | {key: torch.cat([own, own[:4]])}, adapter / WEIGHTS)
+    refused(adapter, base, "is not declared")
+    tokenizer = json.loads((adapter / "tokenizer.json").read_text())
+    more = [tokenizer["added_tokens"][-1] | {"id": len(own) + number, "content": f"<{number}>"} for number in range(4)]
+    (adapter / "tokenizer.json").write_text(json.dumps(tokenizer | {"added_tokens": tokenizer["added_tokens"] + more}))
+    load_tokenizer.cache_clear()
+    assert find_adapter("mine", str(adapter), base).name == "mine"
+    save_file(whole | {key: torch.cat([own, own[:3]])}, adapter / WEIGHTS)
+    refused(adapter, base, r"has the shape \(\d+, 64\) for \d+ tokens of width 64")
 
 
 def test_whole_numbers_are_no_weights(adapter, base):
