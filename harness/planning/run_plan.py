@@ -16,7 +16,7 @@ from training.finetune import fingerprint, trained_adapter
 from training.models.adapters import check_target_modules, find_adapter
 from training.models.base_model import find_base
 from training.models.device import Device, DTypeName, pick_device
-from training.models.loading import describe_weights, fits_dense
+from training.models.loading import check_weights, describe_weights, fits_dense
 from training.models.model import Model
 from training.recipes.recipe import Recipe
 from training.splits import TrainingRows, training_rows
@@ -96,6 +96,7 @@ def make_plan(
     score_dtype = device.default_dtype(recipe.model.dtype if recipe.scoring.dtype == "auto" else recipe.scoring.dtype)
     quantization = recipe.quantization if recipe.scoring.base == "as_trained" else None
     base = replace(find_base(recipe.model, say), quantization=quantization)
+    check_weights(base)
     if any(argument.is_own_adapter for argument in arguments):
         check_target_modules(recipe.lora.target_modules, base)
         check_can_train(recipe, base, device)
