@@ -126,7 +126,7 @@ class CausalModel:
         """
         self.stats.decoded += len(tokens)
         output = self.model.base_model(
-            tokens[:, None],
+            tokens.clamp(min=0)[:, None],  # NO_TOKEN in slots of ended answers
             attention_mask=slots.step(positions, length),
             position_ids=positions[:, None],
             past_key_values=slots,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tasks.rendering import load_tokenizer
 from training.models.adapter_config import LoraSettings, check_config
 from training.models.architecture import architecture, model_shell
 from training.models.base_model import fetch_from_hub
+from training.models.device import DTypeName, torch_dtype
 from training.models.links import refuse_links_out
 from training.models.model import Model
 from training.models.safetensors_file import FLOATS, Tensor, check_finite, read_header
@@ -24,8 +26,14 @@ _PICKLED = ("adapter_model.bin", "adapter_model.pt", "pytorch_model.bin")
 _MOST_CONFIG_BYTES = 16 << 20
 
 
-def find_adapter(name: str, source: str, base: Model) -> Model:
+def find_adapter(name: str, source: str, base: Model, dtype: DTypeName = "float32") -> Model:
     """An adapter given by folder or hub id, checked against the base.
+
+    Args:
+        name: Its name in `--models`.
+        source: Its folder or hub id.
+        base: The base.
+        dtype: What it will be scored in, which its values have to fit.
 
     Raises:
         UserError: It cannot be found, is not a LoRA adapter in safetensors, is broken, or belongs to another base.
@@ -34,6 +42,7 @@ def find_adapter(name: str, source: str, base: Model) -> Model:
     settings = read_settings(folder)
     _check_fits(folder, settings, base)
     check_finite(folder / WEIGHTS)
+    _check_range(folder, settings, dtype)
     return Model(
         name,
         "adapter",
@@ -124,6 +133,35 @@ def _check_fits(folder: Path, settings: LoraSettings, base: Model) -> None:
             where=where,
             fix="fetch or save the adapter again",
         )
+
+
+def _check_range(folder: Path, settings: LoraSettings, dtype: DTypeName) -> None:
+    """Check that a dtype can hold the weights and what they change in the base's; one layer is in memory at a time.
+
+    No entry of up @ down is larger than the product of the lengths of a row and a column (Cauchy-Schwarz). Norms square
+    what layers give out in float32, so that the square has to fit too.
+
+    Raises:
+        UserError: It cannot.
+    """
+    import torch
+    from safetensors import safe_open
+
+    most = min(torch.finfo(torch_dtype(dtype)).max, math.sqrt(torch.finfo(torch.float32).max))
+    where, fix = str(folder / WEIGHTS), "train it again, or correct lora_alpha where that is wrong"
+    with safe_open(folder / WEIGHTS, "pt") as opened:
+        for key in opened.keys():  # noqa: SIM118 - no mapping
+            tensor = opened.get_tensor(key).double()
+            if tensor.numel() and float(tensor.abs().max()) > most:
+                raise UserError(f"the weights {key} are too large for {dtype}", where=where, fix=fix)
+            module, part, _ = key.removeprefix(PREFIX).partition(".lora_A.weight")
+            if part:
+                up = opened.get_tensor(key.replace(".lora_A.", ".lora_B.")).double()
+                scale = abs(settings.scale_of(module))
+                change = scale * float(up.norm(dim=1).max() * tensor.norm(dim=0).max())
+                if not max(scale, change) <= most:
+                    what = f"a scale of {scale:.3g} changes {module} by up to {change:.3g}, too much for {dtype}"
+                    raise UserError(what, where=where, fix=fix)
 
 
 def _shapes(settings: LoraSettings, layer: tuple[int, int], rank: int) -> dict[str, tuple[int, ...]]:

@@ -72,7 +72,7 @@ def test_shards_are_added_up(model):
     whole = load_file(model / "model.safetensors")
     (model / "model.safetensors").unlink()
     names = sorted(whole)
-    index = {}
+    index: dict[str, str] = {}
     for number, part in enumerate((names[:9], names[9:])):
         file = f"model-{number}.safetensors"
         save_file({name: whole[name] for name in part}, model / file, {"format": "pt"})
