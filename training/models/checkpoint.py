@@ -50,7 +50,10 @@ def check_checkpoint(base: Model, quantised_by: str | None) -> None:
         if not _STATE.search(name)
     )
     if meant > held:
-        raise _misfit(f"the configuration means {meant:,} weights, but the files hold at most {held:,}", config)
+        missing = next((f", without {name}" for name in shell.state_dict() if name not in tensors), "")
+        raise _misfit(
+            f"the configuration means {meant:,} weights, but the files hold at most {held:,}{missing}", config
+        )
 
 
 def _files(folder: Path) -> list[Path]:

@@ -325,7 +325,7 @@ def test_a_base_without_some_of_its_weights_is_refused(model):
     held.pop("model.layers.1.mlp.up_proj.weight")
     save_file(held, model / "model.safetensors", {"format": "pt"})
     base = find_base(ModelSection(base=str(model)))
-    with pytest.raises(UserError, match=r"1 of its weights are missing, such as model\.layers\.1\.mlp\.up_proj"):
+    with pytest.raises(UserError, match=r"hold at most 97,856, without model\.layers\.1\.mlp\.up_proj\.weight"):
         load_for_scoring(base, None, train_dtype="float32", dtype="float32", device=device_of("cpu"))
 
 
@@ -342,7 +342,7 @@ def test_no_code_of_a_model_runs(model, tmp_path, monkeypatch):
     base = find_base(ModelSection(base=str(model)))
     with pytest.raises(UserError, match="does not know this kind of model"):
         model_shell(base)
-    with pytest.raises(UserError, match="cannot load this model"):
+    with pytest.raises(UserError, match="does not know this kind of model"):
         load_for_scoring(base, None, train_dtype="float32", dtype="float32", device=device_of("cpu"))
     tokenizer = json.loads((model / "tokenizer_config.json").read_text())
     odd = {"tokenizer_class": "X", "auto_map": {"AutoTokenizer": ["code.X", None]}}
@@ -391,3 +391,33 @@ def test_no_pickle_is_ever_loaded():
             text = path.read_text(encoding="utf-8")
             assert "import pickle" not in text
             assert "torch.load(" not in text, path
+
+
+@pytest.mark.parametrize(
+    ("dtype", "alpha", "change", "message"),
+    [
+        ("float32", 1e38, lambda weight: weight, "a scale of 2.5e+37 changes model.layers.0.mlp.down_proj by up to"),
+        (
+            "float32",
+            8.0,
+            lambda weight: weight.sign() * 1e15,
+            "a scale of 2 changes model.layers.0.mlp.down_proj by up to",
+        ),
+        ("float32", 8.0, lambda weight: weight.sign() * 3e38, "are too large for float32"),
+        ("bfloat16", 8.0, lambda weight: weight.sign().double() * 1e300, "are too large for bfloat16"),
+        ("float16", 4e5, lambda weight: weight.sign() * 0.01, "a scale of 1e+05 changes .* too much for float16"),
+        ("float16", 8.0, lambda weight: weight.sign() * 7e4, "are too large for float16"),
+    ],
+)
+def test_what_the_scoring_dtype_cannot_hold_is_refused(adapter, base, dtype, alpha, change, message):
+    settings(adapter, lora_alpha=alpha)
+    weights(adapter, lambda held: {key: change(weight) for key, weight in held.items()})
+    with pytest.raises(UserError, match=message.replace("+", r"\+")):
+        find_adapter("mine", str(adapter), base, dtype)
+
+
+def test_alpha_patterns_count(adapter, base):
+    settings(adapter, alpha_pattern={"k_proj": 1e30})
+    refused(adapter, base, r"a scale of 2.5e\+29 changes model.layers.0.self_attn.k_proj")
+    settings(adapter, alpha_pattern={"k_proj": 1e3}, use_rslora=True)
+    assert find_adapter("mine", str(adapter), base, "float16").name == "mine"
