@@ -1,7 +1,6 @@
 """A model that gives NaN, infinity or numbers beyond floats is named and left out; the others' results are written."""
 
 import json
-import math
 import shutil
 
 import pytest
@@ -45,7 +44,7 @@ def test_log_likelihoods_that_no_perplexity_can_hold_are_still_scores(
     assert (code, err) == (0, "")
     scores = json.loads((out / "results.json").read_text())["scores"]
     perplexity = next(score["value"] for score in scores if score["model"] == "bad" and score["metric"] == "perplexity")
-    assert perplexity == pytest.approx(math.exp(700))
+    assert perplexity is None  # exp(1e9) is no number
 
 
 def test_a_run_without_other_models_ends_with_one_message(tiny_run, tiny_model, tiny_recipe, tmp_path, command):
