@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +17,15 @@ from training.models.adapters import embedding_weights
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_CHUNK = 1 << 22  # elements, which take 64 MiB as products
-_WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_CHUNK = 1 << 22  # words of 8 bytes
 _INFIXES = (".base_layer.", ".original_module.")  # where PEFT puts what it wraps
 
 
 def weight_checksums(model: nn.Module, only: Mapping[str, int] | None = None) -> dict[str, int]:
     """A 64-bit checksum of each weight and buffer by name; PEFT's layers around them are left out of the names.
 
-    Each element is multiplied with a random odd number of its place, modulo 2**64 (Dietzfelbinger et al. 1997), on the
-    model's own device.
+    On a CPU it is a BLAKE2b hash. On other devices, where the weights stay, each word is multiplied with a random odd
+    number of its place, modulo 2**64 (Dietzfelbinger et al. 1997).
 
     Args:
         model: The model.
@@ -63,12 +63,13 @@ def _weights(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _checksum(tensor: torch.Tensor) -> int:
-    if not tensor.numel():
-        return 0
-    words = tensor.detach().reshape(-1).view(_WORDS[tensor.element_size()])
-    total = torch.zeros((), dtype=torch.int64, device=words.device)
-    for part in torch.split(words, _CHUNK):
-        total = total * 3 + (part * _multipliers(words.device)[: len(part)]).sum()
+    octets = tensor.detach().reshape(-1).view(torch.uint8)
+    if octets.device.type == "cpu":
+        return int.from_bytes(hashlib.blake2b(octets.numpy(), digest_size=8).digest())
+    words = nn.functional.pad(octets, (0, -len(octets) % 8)) if len(octets) % 8 else octets
+    total = torch.zeros((), dtype=torch.int64, device=octets.device)
+    for part in torch.split(words.view(torch.int64), _CHUNK):
+        total = total * 3 + (part * _multipliers(part.device)[: len(part)]).sum()
     return int(total)
 
 
