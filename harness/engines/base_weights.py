@@ -65,7 +65,7 @@ def _weights(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 def _checksum(tensor: torch.Tensor) -> int:
     octets = tensor.detach().reshape(-1).view(torch.uint8)
     if octets.device.type == "cpu":
-        return int.from_bytes(hashlib.blake2b(memoryview(octets.numpy()), digest_size=8).digest())
+        return int.from_bytes(hashlib.blake2b(octets.numpy().data, digest_size=8).digest())
     words = nn.functional.pad(octets, (0, -len(octets) % 8)) if len(octets) % 8 else octets
     total = torch.zeros((), dtype=torch.int64, device=octets.device)
     for part in torch.split(words.view(torch.int64), _CHUNK):
