@@ -15,7 +15,7 @@ import typer
 from harness.commands import cache, comparing, doctor, gate, listing, rate, release, reports, run
 from harness.console import Terminal, prepare_streams, print_error, printable
 from harness.logs import drop_unhandled, log_fault, quiet_libraries
-from reports.errors import UserError
+from reports.errors import UserError, is_failure
 from reports.secrets import redact
 from training.machine_failures import machine_error
 from training.stopping import Stopped, stopping_on_signals
@@ -67,7 +67,10 @@ def main() -> None:
         words = redact(shlex.join(["medbench", *sys.argv[1:]]))
         sys.stderr.write(f"stopped by {stop}; what is done is kept, go on with: {words}\n")
         sys.exit(stop.exit_code)
-    except Exception as error:  # noqa: BLE001 - a traceback may hold a token or a patient's words: it goes to the log
+    except BaseException as error:
+        if not is_failure(error):
+            raise
+        # a traceback may hold a token or a patient's words: it goes to the log
         machine = machine_error(error) if isinstance(error, RuntimeError) else None
         print_error(log_fault(error) if machine is None else machine)
         sys.exit(_FAULT if machine is None else 2)

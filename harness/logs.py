@@ -72,7 +72,7 @@ def log_to(path: Path | None) -> None:
         logger.propagate = True
 
 
-def log_fault(error: Exception) -> UserError:
+def log_fault(error: BaseException) -> UserError:
     """Write an unexpected error to the log, if there is one, and turn it into a message.
 
     The message gives only its type and place, since its text may quote data.

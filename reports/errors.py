@@ -39,6 +39,11 @@ class MachineError(UserError):
     """
 
 
+def is_failure(error: BaseException) -> bool:
+    """Whether it is a failure and no request to stop; a panic in a Rust library is not an `Exception`."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
 def first_line(error: BaseException) -> str:
     """First line of a library's error message, or the name of its class if the message is empty."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import functools
 import itertools
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from reports.errors import UserError, first_line
+from reports.errors import UserError, first_line, is_failure
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
     from tasks.formats import AnswerFormat
 
 ChatTemplate = Literal["auto", "never"]
+_CALLS = ("__call__", "encode", "decode", "batch_decode", "apply_chat_template", "convert_ids_to_tokens")
+_STDERR = 2
 # The date for chat templates that include one (Llama 3.1 and later): their own default, so that prompts are the same
 # every day.
 _TODAY = dt.date(2024, 7, 26)
@@ -26,21 +32,72 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a local folder or hub id; loaded once per process, never with remote code.
 
     Raises:
-        UserError: transformers cannot load it.
+        UserError: transformers cannot load it. Its own calls raise one too, which names the folder, if they fail.
     """
     from transformers import AutoTokenizer
 
+    with _blaming(name, "transformers cannot load its tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    kind = type(tokenizer)
+    guarded = {call: _guarded(getattr(kind, call), name) for call in _CALLS}
+    tokenizer.__class__ = type(kind.__name__, (kind,), {"__module__": kind.__module__, **guarded})
+    return tokenizer
+
+
+@contextlib.contextmanager
+def _blaming(name: str, what: str) -> Iterator[None]:
+    """Turn whatever a tokenizer's files, which may come from anyone, make a library raise into one message."""
     try:
-        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        with _MUTED:
+            yield
+    except (UserError, MemoryError):
+        raise
     except BaseException as error:
-        # Untrusted files can raise anything; a panic in the Rust library is not an Exception.
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        if not is_failure(error):
             raise
         raise UserError(
-            f"transformers cannot load its tokenizer: {first_line(error)[:300]}",
+            f"{what}: {first_line(error)[:300]}",
             where=name,
-            fix="use a model whose tokenizer transformers supports without remote code",
+            fix="use a model whose tokenizer and chat template transformers supports without remote code",
         ) from error
+
+
+class _MutedPanics:
+    """Keeps off the terminal what a panicking Rust library writes to it past Python, which may quote a file's text."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._stderr: int | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                with contextlib.suppress(OSError):  # standard error is closed
+                    self._stderr = os.dup(_STDERR)
+                    with Path(os.devnull).open("wb") as null:
+                        os.dup2(null.fileno(), _STDERR)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0 and self._stderr is not None:
+                os.dup2(self._stderr, _STDERR)
+                os.close(self._stderr)
+                self._stderr = None
+
+
+_MUTED = _MutedPanics()
+
+
+def _guarded(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(*args: Any, **settings: Any) -> Any:
+        with _blaming(name, "its tokenizer fails"):
+            return method(*args, **settings)
+
+    return call
 
 
 def render_prompt(

@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import torch
 from torch import nn
 
-from reports.errors import UserError, first_line
+from harness.engines.base_weights import OwnEmbeddings, check_unchanged, weight_checksums
+from reports.errors import UserError, first_line, is_failure
 from reports.files import read_json
-from training.models.adapters import CONFIG, WEIGHTS
+from training.models.adapters import CONFIG, PREFIX, WEIGHTS
 from training.models.device import device_of
 from training.models.loading import quiet_bitsandbytes
+from training.models.model import BASE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 AdapterMode = Literal["auto", "merged", "unmerged"]
-_PREFIX = "base_model.model."
 _PRISTINE_SHARE = 0.25  # of a GPU's free memory that the saved base weights may take; larger ones are kept on the host
 # Settings of a plain LoRA; any other that is set means another kind of adapter.
 _PLAIN = {
@@ -66,13 +67,22 @@ class AdapterSwitch(Protocol):
 
 
 def adapter_switch(model: PreTrainedModel, folders: Mapping[str, Path], wanted: AdapterMode) -> AdapterSwitch:
-    """The fastest switch that keeps the numbers, or the requested one.
+    """The fastest switch that keeps the numbers, or the requested one; it computes as the base at first.
 
     Raises:
-        UserError: `merged` is requested, and an adapter or the base's weights do not allow it.
+        UserError: `merged` is requested, and an adapter or the base's weights do not allow it; or loading the adapters
+            changed the base's weights.
     """
     if not folders:
         return NoAdapters()
+    before = weight_checksums(model)
+    switch = _load(model, folders, wanted)
+    switch.use(BASE)
+    check_unchanged(model, before, folders)
+    return switch
+
+
+def _load(model: PreTrainedModel, folders: Mapping[str, Path], wanted: AdapterMode) -> AdapterSwitch:
     adapters = None if wanted == "unmerged" else {name: _read(folder, model) for name, folder in folders.items()}
     if adapters is not None:
         odd = next((name for name, adapter in adapters.items() if adapter is None), None)
@@ -164,7 +174,9 @@ class UnmergedAdapters:
         # PEFT takes them as names of modules, which `v1.2`, `keys` and others cannot be.
         self._names = {name: f"adapter_{number}" for number, name in enumerate(folders)}
         self._wrapped: Any = None
+        self._embeddings = OwnEmbeddings(model)
         for name, folder in folders.items():
+            self._embeddings.make_room(name, folder)
             try:
                 if self._wrapped is None:
                     self._wrapped = PeftModel.from_pretrained(model, str(folder), adapter_name=self._names[name])
@@ -172,7 +184,9 @@ class UnmergedAdapters:
                     self._wrapped.load_adapter(str(folder), adapter_name=self._names[name])
             except torch.OutOfMemoryError:
                 raise
-            except Exception as error:
+            except BaseException as error:
+                if not is_failure(error):
+                    raise
                 raise UserError(
                     f"PEFT cannot load this adapter: {first_line(error)[:300]}",
                     where=str(folder),
@@ -182,6 +196,7 @@ class UnmergedAdapters:
 
     def use(self, name: str) -> None:
         """Turn an adapter's layers on, or all off for the base."""
+        self._embeddings.use(name)
         if name not in self._names:
             self._wrapped.base_model.disable_adapter_layers()
             return
@@ -201,7 +216,7 @@ def _read(folder: Path, model: PreTrainedModel) -> dict[str, _Change] | None:
     weights = load_file(folder / WEIGHTS)
     changes = {}
     for key, down in weights.items():
-        name, part, _ = key.removeprefix(_PREFIX).partition(".lora_A.weight")
+        name, part, _ = key.removeprefix(PREFIX).partition(".lora_A.weight")
         layer = layers.get(name)
         up = weights.get(key.replace(".lora_A.", ".lora_B."))
         if not part:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from harness.engines.interface import NO_TOKEN
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -30,7 +32,7 @@ class AnswerEnd:
 
         Tokens are decoded only if the last one contains the last character of a stop string; no other can complete it.
         """
-        if tokens[-1] in self.ends:
+        if tokens[-1] in self.ends or tokens[-1] == NO_TOKEN:
             return True
         likely = [string for string in stop if self._may_complete(string, tokens[-1])]
         if not likely:
@@ -41,7 +43,7 @@ class AnswerEnd:
 
     def text(self, tokens: Sequence[int], stop: Sequence[str]) -> str:
         """The answer without end token and stop string."""
-        if tokens and tokens[-1] in self.ends:
+        if tokens and (tokens[-1] in self.ends or tokens[-1] == NO_TOKEN):
             tokens = tokens[:-1]
         text = str(self._tokenizer.decode(tokens, skip_special_tokens=True))
         for string in stop:

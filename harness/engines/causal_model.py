@@ -11,6 +11,7 @@ import torch
 from harness.engines.attention import use_own_attention
 from harness.engines.key_values import PrefixKVCache, SlotKVCache
 from harness.engines.windows import model_window
+from reports.errors import UserError
 from training.models.device import device_of
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class CausalModel:
         self.hardware = device or device_of(model.device)
         self.device = model.device
         self.max_length = model_window(model.config, tokenizer)
+        self._tokenizer_name = str(tokenizer.name_or_path)
         self.stats = EngineStats(use_own_attention(model, self.hardware))
         vocab_size = int(model.get_output_embeddings().weight.shape[0])
         self.token_bytes = _key_value_bytes(model)
@@ -82,6 +84,7 @@ class CausalModel:
         self.stats.tokens += len(rows) * longest
         ids = torch.zeros(len(rows), longest, dtype=torch.long)
         valid = torch.zeros(len(rows), longest, dtype=torch.bool)
+        self._check_tokens(max(map(max, rows)))
         for number, row in enumerate(rows):
             ids[number, : len(row)] = torch.tensor(row)
             valid[number, : len(row)] = True
@@ -100,6 +103,16 @@ class CausalModel:
         )
         return output.last_hidden_state, kept
 
+    def _check_tokens(self, greatest: int) -> None:
+        """Check that the model has an embedding for the greatest of some token ids."""
+        count = len(self.model.get_input_embeddings().weight)
+        if greatest >= count:
+            raise UserError(
+                f"its tokenizer gives the token {greatest}, but the model has only {count}",
+                where=self._tokenizer_name,
+                fix="give a model with its own tokenizer, or resize its embeddings to the tokenizer and save both",
+            )
+
     def next_logits(
         self, tokens: torch.Tensor, positions: torch.Tensor, slots: SlotKVCache, length: int
     ) -> torch.Tensor:
@@ -113,7 +126,7 @@ class CausalModel:
         """
         self.stats.decoded += len(tokens)
         output = self.model.base_model(
-            tokens[:, None],
+            tokens.clamp(min=0)[:, None],  # NO_TOKEN in slots of ended answers
             attention_mask=slots.step(positions, length),
             position_ids=positions[:, None],
             past_key_values=slots,

@@ -17,6 +17,21 @@ if TYPE_CHECKING:
     from tasks.answers import FinishReason
 
 
+NO_TOKEN = -1  # ends an answer in place of a token whose logits are no numbers
+
+
+class NotFiniteError(Exception):
+    """A model gave NaN or infinity instead of an answer; the other models of the run can still be scored.
+
+    Attributes:
+        model: Its name.
+    """
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
+        self.model = model
+
+
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
     """Log-likelihood of `continuation` after `context`; token ids, neither is empty."""
@@ -101,15 +116,25 @@ class ScoreResponse:
         """Log-likelihood of the whole continuation in nats: the exact sum of `logprobs`."""
         return math.fsum(self.logprobs)
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether the model gave numbers, not NaN or infinity."""
+        return all(map(math.isfinite, self.logprobs))
+
 
 @dataclass(frozen=True, slots=True)
 class GenerateResponse:
-    """Generated text without end token and stop string; `tokens` has them."""
+    """Generated text without end token and stop string; `tokens` has them, or NO_TOKEN where the model failed."""
 
     text: str
     tokens: tuple[int, ...] = field(repr=False)
     finish_reason: FinishReason
     cost: Cost
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the model gave numbers, not NaN or infinity."""
+        return self.tokens[-1:] != (NO_TOKEN,)
 
 
 Response = ScoreResponse | GenerateResponse

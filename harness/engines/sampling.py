@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from harness.engines.interface import GenerateRequest
+from harness.engines.interface import NO_TOKEN, GenerateRequest
 
 
 class Draws:
@@ -22,7 +22,7 @@ class Draws:
 
 
 def choose(logits: torch.Tensor, requests: Sequence[GenerateRequest | None], numbers: Sequence[float]) -> torch.Tensor:
-    """The next token of each row, [rows].
+    """The next token of each row, [rows]; NO_TOKEN where the logits are no numbers.
 
     Args:
         logits: [rows, vocab_size].
@@ -30,12 +30,13 @@ def choose(logits: torch.Tensor, requests: Sequence[GenerateRequest | None], num
         numbers: A uniform random number for each row that is not greedy.
     """
     best = logits.float().argmax(-1)  # on a CPU slow in bfloat16
+    is_finite = logits.gather(1, best[:, None])[:, 0].isfinite()  # NaN counts as the greatest
     sampled = [number for number, request in enumerate(requests) if request is not None and request.temperature > 0]
     if sampled:
         where = torch.tensor(sampled, device=logits.device)
         sampling = [request for request in requests if request is not None and request.temperature > 0]
         best[where] = _sample(logits[where].float(), sampling, [numbers[number] for number in sampled])
-    return best
+    return best.where(is_finite, NO_TOKEN)
 
 
 def _sample(logits: torch.Tensor, requests: Sequence[GenerateRequest], numbers: Sequence[float]) -> torch.Tensor:

@@ -11,12 +11,13 @@ from harness.planning.leakage import check_overlap, overlap_lines, trained_rows,
 from harness.planning.lm_tasks import LoadedTask, load_tasks
 from harness.planning.model_names import ModelArgument, parse_models
 from reports.document.evidence import OverlapCheck
+from reports.errors import UserError
 from training.backends.choice import check_can_train
 from training.finetune import fingerprint, trained_adapter
 from training.models.adapters import check_target_modules, find_adapter
 from training.models.base_model import find_base
 from training.models.device import Device, DTypeName, pick_device
-from training.models.loading import describe_weights, fits_dense
+from training.models.loading import check_weights, describe_weights, fits_dense
 from training.models.model import Model
 from training.recipes.recipe import Recipe
 from training.splits import TrainingRows, training_rows
@@ -72,6 +73,21 @@ class Plan:
         """The rows to train the recipe's own adapter on; None if it is there already or not scored."""
         return next((model.rows for model in self.models if not model.sha256), None)
 
+    def without(self, name: str) -> Plan:
+        """The plan without a model that answers with NaN or infinity, and a warning that says so.
+
+        Raises:
+            UserError: No model is left.
+        """
+        failed = next(model for model in self.models if model.name == name)
+        left = tuple(model for model in self.models if model is not failed)
+        what = f"{name} answers with NaN or infinity in {self.score_dtype}"
+        if not left:
+            fix = "train it again with a lower learning rate, or score in another dtype: --set scoring.dtype=float32"
+            raise UserError(what, where=str(failed.folder), fix=fix)
+        pools = {pool: members for pool, members in self.pools.items() if failed not in members}
+        return replace(self, models=left, pools=pools, warnings=(*self.warnings, f"{what}; it is left out"))
+
     @property
     def weights(self) -> str:
         """How weights are held while scoring, in words."""
@@ -96,10 +112,11 @@ def make_plan(
     score_dtype = device.default_dtype(recipe.model.dtype if recipe.scoring.dtype == "auto" else recipe.scoring.dtype)
     quantization = recipe.quantization if recipe.scoring.base == "as_trained" else None
     base = replace(find_base(recipe.model, say), quantization=quantization)
+    check_weights(base)
     if any(argument.is_own_adapter for argument in arguments):
         check_target_modules(recipe.lora.target_modules, base)
         check_can_train(recipe, base, device)
-    chosen = tuple(_model(argument, recipe, folder, base) for argument in arguments)
+    chosen = tuple(_model(argument, recipe, folder, base, score_dtype) for argument in arguments)
     loaded = load_tasks(list(dict.fromkeys(tasks or recipe.scoring.tasks)), recipe, base)
     overlap = find_overlap(chosen, loaded)
     return Plan(
@@ -117,12 +134,12 @@ def make_plan(
     )
 
 
-def _model(argument: ModelArgument, recipe: Recipe, folder: RunFolder, base: Model) -> Model:
+def _model(argument: ModelArgument, recipe: Recipe, folder: RunFolder, base: Model, dtype: DTypeName) -> Model:
     """The model that is meant, with the rows it was trained on if they are known."""
     if argument.kind == "base":
         return base
     if argument.source is not None:
-        adapter = find_adapter(argument.name, argument.source, base)
+        adapter = find_adapter(argument.name, argument.source, base, dtype)
         return replace(adapter, rows=trained_rows(adapter.folder))
     rows = training_rows(recipe)
     own = Model(
@@ -138,12 +155,12 @@ def _model(argument: ModelArgument, recipe: Recipe, folder: RunFolder, base: Mod
         trained_here=True,
     )
     is_trained = trained_adapter(folder.adapter, fingerprint(recipe, base, rows)) is not None
-    return _trained(own, base) if is_trained else own
+    return _trained(own, base, dtype) if is_trained else own
 
 
-def _trained(own: Model, base: Model) -> Model:
+def _trained(own: Model, base: Model, dtype: DTypeName) -> Model:
     """The recipe's own adapter with the weights that training has written, checked and hashed."""
-    adapter = find_adapter(own.name, str(own.folder), base)
+    adapter = find_adapter(own.name, str(own.folder), base, dtype)
     return replace(own, sha256=adapter.sha256, base_name=adapter.base_name)
 
 
@@ -153,7 +170,7 @@ def with_trained_adapter(plan: Plan) -> Plan:
     Raises:
         UserError: The adapter is not there or broken.
     """
-    models = (_trained(model, plan.base) if model.trained_here else model for model in plan.models)
+    models = (_trained(m, plan.base, plan.score_dtype) if m.trained_here else m for m in plan.models)
     return replace(plan, models=tuple(models))
 
 

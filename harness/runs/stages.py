@@ -104,19 +104,32 @@ def _steps(trainer: TrainerSection, rows: int) -> int:
 
 
 def score_stage(plan: Plan, terminal: Terminal, stages: dict[str, float], *, again: bool) -> Results:
-    """Score and compare all models, and write `results.json`; notes the seconds in `stages`."""
+    """Score and compare all models, and write `results.json`; notes the seconds in `stages`.
+
+    A model that answers with NaN or infinity is left out and named in the results' notes.
+
+    Raises:
+        UserError: No other model is left.
+    """
+    from harness.engines.interface import NotFiniteError
     from harness.runs.rating import add_ratings
     from harness.runs.results import assemble
     from harness.scoring.noise import measure_noise
     from harness.scoring.stage import score_models, write_predictions
 
     terminal.heading("Score")
-    started = time.perf_counter()
-    scored, engine = score_models(plan, terminal, stages, again=again)
-    stages["score"] = round(time.perf_counter() - started, 3)
-    started = time.perf_counter()
-    noise = measure_noise(plan, scored, engine, terminal, again=again)
-    stages["noise"] = round(time.perf_counter() - started, 3)
+    while True:
+        try:
+            started = time.perf_counter()
+            scored, engine = score_models(plan, terminal, stages, again=again)
+            stages["score"] = round(time.perf_counter() - started, 3)
+            started = time.perf_counter()
+            noise = measure_noise(plan, scored, engine, terminal, again=again)
+            stages["noise"] = round(time.perf_counter() - started, 3)
+            break
+        except NotFiniteError as error:
+            plan = plan.without(error.model)
+            terminal.say(f"  note: {plan.warnings[-1]}", style="yellow")
     started = time.perf_counter()
     results = assemble(plan, scored, noise, command=_command(), stages=stages, engine=engine)
     results = add_ratings(results, plan.folder)

@@ -47,4 +47,9 @@ def answers(
     engine = start_engine(plan, Choice("transformers", "one question", 0.0), requests)
     responses = dict(engine.respond(requests))
     texts = {model.name: responses[index] for index, model in enumerate(plan.models)}
+    failed = [name for name, response in texts.items() if not response.is_finite]
+    if failed:
+        raise UserError(
+            f"{', '.join(failed)} answers with NaN or infinity", where="--models", fix="leave it out, or train it again"
+        )
     return {name: response.text for name, response in texts.items() if isinstance(response, GenerateResponse)}

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.engines.interface import GenerateResponse, Request, Response
+from harness.engines.interface import GenerateResponse, NotFiniteError, Request, Response
 from harness.scoring.kept_answers import Scored, forget
 from harness.scoring.samples import foreign_metrics, make_samples, metric_key
 from harness.scoring.tally import Tally
@@ -85,7 +85,10 @@ class Evaluation:
         figures = {}
         for key, values in self._values.items():
             metric, _, filter_name = key.partition(",")
-            value = functions.get(metric, mean)(values)
+            try:
+                value = functions.get(metric, mean)(values)
+            except OverflowError as error:  # such as a perplexity beyond floats
+                raise NotFiniteError(self._model) from error
             if isinstance(value, int | float):
                 figures[metric_key(metric, filter_name)] = float(value)
         return figures

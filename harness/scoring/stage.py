@@ -15,7 +15,7 @@ from harness.answers.answer_keys import model_key, pair_key, store_key
 from harness.answers.cached_engine import load_engine
 from harness.answers.stored_answers import ResponseCache, open_store
 from harness.engines.choice import Choice, choose_engine
-from harness.engines.interface import Engine, ModelRequest, Request, Response
+from harness.engines.interface import Engine, ModelRequest, NotFiniteError, Request, Response
 from harness.engines.shared_engine import in_all_processes
 from harness.planning.run_plan import Plan
 from harness.scoring.evaluation import Evaluation
@@ -238,6 +238,9 @@ def stream_responses(
         questions: By task.
         pairs: Models and tasks.
         advance: Called with 1 and the model's name for each new response.
+
+    Raises:
+        NotFiniteError: A response is NaN or infinite.
     """
     owners: defaultdict[ModelRequest, list[Pair]] = defaultdict(list)
     for pair in pairs:
@@ -248,6 +251,8 @@ def stream_responses(
     with finishing_batches():
         for index, response in responses:
             request = requests[index]
+            if not response.is_finite:
+                raise NotFiniteError(request.model)
             if not response.cost.reused:
                 advance(1, request.model)
             for pair in owners.get(request, ()):

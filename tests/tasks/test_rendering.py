@@ -1,7 +1,12 @@
 """Prompts: one rendering for training and scoring, through the model's chat template where it has one."""
 
 import copy
+import json
+import shutil
 
+import pytest
+
+from reports.errors import UserError
 from tasks.formats import FORMATS
 from tasks.rendering import count_scored_tokens, encode, load_tokenizer, render_prompt
 
@@ -56,3 +61,52 @@ def test_scored_tokens_are_counted_as_lm_eval_divides_them(tiny_model):
     answer = SHAPE.completion("because", "so")
     (request,) = lm.loglikelihood([Instance("loglikelihood", {}, (prompt, answer), 0)])
     assert count_scored_tokens(tokenizer, prompt, answer) == len(request.continuation)
+
+
+ENDLESS = {"Regex": "(?:[b-y ]+[b-y ]*)+[!?]$"}
+
+
+def spoiled(tiny_model, folder, **parts):
+    """The tiny model with other parts in its tokenizer."""
+    shutil.copytree(tiny_model, folder)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer | parts))
+    return load_tokenizer(str(folder))
+
+
+def test_a_tokenizer_that_panics_is_named(tiny_model, tmp_path, capfd):
+    """A panic in the Rust library is no `Exception`, and would print its own lines, which may quote the file."""
+    split = {"type": "Split", "pattern": ENDLESS, "behavior": "Isolated", "invert": False}
+    tokenizer = spoiled(tiny_model, tmp_path / "encode", pre_tokenizer=split)
+    with pytest.raises(UserError, match=r"encode: its tokenizer fails: .*Regex"):
+        encode(tokenizer, "word " * 20 + ".")
+    replace = {"type": "Replace", "pattern": ENDLESS, "content": ""}
+    tokenizer = spoiled(
+        tiny_model, tmp_path / "decode", decoder={"type": "Sequence", "decoders": [{"type": "Fuse"}, replace]}
+    )
+    ids = encode(tokenizer, "word" * 20 + ".")
+    with pytest.raises(UserError, match=r"decode: its tokenizer fails: .*Regex"):
+        tokenizer.decode(ids)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_chat_template_that_fails_is_named(tiny_model, tmp_path):
+    shutil.copytree(tiny_model, tmp_path / "model")
+    for template in (
+        "{{ raise_exception('no') }}",
+        "{{ messages[7]['x'] }}",
+        "{% for",
+        "{{ 1 / 0 }}",
+        "{{ [].x.y }}",
+    ):
+        (tmp_path / "model" / "chat_template.jinja").write_text(template)
+        load_tokenizer.cache_clear()
+        with pytest.raises(UserError, match=r"model: its tokenizer fails: "):
+            render_prompt(load_tokenizer(str(tmp_path / "model")), SHAPE, "Why?")
+
+
+def test_a_guarded_tokenizer_is_saved_as_what_it_is(tiny_model, tmp_path):
+    load_tokenizer(str(tiny_model)).save_pretrained(tmp_path)
+    before, after = (json.loads((folder / "tokenizer_config.json").read_text()) for folder in (tiny_model, tmp_path))
+    assert after["tokenizer_class"] == before["tokenizer_class"]
+    assert encode(load_tokenizer(str(tmp_path)), "Why?") == encode(load_tokenizer(str(tiny_model)), "Why?")

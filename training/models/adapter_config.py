@@ -118,6 +118,7 @@ def _alternative_ways(branches: list[_Branch]) -> int:
 
 Pattern = Annotated[str, Field(min_length=1, max_length=_MOST_PATTERN), AfterValidator(_check_pattern)]
 Name = Annotated[str, Field(min_length=1, max_length=500)]
+ModuleName = Annotated[str, Field(max_length=500, pattern=r"^[\w.-]+$")]  # which PEFT takes as a regular expression too
 Rank = Annotated[int, Field(ge=1, le=_MOST_RANK)]
 Alpha = Annotated[float, Field(allow_inf_nan=False)]
 Layers = Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=10_000)]
@@ -139,7 +140,7 @@ class LoraSettings(BaseModel):
     layers_pattern: list[Pattern] | Pattern | None = None
     rank_pattern: dict[Pattern, Rank] | None = None
     alpha_pattern: dict[Pattern, Alpha] | None = None
-    modules_to_save: list[Name] | None = None
+    modules_to_save: list[ModuleName] | None = None
     bias: Literal["none", "all", "lora_only"] = "none"
     fan_in_fan_out: bool = False
     use_rslora: bool = False
@@ -157,20 +158,32 @@ class LoraSettings(BaseModel):
                 return rank
         return self.r
 
-    def wants(self, module: str) -> bool | None:
-        """Whether a layer is to have LoRA weights; None if that depends on more than its name."""
-        if (
-            self.layers_to_transform is not None
-            or self.layers_pattern
-            or self.exclude_modules
-            or not self.target_modules
-        ):
-            return None
-        if isinstance(self.target_modules, str):
-            if self.target_modules == "all-linear":
-                return None
-            return re.fullmatch(self.target_modules, module) is not None
-        return any(module == name or module.endswith(f".{name}") for name in self.target_modules)
+    def wants(self, module: str) -> bool:
+        """Whether a linear layer is to have LoRA weights, as PEFT decides it by the layer's name."""
+        from training.models.loading import quiet_bitsandbytes
+
+        with quiet_bitsandbytes():
+            from peft.tuners.tuners_utils import check_target_module_exists
+
+        # PEFT turns `all-linear` into the names of all linear layers
+        settings = self.model_copy(update={"target_modules": [module]}) if self.is_all_linear else self
+        return bool(settings.target_modules) and bool(check_target_module_exists(settings, module))
+
+    @property
+    def is_all_linear(self) -> bool:
+        """Whether all linear layers but the head are to have LoRA weights."""
+        return isinstance(self.target_modules, str) and self.target_modules.lower() == "all-linear"
+
+    def saves(self, module: str) -> bool:
+        """Whether the adapter has a copy of its own of a whole module, as PEFT decides it by the module's name."""
+        return any(module.endswith(name) for name in self.modules_to_save or ())
+
+    def scale_of(self, module: str) -> float:
+        """What the product of a layer's LoRA weights is multiplied with (Hu et al. 2021, Kalajdzievski 2023)."""
+        alphas = (self.alpha_pattern or {}).items()
+        alpha = next((alpha for pattern, alpha in alphas if re.match(rf"(.*\.)?({pattern})$", module)), self.lora_alpha)
+        rank = self.rank_of(module)
+        return alpha / (math.sqrt(rank) if self.use_rslora else rank)
 
 
 def check_config(value: Any, path: Path) -> LoraSettings:

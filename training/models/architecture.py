@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from reports.errors import UserError, first_line
+from reports.errors import UserError, first_line, is_failure
 from reports.files import read_json, sha256_file, sha256_value, write_json
 from training.home import medbench_home
 from training.models.base_model import model_config
@@ -82,7 +82,9 @@ def model_shell(base: Model) -> Any:
     try:
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(transformers_config(base.folder), trust_remote_code=False)
-    except Exception as error:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         raise UserError(
             f"transformers does not know this kind of model: {first_line(error)[:300]}",
             where=str(base.folder / "config.json"),

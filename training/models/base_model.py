@@ -25,7 +25,9 @@ _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _SMALL_FILES = ("*.json", "*.model", "*.txt", "*.jinja")  # of a model's folder: all but its weights
 _MOST_CONFIG_BYTES = 16 << 20
 _MOST_INDEX_BYTES = 64 << 20
-_MOST_LAYERS = 1000  # more are no model that there is, but hours of making layers
+# More are no model that there is, but hours of making layers: the greatest value of a setting by a word in its name.
+_MOST = {"layers": 1000, "experts": 4096, "heads": 1 << 16, "size": 1 << 24, "dim": 1 << 24}
+_MOST_LAYERS_TIMES_EXPERTS = 1 << 16
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -123,6 +125,9 @@ def _check_weights(folder: Path) -> None:
         UserError: A link leads out of the folder, a file is broken, or the index names files elsewhere.
     """
     refuse_links_out(folder)
+    if (folder / "adapter_config.json").is_file():  # with which transformers would load the base that it names instead
+        what, fix = "it holds an adapter, not a whole model", "give its base, and the adapter with --models NAME=FOLDER"
+        raise UserError(what, where=str(folder), fix=fix)
     for path in sorted(folder.glob("*.safetensors")):
         read_header(path)
     for path in sorted(folder.glob("*.safetensors.index.json")):
@@ -174,23 +179,30 @@ def model_config(base: Model) -> dict[str, object]:
     """The base's `config.json`.
 
     Raises:
-        UserError: It is no object, asks for code from elsewhere, or for more layers than any model has.
+        UserError: It is no object, asks for code from elsewhere, or for more or larger layers than any model has.
     """
     path = base.folder / "config.json"
     value = read_json(path, _MOST_CONFIG_BYTES)
     if not isinstance(value, dict):
         raise UserError("expected an object", where=str(path), fix="fetch the model again")
-    for key, setting in _settings(value):
+    greatest = dict.fromkeys(_MOST, 1)
+    for key, setting in config_settings(value):
         if key.endswith("_implementation") and isinstance(setting, str) and not setting.replace("_", "").isalnum():
             what = f"{key} names code from elsewhere ({setting[:60]!r}), which medbench does not run"
             raise UserError(what, where=str(path), fix="take the setting out where you trust the model")
-        if "layers" in key and isinstance(setting, int) and setting > _MOST_LAYERS:
-            raise UserError(f"{key} is {setting:g}", where=str(path), fix="fetch the model again")
+        for word, most in _MOST.items():
+            if isinstance(setting, int) and word in key.split("_"):
+                greatest[word] = max(greatest[word], setting)
+                if setting > most:
+                    raise UserError(f"{key} is {setting}"[:200], where=str(path), fix="fetch the model again")
+    if greatest["layers"] * greatest["experts"] > _MOST_LAYERS_TIMES_EXPERTS:
+        what = f"it has {greatest['layers']} layers of {greatest['experts']} experts"
+        raise UserError(what, where=str(path), fix="fetch the model again")
     return value
 
 
-def _settings(value: object) -> Iterator[tuple[str, object]]:
+def config_settings(value: object) -> Iterator[tuple[str, object]]:
     """(key, value) of all settings, those of parts of the model too."""
     for key, setting in value.items() if isinstance(value, dict) else ():
         yield str(key), setting
-        yield from _settings(setting)
+        yield from config_settings(setting)

@@ -7,9 +7,10 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from reports.errors import UserError, first_line
+from reports.errors import UserError, first_line, is_failure
 from training.models.architecture import architecture
 from training.models.base_model import model_config
+from training.models.checkpoint import check_checkpoint
 from training.models.device import Device, DTypeName, torch_dtype
 from training.models.model import Model
 from training.processes import is_sharded
@@ -43,6 +44,7 @@ def load_base(
     """
     from transformers import AutoModelForCausalLM
 
+    check_weights(base)
     config: dict[str, Any] = {"dtype": torch_dtype(dtype), "device_map": {"": device.place}}
     if attention is not None:
         config["attn_implementation"] = attention
@@ -64,7 +66,9 @@ def load_base(
             where=f"{base.folder} (quantised with {_own_method(base) or 'unknown'})",
             fix="install it (`pip install gptqmodel` for GPTQ), or give a base that is not quantised",
         ) from error
-    except Exception as error:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         kind = model_config(base).get("model_type", "unknown")
         raise UserError(
             f"transformers cannot load this model (type {kind}): {first_line(error)}",
@@ -80,6 +84,15 @@ def load_base(
         )
     _keep_gradients(model)
     return model
+
+
+def check_weights(base: Model) -> None:
+    """See that the base's files hold the weights that its configuration means.
+
+    Raises:
+        UserError: They do not.
+    """
+    check_checkpoint(base, _own_method(base))
 
 
 def fits_dense(base: Model, dtype: DTypeName, device: Device) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from reports.errors import UserError, first_line
+from reports.errors import UserError, first_line, is_failure
 
 _LENGTH_BYTES = 8
 _MOST_HEADER_BYTES = 32 << 20  # models with a hundred thousand tensors have less than 16 MiB
@@ -51,7 +51,9 @@ def read_header(path: Path) -> dict[str, Tensor]:
             tensors = {
                 name: Tensor(str(tensor.get_dtype()), tuple(tensor.get_shape())) for name, tensor in slices.items()
             }
-    except (safetensors.SafetensorError, OSError, ValueError, OverflowError) as error:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         raise _refused(first_line(error)[:300], where) from error
     unprintable = next((name for name in tensors if len(name) > _MOST_NAME or not name.isprintable()), None)
     if unprintable is not None:

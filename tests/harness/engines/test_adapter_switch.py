@@ -7,11 +7,16 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.engines.adapter_switch import adapter_switch
+from harness.engines.base_weights import weight_checksums
 from reports.errors import UserError
 from tests.harness.engines.test_engine import ask, check_scores, engine_on, prompts, scores
+from training.models.adapters import find_adapter
+from training.models.base_model import find_base
+from training.recipes.recipe import ModelSection
 
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -150,3 +155,80 @@ def test_weights_in_4_bits_are_never_merged(tiny_model, make_adapter):
     base = type("Base", (), {"folder": tiny_model, "name": "tiny"})
     model = load_base(base, QuantizationSection(), dtype="float32", device=device_of("cpu")).eval()
     assert adapter_switch(model, {"one": make_adapter(1)}, "auto").mode == "unmerged"
+
+
+def bigger_vocabulary(tiny_model, folder, rows=520):
+    """Save a random adapter that was trained with more tokens, as PEFT saves it: with whole embeddings."""
+    torch.manual_seed(5)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer.add_tokens([f"<extra {number}>" for number in range(8)])
+    tokenizer.save_pretrained(folder)
+    model = load(tiny_model)
+    model.resize_token_embeddings(rows)
+    get_peft_model(
+        model, LoraConfig(r=4, lora_alpha=16, target_modules=["q_proj"], init_lora_weights=False)
+    ).save_pretrained(folder, save_embedding_layers=True)
+    return folder
+
+
+def test_an_embedding_with_more_tokens_is_the_adapters_alone(tiny_model, make_adapter, tmp_path):
+    folder = bigger_vocabulary(tiny_model, tmp_path / "more")
+    find_adapter("more", str(folder), find_base(ModelSection(base=str(tiny_model))))
+    model = load(tiny_model)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    ids = torch.tensor([[1, 2, 3]])
+    base_logits = model(ids).logits
+    switch = adapter_switch(model, {"plain": make_adapter(1), "more": folder}, "auto")
+    assert switch.mode == "unmerged"
+    resized = load(tiny_model)
+    resized.resize_token_embeddings(520)
+    reference = PeftModel.from_pretrained(resized, str(folder)).eval()
+    plain = peft_reference(tiny_model, make_adapter(1))
+    for _ in range(2):
+        switch.use("more")
+        assert torch.equal(model(ids).logits, reference(ids).logits)
+        switch.use("plain")
+        assert torch.equal(model(ids).logits, plain(ids).logits)
+        switch.use("base")
+        assert torch.equal(model(ids).logits, base_logits)
+    held = {name.replace(".base_layer.", "."): weight for name, weight in model.state_dict().items()}
+    assert all(torch.equal(held[name], weight) for name, weight in before.items())
+
+
+def test_the_base_answers_the_same_beside_an_adapter_with_more_tokens(tiny_model, tmp_path):
+    folder = bigger_vocabulary(tiny_model, tmp_path / "more")
+    together = ask(engine_on(tiny_model, {"more": folder}), [*scores("more"), *prompts("more"), *scores(), *prompts()])
+    alone = ask(engine_on(tiny_model), [*scores(), *prompts()])
+    assert [response.logprobs for response in together[18:27]] == [response.logprobs for response in alone[:9]]
+    assert [response.tokens for response in together[27:]] == [response.tokens for response in alone[9:]]
+
+
+@pytest.mark.parametrize(
+    "extra",
+    ["model.layers.0.mlp.up_proj.base_layer.weight", "model.layers.1.input_layernorm.weight", "model.norm.weight"],
+)
+def test_no_answers_once_an_adapter_has_changed_the_base(tiny_model, make_adapter, tmp_path, extra):
+    """The engine compares checksums itself, whatever let the adapter through."""
+    folder = shutil.copytree(make_adapter(1), tmp_path / "adapter")
+    own = load(tiny_model).get_parameter(extra.replace(".base_layer.", ".")).detach()
+    weights = load_file(folder / "adapter_model.safetensors") | {f"base_model.model.{extra}": own + 1}
+    save_file(weights, folder / "adapter_model.safetensors")
+    changed = extra.replace(".base_layer.", ".")
+    with pytest.raises(UserError, match=rf"changed 1 of the base's own weights, such as {changed};"):
+        adapter_switch(load(tiny_model), {"one": folder}, "auto")
+
+
+def test_a_checksum_sees_every_bit_and_every_place():
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(8, 4).to(torch.bfloat16)
+    before = weight_checksums(layer)
+    assert list(before) == ["weight", "bias"]
+    assert weight_checksums(layer) == before
+    with torch.no_grad():
+        layer.weight[[0, 1]] = layer.weight[[1, 0]]
+        assert weight_checksums(layer)["weight"] != before["weight"]
+        layer.weight[[0, 1]] = layer.weight[[1, 0]]
+        assert weight_checksums(layer) == before
+        layer.bias.view(torch.int16)[3] ^= 1
+        assert weight_checksums(layer)["bias"] != before["bias"]
+        assert weight_checksums(layer, only={"weight": 0}) == {"weight": before["weight"]}

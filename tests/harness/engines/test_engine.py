@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM
 from harness.engines.answer_text import AnswerEnd
 from harness.engines.interface import Cost, GenerateRequest, ModelRequest, ScoreRequest
 from harness.engines.transformers_engine import TransformersEngine, cpu_threads
+from reports.errors import UserError
 from tasks.rendering import load_tokenizer
 
 
@@ -285,3 +286,8 @@ def test_threads_are_those_this_process_may_use(tmp_path, quota, processes, thre
     if quota is not None:
         (tmp_path / "cpu.max").write_text(quota)
     assert cpu_threads(8, tmp_path / "cpu.max", processes) == threads
+
+
+def test_tokens_that_the_model_does_not_have_are_blamed_on_the_tokenizer(tiny_model):
+    with pytest.raises(UserError, match=rf"{tiny_model}: its tokenizer gives the token 5000, but the model has only"):
+        ask(engine_on(tiny_model), [("base", ScoreRequest((1, 5000), (2,)))])

@@ -72,9 +72,88 @@ def test_missing_and_extra_weights_are_refused(adapter, base):
     save_file(whole | {"base_model.model.extra.weight": torch.ones(2)}, adapter / WEIGHTS)
     refused(adapter, base, "extra weight")
     save_file(whole | {"base_model.model.model.norm.weight": torch.ones(2)}, adapter / WEIGHTS)
+    settings(adapter, modules_to_save=["norm"])
     refused(adapter, base, "for another base")
-    save_file(whole | {"base_model.model.model.layers.0.mlp.up_proj.lora_C.weight": torch.ones(2)}, adapter / WEIGHTS)
-    refused(adapter, base, "no weight of a LoRA adapter")
+
+
+TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+UP = "model.layers.0.mlp.up_proj"
+UNDECLARED = {
+    f"base_model.model.{UP}.base_layer.weight": (128, 64),
+    f"base_model.model.{UP}.weight": (128, 64),
+    f"base_model.model.{UP}.bias": (128,),
+    f"base_model.model.{UP}.lora_magnitude_vector": (128,),
+    f"base_model.model.{UP}.lora_magnitude_vector.weight": (128,),
+    f"base_model.model.{UP}.lora_B.bias": (128,),
+    f"base_model.model.{UP}.lora_C.weight": (4, 64),
+    f"base_model.model.{UP}.lora_A.adapter_0.weight": (4, 64),
+    f"{UP}.lora_A.weight": (4, 64),
+    f"{UP}.weight": (128, 64),
+    f"base_model.model.base_model.model.{UP}.weight": (128, 64),
+    "base_model.model.model.norm.weight": (64,),
+    "base_model.model.model.norm.original_module.weight": (64,),
+    "base_model.model.model.norm.modules_to_save.adapter_0.weight": (64,),
+    "base_model.model.model.embed_tokens.weight": (500, 64),
+    "base_model.model.lm_head.weight": (500, 64),
+    "base_model.model.lm_head.base_layer.weight": (500, 64),
+    "base_model.model.model.rotary_emb.inv_freq": (8,),
+}
+
+
+@pytest.mark.parametrize("key", UNDECLARED)
+def test_weights_that_are_not_declared_are_refused(adapter, base, key):
+    """PEFT loads whatever has the name of a weight: these would change the base for every model of the run."""
+    save_file(load_file(adapter / WEIGHTS) | {key: torch.ones(UNDECLARED[key])}, adapter / WEIGHTS)
+    refused(adapter, base, rf"the extra weight {key} is not declared")
+
+
+def test_layers_that_are_no_targets_are_refused(adapter, base):
+    settings(adapter, target_modules=["q_proj", "k_proj"])
+    refused(adapter, base, r"the extra weight \S+ is not declared")
+    settings(adapter, target_modules="all-linear")
+    assert find_adapter("mine", str(adapter), base).name == "mine"
+    settings(adapter, exclude_modules=["v_proj"])
+    refused(adapter, base, r"the extra weight \S+v_proj\S+ is not declared")
+    settings(adapter, exclude_modules=None, target_modules=TARGETS, layers_to_transform=[1])
+    refused(adapter, base, r"the extra weight \S+layers\.0\S+ is not declared")
+
+
+def test_declared_weights_beside_lora_are_accepted(adapter, base):
+    norm = {"base_model.model.model.norm.weight": torch.ones(64)}
+    save_file(load_file(adapter / WEIGHTS) | norm, adapter / WEIGHTS)
+    settings(adapter, modules_to_save=["norm"])
+    assert find_adapter("mine", str(adapter), base).name == "mine"
+    settings(adapter, modules_to_save=["(a+)+$"])
+    refused(adapter, base, "modules_to_save")
+
+
+def test_what_dora_and_biases_need_is_accepted_and_required(adapter, base):
+    whole = load_file(adapter / WEIGHTS)
+    settings(adapter, use_dora=True, lora_bias=True)
+    refused(adapter, base, "weights are missing: of model.layers.0.mlp.down_proj and 13 more layers")
+    for key in [key for key in whole if key.endswith("lora_B.weight")]:
+        outputs = len(whole[key])
+        whole[key.replace("lora_B.weight", "lora_B.bias")] = torch.zeros(outputs)
+        whole[key.replace("lora_B.weight", "lora_magnitude_vector")] = torch.ones(outputs)
+    save_file(whole, adapter / WEIGHTS)
+    assert find_adapter("mine", str(adapter), base).name == "mine"
+
+
+def test_a_whole_embedding_needs_a_tokenizer_with_more_tokens(adapter, base, tiny_model):
+    own = load_file(tiny_model / "model.safetensors")["model.embed_tokens.weight"]
+    whole = load_file(adapter / WEIGHTS)
+    key = "base_model.model.model.embed_tokens.weight"
+    save_file(whole | {key: own}, adapter / WEIGHTS)  # as PEFT saves it beside LoRA of the head
+    assert find_adapter("mine", str(adapter), base).name == "mine"
+    save_file(whole | {key: torch.cat([own, own[:4]])}, adapter / WEIGHTS)
+    refused(adapter, base, "is not declared")
+    tokenizer = json.loads((adapter / "tokenizer.json").read_text())
+    more = [tokenizer["added_tokens"][-1] | {"id": len(own) + number, "content": f"<{number}>"} for number in range(4)]
+    (adapter / "tokenizer.json").write_text(json.dumps(tokenizer | {"added_tokens": tokenizer["added_tokens"] + more}))
+    load_tokenizer.cache_clear()
+    assert find_adapter("mine", str(adapter), base).name == "mine"
+    save_file(whole | {key: torch.cat([own, own[:3]])}, adapter / WEIGHTS)
+    refused(adapter, base, r"has the shape \(\d+, 64\) for \d+ tokens of width 64")
 
 
 def test_whole_numbers_are_no_weights(adapter, base):
@@ -246,7 +325,7 @@ def test_a_base_without_some_of_its_weights_is_refused(model):
     held.pop("model.layers.1.mlp.up_proj.weight")
     save_file(held, model / "model.safetensors", {"format": "pt"})
     base = find_base(ModelSection(base=str(model)))
-    with pytest.raises(UserError, match=r"1 of its weights are missing, such as model\.layers\.1\.mlp\.up_proj"):
+    with pytest.raises(UserError, match=r"hold at most 97,856, without model\.layers\.1\.mlp\.up_proj\.weight"):
         load_for_scoring(base, None, train_dtype="float32", dtype="float32", device=device_of("cpu"))
 
 
@@ -263,7 +342,7 @@ def test_no_code_of_a_model_runs(model, tmp_path, monkeypatch):
     base = find_base(ModelSection(base=str(model)))
     with pytest.raises(UserError, match="does not know this kind of model"):
         model_shell(base)
-    with pytest.raises(UserError, match="cannot load this model"):
+    with pytest.raises(UserError, match="does not know this kind of model"):
         load_for_scoring(base, None, train_dtype="float32", dtype="float32", device=device_of("cpu"))
     tokenizer = json.loads((model / "tokenizer_config.json").read_text())
     odd = {"tokenizer_class": "X", "auto_map": {"AutoTokenizer": ["code.X", None]}}
@@ -312,3 +391,33 @@ def test_no_pickle_is_ever_loaded():
             text = path.read_text(encoding="utf-8")
             assert "import pickle" not in text
             assert "torch.load(" not in text, path
+
+
+@pytest.mark.parametrize(
+    ("dtype", "alpha", "change", "message"),
+    [
+        ("float32", 1e38, lambda weight: weight, "a scale of 2.5e+37 changes model.layers.0.mlp.down_proj by up to"),
+        (
+            "float32",
+            8.0,
+            lambda weight: weight.sign() * 1e15,
+            "a scale of 2 changes model.layers.0.mlp.down_proj by up to",
+        ),
+        ("float32", 8.0, lambda weight: weight.sign() * 3e38, "are too large for float32"),
+        ("bfloat16", 8.0, lambda weight: weight.sign().double() * 1e300, "are too large for bfloat16"),
+        ("float16", 4e5, lambda weight: weight.sign() * 0.01, "a scale of 1e+05 changes .* too much for float16"),
+        ("float16", 8.0, lambda weight: weight.sign() * 7e4, "are too large for float16"),
+    ],
+)
+def test_what_the_scoring_dtype_cannot_hold_is_refused(adapter, base, dtype, alpha, change, message):
+    settings(adapter, lora_alpha=alpha)
+    weights(adapter, lambda held: {key: change(weight) for key, weight in held.items()})
+    with pytest.raises(UserError, match=message.replace("+", r"\+")):
+        find_adapter("mine", str(adapter), base, dtype)
+
+
+def test_alpha_patterns_count(adapter, base):
+    settings(adapter, alpha_pattern={"k_proj": 1e30})
+    refused(adapter, base, r"a scale of 2.5e\+29 changes model.layers.0.self_attn.k_proj")
+    settings(adapter, alpha_pattern={"k_proj": 1e3}, use_rslora=True)
+    assert find_adapter("mine", str(adapter), base, "float16").name == "mine"
