@@ -21,7 +21,7 @@ from harness.runs.stages import plan_stage, score_stage, train_stage
 from harness.runs.unchanged import is_unchanged, remember, signature
 from reports.errors import UserError
 from training.machine_failures import raise_machine_errors
-from training.processes import is_main, refuse_several
+from training.processes import is_main, process_count
 from training.recipes.recipe_file import QUICKSTART, check_recipe, load_recipe
 
 if TYPE_CHECKING:
@@ -100,7 +100,12 @@ def run(  # noqa: PLR0913 - one for each flag of the command
     Returns:
         The results document, as written to `results.json`.
     """
-    refuse_several("run")
+    if process_count() > 1:
+        raise UserError(
+            f"`medbench run` runs in one process, and a launcher started {process_count()}",
+            where="WORLD_SIZE",
+            fix="start `medbench train` with the launcher, then this command without it",
+        )
     terminal = Terminal(quiet=quiet)
     resolved, folder = open_run(recipe, out=out, limit=limit, seed=seed, settings=settings)
     if recipe is None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from harness.doctor.checks import Finding
 
 _MARKS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
 
@@ -16,11 +13,6 @@ _MARKS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
 def register(app: typer.Typer) -> None:
     """Add the command to the main one."""
     app.command()(doctor)
-
-
-def _row(finding: Finding) -> tuple[str, str, str]:
-    place = f"{finding.place}: " if finding.place else ""
-    return finding.name, _MARKS[finding.state], f"{place}{finding.found}"
 
 
 def doctor(
@@ -36,7 +28,11 @@ def doctor(
 
     terminal = Terminal()
     findings = examine(run)
-    terminal.table(("what", "state", "found"), [_row(finding) for finding in findings], left=True)
+    rows = [
+        (finding.name, _MARKS[finding.state], ": ".join(filter(None, (finding.place, finding.found))))
+        for finding in findings
+    ]
+    terminal.table(("what", "state", "found"), rows, left=True)
     for finding in findings:
         if finding.fix:
             terminal.say(f"{finding.name}: {finding.fix}", style="yellow" if finding.state == "problem" else "")
