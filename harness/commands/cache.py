@@ -15,11 +15,6 @@ cache_app = typer.Typer(
 _MB = 1e6
 
 
-def register(app: typer.Typer) -> None:
-    """Add these commands to the main one."""
-    app.add_typer(cache_app)
-
-
 @cache_app.command()
 def info() -> None:
     """Say where the store is, how many answers it holds and how large it may become."""

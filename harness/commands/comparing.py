@@ -12,12 +12,6 @@ Executor = Literal["local", "ray"]
 Layout = Literal["csv", "parquet", "lm_eval"]
 
 
-def register(app: typer.Typer) -> None:
-    """Add these commands to the main one."""
-    for command in (compare, sweep, convert):
-        app.command()(command)
-
-
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, every model is compared with the first run's base.")],
     out: Annotated[Path, typer.Option("--out", help="The folder to write.")] = Path("runs/comparison"),

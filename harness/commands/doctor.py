@@ -10,11 +10,6 @@ import typer
 _MARKS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the main one."""
-    app.command()(doctor)
-
-
 def doctor(
     run: Annotated[Path, typer.Argument(help="The run folder to look at; it need not be there yet.")] = Path("runs"),
     bundle: Annotated[

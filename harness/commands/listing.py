@@ -12,11 +12,6 @@ from reports.errors import UserError
 LISTS = ("recipes", "tasks", "formats")
 
 
-def register(app: typer.Typer) -> None:
-    """Add this command to the main one."""
-    app.command("list")(list_names)
-
-
 def list_names(what: Annotated[str, typer.Argument(help="recipes, tasks or formats")]) -> None:
     """List what can be named: recipes, tasks or formats."""
     from harness.planning.lm_tasks import own_task_names

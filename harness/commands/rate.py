@@ -17,11 +17,6 @@ rate = typer.Typer(
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add these commands to the main one."""
-    app.add_typer(rate)
-
-
 @rate.command("export")
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder.")],

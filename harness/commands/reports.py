@@ -10,12 +10,6 @@ import typer
 from harness.console import Terminal
 
 
-def register(app: typer.Typer) -> None:
-    """Add these commands to the main one."""
-    for command in (report, readme, diff):
-        app.command()(command)
-
-
 def report(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     templates: Annotated[

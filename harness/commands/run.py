@@ -23,12 +23,6 @@ from harness.console import Terminal
 from harness.planning.model_names import DEFAULT_MODELS
 
 
-def register(app: typer.Typer) -> None:
-    """Add these commands to the main one."""
-    for command in (run, plan, train, score, ask):
-        app.command()(command)
-
-
 def run(  # noqa: PLR0913, PLR0917 - one for each flag
     recipe: Recipe = None,
     models: Models = DEFAULT_MODELS,

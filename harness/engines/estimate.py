@@ -48,14 +48,21 @@ def matmul_flops(device: Device, dtype: str) -> float:
     return 2 * size**3 / best
 
 
-def train_seconds(recipe: Recipe, base: Model, rows: TrainingRows, device: Device, dtype: str) -> float:
+def train_seconds(
+    recipe: Recipe,
+    base: Model,
+    rows: TrainingRows,
+    device: Device,
+    dtype: str,
+    flops: Callable[[Device, str], float] = matmul_flops,
+) -> float:
     """Estimated seconds of training."""
     sizes, trainer = architecture(base), recipe.trainer
     total_chars = sum(len(row.question) + len(row.reasoning) + len(row.response) for row in rows.train)
     length = min(total_chars / len(rows.train) / _CHARACTERS_PER_TOKEN + _PROMPT_TOKENS, trainer.max_length)
     steps = (trainer.max_steps or 0) * trainer.gradient_accumulation
     batches = steps or (trainer.epochs or 0) * len(rows.train) / trainer.batch_size
-    speed = matmul_flops(device, dtype) * _TRAIN_SHARE
+    speed = flops(device, dtype) * _TRAIN_SHARE
     one_batch = 6 * sizes.parameters * length * trainer.batch_size / speed + sizes.layers * device.train_layer_seconds
     return _START_SECONDS + batches * one_batch
 

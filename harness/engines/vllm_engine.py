@@ -36,7 +36,7 @@ from training.models.architecture import transformers_config
 from training.stopping import stop_if_asked
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
     from tasks.answers import FinishReason
 
@@ -78,7 +78,10 @@ class VllmEngine:
         settings: Mapping[str, Any],
     ) -> None:
         started = time.perf_counter()
-        _set_environment()
+        os.environ.setdefault("VLLM_CACHE_ROOT", str(medbench_home() / "vllm"))  # runs share what it compiles
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        from transformers import GenerationConfig
         from vllm import LLM
         from vllm.lora.request import LoRARequest
 
@@ -103,7 +106,9 @@ class VllmEngine:
                 fix="check the settings there, or set scoring.engine=transformers",
             ) from error
         self.max_length = int(chosen["max_model_len"]) - 1  # it needs room for a token even if none is generated
-        self._end = AnswerEnd(tokenizer, end_tokens(_generation_settings(config, model), tokenizer))
+        has_settings = (model / "generation_config.json").is_file()
+        generation = GenerationConfig.from_pretrained(model) if has_settings else config
+        self._end = AnswerEnd(tokenizer, end_tokens(generation, tokenizer))
         self._adapters = {
             name: LoRARequest(name, number, str(folder)) for number, (name, folder) in enumerate(adapters.items(), 1)
         }
@@ -231,13 +236,6 @@ def _parts(row: ScoringRow) -> Iterator[ScoringRow]:
         yield ScoringRow(row.tokens, row.targets[start : start + _MOST_TOKEN_IDS])
 
 
-def _set_environment() -> None:
-    """Cache what vLLM compiles across runs, and silence it; variables that the user has set stay."""
-    os.environ.setdefault("VLLM_CACHE_ROOT", str(medbench_home() / "vllm"))
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-
-
 def _window(requests: Iterable[ModelRequest], most: int) -> int:
     """Tokens that the longest request needs, rounded up to a power of two."""
     needed = _SHORTEST_WINDOW
@@ -275,13 +273,6 @@ def _lora_settings(adapters: Mapping[str, Path]) -> dict[str, Any]:
     count = 1 << (len(adapters) - 1).bit_length()
     rank = next(rank for rank in _RANKS if rank >= max(ranks))
     return {"enable_lora": True, "max_loras": count, "max_lora_rank": rank}
-
-
-def _generation_settings(config: PreTrainedConfig, model: Path) -> object:
-    """The model's generation settings, or its configuration if it has none."""
-    from transformers import GenerationConfig
-
-    return GenerationConfig.from_pretrained(model) if (model / "generation_config.json").is_file() else config
 
 
 def _used_memory() -> int:

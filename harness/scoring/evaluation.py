@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.engines.interface import GenerateResponse, Request, Response
-from harness.scoring.kept_answers import Scored, forget
+from harness.scoring.kept_answers import Scored
 from harness.scoring.samples import foreign_metrics, make_samples, metric_key
 from harness.scoring.tally import Tally
 from reports.document.schema import TaskCost
@@ -25,7 +25,7 @@ _log = logging.getLogger("medbench.scoring")
 
 
 class Evaluation:
-    """Makes the samples of one model on one task, and their figures once all of them are there.
+    """Makes the samples of one model on one task, and computes their scores once all of them are there.
 
     Args:
         model: The model's name.
@@ -64,7 +64,7 @@ class Evaluation:
         """Put the samples in their place; the figures of all of them."""
         loaded, tally = self._loaded, self._tally
         if self._file is not None:
-            forget(self._file.path)
+            self._file.path.with_suffix(".json").unlink(missing_ok=True)  # what the samples there before rest on
             self._file.put()
         figures = self._figures()
         metrics = loaded.info.metrics or foreign_metrics(tally.values, figures, loaded.task.higher_is_better())

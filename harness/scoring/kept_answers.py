@@ -45,11 +45,6 @@ class Scored:
         return self.tally.values
 
 
-def forget(path: Path) -> None:
-    """Remove what the samples in `path` rest on, before others take their place."""
-    path.with_suffix(".json").unlink(missing_ok=True)
-
-
 def keep(path: Path, key: str, scored: Scored) -> None:
     """Write beside the samples in `path` what they rest on: a hash over everything that decides the answers."""
     about = {
