@@ -94,7 +94,7 @@ def run(  # noqa: PLR0913 - one for each flag of the command
         seed: Instead of the recipe's.
         seeds: Train the adapter once with each and report their mean as one more model; rows and items stay the same.
         settings: `key.path=value` overrides.
-        again: Ask everything anew, also what this folder already holds answers to.
+        again: Score everything again, also items whose answers the folder holds.
         quiet: Print nothing.
 
     Returns:
@@ -208,7 +208,7 @@ def report(run: str | Path, *, templates: str | Path | None = None, quiet: bool 
 
     Args:
         run: The run folder.
-        templates: A folder of templates that stand in for ours (`docs/reports.md`).
+        templates: A folder of templates to use instead of ours (`docs/reports.md`).
         quiet: Print nothing.
     """
     from reports.page.render import render
@@ -230,7 +230,7 @@ def ask(
 ) -> dict[str, str]:
     """Answers of several models to one question, by model; nothing is trained or written.
 
-    Whoever shows them to a person adds `reports.tables.NOT_MEDICAL_ADVICE`.
+    Callers that show them to people add `reports.tables.NOT_MEDICAL_ADVICE`.
     """
     from harness.scoring.answering import answers
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from harness.console import Terminal
+
 _MARKS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
 
 
@@ -18,7 +20,6 @@ def doctor(
     ] = None,
 ) -> None:
     """Check what medbench needs of this machine, and say what to do; exits 1 if something does not work."""
-    from harness.console import Terminal
     from harness.doctor.checks import examine
 
     terminal = Terminal()

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
+from harness.commands.options import Run
 from harness.console import Terminal
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Run,
     templates: Annotated[
         Path | None, typer.Option("--templates", help="A folder of templates that stand in for ours.")
     ] = None,

@@ -12,6 +12,7 @@ from harness.commands.options import (
     Models,
     Out,
     Recipe,
+    RecipeArgument,
     Seed,
     Seeds,
     Settings,
@@ -51,9 +52,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each flag
 
 
 def plan(
-    recipe: Annotated[
-        str | None, typer.Argument(help="A recipe's name or YAML file; the quickstart if not given.")
-    ] = None,
+    recipe: RecipeArgument = None,
     settings: Settings = None,
 ) -> None:
     """Say what a training will do, before it does: rows, lengths, an example, parameters, memory, time."""

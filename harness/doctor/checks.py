@@ -94,7 +94,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _installed(needed: Requirement) -> Finding | None:
-    """What is wrong with a package; None where it is there in a supported version."""
+    """What is wrong with a package; None if a supported version is installed."""
     fix = f"pip install '{needed.name}{needed.specifier}'"
     try:
         version = importlib.metadata.version(needed.name)

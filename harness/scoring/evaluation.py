@@ -30,7 +30,7 @@ class Evaluation:
     Args:
         model: The model's name.
         loaded: The task.
-        path: Where the samples go, line by line; None where another process writes them.
+        path: Where the samples go, line by line; None if another process writes them.
     """
 
     def __init__(self, model: str, loaded: LoadedTask, path: Path | None) -> None:
@@ -61,7 +61,7 @@ class Evaluation:
         return len(self._tally.values) == len(self._loaded.indices) * self._loaded.answers
 
     def finish(self) -> Scored:
-        """Put the samples in their place; the figures of all of them."""
+        """Put the samples in their place; returns the scores of all of them."""
         loaded, tally = self._loaded, self._tally
         if self._file is not None:
             self._file.path.with_suffix(".json").unlink(missing_ok=True)  # what the samples there before rest on
@@ -78,7 +78,7 @@ class Evaluation:
             self._file.close()
 
     def _figures(self) -> dict[str, float]:
-        """lm-eval's own figures by metric key, as it takes them of all items."""
+        """lm-eval's own scores by metric key, aggregated over all items."""
         from lm_eval.api.metrics import mean
 
         functions = self._loaded.task.aggregation()
