@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from harness.releases.exporting import export
     from harness.releases.gating import gate
     from harness.releases.publishing import push
-    from harness.sweeps.comparing import compare, sweep
+    from harness.sweeps.sweeping import compare, sweep
 
 __all__ = ["ask", "compare", "export", "gate", "open_run", "plan", "push", "report", "run", "score", "sweep", "train"]
 
 importlib.import_module("medbench")  # before all others: it makes sure that `tasks` and its like are ours
 
 _ELSEWHERE = {
-    "compare": "harness.sweeps.comparing",
+    "compare": "harness.sweeps.sweeping",
     "export": "harness.releases.exporting",
     "gate": "harness.releases.gating",
     "push": "harness.releases.publishing",
-    "sweep": "harness.sweeps.comparing",
+    "sweep": "harness.sweeps.sweeping",
 }
 
 

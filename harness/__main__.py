@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -43,8 +44,29 @@ def global_options(
     Terminal.as_json = log_json
 
 
-for group in (rate, run, reports, release, listing, cache, comparing, gate, doctor):
-    group.register(app)
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "run": run.run,
+    "plan": run.plan,
+    "train": run.train,
+    "score": run.score,
+    "ask": run.ask,
+    "report": reports.report,
+    "readme": reports.readme,
+    "diff": reports.diff,
+    "export": release.export,
+    "push": release.push,
+    "list": listing.list_names,
+    "compare": comparing.compare,
+    "sweep": comparing.sweep,
+    "convert": comparing.convert,
+    "gate": gate.gate,
+    "init": gate.init,
+    "doctor": doctor.doctor,
+}
+for name, command in _COMMANDS.items():
+    app.command(name)(command)
+for group in (rate.rate, cache.cache_app, gate.baseline_app):
+    app.add_typer(group)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from harness.runs.stages import plan_stage, score_stage, train_stage
 from harness.runs.unchanged import is_unchanged, remember, signature
 from reports.errors import UserError
 from training.machine_failures import raise_machine_errors
-from training.processes import is_main, refuse_several
+from training.processes import is_main, process_count
 from training.recipes.recipe_file import QUICKSTART, check_recipe, load_recipe
 
 if TYPE_CHECKING:
@@ -94,13 +94,18 @@ def run(  # noqa: PLR0913 - one for each flag of the command
         seed: Instead of the recipe's.
         seeds: Train the adapter once with each and report their mean as one more model; rows and items stay the same.
         settings: `key.path=value` overrides.
-        again: Ask everything anew, also what this folder already holds answers to.
+        again: Score everything again, also items whose answers the folder holds.
         quiet: Print nothing.
 
     Returns:
         The results document, as written to `results.json`.
     """
-    refuse_several("run")
+    if process_count() > 1:
+        raise UserError(
+            f"`medbench run` runs in one process, and a launcher started {process_count()}",
+            where="WORLD_SIZE",
+            fix="start `medbench train` with the launcher, then this command without it",
+        )
     terminal = Terminal(quiet=quiet)
     resolved, folder = open_run(recipe, out=out, limit=limit, seed=seed, settings=settings)
     if recipe is None:
@@ -203,7 +208,7 @@ def report(run: str | Path, *, templates: str | Path | None = None, quiet: bool 
 
     Args:
         run: The run folder.
-        templates: A folder of templates that stand in for ours (`docs/reports.md`).
+        templates: A folder of templates to use instead of ours (`docs/reports.md`).
         quiet: Print nothing.
     """
     from reports.page.render import render
@@ -225,7 +230,7 @@ def ask(
 ) -> dict[str, str]:
     """Answers of several models to one question, by model; nothing is trained or written.
 
-    Whoever shows them to a person adds `reports.tables.NOT_MEDICAL_ADVICE`.
+    Callers that show them to people add `reports.tables.NOT_MEDICAL_ADVICE`.
     """
     from harness.scoring.answering import answers
 

@@ -74,7 +74,7 @@ def _cpu_name() -> str:
 
 
 def _git_commit() -> str | None:
-    """The commit of medbench's own checkout; None where it is installed without one."""
+    """The commit of medbench's own checkout; None if it is installed without one."""
     here = Path(__file__).resolve().parent.parent
     if not (here / ".git").exists():
         return None

@@ -61,7 +61,7 @@ def encode_row(
     chat: ChatTemplate,
     max_length: int,
 ) -> EncodedRow | None:
-    """One row, or None where the prompt leaves no room for the answer."""
+    """The encoded row, or None if the prompt leaves no room for the answer."""
     text = render_prompt(tokenizer, answer_format, row.question, chat)
     prompt = encode(tokenizer, text)
     if len(prompt) >= max_length:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reports.errors import MachineError, UserError
-from reports.files import sha256_value, sync_folder, write_text
+from reports.files import sha256_value, sync_folder, write_json, write_text
 from reports.readmes.model_card import adapter_card
 from tasks.rendering import load_tokenizer
 from training.backends.choice import BACKENDS, PACKAGES, check_can_train
 from training.backends.job import ADAPTER, Backend, Job, Progress, TrainingResult, as_dataset
 from training.encoding import EncodedRows, encode_rows
-from training.log import TrainingLog, read_log, write_log
+from training.log import FILE, TrainingLog, read_log
 from training.machine_failures import is_out_of_memory, raise_machine_errors
 from training.memory_estimate import estimated_memory, full_finetuning_memory
 from training.models.adapters import WEIGHTS
@@ -104,7 +104,7 @@ def finetune(
             tokenizer.save_pretrained(job.made)
             write_text(job.made / "recipe.yaml", recipe_yaml(recipe))
             write_text(job.made / "README.md", _card(recipe, base, len(encoded.rows)))
-            write_log(job.made, log)
+            write_json(job.made / FILE, log.model_dump(mode="json"))
             _put(job.made, folder)
         wait_for_all()
     return log

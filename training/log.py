@@ -1,11 +1,11 @@
-"""The training log: what a fine-tune did, kept beside the adapter as `training_log.json`."""
+"""The training log: what a fine-tune did, saved beside the adapter as `training_log.json`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from reports.files import read_json, write_json
+from reports.files import read_json
 from reports.strict import checked
 from training.backends.job import TrainingResult
 
@@ -41,13 +41,8 @@ class TrainingLog(TrainingResult):
     versions: dict[str, str]
 
 
-def write_log(folder: Path, log: TrainingLog) -> None:
-    """Write the log into an adapter folder."""
-    write_json(folder / FILE, log.model_dump(mode="json"))
-
-
 def read_log(folder: Path) -> TrainingLog | None:
-    """The log of an adapter folder; None where it has none, as adapters from elsewhere.
+    """The log of an adapter folder; None if it has none, as adapters from elsewhere.
 
     Raises:
         UserError: The file is there but is not a training log.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 from collections.abc import Iterator
 
 from reports.errors import MachineError
@@ -64,16 +63,11 @@ def machine_error(error: BaseException) -> MachineError | None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a computation failed for lack of memory."""
-    return isinstance(error, _memory_errors()) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in device.OUT_OF_MEMORY)
-    )
-
-
-@functools.cache
-def _memory_errors() -> tuple[type[BaseException], ...]:
     import torch
 
-    return MemoryError, torch.OutOfMemoryError
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in device.OUT_OF_MEMORY)
+    )
 
 
 def _disk(what: str, where: object) -> MachineError:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tasks.rendering import load_tokenizer
-from training.encoding import MASKED, EncodedRow, encode_rows
+from training.encoding import MASKED, encode_rows
 from training.memory_estimate import estimated_memory, full_finetuning_memory, quantised_layers
 from training.models.architecture import architecture
 
@@ -65,10 +64,12 @@ def preflight(recipe: Recipe, base: Model, rows: TrainingRows) -> Preflight:
     encoded = encode_rows(tokenizer, recipe, rows.train)
     lengths = [len(row.input_ids) for row in encoded.rows]
     longest = max(lengths)
+    first = encoded.rows[0]
+    masked = first.labels.count(MASKED)  # the prompt, which comes first
     trainable = sum(
         recipe.lora.r * (inputs + outputs)
         for name, (inputs, outputs) in quantised_layers(base).items()
-        if _is_target(recipe, name)
+        if any(name == target or name.endswith(f".{target}") for target in recipe.lora.target_modules)
     )
     return Preflight(
         rows=len(encoded.rows),
@@ -76,19 +77,9 @@ def preflight(recipe: Recipe, base: Model, rows: TrainingRows) -> Preflight:
         truncated=encoded.truncated,
         ended=sum(row.labels[-1] == tokenizer.eos_token_id for row in encoded.rows),
         lengths={quantile: int(np.percentile(lengths, quantile)) for quantile in _QUANTILES},
-        example=_example(tokenizer, encoded.rows),
+        example=(tokenizer.decode(first.input_ids[:masked]), tokenizer.decode(first.input_ids[masked:])),
         trainable=trainable,
         total=architecture(base).parameters,
         memory=estimated_memory(recipe, base, longest, trainable),
         full_memory=full_finetuning_memory(recipe, base, longest),
     )
-
-
-def _is_target(recipe: Recipe, name: str) -> bool:
-    return any(name == target or name.endswith(f".{target}") for target in recipe.lora.target_modules)
-
-
-def _example(tokenizer: Any, rows: Sequence[EncodedRow]) -> tuple[str, str]:
-    row = rows[0]
-    masked = sum(label == MASKED for label in row.labels)
-    return tokenizer.decode(row.input_ids[:masked]), tokenizer.decode(row.input_ids[masked:])

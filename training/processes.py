@@ -80,17 +80,3 @@ def share_of_one(recipe: Recipe) -> Recipe:
         )
     trainer = recipe.trainer.model_copy(update={"gradient_accumulation": accumulation // processes})
     return recipe.model_copy(update={"trainer": trainer})
-
-
-def refuse_several(command: str) -> None:
-    """Stop where only one process may run.
-
-    Raises:
-        UserError: A launcher started several.
-    """
-    if process_count() > 1:
-        raise UserError(
-            f"`medbench {command}` runs in one process, and a launcher started {process_count()}",
-            where="WORLD_SIZE",
-            fix="start `medbench train` with the launcher, then this command without it",
-        )

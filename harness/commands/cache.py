@@ -6,6 +6,8 @@ import time
 
 import typer
 
+from harness.console import Terminal
+
 cache_app = typer.Typer(
     name="cache",
     help="The answers that all runs share, so that no question is answered twice.",
@@ -15,16 +17,10 @@ cache_app = typer.Typer(
 _MB = 1e6
 
 
-def register(app: typer.Typer) -> None:
-    """Add these commands to the main one."""
-    app.add_typer(cache_app)
-
-
 @cache_app.command()
 def info() -> None:
     """Say where the store is, how many answers it holds and how large it may become."""
     from harness.answers.stored_answers import LIMIT, open_store
-    from harness.console import Terminal
 
     store, terminal = open_store(), Terminal()
     if store is None:
@@ -44,7 +40,6 @@ def info() -> None:
 def clear() -> None:
     """Remove all answers from the store; samples in run folders stay."""
     from harness.answers.stored_answers import open_store
-    from harness.console import Terminal
 
     store = open_store()
     entries = 0 if store is None else store.clear()

@@ -7,15 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from harness.commands.options import Limit, RecipeArgument, Run, Seed
+from harness.console import Terminal
+
 By = Annotated[str | None, typer.Option("--by", metavar="METRIC", help="Key of the metric that ranks the models.")]
 Executor = Literal["local", "ray"]
 Layout = Literal["csv", "parquet", "lm_eval"]
-
-
-def register(app: typer.Typer) -> None:
-    """Add these commands to the main one."""
-    for command in (compare, sweep, convert):
-        app.command()(command)
 
 
 def compare(
@@ -31,15 +28,13 @@ def compare(
 
 def sweep(  # noqa: PLR0913, PLR0917 - one for each flag
     grid: Annotated[list[str], typer.Option("--grid", metavar="KEY=VALUE,VALUE", help="One setting to vary.")],
-    recipe: Annotated[
-        str | None, typer.Argument(help="A recipe's name or YAML file; the quickstart if not given.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Items for each task, drawn by seed.")] = None,
+    recipe: RecipeArgument = None,
+    limit: Limit = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe in all cells.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The folder; runs/RECIPE-sweep if not given.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Instead of the recipe's seed.")] = None,
+    seed: Seed = None,
     by: By = None,
     executor: Annotated[
         Executor, typer.Option("--executor", help="One after another here, or as Ray tasks.")
@@ -73,12 +68,11 @@ def sweep(  # noqa: PLR0913, PLR0917 - one for each flag
 
 
 def convert(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Run,
     to: Annotated[Layout, typer.Option("--to", help="The layout.")],
     out: Annotated[Path | None, typer.Option("--out", help="The folder to write; RUN/LAYOUT if not given.")] = None,
 ) -> None:
     """Write a run's scores and samples for other tools: CSV, Parquet, or lm-eval's own layout."""
-    from harness.console import Terminal
     from reports.convert import convert as convert_run
 
     for path in convert_run(run, to, out or run / to):

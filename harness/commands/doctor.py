@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from harness.doctor.checks import Finding
+from harness.console import Terminal
 
 _MARKS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the main one."""
-    app.command()(doctor)
-
-
-def _row(finding: Finding) -> tuple[str, str, str]:
-    place = f"{finding.place}: " if finding.place else ""
-    return finding.name, _MARKS[finding.state], f"{place}{finding.found}"
 
 
 def doctor(
@@ -31,12 +20,15 @@ def doctor(
     ] = None,
 ) -> None:
     """Check what medbench needs of this machine, and say what to do; exits 1 if something does not work."""
-    from harness.console import Terminal
     from harness.doctor.checks import examine
 
     terminal = Terminal()
     findings = examine(run)
-    terminal.table(("what", "state", "found"), [_row(finding) for finding in findings], left=True)
+    rows = [
+        (finding.name, _MARKS[finding.state], ": ".join(filter(None, (finding.place, finding.found))))
+        for finding in findings
+    ]
+    terminal.table(("what", "state", "found"), rows, left=True)
     for finding in findings:
         if finding.fix:
             terminal.say(f"{finding.name}: {finding.fix}", style="yellow" if finding.state == "problem" else "")

@@ -20,13 +20,6 @@ baseline_app = typer.Typer(
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add these commands to the main one."""
-    app.command()(gate)
-    app.command()(init)
-    app.add_typer(baseline_app)
-
-
 def gate(
     run: Run,
     policy: Annotated[

@@ -12,32 +12,22 @@ from reports.errors import UserError
 LISTS = ("recipes", "tasks", "formats")
 
 
-def listing(what: str) -> list[tuple[str, str]]:
-    """(name, what it is) of every recipe, task or format."""
+def list_names(what: Annotated[str, typer.Argument(help="recipes, tasks or formats")]) -> None:
+    """List what can be named: recipes, tasks or formats."""
     from harness.planning.lm_tasks import own_task_names
     from tasks import catalog
     from tasks.formats import FORMATS
     from training.recipes.recipe_file import load_recipe, recipe_names
 
-    if what == "recipes":
-        return [(name, load_recipe(name).description) for name in recipe_names()]
-    if what == "formats":
-        return [(answer_format.name, answer_format.title) for answer_format in FORMATS.values()]
-    own = [(name, catalog.TITLES.get(name, name)) for name in own_task_names()]
-    return [
-        *own,
-        ("any other", "every task and group that lm-eval 0.4.13 knows, such as medqa_4options or mmlu_anatomy"),
-    ]
-
-
-def register(app: typer.Typer) -> None:
-    """Add this command to the main one."""
-    app.command("list")(list_names)
-
-
-def list_names(what: Annotated[str, typer.Argument(help="recipes, tasks or formats")]) -> None:
-    """List what can be named: recipes, tasks or formats."""
     if what not in LISTS:
         raise UserError(f"there is no list of {what!r}", where="medbench list", fix=f"write one of {', '.join(LISTS)}")
-
-    Terminal().table(("name", "what it is"), listing(what), left=True)
+    if what == "recipes":
+        rows = [(name, load_recipe(name).description) for name in recipe_names()]
+    elif what == "formats":
+        rows = [(answer_format.name, answer_format.title) for answer_format in FORMATS.values()]
+    else:
+        rows = [(name, catalog.TITLES.get(name, name)) for name in own_task_names()]
+        rows.append(
+            ("any other", "every task and group that lm-eval 0.4.13 knows, such as medqa_4options or mmlu_anatomy")
+        )
+    Terminal().table(("name", "what it is"), rows, left=True)

@@ -12,6 +12,10 @@ from reports.errors import UserError
 Recipe = Annotated[
     str | None, typer.Option("--recipe", help="A recipe's name or YAML file; the quickstart if not given.")
 ]
+RecipeArgument = Annotated[
+    str | None, typer.Argument(help="A recipe's name or YAML file; the quickstart if not given.")
+]
+Run = Annotated[Path, typer.Argument(help="A run folder.")]
 Models = Annotated[
     str, typer.Option("--models", help="base, adapter (the recipe's own), NAME=folder-or-hub-id; separated by commas.")
 ]

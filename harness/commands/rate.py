@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.options import split_names
+from harness.commands.options import Run, split_names
+from harness.console import Terminal
 
 rate = typer.Typer(
     name="rate",
@@ -17,21 +18,15 @@ rate = typer.Typer(
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add these commands to the main one."""
-    app.add_typer(rate)
-
-
 @rate.command("export")
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Run,
     items: Annotated[int, typer.Option("--items", min=1, help="Questions to rate, drawn by seed.")] = 20,
     models: Annotated[str | None, typer.Option("--models", help="Whose answers, separated by commas; all.")] = None,
     task: Annotated[str | None, typer.Option("--task", help="The task; medbench_generation.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Make a new sheet; marks on the old one are lost.")] = False,  # noqa: FBT002
 ) -> None:
     """Write ratings/sheet.csv and sheet.html for raters; ratings/key.json says whose answers they are: keep it."""
-    from harness.console import Terminal
     from harness.runs import rating
 
     folder = rating.export(run, items, split_names(models), task, again=again)
@@ -45,7 +40,6 @@ def import_sheets(
     sheets: Annotated[list[Path], typer.Argument(help="Filled sheets, one a rater, each named by its rater.")],
 ) -> None:
     """Unblind filled sheets and add their figures, with intervals and agreement, to results and report."""
-    from harness.console import Terminal
     from harness.runs import rating
 
     rating.import_sheets(run, sheets, Terminal())

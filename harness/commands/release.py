@@ -14,12 +14,6 @@ BaseWeights = Literal["as_trained", "full"]
 MergedDType = Literal["bfloat16", "float16", "float32"]
 
 
-def register(app: typer.Typer) -> None:
-    """Add these commands to the main one."""
-    for command in (export, push):
-        app.command()(command)
-
-
 def export(
     source: Annotated[str, typer.Argument(help="A run folder, or an adapter's folder or hub id.")],
     recipe: Annotated[

@@ -7,17 +7,12 @@ from typing import Annotated
 
 import typer
 
+from harness.commands.options import Run
 from harness.console import Terminal
 
 
-def register(app: typer.Typer) -> None:
-    """Add these commands to the main one."""
-    for command in (report, readme, diff):
-        app.command()(command)
-
-
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Run,
     templates: Annotated[
         Path | None, typer.Option("--templates", help="A folder of templates that stand in for ours.")
     ] = None,

@@ -12,6 +12,7 @@ from harness.commands.options import (
     Models,
     Out,
     Recipe,
+    RecipeArgument,
     Seed,
     Seeds,
     Settings,
@@ -21,12 +22,6 @@ from harness.commands.options import (
 )
 from harness.console import Terminal
 from harness.planning.model_names import DEFAULT_MODELS
-
-
-def register(app: typer.Typer) -> None:
-    """Add these commands to the main one."""
-    for command in (run, plan, train, score, ask):
-        app.command()(command)
 
 
 def run(  # noqa: PLR0913, PLR0917 - one for each flag
@@ -57,9 +52,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each flag
 
 
 def plan(
-    recipe: Annotated[
-        str | None, typer.Argument(help="A recipe's name or YAML file; the quickstart if not given.")
-    ] = None,
+    recipe: RecipeArgument = None,
     settings: Settings = None,
 ) -> None:
     """Say what a training will do, before it does: rows, lengths, an example, parameters, memory, time."""

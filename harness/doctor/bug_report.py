@@ -100,7 +100,7 @@ def _without_texts(value: Any, key: str = "") -> Any:
 
 
 def _results(path: Path) -> str:
-    """What was run and how long it took, without figures of answers."""
+    """What was run and how long it took, without scores."""
     from reports.document.reading import read_results
 
     try:

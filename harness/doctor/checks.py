@@ -53,7 +53,7 @@ class Finding:
 
 
 def examine(run: Path, gpus: Sequence[Device] | None = None) -> list[Finding]:
-    """All findings, in the order in which they are best mended.
+    """All findings, in the order in which they are best fixed.
 
     Args:
         run: Where runs are written; it need not be there yet.
@@ -78,19 +78,11 @@ def requirements() -> dict[str, list[Requirement]]:
         return {extra: [Requirement(requirement) for requirement in listed] for extra, listed in named.items()}
     needed = [Requirement(requirement) for requirement in importlib.metadata.requires("medbench") or ()]
     extras = importlib.metadata.metadata("medbench").get_all("Provides-Extra") or []
-    always = [
-        requirement
-        for requirement in needed
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-    ]
-    by_extra = {"": always}
-    for extra in extras:
-        by_extra[extra] = [
-            requirement
-            for requirement in needed
-            if requirement.marker and requirement.marker.evaluate({"extra": extra})
-        ]
-    return by_extra
+    always = [package for package in needed if package.marker is None or package.marker.evaluate({"extra": ""})]
+    return {"": always} | {
+        extra: [package for package in needed if package.marker and package.marker.evaluate({"extra": extra})]
+        for extra in extras
+    }
 
 
 def _packages() -> Iterator[Finding]:
@@ -102,7 +94,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _installed(needed: Requirement) -> Finding | None:
-    """What is wrong with a package; None where it is there in a supported version."""
+    """What is wrong with a package; None if a supported version is installed."""
     fix = f"pip install '{needed.name}{needed.specifier}'"
     try:
         version = importlib.metadata.version(needed.name)

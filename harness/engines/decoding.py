@@ -185,7 +185,10 @@ class Decoder:
                     before = self._model.states([prefix], keep=True)[1]
                 tokens = self._prefill(slots, sequences, before) if computed else [0] * len(sequences)
                 tokens = [sequence.next(token) for sequence, token in zip(sequences, tokens, strict=True)]
-                self._begin(slots, sequences, tokens)
+                index = torch.tensor(slots, device=self._next.device)
+                self._next[index] = torch.tensor(tokens, device=index.device)
+                self._positions[index] = torch.tensor([sequence.length for sequence in sequences], device=index.device)
+                self._live[index] = 1
                 self._share(started, sequences)
                 for sequence in sequences:
                     sequence.begun = sequence.begun or started
@@ -207,13 +210,6 @@ class Decoder:
         requests, draws = [sequence.request for sequence in sequences], [sequence.draw() for sequence in sequences]
         chosen: list[int] = choose(logits, requests, draws).tolist()
         return chosen
-
-    def _begin(self, slots: list[int], sequences: list[Sequence], tokens: list[int]) -> None:
-        """Set next token and position of sequences that start to generate."""
-        index = torch.tensor(slots, device=self._next.device)
-        self._next[index] = torch.tensor(tokens, device=index.device)
-        self._positions[index] = torch.tensor([sequence.length for sequence in sequences], device=index.device)
-        self._live[index] = 1
 
     def _step(self, *, closed: bool) -> Iterator[tuple[int, GenerateResponse]]:
         """Generate one token for every sequence; if `closed`, no prompt takes a free slot any more."""

@@ -48,31 +48,35 @@ def matmul_flops(device: Device, dtype: str) -> float:
     return 2 * size**3 / best
 
 
-def train_seconds(recipe: Recipe, base: Model, rows: TrainingRows, device: Device, dtype: str) -> float:
+def train_seconds(
+    recipe: Recipe,
+    base: Model,
+    rows: TrainingRows,
+    device: Device,
+    dtype: str,
+    flops: Callable[[Device, str], float] = matmul_flops,
+) -> float:
     """Estimated seconds of training."""
-    parameters, layers = _size(base)
-    trainer = recipe.trainer
-    total_chars = sum(len(row.question) + len(row.reasoning) + len(row.response) for row in rows.train) / len(
-        rows.train
-    )
+    sizes, trainer = architecture(base), recipe.trainer
+    total_chars = sum(len(row.question) + len(row.reasoning) + len(row.response) for row in rows.train)
     length = min(total_chars / len(rows.train) / _CHARACTERS_PER_TOKEN + _PROMPT_TOKENS, trainer.max_length)
     steps = (trainer.max_steps or 0) * trainer.gradient_accumulation
     batches = steps or (trainer.epochs or 0) * len(rows.train) / trainer.batch_size
-    speed = matmul_flops(device, dtype) * _TRAIN_SHARE
-    one_batch = 6 * parameters * length * trainer.batch_size / speed + layers * device.train_layer_seconds
+    speed = flops(device, dtype) * _TRAIN_SHARE
+    one_batch = 6 * sizes.parameters * length * trainer.batch_size / speed + sizes.layers * device.train_layer_seconds
     return _START_SECONDS + batches * one_batch
 
 
 def score_seconds(plan: Plan, flops: Callable[[Device, str], float] = matmul_flops) -> float:
     """Estimated seconds of scoring all models of a plan with the transformers engine, one model after the other."""
-    parameters, layers = _size(plan.base)
+    sizes = architecture(plan.base)
     speed = flops(plan.device, plan.score_dtype) * _SCORE_SHARE
     rows = plan.recipe.scoring.batch_rows or plan.device.batch_rows
-    one_step = layers * (_REPLAYED_LAYER_SECONDS if _replays_steps(plan) else plan.device.decode_layer_seconds)
+    one_step = sizes.layers * (_REPLAYED_LAYER_SECONDS if _replays_steps(plan) else plan.device.decode_layer_seconds)
     one_model = 0.0
     for work in map(_work, plan.tasks):
         one_model += -(-work.answers // rows) * work.limit * one_step
-        one_model += 2 * parameters * (work.read + work.answers * work.limit) / speed
+        one_model += 2 * sizes.parameters * (work.read + work.answers * work.limit) / speed
     return _START_SECONDS + one_model * len(plan.models)
 
 
@@ -87,13 +91,13 @@ def vllm_seconds(plan: Plan, flops: Callable[[Device, str], float] = matmul_flop
     """Estimated seconds of scoring all models of a plan with vLLM: its start, then all of them in one batch."""
     from harness.engines.start_times import last_start_seconds
 
-    parameters, layers = _size(plan.base)
+    sizes = architecture(plan.base)
     speed = flops(plan.device, plan.score_dtype) * _SCORE_SHARE
     works = [_work(loaded) for loaded in plan.tasks]
     tokens = sum(work.read + work.answers * work.limit for work in works) * len(plan.models)
     answers = sum(work.answers for work in works) * len(plan.models)
     steps = max((work.limit for work in works), default=0) * -(-answers // _VLLM_ROWS)
-    return last_start_seconds(plan) + steps * layers * _VLLM_LAYER_SECONDS + 2 * parameters * tokens / speed
+    return last_start_seconds(plan) + steps * sizes.layers * _VLLM_LAYER_SECONDS + 2 * sizes.parameters * tokens / speed
 
 
 @dataclass(frozen=True)
@@ -111,9 +115,3 @@ def _work(loaded: LoadedTask) -> _Work:
         return _Work(read, 0, 0)
     config = loaded.task.config
     return _Work(read, len(loaded.indices) * config.repeats, new_token_limit(config.generation_kwargs))
-
-
-def _size(base: Model) -> tuple[int, int]:
-    """(parameters, layers) of a base."""
-    sizes = architecture(base)
-    return sizes.parameters, sizes.layers

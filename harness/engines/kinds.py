@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
+from harness.engines.estimate import score_seconds, vllm_seconds
 from harness.engines.interface import CAPABILITIES, Capability, Unsupported
 from reports.errors import UserError, first_line
 from training.models.adapters import is_only_lora
@@ -60,12 +61,6 @@ def _start_transformers(config: EngineConfig) -> Engine:
     )
 
 
-def _transformers_seconds(plan: Plan) -> float:
-    from harness.engines import estimate
-
-    return estimate.score_seconds(plan)
-
-
 def _transformers_batching(plan: Plan) -> str:
     scoring = plan.recipe.scoring
     tokens = scoring.batch_tokens or plan.device.batch_tokens
@@ -91,16 +86,6 @@ def _start_vllm(config: EngineConfig) -> Engine:
     return engine
 
 
-def _vllm_seconds(plan: Plan) -> float:
-    from harness.engines import estimate
-
-    return estimate.vllm_seconds(plan)
-
-
-def _vllm_batching(plan: Plan) -> str:
-    return f"by vllm, {plan.recipe.scoring.vllm or 'its own settings'}"
-
-
 def _vllm_unsupported(plan: Plan) -> Unsupported | None:
     if not plan.device.supports_kernel_packages:
         return Unsupported("there is no NVIDIA or AMD card", "set scoring.engine=transformers")
@@ -121,16 +106,16 @@ ENGINES = {
     "transformers": EngineKind(
         title="transformers",
         start=_start_transformers,
-        seconds=_transformers_seconds,
+        seconds=score_seconds,
         packages=("transformers", "torch", "tokenizers", "peft", "bitsandbytes"),
         batching=_transformers_batching,
     ),
     "vllm": EngineKind(
         title="vLLM",
         start=_start_vllm,
-        seconds=_vllm_seconds,
+        seconds=vllm_seconds,
         packages=("vllm", "torch", "transformers", "tokenizers"),
-        batching=_vllm_batching,
+        batching=lambda plan: f"by vllm, {plan.recipe.scoring.vllm or 'its own settings'}",
         unsupported=_vllm_unsupported,
     ),
 }
@@ -169,7 +154,7 @@ def _plugin(point: EntryPoint) -> EngineKind:
     return EngineKind(
         title=point.name,
         start=engine,
-        seconds=_transformers_seconds,
+        seconds=score_seconds,
         packages=(package,),
         batching=lambda _: f"by {point.name}",
         unsupported=getattr(engine, "unsupported", lambda _: None),

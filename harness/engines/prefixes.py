@@ -39,10 +39,14 @@ def shared_prefixes(rows: Sequence[Tokens], heads: Sequence[int], minimum: int) 
     prefixes: list[Prefix] = []
     alone: list[int] = []
     for node in _split(order, common, 0, minimum) if rows else ():
-        if isinstance(node, Prefix) and _saved_share(node, rows) >= _WORTH:
+        if isinstance(node, int):
+            alone.append(node)
+            continue
+        below = list(rows_below(node))
+        if 1 - _computed(node, rows) / sum(len(rows[row]) for row in below) >= _WORTH:
             prefixes.append(node)
         else:
-            alone += [node] if isinstance(node, int) else rows_below(node)
+            alone += below
     return prefixes, alone
 
 
@@ -82,11 +86,6 @@ def _common(one: Tokens, other: Tokens, limit: int) -> int:
     if one[:limit] == other[:limit]:
         return limit
     return next(place for place in range(limit) if one[place] != other[place])
-
-
-def _saved_share(prefix: Prefix, rows: Sequence[Tokens]) -> float:
-    total = sum(len(rows[row]) for row in rows_below(prefix))
-    return 1 - _computed(prefix, rows) / total
 
 
 def _computed(prefix: Prefix, rows: Sequence[Tokens]) -> int:

@@ -11,6 +11,7 @@ import os
 import time
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from harness.engines.interface import (
     PerplexityRequest,
     Response,
 )
-from harness.engines.rows import PartScore, ScoringBatch, ScoringRow
+from harness.engines.rows import PartScore, ScoringBatch, ScoringRow, Tokens
 from harness.engines.windows import fit_to_context, model_window
 from reports.errors import UserError, first_line
 from reports.files import read_json
@@ -35,7 +36,7 @@ from training.models.architecture import transformers_config
 from training.stopping import stop_if_asked
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
     from tasks.answers import FinishReason
 
@@ -77,7 +78,10 @@ class VllmEngine:
         settings: Mapping[str, Any],
     ) -> None:
         started = time.perf_counter()
-        _set_environment()
+        os.environ.setdefault("VLLM_CACHE_ROOT", str(medbench_home() / "vllm"))  # runs share what it compiles
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        from transformers import GenerationConfig
         from vllm import LLM
         from vllm.lora.request import LoRARequest
 
@@ -102,7 +106,9 @@ class VllmEngine:
                 fix="check the settings there, or set scoring.engine=transformers",
             ) from error
         self.max_length = int(chosen["max_model_len"]) - 1  # it needs room for a token even if none is generated
-        self._end = AnswerEnd(tokenizer, end_tokens(_generation_settings(config, model), tokenizer))
+        has_settings = (model / "generation_config.json").is_file()
+        generation = GenerationConfig.from_pretrained(model) if has_settings else config
+        self._end = AnswerEnd(tokenizer, end_tokens(generation, tokenizer))
         self._adapters = {
             name: LoRARequest(name, number, str(folder)) for number, (name, folder) in enumerate(adapters.items(), 1)
         }
@@ -127,7 +133,7 @@ class VllmEngine:
             indices = [index for index, _ in scored]
             jobs += [_ScoreJob(name, part, batch, indices) for row in batch.rows for part in _parts(row)]
             jobs += [
-                _GenerateJob(name, index, request, self._end, self.max_length + 1)
+                _GenerateJob(name, index, request, self._end, *fit_to_context(request, self.max_length + 1))
                 for index, request in own
                 if isinstance(request, GenerateRequest)
             ]
@@ -158,24 +164,27 @@ class VllmEngine:
         del self._llm
 
 
+@dataclass(frozen=True)
 class _ScoreJob:
     """A row whose last tokens are scored."""
 
-    def __init__(self, model: str, row: ScoringRow, batch: ScoringBatch, indices: Sequence[int]) -> None:
-        self.model = model
-        self.prompt = row.tokens
-        self._row = row
-        self._batch = batch
-        self._indices = indices
+    model: str
+    row: ScoringRow
+    batch: ScoringBatch
+    indices: Sequence[int]
+
+    @property
+    def prompt(self) -> Tokens:
+        return self.row.tokens
 
     def settings(self) -> dict[str, Any]:
-        tokens = sorted({continuation[-1] for _, continuation in self._row.targets})
+        tokens = sorted({continuation[-1] for _, continuation in self.row.targets})
         settings = {"max_tokens": 1, "temperature": 0.0, "ignore_eos": True, "detokenize": False}
-        earlier = {} if self._row.scored == 1 else {"prompt_logprobs": 0}
+        earlier = {} if self.row.scored == 1 else {"prompt_logprobs": 0}
         return {**settings, **earlier, "logprob_token_ids": tokens}
 
     def responses(self, output: Any, cost: Cost) -> Iterator[tuple[int, Response]]:
-        row, (completion,) = self._row, output.outputs
+        row, (completion,) = self.row, output.outputs
         first = len(row.tokens) - row.scored + 1
         earlier = [output.prompt_logprobs[place][row.tokens[place]] for place in range(first, len(row.tokens))]
         shared, is_argmax = [entry.logprob for entry in earlier], all(entry.rank == 1 for entry in earlier)
@@ -184,30 +193,30 @@ class _ScoreJob:
             token = continuation[-1]
             logprobs = array("f", [*shared, completion.logprobs[0][token].logprob])
             score = PartScore(part, logprobs, is_argmax and completion.token_ids[0] == token, part_cost)
-            if (completed := self._batch.complete(score)) is not None:
-                yield self._indices[completed[0]], completed[1]
+            if (completed := self.batch.complete(score)) is not None:
+                yield self.indices[completed[0]], completed[1]
 
 
+@dataclass(frozen=True)
 class _GenerateJob:
-    """A prompt to continue."""
+    """A prompt to continue by at most `limit` tokens."""
 
-    def __init__(self, model: str, index: int, request: GenerateRequest, end: AnswerEnd, window: int) -> None:
-        self.model = model
-        self.prompt, self._limit = fit_to_context(request, window)
-        self._index = index
-        self._request = request
-        self._end = end
+    model: str
+    index: int
+    request: GenerateRequest
+    end: AnswerEnd
+    prompt: Tokens
+    limit: int
 
     def settings(self) -> dict[str, Any]:
-        request = self._request
         return {
-            "max_tokens": self._limit,
-            "temperature": request.temperature,
-            "top_p": request.top_p,
-            "top_k": request.top_k,
-            "seed": request.seed,
-            "stop": list(request.stop),
-            "stop_token_ids": sorted(self._end.ends),
+            "max_tokens": self.limit,
+            "temperature": self.request.temperature,
+            "top_p": self.request.top_p,
+            "top_k": self.request.top_k,
+            "seed": self.request.seed,
+            "stop": list(self.request.stop),
+            "stop_token_ids": sorted(self.end.ends),
             "skip_special_tokens": False,  # so that a stop string may contain one
         }
 
@@ -215,7 +224,7 @@ class _GenerateJob:
         (completion,) = output.outputs
         tokens = tuple(completion.token_ids)
         reason: FinishReason = "stop" if completion.finish_reason == "stop" else "length"
-        yield self._index, GenerateResponse(self._end.text(tokens, self._request.stop), tokens, reason, cost)
+        yield self.index, GenerateResponse(self.end.text(tokens, self.request.stop), tokens, reason, cost)
 
 
 _Job = _ScoreJob | _GenerateJob
@@ -225,13 +234,6 @@ def _parts(row: ScoringRow) -> Iterator[ScoringRow]:
     """A row, divided if it has more targets than vLLM scores at once."""
     for start in range(0, len(row.targets), _MOST_TOKEN_IDS):
         yield ScoringRow(row.tokens, row.targets[start : start + _MOST_TOKEN_IDS])
-
-
-def _set_environment() -> None:
-    """Cache what vLLM compiles across runs, and silence it; variables that the user has set stay."""
-    os.environ.setdefault("VLLM_CACHE_ROOT", str(medbench_home() / "vllm"))
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
 
 
 def _window(requests: Iterable[ModelRequest], most: int) -> int:
@@ -271,13 +273,6 @@ def _lora_settings(adapters: Mapping[str, Path]) -> dict[str, Any]:
     count = 1 << (len(adapters) - 1).bit_length()
     rank = next(rank for rank in _RANKS if rank >= max(ranks))
     return {"enable_lora": True, "max_loras": count, "max_lora_rank": rank}
-
-
-def _generation_settings(config: PreTrainedConfig, model: Path) -> object:
-    """The model's generation settings, or its configuration if it has none."""
-    from transformers import GenerationConfig
-
-    return GenerationConfig.from_pretrained(model) if (model / "generation_config.json").is_file() else config
 
 
 def _used_memory() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Sequence
@@ -19,7 +20,6 @@ from training.recipes.recipe_file import QUICKSTART, load_recipe
 
 if TYPE_CHECKING:
     from training.exporting.export_log import BaseWeights, ExportLog
-    from training.models.adapter_config import LoraSettings
     from training.models.device import DTypeName
     from training.recipes.recipe import Recipe
 
@@ -52,78 +52,64 @@ def export(
     Raises:
         UserError: The adapter, its base or its recipe cannot be read, or the merge fails.
     """
-    terminal = Terminal(quiet=quiet)
-    if not _SIZE.fullmatch(max_shard_size):
-        raise UserError(
-            "not a size", where=f"--max-shard-size {max_shard_size}", fix="write a whole number, such as 5GB"
-        )
-    run = RunFolder(Path(source).expanduser())
-    if not run.adapter.is_dir():
-        if run.recipe.is_file() and not (run.path / CONFIG).is_file():
-            raise UserError("it holds no adapter yet", where=str(source), fix="train first: medbench train")
-        log_to(None)
-        name, folder = locate_adapter(str(source), str(source))
-        beside = (
-            folder if name == folder.resolve().name else Path(name.rpartition("/")[2])
-        )  # not beside the hub's cache
-        target = beside.with_name(f"{beside.name}-merged")
-        return _export(str(source), Path(out or target), recipe, settings, base, dtype, max_shard_size, terminal)
-    with run.lock():
-        log_to(run.log)
-        target = Path(out or run.path / "merged")
-        return _export(str(run.adapter), target, recipe, settings, base, dtype, max_shard_size, terminal)
-
-
-def _export(
-    source: str,
-    out: Path,
-    recipe: str | None,
-    settings: Sequence[str],
-    base_weights: BaseWeights,
-    dtype: DTypeName,
-    max_shard_size: str,
-    terminal: Terminal,
-) -> ExportLog:
-    """Export an adapter given by folder or hub id."""
     from training.exporting.export import export_merged
 
-    _, folder = locate_adapter(source, source)
-    terminal.heading("Export")
-    trained_with = _recipe(folder, read_settings(folder), recipe, settings)
-    base = find_base(trained_with.model, lambda line: terminal.say(f"  {line}"))
-    is_stated = (
-        recipe is not None
-        or (folder / "recipe.yaml").is_file()
-        or any(setting.strip().startswith("quantization.") for setting in settings)
-    )
-    if base_weights == "as_trained" and not is_stated and not is_quantised(base):
-        raise UserError(
-            "the adapter does not say in which precision its base was held while it was trained",
-            where=str(folder),
-            fix="add --set quantization.method=nf4 (or fp4, int8, none), or --base full",
+    terminal = Terminal(quiet=quiet)
+    if not _SIZE.fullmatch(max_shard_size):
+        fix = "write a whole number, such as 5GB"
+        raise UserError("not a size", where=f"--max-shard-size {max_shard_size}", fix=fix)
+    run = RunFolder(Path(source).expanduser())
+    is_run = run.adapter.is_dir()
+    if not is_run and run.recipe.is_file() and not (run.path / CONFIG).is_file():
+        raise UserError("it holds no adapter yet", where=str(source), fix="train first: medbench train")
+    with run.lock() if is_run else contextlib.nullcontext():
+        log_to(run.log if is_run else None)
+        adapter = str(run.adapter if is_run else source)
+        name, folder = locate_adapter(adapter, adapter)
+        beside = folder if name == folder.resolve().name else Path(name.rpartition("/")[2])  # not in the hub's cache
+        target = Path(out or (run.path / "merged" if is_run else beside.with_name(f"{beside.name}-merged")))
+        terminal.heading("Export")
+        trained_with = _recipe(folder, recipe, settings)
+        checkpoint = find_base(trained_with.model, lambda line: terminal.say(f"  {line}"))
+        if base == "as_trained" and not is_quantised(checkpoint):
+            _check_precision(folder, recipe, settings)
+        log = export_merged(
+            trained_with,
+            checkpoint,
+            find_adapter("adapter", adapter, checkpoint),
+            target,
+            base_weights=base,
+            dtype=dtype,
+            max_shard_size=max_shard_size,
+            say=terminal.say,
         )
-    log = export_merged(
-        trained_with,
-        base,
-        find_adapter("adapter", source, base),
-        out,
-        base_weights=base_weights,
-        dtype=dtype,
-        max_shard_size=max_shard_size,
-        say=terminal.say,
-    )
-    _say(log, out, terminal)
+        _say(log, target, terminal)
     return log
 
 
-def _recipe(folder: Path, adapter: LoraSettings, recipe: str | None, settings: Sequence[str]) -> Recipe:
+def _recipe(folder: Path, recipe: str | None, settings: Sequence[str]) -> Recipe:
     """The recipe that the adapter was trained with, or the quickstart's with the base that the adapter names."""
-    own = folder / "recipe.yaml"
+    adapter, own = read_settings(folder), folder / "recipe.yaml"
     if recipe is None and not own.is_file():
         named = adapter.base_model_name_or_path or ""
         defaults = (f"model.base={json.dumps(named)}", "quantization.double_quant=null")
         return load_recipe(QUICKSTART, [*defaults, *settings])
     return load_recipe(recipe or str(own), settings)
+
+
+def _check_precision(folder: Path, recipe: str | None, settings: Sequence[str]) -> None:
+    """Check that a recipe or a setting says how the base was quantised in training.
+
+    Raises:
+        UserError: Neither does.
+    """
+    is_set = any(setting.strip().startswith("quantization.") for setting in settings)
+    if recipe is None and not is_set and not (folder / "recipe.yaml").is_file():
+        raise UserError(
+            "the adapter does not say in which precision its base was held while it was trained",
+            where=str(folder),
+            fix="add --set quantization.method=nf4 (or fp4, int8, none), or --base full",
+        )
 
 
 def _say(log: ExportLog, folder: Path, terminal: Terminal) -> None:

@@ -1,4 +1,4 @@
-"""`medbench push`: gathers what may be published of a model, shows it, and sends it to the hub only when told to."""
+"""`medbench push`: gathers what may be published of a model, lists it, and uploads it only with `--execute`."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Upload:
         left_out: Why a file or folder does not go along, by name.
         changed: What is different in the upload from the files here.
         missing: What a reader of the repository would miss, or what would stop the upload.
-        card: The card as it goes along; None where there is none.
-        address: Of the commit; None where nothing was sent.
+        card: The card as uploaded, or None.
+        address: Address of the commit; None if nothing was uploaded.
     """
 
     repo: str

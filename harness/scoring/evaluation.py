@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.engines.interface import GenerateResponse, NotFiniteError, Request, Response
-from harness.scoring.kept_answers import Scored, forget
+from harness.scoring.kept_answers import Scored
 from harness.scoring.samples import foreign_metrics, make_samples, metric_key
 from harness.scoring.tally import Tally
 from reports.document.schema import TaskCost
@@ -25,12 +25,12 @@ _log = logging.getLogger("medbench.scoring")
 
 
 class Evaluation:
-    """Makes the samples of one model on one task, and their figures once all of them are there.
+    """Makes the samples of one model on one task, and computes their scores once all of them are there.
 
     Args:
         model: The model's name.
         loaded: The task.
-        path: Where the samples go, line by line; None where another process writes them.
+        path: Where the samples go, line by line; None if another process writes them.
     """
 
     def __init__(self, model: str, loaded: LoadedTask, path: Path | None) -> None:
@@ -61,10 +61,10 @@ class Evaluation:
         return len(self._tally.values) == len(self._loaded.indices) * self._loaded.answers
 
     def finish(self) -> Scored:
-        """Put the samples in their place; the figures of all of them."""
+        """Put the samples in their place; returns the scores of all of them."""
         loaded, tally = self._loaded, self._tally
         if self._file is not None:
-            forget(self._file.path)
+            self._file.path.with_suffix(".json").unlink(missing_ok=True)  # what the samples there before rest on
             self._file.put()
         figures = self._figures()
         metrics = loaded.info.metrics or foreign_metrics(tally.values, figures, loaded.task.higher_is_better())
@@ -78,7 +78,7 @@ class Evaluation:
             self._file.close()
 
     def _figures(self) -> dict[str, float]:
-        """lm-eval's own figures by metric key, as it takes them of all items."""
+        """lm-eval's own scores by metric key, aggregated over all items."""
         from lm_eval.api.metrics import mean
 
         functions = self._loaded.task.aggregation()

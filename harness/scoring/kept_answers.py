@@ -28,8 +28,8 @@ class Scored:
 
     Attributes:
         tally: What is held of the samples, one for each item and repeat.
-        figures: lm-eval's own figures by metric key.
-        metrics: What the figures are; ours from the catalog, others as far as they can be told.
+        figures: lm-eval's own scores by metric key.
+        metrics: Description of the scores; ours from the catalog, others as far as it can be inferred.
     """
 
     model: str
@@ -45,11 +45,6 @@ class Scored:
         return self.tally.values
 
 
-def forget(path: Path) -> None:
-    """Remove what the samples in `path` rest on, before others take their place."""
-    path.with_suffix(".json").unlink(missing_ok=True)
-
-
 def keep(path: Path, key: str, scored: Scored) -> None:
     """Write beside the samples in `path` what they rest on: a hash over everything that decides the answers."""
     about = {
@@ -62,7 +57,7 @@ def keep(path: Path, key: str, scored: Scored) -> None:
 
 
 def read_kept(path: Path, key: str, model: str, loaded: LoadedTask) -> Scored | None:
-    """Answers given earlier under the same key; None where there are none, or they are not whole."""
+    """Answers stored under the same key; None if there are none or some are missing."""
     about_path = path.with_suffix(".json")
     if not (path.is_file() and about_path.is_file()):
         return None

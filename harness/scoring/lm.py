@@ -38,7 +38,7 @@ class RequestMaker(TemplateLM):  # type: ignore[misc]
 
     Args:
         tokenizer: The base's.
-        seed: Of sampled answers; equal prompts are told apart by how often this maker has met them.
+        seed: Of sampled answers; equal prompts differ by how often this maker has met them.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, seed: int) -> None:
@@ -60,7 +60,7 @@ class RequestMaker(TemplateLM):  # type: ignore[misc]
         return self.eot_token_id if start is None else int(start)
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:  # noqa: FBT001
-        """Token ids, with the start token exactly once unless told otherwise."""
+        """Token ids, with the start token exactly once by default."""
         if add_special_tokens is None:
             ids = encode(self.tokenizer, string)
         else:

@@ -64,7 +64,7 @@ class NoiseMeter:
         return self._check.model_copy(update={"scores": [noise for noise in noises if noise is not None]})
 
     def of_difference(self, comparison: Comparison, metric: MetricInfo, members: Sequence[str]) -> Noise | None:
-        """The noise of a difference; None where it was not measured."""
+        """The noise of a difference; None if it was not measured."""
         names = [comparison.baseline, *(members or [comparison.candidate])]
         if any((name, comparison.task) not in self._pairs for name in names):
             return None

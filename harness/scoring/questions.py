@@ -45,7 +45,7 @@ class Questions:
         return iter(dict.fromkeys(request for requests in self.by_type.values() for request in requests))
 
     def evaluate(self, answer_to: Callable[[Request], Response]) -> dict[str, Any]:
-        """lm-eval's results and samples for one model's answers; in place of figures there are the items' values."""
+        """lm-eval's results and samples for one model's answers; with the items' values in place of scores."""
         for instance in self.task.instances:
             instance.resps, instance.filtered_resps = [], {}
         evaluated: dict[str, Any] = evaluate(
@@ -124,9 +124,9 @@ def _can_be_divided(task: Any) -> bool:
 def _parts(loaded: LoadedTask, maker: RequestMaker, seed: int, parts: Iterable[list[int]]) -> Iterator[Questions]:
     """The questions about each part of a task's items.
 
-    lm-eval builds requests anew at each evaluation and draws the few-shot examples anew; then a base and its adapter
-    would be asked different questions. So they are drawn once, by seed and in the order of the items, with a sampler
-    that is not shared with another call, and lm-eval is kept from doing it again.
+    lm-eval builds requests and draws few-shot examples again at each evaluation, so a base and its adapter would get
+    different questions. Here they are drawn once, by seed and in the order of the items, with a sampler that is not
+    shared with another call, and lm-eval is kept from doing it again.
     """
     whole = copy.copy(loaded.task)
     if hasattr(whole, "sampler"):
@@ -150,7 +150,7 @@ def _questions(loaded: LoadedTask, task: Any, maker: RequestMaker, indices: list
 
 
 class _Values(dict[str, Any]):
-    """In place of a task's aggregation functions: hands on the values, whose figure is of the items of all parts."""
+    """Replaces a task's aggregation functions and returns the values; they are aggregated over all parts later."""
 
     def __missing__(self, metric: str) -> Callable[[list[Any]], list[Any]]:
         return lambda values: values

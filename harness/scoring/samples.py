@@ -1,4 +1,4 @@
-"""Turns lm-eval's logged samples into ours, and figures out what may be computed from other people's metrics."""
+"""Turns lm-eval's logged samples into ours, and finds out which metrics of other people's tasks can be compared."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _make_sample(loaded: LoadedTask, model: str, entries: list[dict[str, Any]], 
 
 
 def _add_likelihoods(sample: Sample, loaded: LoadedTask, entry: dict[str, Any]) -> None:
-    """Fill in the answer of a task by log-likelihood: the likeliest choice, or nothing where there is no choice."""
+    """Fill in the answer of a task by log-likelihood: the most likely choice, or nothing if there are no choices."""
     pairs = [response[0] for response in entry["resps"]]
     costs = [pair for pair in pairs if isinstance(pair, ScoredText)]
     sample.seconds = round(sum(cost.seconds for cost in costs), 4)

@@ -1,18 +1,20 @@
-"""`medbench sweep`: every combination of settings trained and scored once, the base once for all, compared."""
+"""`medbench compare` and `medbench sweep`: several runs, or every combination of settings, in one report."""
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from harness.api import RUNS, open_run
 from harness.console import Terminal
+from harness.folder import RunFolder
 from harness.planning.model_names import OWN_ADAPTER
 from harness.sweeps.cells import Cell, fetch, is_finished, run_cell, run_stored
 from reports.errors import UserError
+from reports.numbers import GIB
 from training.models.model import BASE
 
 if TYPE_CHECKING:
@@ -24,13 +26,80 @@ _PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
 _NAME_LENGTH = 64
 
 
-@dataclass(frozen=True)
-class Needs:
-    """What a cell takes of a machine in a cluster; `memory` in bytes, None to leave it open."""
+def compare(runs: Sequence[str | Path], *, out: str | Path, by: str | None = None, quiet: bool = False) -> Results:
+    """Compare the models of several runs on the items that they share, and write one report.
 
-    cpus: float = 1
-    gpus: float = 0
-    memory: int | None = None
+    Args:
+        runs: Run folders; the baseline is the first base among their models.
+        out: The folder to write; it is like a run folder.
+        by: Key of the metric that ranks the models; the first comparable one if not given.
+        quiet: Print nothing.
+
+    Raises:
+        UserError: A run cannot be read, or two models would have one name.
+    """
+    from reports.comparison.compare_runs import compare_runs
+    from reports.page.render import render
+
+    terminal, folder = Terminal(quiet=quiet), Path(out)
+    results = compare_runs([Path(run) for run in runs], folder, OWN_ADAPTER, name=folder.name, by=by)
+    markdown, html = render(folder)
+    for sentence in [*results.verdict, *results.notes]:
+        terminal.say(sentence)
+    terminal.say(f"\nreport: {html}\n        {markdown}")
+    return results
+
+
+def sweep(  # noqa: PLR0913 - one for each flag of the command
+    recipe: str | None,
+    grid: Sequence[str],
+    *,
+    out: str | Path | None = None,
+    limit: int | None = None,
+    seed: int | None = None,
+    settings: Sequence[str] = (),
+    by: str | None = None,
+    executor: Literal["local", "ray"] = "local",
+    store: str | None = None,
+    cpus: float = 1,
+    gpus: float = 0,
+    memory_gib: float | None = None,
+    quiet: bool = False,
+) -> Results:
+    """Train and score every combination of some settings and the base, and compare them in one report.
+
+    Called again, it skips the cells that are finished.
+
+    Args:
+        recipe: As in `open_run`, like limit, seed and settings.
+        grid: Axes, `key.path=value,value,...`.
+        out: The folder; `runs/RECIPE-sweep` by default. The cells' run folders lie in its `cells`.
+        limit: Items for each task.
+        seed: Replaces the recipe's.
+        settings: `key.path=value` overrides for all cells.
+        by: Key of the metric that ranks the models.
+        executor: `local` (one after another in this process) or `ray` (tasks on the cluster at RAY_ADDRESS, else here).
+        store: fsspec URL that all machines can write to, for the cells' run folders.
+        cpus: CPUs that a cell takes on Ray.
+        gpus: GPUs that a cell takes on Ray.
+        memory_gib: Memory that a cell takes on Ray, in GiB.
+        quiet: Print nothing.
+
+    Raises:
+        UserError: The grid is at fault, or a cell fails for a reason that the user can fix; finished cells are saved.
+    """
+
+    def load(more: Sequence[str]) -> Recipe:
+        return open_run(recipe, limit=limit, seed=seed, settings=[*settings, *more])[0]
+
+    cells = make_cells(load, grid)
+    folder = RunFolder(Path(out) if out is not None else RUNS / f"{load(()).name}-sweep")
+    folder.make()
+    memory = None if memory_gib is None else round(memory_gib * GIB)
+    resources = {"num_cpus": cpus, "num_gpus": gpus, "memory": memory} if executor == "ray" else None
+    with folder.lock():
+        runs = _run_cells(cells, folder.path / "cells", store, resources, Terminal(quiet=quiet))
+        return compare(runs, out=folder.path, by=by, quiet=quiet)
 
 
 def make_cells(load: Any, grid: Sequence[str]) -> list[Cell]:
@@ -63,55 +132,37 @@ def make_cells(load: Any, grid: Sequence[str]) -> list[Cell]:
     return cells
 
 
-def run_sweep(
-    cells: Sequence[Cell],
-    out: Path,
-    *,
-    executor: str,
-    store: str | None,
-    needs: Needs,
-    by: str | None,
-    terminal: Terminal,
-) -> Results:
-    """Run all cells that are not finished, compare them with the base, and write one report into `out`.
+def _run_cells(
+    cells: Sequence[Cell], folder: Path, store: str | None, resources: Mapping[str, Any] | None, terminal: Terminal
+) -> list[Path]:
+    """Run all cells that are not finished, as Ray tasks with these resources if given; returns all run folders.
 
-    Raises:
-        UserError: A cell fails for a reason that the user can fix; finished cells are saved.
+    Args:
+        cells: The cells, whose run folders lie in `folder`.
+        folder: Where to put them.
+        store: fsspec URL where they are run; `folder` if None.
+        resources: Arguments of `ray.remote`; None to run one after another in this process.
+        terminal: Shows progress.
     """
-    place = store or str((out / "cells").absolute())
-    folders = {cell.name: out / "cells" / cell.name for cell in cells}
+    place = store or str(folder.absolute())
     waiting = [cell for cell in cells if not is_finished(cell, place)]
-    terminal.say(f"{len(cells)} cells, {len(cells) - len(waiting)} finished already")
     done = len(cells) - len(waiting)
-    if executor == "ray":
-        finished: Iterable[str] = _on_ray(waiting, place, needs)
+    terminal.say(f"{len(cells)} cells, {done} finished already")
+    if resources is not None:
+        finished: Iterable[str] = _on_ray(waiting, place, resources)
     elif store is not None:
         finished = (run_stored(cell, store) for cell in waiting)
     else:
-        finished = (run_cell(cell, folders[cell.name]) for cell in waiting)
-    for name in finished:
-        done += 1
-        terminal.say(f"  {done} of {len(cells)}: {name}")
+        finished = (run_cell(cell, folder / cell.name) for cell in waiting)
+    for number, name in enumerate(finished, done + 1):
+        terminal.say(f"  {number} of {len(cells)}: {name}")
     for cell in cells:
-        fetch(cell, place, folders[cell.name])
-    return write_comparison(list(folders.values()), out, by, terminal)
+        fetch(cell, place, folder / cell.name)
+    return [folder / cell.name for cell in cells]
 
 
-def write_comparison(runs: Sequence[Path], out: Path, by: str | None, terminal: Terminal) -> Results:
-    """Compare runs, write one report into `out`, and show the verdict."""
-    from reports.comparison.compare_runs import compare_runs
-    from reports.page.render import render
-
-    results = compare_runs(runs, out, OWN_ADAPTER, name=out.name, by=by)
-    markdown, html = render(out)
-    for sentence in [*results.verdict, *results.notes]:
-        terminal.say(sentence)
-    terminal.say(f"\nreport: {html}\n        {markdown}")
-    return results
-
-
-def _on_ray(cells: Sequence[Cell], store: str, needs: Needs) -> Iterator[str]:
-    """As Ray tasks, on the cluster at RAY_ADDRESS or a local one; Ray does the cells of a lost node again."""
+def _on_ray(cells: Sequence[Cell], store: str, resources: Mapping[str, Any]) -> Iterator[str]:
+    """Run cells as Ray tasks, on the cluster at RAY_ADDRESS or a local one; Ray repeats the cells of a lost node."""
     try:
         import ray
     except ImportError as error:
@@ -119,7 +170,7 @@ def _on_ray(cells: Sequence[Cell], store: str, needs: Needs) -> Iterator[str]:
     started = not ray.is_initialized()
     if started:
         ray.init(include_dashboard=False, log_to_driver=False)
-    task = ray.remote(num_cpus=needs.cpus, num_gpus=needs.gpus, memory=needs.memory, max_retries=-1)(run_stored)
+    task = ray.remote(**resources, max_retries=-1)(run_stored)
     try:
         left = [task.remote(cell, store) for cell in cells]
         while left:

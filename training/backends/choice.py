@@ -57,7 +57,7 @@ def check_can_train(recipe: Recipe, base: Model, device: Device) -> str:
 
 
 def unsloth_hindrance(recipe: Recipe, device: Device) -> tuple[str, str] | None:
-    """Why Unsloth cannot train a recipe here, and what would help; None where it can."""
+    """Why Unsloth cannot train a recipe here, and what would help; None if it can."""
     here = _machine_hindrance(device)
     if here is not None:
         return here

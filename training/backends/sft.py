@@ -113,7 +113,7 @@ def make_trainer(
         model: The quantised base, or the same with its adapter.
         tokenizer: The base's tokenizer.
         progress: Called after each step with (steps done, steps in all, a note such as the loss).
-        lora: The adapter to make; None where the model has it.
+        lora: The adapter to make; None if the model has one.
         further: Arguments of SFTConfig that only one backend gives.
     """
     from transformers import EarlyStoppingCallback, PrinterCallback

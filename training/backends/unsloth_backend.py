@@ -1,4 +1,4 @@
-"""The Unsloth backend, this process's side: starts the worker process, relays what it tells, ends it when we end.
+"""The Unsloth backend, this process's side: starts the worker process, relays its events, ends it when we end.
 
 Unsloth patches transformers, PEFT and TRL for the whole process it is imported into, so it gets one of its own.
 """
@@ -59,8 +59,9 @@ def train(job: Job, progress: Progress, *, command: Sequence[str] = COMMAND) -> 
 @contextmanager
 def _worker(work: Path, command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
     """The worker process; its output is in a file, its events come through `stdout`, and it ends with `stdin`."""
+    ours = str(Path(training.__path__[0]).resolve().parent)
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([_root(), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "PYTHONPATH": os.pathsep.join([ours, *filter(None, [os.environ.get("PYTHONPATH")])]),
         "UNSLOTH_DISABLE_STATISTICS": "1",
         "UNSLOTH_DISABLE_CPU_FALLBACK": "1",
         "UNSLOTH_DISABLE_AUTO_PADDING_FREE": "1",
@@ -84,16 +85,11 @@ def _worker(work: Path, command: Sequence[str]) -> Iterator[subprocess.Popen[str
             worker.communicate()
 
 
-def _root() -> str:
-    """The folder that `training` is imported from."""
-    return str(Path(training.__path__[0]).resolve().parent)
-
-
 def _died(log: Path, code: int) -> UserError:
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     return UserError(
         f"Unsloth's process ended with code {code} and no result; the last it said:\n  "
         + "\n  ".join(lines[-_TAIL_LINES:]),
         where="trainer.backend: unsloth",
-        fix="train with --set trainer.backend=trl, or mend what it says",
+        fix="train with --set trainer.backend=trl, or fix what it says",
     )

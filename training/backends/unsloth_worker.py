@@ -76,7 +76,7 @@ def _train(work: Path, events: TextIO) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Train the job in the folder of the first argument and tell the result."""
+    """Train the job in the folder of the first argument and report the result."""
     events = _take_over_output()
     _end_with_parent()
     from reports.errors import UserError

@@ -1,4 +1,4 @@
-"""Watches a training: tells its progress, makes checkpoints sure, stops it at a signal or a loss that is no number."""
+"""Watches a training: reports progress, syncs checkpoints to disk, stops at a signal or a loss that is not finite."""
 
 from __future__ import annotations
 

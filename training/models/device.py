@@ -1,16 +1,18 @@
 """The device that computes (CPU, CUDA or ROCm card, Apple's GPU): its batch sizes, dtypes, memory, name and seed."""
 
-# ruff: noqa: D102, D105 - what a method does is said once, in the base class
+# ruff: noqa: D102 - what a method does is said once, in the base class
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import random
 import resource
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import psutil
 
@@ -35,14 +37,13 @@ class Memory(NamedTuple):
     reserved: int
 
 
+@dataclass(frozen=True)
 class Device:
     """The CPU; its subclasses are the GPUs.
 
-    Args:
-        torch: The module to ask; PyTorch itself if None.
-        index: The number of the card.
-
     Attributes:
+        torch: The module to ask, PyTorch itself by default.
+        index: The number of the card.
         type: PyTorch's name for this kind of device, which results have too.
         batch_tokens: Rows times longest row that scoring computes at once.
         batch_rows: Rows that it generates at once.
@@ -59,7 +60,7 @@ class Device:
         more_memory: How to run a command that did not fit into its memory.
     """
 
-    type: Literal["cpu", "cuda", "mps"] = "cpu"
+    type: ClassVar[Literal["cpu", "cuda", "mps"]] = "cpu"
     batch_tokens = 1024
     batch_rows = 32
     logit_bytes = 64 * 2**20
@@ -67,27 +68,19 @@ class Device:
     train_layer_seconds = 0.0
     decode_layer_seconds = 0.0035
     matmul_size = 1024
-    fallback_dtype: DTypeName = "float32"
+    fallback_dtype: ClassVar[DTypeName] = "float32"
     supports_graphs = False
     supports_kernel_packages = False
     supports_8bit_optimizers = True
     supports_pinned_memory = False
     more_memory = "take a machine with more memory"
 
-    def __init__(self, torch: Any = None, index: int = 0) -> None:
-        if torch is None:
-            import torch
-        self.torch = torch
-        self.index = index
+    torch: Any = field(default_factory=lambda: importlib.import_module("torch"), compare=False, repr=False)
+    index: int = 0
 
     def __str__(self) -> str:
+        """PyTorch's name of the device."""
         return self.type
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Device) and (self.type, self.index) == (other.type, other.index)
-
-    def __hash__(self) -> int:
-        return hash((self.type, self.index))
 
     @property
     def place(self) -> str | int:

@@ -103,7 +103,7 @@ def _override(recipe: dict[str, Any], override: str, origins: dict[Place, str]) 
 
 
 def _secret_place(value: Any, place: Place = ()) -> Place | None:
-    """Where in nested mappings and lists a secret is; None where there is none."""
+    """The place of a secret in nested mappings and lists, or None."""
     if isinstance(value, str):
         return place if holds_secret(value) else None
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()

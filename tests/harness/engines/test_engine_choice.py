@@ -135,6 +135,15 @@ def test_estimates_are_near_what_was_measured_on_an_h200(plan, llama_8b):
     assert estimate.vllm_seconds(made, h200_flops) == pytest.approx(measured["vllm"]["total_seconds"], rel=0.3)
 
 
+def test_a_training_is_estimated_from_the_mean_length_of_its_rows(plan):
+    made = plan("trainer.max_steps=null", "trainer.epochs=2", "trainer.batch_size=1", "trainer.max_length=512")
+    row = SimpleNamespace(question="q" * 35, reasoning="r" * 70, response="a" * 35)
+    rows = SimpleNamespace(train=[row] * 10)
+    seconds = estimate.train_seconds(made.recipe, made.base, rows, made.device, "float32", lambda *_: 1e9)
+    tokens = 2 * 10 * (140 / 3.5 + 60)
+    assert seconds == pytest.approx(12 + 6 * architecture(made.base).parameters * tokens / (0.45 * 1e9))
+
+
 def test_steps_that_cannot_be_replayed_are_estimated_longer(plan, tiny_model, tmp_path):
     made = on_gpu(plan())
     replayed = estimate.score_seconds(made, h200_flops)
