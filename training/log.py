@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from reports.errors import UserError
 from reports.files import read_json, write_json
 from reports.strict import checked
 from training.backends.job import TrainingResult
@@ -22,6 +23,7 @@ class TrainingLog(TrainingResult):
             recipe's.
         estimated_memory: Computed bytes by component of this training on a GPU.
         full_finetuning_memory: The same if all weights were trained.
+        weights_sha256: Hash of the adapter's weight file; None in logs of earlier versions.
     """
 
     fingerprint: str
@@ -39,11 +41,30 @@ class TrainingLog(TrainingResult):
     full_finetuning_memory: dict[str, int]
     settings: dict[str, Any]
     versions: dict[str, str]
+    weights_sha256: str | None = None
 
 
 def write_log(folder: Path, log: TrainingLog) -> None:
     """Write the log into an adapter folder."""
     write_json(folder / FILE, log.model_dump(mode="json"))
+
+
+def check_weights(folder: Path, sha256: str) -> TrainingLog | None:
+    """The log of an adapter folder; None if it has none.
+
+    Raises:
+        UserError: The log is of other weights than those with this hash, or as `read_log`.
+    """
+    log = read_log(folder)
+    if log is not None and log.weights_sha256 not in (None, sha256):
+        raise UserError(
+            f"the adapter's weights (SHA-256 {sha256[:12]}...) are not those that its training produced"
+            f" ({str(log.weights_sha256)[:12]}..., {FILE})",
+            where=str(folder),
+            fix=f"restore the weights, or move the folder away to train again; to use other weights, copy them without"
+            f" {FILE} and name their folder",
+        )
+    return log
 
 
 def read_log(folder: Path) -> TrainingLog | None:

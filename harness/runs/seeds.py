@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 POOL = f"{OWN_ADAPTER}-mean"
 
 
-def seed_folder(folder: RunFolder, seed: int) -> RunFolder:
+def seed_folder(folder: RunFolder, seed: int | str) -> RunFolder:
     """Where the adapter of one seed is trained."""
     return RunFolder(folder.path / "seeds" / str(seed))
 

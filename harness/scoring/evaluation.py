@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.engines.interface import GenerateResponse, Request, Response
-from harness.scoring.kept_answers import Scored, forget
+from harness.scoring.kept_answers import Scored
 from harness.scoring.samples import foreign_metrics, make_samples, metric_key
 from harness.scoring.tally import Tally
+from reports.document.checksums import remove_facts
 from reports.document.schema import TaskCost
 from reports.files import WholeFile, json_lines
 
@@ -64,7 +65,7 @@ class Evaluation:
         """Put the samples in their place; the figures of all of them."""
         loaded, tally = self._loaded, self._tally
         if self._file is not None:
-            forget(self._file.path)
+            remove_facts(self._file.path)
             self._file.put()
         figures = self._figures()
         metrics = loaded.info.metrics or foreign_metrics(tally.values, figures, loaded.task.higher_is_better())
