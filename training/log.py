@@ -7,10 +7,22 @@ from typing import Any
 
 from reports.errors import UserError
 from reports.files import read_json, write_json
-from reports.strict import checked
+from reports.strict import Strict, checked
 from training.backends.job import TrainingResult
 
 FILE = "training_log.json"
+
+
+class TrainedOn(Strict):
+    """The rows of one fine-tune.
+
+    Attributes:
+        recipe: The parts of the recipe that choose the rows, as a recipe that `check_recipe` takes.
+        data_sha256: Hash of the rows that were trained on, see `training.finetune.rows_hash`.
+    """
+
+    recipe: dict[str, Any]
+    data_sha256: str
 
 
 class TrainingLog(TrainingResult):
@@ -42,6 +54,12 @@ class TrainingLog(TrainingResult):
     settings: dict[str, Any]
     versions: dict[str, str]
     weights_sha256: str | None = None
+
+    @property
+    def trained_on(self) -> TrainedOn:
+        """The rows of this training."""
+        chooses = {key: self.settings[key] for key in ("seed", "data", "trainer") if key in self.settings}
+        return TrainedOn(recipe={"name": "recorded", **chooses}, data_sha256=self.data_sha256)
 
 
 def write_log(folder: Path, log: TrainingLog) -> None:

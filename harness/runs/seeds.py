@@ -66,4 +66,4 @@ def plan_seeds(
     rows = training_rows(recipe)
     scored = tuple(replace(model, rows=rows) if model.name in names.values() else model for model in plan.models)
     pools = {POOL: tuple(model for model in scored if model.name in names.values())}
-    return replace(plan, models=scored, pools=pools, overlap=find_overlap(scored, plan.tasks, pools))
+    return replace(plan, models=scored, pools=pools, overlap=find_overlap(scored, plan.tasks, plan.base, pools))

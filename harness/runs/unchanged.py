@@ -101,7 +101,8 @@ def _hash_of(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - what
 
 def _given(recipe: Recipe) -> list[DataSource]:
     data = recipe.data
-    return [source for source in (data.train, data.validation, data.reasoning, data.pubmedqa) if source is not None]
+    given = (data.train, data.validation, data.reasoning, data.pubmedqa, *recipe.trained_on.values())
+    return [source for source in given if source is not None]
 
 
 def _source(source: DataSource) -> Iterator[Path]:

@@ -219,7 +219,9 @@ class _Rescoring:
             return Rescored(samples, float(about["seconds"]))
         except (UserError, KeyError, OSError, TypeError, ValueError) as error:
             _log.warning("%s: not usable, scored again: %s", path, error)
-            self.terminal.say("  note: the saved noise measurement is broken or was changed; measured again", style="yellow")
+            self.terminal.say(
+                "  note: the saved noise measurement is broken or was changed; measured again", style="yellow"
+            )
             return None
 
     def write(self, rescored: Rescored) -> None:

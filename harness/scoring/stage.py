@@ -58,7 +58,9 @@ def score_models(
     tasks = {loaded.name: loaded for loaded in plan.tasks}
     for (model, task), key in keys.items():
         path = plan.folder.samples(model, task)
-        kept = None if again else read_kept(path, key, model, tasks[task], functools.partial(terminal.say, style="yellow"))
+        kept = (
+            None if again else read_kept(path, key, model, tasks[task], functools.partial(terminal.say, style="yellow"))
+        )
         if kept is not None:
             terminal.say(f"  {model}, {task}: answered already, kept")
             scores[model, task] = kept
