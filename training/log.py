@@ -5,11 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from reports.errors import UserError
 from reports.files import read_json
-from reports.strict import checked
+from reports.strict import Strict, checked
 from training.backends.job import TrainingResult
 
 FILE = "training_log.json"
+
+
+class TrainedOn(Strict):
+    """The rows of one fine-tune.
+
+    Attributes:
+        recipe: The parts of the recipe that choose the rows, as a recipe that `check_recipe` takes.
+        data_sha256: Hash of the rows that were trained on, see `training.finetune.rows_hash`.
+    """
+
+    recipe: dict[str, Any]
+    data_sha256: str
 
 
 class TrainingLog(TrainingResult):
@@ -22,6 +35,7 @@ class TrainingLog(TrainingResult):
             recipe's.
         estimated_memory: Computed bytes by component of this training on a GPU.
         full_finetuning_memory: The same if all weights were trained.
+        weights_sha256: Hash of the adapter's weight file; None in logs of earlier versions.
     """
 
     fingerprint: str
@@ -39,6 +53,31 @@ class TrainingLog(TrainingResult):
     full_finetuning_memory: dict[str, int]
     settings: dict[str, Any]
     versions: dict[str, str]
+    weights_sha256: str | None = None
+
+    @property
+    def trained_on(self) -> TrainedOn:
+        """The rows of this training."""
+        chooses = {key: self.settings[key] for key in ("seed", "data", "trainer") if key in self.settings}
+        return TrainedOn(recipe={"name": "recorded", **chooses}, data_sha256=self.data_sha256)
+
+
+def check_weights(folder: Path, sha256: str) -> TrainingLog | None:
+    """The log of an adapter folder; None if it has none.
+
+    Raises:
+        UserError: The log is of other weights than those with this hash, or as `read_log`.
+    """
+    log = read_log(folder)
+    if log is not None and log.weights_sha256 not in (None, sha256):
+        raise UserError(
+            f"the adapter's weights (SHA-256 {sha256[:12]}...) are not those that its training produced"
+            f" ({str(log.weights_sha256)[:12]}..., {FILE})",
+            where=str(folder),
+            fix=f"restore the weights, or move the folder away to train again; to use other weights, copy them without"
+            f" {FILE} and name their folder",
+        )
+    return log
 
 
 def read_log(folder: Path) -> TrainingLog | None:

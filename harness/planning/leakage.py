@@ -2,48 +2,64 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from reports.document.evidence import OverlapCheck, OverlapMatch, match_text
 from reports.errors import UserError
 from reports.files import sha256_value
 from tasks import catalog
-from tasks.data import load_pubmedqa, load_reasoning
+from tasks.data import DataSource, ReasoningRow, load_pubmedqa, load_reasoning
+from tasks.data.readers import read_records
 from tasks.overlap import METHOD, Passage, TrainingIndex, is_split
 from training.finetune import rows_hash
-from training.log import read_log
-from training.recipes.recipe_file import load_recipe
-from training.splits import TrainingRows, training_rows
+from training.models.model import Model
+from training.provenance import combined, recorded_rows
+from training.splits import TrainingRows
 
 if TYPE_CHECKING:
     from harness.planning.lm_tasks import LoadedTask
-    from tasks.data import ReasoningRow
 
-_log = logging.getLogger("medbench")
 _OUR_PARTS = {"question": "question", "context": "context", "gold": "answer"}
 _SHOWN = 3  # matches in a message
 _LISTED = 20  # rows that could not be searched, in results
 _BETWEEN = "\0"  # task and item in the owner of a passage
 
 
-def trained_rows(folder: Path) -> TrainingRows | None:
-    """The rows that an adapter was trained on, read again by the recipe that medbench keeps beside it.
+def with_rows(model: Model, trained_on: Mapping[str, DataSource]) -> Model:
+    """A model from elsewhere with its training data: what is recorded beside its weights and what is declared.
 
-    None where it has no such recipe, or the data cannot be had or has changed since.
+    Args:
+        model: A base, or an adapter that this run does not train.
+        trained_on: The recipe's declarations, by model.
+
+    Raises:
+        UserError: Declared data cannot be read.
     """
+    reason, parts = "", []
     try:
-        log = read_log(folder)
-        if log is None or not (folder / "recipe.yaml").is_file():
-            return None
-        rows = training_rows(load_recipe(str(folder / "recipe.yaml")))
+        recorded = recorded_rows(model)
+        parts = [] if recorded is None else [recorded]
     except UserError as error:
-        _log.info("rows of %s: not known: %s", folder, error)
-        return None
-    return rows if rows_hash(rows.train) == log.data_sha256 else None
+        reason = error.what + (f" ({error.where})" if error.where else "")
+    is_recorded = bool(parts)
+    if model.name in trained_on:
+        parts.append(TrainingRows(_declared_rows(trained_on[model.name]), []))
+    if not parts:
+        return replace(model, unknown_rows=reason)
+    return replace(model, rows=combined(parts), has_declared_rows=not is_recorded)
+
+
+def _declared_rows(source: DataSource) -> list[ReasoningRow]:
+    """Each text of each row as a question, since files from elsewhere have any columns, such as `messages`."""
+    rows = []
+    for number, record in enumerate(read_records(source, None), 1):
+        texts = [text for _, text in _texts(record.values, "") if text.strip()]
+        texts = [text for text in texts if is_split(text)] or [" ".join(texts)]
+        rows += [ReasoningRow(str(number), text, "", "", place=record.place) for text in texts]
+    return rows
 
 
 def check_overlap(trained_on: Mapping[str, TrainingRows], tasks: Sequence[LoadedTask]) -> OverlapCheck:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from harness.folder import RunFolder
-from harness.planning.leakage import check_overlap, overlap_lines, trained_rows, unsearched_lines
+from harness.planning.leakage import check_overlap, overlap_lines, unsearched_lines, with_rows
 from harness.planning.lm_tasks import LoadedTask, load_tasks
 from harness.planning.model_names import ModelArgument, parse_models
 from reports.document.evidence import OverlapCheck
 from reports.errors import UserError
 from training.backends.choice import check_can_train
 from training.finetune import fingerprint, trained_adapter
+from training.log import FILE
 from training.models.adapters import check_target_modules, find_adapter
 from training.models.base_model import find_base
 from training.models.device import Device, DTypeName, pick_device
 from training.models.loading import check_weights, describe_weights, fits_dense
 from training.models.model import Model
+from training.provenance import combined
 from training.recipes.recipe import Recipe
 from training.splits import TrainingRows, training_rows
 
@@ -88,6 +91,13 @@ class Plan:
         pools = {pool: members for pool, members in self.pools.items() if failed not in members}
         return replace(self, models=left, pools=pools, warnings=(*self.warnings, f"{what}; it is left out"))
 
+    def training_data(self, name: str) -> Literal["known", "declared", "unknown"]:
+        """How the training data of a model or pool is known."""
+        if self.overlap is None or name not in self.overlap.models:
+            return "unknown"
+        models = (self.base, *self.pools.get(name, ()), *(model for model in self.models if model.name == name))
+        return "declared" if any(model.has_declared_rows for model in models) else "known"
+
     @property
     def weights(self) -> str:
         """How weights are held while scoring, in words."""
@@ -113,12 +123,13 @@ def make_plan(
     quantization = recipe.quantization if recipe.scoring.base == "as_trained" else None
     base = replace(find_base(recipe.model, say), quantization=quantization)
     check_weights(base)
+    base = with_rows(base, recipe.trained_on)
     if any(argument.is_own_adapter for argument in arguments):
         check_target_modules(recipe.lora.target_modules, base)
         check_can_train(recipe, base, device)
     chosen = tuple(_model(argument, recipe, folder, base, score_dtype) for argument in arguments)
     loaded = load_tasks(list(dict.fromkeys(tasks or recipe.scoring.tasks)), recipe, base)
-    overlap = find_overlap(chosen, loaded)
+    overlap = find_overlap(chosen, loaded, base)
     return Plan(
         recipe=recipe,
         folder=folder,
@@ -129,7 +140,7 @@ def make_plan(
         train_dtype=train_dtype,
         score_dtype=score_dtype,
         dense=fits_dense(base, score_dtype, device),
-        warnings=tuple(_warnings(chosen, base, overlap)),
+        warnings=tuple(_warnings(chosen, base, overlap, recipe.trained_on)),
         overlap=overlap,
     )
 
@@ -139,8 +150,7 @@ def _model(argument: ModelArgument, recipe: Recipe, folder: RunFolder, base: Mod
     if argument.kind == "base":
         return base
     if argument.source is not None:
-        adapter = find_adapter(argument.name, argument.source, base, dtype)
-        return replace(adapter, rows=trained_rows(adapter.folder))
+        return with_rows(find_adapter(argument.name, argument.source, base, dtype), recipe.trained_on)
     rows = training_rows(recipe)
     own = Model(
         name=argument.name,
@@ -154,8 +164,12 @@ def _model(argument: ModelArgument, recipe: Recipe, folder: RunFolder, base: Mod
         rows=rows,
         trained_here=True,
     )
-    is_trained = trained_adapter(folder.adapter, fingerprint(recipe, base, rows)) is not None
-    return _trained(own, base, dtype) if is_trained else own
+    log = trained_adapter(folder.adapter, fingerprint(recipe, base, rows))
+    if log is None:
+        return own
+    if log.weights_sha256 is None:
+        own = replace(own, rows=None, unknown_rows=f"{FILE} does not record the hash of its weights")
+    return _trained(own, base, dtype)
 
 
 def _trained(own: Model, base: Model, dtype: DTypeName) -> Model:
@@ -175,28 +189,41 @@ def with_trained_adapter(plan: Plan) -> Plan:
 
 
 def find_overlap(
-    models: Sequence[Model], tasks: Sequence[LoadedTask], pools: Mapping[str, Sequence[Model]] | None = None
+    models: Sequence[Model],
+    tasks: Sequence[LoadedTask],
+    base: Model,
+    pools: Mapping[str, Sequence[Model]] | None = None,
 ) -> OverlapCheck | None:
     """Compare the items of tasks with the training data of models and pools; None if none of it is known."""
-    pooled = {name: members[0].rows for name, members in (pools or {}).items()}
-    rows = {**{model.name: model.rows for model in models}, **pooled}
+    named = {**{model.name: model for model in models}, **{name: pool[0] for name, pool in (pools or {}).items()}}
+    rows = {name: _all_rows(model, base) for name, model in named.items()}
     known_rows = {name: value for name, value in rows.items() if value is not None}
     return check_overlap(known_rows, tasks) if known_rows else None
 
 
-def _warnings(models: Sequence[Model], base: Model, overlap: OverlapCheck | None) -> list[str]:
+def _all_rows(model: Model, base: Model) -> TrainingRows | None:
+    """The training data of a model, with that of a fine-tuned base under an adapter; None if any is unknown."""
+    if model.rows is None or not model.is_adapter or base.rows is None:
+        return None if model.is_adapter and base.unknown_rows else model.rows
+    return combined([base.rows, model.rows])
+
+
+def _warnings(models: Sequence[Model], base: Model, overlap: OverlapCheck | None, declared: Iterable[str]) -> list[str]:
     """Warn of adapters that name another base, of those whose training data is unknown, and of leakage."""
     adapters = [model for model in models if model.is_adapter and not model.trained_here]
+    unused = sorted({*declared} - {base.name, *(model.name for model in adapters)})
     bases = [
         f"{model.name} says it was trained on {model.base_name}; its layers fit {base.source}, so it is scored on that"
         for model in adapters
         if model.base_name and _last(model.base_name) != _last(base.public_name)
     ]
     unknown = [
-        f"what {model.name} was trained on is not known here, so it was not looked for among the test items"
-        for model in adapters
-        if model.rows is None
+        f"what {model.name} was trained on is unknown ({model.unknown_rows}), so it was not compared with the test"
+        f" items; declare its data with --set trained_on.{model.name}=FILE"
+        for model in dict.fromkeys((base, *models))
+        if model.unknown_rows
     ]
+    unknown += [f"trained_on names {name}, which is not a model from elsewhere in this run" for name in unused]
     return bases + unknown + ([] if overlap is None else overlap_lines(overlap) + unsearched_lines(overlap))
 
 

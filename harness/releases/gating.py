@@ -12,14 +12,18 @@ from harness.console import Terminal
 from harness.folder import RunFolder
 from harness.planning.model_names import OWN_ADAPTER
 from harness.releases.baselines import baseline_folder, is_baseline, read_baseline, with_own_metrics
+from harness.runs.seeds import seed_folder
+from reports.document.checksums import verified_facts
 from reports.document.evidence import HUMAN_RATING
 from reports.document.reading import read_results
 from reports.document.schema import Results, Sample
 from reports.errors import UserError
-from reports.files import write_json, write_text
+from reports.files import sha256_file, write_json, write_text
 from reports.gate.inputs import GateInput, ItemScore, check_values, read_items
 from reports.gate.outcome import GateInputInfo, GateReport, Verdict
 from reports.gate.policy import DEFAULT, Policy
+from training.log import check_weights
+from training.models.adapters import WEIGHTS
 from training.recipes.strict_yaml import check, read_yaml
 
 _SHOWN = 5
@@ -120,6 +124,7 @@ def read_run(run: Path, model: str | None, *, avoid: bool = False) -> GateInput:
     results = with_own_metrics(results)
     _check_finished(folder, results)
     name = _model(results, model, str(run), avoid=results.baseline if avoid else None)
+    _check_weights(folder, results, name)
     items: dict[str, Mapping[str, ItemScore | Sample]] = {}
     faults: dict[str, str] = {}
     for task in results.tasks:
@@ -131,6 +136,7 @@ def read_run(run: Path, model: str | None, *, avoid: bool = False) -> GateInput:
         if not path.is_file():
             faults[task.name] = f"the samples of {task.name} are missing"
             continue
+        verified_facts(path, required=True)
         samples = read_items(path, Sample)
         foreign = next((row for row in samples.values() if (row.model, row.task) != (name, task.name)), None)
         if foreign is not None:
@@ -209,6 +215,30 @@ def _check_finished(folder: RunFolder, results: Results) -> None:
             raise UnfinishedError(
                 f"{_name(folder.path)} is not finished: its recipe.yaml is not the one that results.json was made with"
             )
+
+
+def _check_weights(folder: RunFolder, results: Results, name: str) -> None:
+    """Compare the weights of the adapters in a run folder with those that were scored and those that were trained.
+
+    Raises:
+        UserError: The weights of the model, or of a member of the pool, were replaced.
+    """
+    judged = next(info for info in results.models if info.name == name)
+    own = _own_adapters(results)
+    for info in results.models:
+        if info.name not in (judged.members or [name]):
+            continue
+        trained = folder.adapter if info.name in own else seed_folder(folder, info.name.removeprefix("seed-")).adapter
+        if info.kind != "adapter" or not (trained / WEIGHTS).is_file():
+            continue
+        sha256 = sha256_file(trained / WEIGHTS)
+        if sha256 != info.sha256:
+            raise UserError(
+                f"its weights (SHA-256 {sha256[:12]}...) are not those that were scored ({info.sha256[:12]}...)",
+                where=str(trained),
+                fix="restore them, or score them: medbench run, or medbench score --models base,NAME=FOLDER",
+            )
+        check_weights(trained, sha256)
 
 
 def _model(results: Results, model: str | None, where: str, *, avoid: str | None) -> str:

@@ -22,6 +22,7 @@ from reports.names import is_hub_id
 from reports.page.render import render
 from reports.readmes.model_card import PublishedCard, published_card
 from training.exporting.export_log import EXPORT_FILE
+from training.log import check_weights
 from training.models.adapters import CONFIG, WEIGHTS, read_settings
 from training.models.links import refuse_links_out
 
@@ -143,7 +144,9 @@ def _find(source: Path) -> _Source:
 
 def _adapter_hash(folder: Path) -> str:
     read_settings(folder)
-    return sha256_file(folder / WEIGHTS)
+    sha256 = sha256_file(folder / WEIGHTS)
+    check_weights(folder, sha256)
+    return sha256
 
 
 def _gather(origin: _Source, folder: Path, upload: Upload, *, samples: bool) -> None:

@@ -52,7 +52,7 @@ def pool_models(plan: Plan, scored: Sequence[Scored]) -> Pooled:
                 source=f"mean of {', '.join(member.name for member in members)}",
                 sha256=sha256_value([member.sha256 for member in members]),
                 weights=plan.weights,
-                training_data="known" if all(member.rows is not None for member in members) else "unknown",
+                training_data=plan.training_data(name),
                 members=[member.name for member in members],
             )
         )

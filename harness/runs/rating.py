@@ -14,11 +14,12 @@ from harness.runs.showing import report_stage
 from reports.comparison import compare_models
 from reports.comparison.agreement import agreement
 from reports.comparison.verdict import sentences
+from reports.document.checksums import write_samples
 from reports.document.evidence import HUMAN_RATING, RatingSummary
 from reports.document.reading import read_results, read_samples, write_results
 from reports.document.schema import MetricInfo, Results, Sample, TaskInfo
 from reports.errors import UserError
-from reports.files import read_json, write_json, write_jsonl
+from reports.files import read_json, write_json
 from reports.rating_sheet import ASPECTS, Key, Rating, make_sheet, output_hash, read_key, read_sheet, remove_key
 from tasks import catalog
 from tasks.data import sample_indices
@@ -122,7 +123,7 @@ def add_ratings(results: Results, folder: RunFolder) -> Results:
     ]
     samples = _samples(key, valid)
     for model, several in samples.items():
-        write_jsonl(folder.samples(model, HUMAN_RATING), (sample.model_dump(mode="json") for sample in several))
+        write_samples(folder.samples(model, HUMAN_RATING), several)
     return _with_task(results, key, ratings, valid, samples)
 
 

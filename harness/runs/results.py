@@ -190,7 +190,7 @@ def _models(plan: Plan) -> list[ModelInfo]:
             weight_bytes=(model.folder / WEIGHTS).stat().st_size if model.is_adapter else None,
             tokenizer_sha256=tokenizer_hash(model.tokenizer),
             chat_template_sha256=chat_template_hash(model.tokenizer, template),
-            training_data="unknown" if model.rows is None else "known",
+            training_data=plan.training_data(model.name),
             trained_here=model.trained_here,
         )
         for model in plan.models

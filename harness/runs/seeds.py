@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 POOL = f"{OWN_ADAPTER}-mean"
 
 
-def seed_folder(folder: RunFolder, seed: int) -> RunFolder:
+def seed_folder(folder: RunFolder, seed: int | str) -> RunFolder:
     """Where the adapter of one seed is trained."""
     return RunFolder(folder.path / "seeds" / str(seed))
 
@@ -66,4 +66,4 @@ def plan_seeds(
     rows = training_rows(recipe)
     scored = tuple(replace(model, rows=rows) if model.name in names.values() else model for model in plan.models)
     pools = {POOL: tuple(model for model in scored if model.name in names.values())}
-    return replace(plan, models=scored, pools=pools, overlap=find_overlap(scored, plan.tasks, pools))
+    return replace(plan, models=scored, pools=pools, overlap=find_overlap(scored, plan.tasks, plan.base, pools))

@@ -14,6 +14,7 @@ from harness.planning.model_names import parse_models
 from reports.errors import UserError
 from reports.files import read_json, sha256_file, sha256_value, write_json
 from training.home import medbench_home
+from training.models.adapters import WEIGHTS
 from training.models.base_model import small_files
 from training.models.device import VISIBLE_DEVICES
 from training.recipes.recipe import QUICKSTART_MODEL
@@ -32,6 +33,8 @@ _VARIABLES = (VISIBLE_DEVICES, "OMP_NUM_THREADS", "WORLD_SIZE")
 
 def signature(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[str] | None) -> str | None:
     """A hash over recipe, models, versions, and size and time of every file that a run reads or has written.
+
+    Results, samples and adapter are hashed themselves, so that bit rot and forged times are noticed.
 
     None if that is not enough: data on the hub may have changed, and other tasks than ours bring their own data.
     """
@@ -98,7 +101,8 @@ def _hash_of(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - what
 
 def _given(recipe: Recipe) -> list[DataSource]:
     data = recipe.data
-    return [source for source in (data.train, data.validation, data.reasoning, data.pubmedqa) if source is not None]
+    given = (data.train, data.validation, data.reasoning, data.pubmedqa, *recipe.trained_on.values())
+    return [source for source in given if source is not None]
 
 
 def _source(source: DataSource) -> Iterator[Path]:
@@ -117,10 +121,12 @@ def _local(source: str) -> Path:
     return path
 
 
-def _results(folder: RunFolder) -> list[tuple[str, int, int]]:
-    """What `_files` says of a run folder, but for what is written without a run."""
+def _results(folder: RunFolder) -> list[object]:
+    """Files of a run folder but for those written without a run, with hashes of results, samples and adapter."""
     own = {str(folder.path / name) for name in _NOT_RESULTS}
-    return [entry for entry in _files(folder.path) if entry[0] not in own]
+    hashed = (folder.results, *(folder.path / "samples").rglob("*.json*"), folder.adapter / WEIGHTS)
+    contents = [[str(path), sha256_file(path)] for path in sorted(hashed) if path.is_file()]
+    return [*(entry for entry in _files(folder.path) if entry[0] not in own), contents]
 
 
 def _files(path: Path) -> list[tuple[str, int, int]]:

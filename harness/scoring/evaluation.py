@@ -14,6 +14,7 @@ from harness.engines.interface import GenerateResponse, NotFiniteError, Request,
 from harness.scoring.kept_answers import Scored
 from harness.scoring.samples import foreign_metrics, make_samples, metric_key
 from harness.scoring.tally import Tally
+from reports.document.checksums import remove_facts
 from reports.document.schema import TaskCost
 from reports.files import WholeFile, json_lines
 
@@ -64,7 +65,7 @@ class Evaluation:
         """Put the samples in their place; returns the scores of all of them."""
         loaded, tally = self._loaded, self._tally
         if self._file is not None:
-            self._file.path.with_suffix(".json").unlink(missing_ok=True)  # what the samples there before rest on
+            remove_facts(self._file.path)
             self._file.put()
         figures = self._figures()
         metrics = loaded.info.metrics or foreign_metrics(tally.values, figures, loaded.task.higher_is_better())

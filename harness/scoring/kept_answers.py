@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from harness.scoring.tally import SampleValues, Tally
+from reports.document.checksums import verified_facts, write_facts
 from reports.document.schema import MetricInfo, Sample, TaskCost
 from reports.errors import UserError
-from reports.files import read_json, read_jsonl, write_json
+from reports.files import read_jsonl
 
 if TYPE_CHECKING:
     from harness.planning.lm_tasks import LoadedTask
@@ -53,17 +54,26 @@ def keep(path: Path, key: str, scored: Scored) -> None:
         "metrics": [metric.model_dump(mode="json") for metric in scored.metrics],
         "cost": scored.cost.model_dump(mode="json"),
     }
-    write_json(path.with_suffix(".json"), about)
+    write_facts(path, about)
 
 
-def read_kept(path: Path, key: str, model: str, loaded: LoadedTask) -> Scored | None:
-    """Answers stored under the same key; None if there are none or some are missing."""
-    about_path = path.with_suffix(".json")
-    if not (path.is_file() and about_path.is_file()):
+def read_kept(
+    path: Path, key: str, model: str, loaded: LoadedTask, say: Callable[[str], None] | None = None
+) -> Scored | None:
+    """Answers given earlier under the same key; None if there are none, or they are incomplete or were changed.
+
+    Args:
+        path: The samples file.
+        key: As `keep` got it.
+        model: Name of the model.
+        loaded: The task.
+        say: Called with a line that says why saved answers cannot be used.
+    """
+    if not (path.is_file() and path.with_suffix(".json").is_file()):
         return None
     try:
-        about = read_json(about_path)
-        if not isinstance(about, dict) or about.get("key") != key:
+        about = verified_facts(path, required=True)
+        if about.get("key") != key:
             return None
         tally = Tally()
         for _, row in read_jsonl(path):
@@ -74,6 +84,9 @@ def read_kept(path: Path, key: str, model: str, loaded: LoadedTask) -> Scored | 
         figures = {name: float("inf") if value is None else float(value) for name, value in about["figures"].items()}
     except (UserError, ValidationError, KeyError, TypeError, ValueError, AttributeError) as error:
         _log.warning("%s: not usable, asked anew: %s", path, error)
+        if say is not None:
+            what = error.what if isinstance(error, UserError) else "the saved answers are broken"
+            say(f"  note: {model}, {loaded.name}: {what}; scored again")
         return None
     if len(tally.values) != len(loaded.indices) * loaded.answers:
         return None

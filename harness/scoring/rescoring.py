@@ -19,9 +19,10 @@ from harness.scoring.noise_budget import rounds
 from harness.scoring.questions import question_blocks
 from harness.scoring.samples import make_samples
 from harness.scoring.stage import build_requests, opened_store, stream_responses
+from reports.document.checksums import verified_facts, write_samples
 from reports.document.reading import read_samples
 from reports.errors import UserError
-from reports.files import read_json, sha256_value, write_json, write_jsonl
+from reports.files import read_json, sha256_value, write_json
 from tasks.data import sample_indices
 from tasks.rendering import load_tokenizer
 from training.processes import is_main, process_count
@@ -211,10 +212,16 @@ class _Rescoring:
             about = read_json(path)
             if about["key"] != self._key:
                 return None
-            samples = {pair: list(read_samples(self.plan.folder.samples(*pair))) for pair in self._pairs}
+            paths = {pair: self.plan.folder.samples(*pair) for pair in self._pairs}
+            for samples_file in paths.values():
+                verified_facts(samples_file, required=True)
+            samples = {pair: list(read_samples(file)) for pair, file in paths.items()}
             return Rescored(samples, float(about["seconds"]))
-        except (UserError, KeyError, TypeError, ValueError) as error:
+        except (UserError, KeyError, OSError, TypeError, ValueError) as error:
             _log.warning("%s: not usable, scored again: %s", path, error)
+            self.terminal.say(
+                "  note: the saved noise measurement is broken or was changed; measured again", style="yellow"
+            )
             return None
 
     def write(self, rescored: Rescored) -> None:
@@ -222,5 +229,5 @@ class _Rescoring:
         path = self.plan.folder.path / _FILE
         path.unlink(missing_ok=True)
         for pair, rows in rescored.samples.items():
-            write_jsonl(self.plan.folder.samples(*pair), (row.model_dump(mode="json") for row in rows))
+            write_samples(self.plan.folder.samples(*pair), rows)
         write_json(path, {"key": self._key, "seconds": round(rescored.seconds, 3)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import time
@@ -56,7 +57,10 @@ def score_models(
     scores: dict[Pair, Scored] = {}
     tasks = {loaded.name: loaded for loaded in plan.tasks}
     for (model, task), key in keys.items():
-        kept = None if again else read_kept(plan.folder.samples(model, task), key, model, tasks[task])
+        path = plan.folder.samples(model, task)
+        kept = (
+            None if again else read_kept(path, key, model, tasks[task], functools.partial(terminal.say, style="yellow"))
+        )
         if kept is not None:
             terminal.say(f"  {model}, {task}: answered already, kept")
             scores[model, task] = kept

@@ -11,12 +11,13 @@ from reports.comparison import compare_models
 from reports.comparison.members import Member, members_of
 from reports.comparison.ranking import quality_metric, ranked
 from reports.comparison.verdict import sentences
+from reports.document.checksums import remove_facts, write_samples
 from reports.document.configurations import RunsCompared
 from reports.document.evidence import OverlapCheck
 from reports.document.reading import read_samples, samples_of, samples_path
 from reports.document.schema import Comparison, MetricInfo, Results, TaskInfo
 from reports.errors import UserError
-from reports.files import write_json, write_jsonl
+from reports.files import write_json
 from reports.numbers import join_words, value_text
 from reports.version import __version__
 
@@ -78,8 +79,9 @@ def _copy_samples(member: Member, task: str, out: Path) -> None:
     path, copy = samples_path(member.run, member.model.name, task), samples_path(out, member.name, task)
     is_scored = any((score.model, score.task) == (member.model.name, task) for score in member.results.scores)
     if is_scored and path.is_file():
-        write_jsonl(copy, (sample.model_dump(mode="json") | {"model": member.name} for sample in read_samples(path)))
+        write_samples(copy, (sample.model_copy(update={"model": member.name}) for sample in read_samples(path)))
     else:
+        remove_facts(copy)
         copy.unlink(missing_ok=True)
 
 

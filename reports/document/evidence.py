@@ -63,7 +63,7 @@ def match_text(match: OverlapMatch) -> str:
 
 
 class OverlapCheck(Strict):
-    """Overlap between the items of a run and training rows.
+    """Overlap between the items of a run and training rows, those of a fine-tuned base included.
 
     Attributes:
         method: Definition of overlap, in words.

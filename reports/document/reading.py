@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.document.checks import check_numbers, check_shown
+from reports.document.checksums import verified_facts
 from reports.document.schema import SCHEMA_VERSION, Results, Sample
 from reports.errors import UserError
 from reports.files import read_json, read_jsonl, read_located_jsonl, sha256_value, write_json
@@ -95,7 +96,7 @@ def samples_of(run: Path, model: str, task: str) -> Iterator[Sample]:
     """Read the samples of one model on one task in a run folder; none if the file is missing.
 
     Raises:
-        UserError: A line is not a sample; the message names it.
+        UserError: As `read_samples`.
     """
     path = samples_path(run, model, task)
     return read_samples(path) if path.is_file() else iter(())
@@ -105,8 +106,9 @@ def read_samples(path: Path) -> Iterator[Sample]:
     """Read the samples of a file.
 
     Raises:
-        UserError: A line is not a sample; the message names it.
+        UserError: A line is not a sample, which the message names; or the file was changed since it was written.
     """
+    verified_facts(path)
     for number, row in read_jsonl(path):
         yield checked_sample(Sample, row, f"{path}, line {number}")
 
@@ -115,8 +117,9 @@ def locate_samples(path: Path) -> Iterator[tuple[int, Sample]]:
     """Yield (byte offset, sample) for every sample; `sample_at` reads single ones again.
 
     Raises:
-        UserError: A line is not a sample; the message names it.
+        UserError: As `read_samples`.
     """
+    verified_facts(path)
     for number, start, row in read_located_jsonl(path):
         yield start, checked_sample(Sample, row, f"{path}, line {number}")
 

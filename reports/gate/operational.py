@@ -101,11 +101,13 @@ def _overlap(rule: Leakage | Contamination, candidate: GateInput) -> Judgement:
         (("exact", "near"), "are (nearly) equal to") if rule.rule == "leakage" else (("n-gram",), "share text with")
     )
     check = candidate.results.overlap
-    if candidate.info.kind == "base":
-        return "pass", f"{candidate.model} was not fine-tuned", {}
-    if check is None or candidate.model not in check.models:
-        reason = f"the rows that {candidate.model} was trained on are unknown; score it in the run that trains it"
-        return "fail", reason, {}
+    if check is None or candidate.model not in check.models or candidate.info.training_data == "unknown":
+        reason = f"what {candidate.model} was trained on is unknown"
+        if rule.unknown == "pass":
+            return "pass", f"{reason}, which the policy accepts", {}
+        declare = f"declare its data when you score it (--set trained_on.{candidate.model}=FILE)"
+        accept = f"or accept this with the policy line `unknown: pass` under `rule: {rule.rule}`"
+        return "fail", f"{reason}; {declare}, {accept}", {}
     unseen = [task.name for task in candidate.scored_tasks if task.name not in check.items]
     if unseen:
         return "fail", f"the items of {', '.join(unseen)} were not compared with the training rows", {}
@@ -120,6 +122,8 @@ def _overlap(rule: Leakage | Contamination, candidate: GateInput) -> Judgement:
         "moved": [] if is_within else [MovedSample(id=match.item, task=match.task) for match in matches[:_SHOWN]],
     }
     reason = f"{len(matches)} test items {what} rows that were trained on"
+    if candidate.info.training_data == "declared":
+        reason += ", as the recipe declares them (trained_on)"
     if not is_within:
         reason += f", such as {match_text(matches[0])}"
     return "pass" if is_within else "fail", reason, fields

@@ -176,18 +176,28 @@ class Truncated(_Named):
     max_share: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
-class Leakage(_Named):
+class _Overlap(_Named):
+    """A rule about test items among the training data.
+
+    Attributes:
+        max_items: Largest number of such items.
+        unknown: Verdict if the candidate's training data is unknown.
+    """
+
+    max_items: Annotated[int, Field(ge=0)] = 0
+    unknown: Literal["fail", "pass"] = "fail"
+
+
+class Leakage(_Overlap):
     """Number of test items that are (nearly) equal to a row that the candidate was trained on."""
 
     rule: Literal["leakage"] = "leakage"
-    max_items: Annotated[int, Field(ge=0)] = 0
 
 
-class Contamination(_Named):
+class Contamination(_Overlap):
     """Number of test items that share a long run of words with a row that the candidate was trained on."""
 
     rule: Literal["contamination"] = "contamination"
-    max_items: Annotated[int, Field(ge=0)] = 0
 
 
 class Complete(_Named):

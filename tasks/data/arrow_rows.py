@@ -21,7 +21,7 @@ USUAL_BYTES = 256 << 20  # that any file may take in memory
 MOST_RATIO = 20  # larger files may take so many times their size
 
 
-def parquet_rows(path: Path, needed: Collection[str]) -> Iterator[dict[str, Any]]:
+def parquet_rows(path: Path, needed: Collection[str] | None) -> Iterator[dict[str, Any]]:
     """Rows of a Parquet file as `table_rows` returns them.
 
     Texts are read as dictionaries, so that a text that is stored once for a million rows is measured before it is
@@ -41,6 +41,7 @@ def parquet_rows(path: Path, needed: Collection[str]) -> Iterator[dict[str, Any]
         with parquet.ParquetFile(path, metadata=metadata, read_dictionary=texts) as file:
             schema = file.schema_arrow
             check_columns(schema.names, str(path))
+            needed = schema.names if needed is None else needed
             limit = min(MOST_BYTES, max(USUAL_BYTES, MOST_RATIO * path.stat().st_size))
             columns = usable_columns(schema, needed)
             if _declared_bytes(metadata, columns) > limit:

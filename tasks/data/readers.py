@@ -58,8 +58,8 @@ class Record:
         return f"{self.place.path}, {self.place.unit} {self.place.number}"
 
 
-def read_records(source: DataSource, needed: Collection[str]) -> Iterator[Record]:
-    """All rows of a source, read one after another; `needed` names the columns that must be readable.
+def read_records(source: DataSource, needed: Collection[str] | None) -> Iterator[Record]:
+    """All rows of a source, read one after another; `needed` names the columns that must be readable, None means all.
 
     Raises:
         UserError: The source is missing, empty, unreadable, too large or broken; the message names the file and place.
@@ -72,7 +72,7 @@ def read_records(source: DataSource, needed: Collection[str]) -> Iterator[Record
     yield from itertools.chain([first], records)
 
 
-def _read_file(path: Path, needed: Collection[str]) -> Iterator[Record]:
+def _read_file(path: Path, needed: Collection[str] | None) -> Iterator[Record]:
     readers = {".json": _read_json, ".jsonl": _read_jsonl, ".csv": _read_csv}
     if path.suffix not in FILE_SUFFIXES:
         raise UserError(
@@ -152,7 +152,7 @@ def _lines(stream: TextIO) -> Iterator[str]:
         yield line
 
 
-def _read_hub(source: DataSource, needed: Collection[str]) -> Iterator[Record]:
+def _read_hub(source: DataSource, needed: Collection[str] | None) -> Iterator[Record]:
     import datasets
 
     name = f"{source.source} ({source.config or 'default'})"
@@ -173,6 +173,7 @@ def _read_hub(source: DataSource, needed: Collection[str]) -> Iterator[Record]:
     if split := source.split or dataset.split:
         name += f", split {split}"
     schema = dataset.data.schema
+    needed = schema.names if needed is None else needed
     columns = usable_columns(schema, needed)
     tables = dataset.with_format("arrow", columns=columns).iter(BATCH_ROWS)
     batches = (batch for table in tables for batch in table.to_batches())

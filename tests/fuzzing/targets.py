@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
+from reports.document.checksums import write_facts
 from reports.names import is_plain_name
 from tests.fuzzing.bench import Bench, TooSlowError
 from tests.fuzzing.drawing import JUNK, TEXT, changed, damaged, places
@@ -201,6 +202,8 @@ def results(data: st.DataObject, bench: Bench) -> None:
         path.write_text(json.dumps(data.draw(changed(json.loads(first)))) + line + rest)
     else:
         path.write_bytes(data.draw(damaged(whole.encode())))
+    if path.suffix == ".jsonl":
+        write_facts(path)
     command = data.draw(
         st.sampled_from(["report", "readme", "convert", "lm_eval", "diff", "compare", "rate", "gate", "push"])
     )

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from reports.convert import convert
+from reports.document.checksums import write_facts
 from reports.document.reading import read_results
 
 
@@ -54,6 +55,7 @@ def test_half_a_character_in_an_answer_stops_no_layout(tiny_run, tmp_path, layou
     path = run / "samples" / "adapter" / "medbench_generation.jsonl"
     first, _, rest = path.read_text().partition("\n")
     path.write_text(json.dumps(json.loads(first) | {"output": "cut \ud83d", "prompt": "\ude00"}) + "\n" + rest)
+    write_facts(path)
     written = convert(run, layout, tmp_path / "out")
     if layout == "lm_eval":
         assert any('"cut \\ud83d"' in each.read_text(encoding="utf-8") for each in written)
@@ -67,6 +69,7 @@ def test_a_broken_line_leaves_no_half_of_a_file(tiny_run, command, tmp_path, lay
     run = shutil.copytree(tiny_run, tmp_path / "run")
     with (run / "samples" / "adapter" / "medbench_generation.jsonl").open("a") as stream:
         stream.write('{"id": ')
+    write_facts(run / "samples" / "adapter" / "medbench_generation.jsonl")
     code, _, _ = command("convert", run, "--to", layout, "--out", tmp_path / "out")
     assert code == 2
     assert not [path for path in (tmp_path / "out").rglob("*samples*") if path.is_file()]

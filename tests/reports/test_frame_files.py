@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from reports.convert import convert
+from reports.document.checksums import write_facts
 from reports.frame_files import as_text, from_text
 
 FORMULAS = ["=1+1", "+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'=1", "''@x", "\uff1d1+1"]
@@ -29,6 +30,7 @@ def test_answers_in_a_table_are_no_formulas(tiny_run, tmp_path, formula):
     path = run / "samples" / "adapter" / "medbench_generation.jsonl"
     first, _, rest = path.read_text().partition("\n")
     path.write_text(json.dumps(json.loads(first) | {"output": formula}) + "\n" + rest)
+    write_facts(path)
     _, samples = convert(run, "csv", tmp_path / "csv")
     with samples.open(newline="") as stream:
         cells = [row["output"] for row in csv.DictReader(stream)]

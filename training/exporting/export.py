@@ -18,11 +18,12 @@ from tasks.rendering import load_tokenizer
 from training.exporting.agreement import ARITHMETIC_KL, Agreement, compare, logits, probe_tokens, rounding_tolerance
 from training.exporting.export_log import EXPORT_FILE, BaseWeights, ExportLog
 from training.exporting.merging import load_written, merge, one_message, with_adapter, write_model
-from training.log import read_log
-from training.models.base_model import model_config
+from training.log import TrainedOn, check_weights, read_log
+from training.models.base_model import model_config, weights_hash
 from training.models.device import DTypeName, pick_device
 from training.models.loading import describe_weights, has_dense_form, is_quantised, load_for_scoring
 from training.models.model import Model
+from training.provenance import records
 
 if TYPE_CHECKING:
     from training.recipes.recipe import Recipe
@@ -78,10 +79,11 @@ def export_merged(  # noqa: PLR0913 - the last is for tests of what fails while 
         write: Saves the merged model.
 
     Raises:
-        UserError: The folder is there, the model cannot be merged, written or loaded, does not fit into memory or on
-            the disk, or the merged model disagrees with the adapter on its base by more than rounding explains, or by
-            as much as the adapter itself changes.
+        UserError: The folder is there, the adapter's weights are not those that its training produced, the model
+            cannot be merged, written or loaded, does not fit into memory or on the disk, or the merged model disagrees
+            with the adapter on its base by more than rounding explains, or by as much as the adapter itself changes.
     """
+    check_weights(adapter.folder, adapter.sha256)
     kept, weights = _kept_weights(recipe, base, adapter, base_weights)
     has_tokenizer = (adapter.folder / "tokenizer_config.json").is_file()
     tokenizer = load_tokenizer(str(adapter.folder if has_tokenizer else base.folder))
@@ -189,7 +191,17 @@ def _log(
         adapter_kl=check.effect.mean_kl,
         notes=_notes(base, adapter, check, dtype),
         versions={package: importlib.metadata.version(package) for package in _VERSIONS},
+        weights_sha256=weights_hash(part),
+        trained_on=_trained_on(base, adapter),
     )
+
+
+def _trained_on(base: Model, adapter: Model) -> list[TrainedOn] | None:
+    """The recorded fine-tunes of base and adapter; None if those of one of them are unknown."""
+    try:
+        return [*records(base), *records(adapter)]
+    except UserError:
+        return None
 
 
 def _notes(base: Model, adapter: Model, check: _Check, dtype: DTypeName) -> list[str]:

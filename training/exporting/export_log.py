@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from training.log import TrainedOn
 from training.models.device import DTypeName
 
 EXPORT_FILE = "export.json"
@@ -30,6 +31,8 @@ class ExportLog(BaseModel):
         tolerance_kl: The `mean_kl` that is allowed: what rounding to `dtype` explains, but less than `adapter_kl`.
         adapter_kl: What the adapter itself changes: the base's divergence from base and adapter, in nats.
         notes: What the user should know.
+        weights_sha256: Hash of the weight files, as of any base model; the rest is believed only of these weights.
+        trained_on: The rows of the adapter and of earlier fine-tunes in its base; None if they are unknown.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -52,3 +55,5 @@ class ExportLog(BaseModel):
     adapter_kl: float
     notes: list[str]
     versions: dict[str, str]
+    weights_sha256: str = ""
+    trained_on: Annotated[list[TrainedOn], Field(min_length=1)] | None = None

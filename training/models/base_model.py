@@ -39,7 +39,7 @@ def find_base(model: ModelSection, say: Callable[[str], None] | None = None) -> 
     """
     name, public_name, folder = _locate(model, _HUB_FILES, say)
     _check_weights(folder)
-    return base_model(folder, name, _weights_hash(folder), public_name)
+    return base_model(folder, name, weights_hash(folder), public_name)
 
 
 def find_base_config(model: ModelSection, say: Callable[[str], None] | None = None) -> Model:
@@ -140,7 +140,7 @@ def _check_weights(folder: Path) -> None:
                 raise UserError(f"the file {file[:100]!r} is not in the folder", where=str(path), fix="fetch it again")
 
 
-def _weights_hash(folder: Path) -> str:
+def weights_hash(folder: Path) -> str:
     """Hash over the names and contents of a folder's safetensors files.
 
     Raises:

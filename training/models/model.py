@@ -30,6 +30,9 @@ class Model:
         base_name: Base that an adapter's configuration names; empty if it names none.
         quantization: How its weights are quantised while it is scored; None for the weights as they are on disk.
         rows: Its training data; None if unknown.
+        unknown_rows: Why its training data is unknown although it was fine-tuned; empty if it is known, and for a base
+            without a record.
+        has_declared_rows: Whether its training data is only what the recipe declares (`trained_on`).
         trained_here: Whether the recipe of the run trains it.
     """
 
@@ -43,6 +46,8 @@ class Model:
     base_name: str = ""
     quantization: QuantizationSection | None = field(default=None, compare=False)
     rows: TrainingRows | None = field(default=None, compare=False, repr=False)
+    unknown_rows: str = field(default="", compare=False)
+    has_declared_rows: bool = False
     trained_here: bool = False
 
     @property

@@ -311,7 +311,12 @@ class ReportSection(_Section):
 
 
 class Recipe(_Section):
-    """A whole run: `name`, `description` and `seed`, and the sections."""
+    """A whole run: `name`, `description` and `seed`, and the sections.
+
+    Attributes:
+        trained_on: Training data of models from elsewhere, by the name in `--models`: a file, a hub data set or a
+            mapping as under `data.train`. All texts of all rows are compared with the test items.
+    """
 
     name: Annotated[PlainName, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)]
     description: str = ""
@@ -324,6 +329,14 @@ class Recipe(_Section):
     trainer: TrainerSection
     scoring: ScoringSection = ScoringSection()
     report: ReportSection = ReportSection()
+    trained_on: dict[PlainName, DataSource] = {}
+
+    @field_validator("trained_on", mode="before")
+    @classmethod
+    def _files(cls, models: object) -> object:
+        if not isinstance(models, dict):
+            return models
+        return {name: {"source": given} if isinstance(given, str) else given for name, given in models.items()}
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

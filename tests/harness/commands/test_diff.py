@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from reports.comparison.diff import diff
+from reports.document.checksums import write_facts
 from reports.document.reading import read_results
 from reports.tables import scores_table
 
@@ -88,6 +89,7 @@ def test_changed_and_missing_items_are_told_apart(tiny_run, tmp_path):
     rows[0]["doc_hash"] = "another question"
     rows[1]["output"] = "perhaps"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows[:-1]))
+    write_facts(path)
     found = diff(tiny_run, other)
     assert [each.what for each in found.items] == ["item", "answer", "only in the first"]
     assert found.changes_numbers

@@ -49,11 +49,11 @@ def test_rows_that_only_validate_are_not_learned_from(tiny_recipe, command):
     assert "8 of the 96 items of medbench_perplexity share text with rows that are trained on (8 exact)" in printed
 
 
-def test_the_rows_of_an_adapter_given_by_its_folder_are_known_by_the_recipe_beside_it(
+def test_the_rows_of_an_adapter_given_by_its_folder_are_known_by_the_log_beside_it(
     tiny_recipe, tiny_run, tmp_path, command
 ):
     out, unknown = tmp_path / "run", shutil.copytree(tiny_run / "adapter", tmp_path / "unknown")
-    (unknown / "recipe.yaml").unlink()
+    (unknown / "training_log.json").unlink()
     words = ("--models", f"base,mine={tiny_run / 'adapter'},other={unknown}", "--tasks", "medbench_perplexity")
     asked = ("--set", "data.reasoning.source=samples:reasoning_train", "--limit", "96", "--out", out)
     code, printed, err = command("run", "--recipe", tiny_recipe, *words, *asked)
@@ -61,7 +61,7 @@ def test_the_rows_of_an_adapter_given_by_its_folder_are_known_by_the_recipe_besi
     results = read_results(out)
     assert results.overlap.models == ["mine"]
     assert results.overlap.affected("medbench_perplexity", "mine") == 6
-    assert "what other was trained on is not known here" in printed
+    assert "what other was trained on is unknown (no training_log.json beside it records the rows)" in printed
     assert "rows that mine trained on" in results.verdict[0]
 
 

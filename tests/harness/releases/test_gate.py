@@ -10,6 +10,7 @@ import pytest
 import yaml
 from lxml import etree
 
+from reports.document.checksums import write_facts
 from reports.document.reading import write_results
 from reports.document.schema import Results
 from reports.files import sha256_value
@@ -74,10 +75,12 @@ def test_a_run_that_asked_its_questions_several_times_is_judged(run, policy, com
     for path in (run / "samples").glob("*/medbench_generation.jsonl"):
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         path.write_text("".join(json.dumps(row | {"repeat": time}) + "\n" for row in rows for time in (0, 1)))
+        write_facts(path)
     code, out, err = command("gate", run, "--policy", policy(LENIENT))
     assert (code, err) == (0, ""), out
     path = run / "samples" / "adapter" / "medbench_generation.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    write_facts(path)
     code, out, _ = command("gate", run, "--policy", policy(LENIENT))
     assert code == 1
     assert "answered less often than others" in " ".join(out.split())
@@ -133,6 +136,7 @@ def test_hostile_ids_and_answers_show_as_text(run, policy, command):
     for row in rows:
         row |= {"id": row["id"] + "\x00\x1b[31m<script>|\n::error::x]]>", "gold": "**b** @x <img src=x>"}
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_facts(path)
     code, out, _ = command("gate", run, "--policy", policy(bound(max=0.5)))
     assert code == 1
     assert "\x1b" not in out

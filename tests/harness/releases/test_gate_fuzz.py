@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from harness.releases.baselines import Manifest
+from reports.document.checksums import write_facts
 from reports.document.schema import Results, Sample
 from reports.gate.policy import Policy
 from tests.fuzzing.drawing import changed as changed_somewhere
@@ -116,6 +117,7 @@ def test_malformed_samples(data, run, policy, command):
     first, _, rest = whole.partition("\n")
     value = data.draw(changed(json.loads(first)))
     path.write_text(json.dumps(value) + "\n" + rest)
+    write_facts(path)
     try:
         found = command("gate", run, "--policy", policy)
         if is_malformed(Sample, value):

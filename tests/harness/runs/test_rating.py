@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from reports.comparison.agreement import agreement
+from reports.document.checksums import write_facts
 from reports.document.reading import read_results
 from reports.rating_sheet import ASPECTS, Rating
 
@@ -103,6 +104,7 @@ def test_marks_of_answers_that_changed_since_do_not_count(sheet, tmp_path, comma
     samples = [json.loads(line) for line in path.read_text().splitlines()]
     samples[0]["output"] = "something else"
     path.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    write_facts(path)
     code, _, err = command("rate", "import", run, fill(tmp_path / "ada.csv", rows, lambda _: 3))
     assert code == 0, err
     ratings = read_results(run).ratings
@@ -153,6 +155,7 @@ def test_a_cell_that_a_spreadsheet_would_compute_is_text(run, command):
     for sample in samples:
         sample["output"] = "=1+1"
     path.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    write_facts(path)
     assert command("rate", "export", run)[0] == 0
     assert ",'=1+1," in (run / "ratings" / "sheet.csv").read_text(encoding="utf-8")
 

@@ -14,6 +14,7 @@ import harness
 from harness.engines.kinds import ENGINES
 from harness.sweeps.cells import is_finished, run_cell, run_stored
 from harness.sweeps.sweeping import make_cells
+from reports.document.checksums import write_facts
 from reports.document.reading import read_results
 from reports.errors import UserError
 from tests.harness.plugins import HashEngine, use_engine
@@ -131,6 +132,7 @@ def test_runs_are_paired_on_their_shared_items_and_others_are_named(tiny_run, tm
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     rows[0]["doc_hash"] = "changed"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows[:-1]))
+    write_facts(path)
     code, out, _ = command("compare", tiny_run, other, "--out", tmp_path / "both", "--by", "accuracy")
     assert code == 0
     assert rows[0]["id"] in out

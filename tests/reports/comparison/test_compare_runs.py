@@ -3,6 +3,7 @@
 import shutil
 
 from reports.comparison.compare_runs import compare_runs
+from reports.document.checksums import write_facts
 from reports.document.evidence import OverlapMatch
 from reports.document.reading import read_results
 from reports.files import write_json
@@ -55,6 +56,7 @@ def test_runs_that_share_no_item_are_told_to_say_nothing(tiny_run, tmp_path):
     first, second = (shutil.copytree(tiny_run, tmp_path / name) for name in ("first", "second"))
     for path in second.glob("samples/*/*.jsonl"):
         path.write_text(path.read_text().replace('"doc_hash": "', '"doc_hash": "other '))
+        write_facts(path)
     found = compare_runs([first, second], tmp_path / "out", "adapter")
     assert all(each.difference is None for each in found.comparisons if each.candidate == "second")
     assert "second cannot be compared with base: the two have no values of the same items" in " ".join(found.verdict)

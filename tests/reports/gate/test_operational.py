@@ -167,11 +167,17 @@ def test_overlaps_up_to_the_limit_pass_and_ten_are_listed():
     assert result.reason.startswith("1 test items share text with rows that were trained on, such as item 3")
 
 
+UNKNOWN = (
+    "what adapter was trained on is unknown; declare its data when you score it (--set trained_on.adapter=FILE), or"
+    " accept this with the policy line `unknown: pass` under `rule: leakage`"
+)
+
+
 @pytest.mark.parametrize(
     ("check", "reason"),
     [
-        (None, "the rows that adapter was trained on are unknown; score it in the run that trains it"),
-        (overlap(models=[]), "the rows that adapter was trained on are unknown; score it in the run that trains it"),
+        (None, UNKNOWN),
+        (overlap(models=[]), UNKNOWN),
         (overlap(items={}), "the items of t were not compared with the training rows"),
     ],
 )
@@ -185,14 +191,38 @@ def test_all_tasks_without_a_comparison_are_named():
     assert result.reason == "the items of a, b were not compared with the training rows"
 
 
-def test_a_base_model_has_no_training_rows():
+@pytest.mark.parametrize("rule", ["leakage", "contamination"])
+def test_an_unknown_overlap_passes_only_by_a_line_of_the_policy(rule):
+    reason = "what adapter was trained on is unknown, which the policy accepts"
+    assert summary(judge({"rule": rule, "unknown": "pass"}, overlap=None)) == ("pass", reason, None, "")
+    leaked = overlap(match(3), match(4, "n-gram"))
+    assert judge({"rule": rule, "unknown": "pass"}, overlap=leaked).verdict == "fail"
+
+
+def test_a_base_is_not_taken_for_a_model_that_was_never_fine_tuned():
     candidate, baseline = inputs(ROUGE, *VALUES, overlap=None)
-    assert summary(verdict({"rule": "leakage"}, baseline, candidate)[0]) == (
+    result, _ = verdict({"rule": "leakage"}, baseline, candidate)
+    assert (result.verdict, result.reason) == ("fail", UNKNOWN.replace("adapter", "base"))
+    candidate, baseline = inputs(ROUGE, *VALUES, overlap=overlap(match(3), models=["base"]))
+    result, _ = verdict({"rule": "leakage"}, baseline, candidate)
+    assert (result.verdict, result.value) == ("fail", 1.0)
+
+
+@pytest.mark.parametrize(("known", "note"), [("known", ""), ("declared", ", as the recipe declares them (trained_on)")])
+def test_declared_rows_are_called_so(known, note):
+    models = inputs(ROUGE, *VALUES)[1].results.models
+    models = [models[0], models[1].model_copy(update={"training_data": known})]
+    result = judge({"rule": "leakage"}, overlap=overlap(), models=models)
+    assert (result.verdict, result.reason) == (
         "pass",
-        "base was not fine-tuned",
-        None,
-        "",
+        f"0 test items are (nearly) equal to rows that were trained on{note}",
     )
+
+
+def test_a_model_whose_rows_are_unknown_is_not_believed_to_be_compared():
+    models = inputs(ROUGE, *VALUES)[1].results.models
+    models = [models[0], models[1].model_copy(update={"training_data": "unknown"})]
+    assert judge({"rule": "leakage"}, overlap=overlap(), models=models).reason == UNKNOWN
 
 
 def test_text_that_cannot_be_split_is_named():

@@ -11,6 +11,7 @@ import tracemalloc
 
 import pytest
 
+from reports.document.checksums import write_facts
 from reports.document.reading import read_results
 from reports.errors import UserError
 from reports.files import write_json
@@ -31,6 +32,7 @@ def change_sample(run, model, task, **change):
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     rows[0] |= change
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_facts(path)
 
 
 def test_hostile_answers_show_as_text(run):
@@ -176,10 +178,12 @@ def test_labels_of_other_people_s_tasks_may_be_anything(run):
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     hostile = {"yes\x1b[31m<b>$x$": -1.0, "no " * 500: -2.0}
     path.write_text("".join(json.dumps(row | {"choices": hostile}) + "\n" for row in rows))
+    write_facts(path)
     html = render(run)[1].read_text(encoding="utf-8")
     assert "yes\u241b[31m&lt;b&gt;$x$" in html
     many = [row | {"choices": {f"{number}-{label}": -1.0 for label in "abcd"}} for number, row in enumerate(rows)]
     path.write_text("".join(json.dumps(row) + "\n" for row in many))
+    write_facts(path)
     html = render(run)[1].read_text(encoding="utf-8")
     assert "Confusion of base" not in html
     assert "Confusion of adapter" in html

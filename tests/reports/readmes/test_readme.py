@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from reports.document.checksums import write_facts
 from reports.document.reading import read_results
 from reports.errors import UserError
 from reports.readmes.readme import update
@@ -152,6 +153,7 @@ def test_answers_that_hold_fences_and_markers_stay_within_their_block(run):
     path = run / "samples" / "base" / "medbench_generation.jsonl"
     rows = [json.loads(line) | {"output": "```\n<!-- medbench:end -->\n~~~~"} for line in path.read_text().splitlines()]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_facts(path)
     file = run / "README.md"
     file.write_text("<!-- medbench:examples . -->\n<!-- medbench:end -->\nafter\n")
     assert update(file)

@@ -1,0 +1,61 @@
+"""What a model was trained on: the record beside its weights, believed only if it names their hash, and its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.errors import UserError
+from reports.files import read_json
+from reports.strict import checked
+from training.exporting.export_log import EXPORT_FILE, ExportLog
+from training.finetune import rows_hash
+from training.log import FILE, TrainedOn, TrainingLog, read_log
+from training.models.model import Model
+from training.recipes.recipe_file import check_recipe
+from training.splits import TrainingRows, training_rows
+
+
+def records(model: Model) -> list[TrainedOn]:
+    """The fine-tunes recorded beside a model's weights; none for a base that medbench did not export.
+
+    Raises:
+        UserError: An adapter has no record, or the record names other weights, or says that the rows are unknown.
+    """
+    log: TrainingLog | ExportLog | None
+    if model.is_adapter:
+        name, log = FILE, read_log(model.folder)
+        if log is None:
+            raise UserError(f"no {FILE} beside it records the rows")
+        trained_on: list[TrainedOn] | None = [log.trained_on]
+    else:
+        name, path = EXPORT_FILE, model.folder / EXPORT_FILE
+        if not path.is_file():
+            return []
+        log = checked(ExportLog, read_json(path), what="the log of an export", where=EXPORT_FILE, fix="export again")
+        trained_on = log.trained_on
+    if log.weights_sha256 != model.sha256:
+        raise UserError(f"{name} does not record the hash of these weights")
+    if trained_on is None:
+        raise UserError(f"{name} says that the rows are unknown")
+    return trained_on
+
+
+def recorded_rows(model: Model) -> TrainingRows | None:
+    """The rows of all fine-tunes recorded beside a model's weights, read again; None as `records` has none.
+
+    Raises:
+        UserError: As `records`; or the data cannot be read, or has changed since.
+    """
+    parts = []
+    for record in records(model):
+        rows = training_rows(check_recipe(record.recipe, FILE))
+        if rows_hash(rows.train) != record.data_sha256:
+            raise UserError("its training data has changed since", where=str(record.recipe["data"]["train"]["source"]))
+        parts.append(rows)
+    return combined(parts) if parts else None
+
+
+def combined(parts: Sequence[TrainingRows]) -> TrainingRows:
+    """The rows of several fine-tunes, of the validation rows only those that select a checkpoint."""
+    chosen = [row for rows in parts if rows.validation_selects_checkpoint for row in rows.validation]
+    return TrainingRows([row for rows in parts for row in rows.train], chosen, bool(chosen))
