@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from reports.errors import MachineError, UserError
 from reports.files import sha256_value, sync_folder, write_text
-from reports.readmes.model_card import adapter_card
+from reports.readmes.model_card import model_card
 from tasks.rendering import load_tokenizer
 from training.backends.choice import BACKENDS, PACKAGES, check_can_train
 from training.backends.job import ADAPTER, Backend, Job, Progress, TrainingResult, as_dataset
@@ -213,7 +213,8 @@ def _halved(recipe: Recipe) -> Recipe:
 def _card(recipe: Recipe, base: Model, rows: int) -> str:
     """The adapter's README.md; PEFT's own would name folders of this machine."""
     source = recipe.data.train
-    return adapter_card(
+    return model_card(
+        "adapter",
         name=recipe.name,
         base=base.public_name,
         data=source.public_name,

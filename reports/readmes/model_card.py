@@ -4,121 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from reports.document.schema import Results
 from reports.errors import UserError
 from reports.names import is_hub_id
 from reports.readmes.blocks import results_text
 from reports.tables import NOT_MEDICAL_ADVICE
+from reports.templating import template_environment
 
 _HUB_METRICS = {"macro_f1": "f1", "rouge_l": "rouge"}  # the other keys are the hub's own names
 
-_BODY = """
-# {name}
-
-A LoRA adapter for `{base}`, trained with medbench on {rows} rows of {data}.
-
-> {advice}{kind} Not for use by patients or clinicians.
-
-- Answer format: `{answer_format}`. `recipe.yaml` is the complete recipe, `training_log.json` the record of training.
-- Load it with `peft.PeftModel.from_pretrained(base_model, folder)`, or score it with
-  `medbench run --models base,mine=FOLDER --set model.base={base}`.
-"""
+_FRONT: dict[str, dict[str, Any]] = {
+    "adapter": {"library_name": "peft", "tags": ["lora", "qlora", "medical", "medbench"]},
+    "merged": {
+        "library_name": "transformers",
+        "tags": ["lora", "qlora", "merged", "medical", "medbench"],
+        "base_model_relation": "finetune",
+    },
+}
 
 
-_MERGED_BODY = """
-# {name}, merged
-
-`{base}` with a LoRA adapter{trained} merged into its weights, exported with medbench in {dtype}.
-
-> {advice}{kind} Not for use by patients or clinicians.
-
-- Load it with `transformers.AutoModelForCausalLM.from_pretrained(folder)`.
-- Merged in float32 into the base ({weights}) and rounded once. Compared with the unmerged adapter on that base:
-  {agreement} (`export.json` has all numbers).
-"""
-
-
-def adapter_card(
-    *, name: str, base: str, data: str, datasets: Sequence[str], rows: int, answer_format: str, synthetic: bool
+def model_card(
+    kind: Literal["adapter", "merged"], *, base: str, datasets: Sequence[str], **facts: str | int | None
 ) -> str:
-    """Text of an adapter's card.
+    """Text of an adapter's or a merged model's card.
 
     Args:
-        name: The recipe's name.
+        kind: Which of the templates `adapter_card.md.j2` and `merged_card.md.j2` to fill in.
         base: Hub id or name of the base model.
-        data: The training data in words.
         datasets: Hub ids of the training data; empty for local files and samples.
-        rows: Number of training rows.
-        answer_format: Name of the answer format.
-        synthetic: Whether the rows are medbench's own invented samples.
+        facts: The other variables of the template, which lists them.
     """
     from huggingface_hub import ModelCardData
 
     front = ModelCardData(
-        base_model=base,
-        library_name="peft",
-        pipeline_tag="text-generation",
-        tags=["lora", "qlora", "medical", "medbench"],
-        datasets=list(datasets) or None,
+        base_model=base, pipeline_tag="text-generation", datasets=list(datasets) or None, **_FRONT[kind]
     )
-    body = _BODY.format(
-        name=name,
-        base=base,
-        rows=rows,
-        data=data,
-        answer_format=answer_format,
-        advice=NOT_MEDICAL_ADVICE,
-        kind=" Trained on synthetic data." if synthetic else "",
-    )
-    return f"---\n{front.to_yaml()}\n---\n{body}"
-
-
-def merged_card(
-    *,
-    name: str,
-    base: str,
-    weights: str,
-    dtype: str,
-    data: str | None,
-    datasets: Sequence[str],
-    synthetic: bool,
-    agreement: str,
-) -> str:
-    """Text of a merged model's card.
-
-    Args:
-        name: The recipe's or the adapter's name.
-        base: Hub id or name of the base model.
-        weights: The base's weights that the adapter was merged into, in words.
-        dtype: Dtype of the merged weights.
-        data: The training data in words, or None if unknown.
-        datasets: Hub ids of the training data; empty for local files and samples.
-        synthetic: Whether it was trained on medbench's own invented samples.
-        agreement: Agreement with the unmerged adapter, in words.
-    """
-    from huggingface_hub import ModelCardData
-
-    front = ModelCardData(
-        base_model=base,
-        library_name="transformers",
-        pipeline_tag="text-generation",
-        tags=["lora", "qlora", "merged", "medical", "medbench"],
-        datasets=list(datasets) or None,
-        base_model_relation="finetune",
-    )
-    body = _MERGED_BODY.format(
-        name=name,
-        base=base,
-        weights=weights,
-        dtype=dtype,
-        trained=f" that was trained on {data}" if data else "",
-        advice=NOT_MEDICAL_ADVICE,
-        kind=" Trained on synthetic data." if synthetic else "",
-        agreement=agreement,
-    )
-    return f"---\n{front.to_yaml()}\n---\n{body}"
+    template = template_environment().get_template(f"{kind}_card.md.j2")
+    body = template.render(base=base, advice=NOT_MEDICAL_ADVICE, **facts)
+    return f"---\n{front.to_yaml()}\n---\n{body}\n"
 
 
 @dataclass(frozen=True)

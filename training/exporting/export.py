@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.errors import UserError
 from reports.files import PART, part_of, remove_parts, write_json, write_text
-from reports.readmes.model_card import merged_card
+from reports.readmes.model_card import model_card
 from tasks.rendering import load_tokenizer
 from training.exporting.agreement import ARITHMETIC_KL, Agreement, compare, logits, probe_tokens, rounding_tolerance
 from training.exporting.export_log import EXPORT_FILE, BaseWeights, ExportLog
@@ -210,7 +210,8 @@ def _describe(recipe: Recipe, adapter: Model, part: Path, log: ExportLog) -> Non
     """Write what the folder is: its card, the adapter's recipe and the export's log."""
     own = adapter.folder / _RECIPE
     source = recipe.data.train if own.is_file() else None
-    card = merged_card(
+    card = model_card(
+        "merged",
         name=recipe.name if own.is_file() else adapter.source,
         base=log.base,
         weights=log.weights,
