@@ -8,7 +8,7 @@ from reports.document.configurations import Configuration
 from reports.document.schema import MetricInfo, Results
 from reports.numbers import GIB, MISSING, better_arrow, duration, gib_text, value_text
 from reports.page.svg import GRID, INK, SERIES, Plot, plot
-from reports.tables import Table
+from reports.tables import Table, table_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,15 +22,17 @@ def configurations_table(results: Results) -> Table | None:
     if compared is None or metric is None:
         return None
     keys = [*dict.fromkeys(key for configuration in compared.configurations for key in configuration.settings)]
-    rows = []
-    for item in compared.configurations:
-        time = MISSING if item.training_seconds is None else duration(item.training_seconds)
-        memory = MISSING if item.peak_memory_bytes is None else gib_text(item.peak_memory_bytes)
-        marks = [*(["best"] if item.model == compared.best else []), *(["Pareto front"] if item.on_front else [])]
-        settings = [str(item.settings.get(key, "")) for key in keys]
-        rows.append((item.model, *settings, value_text(item.quality, metric), time, memory, ", ".join(marks)))
-    columns = ("Model", *keys, metric.title + better_arrow(metric), "Training time", "Peak memory", "Mark")
-    return Table(columns, tuple(rows))
+    return table_of(
+        {
+            "Model": item.model,
+            **{key: str(item.settings.get(key, "")) for key in keys},
+            metric.title + better_arrow(metric): value_text(item.quality, metric),
+            "Training time": MISSING if item.training_seconds is None else duration(item.training_seconds),
+            "Peak memory": MISSING if item.peak_memory_bytes is None else gib_text(item.peak_memory_bytes),
+            "Mark": ", ".join(["best"] * (item.model == compared.best) + ["Pareto front"] * item.on_front),
+        }
+        for item in compared.configurations
+    )
 
 
 def configuration_plots(results: Results) -> list[Plot]:
@@ -44,12 +46,7 @@ def configuration_plots(results: Results) -> list[Plot]:
     trained = [pair for pair in sizes if pair[0].training_seconds is not None]
     plots = [
         _scatter("time", "training time (s)", metric, [(item, time) for item, time in times if time is not None]),
-        _scatter(
-            "peak",
-            "peak memory (GiB)",
-            metric,
-            [(item, size / GIB) for item, size in trained if size],
-        ),
+        _scatter("peak", "peak memory (GiB)", metric, [(item, size / GIB) for item, size in trained if size]),
         _heat_map(metric, [configuration for configuration in scored if configuration.settings]),
     ]
     return [drawn for drawn in plots if drawn is not None]
