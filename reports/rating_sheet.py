@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,10 +155,11 @@ def read_sheet(path: Path, key: Key) -> list[Rating]:
         rows = list(reader)
     except csv.Error as error:
         raise UserError(f"not readable as CSV: {error}", where=str(path), fix="save the sheet as UTF-8 CSV") from error
-    missing = [name for name in ("code", *ASPECTS) if name not in (reader.fieldnames or ())]
+    names = list(reader.fieldnames or ())
+    missing = [name for name in ("code", *ASPECTS) if name not in names]
     if missing:
         raise UserError(f"it has no column {', '.join(missing)}", where=str(path), fix="keep the sheet's first line")
-    twice = [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1 and name in _COLUMNS]
+    twice = [name for name in names if names.count(name) > 1 and name in _COLUMNS]
     if twice:
         raise UserError(f"the column {twice[0]} is there twice", where=str(path), fix="remove one of the two")
     ratings: dict[str, Rating] = {}

@@ -26,11 +26,8 @@ def losses_plot(results: Results) -> Plot | None:
     """Training and validation loss by step, or None if none were logged."""
     if results.training is None:
         return None
-    named = {
-        "training": results.training.loss_by_step("loss"),
-        "validation": results.training.loss_by_step("eval_loss"),
-    }
-    named = {name: losses for name, losses in named.items() if losses}
+    both = {"training": results.training.loss_by_step("loss"), "validation": results.training.loss_by_step("eval_loss")}
+    named = {name: losses for name, losses in both.items() if losses}
     if not named:
         return None
 
@@ -66,17 +63,9 @@ def differences_plots(results: Results) -> list[Plot]:
             values = (pair.difference * scale, pair.low * scale, pair.high * scale)
             point = _Point(pair.candidate, metric_title(task, metric), *values, outcome_text(pair))
             (points if metric.percent else relative).append(point)
-    forests = [
-        _forest(
-            "differences", f"Differences from {results.baseline} with corrected intervals, percentage points", points
-        ),
-        _forest(
-            "relative",
-            f"Differences from {results.baseline} with corrected intervals, % of {results.baseline}",
-            relative,
-        ),
-    ]
-    return [forest for forest in forests if forest is not None]
+    title = f"Differences from {results.baseline} with corrected intervals,"
+    forests = (("differences", "percentage points", points), ("relative", f"% of {results.baseline}", relative))
+    return [_forest(name, f"{title} {unit}", shown) for name, unit, shown in forests if shown]
 
 
 def memory_plot(results: Results) -> Plot | None:
@@ -144,9 +133,7 @@ class _Point:
     outcome: str
 
 
-def _forest(name: str, title: str, points: list[_Point]) -> Plot | None:
-    if not points:
-        return None
+def _forest(name: str, title: str, points: list[_Point]) -> Plot:
     models = [*dict.fromkeys(point.model for point in points)]
     metrics = [*dict.fromkeys(point.metric for point in points)]
     names = [textwrap.fill(metric, _LABEL_WIDTH) for metric in metrics]
