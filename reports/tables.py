@@ -26,26 +26,6 @@ from reports.numbers import (
 )
 from reports.text import plain_markdown
 
-STATISTICS_NOTE = (
-    "The arrow at a metric says which direction is better. Scores have 95 % intervals: Wilson's for shares, Wilson's of"
-    " all labels combined for macro-F1, else the studentised bootstrap joined with Student's t. Differences are paired:"
-    " every model answered the same items. The interval of a difference inverts the test whose p is shown (Tango's"
-    " score test for right and wrong, which is McNemar's against no difference; else as for scores) at the confidence"
-    " in its row, after Holm's correction over the main metrics of all compared models, and apart from them over the"
-    " further ones; metrics that these items cannot decide are left out of the correction (Tarone). The outcome is read"
-    " off this interval: better, worse or different where it excludes 0; else equivalent where it lies inside the"
-    " smallest relevant difference; else inconclusive. A mean of several seeds is compared by a t-test over items and"
-    " seeds."
-)
-POWER_NOTE = (
-    "Items needed are those with which the test finds a relevant difference with 80 % power at the row's level or,"
-    " where these items do already, those that show equal models to be equivalent. The spread of the items is taken at"
-    " its upper 95 % limit, and the difference is the relevant one, not the observed."
-)
-LABEL_NOTE = (
-    "A model that gives one label to nearly all items has collapsed: its accuracy is that label's share in gold. The"
-    " comparison with always giving the most frequent gold label is paired and corrected over all models and tasks."
-)
 _SHOWN_MATCHES = 50
 _SHOWN_UNSEARCHED = 10
 NOT_MEDICAL_ADVICE = "Research output of a language model. Not medical advice."

@@ -9,7 +9,7 @@ from typing import Any
 
 from reports.document.schema import SCHEMA_VERSION, Results, Sample
 from reports.errors import UserError
-from reports.files import read_json, read_jsonl, read_located_jsonl
+from reports.files import read_json, read_located_jsonl
 from reports.strict import Model, checked
 
 
@@ -87,8 +87,7 @@ def read_samples(path: Path) -> Iterator[Sample]:
     Raises:
         UserError: A line is not a sample; the message names it.
     """
-    for number, row in read_jsonl(path):
-        yield checked_sample(Sample, row, f"{path}, line {number}")
+    return (sample for _, sample in locate_samples(path))
 
 
 def locate_samples(path: Path) -> Iterator[tuple[int, Sample]]:
