@@ -53,15 +53,12 @@ def convert(run: Path, layout: Layout, out: Path) -> list[Path]:
 def _lm_eval(run: Path, results: Results, model: str, out: Path) -> Iterator[Path]:
     """Write one model in lm-eval's layout, without the values that our results document does not have."""
     date = _NOT_IN_NAMES.sub("-", results.created)[:_DATE]
-    tasks = [
-        task
-        for task in results.tasks
-        if any((score.model, score.task) == (model, task.name) for score in results.scores)
-    ]
+    scores = [score for score in results.scores if score.model == model]
+    tasks = [task for task in results.tasks if task.name in {score.task for score in scores}]
     values: dict[str, dict[str, Any]] = {task.name: {"alias": task.name} for task in tasks}
-    for score in results.scores:
-        if score.model == model:
-            values[score.task] |= {_lm_eval_key(score.metric): score.value, "sample_len": score.n}
+    for score in scores:
+        key = score.metric if "," in score.metric else f"{score.metric},none"
+        values[score.task] |= {key: score.value, "sample_len": score.n}
     info = next(info for info in results.models if info.name == model)
     value: dict[str, Any] = {
         "results": values,
@@ -73,11 +70,7 @@ def _lm_eval(run: Path, results: Results, model: str, out: Path) -> Iterator[Pat
             task.name: {metric.key.partition(",")[0]: metric.higher_is_better for metric in task.metrics}
             for task in tasks
         },
-        "n-samples": {
-            task.name: {"effective": values[task.name]["sample_len"]}
-            for task in tasks
-            if "sample_len" in values[task.name]
-        },
+        "n-samples": {task.name: {"effective": values[task.name]["sample_len"]} for task in tasks},
         "config": {"model": "medbench", "model_args": {"name": model, "source": info.source, "weights": info.weights}},
         "git_hash": results.environment.get("git_commit"),
         "date": results.created,
@@ -93,10 +86,6 @@ def _lm_eval(run: Path, results: Results, model: str, out: Path) -> Iterator[Pat
             path = out / model / f"samples_{task.name}_{date}.jsonl"
             write_jsonl(path, (_lm_eval_sample(*pair) for pair in enumerate(read_samples(source))))
             yield path
-
-
-def _lm_eval_key(metric: str) -> str:
-    return metric if "," in metric else f"{metric},none"
 
 
 def _lm_eval_sample(number: int, sample: Sample) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from reports.document.evidence import Flips, Shift
+from reports.document.evidence import Shift
 from reports.document.schema import MetricInfo, Results
-from reports.numbers import MISSING, duration, interval_text, signed_text
-from reports.tables import Table, metric_title
+from reports.numbers import MISSING, duration, interval_text, percent_text, signed_text
+from reports.tables import Table, metric_title, table_of
 
 NOT_DISTINGUISHABLE = "not distinguishable from numerical noise"
 _NOTE = (
@@ -43,36 +43,26 @@ def _time_text(results: Results, seconds: float) -> str:
 
 def noise_table(results: Results) -> Table | None:
     """Changed values and shifts of scores and differences beside the differences, or None if nothing was measured."""
-    if results.noise is None or not results.noise.scores:
-        return None
     metrics, pairs = results.metrics(), results.comparisons_by_key()
     rows = []
-    for score in results.noise.scores:
+    for score in results.noise.scores if results.noise else ():
         task, metric = metrics[score.task, score.metric]
-        pair = pairs.get((score.model, score.task, score.metric))
-        noise = None if pair is None else pair.noise
-        difference = None if pair is None else pair.difference
+        flips, pair = score.flips, pairs.get((score.model, score.task, score.metric))
+        noise, difference = (pair.noise, pair.difference) if pair else (None, None)
         explained = f" ({NOT_DISTINGUISHABLE})" if noise is not None and noise.explains(difference) else ""
         rows.append(
-            (
-                f"{score.model}: {metric_title(task, metric)}",
-                flips_text(score.flips),
-                shift_text(score.shift, metric),
-                "" if noise is None else shift_text(noise.shift, metric),
-                "" if difference is None else signed_text(difference, metric) + explained,
-            )
+            {
+                "Score": f"{score.model}: {metric_title(task, metric)}",
+                "Changed values": f"{flips.changed} of {flips.items} (at most {percent_text(flips.limit)})",
+                "Shift of the score": _shift_text(score.shift, metric),
+                "Shift of the difference": "" if noise is None else _shift_text(noise.shift, metric),
+                "Difference": "" if difference is None else signed_text(difference, metric) + explained,
+            }
         )
-    return Table(
-        ("Score", "Changed values", "Shift of the score", "Shift of the difference", "Difference"), tuple(rows)
-    )
+    return table_of(rows)
 
 
-def flips_text(flips: Flips) -> str:
-    """Number of changed values, with the upper limit of the rate."""
-    return f"{flips.changed} of {flips.items} (at most {100 * flips.limit:.1f} %)"
-
-
-def shift_text(shift: Shift, metric: MetricInfo) -> str:
+def _shift_text(shift: Shift, metric: MetricInfo) -> str:
     """A shift with its interval."""
     ends = interval_text(shift.low, shift.high, metric, signed=True)
     return f"{signed_text(shift.value, metric)} {ends}".strip()
@@ -93,20 +83,13 @@ def fixed_noise_text(results: Results) -> str:
 def fixed_noise_table(results: Results) -> Table | None:
     """The fixed limits, or None if there are none."""
     fixed = None if results.noise is None else results.noise.fixed
-    if fixed is None:
-        return None
-    rows = [
-        (
-            f"{limit.measure}, {limit.model}",
-            MISSING if limit.changed is None else f"{limit.changed} of {limit.items}",
-            MISSING if limit.shift is None else _percent(limit.shift, signed=True),
-            _percent(limit.limit),
-        )
-        for limit in fixed.limits
-    ]
-    return Table(("Fixed limit of", "Differed", "Relative shift", "Upper limit (95 %)"), tuple(rows))
-
-
-def _percent(share: float, *, signed: bool = False) -> str:
-    """Format a share as a percentage with three significant digits, because shifts may be tiny."""
-    return f"{100 * share:{'+' if signed else ''}.3g} %"
+    return table_of(
+        {
+            "Fixed limit of": f"{limit.measure}, {limit.model}",
+            "Differed": MISSING if limit.changed is None else f"{limit.changed} of {limit.items}",
+            # Three significant digits, because shifts may be tiny.
+            "Relative shift": MISSING if limit.shift is None else f"{100 * limit.shift:+.3g} %",
+            "Upper limit (95 %)": f"{100 * limit.limit:.3g} %",
+        }
+        for limit in (fixed.limits if fixed else ())
+    )

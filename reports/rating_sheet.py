@@ -155,10 +155,11 @@ def read_sheet(path: Path, key: Key) -> list[Rating]:
         rows = list(reader)
     except csv.Error as error:
         raise UserError(f"not readable as CSV: {error}", where=str(path), fix="save the sheet as UTF-8 CSV") from error
-    missing = [name for name in ("code", *ASPECTS) if name not in (reader.fieldnames or ())]
+    names = list(reader.fieldnames or ())
+    missing = [name for name in ("code", *ASPECTS) if name not in names]
     if missing:
         raise UserError(f"it has no column {', '.join(missing)}", where=str(path), fix="keep the sheet's first line")
-    check_columns([name for name in reader.fieldnames or () if name in _COLUMNS], str(path))
+    check_columns([name for name in names if name in _COLUMNS], str(path))
     ratings: dict[str, Rating] = {}
     for number, row in enumerate(rows, 2):
         if not any(isinstance(cell, str) and cell.strip() for cell in row.values()):

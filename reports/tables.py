@@ -5,12 +5,12 @@ Longer than other files: templates, also those that users write, call all of it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
-from reports.document.schema import Comparison, MetricInfo, Results, Score, TaskInfo
+from reports.document.schema import Comparison, MetricInfo, Results, TaskInfo
 from reports.numbers import (
     MISSING,
     TRAINED_ON,
@@ -26,26 +26,6 @@ from reports.numbers import (
 )
 from reports.text import Markdown, plain_markdown
 
-STATISTICS_NOTE = (
-    "The arrow at a metric says which direction is better. Scores have 95 % intervals: Wilson's for shares, Wilson's of"
-    " all labels combined for macro-F1, else the studentised bootstrap joined with Student's t. Differences are paired:"
-    " every model answered the same items. The interval of a difference inverts the test whose p is shown (Tango's"
-    " score test for right and wrong, which is McNemar's against no difference; else as for scores) at the confidence"
-    " in its row, after Holm's correction over the main metrics of all compared models, and apart from them over the"
-    " further ones; metrics that these items cannot decide are left out of the correction (Tarone). The outcome is read"
-    " off this interval: better, worse or different where it excludes 0; else equivalent where it lies inside the"
-    " smallest relevant difference; else inconclusive. A mean of several seeds is compared by a t-test over items and"
-    " seeds."
-)
-POWER_NOTE = (
-    "Items needed are those with which the test finds a relevant difference with 80 % power at the row's level or,"
-    " where these items do already, those that show equal models to be equivalent. The spread of the items is taken at"
-    " its upper 95 % limit, and the difference is the relevant one, not the observed."
-)
-LABEL_NOTE = (
-    "A model that gives one label to nearly all items has collapsed: its accuracy is that label's share in gold. The"
-    " comparison with always giving the most frequent gold label is paired and corrected over all models and tasks."
-)
 _SHOWN_MATCHES = 50
 _SHOWN_UNSEARCHED = 10
 NOT_MEDICAL_ADVICE = "Research output of a language model. Not medical advice."
@@ -53,12 +33,12 @@ NOT_MEDICAL_ADVICE = "Research output of a language model. Not medical advice."
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts.
+    """A table of text cells.
 
     Attributes:
-        columns: Its headings.
-        rows: Its lines, each with a cell for each column.
-        figures: Whether its cells but the first are figures, which are aligned on the right.
+        columns: Headings.
+        rows: A cell for each column per row.
+        figures: Whether all columns but the first are right-aligned, as for numbers.
     """
 
     columns: tuple[str, ...]
@@ -66,10 +46,16 @@ class Table:
     figures: bool = True
 
     def markdown(self, escape: Callable[[str], str] = plain_markdown) -> Markdown:
-        """The table in GitHub-flavoured Markdown, `escape` making a cell's text mean only itself."""
+        """Format as GitHub-flavoured Markdown; `escape` is applied to each cell."""
         marks = ["---", *["---:" if self.figures else "---"] * (len(self.columns) - 1)]
         lines = [map(escape, self.columns), marks, *(map(escape, row) for row in self.rows)]
         return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
+def table_of(rows: Iterable[dict[str, str]], *, figures: bool = True) -> Table | None:
+    """Make a table of rows with the same keys, which become its columns; None if there are no rows."""
+    cells = list(rows)
+    return Table(tuple(cells[0]), tuple(tuple(row.values()) for row in cells), figures) if cells else None
 
 
 def scores_table(results: Results, *, brief: bool = False) -> Table:
@@ -78,27 +64,23 @@ def scores_table(results: Results, *, brief: bool = False) -> Table:
     others = [name for name in names if name != results.baseline]
     scores, pairs = results.scores_by_key(), results.comparisons_by_key()
     rows = []
-    for task in results.tasks:
-        for metric in task.metrics:
-            row = [metric_title(task, metric)]
-            for name in names:
-                score = scores.get((name, task.name, metric.key))
-                text = value_text(score.value if score else None, metric) if brief else score_text(score, metric)
-                row.append(text + _trained_on(results, name, task.name))
-            row.append(str(_items(results.scores, task.name, metric.key)))
-            for name in others:
-                row += _comparison_cells(pairs.get((name, task.name, metric.key)), metric, brief=brief)
-            rows.append(tuple(row))
-    columns = ["Metric", *names, "n"]
-    for name in others:
-        suffix = f" ({name})" if len(others) > 1 else ""
-        headings = ("Difference", "Outcome") if brief else ("Difference", "Confidence", "p", "Outcome")
-        columns += [f"{heading}{suffix}" for heading in headings]
-    return Table(tuple(columns), tuple(rows))
+    for task, metric in results.metrics().values():
+        row = [metric_title(task, metric)]
+        for name in names:
+            score = scores.get((name, task.name, metric.key))
+            text = value_text(score.value if score else None, metric) if brief else score_text(score, metric)
+            row.append(text + _trained_on(results, name, task.name))
+        row.append(_items(results, task, metric))
+        for name in others:
+            row += _comparison_cells(pairs.get((name, task.name, metric.key)), metric, brief=brief)
+        rows.append(tuple(row))
+    headings = ("Difference", "Outcome") if brief else ("Difference", "Confidence", "p", "Outcome")
+    differences = [f"{heading} ({name})" if len(others) > 1 else heading for name in others for heading in headings]
+    return Table(("Metric", *names, "n", *differences), tuple(rows))
 
 
 def metric_title(task: TaskInfo, metric: MetricInfo) -> str:
-    """A metric's name with the arrow of its better direction, and with its items where the task has a label."""
+    """A metric's name with the arrow of its better direction, and the task's label if it has one."""
     return metric.title + better_arrow(metric) + (f" ({task.label})" if task.label else "")
 
 
@@ -106,86 +88,53 @@ def readme_table(results: Results, candidate: str) -> Table:
     """Metric | Baseline | Fine-tuned | Improvement, for the README of an adapter."""
     scores, pairs = results.scores_by_key(), results.comparisons_by_key()
     rows = []
-    for task in results.tasks:
-        for metric in task.metrics:
-            pair = pairs.get((candidate, task.name, metric.key))
-            change = difference_text(pair, metric, interval=True) if pair else ""
-            rows.append(
-                (
-                    metric_title(task, metric),
-                    score_text(scores.get((results.baseline, task.name, metric.key)), metric),
-                    score_text(scores.get((candidate, task.name, metric.key)), metric)
-                    + _trained_on(results, candidate, task.name),
-                    change,
-                    level_text(pair) if pair else "",
-                    outcome_text(pair) if pair else "",
-                    str(_items(results.scores, task.name, metric.key)),
-                )
-            )
-    return Table(
-        (
-            "Metric",
-            f"Baseline ({results.baseline})",
-            f"Fine-tuned ({candidate})",
-            "Improvement",
-            "Confidence",
-            "Outcome",
-            "n",
-        ),
-        tuple(rows),
-    )
+    for task, metric in results.metrics().values():
+        base, own = (scores.get((name, task.name, metric.key)) for name in (results.baseline, candidate))
+        difference, level, _, outcome = _comparison_cells(pairs.get((candidate, task.name, metric.key)), metric)
+        mark = _trained_on(results, candidate, task.name)
+        title, n = metric_title(task, metric), _items(results, task, metric)
+        rows.append((title, score_text(base, metric), score_text(own, metric) + mark, difference, level, outcome, n))
+    models = (f"Baseline ({results.baseline})", f"Fine-tuned ({candidate})")
+    return Table(("Metric", *models, "Improvement", "Confidence", "Outcome", "n"), tuple(rows))
 
 
 def power_table(results: Results) -> Table | None:
-    """What the compared items show: effect sizes, and the items that decide what is inconclusive; None without any."""
+    """Effect sizes, and the items needed where the outcome is inconclusive; None without comparisons."""
     metrics, rows = results.metrics(), []
-    for comparison in results.comparisons:
-        if comparison.effect_size is None or comparison.relevant is None:
+    for pair in results.comparisons:
+        if pair.effect_size is None or pair.relevant is None:
             continue
-        task, metric = metrics[comparison.task, comparison.metric]
-        size = "Cohen's g" if comparison.discordant is not None else "Cohen's d"
-        needed = "" if comparison.outcome != "inconclusive" else MISSING
+        task, metric = metrics[pair.task, pair.metric]
+        needed = MISSING if pair.outcome == "inconclusive" else ""
         rows.append(
-            (
-                f"{comparison.candidate}: {metric_title(task, metric)}",
-                f"{size} {comparison.effect_size:+.2f}",
-                MISSING if comparison.differing is None else str(comparison.differing),
-                amount_text(comparison.relevant, metric),
-                needed if comparison.items_needed is None else f"{comparison.items_needed:,}",
-                str(comparison.n)
-                if comparison.units in (None, comparison.n)
-                else f"{comparison.n} in {comparison.units} groups",
-            )
+            {
+                "Difference": f"{pair.candidate}: {metric_title(task, metric)}",
+                "Effect size": f"Cohen's {'d' if pair.discordant is None else 'g'} {pair.effect_size:+.2f}",
+                "Items that differ": MISSING if pair.differing is None else str(pair.differing),
+                "Relevant from": amount_text(pair.relevant, metric),
+                "Items needed": needed if pair.items_needed is None else f"{pair.items_needed:,}",
+                "Items here": str(pair.n) + ("" if pair.units in (None, pair.n) else f" in {pair.units} groups"),
+            }
         )
-    columns = ("Difference", "Effect size", "Items that differ", "Relevant from", "Items needed", "Items here")
-    return Table(columns, tuple(rows)) if rows else None
+    return table_of(rows)
 
 
 def label_use_table(results: Results) -> Table | None:
     """The label that each model gives most, and its accuracy against the majority label; None without labels."""
-    titles = {task.name: task.short_title for task in results.tasks}
-    rows = [
-        (
-            f"{use.model}, {titles.get(use.task, use.task)}",
-            use.label,
-            percent_text(use.share),
-            percent_text(use.gold_share),
-            f"{use.majority}: {percent_text(use.majority_accuracy)}",
-            f"{100 * use.difference:+.1f} pp [{100 * use.difference_low:+.1f}, {100 * use.difference_high:+.1f}]",
-            use.outcome,
-        )
+    return table_of(
+        {
+            "Model and items": _model_and_items(results, use.model, use.task),
+            "Most given label": use.label,
+            "Share": percent_text(use.share),
+            "Its share in gold": percent_text(use.gold_share),
+            "Always the majority label": f"{use.majority}: {percent_text(use.majority_accuracy)}",
+            "Accuracy against that": (
+                f"{100 * use.difference:+.1f} pp [{100 * use.difference_low:+.1f}, {100 * use.difference_high:+.1f}]"
+            ),
+            "Outcome": use.outcome,
+        }
         for use in results.label_use
-    ]
-    columns = (
-        "Model and items",
-        "Most given label",
-        "Share",
-        "Its share in gold",
-        "Always the majority label",
-        "Accuracy against that",
-        "Outcome",
     )
-    return Table(columns, tuple(rows)) if rows else None
 
 
 def settings_table(results: Results) -> Table:
@@ -198,7 +147,7 @@ def ratings_table(results: Results) -> Table | None:
     """Agreement of raters by aspect, or None if there are no ratings."""
     if results.ratings is None:
         return None
-    titles = {metric.key: metric.title for task in results.tasks for metric in task.metrics}
+    titles = {metric.key: metric.title for _, metric in results.metrics().values()}
     rows = [
         (titles.get(aspect, aspect), MISSING if alpha is None else f"{alpha:.2f}")
         for aspect, alpha in results.ratings.agreement.items()
@@ -208,20 +157,15 @@ def ratings_table(results: Results) -> Table | None:
 
 def references_table(results: Results) -> Table | None:
     """Reference values of the metrics, such as the majority label's, or None if there are none."""
-    rows = [
-        (
-            f"{line.title} ({task.short_title})",
-            ", ".join(
-                f"{metric.title} {value_text(line.values[metric.key], metric)}"
-                for metric in task.metrics
-                if metric.key in line.values
-            ),
-            line.source,
-        )
-        for task in results.tasks
-        for line in task.references
-    ]
-    return Table(("For comparison", "Figures", "Source"), tuple(rows), figures=False) if rows else None
+    rows = []
+    for task in results.tasks:
+        for line in task.references:
+            metrics = [metric for metric in task.metrics if metric.key in line.values]
+            values = ", ".join(f"{metric.title} {value_text(line.values[metric.key], metric)}" for metric in metrics)
+            rows.append(
+                {"For comparison": f"{line.title} ({task.short_title})", "Figures": values, "Source": line.source}
+            )
+    return table_of(rows, figures=False)
 
 
 def classes_table(results: Results) -> Table | None:
@@ -229,48 +173,55 @@ def classes_table(results: Results) -> Table | None:
     from reports.frames import classes_frame
 
     counts: Iterable[Any] = classes_frame(results).itertuples()
-    rows = [
-        (
-            _model_and_items(results, count.model, count.task),
-            count.label,
-            *(MISSING if isnan(share) else percent_text(share) for share in (count.precision, count.recall, count.f1)),
-            *(str(number) for number in (count.gold, count.predicted, count.correct)),
-        )
+    return table_of(
+        {
+            "Model and items": _model_and_items(results, count.model, count.task),
+            "Label": count.label,
+            **{
+                title: MISSING if isnan(share) else percent_text(share)
+                for title, share in (("Precision", count.precision), ("Recall", count.recall), ("F1", count.f1))
+            },
+            "Gold": str(count.gold),
+            "Given": str(count.predicted),
+            "Right": str(count.correct),
+        }
         for count in counts
-    ]
-    columns = ("Model and items", "Label", "Precision", "Recall", "F1", "Gold", "Given", "Right")
-    return Table(columns, tuple(rows)) if rows else None
+    )
 
 
 def problems_table(results: Results) -> Table | None:
     """Format problems of answers by model and task, or None if there are none."""
-    if not results.problems:
-        return None
-    rows = [
-        (_model_and_items(results, problem.model, problem.task), problem.problem, str(problem.count))
-        for problem in results.problems
-    ]
-    return Table(("Model and items", "Problem", "Answers"), tuple(rows), figures=False)
+    return table_of(
+        (
+            {
+                "Model and items": _model_and_items(results, problem.model, problem.task),
+                "Problem": problem.problem,
+                "Answers": str(problem.count),
+            }
+            for problem in results.problems
+        ),
+        figures=False,
+    )
 
 
 def overlap_table(results: Results) -> Table | None:
     """Test items that share text with training rows, with both texts, or None if there are none."""
-    if results.overlap is None or not results.overlap.matches:
-        return None
-    rows = [
+    matches = results.overlap.matches[:_SHOWN_MATCHES] if results.overlap else []
+    return table_of(
         (
-            match.task,
-            f"{match.item}; {match.item_source}" if match.item_source else match.item,
-            f"{match.row_source or match.row} ({match.role})",
-            f"{match.kind}, {match.share:.0%} of its {match.part}",
-            str(match.rows),
-            match.item_text,
-            match.row_text,
-        )
-        for match in results.overlap.matches[:_SHOWN_MATCHES]
-    ]
-    columns = ("Task", "Test item", "Row that shares most", "How", "Rows", "Text of the item", "Text of the row")
-    return Table(columns, tuple(rows), figures=False)
+            {
+                "Task": match.task,
+                "Test item": f"{match.item}; {match.item_source}" if match.item_source else match.item,
+                "Row that shares most": f"{match.row_source or match.row} ({match.role})",
+                "How": f"{match.kind}, {match.share:.0%} of its {match.part}",
+                "Rows": str(match.rows),
+                "Text of the item": match.item_text,
+                "Text of the row": match.row_text,
+            }
+            for match in matches
+        ),
+        figures=False,
+    )
 
 
 def overlap_note(results: Results) -> str:
@@ -335,12 +286,12 @@ def _model_and_items(results: Results, model: str, task: str) -> str:
     return f"{model}, {next((info.short_title for info in results.tasks if info.name == task), task)}"
 
 
-def _comparison_cells(comparison: Comparison | None, metric: MetricInfo, *, brief: bool) -> list[str]:
-    if comparison is None:
+def _comparison_cells(pair: Comparison | None, metric: MetricInfo, *, brief: bool = False) -> list[str]:
+    """Difference, level, p and outcome, or with `brief` only the difference and outcome; empty texts without a pair."""
+    if pair is None:
         return [""] * (2 if brief else 4)
-    difference = difference_text(comparison, metric, interval=not brief)
-    basis = [] if brief else [level_text(comparison), p_text(comparison.p_adjusted)]
-    return [difference, *basis, outcome_text(comparison)]
+    basis = [] if brief else [level_text(pair), p_text(pair.p_adjusted)]
+    return [difference_text(pair, metric, interval=not brief), *basis, outcome_text(pair)]
 
 
 def _trained_on(results: Results, model: str, task: str) -> str:
@@ -348,5 +299,7 @@ def _trained_on(results: Results, model: str, task: str) -> str:
     return f" {TRAINED_ON}" if results.learned_from(task, model) else ""
 
 
-def _items(scores: Sequence[Score], task: str, metric: str) -> int:
-    return min((score.n for score in scores if (score.task, score.metric) == (task, metric)), default=0)
+def _items(results: Results, task: TaskInfo, metric: MetricInfo) -> str:
+    """The smallest number of items that a model was scored on."""
+    key = (task.name, metric.key)
+    return str(min((score.n for score in results.scores if (score.task, score.metric) == key), default=0))

@@ -7,7 +7,7 @@ from typing import Any
 
 from reports.document.schema import Results, Training
 from reports.numbers import duration, gib_text
-from reports.tables import Table
+from reports.tables import Table, table_of
 
 MEASURED = (
     "Measured. On a GPU, allocated is the memory of tensors, reserved the memory that the process holds for them; on a"
@@ -33,8 +33,14 @@ def training_table(results: Results) -> Table | None:
     if training is None:
         return None
     share = 100 * training.trainable_parameters / training.total_parameters
+    attention = f"{training.attention} attention" if training.attention else ""
+    pace = (
+        f"{training.seconds / max(1, training.steps):.2f}, validation included"
+        if training.seconds_per_step is None
+        else f"{training.seconds_per_step:.2f}"
+    )
     rows = [
-        ("Backend and device", _backend(training)),
+        ("Backend and device", ", ".join(filter(None, (training.backend, training.device, training.dtype, attention)))),
         *_configuration(results),
         ("Parameters", f"{training.trainable_parameters:,} of {training.total_parameters:,} trained ({share:.2f} %)"),
         ("Rows", f"{training.rows} training, {training.validation_rows} validation, {training.truncated_rows} cut"),
@@ -42,7 +48,7 @@ def training_table(results: Results) -> Table | None:
         *_batch(training, results.recipe),
         ("Steps", f"{training.steps} ({training.epochs:g} epochs)"),
         ("Time", duration(training.seconds) + ("" if training.trained_now else ", in an earlier run")),
-        _seconds_per_step(training),
+        ("Seconds per step", pace),
     ]
     if training.tokens_per_second is not None:
         rows.append(("Tokens per second", f"{training.tokens_per_second:,.0f}, without padding"))
@@ -111,17 +117,16 @@ def losses_table(results: Results) -> Table | None:
     losses, validation = results.training.loss_by_step("loss"), results.training.loss_by_step("eval_loss")
     lowest = min(validation, key=validation.__getitem__) if len(validation) > 1 else None
     shown = _few_steps([*losses], [*validation], lowest)
-    if not shown:
-        return None
     rows = []
     for before, step in zip([0, *shown], shown, strict=False):
         since = [loss for at, loss in losses.items() if before < at <= step]
         train = f"{sum(since) / len(since):.3f}" if since else ""
         checked = f"{validation[step]:.3f}" if step in validation else ""
-        row = (str(step), train, checked + (" (lowest)" if step == lowest else ""))
-        rows.append(row if validation else row[:2])
-    columns = ("Step", "Training loss (mean since the previous row)", "Validation loss")
-    return Table(columns if validation else columns[:2], tuple(rows))
+        row = {"Step": str(step), "Training loss (mean since the previous row)": train}
+        if validation:
+            row["Validation loss"] = checked + (" (lowest)" if step == lowest else "")
+        rows.append(row)
+    return table_of(rows)
 
 
 def _configuration(results: Results) -> list[tuple[str, str]]:
@@ -133,6 +138,9 @@ def _configuration(results: Results) -> list[tuple[str, str]]:
         return []
     sources = [model.source for model in results.models if model.kind == "base"]
     base = sources[0] if sources else PurePath(str(model.get("base"))).name  # only the folder's name, not its path
+    method = str(quantization.get("method"))
+    double = method in ("nf4", "fp4") and quantization.get("double_quant") is not False
+    weights = _QUANTISATION.get(method, method) + (" with double quantisation" if double else "")
     adapter = (
         f"LoRA r {lora.get('r')}, alpha {lora.get('alpha', 0):g}, dropout {lora.get('dropout', 0):g}, on"
         f" {', '.join(lora.get('target_modules', []))}"
@@ -142,23 +150,7 @@ def _configuration(results: Results) -> list[tuple[str, str]]:
         f"{trainer.get('optimizer')}, learning rate {trainer.get('learning_rate', 0):g}, {trainer.get('schedule')}"
         f" schedule{_warm_up(trainer)}, rows of up to {trainer.get('max_length')} tokens{checkpointing}"
     )
-    return [
-        ("Base", f"{base}, {_weights(quantization)}"),
-        ("Adapter", adapter),
-        ("Optimisation", optimisation),
-    ]
-
-
-def _backend(training: Training) -> str:
-    facts = [training.backend, training.device, training.dtype]
-    facts += [f"{training.attention} attention"] if training.attention else []
-    return ", ".join(filter(None, facts))
-
-
-def _weights(quantization: dict[str, Any]) -> str:
-    method = str(quantization.get("method"))
-    double = method in ("nf4", "fp4") and quantization.get("double_quant") is not False
-    return _QUANTISATION.get(method, method) + (" with double quantisation" if double else "")
+    return [("Base", f"{base}, {weights}"), ("Adapter", adapter), ("Optimisation", optimisation)]
 
 
 def _warm_up(trainer: dict[str, Any]) -> str:
@@ -186,12 +178,6 @@ def _batch(training: Training, recipe: dict[str, Any]) -> list[tuple[str, str]]:
             f"; the recipe's {trainer['batch_size']} x {trainer.get('gradient_accumulation')} did not fit into memory"
         )
     return [("Batch as used", text)]
-
-
-def _seconds_per_step(training: Training) -> tuple[str, str]:
-    if training.seconds_per_step is None:
-        return "Seconds per step", f"{training.seconds / max(1, training.steps):.2f}, validation included"
-    return "Seconds per step", f"{training.seconds_per_step:.2f}"
 
 
 def _few_steps(trained: list[int], validated: list[int], lowest: int | None) -> list[int]:

@@ -11,7 +11,7 @@ from reports.document.checks import check_numbers, check_shown
 from reports.document.checksums import verified_facts
 from reports.document.schema import SCHEMA_VERSION, Results, Sample
 from reports.errors import UserError
-from reports.files import read_json, read_jsonl, read_located_jsonl, sha256_value, write_json
+from reports.files import read_json, read_located_jsonl, sha256_value, write_json
 from reports.strict import Model, checked
 from reports.text import SHOWN_CHARACTERS, cut, map_texts, replace_surrogates, visible
 
@@ -108,9 +108,7 @@ def read_samples(path: Path) -> Iterator[Sample]:
     Raises:
         UserError: A line is not a sample, which the message names; or the file was changed since it was written.
     """
-    verified_facts(path)
-    for number, row in read_jsonl(path):
-        yield checked_sample(Sample, row, f"{path}, line {number}")
+    return (sample for _, sample in locate_samples(path))
 
 
 def locate_samples(path: Path) -> Iterator[tuple[int, Sample]]:

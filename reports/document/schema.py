@@ -31,7 +31,6 @@ from reports.strict import Strict
 __all__ = [
     "Comparison",
     "DataInfo",
-    "LabelUse",
     "MemoryUse",
     "MetricInfo",
     "MetricKind",

@@ -15,14 +15,7 @@ from reports.page.digest import AnswerStats, Digest
 from reports.text import cut
 
 _BUDGET = 1_300_000  # bytes of all texts together; the rest of a page stays below 700 kB, 2 MB in all
-FILTERS = {
-    "won": "Won",
-    "lost": "Lost",
-    "format": "Wrong format",
-    "truncated": "Truncated",
-    "longest": "Longest",
-}
-_REMARKS = {"won": "won", "lost": "lost", "format": "wrong format", "truncated": "truncated"}  # by filter
+FILTERS = {"won": "Won", "lost": "Lost", "format": "Wrong format", "truncated": "Truncated", "longest": "Longest"}
 _LONGEST = 0.1  # share of a task's questions
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,60}")
 _WORD = re.compile(r"\w{4,}")
@@ -104,7 +97,7 @@ def _marks(task: TaskInfo, digests: list[Digest], baseline: str) -> dict[str, li
     marks = {}
     for key, answers in items.items():
         remarks = {remark for stats in answers.values() for remark in _remarks(task, stats, answers.get(baseline))}
-        marks[key] = [name for name, remark in _REMARKS.items() if remark in remarks]
+        marks[key] = [name for name, title in FILTERS.items() if title.lower() in remarks]
         if length_of[key] >= max(1, longest):
             marks[key].append("longest")
     return marks

@@ -25,14 +25,10 @@ def missing(results: Results, digests: Sequence[Digest]) -> list[str]:
     for task in results.tasks:
         unscored = [model.name for model in results.models if (model.name, task.name) not in scored]
         if unscored:
-            sentences.append(
-                f"{task.title}: there are no scores of {', '.join(unscored)}; the task failed or was not run."
-            )
-        silent = [
-            model.name
-            for model in results.models
-            if model.name not in unscored and (model.name, task.name) not in sampled
-        ]
+            reason = "the task failed or was not run"
+            sentences.append(f"{task.title}: there are no scores of {', '.join(unscored)}; {reason}.")
+        others = [model.name for model in results.models if model.name not in unscored]
+        silent = [name for name in others if (name, task.name) not in sampled]
         if silent:
             sentences.append(f"{task.title}: the samples of {', '.join(silent)} are not in the run folder.")
     if not results.tasks:

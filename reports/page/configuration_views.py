@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from reports.document.configurations import Configuration
 from reports.document.schema import MetricInfo, Results
 from reports.numbers import GIB, MISSING, better_arrow, duration, gib_text, value_text
-from reports.page.svg import GRID, INK, SERIES, Plot, plot
-from reports.tables import Table
+from reports.page.svg import GRID, INK, SERIES, Plot, draw_matrix, plot
+from reports.tables import Table, table_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,15 +22,17 @@ def configurations_table(results: Results) -> Table | None:
     if compared is None or metric is None:
         return None
     keys = [*dict.fromkeys(key for configuration in compared.configurations for key in configuration.settings)]
-    rows = []
-    for item in compared.configurations:
-        time = MISSING if item.training_seconds is None else duration(item.training_seconds)
-        memory = MISSING if item.peak_memory_bytes is None else gib_text(item.peak_memory_bytes)
-        marks = [*(["best"] if item.model == compared.best else []), *(["Pareto front"] if item.on_front else [])]
-        settings = [str(item.settings.get(key, "")) for key in keys]
-        rows.append((item.model, *settings, value_text(item.quality, metric), time, memory, ", ".join(marks)))
-    columns = ("Model", *keys, metric.title + better_arrow(metric), "Training time", "Peak memory", "Mark")
-    return Table(columns, tuple(rows))
+    return table_of(
+        {
+            "Model": item.model,
+            **{key: str(item.settings.get(key, "")) for key in keys},
+            metric.title + better_arrow(metric): value_text(item.quality, metric),
+            "Training time": MISSING if item.training_seconds is None else duration(item.training_seconds),
+            "Peak memory": MISSING if item.peak_memory_bytes is None else gib_text(item.peak_memory_bytes),
+            "Mark": ", ".join(["best"] * (item.model == compared.best) + ["Pareto front"] * item.on_front),
+        }
+        for item in compared.configurations
+    )
 
 
 def configuration_plots(results: Results) -> list[Plot]:
@@ -39,17 +41,11 @@ def configuration_plots(results: Results) -> list[Plot]:
     if results.compared is None or metric is None:
         return []
     scored = [configuration for configuration in results.compared.configurations if configuration.quality is not None]
-    times = [(configuration, configuration.training_seconds) for configuration in scored]
-    sizes = [(configuration, configuration.peak_memory_bytes) for configuration in scored]
-    trained = [pair for pair in sizes if pair[0].training_seconds is not None]
+    times = [(item, item.training_seconds) for item in scored if item.training_seconds is not None]
+    sizes = [(item, item.peak_memory_bytes / GIB) for item, _ in times if item.peak_memory_bytes]
     plots = [
-        _scatter("time", "training time (s)", metric, [(item, time) for item, time in times if time is not None]),
-        _scatter(
-            "peak",
-            "peak memory (GiB)",
-            metric,
-            [(item, size / GIB) for item, size in trained if size],
-        ),
+        _scatter("time", "training time (s)", metric, times),
+        _scatter("peak", "peak memory (GiB)", metric, sizes),
         _heat_map(metric, [configuration for configuration in scored if configuration.settings]),
     ]
     return [drawn for drawn in plots if drawn is not None]
@@ -96,20 +92,13 @@ def _heat_map(metric: MetricInfo, configurations: list[Configuration]) -> Plot |
     low, high = min(cells.values()), max(cells.values())
 
     def draw(axes: Axes) -> None:
-        from matplotlib.patches import Rectangle
-
-        for y, row in enumerate(rows):
-            for x, column in enumerate(columns):
-                value = cells.get((row, column))
-                share = (value - low) / (high - low) if value is not None and high > low else 0.0
-                share = share if metric.higher_is_better else 1 - share
-                corner = (x - 0.5, y - 0.5)
-                axes.add_patch(Rectangle(corner, 1, 1, facecolor=SERIES[0], alpha=0.05 + 0.45 * share, edgecolor=GRID))
-                axes.text(x, y, value_text(value, metric), ha="center", va="center", color=INK)
-        axes.set_xticks(range(len(columns)), columns)
-        axes.set_yticks(range(len(rows)), rows)
-        axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5), xlabel=keys[1], ylabel=keys[0])
-        axes.grid(visible=False)
+        shaded = []
+        for value in (cells.get((row, column)) for row in rows for column in columns):
+            share = (value - low) / (high - low) if value is not None and high > low else 0.0
+            shade = share if metric.higher_is_better else 1 - share
+            shaded.append((value_text(value, metric), SERIES[0], shade))
+        draw_matrix(axes, rows, columns, shaded, edgecolor=GRID)
+        axes.set(xlabel=keys[1], ylabel=keys[0])
 
     words = "; ".join(f"{row} and {column}: {value_text(value, metric)}" for (row, column), value in cells.items())
     title = f"{metric.title} by {keys[0]} (rows) and {keys[1]} (columns), darker is better"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from reports.comparison.sums import ECE_BINS, value_of_samples
 from reports.document.reading import locate_samples, samples_path
-from reports.document.schema import MetricInfo, Results, Sample
+from reports.document.schema import MetricInfo, Results
 from reports.frames import confusion_matrix, probabilities
 from reports.text import cut, visible
 
@@ -102,13 +102,12 @@ def digest(run: Path, results: Results) -> list[Digest]:
     Raises:
         UserError: A line is not a sample.
     """
-    digests = []
-    for task in results.tasks:
-        for model in results.models:
-            path = samples_path(run, model.name, task.name)
-            if path.is_file():
-                digests.append(_digest_file(Digest(model.name, task.name, path, task.label), task.lead))
-    return digests
+    return [
+        _digest_file(Digest(model.name, task.name, path, task.label), task.lead)
+        for task in results.tasks
+        for model in results.models
+        if (path := samples_path(run, model.name, task.name)).is_file()
+    ]
 
 
 def labels_of(digests: Sequence[Digest]) -> list[str]:
@@ -127,8 +126,16 @@ def _label(text: str) -> str:
 def _digest_file(digest: Digest, lead: MetricInfo | None) -> Digest:
     for offset, sample in locate_samples(digest.path):
         digest.has_answers = digest.has_answers or bool(sample.output or sample.finish_reason or sample.choices)
-        if sample.id not in digest.answers:
-            digest.answers[sample.id] = _answer_stats(offset, sample, lead)
+        value = sample.metrics.get(lead.key) if lead else None
+        stats = AnswerStats(
+            offset,
+            sample.doc_hash,
+            lead=value if isinstance(value, float) else None,
+            wrong_format=bool(sample.problems),
+            truncated=sample.finish_reason == "length",
+            length=(sample.output_tokens or len(sample.output)) if sample.finish_reason else 0,
+        )
+        digest.answers.setdefault(sample.id, stats)
         if sample.choices:
             confidence = max(probabilities(sample.choices).values())
             if isfinite(confidence):
@@ -138,15 +145,3 @@ def _digest_file(digest: Digest, lead: MetricInfo | None) -> Digest:
         if isinstance(length, float) and isfinite(length):
             digest.lengths.append(length)
     return digest
-
-
-def _answer_stats(offset: int, sample: Sample, lead: MetricInfo | None) -> AnswerStats:
-    value = sample.metrics.get(lead.key) if lead else None
-    return AnswerStats(
-        offset,
-        sample.doc_hash,
-        value if isinstance(value, float) else None,
-        bool(sample.problems),
-        sample.finish_reason == "length",
-        (sample.output_tokens or len(sample.output)) if sample.finish_reason else 0,
-    )

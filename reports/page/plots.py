@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,11 +26,8 @@ def losses_plot(results: Results) -> Plot | None:
     """Training and validation loss by step, or None if none were logged."""
     if results.training is None:
         return None
-    named = {
-        "training": results.training.loss_by_step("loss"),
-        "validation": results.training.loss_by_step("eval_loss"),
-    }
-    named = {name: losses for name, losses in named.items() if losses}
+    both = {"training": results.training.loss_by_step("loss"), "validation": results.training.loss_by_step("eval_loss")}
+    named = {name: losses for name, losses in both.items() if losses}
     if not named:
         return None
 
@@ -39,7 +36,8 @@ def losses_plot(results: Results) -> Plot | None:
 
         for (name, losses), colour in zip(named.items(), SERIES, strict=False):
             dots = "o" if name == "validation" or len(losses) == 1 else ""
-            axes.plot(*_thinned(losses), color=colour, label=name, marker=dots, markersize=4)
+            points = [_thinned([*losses]), _thinned([*losses.values()])]
+            axes.plot(*points, color=colour, label=name, marker=dots, markersize=4)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.set(xlabel="step", ylabel="loss (nats a token)")
         axes.legend()
@@ -66,17 +64,9 @@ def differences_plots(results: Results) -> list[Plot]:
             values = (pair.difference * scale, pair.low * scale, pair.high * scale)
             point = _Point(pair.candidate, metric_title(task, metric), *values, outcome_text(pair))
             (points if metric.percent else relative).append(point)
-    forests = [
-        _forest(
-            "differences", f"Differences from {results.baseline} with corrected intervals, percentage points", points
-        ),
-        _forest(
-            "relative",
-            f"Differences from {results.baseline} with corrected intervals, % of {results.baseline}",
-            relative,
-        ),
-    ]
-    return [forest for forest in forests if forest is not None]
+    title = f"Differences from {results.baseline} with corrected intervals,"
+    forests = (("differences", "percentage points", points), ("relative", f"% of {results.baseline}", relative))
+    return [_forest(name, f"{title} {unit}", shown) for name, unit, shown in forests if shown]
 
 
 def memory_plot(results: Results) -> Plot | None:
@@ -107,9 +97,11 @@ def memory_plot(results: Results) -> Plot | None:
 
 def throughput_plot(results: Results) -> Plot | None:
     """Tokens per second of scoring by task and model, and of training, or None if no time was recorded."""
-    titles = {task.name: task.name.removeprefix("medbench_") for task in results.tasks}
     bars = [
-        (f"{cost.model}, {titles.get(cost.task, cost.task)}", (cost.prompt_tokens + cost.output_tokens) / cost.seconds)
+        (
+            f"{cost.model}, {cost.task.removeprefix('medbench_')}",
+            (cost.prompt_tokens + cost.output_tokens) / cost.seconds,
+        )
         for cost in results.costs
         if cost.seconds > 0
     ]
@@ -144,9 +136,7 @@ class _Point:
     outcome: str
 
 
-def _forest(name: str, title: str, points: list[_Point]) -> Plot | None:
-    if not points:
-        return None
+def _forest(name: str, title: str, points: list[_Point]) -> Plot:
     models = [*dict.fromkeys(point.model for point in points)]
     metrics = [*dict.fromkeys(point.metric for point in points)]
     names = [textwrap.fill(metric, _LABEL_WIDTH) for metric in metrics]
@@ -185,13 +175,9 @@ def _vertical_grid(axes: Axes) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def _thinned(losses: Mapping[int, float]) -> tuple[list[float], list[float]]:
-    """(steps, losses), averaged over equal intervals if there are many: the page stays small."""
-    steps, values = np.array([*losses], dtype=float), np.array([*losses.values()])
-    parts = range(min(len(steps), _POINTS))
-    if len(parts) == len(steps):
-        return steps.tolist(), values.tolist()
-    return tuple([float(part.mean()) for part in np.array_split(axis, len(parts))] for axis in (steps, values))  # type: ignore[return-value]
+def _thinned(values: Sequence[float]) -> list[float]:
+    """Means over equal intervals if there are many values, so that the page stays small."""
+    return [float(np.mean(part)) for part in np.array_split(values, min(len(values), _POINTS))]
 
 
 def _describe(name: str, losses: Mapping[int, float]) -> str:

@@ -27,7 +27,7 @@ def render(run: Path, templates: Path | None = None) -> tuple[Path, Path]:
 
     Args:
         run: The run folder.
-        templates: A folder whose `report.md.j2`, `report.html.j2`, `report.css` or `report.js` replace ours.
+        templates: A folder whose files replace our templates of the same name.
 
     Raises:
         UserError: The folder has no results yet, or a sample or one of the user's templates is broken.

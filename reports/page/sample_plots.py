@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reports.comparison.sums import ECE_BINS
 from reports.page.digest import Digest, labels_of
-from reports.page.svg import GRID, INK, SERIES, Plot, plot
+from reports.page.svg import GRID, INK, SERIES, Plot, draw_matrix, plot
 from reports.text import cut
 
 if TYPE_CHECKING:
@@ -49,24 +50,15 @@ def _confusion(number: int, digest: Digest) -> Plot:
     sizes = {gold: sum(row.values()) for gold, row in counts.items()}
 
     def draw(axes: Axes) -> None:
-        from matplotlib.patches import Rectangle
-
-        for row, gold in enumerate(labels):
-            for column, given in enumerate(labels):
-                count = counts[gold][given]
-                share = count / sizes[gold] if sizes[gold] else 0
-                colour = SERIES[0] if gold == given else SERIES[1]
-                axes.add_patch(
-                    Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=colour, alpha=0.05 + 0.45 * share, linewidth=0)
-                )
-                axes.text(column, row, f"{count}\n{share:.0%}", ha="center", va="center", color=INK)
+        cells = []
+        for gold, given in product(labels, repeat=2):
+            share = counts[gold][given] / sizes[gold] if sizes[gold] else 0
+            cells.append((f"{counts[gold][given]}\n{share:.0%}", SERIES[0] if gold == given else SERIES[1], share))
+        draw_matrix(axes, names, names, cells, linewidth=0)
         for edge in np.arange(-0.5, len(labels)):
             axes.axhline(edge, color=GRID, linewidth=0.8)
             axes.axvline(edge, color=GRID, linewidth=0.8)
-        axes.set_xticks(range(len(labels)), names)
-        axes.set_yticks(range(len(labels)), names)
-        axes.set(xlim=(-0.5, len(labels) - 0.5), ylim=(len(labels) - 0.5, -0.5), xlabel="given", ylabel="gold")
-        axes.grid(visible=False)
+        axes.set(xlabel="given", ylabel="gold")
 
     words = "; ".join(
         f"of {sizes[gold]} {names[row]}, "

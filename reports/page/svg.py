@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -86,6 +86,30 @@ def plot(name: str, title: str, alternative: str, draw: Callable[[Axes], None], 
         draw(axes)
         figure.savefig(stream, format="svg", metadata=_NO_METADATA)
     return Plot(title, alternative, _inline(stream.getvalue(), name, title, alternative))
+
+
+def draw_matrix(
+    axes: Axes, rows: Sequence[str], columns: Sequence[str], cells: Iterable[tuple[str, str, float]], **edge: Any
+) -> None:
+    """Draw shaded cells with text, and label their rows and columns.
+
+    Args:
+        axes: Axes to draw on.
+        rows: Labels of the rows, from the top.
+        columns: Labels of the columns.
+        cells: Text, colour and shade from 0 to 1 of each cell, row by row.
+        edge: Properties of the cells' edges.
+    """
+    from matplotlib.patches import Rectangle
+
+    for number, (text, colour, shade) in enumerate(cells):
+        y, x = divmod(number, len(columns))
+        axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=colour, alpha=0.05 + 0.45 * shade, **edge))
+        axes.text(x, y, text, ha="center", va="center", color=INK)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
+    axes.grid(visible=False)
 
 
 def _inline(text: str, name: str, title: str, alternative: str) -> Markup:
