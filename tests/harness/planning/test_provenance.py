@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,13 @@ def exported(tiny_run, tmp_path):
 
     def record(**changes):
         log = read_log(tiny_run / "adapter")
-        known = {"base": "tiny", "base_sha256": "0", "base_weights": "full", "weights": "float32", "adapter": "a"}
+        known: dict[str, Any] = {
+            "base": "tiny",
+            "base_sha256": "0",
+            "base_weights": "full",
+            "weights": "float32",
+            "adapter": "a",
+        }
         known |= {"adapter_sha256": "1", "dtype": "bfloat16", "files": 1, "weight_bytes": 1, "probes": 1}
         known |= {"probe_tokens": 1, "max_logit_difference": 0, "mean_kl": 0, "same_top_token": 1, "tolerance_kl": 1}
         known |= {"adapter_kl": 1, "notes": [], "versions": {}, "trained_on": [log.trained_on.model_dump()]}
