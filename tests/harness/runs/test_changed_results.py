@@ -122,9 +122,9 @@ def test_weights_that_were_replaced_after_scoring_are_noticed(run, tmp_path, pol
         code, _, err = command(*words)
         assert code == 2, words
         assert f"are not those that were scored ({judged[:12]}...)" in err
-    for words in (("export", run), ("push", run, "a/b"), ("run", "--out", run), ("score", "--out", run)):
-        code, _, err = command(*words)
-        assert code == 2, words
+    for arguments in (["export", run], ["push", run, "a/b"], ["run", "--out", run], ["score", "--out", run]):
+        code, _, err = command(*arguments)
+        assert code == 2, arguments
         assert "are not those that its training produced" in err
     assert not (run / "merged").exists()
 
