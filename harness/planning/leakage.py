@@ -14,9 +14,9 @@ from tasks import catalog
 from tasks.data import DataSource, ReasoningRow, load_pubmedqa, load_reasoning
 from tasks.data.readers import read_records
 from tasks.overlap import METHOD, Passage, TrainingIndex, is_split
+from training.exporting.provenance import combined, recorded_rows
 from training.finetune import rows_hash
 from training.models.model import Model
-from training.provenance import combined, recorded_rows
 from training.splits import TrainingRows
 
 if TYPE_CHECKING:

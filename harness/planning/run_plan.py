@@ -14,6 +14,7 @@ from harness.planning.model_names import ModelArgument, parse_models
 from reports.document.evidence import OverlapCheck
 from reports.errors import UserError
 from training.backends.choice import check_can_train
+from training.exporting.provenance import combined
 from training.finetune import fingerprint, trained_adapter
 from training.log import FILE
 from training.models.adapters import check_target_modules, find_adapter
@@ -21,7 +22,6 @@ from training.models.base_model import find_base
 from training.models.device import Device, DTypeName, pick_device
 from training.models.loading import check_weights, describe_weights, fits_dense
 from training.models.model import Model
-from training.provenance import combined
 from training.recipes.recipe import Recipe
 from training.splits import TrainingRows, training_rows
 

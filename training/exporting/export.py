@@ -18,12 +18,12 @@ from tasks.rendering import load_tokenizer
 from training.exporting.agreement import ARITHMETIC_KL, Agreement, compare, logits, probe_tokens, rounding_tolerance
 from training.exporting.export_log import EXPORT_FILE, BaseWeights, ExportLog
 from training.exporting.merging import load_written, merge, one_message, with_adapter, write_model
+from training.exporting.provenance import records
 from training.log import TrainedOn, check_weights, read_log
 from training.models.base_model import model_config, weights_hash
 from training.models.device import DTypeName, pick_device
 from training.models.loading import describe_weights, has_dense_form, is_quantised, load_for_scoring
 from training.models.model import Model
-from training.provenance import records
 
 if TYPE_CHECKING:
     from training.recipes.recipe import Recipe

@@ -118,15 +118,13 @@ def test_weights_that_were_replaced_after_scoring_are_noticed(run, tmp_path, pol
     assert command("gate", run, "--policy", policy)[0] == 0
     judged = sha256_file(run / WEIGHTS)
     flip_last_bit(run / WEIGHTS)
-    judging: list[tuple] = [("gate", run, "--policy", policy), ("baseline", "set", run, "--store", tmp_path / "store")]
-    for words in judging:
+    for words in (("gate", run, "--policy", policy), ("baseline", "set", run, "--store", tmp_path / "store")):
         code, _, err = command(*words)
         assert code == 2, words
         assert f"are not those that were scored ({judged[:12]}...)" in err
-    using: list[tuple] = [("export", run), ("push", run, "a/b"), ("run", "--out", run), ("score", "--out", run)]
-    for words in using:
-        code, _, err = command(*words)
-        assert code == 2, words
+    for arguments in (["export", run], ["push", run, "a/b"], ["run", "--out", run], ["score", "--out", run]):
+        code, _, err = command(*arguments)
+        assert code == 2, arguments
         assert "are not those that its training produced" in err
     assert not (run / "merged").exists()
 

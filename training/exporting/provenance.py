@@ -56,6 +56,8 @@ def recorded_rows(model: Model) -> TrainingRows | None:
 
 
 def combined(parts: Sequence[TrainingRows]) -> TrainingRows:
-    """The rows of several fine-tunes, of the validation rows only those that select a checkpoint."""
+    """The rows of fine-tunes, of the validation rows of several only those that select a checkpoint."""
+    if len(parts) == 1:
+        return parts[0]
     chosen = [row for rows in parts if rows.validation_selects_checkpoint for row in rows.validation]
     return TrainingRows([row for rows in parts for row in rows.train], chosen, bool(chosen))
