@@ -43,7 +43,8 @@ _SETTINGS = """
 source_paths = ["reports", "tasks", "training", "harness", "medbench", "benchmarks"]
 only_mutate = [{module}]
 pytest_add_cli_args_test_selection = {tests}
-pytest_add_cli_args = ["-n", "0", "-p", "no:cacheprovider"]
+# What makes the tiny model is imported before the workers fork, so that no mutant runs out of time over the import.
+pytest_add_cli_args = ["-n", "0", "-p", "no:cacheprovider", "-p", "transformers.models.llama.modeling_llama"]
 also_copy = ["docs", "examples", "README.md"]
 timeout_constant = 1.0 # second
 timeout_multiplier = 4.0 # of this and the time of the tests
