@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from reports.document.reading import samples_path
 from reports.errors import UserError
-from reports.files import remove_parts
+from reports.files import PART, remove_parts
 from training.models.links import refuse_links_out
 
 _LOCK = ".lock"
@@ -82,11 +82,18 @@ class RunFolder:
             ) from error
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep a second process out of the folder while this one works in it, and tidy up after one that was killed."""
+    def lock(self, wait: float = _PROBE_SECONDS) -> Iterator[None]:
+        """Keep a second process out of the folder while this one works in it, and tidy up after one that was killed.
+
+        Args:
+            wait: Seconds to wait for another process to finish.
+
+        Raises:
+            UserError: Another process still works in the folder.
+        """
         lock = FileLock(self.path / _LOCK)
         try:
-            lock.acquire(timeout=_PROBE_SECONDS, poll_interval=_POLL_SECONDS)
+            lock.acquire(timeout=wait, poll_interval=_POLL_SECONDS)
         except Timeout as error:
             raise UserError(
                 "another medbench is working in this run folder",
@@ -94,7 +101,7 @@ class RunFolder:
                 fix="wait for it, or give another folder with --out",
             ) from error
         try:
-            remove_parts(self.path)
+            remove_parts(self.path.rglob(f".*{PART}"))
             yield
         finally:
             lock.release()

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,7 @@ from typing import Any, BinaryIO, cast
 from reports.errors import MachineError, UserError
 from reports.text import LONE_SURROGATES
 
-_PART = ".part"  # suffix of a file that is still being written
+PART = ".part"  # suffix of a file or folder that is still being written
 _MOST_BYTES = 4 << 30  # of a JSON file
 _MOST_LINE_BYTES = 64 << 20  # of a line of a JSONL file
 _CANNOT_READ = (OSError, ValueError)  # the latter for a path with a NUL in it
@@ -40,7 +41,7 @@ class WholeFile:
         self.path = path
         with _write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{os.getpid()}-", suffix=_PART)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=part_of(path), suffix=PART)
             self._part = Path(name)
             self._stream = os.fdopen(handle, "w", encoding="utf-8", newline="")
 
@@ -120,14 +121,19 @@ def sync_folder(folder: Path, *, files: bool = False) -> None:
             os.close(handle)
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove the partial files of killed processes."""
+def part_of(path: Path) -> str:
+    """Prefix of the names of files and folders that become `path` when they are complete; it names their process."""
+    return f".{path.name}.{os.getpid()}-"
+
+
+def remove_parts(paths: Iterable[Path]) -> None:
+    """Remove those of the paths that are incomplete files or folders of killed processes."""
     import psutil
 
-    for path in folder.rglob(f".*{_PART}"):
+    for path in paths:
         writer = re.search(r"\.(\d+)-[^.-]*\.part$", path.name)
-        if writer is None or not psutil.pid_exists(int(writer[1])):
-            path.unlink(missing_ok=True)
+        if writer is not None and not psutil.pid_exists(int(writer[1])):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
 
 def dumps(value: Any, *, indent: int | None = None) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from harness.console import Terminal
 
 _MARKS = "ratings.json"
+_WAIT_SECONDS = 60.0  # for other raters' sheets that are imported at the same time
 _METRICS = [
     MetricInfo(key=key, title=title, higher_is_better=True, description=f"{question} Marks from 1 to 5.", relevant=0.1)
     for key, (title, question) in ASPECTS.items()
@@ -41,16 +42,16 @@ def export(run: Path, items: int, models: Sequence[str] | None, task: str | None
     """
     results = read_results(run)
     folder = RunFolder(run).ratings
-    if (folder / "key.json").is_file() and not again:
-        raise UserError(
-            "a sheet is there already, and marks on it would be lost", where=str(folder), fix="use it, or add --again"
-        )
     rated = task or catalog.GENERATION
     names = list(models or [model.name for model in results.models if model.kind != "pool"])
     answers = {name: _answers(run, name, rated) for name in names}
     shared = [item for item in answers[names[0]] if all(item in by_item for by_item in answers.values())]
     chosen = [shared[index] for index in sample_indices(len(shared), items, results.seed)]
-    with RunFolder(run).lock():
+    with RunFolder(run).lock(wait=_WAIT_SECONDS):
+        if (folder / "key.json").is_file() and not again:
+            raise UserError(
+                "a sheet exists already, and its ratings would be lost", where=str(folder), fix="use it, or add --again"
+            )
         remove_key(folder)  # first, so that what a kill leaves is not taken for a whole sheet
         (folder / _MARKS).unlink(missing_ok=True)  # they are of the codes of the sheet that is replaced
         make_sheet(answers, chosen, rated, folder)
@@ -76,7 +77,7 @@ def import_sheets(run: Path, sheets: Sequence[Path], terminal: Terminal) -> Resu
         UserError: A sheet is broken or of another run, two have the same name, or none holds a mark.
     """
     folder = RunFolder(run)
-    results, key = read_results(run), read_key(folder.ratings)
+    key = read_key(folder.ratings)
     names = [path.stem for path in sheets]
     if len(set(names)) < len(names):
         raise UserError(
@@ -85,7 +86,8 @@ def import_sheets(run: Path, sheets: Sequence[Path], terminal: Terminal) -> Resu
     ratings = [rating for path in sheets for rating in read_sheet(path, key)]
     if not ratings:
         raise UserError("there is no mark in them", where=", ".join(map(str, sheets)), fix="fill the sheets in")
-    with folder.lock():
+    with folder.lock(wait=_WAIT_SECONDS):
+        results = read_results(run)
         earlier = [rating for rating in _imported(folder.ratings / _MARKS, key) if rating.rater not in names]
         write_json(folder.ratings / _MARKS, [asdict(rating) for rating in (*earlier, *ratings)])
         with_them = add_ratings(results, folder)

@@ -218,6 +218,45 @@ def test_convert_and_init(fresh, command, tmp_path):
     assert kill_everywhere(command, fresh, init, check_starter, str(tmp_path)) > 4
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_export_and_report(fresh, command, tmp_path):
+    merged = tmp_path / "run" / "merged"
+
+    def check(*, whole):
+        if merged.exists():  # it gets its name when it has been loaded and compared
+            log = json.loads((merged / "export.json").read_text())
+            assert log["weight_bytes"] == sum(path.stat().st_size for path in merged.glob("*.safetensors"))
+        else:
+            assert not whole
+        if whole:
+            assert [path.name for path in merged.parent.glob(".merged*")] == []
+
+    def export(*, killed_before):
+        ended, died = run_killed(("export", tmp_path / "run"), killed_before, str(tmp_path))
+        assert died or ended == 0
+        return died
+
+    for change in range(1, MOST):
+        fresh()
+        died = export(killed_before=change)
+        check(whole=not died)
+        if not died:
+            break
+        if not merged.exists():
+            ended, _, err = command("export", tmp_path / "run")
+            assert ended == 0, f"killed before change {change}: {err}"
+        check(whole=True)
+    assert change > 5
+
+    def check_report(*, whole):
+        pages = [(tmp_path / "run" / name).read_text() for name in ("report.html", "report.md")]
+        assert pages[0].rstrip().endswith("</html>")
+        assert "not medical advice" in pages[1].lower()
+
+    assert kill_everywhere(command, fresh, ("report", tmp_path / "run"), check_report, str(tmp_path)) > 2
+
+
 def at_once(*commands):
     """Run commands at the same time in processes of their own: exit codes and what they printed."""
     program = [sys.executable, "-m", "harness"]
@@ -241,6 +280,54 @@ def test_five_gates_and_baselines_at_once_do_not_disturb_each_other(fresh, tmp_p
     assert codes == [0] * 5, texts
     assert read_baseline(store / "rel").model == "adapter"
     assert sorted(path.name for path in store.iterdir()) == [".lock", "rel"]
+
+
+def test_five_readers_of_one_run_at_once(fresh, tmp_path):
+    run = fresh()
+    readme = tmp_path / "README.md"
+    readme.write_text("# Mine\n<!-- medbench:environment run -->\n<!-- medbench:end -->\nend\n")
+    for words in (
+        ("readme", readme),
+        ("report", run),
+        ("convert", run, "--to", "csv", "--out", tmp_path / "csv"),
+        ("init", tmp_path / "new", "--action", "OWNER/medbench@v0.1.0", "--force"),
+    ):
+        codes, texts = at_once(*[words] * 5)
+        assert codes == [0] * 5, texts
+    assert readme.read_text().count("<!-- medbench:environment run -->") == 1
+    assert (run / "report.html").read_text().rstrip().endswith("</html>")
+    assert (tmp_path / "csv" / "scores.csv").read_text().startswith("model,")
+    assert [path.name for path in tmp_path.rglob("*.part")] == []
+
+
+def test_five_raters_imported_at_once_are_all_there(fresh, command, tmp_path):
+    run = fresh()
+    assert command("rate", "export", run, "--items", 3)[0] == 0
+    sheets = [fill(run / "ratings" / "sheet.csv", tmp_path / f"rater{mark}.csv", mark) for mark in range(1, 6)]
+    codes, texts = at_once(*(("rate", "import", run, sheet) for sheet in sheets))
+    assert codes == [0] * 5, texts
+    results = read_results(run)
+    (score,) = [s for s in results.scores if (s.task, s.model, s.metric) == ("human_rating", "base", "fluency")]
+    assert (results.ratings.raters, score.value) == (5, 3.0)
+
+
+def test_five_exports_at_once_write_one_whole_model(fresh, tmp_path):
+    run = fresh()
+    codes, texts = at_once(*[("export", run)] * 5)
+    assert min(codes) == 0, texts
+    assert set(codes) <= {0, 2}, texts  # the others find that it is there
+    log = json.loads((run / "merged" / "export.json").read_text())
+    assert log["weight_bytes"] == sum(path.stat().st_size for path in (run / "merged").glob("*.safetensors"))
+    assert [path.name for path in run.glob(".merged*")] == []
+
+
+def test_five_rating_sheets_at_once_fit_the_key(fresh, tmp_path):
+    run = fresh()
+    codes, texts = at_once(*[("rate", "export", run, "--items", 3, "--again")] * 5)
+    assert codes == [0] * 5, texts
+    ratings = run / "ratings"
+    codes = [row["code"] for row in csv.DictReader(io.StringIO((ratings / "sheet.csv").read_text()))]
+    assert sorted(codes) == sorted(json.loads((ratings / "key.json").read_text())["codes"])
 
 
 def test_a_run_that_starts_removes_only_what_dead_processes_left(fresh):

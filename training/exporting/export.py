@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.errors import UserError
-from reports.files import write_json, write_text
+from reports.files import PART, part_of, remove_parts, write_json, write_text
 from reports.readmes.model_card import merged_card
 from tasks.rendering import load_tokenizer
 from training.exporting.agreement import ARITHMETIC_KL, Agreement, compare, logits, probe_tokens, rounding_tolerance
@@ -237,10 +237,10 @@ def _partial(folder: Path) -> Iterator[Path]:
         raise UserError(
             "it is there already, and an export never overwrites", where=str(folder), fix="choose another with --out"
         )
-    part = folder.with_name(f".{folder.name}.part")
+    part = folder.with_name(f"{part_of(folder)}{PART}")
     try:
-        shutil.rmtree(part, ignore_errors=True)  # what a killed export left
         part.mkdir(parents=True)
+        remove_parts(path for path in folder.parent.iterdir() if path.name.startswith(f".{folder.name}."))
         yield part
     except OSError as error:
         raise UserError(

@@ -142,7 +142,7 @@ def test_sheets_that_say_nothing_or_are_lost_are_refused(sheet, tmp_path, comman
     (tmp_path / "c.csv").write_text("a,b\n1,2\n")
     assert "it has no column code, medical_accuracy" in command("rate", "import", run, tmp_path / "c.csv")[2]
     assert "there is no rating sheet" in command("rate", "import", tiny_run, empty)[2]
-    assert "a sheet is there already" in command("rate", "export", run)[2]
+    assert "a sheet exists already" in command("rate", "export", run)[2]
     assert command("rate", "export", run, "--again", "--items", 2)[0] == 0
     assert "holds no answers of nobody" in command("rate", "export", run, "--again", "--models", "nobody")[2]
 
