@@ -37,7 +37,8 @@ def inferred(kind, values, sources=None):
 
 
 def inferred_difference(kind, before, after):
-    return difference(*of(kind, before), of(kind, after)[1], seed=0)
+    metric, first = of(kind, before)
+    return difference(metric, first, of(kind, after)[1], seed=0)
 
 
 def documents(nats):
