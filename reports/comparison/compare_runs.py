@@ -78,7 +78,7 @@ def _copy_samples(member: Member, task: str, out: Path) -> None:
     path, copy = samples_path(member.run, member.model.name, task), samples_path(out, member.name, task)
     is_scored = any((score.model, score.task) == (member.model.name, task) for score in member.results.scores)
     if is_scored and path.is_file():
-        write_jsonl(copy, (sample.model_dump(mode="json") | {"model": member.name} for sample in read_samples(path)))
+        write_jsonl(copy, (sample.model_dump() | {"model": member.name} for sample in read_samples(path)))
     else:
         copy.unlink(missing_ok=True)
 
