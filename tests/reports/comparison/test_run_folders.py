@@ -130,10 +130,11 @@ def test_where_lower_is_better_the_lowest_is_best(tmp_path):
 
 
 def test_all_adapters_are_compared_with_the_base_and_corrected_together(tmp_path):
-    results = compared(tmp_path, first=(GOOD, None, {}), second=(BAD, None, {}))
+    recipe = {"name": "x", "report": {"title": "x", "examples": 3}}
+    results = compared(tmp_path, first=(GOOD, None, recipe), second=(BAD, None, {}))
     assert (results.baseline, results.seed, results.name) == ("base", 7, "comparison")
-    assert results.command == "compare first second"
-    assert results.recipe == {"report": {"title": "comparison"}}
+    assert (results.command, results.created[-6:]) == ("compare first second", "+00:00")
+    assert results.recipe == {"name": "x", "report": {"title": "comparison", "examples": 3}}
     assert [entry.name for entry in results.models] == ["base", "first", "second"]
     assert [(score.model, score.value) for score in results.scores] == [
         ("base", 0.25),
@@ -213,6 +214,7 @@ def test_a_task_without_answers_is_skipped_and_the_first_runs_seed_draws_the_boo
     write_run(tmp_path / "second", {"adapter": after}, seed=2)
     results = compare_runs([tmp_path / "first", tmp_path / "second"], tmp_path / "out", "adapter")
     assert [task.name for task in results.tasks] == ["other", "quiz"]
+    assert results.seed == 1
     loss = next(pair for pair in results.comparisons if pair.metric == "loss")
     pair = compare([1 - value for value in before], [1 - value for value in after], kind="mean", seed=1)
     assert (loss.low, loss.high) == pytest.approx((pair.low, pair.high))
