@@ -45,3 +45,38 @@ def test_what_stands_in_more_than_a_thousand_texts_is_a_phrase(texts, is_reporte
 def test_runs_are_found_across_chunks_of_the_stream():
     filler = "x " * ((1 << 20) - 20)
     assert [run.row_text for run in shared([numbered(0, 30)], [filler, numbered(0, 30), numbered(5, 30)])] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("length", "common", "is_reported"),
+    [
+        (20, 17, False),
+        (20, 18, True),  # nine tenths: nearly all of the text
+        (60, 39, False),
+        (60, 40, True),  # forty words, and no less than half of the text
+        (90, 45, True),
+        (100, 45, False),
+    ],
+)
+def test_a_phrase_of_eleven_texts_is_short_or_less_than_half_of_the_text_and_never_nearly_all(
+    length, common, is_reported
+):
+    rows = [f"{numbered(0, common)} r{n}" for n in range(11)]
+    runs = shared([numbered(0, length)], rows)
+    assert [(run.row_text, run.share) for run in runs] == [(n, common / length) for n in range(11) if is_reported]
+
+
+def test_a_phrase_of_a_thousand_texts_that_nearly_all_hold_the_whole_text_counts():
+    rows = [f"{numbered(0, 45)} r{n}" for n in range(998)] + [f"x {numbered(20, 34)} y"]  # and the item itself
+    assert shared([numbered(0, 45)], rows)[-1] == (0, 998, 14 / 45, 20, 13)
+
+
+def test_a_match_starts_at_its_first_run_that_is_no_stock_phrase():
+    """Runs 0 to 32 are stock; the first copy has no others, the second has them from 33."""
+    rows = [f"{numbered(0, 39)} r{n}" for n in range(11)] + [f"{numbered(20, 45)} s{n}" for n in range(11)]
+    found = shared([numbered(0, 70)], [*rows, f"{numbered(0, 45)} x", numbered(0, 71)])
+    assert found == [(0, 22, 45 / 70, 0, 13), (0, 23, 1.0, 33, 13)]
+
+
+def test_items_that_share_runs_with_each_other_match_no_row():
+    assert shared([numbered(0, 40), numbered(0, 30)], [numbered(100, 120)]) == []
