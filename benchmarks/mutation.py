@@ -44,7 +44,9 @@ source_paths = ["reports", "tasks", "training", "harness", "medbench", "benchmar
 only_mutate = [{module}]
 pytest_add_cli_args_test_selection = {tests}
 # What makes the tiny model is imported before the workers fork, so that no mutant runs out of time over the import.
-pytest_add_cli_args = ["-n", "0", "-p", "no:cacheprovider", "-p", "transformers.models.llama.modeling_llama"]
+pytest_add_cli_args = [
+    "-n", "0", "-p", "no:cacheprovider", "-p", "transformers.models.llama.modeling_llama", "-k", {fast},
+]
 also_copy = ["docs", "examples", "README.md"]
 timeout_constant = 1.0 # second
 timeout_multiplier = 4.0 # of this and the time of the tests
@@ -79,11 +81,15 @@ class ModuleResult:
 
 def load_settings() -> tuple[dict[str, list[str]], dict[str, set[Change]]]:
     """The tests of each module, and the equivalent mutants of each."""
-    value = tomllib.loads((ROOT / "benchmarks/mutants.toml").read_text(encoding="utf-8"))
+    value = _settings()
     equivalent: dict[str, set[Change]] = {module: set() for module in value["tests"]}
     for entry in value.get("equivalent", []):
         equivalent[entry["module"]].add((entry["line"], entry["mutant"]))
     return value["tests"], equivalent
+
+
+def _settings() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "benchmarks/mutants.toml").read_text(encoding="utf-8"))
 
 
 def copy_tree(folder: Path) -> None:
@@ -115,7 +121,10 @@ def run_module(
         folder = Path(name)
         copy_tree(folder)
         with (folder / "pyproject.toml").open("a", encoding="utf-8") as settings:
-            settings.write(_SETTINGS.format(module=json.dumps(module), tests=json.dumps(list(tests))))
+            fast = f"not ({' or '.join(_settings()['slow'])})"
+            settings.write(
+                _SETTINGS.format(module=json.dumps(module), tests=json.dumps(list(tests)), fast=json.dumps(fast))
+            )
         with contextlib.chdir(folder):
             reset_config()
             names = mutate_file_contents(module, Path(module).read_text(encoding="utf-8")).mutant_names
