@@ -228,8 +228,8 @@ def _right_after_calibration(values: Table) -> Table:
     Args:
         values: Gold label, counted from 0, and the log-likelihood of each label; shape [samples, 1 + labels].
     """
-    logs = np.maximum(values[:, 1:], _LEAST_LOG)  # a label may have probability 0
-    logs = logs - np.logaddexp.reduce(logs, axis=1, keepdims=True)
+    logs = np.maximum(values[:, 1:], 2 * _LEAST_LOG)  # all labels of an item may have probability 0
+    logs = np.maximum(logs - np.logaddexp.reduce(logs, axis=1, keepdims=True), _LEAST_LOG)
     prior = np.logaddexp.reduce(logs, axis=0)  # up to a constant
     return np.asarray((logs - prior).argmax(1) == values[:, 0], dtype=float)
 

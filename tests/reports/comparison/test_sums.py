@@ -96,6 +96,7 @@ def test_log_likelihoods_are_normalised_before_the_mean_preference_is_divided_ou
     """The second item's log-likelihoods are all lower by 50; a label may have no probability at all."""
     values = [(0.0, -1.0, -1.3, -np.inf), (1.0, -51.0, -51.1, -np.inf), (0.0, -1.0, -1.3, -np.inf)]
     assert value_of_samples("batch_calibrated", values) == 1.0
+    assert value_of_samples("batch_calibrated", [*values, (2.0, -np.inf, -np.inf, -np.inf)]) == 1.0
 
 
 def test_items_and_clusters_add_up_in_the_order_of_their_names():
