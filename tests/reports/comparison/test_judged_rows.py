@@ -60,6 +60,11 @@ def test_the_second_answers_are_scored_without_those_of_the_first():
     assert found.spread == pytest.approx(np.std([0.75, 0.0], ddof=1))
 
 
+def test_a_score_that_lm_eval_does_not_report_is_computed_by_its_kind():
+    assert score(PERPLEXITY, samples([(-20.0, 10.0), (-30.0, 15.0)]), None, seed=0).value == pytest.approx(math.exp(2))
+    assert score(MACRO_F1, samples([(0, 0), (1, 1), (1, 0)]), None, seed=0).value == pytest.approx(2 / 3)
+
+
 def test_scores_that_are_no_numbers_are_left_out():
     found = score(PERPLEXITY, samples([(0.0, 0.0), (0.0, 0.0)]), None, seed=0)
     assert (found.value, found.low, found.high) == (None, None, None)
@@ -108,6 +113,8 @@ def test_an_inconclusive_row_plans_whole_items_unless_told_not_to():
     (alone,), (row,) = judge([tested]), judge([grouped])
     assert row.items_needed == math.ceil(alone.items_needed * 30 / 20)  # 20 units of one and a half items
     assert judge([tested], plan=False)[0].items_needed is None
+    described = Draft(tested.comparison, ACCURACY.model_copy(update={"descriptive": True}), tested.inference)
+    assert judge([described])[0].items_needed is None
     assert (
         judge([Draft(tested.comparison.model_copy(update={"relevant": None}), ACCURACY, tested.inference)])[
             0

@@ -7,7 +7,17 @@ import pytest
 
 from reports.document.schema import MetricInfo
 from reports.gate.estimate import paired, single
-from tests.reports.gate.examples import ACCURACY, LENGTH, PERPLEXITY, ROUGE, inputs, shifted, verdict, with_items
+from tests.reports.gate.examples import (
+    ACCURACY,
+    LENGTH,
+    PERPLEXITY,
+    ROUGE,
+    inputs,
+    perplexities,
+    shifted,
+    verdict,
+    with_items,
+)
 
 TEN = [0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.6, 0.7, 0.8, 0.9]  # mean .5
 SCORE = MetricInfo(key="m", title="BLEU", kind="other", higher_is_better=True)
@@ -123,6 +133,10 @@ def test_a_small_change_is_equivalent_within_the_smallest_relevant_difference_of
     before = [0.5] * 60
     assert change_of(before, list(before + noise + 0.03), min=-1).outcome == "better"
     assert change_of(before, list(before + noise - noise.mean()), min=-1).outcome == "equivalent"
+    for size, outcome in ((15.0, "equivalent"), (30.0, "inconclusive")):  # bounds near 3 and 6 points
+        assert change_of(before, list(before + size * (noise - noise.mean())), min=-1).outcome == outcome
+    texts, others = perplexities(60, 0.0)
+    assert change_of(texts, others, PERPLEXITY, min=-99).outcome == "equivalent"
     lengths = [100.0] * 60
     for size, outcome in ((0.4, "equivalent"), (4.0, "inconclusive")):
         after = list(lengths + 100 * size * (noise - noise.mean()))
@@ -150,16 +164,25 @@ def test_a_change_asks_for_the_items_of_its_distance():
     ("limits", "limit", "missed"),
     [
         ({"at_least": 0.5}, "at least 0.5", ["0", "2"]),
-        ({"at_most": 0.4}, "at most 0.4", ["9", "4"]),
+        ({"at_least": 0.6}, "at least 0.6", ["0", "2", "4", "5"]),
+        ({"at_most": 0.4}, "at most 0.4", ["9", "4", "5"]),
         ({"at_least": 0.2, "at_most": 0.6}, "at least 0.2 and at most 0.6", ["0", "9"]),
     ],
 )
 def test_listed_items_that_miss_a_limit_are_named_worst_first(limits, limit, missed):
-    rule = {"rule": "must_pass", "ids": ["9", "2", "4", "0"], **limits}
+    rule = {"rule": "must_pass", "ids": ["9", "2", "5", "4", "0"], **limits}
     found = of(rule, *inputs(ROUGE, TEN, TEN))
-    assert (found.verdict, found.limit, found.n) == ("fail", limit, 4)
-    assert found.reason == f"{4 - len(missed)} of 4 listed items have ROUGE-L {limit}"
+    assert (found.verdict, found.limit, found.n) == ("fail", limit, 5)
+    assert found.reason == f"{5 - len(missed)} of 5 listed items have ROUGE-L {limit}"
     assert [item.id for item in found.moved] == missed
+
+
+def test_a_value_needs_no_baseline():
+    baseline, candidate = inputs(ROUGE, TEN, TEN)
+    baseline = replace(baseline, faults={"t": "the samples are missing"})
+    rules = ({"rule": "bound", "min": 0.5}, {"rule": "must_pass", "ids": ["9"], "at_least": 0.5})
+    assert [of(rule, baseline, candidate).verdict for rule in rules] == ["pass", "pass"]
+    assert of({"rule": "change", "min": -1}, baseline, candidate).reason == "base of r: the samples are missing"
 
 
 def test_listed_items_pass_by_the_metric_of_each():
@@ -181,7 +204,7 @@ def test_a_metric_without_values_of_items_is_compared_by_its_own_value():
     found = other(30.0, min=30)
     assert (found.verdict, found.reason, found.limit) == ("pass", "BLEU is 30.00", "at least 30")
     assert (found.value, found.n) == (30.0, 7)
-    assert other(30.0, max=29).verdict == "fail"
+    assert [other(30.0, **limit).verdict for limit in ({"max": 29}, {"min": 31})] == ["fail", "fail"]
     assert other(None, min=30).reason == "adapter of r has no value of t/m"
     for option in ({"confidence": 0.9}, {"where": {"class": "yes"}}, {"ids": ["0"]}):
         found = other(30.0, min=30, **option)
