@@ -1,6 +1,7 @@
 """Sums over items and clusters, and the metrics of such sums, by hand."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -78,6 +79,7 @@ def test_debiased_ece_of_sums_over_bins():
         ("perplexity", [(-2.0, 1.0), (-4.0, 5.0)], math.e),
         ("macro_f1", [(0, 0), (0, 1), (1, 1), (2, 0)], (0.5 + 2 / 3 + 0) / 3),
         ("ece", [(0.97, 1.0), (1.0, 1.0)], 0.015),
+        ("ece", [(0.85, 1.0), (0.95, 0.0)], 0.55),
         ("ece", [(0.05, 0.0), (0.11, 0.0), (0.11, 0.0)], 0.09),
         ("batch_calibrated", [(0.0, -1.0, -1.2), (1.0, -1.0, -1.1)], 1.0),
         ("batch_calibrated", [(0.0, -1.0, -1.2), (0.0, -1.0, -1.1)], 0.5),
@@ -88,8 +90,10 @@ def test_metrics_of_samples(kind, values, value):
 
 
 def test_undefined_metrics_are_not_numbers_and_give_no_warning():
-    assert math.isnan(value_of_clusters("ratio", np.zeros((2, 2))))
-    assert value_of_clusters("ratio", np.array([[1.0, 0.0]])) == math.inf
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert math.isnan(value_of_clusters("ratio", np.zeros((2, 2))))
+        assert value_of_clusters("ratio", np.array([[1.0, 0.0]])) == math.inf
 
 
 def test_log_likelihoods_are_normalised_before_the_mean_preference_is_divided_out():
