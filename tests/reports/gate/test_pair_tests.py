@@ -167,7 +167,7 @@ def test_non_inferiority_by_the_score_test(gained, lost, wanted, reason):
 
 def test_non_inferiority_that_is_not_decided():
     found = answers(30, 40, rule="non_inferiority", margin=0.05)
-    assert found.verdict == "inconclusive"
+    assert (found.verdict, found.limit) == ("inconclusive", "loses less than 5.0 pp")
     needed = CountedDifference(30, 40, 400).items_to_exceed(-0.05, 0.0, 0.95, 0.8)
     assert found.items_needed == needed
     assert found.reason == (
@@ -269,7 +269,8 @@ def test_no_regression_by_the_score_test(gained, lost, wanted, reason):
 def test_no_regression_that_is_not_decided():
     found = answers(30, 40, rule="no_regression", margin=0.04)
     needed = CountedDifference(30, 40, 400).items_to_exceed(-0.04, 0.0, 0.975, 0.8)
-    assert (found.verdict, found.items_needed) == ("inconclusive", needed)
+    assert (found.verdict, found.items_needed, found.outcome) == ("inconclusive", needed, "inconclusive")
+    assert found.limit == "no loss shown, and one of 4.0 pp ruled out"
     assert found.reason == (
         "a loss of the margin is not ruled out: -2.5 pp, inconclusive; 400 items are too few: it takes about"
         f" {needed:,} for an equal model to rule out a loss of 4.0 pp with 80% power"
