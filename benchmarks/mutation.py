@@ -43,7 +43,7 @@ _SETTINGS = """
 source_paths = ["reports", "tasks", "training", "harness", "medbench", "benchmarks"]
 only_mutate = [{module}]
 pytest_add_cli_args_test_selection = {tests}
-pytest_add_cli_args = ["-n", "0", "-p", "no:cacheprovider"]
+pytest_add_cli_args = {arguments}
 also_copy = ["docs", "examples", "README.md"]
 timeout_constant = 1.0 # second
 timeout_multiplier = 4.0 # of this and the time of the tests
@@ -78,11 +78,23 @@ class ModuleResult:
 
 def load_settings() -> tuple[dict[str, list[str]], dict[str, set[Change]]]:
     """The tests of each module, and the equivalent mutants of each."""
-    value = tomllib.loads((ROOT / "benchmarks/mutants.toml").read_text(encoding="utf-8"))
+    value = _settings()
     equivalent: dict[str, set[Change]] = {module: set() for module in value["tests"]}
     for entry in value.get("equivalent", []):
         equivalent[entry["module"]].add((entry["line"], entry["mutant"]))
     return value["tests"], equivalent
+
+
+def _settings() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "benchmarks/mutants.toml").read_text(encoding="utf-8"))
+
+
+def _pytest_arguments(tests: Iterable[str]) -> list[str]:
+    """Arguments that leave slow tests out, and import what makes the tiny model before the workers fork."""
+    arguments = ["-n", "0", "-p", "no:cacheprovider", "-k", f"not ({' or '.join(_settings()['slow'])})"]
+    if any("tiny_model" in (ROOT / test).read_text(encoding="utf-8") for test in tests):
+        arguments += ["-p", "transformers.models.llama.modeling_llama"]  # else mutants run out of time over the import
+    return arguments
 
 
 def copy_tree(folder: Path) -> None:
@@ -114,7 +126,8 @@ def run_module(
         folder = Path(name)
         copy_tree(folder)
         with (folder / "pyproject.toml").open("a", encoding="utf-8") as settings:
-            settings.write(_SETTINGS.format(module=json.dumps(module), tests=json.dumps(list(tests))))
+            values = {"module": module, "tests": list(tests), "arguments": _pytest_arguments(tests)}
+            settings.write(_SETTINGS.format(**{key: json.dumps(value) for key, value in values.items()}))
         with contextlib.chdir(folder):
             reset_config()
             names = mutate_file_contents(module, Path(module).read_text(encoding="utf-8")).mutant_names

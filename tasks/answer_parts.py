@@ -167,11 +167,11 @@ def _finished_reasoning(text: str, sections: Sequence[Section], lines: Sequence[
 
 
 def _first_span(opened: Sequence[int], closed: Sequence[int], lines: Sequence[int]) -> tuple[int, int] | None:
-    """From the first opening to the first closing after it, unless it is opened again after one of the lines."""
+    """From the first opening to the first closing from it on, unless it is opened again after one of the lines."""
     if not opened:
         return None
     start = opened[0]
-    end = next((place for place in closed if place > start), None)
+    end = next((place for place in closed if place >= start), None)
     if end is None:
         return None
     again = next((place for place in opened if start < place < end), None)

@@ -78,7 +78,7 @@ def likelihood_results(doc: dict[str, Any], results: Sequence[tuple[float, bool]
     log score the negative log of the gold label's probability in nats (Good 1952). `accuracy_calibrated` holds the gold
     label and all log-likelihoods: batch calibration needs those of all items (Zhou et al. 2023).
     """
-    logprobs = np.asarray([result[0] for result in results], dtype=float)
+    logprobs = np.asarray([result[0] for result in results])
     probabilities = np.exp(logprobs - logprobs.max())
     probabilities /= probabilities.sum()
     predicted = int(logprobs.argmax())
@@ -128,8 +128,8 @@ def official_script_macro_f1(pairs: Sequence[Any]) -> float:
     """Macro-F1 of PubMedQA's official script: over all labels that occur; "no label" counts as one of them."""
     from sklearn.metrics import f1_score
 
-    gold, predicted = zip(*pairs, strict=True)
-    return float(f1_score(gold, predicted, average="macro", zero_division=0.0))
+    gold, predicted = np.asarray(pairs).T
+    return float(f1_score(gold, predicted, average="macro"))
 
 
 def ece(pairs: Sequence[tuple[float, float]]) -> float:

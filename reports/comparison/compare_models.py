@@ -166,9 +166,9 @@ def compare_pool(
     shared = {sample.id for sample in left}
     members = [[sample for sample in samples if sample.id in shared] for samples in members]
     everyone = [sample for samples in members for sample in samples]
-    labels, clusters = label_count(metric, left, everyone), cluster_by_item(left, everyone)
-    before = clusters_from_samples(metric, left, labels=labels, clusters=clusters)
-    after = pool(metric, members, labels=labels, clusters=clusters)
+    clusters = cluster_by_item(left, everyone)
+    before = clusters_from_samples(metric, left, clusters=clusters)
+    after = pool(metric, members, clusters=clusters)
     draft = _with_facts(metric, draft, before, after.score)
     if metric.kind == "ece":
         return Tested(draft, metric), unpaired

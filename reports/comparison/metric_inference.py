@@ -35,25 +35,23 @@ def one_model(metric: MetricInfo, clusters: Clusters, *, seed: int) -> Inference
     if metric.kind == "ece" or len(clusters.table) < MIN_CLUSTERS or not clusters.table[:, 1].any():
         return None
     if metric.kind == "perplexity":
-        negative = clusters.table * (-1.0, 1.0)
-        logs = _infer(
-            _ratios("mean", negative), seed=seed, lowest=0.0, highest=math.inf, clustered=clusters.is_clustered
-        )
+        nats = _ratios(clusters.table * (-1.0, 1.0))
+        logs = _infer(nats, seed=seed, lowest=0.0, highest=math.inf, clustered=clusters.is_clustered)
         return None if logs is None else _exponential(logs)
     lowest = 0.0 if metric.is_share or (clusters.table >= 0).all() else -math.inf
     highest = 1.0 if metric.is_share else math.inf
-    ratios = _ratios(metric.kind, clusters.table)
+    ratios = _ratios(clusters.table, kind=metric.kind)
     return _infer(ratios, seed=seed, lowest=lowest, highest=highest, clustered=clusters.is_clustered)
 
 
 def _infer(ratios: Ratios, *, seed: int, lowest: float, highest: float, clustered: bool) -> Inference | None:
     """The inference about a quantity; None where its sums overflow or all weight lies on one unit."""
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
         inference = infer(ratios, seed=seed, lowest=lowest, highest=highest, clustered=clustered)
     return inference if math.isfinite(inference.standard_error) else None
 
 
-def _ratios(kind: MetricKind, *tables: Any) -> Ratios:
+def _ratios(*tables: Any, kind: MetricKind = "mean") -> Ratios:
     """The ratio of one table's sums, or the second's minus the first's."""
     columns = [np.stack([table[:, place] for table in tables], axis=1) for place in (0, 1)]
     weights = (1.0,) if len(tables) == 1 else (-1.0, 1.0)
@@ -82,7 +80,7 @@ def difference(metric: MetricInfo, before: Clusters, after: Clusters, *, seed: i
     if metric.kind == "macro_f1":
         inference = macro_f1_difference(before, after)
         differing = int((before.by_item != after.by_item).any(1).sum())
-        return inference.with_least_p(min(1.0, 2.0 ** (1 - differing), sign_p(differing)))
+        return inference.with_least_p(min(2.0 ** (1 - differing), sign_p(differing)))
     if metric.kind == "ece" or len(before.table) < MIN_CLUSTERS:
         return None
     if not before.table[:, 1].any() or not after.table[:, 1].any():
@@ -90,7 +88,7 @@ def difference(metric: MetricInfo, before: Clusters, after: Clusters, *, seed: i
     if metric.kind == "perplexity" and (far_apart := _far_apart(metric, before, after, seed)):
         return far_apart
     reach = 1.0 if metric.is_share else math.inf
-    ratios = _ratios(metric.kind, before.table, after.table)
+    ratios = _ratios(before.table, after.table, kind=metric.kind)
     return _infer(ratios, seed=seed, lowest=-reach, highest=reach, clustered=before.is_clustered)
 
 

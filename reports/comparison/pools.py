@@ -64,7 +64,6 @@ def pool(
     metric: MetricInfo,
     members: Sequence[Sequence[ScoredItem]],
     *,
-    labels: int | None = None,
     clusters: Mapping[str, str] | None = None,
 ) -> Pool:
     """Cluster several adapters' samples.
@@ -72,10 +71,9 @@ def pool(
     Args:
         metric: The metric to compute.
         members: Each adapter's samples, of the same items; see `with_shared_values`.
-        labels: Number of labels for macro-F1; by default as many as occur in the samples.
         clusters: As for `reports.comparison.sums.clusters_from_samples`.
     """
-    labels = labels or label_count(metric, *members)
+    labels = label_count(metric, *members)
     clusters = cluster_by_item(*members) if clusters is None else clusters
     sides = [clusters_from_samples(metric, samples, labels=labels, clusters=clusters) for samples in members]
     value, width = aggregator(metric.kind), sides[0].table.shape[1]

@@ -21,21 +21,26 @@ _LEAST_LOG = -1e6
 MAX_LOG = 700.0  # exp of more overflows a double
 
 
-class ScoredItem(Protocol):
-    """The part of a sample that scores and comparisons need; its texts are left out. See `Sample`."""
+class ItemValues(Protocol):
+    """The part of a sample that sums over items need."""
 
     @property
     def id(self) -> str: ...  # noqa: D102 - documented by `Sample`
     @property
-    def doc_hash(self) -> str: ...  # noqa: D102
+    def metrics(self) -> Mapping[str, float | tuple[float, ...] | None]: ...  # noqa: D102
+    @property
+    def cluster(self) -> str | None: ...  # noqa: D102
+
+
+class ScoredItem(ItemValues, Protocol):
+    """The part of a sample that scores and comparisons need; its texts are left out. See `Sample`."""
+
+    @property
+    def doc_hash(self) -> str: ...  # noqa: D102 - documented by `Sample`
     @property
     def model(self) -> str: ...  # noqa: D102
     @property
     def task(self) -> str: ...  # noqa: D102
-    @property
-    def metrics(self) -> Mapping[str, float | tuple[float, ...] | None]: ...  # noqa: D102
-    @property
-    def cluster(self) -> str | None: ...  # noqa: D102
     @property
     def repeat(self) -> int: ...  # noqa: D102
 
@@ -143,7 +148,7 @@ def with_value(metric: MetricInfo, samples: Sequence[AnyScoredItem]) -> list[Any
 
 def clusters_from_samples(
     metric: MetricInfo,
-    samples: Sequence[ScoredItem],
+    samples: Sequence[ItemValues],
     *,
     labels: int | None = None,
     clusters: Mapping[str, str] | None = None,
@@ -185,7 +190,7 @@ def clusters_from_values(
     return Clusters(_sums_by(cluster_of, items, len(groups)), items, cluster_of, int(counts.max()))
 
 
-def cluster_by_item(*several: Sequence[ScoredItem]) -> dict[str, str]:
+def cluster_by_item(*several: Sequence[ItemValues]) -> dict[str, str]:
     """Cluster by item id, wherever the samples of any of several models name one.
 
     A run names a cluster only if it has more than one of its items, so models of different runs can differ.
@@ -193,7 +198,7 @@ def cluster_by_item(*several: Sequence[ScoredItem]) -> dict[str, str]:
     return {sample.id: sample.cluster for samples in several for sample in samples if sample.cluster}
 
 
-def label_count(metric: MetricInfo, *several: Sequence[ScoredItem]) -> int:
+def label_count(metric: MetricInfo, *several: Sequence[ItemValues]) -> int:
     """Number of labels in a metric's (gold, predicted) pairs, counted from 0; 0 for metrics without labels."""
     if metric.kind != "macro_f1":
         return 0
@@ -223,8 +228,8 @@ def _right_after_calibration(values: Table) -> Table:
     Args:
         values: Gold label, counted from 0, and the log-likelihood of each label; shape [samples, 1 + labels].
     """
-    logs = np.maximum(values[:, 1:], _LEAST_LOG)  # a label may have probability 0
-    logs = logs - np.logaddexp.reduce(logs, axis=1, keepdims=True)
+    logs = np.maximum(values[:, 1:], 2 * _LEAST_LOG)  # all labels of an item may have probability 0
+    logs = np.maximum(logs - np.logaddexp.reduce(logs, axis=1, keepdims=True), _LEAST_LOG)
     prior = np.logaddexp.reduce(logs, axis=0)  # up to a constant
     return np.asarray((logs - prior).argmax(1) == values[:, 0], dtype=float)
 

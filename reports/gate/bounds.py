@@ -114,7 +114,7 @@ def _bound_of_other(rule: Bound, target: Target, candidate: GateInput, limit: st
     reason = unusable(candidate, target.task, target.metric)
     score = candidate.score(target.task, target.metric.key)
     if reason or score is None or score.value is None:
-        raise CannotJudgeError(reason or "there is no value")
+        raise CannotJudgeError(reason)
     if rule.confidence is not None or rule.where or rule.ids:
         raise CannotJudgeError("only lm-eval's own value is known, without slices or intervals")
     is_within = _is_within(score.value, score.value, rule.min, rule.max)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -137,7 +137,7 @@ def select(target: Target, candidate: GateInput, baseline: GateInput, *, compare
     samples = _slice(target, candidate.items[task])
     others = [baseline.items[task][key] for key in samples] if compares else []
     ours = list(samples.values())
-    labels = label_count(metric, cast("list[Sample]", ours + others))
+    labels = label_count(metric, ours, others)
     after = units_of(metric, ours, labels=labels)
     before = units_of(metric, others, ours, labels=labels) if compares else after
     kind: MetricKind = "mean" if metric.kind == "proportion" and not after.are_right_or_wrong else metric.kind

@@ -152,7 +152,7 @@ def _runs_in(texts: UniqueTexts, wanted: Hashes, size: int) -> tuple[Places, Pla
     table = np.zeros(1 << _TABLE_BITS, bool)  # rejects nearly all runs, much faster than a search
     shift = np.uint64(64 - _TABLE_BITS)
     table[wanted >> shift] = True
-    pairs: list[Places] = []
+    pairs: list[Places] = [np.empty(0, np.int64)]
     for begin in range(0, len(texts.stream) - size + 1, _CHUNK):
         hashes = _run_hashes(texts.stream[begin : begin + _CHUNK + size - 1], size)
         places = np.flatnonzero(table[hashes >> shift])
@@ -160,11 +160,11 @@ def _runs_in(texts: UniqueTexts, wanted: Hashes, size: int) -> tuple[Places, Pla
         equal = wanted[runs] == hashes[places]
         numbers = np.searchsorted(texts.ends, begin + places[equal], "right")
         pairs.append(np.unique(runs[equal] * len(texts) + numbers))
-    unique = np.unique(np.concatenate(pairs)) if pairs else np.empty(0, np.int64)
+    unique = np.unique(np.concatenate(pairs))
     return unique // max(1, len(texts)), unique % max(1, len(texts))
 
 
-@functools.lru_cache(maxsize=4)
+@functools.cache
 def _powers(count: int) -> tuple[Hashes, Hashes]:
     """Powers of the base and of its inverse, modulo 2**64; shape [count]."""
     powers = np.full(count, _BASE, np.uint64)
@@ -175,10 +175,7 @@ def _powers(count: int) -> tuple[Hashes, Hashes]:
 
 def _run_hashes(text: Numbers, size: int) -> Hashes:
     """A 64-bit rolling hash of each run of `size` words (Karp and Rabin 1987); shape [words - size + 1]."""
-    count = len(text) - size + 1
-    if count < 1:
-        return np.empty(0, np.uint64)
-    powers, inverse = _powers(max(_CHUNK + 256, 1 << len(text).bit_length()))
+    powers, inverse = _powers(1 << len(text).bit_length())
     mixed = text * np.uint64(_BASE)
     mixed ^= mixed >> np.uint64(29)
     mixed *= np.uint64(0xBF58476D1CE4E5B9)
@@ -186,7 +183,7 @@ def _run_hashes(text: Numbers, size: int) -> Hashes:
     mixed *= powers[: len(text)]
     sums = np.zeros(len(text) + 1, np.uint64)
     np.cumsum(mixed, out=sums[1:])
-    hashes = (sums[size:] - sums[:-size]) * inverse[:count]
+    hashes = (sums[size:] - sums[:-size]) * inverse[: len(text) - size + 1]
     hashes *= np.uint64(_BASE)
     hashes ^= hashes >> np.uint64(32)
     hashes *= np.uint64(0x94D049BB133111EB)  # the high bits index the table

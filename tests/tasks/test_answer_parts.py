@@ -120,6 +120,17 @@ def test_a_question_restated_at_the_start_or_while_reasoning_ends_no_answer():
     assert split_answer(f"<think>Hm.<think>{closed_only}", "think").response == "No."
 
 
+@pytest.mark.parametrize("name", ["thinking-headings", "think", "think-response", "alpaca"])
+def test_an_answer_that_restates_its_whole_prompt_does_not_end_there(name):
+    text = f"Question: Is rest needed?\n{get_format(name).instruction}\n\nAnswer: No."
+    assert split_answer(text, name).text == text
+
+
+def test_reasoning_that_is_closed_at_once_hides_no_question():
+    text = "</think>No.\n\nQuestion: Is tea safe?\n\n</think>Yes."
+    assert split_answer(text, "think").response == "No."
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_thinking_that_the_prompt_opened_is_reasoning_in_every_format(name):
     shape = get_format(name)

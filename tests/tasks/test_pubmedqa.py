@@ -6,6 +6,7 @@ import math
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
+from reports.document.schema import Sample
 from tasks import catalog
 from tasks.answers import GeneratedText
 from tasks.data import DataSource, load_pubmedqa
@@ -21,6 +22,7 @@ from tasks.pubmedqa import (
     likelihood_results,
     macro_f1,
     official_script_macro_f1,
+    prediction,
     question_cot_dataset,
     question_dataset,
 )
@@ -108,6 +110,48 @@ def test_the_four_settings_ask_what_their_names_say(tiny_model):
     assert prompts[question_dataset] == f"Question: {item.question}\nAnswer:"
     assert "yes, no or maybe" in prompts[question_cot_dataset]
     assert "<think>" in prompts[question_cot_dataset]
+
+
+@pytest.fixture
+def six_items(tmp_path):
+    """A file with a column that PubMedQA does not have."""
+    row = {"CONTEXTS": ["Rest was compared.", "Most slept."], "final_decision": "no", "ward": "B2"}
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps({f"item {n}": {"QUESTION": f"Does rest {n} help?", **row} for n in range(6)}))
+    return path
+
+
+def test_a_document_holds_all_that_scoring_and_reports_read(six_items):
+    first = abstract_dataset(pubmedqa=str(six_items))["test"][0]
+    assert first == {
+        "id": "item 0",
+        "question": "Does rest 0 help?",
+        "context": "Rest was compared.\nMost slept.",
+        "prompt": "Abstract: Rest was compared.\nMost slept.\nQuestion: Does rest 0 help?\nAnswer:",
+        "gold": 1,
+        "label": "no",
+        "fields": '{"ward": "B2"}',
+        "format": "thinking-headings",
+    }
+    for make in (abstract_cot_dataset, question_cot_dataset):
+        assert make(pubmedqa=str(six_items), format="think")["test"][0]["format"] == "think"
+
+
+def test_the_seed_draws_the_items(six_items):
+    source = {"source": str(six_items), "rows": 3}
+    for seed in (1, 2):
+        drawn = [row["id"] for row in question_dataset(pubmedqa=source, seed=seed)["test"]]
+        assert drawn == [item.id for item in load_pubmedqa(DataSource(**source), seed=seed)]
+
+
+@pytest.mark.parametrize(
+    ("value", "label"), [((0, 1), "no"), ((0, 2), "maybe"), ((0, 3), "none"), (None, "none"), (1.0, "none")]
+)
+def test_the_prediction_is_the_second_label_of_the_pair(value, label):
+    sample = Sample(
+        id="a", doc_hash="a", model="m", task="t", prompt="", output="", gold="", metrics={"macro_f1": value}
+    )
+    assert prediction(sample) == label
 
 
 @pytest.fixture

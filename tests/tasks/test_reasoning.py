@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.answers import GeneratedText, ScoredText
+from tasks.data import DataSource, load_reasoning
 from tasks.reasoning import generation_results, perplexity, perplexity_results, ratio, reasoning_dataset
 from tasks.rendering import encode, load_tokenizer
 
@@ -57,8 +58,33 @@ def test_documents_say_which_tokens_hold_text(tiny_model, write_rows):
     scored = encode(tokenizer, doc["prompt"] + doc["gold"])[-doc["gold_tokens"] :]
     texts = [tokenizer.decode(scored[first:end]) for first, end in doc["text_tokens"]]
     assert texts == ["Bécause it is.", "So."]
-    (plain,) = reasoning_dataset(reasoning=str(rows), format="think")["test"]
-    assert (plain["gold_tokens"], plain["text_tokens"]) == (None, None)
+    assert doc["tokenizer"] == str(tiny_model)
+
+
+def test_a_document_holds_all_that_scoring_and_reports_read(write_rows):
+    rows = write_rows({"question": "Why?", "complex_cot": "Because.", "response": "So.", "id": "a", "ward": "B2"})
+    (doc,) = reasoning_dataset(reasoning=str(rows), format="think")["test"]
+    assert doc.pop("prompt").startswith("Why?")
+    assert doc == {
+        "id": "a",
+        "question": "Why?",
+        "gold": "<think>\nBecause.\n</think>\n\nSo.",
+        "response": "So.",
+        "format": "think",
+        "fields": '{"ward": "B2", "format": "think"}',
+        "gold_tokens": None,
+        "text_tokens": None,
+        "text_bytes": 11,
+        "tokenizer": None,
+    }
+
+
+def test_the_seed_draws_the_rows(write_rows):
+    rows = write_rows(*({"question": f"Why {n}?", "complex_cot": "So.", "response": "So.", "id": n} for n in range(6)))
+    source = {"source": str(rows), "rows": 3}
+    for seed in (1, 2):
+        drawn = [row["id"] for row in reasoning_dataset(reasoning=source, seed=seed)["test"]]
+        assert drawn == [row.id for row in load_reasoning(DataSource(**source), seed=seed)]
 
 
 def answer(text, reason="stop"):

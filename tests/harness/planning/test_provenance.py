@@ -76,7 +76,7 @@ def test_the_log_names_the_weights_that_training_produced(tiny_run):
 def test_an_adapters_rows_are_those_of_its_log(plan, adapter):
     (adapter / "recipe.yaml").unlink()
     made = plan(f"base,mine={adapter}")
-    assert (overlap(made, "mine"), made.training_data("mine"), made.training_data("base")) == (6, "fields", "unknown")
+    assert (overlap(made, "mine"), made.training_data("mine"), made.training_data("base")) == (6, "known", "unknown")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_log_of_other_weights_or_rows_is_not_believed(plan, adapter, change, r
 
 def test_an_export_is_a_base_with_the_rows_of_its_record(plan, exported):
     made = plan("base", exported())
-    assert (overlap(made, "base"), made.training_data("base")) == (6, "fields")
+    assert (overlap(made, "base"), made.training_data("base")) == (6, "known")
     assert plan("base", limit=6).overlap is None
 
 
@@ -151,7 +151,7 @@ def test_declared_rows_of_any_shape_are_compared(plan, adapter, tmp_path, shape)
 def test_a_declaration_does_not_replace_a_record(plan, adapter, tmp_path):
     (tmp_path / "clean.jsonl").write_text('{"text": "An unrelated remark about the weather in May."}\n')
     made = plan(f"base,mine={adapter}", f"trained_on.mine={tmp_path / 'clean.jsonl'}")
-    assert (overlap(made, "mine"), made.training_data("mine")) == (6, "fields")
+    assert (overlap(made, "mine"), made.training_data("mine")) == (6, "known")
 
 
 def test_a_declaration_that_no_model_reads_is_pointed_out_and_a_missing_file_is_an_error(plan, tmp_path):

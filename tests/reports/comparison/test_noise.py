@@ -101,6 +101,14 @@ def test_where_nothing_changed_the_interval_allows_for_items_that_were_not_drawn
     assert (found.shift.low, found.shift.high) == pytest.approx((-limit * scale, limit * scale))
 
 
+def test_the_range_of_a_ratio_is_that_of_its_units_contributions():
+    """Perplexities of e and e squared: the contribution of a unit is the jackknife's pseudo-value."""
+    rows = samples([(-10.0, 10.0), (-20.0, 10.0)] * 10)
+    found = model_noise(PERPLEXITY, (rows, rows)).shift
+    left = [math.exp((300 - nats) / 190) for nats in (10, 20)]
+    assert found.high == pytest.approx(19 * (left[0] - left[1]) * (1 - 0.05 ** (1 / 20)))
+
+
 def test_where_no_score_can_be_told_from_another_the_scale_is_one():
     rows = samples([0.0] * 20)
     assert model_noise(MEAN, (rows, rows)).shift.high == pytest.approx(1 - 0.05 ** (1 / 20))

@@ -1,6 +1,7 @@
 """Pools of adapters that differ by their seed: as unsure as their items and their seeds together."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from scipy import stats
 
 from harness.stats import wilson_interval
 from reports.comparison.compare_models import compare_pool, judge, score_pool
-from tests.reports.comparison.test_compare_models import ACCURACY, ECE, LENGTH, MEAN, PERPLEXITY, samples
+from reports.comparison.pools import pool, pool_inference
+from tests.reports.comparison.test_compare_models import ACCURACY, ECE, LENGTH, MACRO_F1, MEAN, PERPLEXITY, samples
 
 
 def test_the_variances_of_items_and_of_seeds_add_up_with_welchs_degrees_of_freedom():
@@ -127,3 +129,76 @@ def test_a_pool_that_fell_apart_is_no_error(nats):
     members = [drawn(nats, "mean"), drawn(nats * 1.02, "mean")]
     (judged,) = judge([compare_pool(PERPLEXITY, drawn(3.0, "base"), "mean", members)[0]])
     assert judged.outcome in ("worse", "inconclusive")
+
+
+def test_a_pool_of_one_adapter_has_the_interval_of_its_items():
+    values = [0.2, 0.5, 0.4, 0.8, 0.3]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = score_pool(MEAN, "mean", [samples(values)], None)
+    half = stats.t.isf(0.025, 4) * stats.sem(values)
+    assert (found.n, found.low, found.high) == pytest.approx((5, 0.44 - half, 0.44 + half))
+
+
+def test_macro_f1_counts_the_labels_of_all_adapters():
+    """The second adapter alone gives label 2, which gold lacks: F1 of 20/21 and 18/19."""
+    right = [(n % 2, n % 2) for n in range(20)]
+    members = [samples(right, "mean"), samples([*right[:-1], (1, 2)], "mean")]
+    found = score_pool(MACRO_F1, "mean", members, None)
+    assert found.value == pytest.approx((1 + (1 + 18 / 19) / 2) / 2)
+    judged = judge([compare_pool(MACRO_F1, samples(right), "mean", members)[0]])[0]
+    assert judged.difference == pytest.approx(found.value - 1)
+
+
+def test_the_interval_of_a_perplexity_is_around_its_difference():
+    tokens, nats = 10.0, np.random.default_rng(3).normal(2.0, 0.1, 30)
+    base, first, second = (
+        samples([(-tokens * float(value), tokens) for value in nats + shift]) for shift in (0.0, 0.1, 0.2)
+    )
+    (judged,) = judge([compare_pool(PERPLEXITY, base, "mean", [first, second])[0]])
+    expected = math.exp(nats.mean()) * ((math.exp(0.1) + math.exp(0.2)) / 2 - 1)
+    assert judged.difference == (judged.low + judged.high) / 2 == pytest.approx(expected)
+
+
+def test_the_room_for_unseen_items_is_that_of_the_level_and_of_the_size_of_the_gain():
+    before, after = samples([2.0] * 9), [samples([5.0] * 9, "mean")] * 3
+    (judged,) = judge([compare_pool(LENGTH, before, "mean", after)[0]])
+    assert judged.high == pytest.approx(3 + 3 * wilson_interval(0, 9)[1])
+    inference = pool_inference(MEAN, None, pool(MEAN, [samples([0.5] * 9)] * 2))
+    for level in (0.01, 0.05):
+        unseen = wilson_interval(0, 9, level)[1]
+        assert inference.ends(level) == pytest.approx((0.5 - unseen, min(0.5 + unseen, 1.0)))
+
+
+def test_rounding_of_great_values_is_no_spread():
+    value = 1e6 + 0.1
+    found = score_pool(LENGTH, "mean", [samples([value] * 7)] * 3, None)
+    assert found.high == pytest.approx(value * (1 + wilson_interval(0, 7)[1]))
+
+
+def test_intervals_stay_within_what_a_metric_can_be():
+    """Two adapters that differ much have one degree of freedom, and an interval wider than any value."""
+    small, great = samples([0.0, 0.1, 0.2], "mean"), samples([5.0, 5.1, 5.2], "mean")
+    assert score_pool(LENGTH, "mean", [small, great], None).low == 0.0
+    (length,) = judge([compare_pool(LENGTH, samples([6.0, 6.0, 6.1]), "mean", [small, great])[0]])
+    assert length.low < -9
+    shares = [samples([0.0, 0.1, 0.2], "mean"), samples([0.7, 0.8, 0.9], "mean")]
+    (share,) = judge([compare_pool(MEAN, samples([1.0, 0.9, 1.0]), "mean", shares)[0]])
+    assert (share.low, share.high) == (-1.0, 1.0)
+
+
+def test_pools_that_could_show_something_share_the_level():
+    values = list(np.random.default_rng(1).random(12))
+    gains = [samples([value + shift for value in values], "new") for shift in (0.2, 0.21)]
+    alive, _ = compare_pool(MEAN, samples(values), "new", gains)
+    same_gain, _ = compare_pool(LENGTH, samples([2.0] * 9), "same gain", [samples([3.0] * 9, "mean")] * 3)
+    levels = [row.level for row in judge([alive, alive, same_gain])]
+    assert levels == pytest.approx([0.05 / 2, 0.05 / 2, 0.05 / 3])
+
+
+def test_an_adapters_clusters_are_those_of_all_adapters():
+    """The run of the second adapter asked one item of each group only, so that its samples name no group."""
+    values = [0.1, 0.3, 0.5, 0.5, 0.2, 0.6]
+    first = [row.model_copy(update={"cluster": str(n // 2)}) for n, row in enumerate(samples(values))]
+    found = score_pool(MEAN, "mean", [first, samples(values)], None)
+    assert found.high == pytest.approx(np.mean(values) + stats.t.isf(0.025, 2) * stats.sem([0.2, 0.5, 0.4]))

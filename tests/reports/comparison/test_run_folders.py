@@ -2,18 +2,20 @@
 
 import pytest
 
+from harness.stats import compare
 from reports.comparison.compare_runs import compare_runs
 from reports.comparison.diff import ItemChange, diff
 from reports.comparison.members import members_of
 from reports.comparison.ranking import quality_metric
 from reports.document.evidence import OverlapCheck, OverlapMatch
 from reports.document.reading import read_results, samples_of
-from reports.document.schema import TaskInfo
+from reports.document.schema import Score, TaskInfo
 from reports.errors import UserError
 from reports.files import write_jsonl
 from tests.reports.comparison.handmade import ACCURACY, LOSS, QUIZ, model, training, write_run
 
 BAD, GOOD = [1] * 10 + [0] * 30, [1] * 34 + [0] * 6
+NOTES = ["careful"]
 
 
 def names_of(runs):
@@ -128,10 +130,11 @@ def test_where_lower_is_better_the_lowest_is_best(tmp_path):
 
 
 def test_all_adapters_are_compared_with_the_base_and_corrected_together(tmp_path):
-    results = compared(tmp_path, first=(GOOD, None, {}), second=(BAD, None, {}))
+    recipe = {"name": "x", "report": {"title": "x", "examples": 3}}
+    results = compared(tmp_path, first=(GOOD, None, recipe), second=(BAD, None, {}))
     assert (results.baseline, results.seed, results.name) == ("base", 7, "comparison")
-    assert results.command == "compare first second"
-    assert results.recipe == {"report": {"title": "comparison"}}
+    assert (results.command, results.created[-6:]) == ("compare first second", "+00:00")
+    assert results.recipe == {"name": "x", "report": {"title": "comparison", "examples": 3}}
     assert [entry.name for entry in results.models] == ["base", "first", "second"]
     assert [(score.model, score.value) for score in results.scores] == [
         ("base", 0.25),
@@ -151,8 +154,10 @@ def test_all_adapters_are_compared_with_the_base_and_corrected_together(tmp_path
 
 def test_items_that_a_run_lacks_and_environments_that_differ_are_noted(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
-    write_run(first, {"base": BAD, "adapter": GOOD}, environment={"cpu": "a", "gpu": "g"}, notes=["careful"])
-    write_run(second, {"adapter": GOOD[:-11]}, environment={"cpu": "b", "gpu": "g"}, notes=["careful"])
+    write_run(
+        first, {"base": BAD, "adapter": GOOD}, environment={"cpu": "a", "gpu": "g", "packages": 1}, notes=["careful"]
+    )
+    write_run(second, {"adapter": GOOD[:-11]}, environment={"cpu": "b", "gpu": "h", "packages": 2}, notes=NOTES)
     results = compare_runs([first, second], tmp_path / "out", "adapter")
     listed = ", ".join(f"item {number}" for number in range(29, 39))
     left_out = (
@@ -161,11 +166,58 @@ def test_items_that_a_run_lacks_and_environments_that_differ_are_noted(tmp_path)
     )
     assert results.notes == [
         left_out,
-        "the runs differ in cpu; this report shows that of first",
-        "careful",
+        *(f"the runs differ in {fact}; this report shows that of first" for fact in ("gpu", "cpu", "packages")),
+        *NOTES,
     ]
     assert {pair.candidate: pair.n for pair in results.comparisons} == {"first": 40, "second": 29}
     assert results.compared.left_out == {"quiz": [f"item {number}" for number in range(29, 40)]}
+
+
+def test_up_to_ten_items_that_a_run_lacks_are_listed_in_full(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    write_run(first, {"base": BAD, "adapter": GOOD}, environment={"cpu": "a"})
+    write_run(second, {"adapter": GOOD[:-10]}, environment={"cpu": "a"})
+    (note,) = compare_runs([first, second], tmp_path / "out", "adapter").notes
+    assert note.endswith(f"lack them: {', '.join(f'item {number}' for number in range(30, 40))}")
+
+
+BEST = [1] * 30 + [0] * 10
+SIX_WORSE = [0] * 6 + [1] * 24 + [0] * 10  # p = .0143
+EIGHT_WORSE_ONE_BETTER = [0] * 8 + [1] * 23 + [0] * 9  # p = .0196
+TEN_WORSE_EIGHT_BETTER = [0] * 10 + [1] * 28 + [0] * 2
+
+
+@pytest.mark.parametrize("by", ["acc", "loss"])  # the loss is secondary; as the metric that ranks, it counts as primary
+@pytest.mark.parametrize(("rival", "is_better"), [(SIX_WORSE, True), (EIGHT_WORSE_ONE_BETTER, False)])
+def test_claims_about_the_best_of_three_are_corrected_for_all_three_pairs(tmp_path, rival, is_better, by):
+    answers = {"best": BEST, "rival": rival, "third": TEN_WORSE_EIGHT_BETTER}
+    for name, values in answers.items():
+        losses = [Score(model="adapter", task="quiz", metric="loss", value=1 - sum(values) / 40, n=40)]
+        accuracy = [Score(model="adapter", task="quiz", metric="acc", value=sum(values) / 40, n=40)]
+        write_run(tmp_path / name, {"base": BAD, "adapter": values}, scores=losses + accuracy)
+    ranking = compare_runs([tmp_path / name for name in answers], tmp_path / "out", "adapter", by=by).compared
+    assert (ranking.metric, ranking.best) == (by, "best")
+    assert ranking.better_than == (["rival"] if is_better else [])
+    assert ranking.not_distinguished == (["third"] if is_better else ["rival", "third"])
+
+
+def test_without_any_score_of_a_trained_model_nothing_is_claimed(tmp_path):
+    write_run(tmp_path / "run", {"base": BAD, "adapter": GOOD}, scores=[])
+    ranking = compare_runs([tmp_path / "run"], tmp_path / "out", "adapter").compared
+    assert (ranking.best, ranking.better_than, ranking.not_distinguished) == (None, [], [])
+
+
+def test_a_task_without_answers_is_skipped_and_the_first_runs_seed_draws_the_bootstrap(tmp_path):
+    unanswered = TaskInfo(name="other", title="Other", metrics=[ACCURACY])
+    before, after = [0.1, 0.9, 0.4, 0.7, 0.3, 0.6, 0.2], [0.5, 0.8, 0.9, 0.9, 0.1, 0.9, 0.3]
+    write_run(tmp_path / "first", {"base": before}, tasks=(unanswered, QUIZ), seed=1)
+    write_run(tmp_path / "second", {"adapter": after}, seed=2)
+    results = compare_runs([tmp_path / "first", tmp_path / "second"], tmp_path / "out", "adapter")
+    assert [task.name for task in results.tasks] == ["other", "quiz"]
+    assert results.seed == 1
+    loss = next(pair for pair in results.comparisons if pair.metric == "loss")
+    pair = compare([1 - value for value in before], [1 - value for value in after], kind="mean", seed=1)
+    assert (loss.low, loss.high) == pytest.approx((pair.low, pair.high))
 
 
 def test_a_run_does_not_differ_from_itself(tmp_path):
@@ -225,7 +277,7 @@ def test_items_that_one_run_trained_on_are_marked_for_all_that_were_trained(tmp_
     runs = [tmp_path / name for name in ("first", "second", "third")]
     checks = [
         overlap("item 0", items={"quiz": 40}, unsearched={"quiz": ["item 7"]}, unsearched_rows=["a", "b"]),
-        overlap("item 1", items={"quiz": 40, "other": 5}, unsearched_rows=["b", "c"]),
+        overlap("item 1", items={"quiz": 40, "other": 5}, unsearched={"other": ["x"]}, unsearched_rows=["b", "c"]),
         None,
     ]
     for run, check in zip(runs, checks, strict=True):
@@ -234,7 +286,7 @@ def test_items_that_one_run_trained_on_are_marked_for_all_that_were_trained(tmp_
     merged = results.overlap
     assert [(match.item, match.models) for match in merged.matches] == [("item 0", []), ("item 1", [])]
     assert (merged.models, merged.items) == (["first", "second"], {"quiz": 40, "other": 5})
-    assert (merged.unsearched, merged.unsearched_rows) == ({"quiz": ["item 7"]}, ["a", "b", "c"])
+    assert (merged.unsearched, merged.unsearched_rows) == ({"quiz": ["item 7"], "other": ["x"]}, ["a", "b", "c"])
     assert merged.affected("quiz", "second") == 2
     assert merged.affected("quiz", "third") == 0
     assert results.verdict[1].startswith("Trained on test items: 2 of the 40 items of quiz")
@@ -254,6 +306,8 @@ def test_samples_of_a_task_without_a_score_are_leftovers(tmp_path):
     runs = [tmp_path / "first", tmp_path / "second"]
     compare_runs(runs, tmp_path / "out", "adapter")
     write_run(tmp_path / "second", {"base": BAD, "adapter": GOOD}, scores=[])
+    compare_runs(runs, tmp_path / "new", "adapter")
+    assert not (tmp_path / "new/samples/second").exists()
     results = compare_runs(runs, tmp_path / "out", "adapter")
     assert {pair.candidate for pair in results.comparisons} == {"first"}
     assert not (tmp_path / "out/samples/second/quiz.jsonl").exists()

@@ -20,7 +20,7 @@ def test_items_of_one_cluster_and_repeats_are_one_unit_with_their_mean():
 
 def test_the_units_are_those_of_the_other_model():
     """A run names a cluster only if it asks more than one item of it."""
-    ours, theirs = [item("a", 0.2, "z"), item("b", 0.4, "z")], [item("a", 0.1), item("b", 0.3)]
+    ours, theirs = [item("a", 0.2, "z"), item("b", 0.4, "z")], [item("b", 0.3), item("a", 0.1)]
     assert units_of(ROUGE, theirs).table.tolist() == [[0.1, 1.0], [0.3, 1.0]]
     np.testing.assert_allclose(units_of(ROUGE, theirs, ours).table, [[0.4, 2.0]])
 

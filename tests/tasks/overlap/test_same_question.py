@@ -179,6 +179,7 @@ def test_shares_count_words_whatever_their_order():
         ("metofrmin", "same"),
         ("metformiin", "same"),
         ("metforin", "same"),
+        ("metfornin", "same"),
         ("metfxymin", "decisive"),
         ("mefatormin", "decisive"),
         ("metfor", "decisive"),
@@ -193,6 +194,26 @@ def test_one_letter_more_less_or_swapped_is_a_typo(word, verdict):
 )
 def test_one_replaced_character_of_unspaced_text_is_a_typo(other, verdict):
     assert compare_questions("高血压肾损害表现", other) == verdict
+
+
+@pytest.mark.parametrize(
+    ("other", "verdict"),
+    [
+        ("Does aspirin reduce mortality in heart failure?", "decisive"),
+        ("Does metformin not reduce mortality in heart failure?", "decisive"),
+        ("Does aspirin prevent stroke in adults with atrial fibrillation?", "unrelated"),
+        ("Is tea safe?", "unrelated"),
+    ],
+)
+def test_only_questions_of_one_template_differ_decisively(other, verdict):
+    assert compare_questions(METFORMIN, other) == verdict
+
+
+@pytest.mark.parametrize(
+    ("other", "verdict"), [("痛风急性期首选的是什么药？", "same"), ("痛风急性期的发作首选什么药？", "decisive")]
+)
+def test_up_to_two_added_characters_of_unspaced_text_are_wording(other, verdict):
+    assert compare_questions("痛风急性期首选什么药？", other) == verdict
 
 
 def test_options_may_differ_in_inflection():
