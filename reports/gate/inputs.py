@@ -113,6 +113,8 @@ def _fault(metric: MetricInfo, value: float | tuple[float, ...] | None) -> str:
         return ""
     if isinstance(value, tuple) != (metric.kind in (*PAIRS, "batch_calibrated")):
         return f"is {'a pair' if isinstance(value, tuple) else 'one number'}, which {metric.kind} cannot be"
+    if value == ():
+        return "has no numbers"
     if not _is_finite(value):
         return ""
     if np.abs(value).max() > _MOST:
