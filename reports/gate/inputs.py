@@ -119,6 +119,8 @@ def _fault(metric: MetricInfo, value: float | tuple[float, ...] | None) -> str:
         return ""
     if isinstance(value, tuple) != (metric.kind in (*PAIRS, "batch_calibrated")):
         return f"is {'a pair' if isinstance(value, tuple) else 'one number'}, which {metric.kind} cannot be"
+    if value == ():
+        return "has no numbers"
     if np.abs(value).max() > MAX_VALUE:
         return f"is {value}, which is out of range"
     return _fault_of_several(metric, value) if isinstance(value, tuple) else _fault_of_number(metric, value)

@@ -157,6 +157,8 @@ def test_malformed_baselines(data, tiny_run, run, policy, command, tmp_path):
 @pytest.mark.parametrize("name", ["results.json", "samples/adapter/medbench_perplexity.jsonl"])
 def test_files_that_are_no_documents(run, policy, command, name, text):
     (run / name).write_bytes(text.encode("latin-1"))
+    if name.endswith("jsonl"):
+        write_facts(run / name)
     found = command("gate", run, "--policy", policy)
     if name.endswith("jsonl") and not text:  # no answer at all is an unfinished run
         assert found[0] == 1

@@ -5,6 +5,9 @@ import shutil
 import pytest
 import yaml
 
+from reports.files import sha256_file
+from training.log import read_log, write_log
+
 TASK = "medbench_perplexity"
 POLICY = {
     "rules": [
@@ -44,6 +47,8 @@ def spoiled(run, folder, spoil):
     shutil.copytree(run, folder)
     path = folder / "adapter" / "adapter_model.safetensors"
     save_file({name: spoil(name, weight).contiguous() for name, weight in load_file(path).items()}, path)
+    log = read_log(folder / "adapter")
+    write_log(folder / "adapter", log.model_copy(update={"weights_sha256": sha256_file(path)}))
     harness.score(out=folder, quiet=True)
     return folder
 
