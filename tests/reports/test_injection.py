@@ -238,6 +238,7 @@ def test_the_terminal_shows_text_and_every_command_ends_as_it_must(outputs, comm
 
 def test_a_log_has_one_entry_for_each_message(monkeypatch, tmp_path):
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's would pass lone surrogates on to pytest-xdist
     log_to(tmp_path / "run.log")
     texts = [EVERYTHING, *LINES]
     for text in texts:

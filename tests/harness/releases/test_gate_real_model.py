@@ -5,8 +5,8 @@ import shutil
 import pytest
 import yaml
 
-from reports.files import sha256_file
-from training.log import read_log, write_log
+from reports.files import sha256_file, write_json
+from training.log import FILE, read_log
 
 TASK = "medbench_perplexity"
 POLICY = {
@@ -48,7 +48,9 @@ def spoiled(run, folder, spoil):
     path = folder / "adapter" / "adapter_model.safetensors"
     save_file({name: spoil(name, weight).contiguous() for name, weight in load_file(path).items()}, path)
     log = read_log(folder / "adapter")
-    write_log(folder / "adapter", log.model_copy(update={"weights_sha256": sha256_file(path)}))
+    write_json(
+        folder / "adapter" / FILE, log.model_copy(update={"weights_sha256": sha256_file(path)}).model_dump(mode="json")
+    )
     harness.score(out=folder, quiet=True)
     return folder
 
