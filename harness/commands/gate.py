@@ -69,7 +69,7 @@ def baseline_set(
     try:
         source = read_run(folder, model or named)
     except UnfinishedError as reason:
-        raise UserError(str(reason), where=str(run), fix="finish the run first") from reason
+        raise UserError(str(reason), where=str(run), fix="repeat its `medbench run` first") from reason
     kept = set_baseline(source, store, name)
     Terminal().say(f"baseline {kept.name}: {source.model} of {source.run}\n{kept}")
 

@@ -46,7 +46,7 @@ def write_results(run: Path, results: Results) -> None:
     Raises:
         MachineError: The folder cannot be written to, or the disk is full.
     """
-    value = map_texts(results.model_dump(mode="json", exclude={"checksum"}), replace_surrogates)
+    value = results.model_dump(mode="json", exclude={"checksum"})
     write_json(run / "results.json", value | {"checksum": sha256_value(value)})
 
 

@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from reports.document.checksums import write_facts
 from reports.document.schema import Results, Sample
-from reports.files import write_json, write_jsonl
+from reports.files import sha256_value, write_json, write_jsonl
+from reports.text import map_texts, replace_surrogates
 from training.recipes.recipe import Recipe
 
 NAMES = {"base": "base", "model": "adapter", "task": "quiz"}  # names that a path can have
@@ -75,7 +77,12 @@ def sample_values(text: Callable[[str], str], model: str, names: dict[str, str] 
 def write_document(folder: Path, text: Callable[[str], str], names: dict[str, str] = NAMES) -> Path:
     """Write the run folder of a results document with its samples, in place of what is there."""
     shutil.rmtree(folder, ignore_errors=True)
-    write_json(folder / "results.json", results_value(text, names))
+    value = results_value(text, names)
+    as_read = Results.model_validate(map_texts(value, replace_surrogates))
+    checksum = sha256_value(as_read.model_dump(mode="json", exclude={"checksum"}, exclude_unset=True))
+    write_json(folder / "results.json", value | {"checksum": checksum})
     for model in (names["base"], names["model"]):
-        write_jsonl(folder / "samples" / model / f"{names['task']}.jsonl", sample_values(text, model, names))
+        path = folder / "samples" / model / f"{names['task']}.jsonl"
+        write_jsonl(path, sample_values(text, model, names))
+        write_facts(path)
     return folder

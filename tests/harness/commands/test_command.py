@@ -1,6 +1,7 @@
 """The command itself: quick to answer, lists, and the README check."""
 
 import resource
+import shutil
 import subprocess
 import sys
 
@@ -41,7 +42,8 @@ def test_an_unknown_list_is_refused(command):
 
 def test_readme_tables_are_written_checked_and_found_stale(command, tiny_run, tmp_path):
     file = tmp_path / "README.md"
-    file.write_text(f"# Mine\n\n<!-- medbench:results {tiny_run} -->\nTBD\n<!-- medbench:end -->\n")
+    shutil.copytree(tiny_run, tmp_path / "run")
+    file.write_text("# Mine\n\n<!-- medbench:results run -->\nTBD\n<!-- medbench:end -->\n")
     assert command("readme", file, "--check")[0] == 1
     assert command("readme", file)[0] == 0
     assert "| Accuracy" in file.read_text()

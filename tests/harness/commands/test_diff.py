@@ -10,7 +10,7 @@ from reports.document.checksums import write_facts
 from reports.document.reading import read_results
 from reports.tables import scores_table
 
-TIMES = ("created", "command", "stages", "costs", "engine")
+TIMES = ("created", "command", "stages", "costs", "engine", "checksum")
 
 
 def without_times(path):

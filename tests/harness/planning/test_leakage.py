@@ -164,7 +164,7 @@ def test_reports_show_both_texts_and_escape_them(tiny_run, tmp_path, command):
     page, plain = ((run / name).read_text(encoding="utf-8") for name in ("report.html", "report.md"))
     assert "&lt;script&gt;alert(1)&lt;/script&gt; | [x](http://y)" in page
     assert "<script>alert(1)" not in page
-    assert "\\<script>alert(1)\\</script> \\| [x\\](http://y)" in plain
+    assert "&lt;script>alert(1)&lt;/script> \\| [x\\](http://y)" in plain
     (row,) = [line for line in plain.splitlines() if "a.csv, line 7" in line]
     assert row.startswith(
         "| medbench_pubmedqa | 1; b.json, key 1 | a.csv, line 7 (train) | near, 90% of its question | 3 |"

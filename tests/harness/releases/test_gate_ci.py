@@ -163,7 +163,8 @@ def test_examples_give_the_action_inputs_that_it_has():
 def test_the_pre_commit_hook_checks_a_readme(tiny_run, tmp_path, command):
     (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
     file = tmp_path / "README.md"
-    file.write_text(f"<!-- medbench:results {tiny_run} -->\nTBD\n<!-- medbench:end -->\n")
+    shutil.copytree(tiny_run, tmp_path / "run")
+    file.write_text("<!-- medbench:results run -->\nTBD\n<!-- medbench:end -->\n")
     words = hook["entry"].split()[1:]
     assert hook["args"] == ["README.md"]
     assert command(*words, file)[0] == 1

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from harness.loading import load
-from reports.document.reading import read_results
+from reports.document.reading import read_results, write_results
 from reports.errors import UserError
 from reports.files import sha256_file, write_json
 
@@ -132,9 +132,9 @@ def test_weights_that_were_replaced_after_scoring_are_noticed(run, tmp_path, pol
 def test_results_of_replaced_weights_are_noticed_by_the_training_log(run, policy, command):
     """Whoever also writes the new hash into the results still has the log against him."""
     flip_last_bit(run / WEIGHTS)
-    results = json.loads((run / "results.json").read_text())
-    results["models"][1]["sha256"] = sha256_file(run / WEIGHTS)
-    write_json(run / "results.json", results)
+    results = read_results(run)
+    results.models[1].sha256 = sha256_file(run / WEIGHTS)
+    write_results(run, results)
     code, _, err = command("gate", run, "--policy", policy)
     assert (code, "are not those that its training produced" in err) == (2, True)
 
@@ -150,13 +150,14 @@ def test_a_run_without_its_adapter_folder_is_judged(run, policy, command):
 
 def test_an_adapter_that_was_merged_is_judged_by_the_rows_that_it_was_trained_on(run, tiny_recipe, tmp_path, command):
     assert command("export", run, "--out", tmp_path / "merged")[0] == 0
-    settings = ("--set", f"model.base={tmp_path / 'merged'}", "--set", "data.reasoning.source=samples:reasoning_train")
-    words = ("--models", "base", "--tasks", TASK, "--limit", 96, *settings)
-    code, _, err = command("score", "--recipe", tiny_recipe, "--out", tmp_path / "asked", *words)
+    rows = ("--set", "data.reasoning.source=samples:reasoning_train")
+    words = ("score", "--recipe", tiny_recipe, "--models", "base", "--tasks", TASK, "--limit", 96, *rows)
+    assert command(*words, "--out", tmp_path / "plain")[0] == 0
+    code, _, err = command(*words, "--set", f"model.base={tmp_path / 'merged'}", "--out", tmp_path / "asked")
     assert code == 0, err
     policy = tmp_path / "policy.yaml"
     policy.write_text(yaml.safe_dump({"rules": [{"rule": "leakage"}]}))
-    gate = ("gate", tmp_path / "asked", "--candidate", "base", "--baseline", f"{run}:base", "--policy", policy)
-    code, out, err = command(*gate)
+    gate = ("gate", tmp_path / "asked", "--candidate", "base", "--baseline", f"{tmp_path / 'plain'}:base")
+    code, out, err = command(*gate, "--policy", policy)
     assert code == 1, err
     assert "6 test items are (nearly) equal to rows that were trained on" in " ".join(out.split())

@@ -27,7 +27,7 @@ def test_the_others_results_are_written(tiny_run, tiny_model, tiny_recipe, tmp_p
     bad = with_saved_modules(tiny_run / "adapter", tmp_path / "bad", tiny_model, 1e19)  # logits of 64 times 1e38
     out = shutil.copytree(tiny_run, tmp_path / "run")
     code, said, err = command("run", "--recipe", tiny_recipe, "--models", f"base,bad={bad},adapter", "--out", out)
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, ""), err
     assert "note: bad answers with NaN or infinity in float32; it is left out" in said
     results, before = (json.loads((folder / "results.json").read_text()) for folder in (out, tiny_run))
     assert [model["name"] for model in results["models"]] == ["base", "adapter"]

@@ -72,7 +72,14 @@ def score(command, recipe, tiny_run, tmp_path, monkeypatch):
 def content(run):
     """Results without times, and samples as they lie there."""
     results = json.loads((run / "results.json").read_text())
-    for name in ("created", "command", "environment", "stages", "costs"):  # equal questions cost in each block anew
+    for name in (
+        "created",
+        "command",
+        "environment",
+        "stages",
+        "costs",
+        "checksum",
+    ):  # equal questions cost in each block anew
         del results[name]
     del results["noise"]["seconds"]
     return results, {str(path.relative_to(run)): path.read_text() for path in run.rglob("*.jsonl")}

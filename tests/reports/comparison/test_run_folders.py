@@ -154,10 +154,10 @@ def test_all_adapters_are_compared_with_the_base_and_corrected_together(tmp_path
 
 def test_items_that_a_run_lacks_and_environments_that_differ_are_noted(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
-    write_run(
-        first, {"base": BAD, "adapter": GOOD}, environment={"cpu": "a", "gpu": "g", "packages": 1}, notes=["careful"]
-    )
-    write_run(second, {"adapter": GOOD[:-11]}, environment={"cpu": "b", "gpu": "h", "packages": 2}, notes=NOTES)
+    facts = {"cpu": "a", "gpu": "g", "packages": {"torch": "1"}}
+    others = {"cpu": "b", "gpu": "h", "packages": {"torch": "2"}}
+    write_run(first, {"base": BAD, "adapter": GOOD}, environment=facts, notes=["careful"])
+    write_run(second, {"adapter": GOOD[:-11]}, environment=others, notes=NOTES)
     results = compare_runs([first, second], tmp_path / "out", "adapter")
     listed = ", ".join(f"item {number}" for number in range(29, 39))
     left_out = (

@@ -82,16 +82,16 @@ def test_with_a_confidence_the_interval_has_to_be_within_the_limits_too():
 
 def test_nine_items_are_too_few_for_any_confidence_and_ten_are_not():
     for count, wanted in ((9, "inconclusive"), (10, "pass")):
-        assert bound_of(TEN[:count], min=-5, max=5, confidence=0.95).verdict == wanted
+        assert bound_of(TEN[:count], min=0, max=1, confidence=0.95).verdict == wanted
 
 
 def test_items_of_a_bound_are_planned_by_the_nearest_limit():
     values, _ = shifted(50, 0)
     middle = float(np.mean(values))
     estimate = single("mean", np.stack([values, np.ones(50)], 1))
-    found = bound_of(values, min=middle - 0.04, max=middle + 0.3, confidence=0.99)
+    found = bound_of(values, min=middle - 0.04, max=middle + 0.2, confidence=0.99)
     assert found.items_needed == estimate.items_to_exceed(-0.04, 0.0, 0.99, 0.8)
-    other = bound_of(values, min=middle - 0.3, max=middle + 0.04, confidence=0.99)
+    other = bound_of(values, min=middle - 0.2, max=middle + 0.04, confidence=0.99)
     assert other.items_needed == found.items_needed
 
 

@@ -52,12 +52,10 @@ def test_a_value_that_its_samples_give_can_be_judged():
         (replace(candidate(), faults={"t": "the samples are missing"}), ": the samples are missing"),
         (replace(candidate(), results=candidate().results.model_copy(update={"scores": []})), " has no value of t/m"),
         (scored(None), " has no value of t/m"),
-        (scored(float("nan")), " has no value of t/m"),
         (without_values("1", "3"), ": 2 items have no value of t/m (1, 3)"),
         (without_values("0", "1", "2"), ": 3 items have no value of t/m (0, 1, 2)"),
         (without_values("0", "1", "2", "3"), ": 4 items have no value of t/m (0, 1, 2, ...)"),
         (replace(candidate(), items={"t": {}}), ": 0 items have no value of t/m"),
-        (with_items(candidate(), first({"metrics": {"m": float("inf")}})), ": 1 items have no value of t/m (0)"),
         (with_items(candidate(), first({"metrics": {}, "id": 50 * "x"})),
          f": 1 items have no value of t/m ({40 * 'x'})"),
         (scored(0.5), ": results.json says 0.5 for t/m, its samples give 0.6"),
@@ -65,11 +63,6 @@ def test_a_value_that_its_samples_give_can_be_judged():
 )  # fmt: skip
 def test_a_value_that_cannot_be_judged(source, reason):
     assert unusable(source, "t", ROUGE) == f"adapter of r{reason}"
-
-
-def test_one_number_of_a_pair_that_is_not_finite_is_no_value():
-    source = with_items(candidate(TEXTS, PERPLEXITY), first({"metrics": {"m": (float("nan"), 10.0)}}))
-    assert unusable(source, "t", PERPLEXITY) == "adapter of r: 1 items have no value of t/m (0)"
 
 
 @pytest.mark.parametrize(("value", "is_usable"), [(0.6 + 9e-7, True), (0.6 + 2e-6, False)])

@@ -20,7 +20,7 @@ UNDECIDED = {"rule": "superiority", "metric": "t/m"}  # twelve items are too few
 
 def report(*rules, both=None, **policy):
     baseline, candidate = both or inputs(ROUGE, VALUES, VALUES)
-    return judge(Policy.model_validate({"rules": list(rules), **policy}), candidate, baseline)
+    return judge(Policy.model_validate({"rules": list(rules), **policy}), candidate, [baseline])
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_one_failed_rule_fails_the_report_and_one_undecided_rule_blocks_it(rules
 def test_a_report_names_its_policy_and_both_models():
     policy = Policy.model_validate({"rules": [PASSES]})
     baseline, candidate = inputs(ROUGE, VALUES, VALUES, created="2026-01-02")
-    found = judge(policy, candidate, baseline)
+    found = judge(policy, candidate, [baseline])
     assert (found.medbench_version, found.policy) == (__version__, policy)
     assert found.policy_sha256 == sha256_value(policy.model_dump(mode="json"))
     assert found.candidate == GateInputInfo(run="r", model="adapter", sha256="b", created="2026-01-02")
@@ -54,7 +54,7 @@ def test_a_report_names_its_policy_and_both_models():
 def test_a_refused_candidate_fails_every_rule_for_one_reason():
     policy = Policy.model_validate({"rules": [PASSES, UNDECIDED | {"name": "mine"}, PASSES]})
     names = GateInputInfo(run="r", model="adapter"), GateInputInfo(run="s", model="base")
-    found = refuse(policy, "the run is not complete", *names)
+    found = refuse(policy, "the run is not complete", names[0], [names[1]])
     assert (found.candidate, found.baseline) == names
     assert [(rule.name, rule.rule, rule.verdict, rule.reason) for rule in found.rules] == [
         ("bound: t/m (min 0.0)", "bound", "fail", "the run is not complete"),
