@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from harness.scoring.tally import SampleValues, Tally
+from reports.comparison.compare_models import finite
 from reports.document.checksums import verified_facts, write_facts
 from reports.document.schema import MetricInfo, Sample, TaskCost
 from reports.errors import UserError
@@ -50,7 +50,7 @@ def keep(path: Path, key: str, scored: Scored) -> None:
     """Write beside the samples in `path` what they rest on: a hash over everything that decides the answers."""
     about = {
         "key": key,
-        "figures": {name: value if math.isfinite(value) else None for name, value in scored.figures.items()},
+        "figures": {name: finite(value) for name, value in scored.figures.items()},
         "metrics": [metric.model_dump(mode="json") for metric in scored.metrics],
         "cost": scored.cost.model_dump(mode="json"),
     }

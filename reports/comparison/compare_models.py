@@ -25,6 +25,7 @@ from reports.comparison.sums import (
     value_of_samples,
     with_value,
 )
+from reports.document.checks import MOST_NUMBER
 from reports.document.schema import Comparison, MetricInfo, Outcome, Score
 
 
@@ -296,5 +297,5 @@ def finite_ends(inference: Inference | None, level: float) -> tuple[float | None
 
 
 def finite(value: float) -> float | None:
-    """The value, or None if it is infinite or not a number."""
-    return float(value) if math.isfinite(value) else None
+    """The value, or None if it is not a number, infinite, or too large for a results document."""
+    return float(value) if abs(value) <= MOST_NUMBER else None

@@ -16,7 +16,7 @@ from reports.document.schema import Comparison, Results, Score
 from reports.errors import UserError
 from reports.strict import checked
 
-_MOST = 1e300  # larger numbers overflow when they are added or shown in percent
+MOST_NUMBER = 1e300  # larger numbers overflow when they are added or shown in percent
 
 
 class _Part(BaseModel):
@@ -78,7 +78,7 @@ def check_numbers(value: Any, where: str, *, fix: str, key: str = "") -> None:
     members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, member in members:
         check_numbers(member, where, fix=fix, key=f"{key}.{name}" if key else str(name))
-    if isinstance(value, int | float) and not abs(value) <= _MOST:
+    if isinstance(value, int | float) and not abs(value) <= MOST_NUMBER:
         raise UserError(f"{key}: the number is not finite or out of range", where=where, fix=fix)
 
 
