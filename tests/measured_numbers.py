@@ -28,6 +28,7 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
         ],
     },
     "SECURITY.md": {
+        "gate_tampering.json": [("| {:,} edits of one thing each", lambda d: (d["edits"],))],
         "fuzz.json": [
             ("| {:,} damaged inputs", lambda d: (d["inputs"],)),
             ("exit code 2 or accepted, within {} seconds", lambda d: (d["longest_allowed_seconds"],)),

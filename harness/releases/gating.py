@@ -22,6 +22,7 @@ from reports.files import sha256_file, write_json, write_text
 from reports.gate.inputs import GateInput, ItemScore, check_values, read_items
 from reports.gate.outcome import GateInputInfo, GateReport, Verdict
 from reports.gate.policy import DEFAULT, Policy
+from reports.names import is_plain_name
 from training.log import check_weights
 from training.models.adapters import WEIGHTS
 from training.recipes.strict_yaml import check, read_yaml
@@ -192,9 +193,13 @@ def read_other(candidate: GateInput, run: Path, baseline: str | None, store: Pat
 
 
 def _locate(baseline: str, store: Path) -> tuple[Path, str | None]:
-    """The folder and model of RUN[:MODEL], where RUN is a folder or a name in the store."""
+    """The folder and model of RUN[:MODEL], where RUN is a name in the store or, if it is none there, a folder.
+
+    The store goes first: whoever can only write to the working directory cannot replace a stored baseline.
+    """
     for place, model in _readings(baseline):
-        for path in (Path(place).expanduser(), store / place):
+        folders = [Path(place).expanduser()]
+        for path in [store / place, *folders] if is_plain_name(place) else folders:
             folder = baseline_folder(path) or path
             if folder.is_dir():
                 return folder, model

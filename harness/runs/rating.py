@@ -89,13 +89,17 @@ def import_sheets(run: Path, sheets: Sequence[Path], terminal: Terminal) -> Resu
         raise UserError("there is no mark in them", where=", ".join(map(str, sheets)), fix="fill the sheets in")
     with folder.lock(wait=_WAIT_SECONDS):
         results = read_results(run)
-        earlier = [rating for rating in _imported(folder.ratings / _MARKS, key) if rating.rater not in names]
+        imported = _imported(folder.ratings / _MARKS, key)
+        earlier = [rating for rating in imported if rating.rater not in names]
         write_json(folder.ratings / _MARKS, [asdict(rating) for rating in (*earlier, *ratings)])
         with_them = add_ratings(results, folder)
         write_results(run, with_them)
     if earlier:
         raters = ", ".join(dict.fromkeys(rating.rater for rating in earlier))
         terminal.say(f"imported before and still counted: {len(earlier)} answers rated by {raters}")
+    if replaced := [rating.rater for rating in imported if rating.rater in names]:
+        raters = ", ".join(dict.fromkeys(replaced))
+        terminal.say(f"replaced: {len(replaced)} answers rated by {raters}, whose sheet was imported before")
     report_stage(folder, with_them, terminal)
     return with_them
 

@@ -18,7 +18,7 @@ from reports.document.schema import MetricInfo, MetricKind
 MIN_CLUSTERS = 2  # for means and ratios; fewer have no interval
 SHARES = ("proportion", "batch_calibrated")
 _LINKS = {"perplexity": "exp", "bits_per_byte": "bits"}
-_MAX_HIGH_LOG = 709.0  # the true limit, so that a capped interval keeps its width
+_MAX_HIGH_LOG = 690.0  # more than that of the value, so that a capped interval keeps its width
 _FAR = math.log(1000)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ECE_BINS = 10
 _LEAST_LOG = -1e6
-MAX_LOG = 700.0  # exp of more overflows a double
+MAX_LOG = 680.0  # exp of more, and the ends of its intervals, are too large for a results document
 
 
 class ItemValues(Protocol):

@@ -76,10 +76,12 @@ def _versions(candidate: GateInput, baseline: GateInput, task: str) -> str:
 
 def have_same_weights(candidate: GateInput, baseline: GateInput) -> bool:
     """Whether the two are the same model on the same base, by the hashes that their runs recorded."""
-    ours, theirs = (
-        (source.info.sha256, source.info.kind, source.results.recipe.get("base")) for source in (candidate, baseline)
-    )
+    ours, theirs = ((source.info.sha256, source.info.kind, _base_name(source)) for source in (candidate, baseline))
     return bool(candidate.info.sha256) and ours == theirs
+
+
+def _base_name(source: GateInput) -> str | None:
+    return (source.results.recipe.get("model") or {}).get("base")
 
 
 def _provenance(source: GateInput, task: str) -> Iterator[tuple[str, object]]:

@@ -195,6 +195,9 @@ def _body(block: _Block, path: Path, root: Path) -> str:
     template = None if block.template is None else here / block.template
     if template is not None:
         _check_inside(root, template, "the block's template", where)
+        if any(part.startswith(".") for part in template.resolve().relative_to(root).parts):
+            what = "the block's template is hidden, or in a hidden folder, which may hold secrets"
+            raise UserError(what, where=where, fix="move it elsewhere in the repository")
         if not template.is_file() or template.stat().st_size > _MOST_BYTES:
             raise UserError("the block's template is not a file of at most 1 MB", where=where, fix="name another")
     body = block_text(block.name, runs, template, where).strip("\n").replace("\r\n", "\n")

@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -21,7 +22,7 @@ from tests.harness.scripted_engine import SCRIPT, install_scripted_engine, label
 ITEMS = 60
 SEVERITY = {"pass": 0, "inconclusive": 1, "fail": 2}
 ACCURACY = "medbench_pubmedqa/accuracy"
-POLICY = {
+POLICY: dict[str, Any] = {
     "version": 1,
     "rules": [
         {"rule": "complete"},

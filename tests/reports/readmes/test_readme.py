@@ -97,6 +97,16 @@ def test_several_blocks_of_several_runs_stand_in_one_file(run):
     assert update(file) == ""
 
 
+@pytest.mark.parametrize("name", [".env", ".git/config"])
+def test_a_hidden_file_is_no_template(run, name):
+    (run / name).parent.mkdir(exist_ok=True)
+    (run / name).write_text("token=1")
+    file = run / "README.md"
+    file.write_text(f"<!-- medbench:template . file={name} -->\n<!-- medbench:end -->\n")
+    with pytest.raises(UserError, match="template is hidden, or in a hidden folder"):
+        update(file, check=True)
+
+
 def test_a_block_of_a_template_of_the_user_s(run):
     file, template = run / "README.md", run / "mine.md.j2"
     template.write_text("{% for run in runs %}\n{{ run.name }}: {{ run.verdict | length }}\n{% endfor %}\n")
