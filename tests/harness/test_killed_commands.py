@@ -271,6 +271,7 @@ def at_once(*commands):
     return [process.returncode for process in running], texts
 
 
+@pytest.mark.slow
 def test_five_gates_and_baselines_at_once_do_not_disturb_each_other(fresh, tmp_path):
     run = fresh()
     codes, texts = at_once(*(("gate", run, "--out", tmp_path / f"out{number}") for number in range(5)))
@@ -282,6 +283,7 @@ def test_five_gates_and_baselines_at_once_do_not_disturb_each_other(fresh, tmp_p
     assert sorted(path.name for path in store.iterdir()) == [".lock", "rel"]
 
 
+@pytest.mark.slow
 def test_five_readers_of_one_run_at_once(fresh, tmp_path):
     run = fresh()
     readme = tmp_path / "README.md"
@@ -300,6 +302,7 @@ def test_five_readers_of_one_run_at_once(fresh, tmp_path):
     assert [path.name for path in tmp_path.rglob("*.part")] == []
 
 
+@pytest.mark.slow
 def test_five_raters_imported_at_once_are_all_there(fresh, command, tmp_path):
     run = fresh()
     assert command("rate", "export", run, "--items", 3)[0] == 0
@@ -311,6 +314,7 @@ def test_five_raters_imported_at_once_are_all_there(fresh, command, tmp_path):
     assert (results.ratings.raters, score.value) == (5, 3.0)
 
 
+@pytest.mark.slow
 def test_five_exports_at_once_write_one_whole_model(fresh, tmp_path):
     run = fresh()
     codes, texts = at_once(*[("export", run)] * 5)
@@ -321,6 +325,7 @@ def test_five_exports_at_once_write_one_whole_model(fresh, tmp_path):
     assert [path.name for path in run.glob(".merged*")] == []
 
 
+@pytest.mark.slow
 def test_five_rating_sheets_at_once_fit_the_key(fresh, tmp_path):
     run = fresh()
     codes, texts = at_once(*[("rate", "export", run, "--items", 3, "--again")] * 5)

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from reports.document.checksums import write_facts
 from reports.document.schema import Results, Sample
@@ -74,13 +74,19 @@ def sample_values(text: Callable[[str], str], model: str, names: dict[str, str] 
     return [chosen, sample | {"id": f"2 {sample['id']}", "choices": None}]
 
 
+def with_checksum(value: dict[str, Any]) -> dict[str, Any]:
+    """The value of a results document with its checksum; unchanged if it is no results document."""
+    try:
+        as_read = Results.model_validate(map_texts(value, replace_surrogates))
+    except ValidationError:
+        return value
+    return value | {"checksum": sha256_value(as_read.model_dump(mode="json", exclude={"checksum"}, exclude_unset=True))}
+
+
 def write_document(folder: Path, text: Callable[[str], str], names: dict[str, str] = NAMES) -> Path:
     """Write the run folder of a results document with its samples, in place of what is there."""
     shutil.rmtree(folder, ignore_errors=True)
-    value = results_value(text, names)
-    as_read = Results.model_validate(map_texts(value, replace_surrogates))
-    checksum = sha256_value(as_read.model_dump(mode="json", exclude={"checksum"}, exclude_unset=True))
-    write_json(folder / "results.json", value | {"checksum": checksum})
+    write_json(folder / "results.json", with_checksum(results_value(text, names)))
     for model in (names["base"], names["model"]):
         path = folder / "samples" / model / f"{names['task']}.jsonl"
         write_jsonl(path, sample_values(text, model, names))

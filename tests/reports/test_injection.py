@@ -79,6 +79,7 @@ HOSTILE = {
     "long": lambda field: f"{field} {LONG}",
     **{f"lines from {first}": every_line_in_turn(first) for first in (0, 23, 46)},
 }
+KINDS = [pytest.param(kind, marks=pytest.mark.slow) if kind == "long" else kind for kind in HOSTILE]
 
 
 class Structure(HTMLParser):
@@ -144,7 +145,7 @@ def outputs(tmp_path_factory):
     return make
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("kind", KINDS)
 def test_pages_and_readme_blocks_keep_their_structure(outputs, kind):
     _, markdown_page, page, readme = outputs("harmless")
     _, hostile_markdown, hostile_page, hostile_readme = outputs(kind)
@@ -215,7 +216,7 @@ def no_control(text):
     return steers is None and not any(line.lstrip().startswith("::") for line in lines)
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_terminal_shows_text_and_every_command_ends_as_it_must(outputs, command, monkeypatch, tmp_path, kind):
     run, other = (shutil.copytree(outputs(name)[0], tmp_path / name.replace(" ", "-")) for name in (kind, "harmless"))
     monkeypatch.setenv("GITHUB_ACTIONS", "true")

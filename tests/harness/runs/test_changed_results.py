@@ -148,6 +148,7 @@ def test_a_run_without_its_adapter_folder_is_judged(run, policy, command):
 # Exports
 
 
+@pytest.mark.slow
 def test_an_adapter_that_was_merged_is_judged_by_the_rows_that_it_was_trained_on(run, tiny_recipe, tmp_path, command):
     assert command("export", run, "--out", tmp_path / "merged")[0] == 0
     rows = ("--set", "data.reasoning.source=samples:reasoning_train")

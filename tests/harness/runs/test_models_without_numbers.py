@@ -35,6 +35,7 @@ def test_the_others_results_are_written(tiny_run, tiny_model, tiny_recipe, tmp_p
     assert "bad answers with NaN or infinity in float32; it is left out" in results["notes"]
 
 
+@pytest.mark.slow
 def test_log_likelihoods_that_no_perplexity_can_hold_are_still_scores(
     tiny_run, tiny_model, tiny_recipe, tmp_path, command
 ):
