@@ -195,7 +195,7 @@ def read_other(candidate: GateInput, run: Path, baseline: str | None, store: Pat
 def _locate(baseline: str, store: Path) -> tuple[Path, str | None]:
     """The folder and model of RUN[:MODEL], where RUN is a name in the store or, if it is none there, a folder.
 
-    The store goes first: whoever can only write to the working directory cannot replace a stored baseline.
+    The store goes first, so a folder in the working directory cannot replace a stored baseline.
     """
     for place, model in _readings(baseline):
         folders = [Path(place).expanduser()]

@@ -72,14 +72,8 @@ def score(command, recipe, tiny_run, tmp_path, monkeypatch):
 def content(run):
     """Results without times, and samples as they lie there."""
     results = json.loads((run / "results.json").read_text())
-    for name in (
-        "created",
-        "command",
-        "environment",
-        "stages",
-        "costs",
-        "checksum",
-    ):  # equal questions cost in each block anew
+    # the costs of equal questions differ between blocks
+    for name in ("created", "command", "environment", "stages", "costs", "checksum"):
         del results[name]
     del results["noise"]["seconds"]
     return results, {str(path.relative_to(run)): path.read_text() for path in run.rglob("*.jsonl")}

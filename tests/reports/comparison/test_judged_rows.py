@@ -36,16 +36,16 @@ def judged(inference, metric=MEAN, **facts):
 
 
 def test_a_score_names_its_model_task_and_metric():
-    found = score(MEAN, samples([0.2, 0.4, 0.9], "new"), None, seed=0)
-    assert (found.model, found.task, found.metric, found.value, found.n) == ("new", "t", "m", 0.5, 3)
-    assert (found.repeats, found.spread, found.caution) == (1, None, "only 3 independent items")
+    result = score(MEAN, samples([0.2, 0.4, 0.9], "new"), None, seed=0)
+    assert (result.model, result.task, result.metric, result.value, result.n) == ("new", "t", "m", 0.5, 3)
+    assert (result.repeats, result.spread, result.caution) == (1, None, "only 3 independent items")
 
 
 def test_a_score_without_values_of_items_counts_the_items():
     rows = samples([None] * 4)
     rows += [row.model_copy(update={"repeat": 1}) for row in rows]
-    found = score(OTHER, rows, 0.3, seed=0)
-    assert (found.value, found.n, found.low, found.repeats) == (0.3, 4, None, 1)
+    result = score(OTHER, rows, 0.3, seed=0)
+    assert (result.value, result.n, result.low, result.repeats) == (0.3, 4, None, 1)
     assert score(MEAN, rows, None, seed=0).value is None
     pooled = score_pool(OTHER, "mean", [rows, rows], 0.3)
     assert (pooled.model, pooled.value, pooled.n, pooled.low, pooled.repeats) == ("mean", 0.3, 4, None, 1)
@@ -55,9 +55,9 @@ def test_a_score_without_values_of_items_counts_the_items():
 def test_the_second_answers_are_scored_without_those_of_the_first():
     rows = samples([1.0, 0.0, 1.0, 1.0])
     again = [row.model_copy(update={"repeat": 1, "metrics": {"m": 0.0}}) for row in rows]
-    found = score(ACCURACY, rows + again, 0.9, seed=0)
-    assert found.value == 0.375
-    assert found.spread == pytest.approx(np.std([0.75, 0.0], ddof=1))
+    result = score(ACCURACY, rows + again, 0.9, seed=0)
+    assert result.value == 0.375
+    assert result.spread == pytest.approx(np.std([0.75, 0.0], ddof=1))
 
 
 def test_a_score_that_lm_eval_does_not_report_is_computed_by_its_kind():
@@ -66,8 +66,8 @@ def test_a_score_that_lm_eval_does_not_report_is_computed_by_its_kind():
 
 
 def test_scores_that_are_no_numbers_are_left_out():
-    found = score(PERPLEXITY, samples([(0.0, 0.0), (0.0, 0.0)]), None, seed=0)
-    assert (found.value, found.low, found.high) == (None, None, None)
+    result = score(PERPLEXITY, samples([(0.0, 0.0), (0.0, 0.0)]), None, seed=0)
+    assert (result.value, result.low, result.high) == (None, None, None)
 
 
 def test_macro_f1_of_two_models_counts_the_labels_of_both():

@@ -87,10 +87,10 @@ def test_a_perplexity_beyond_all_numbers_is_capped_in_a_difference():
 def test_perplexity_is_inferred_on_the_scale_of_its_logarithm():
     """Of documents of one length, nats per token are a mean; the error of the exponential is by the delta method."""
     nats = GENERATOR.normal(2.0, 0.2, 30)
-    found = inferred("perplexity", documents(nats))
-    assert found.estimate == pytest.approx(math.exp(nats.mean()))
-    assert found.standard_error == pytest.approx(math.exp(nats.mean()) * stats.sem(nats))
-    assert found.ends(0.05) == pytest.approx(tuple(math.exp(end) for end in inferred("mean", nats).ends(0.05)))
+    result = inferred("perplexity", documents(nats))
+    assert result.estimate == pytest.approx(math.exp(nats.mean()))
+    assert result.standard_error == pytest.approx(math.exp(nats.mean()) * stats.sem(nats))
+    assert result.ends(0.05) == pytest.approx(tuple(math.exp(end) for end in inferred("mean", nats).ends(0.05)))
 
 
 def test_the_interval_of_a_perplexity_reaches_down_to_1():
@@ -99,9 +99,9 @@ def test_the_interval_of_a_perplexity_reaches_down_to_1():
 
 def test_bits_per_byte_are_nats_over_the_logarithm_of_2():
     nats = GENERATOR.normal(2.0, 0.2, 30)
-    found = inferred("bits_per_byte", documents(nats))
-    assert found.estimate == pytest.approx(nats.mean() / math.log(2))
-    assert found.standard_error == pytest.approx(stats.sem(nats) / math.log(2))
+    result = inferred("bits_per_byte", documents(nats))
+    assert result.estimate == pytest.approx(nats.mean() / math.log(2))
+    assert result.standard_error == pytest.approx(stats.sem(nats) / math.log(2))
 
 
 def test_perplexities_of_few_groups_of_documents_are_flagged():
@@ -114,9 +114,9 @@ def test_perplexities_of_one_magnitude_are_compared_by_pairs_however_great_they_
     """The documents differ much, the models by the same amount in each: the error is that of the differences."""
     nats = GENERATOR.normal(5.0, 0.3, 30)
     change = np.exp(5.1) - np.exp(5.0)
-    found = inferred_difference("perplexity", documents(nats), documents(nats + 0.1))
-    assert found.estimate == pytest.approx(math.exp(nats.mean()) * (math.exp(0.1) - 1))
-    assert found.standard_error == pytest.approx(change * stats.sem(nats), rel=0.1)
+    result = inferred_difference("perplexity", documents(nats), documents(nats + 0.1))
+    assert result.estimate == pytest.approx(math.exp(nats.mean()) * (math.exp(0.1) - 1))
+    assert result.standard_error == pytest.approx(change * stats.sem(nats), rel=0.1)
 
 
 def test_the_difference_from_a_far_smaller_perplexity_is_the_mirrored_one():

@@ -105,11 +105,11 @@ def test_log_likelihoods_are_normalised_before_the_mean_preference_is_divided_ou
 
 def test_items_and_clusters_add_up_in_the_order_of_their_names():
     values = np.array([0.1, 0.5, 0.3, 0.9])
-    found = clusters_from_values("mean", values, ["b", "a", "c", "b"], ["z", "y", "z", "z"])
-    assert found.by_item == pytest.approx(np.array([[0.5, 1.0], [0.5, 1.0], [0.3, 1.0]]))  # b has two answers
-    assert found.table == pytest.approx(np.array([[0.5, 1.0], [0.8, 2.0]]))
-    assert (found.cluster_of.tolist(), found.repeats, found.items) == ([0, 1, 1], 2, 3)
-    assert (found.is_clustered, found.is_plain, found.are_right_or_wrong) == (True, False, False)
+    result = clusters_from_values("mean", values, ["b", "a", "c", "b"], ["z", "y", "z", "z"])
+    assert result.by_item == pytest.approx(np.array([[0.5, 1.0], [0.5, 1.0], [0.3, 1.0]]))  # b has two answers
+    assert result.table == pytest.approx(np.array([[0.5, 1.0], [0.8, 2.0]]))
+    assert (result.cluster_of.tolist(), result.repeats, result.items) == ([0, 1, 1], 2, 3)
+    assert (result.is_clustered, result.is_plain, result.are_right_or_wrong) == (True, False, False)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,8 @@ def test_items_and_clusters_add_up_in_the_order_of_their_names():
     ],
 )
 def test_plain_clusters_are_single_items_with_single_answers(values, ids, facts):
-    found = clusters_from_values("mean", np.array(values), ids, ids)
-    assert (found.is_clustered, found.is_plain, found.are_right_or_wrong) == facts
+    result = clusters_from_values("mean", np.array(values), ids, ids)
+    assert (result.is_clustered, result.is_plain, result.are_right_or_wrong) == facts
 
 
 def test_the_order_of_answers_does_not_change_how_sums_are_rounded():
@@ -157,9 +157,9 @@ def test_samples_without_a_value_are_left_out():
 
 def test_bits_per_byte_and_ratios_take_pairs_as_they_are():
     for kind in ("perplexity", "bits_per_byte", "ratio"):
-        found = clusters_from_values(kind, np.array([[-3.0, 2.0], [-4.0, 5.0]]), ["a", "b"], ["a", "b"])
-        assert isinstance(found, Clusters)
-        assert found.table.tolist() == [[-3.0, 2.0], [-4.0, 5.0]]
+        result = clusters_from_values(kind, np.array([[-3.0, 2.0], [-4.0, 5.0]]), ["a", "b"], ["a", "b"])
+        assert isinstance(result, Clusters)
+        assert result.table.tolist() == [[-3.0, 2.0], [-4.0, 5.0]]
 
 
 def test_a_confidence_is_in_one_of_ten_bins():

@@ -47,9 +47,9 @@ def change_of(before, after, metric=ROUGE, **limits):
     ],
 )
 def test_a_value_within_its_limits_passes(limits, wanted, reason, limit):
-    found = bound_of(TEN, **limits)
-    assert (found.verdict, found.reason, found.limit) == (wanted, reason, limit)
-    assert (found.value, found.n, found.low, found.high, found.items_needed) == (
+    result = bound_of(TEN, **limits)
+    assert (result.verdict, result.reason, result.limit) == (wanted, reason, limit)
+    assert (result.value, result.n, result.low, result.high, result.items_needed) == (
         pytest.approx(0.5),
         10,
         None,
@@ -89,10 +89,10 @@ def test_items_of_a_bound_are_planned_by_the_nearest_limit():
     values, _ = shifted(50, 0)
     middle = float(np.mean(values))
     estimate = single("mean", np.stack([values, np.ones(50)], 1))
-    found = bound_of(values, min=middle - 0.04, max=middle + 0.2, confidence=0.99)
-    assert found.items_needed == estimate.items_to_exceed(-0.04, 0.0, 0.99, 0.8)
+    result = bound_of(values, min=middle - 0.04, max=middle + 0.2, confidence=0.99)
+    assert result.items_needed == estimate.items_to_exceed(-0.04, 0.0, 0.99, 0.8)
     other = bound_of(values, min=middle - 0.2, max=middle + 0.04, confidence=0.99)
-    assert other.items_needed == found.items_needed
+    assert other.items_needed == result.items_needed
 
 
 @pytest.mark.parametrize(
@@ -108,18 +108,18 @@ def test_items_of_a_bound_are_planned_by_the_nearest_limit():
     ],
 )  # fmt: skip
 def test_a_change_within_its_limits_passes(limits, wanted, reason, limit):
-    found = change_of(TEN, [value + 0.1 for value in TEN], **limits)
-    assert (found.verdict, found.reason, found.limit) == (wanted, reason, limit)
-    assert (found.value, found.baseline, found.difference) == pytest.approx((0.6, 0.5, 0.1))
+    result = change_of(TEN, [value + 0.1 for value in TEN], **limits)
+    assert (result.verdict, result.reason, result.limit) == (wanted, reason, limit)
+    assert (result.value, result.baseline, result.difference) == pytest.approx((0.6, 0.5, 0.1))
 
 
 def test_a_change_has_the_bounds_of_its_confidence_and_else_of_95_percent():
     before, after = shifted(40, 0.1)
     difference = paired("mean", *(np.stack([values, np.ones(40)], 1) for values in (before, after)))
     for confidence, options in ((0.95, {}), (0.99, {"confidence": 0.99})):
-        found = change_of(before, after, min=0.0, **options)
-        assert (found.low, found.high) == pytest.approx(difference.bounds(confidence))
-        assert (found.verdict, found.outcome) == ("pass", "better")
+        result = change_of(before, after, min=0.0, **options)
+        assert (result.low, result.high) == pytest.approx(difference.bounds(confidence))
+        assert (result.verdict, result.outcome) == ("pass", "better")
     sure = change_of(before, after, min=0.0, confidence=0.99)
     assert sure.reason == "ROUGE-L changed by +9.8 pp, at the confidence asked for"
     low = difference.bounds(0.99)[0]
@@ -144,8 +144,8 @@ def test_a_small_change_is_equivalent_within_the_smallest_relevant_difference_of
 
 
 def test_a_relative_change_of_nothing_cannot_be_judged():
-    found = change_of([0.0] * 12, [*TEN, 0.1, 0.2], LENGTH, min=0.1, relative=True)
-    assert (found.verdict, found.reason) == (
+    result = change_of([0.0] * 12, [*TEN, 0.1, 0.2], LENGTH, min=0.1, relative=True)
+    assert (result.verdict, result.reason) == (
         "fail",
         "the baseline's value is not above 0, so there is no relative change",
     )
@@ -154,10 +154,10 @@ def test_a_relative_change_of_nothing_cannot_be_judged():
 def test_a_change_asks_for_the_items_of_its_distance():
     before, after = shifted(50, 0.0, seed=3)
     difference = paired("mean", *(np.stack([values, np.ones(50)], 1) for values in (before, after)))
-    found = change_of(before, after, min=difference.value - 0.01, confidence=0.99)
+    result = change_of(before, after, min=difference.value - 0.01, confidence=0.99)
     low, high = difference.bounds(0.99)
     distance = max(0.01, (high - low) / 4)
-    assert found.items_needed == difference.items_to_exceed(-distance, 0.0, 0.99, 0.8)
+    assert result.items_needed == difference.items_to_exceed(-distance, 0.0, 0.99, 0.8)
 
 
 @pytest.mark.parametrize(
@@ -171,10 +171,10 @@ def test_a_change_asks_for_the_items_of_its_distance():
 )
 def test_listed_items_that_miss_a_limit_are_named_worst_first(limits, limit, missed):
     rule = {"rule": "must_pass", "ids": ["9", "2", "5", "4", "0"], **limits}
-    found = of(rule, *inputs(ROUGE, TEN, TEN))
-    assert (found.verdict, found.limit, found.n) == ("fail", limit, 5)
-    assert found.reason == f"{5 - len(missed)} of 5 listed items have ROUGE-L {limit}"
-    assert [item.id for item in found.moved] == missed
+    result = of(rule, *inputs(ROUGE, TEN, TEN))
+    assert (result.verdict, result.limit, result.n) == ("fail", limit, 5)
+    assert result.reason == f"{5 - len(missed)} of 5 listed items have ROUGE-L {limit}"
+    assert [item.id for item in result.moved] == missed
 
 
 def test_a_value_needs_no_baseline():
@@ -187,8 +187,8 @@ def test_a_value_needs_no_baseline():
 
 def test_listed_items_pass_by_the_metric_of_each():
     texts = [(-20.0, 10.0), (-30.0, 10.0)]
-    found = of({"rule": "must_pass", "ids": ["0"], "at_most": 7.4}, *inputs(PERPLEXITY, texts, texts))
-    assert (found.verdict, found.reason) == ("pass", "1 of 1 listed items have Perplexity at most 7.4")
+    result = of({"rule": "must_pass", "ids": ["0"], "at_most": 7.4}, *inputs(PERPLEXITY, texts, texts))
+    assert (result.verdict, result.reason) == ("pass", "1 of 1 listed items have Perplexity at most 7.4")
     assert of({"rule": "must_pass", "ids": ["1"], "at_most": 20}, *inputs(PERPLEXITY, texts, texts)).verdict == "fail"
 
 
@@ -201,15 +201,15 @@ def other(value, **rule):
 
 
 def test_a_metric_without_values_of_items_is_compared_by_its_own_value():
-    found = other(30.0, min=30)
-    assert (found.verdict, found.reason, found.limit) == ("pass", "BLEU is 30.00", "at least 30")
-    assert (found.value, found.n) == (30.0, 7)
+    result = other(30.0, min=30)
+    assert (result.verdict, result.reason, result.limit) == ("pass", "BLEU is 30.00", "at least 30")
+    assert (result.value, result.n) == (30.0, 7)
     assert [other(30.0, **limit).verdict for limit in ({"max": 29}, {"min": 31})] == ["fail", "fail"]
     assert other(None, min=30).reason == "adapter of r has no value of t/m"
     for option in ({"confidence": 0.9}, {"where": {"class": "yes"}}, {"ids": ["0"]}):
-        found = other(30.0, min=30, **option)
-        assert found.verdict == "fail"
-        assert found.reason == "only lm-eval's own value is known, without slices or intervals"
+        result = other(30.0, min=30, **option)
+        assert result.verdict == "fail"
+        assert result.reason == "only lm-eval's own value is known, without slices or intervals"
     change = of({"rule": "change", "min": 0}, *inputs(SCORE, TEN, TEN))
     assert change.reason == "only lm-eval's own value of t/m is known, without values of single items"
 
@@ -228,5 +228,5 @@ def test_groups_of_items_are_asked_for_as_items():
         with_items(side, lambda item: item.model_copy(update={"cluster": f"c{int(item.id) // 4}"}))
         for side in inputs(ROUGE, values, values)
     ]
-    found = of({"rule": "bound", "min": float(np.mean(values)) - 0.01, "confidence": 0.95}, *both)
-    assert (found.verdict, found.n, found.items_needed % 4) == ("inconclusive", 60, 0)
+    result = of({"rule": "bound", "min": float(np.mean(values)) - 0.01, "confidence": 0.95}, *both)
+    assert (result.verdict, result.n, result.items_needed % 4) == ("inconclusive", 60, 0)

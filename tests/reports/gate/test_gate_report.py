@@ -36,42 +36,42 @@ def report(*rules, both=None, **policy):
     ],
 )
 def test_one_failed_rule_fails_the_report_and_one_undecided_rule_blocks_it(rules, options, verdict, code, reason):
-    found = report(*rules, **options)
-    assert (found.verdict, found.exit_code, found.reason) == (verdict, code, reason)
+    result = report(*rules, **options)
+    assert (result.verdict, result.exit_code, result.reason) == (verdict, code, reason)
 
 
 def test_a_report_names_its_policy_and_both_models():
     policy = Policy.model_validate({"rules": [PASSES]})
     baseline, candidate = inputs(ROUGE, VALUES, VALUES, created="2026-01-02")
-    found = judge(policy, candidate, [baseline])
-    assert (found.medbench_version, found.policy) == (__version__, policy)
-    assert found.policy_sha256 == sha256_value(policy.model_dump(mode="json"))
-    assert found.candidate == GateInputInfo(run="r", model="adapter", sha256="b", created="2026-01-02")
-    assert found.baseline == input_info(baseline)
-    assert found.baseline == GateInputInfo(run="r", model="base", sha256="a", created="2026-01-02")
+    result = judge(policy, candidate, [baseline])
+    assert (result.medbench_version, result.policy) == (__version__, policy)
+    assert result.policy_sha256 == sha256_value(policy.model_dump(mode="json"))
+    assert result.candidate == GateInputInfo(run="r", model="adapter", sha256="b", created="2026-01-02")
+    assert result.baseline == input_info(baseline)
+    assert result.baseline == GateInputInfo(run="r", model="base", sha256="a", created="2026-01-02")
 
 
 def test_a_refused_candidate_fails_every_rule_for_one_reason():
     policy = Policy.model_validate({"rules": [PASSES, UNDECIDED | {"name": "mine"}, PASSES]})
     names = GateInputInfo(run="r", model="adapter"), GateInputInfo(run="s", model="base")
-    found = refuse(policy, "the run is not complete", names[0], [names[1]])
-    assert (found.candidate, found.baseline) == names
-    assert [(rule.name, rule.rule, rule.verdict, rule.reason) for rule in found.rules] == [
+    result = refuse(policy, "the run is not complete", names[0], [names[1]])
+    assert (result.candidate, result.baseline) == names
+    assert [(rule.name, rule.rule, rule.verdict, rule.reason) for rule in result.rules] == [
         ("bound: t/m (min 0.0)", "bound", "fail", "the run is not complete"),
         ("mine", "superiority", "fail", "the run is not complete"),
         ("bound: t/m (min 0.0) (2)", "bound", "fail", "the run is not complete"),
     ]
-    assert (found.verdict, found.exit_code, found.reason) == ("fail", 1, "Of 3 rules 3 failed.")
+    assert (result.verdict, result.exit_code, result.reason) == ("fail", 1, "Of 3 rules 3 failed.")
 
 
 def test_names_that_occur_again_are_numbered():
-    found = report(PASSES, PASSES, FAILS, PASSES, PASSES | {"name": "mine"})
+    result = report(PASSES, PASSES, FAILS, PASSES, PASSES | {"name": "mine"})
     zero = "bound: t/m (min 0.0)"
-    assert [rule.name for rule in found.rules] == [zero, f"{zero} (2)", "bound: t/m (min 1.0)", f"{zero} (3)", "mine"]
+    assert [rule.name for rule in result.rules] == [zero, f"{zero} (2)", "bound: t/m (min 1.0)", f"{zero} (3)", "mine"]
 
 
 def test_each_rule_is_judged_by_its_own_function_in_the_order_of_the_policy():
-    found = report(
+    result = report(
         {"rule": "complete"},
         PASSES,
         {"rule": "superiority", "metric": "t/none"},
@@ -81,7 +81,7 @@ def test_each_rule_is_judged_by_its_own_function_in_the_order_of_the_policy():
         {"rule": "no_regression", "metric": "t/m", "margin": 0.9},
         UNDECIDED,
     )
-    assert [(rule.rule, rule.verdict) for rule in found.rules] == [
+    assert [(rule.rule, rule.verdict) for rule in result.rules] == [
         ("complete", "pass"),
         ("bound", "pass"),
         ("superiority", "fail"),
@@ -91,7 +91,7 @@ def test_each_rule_is_judged_by_its_own_function_in_the_order_of_the_policy():
         ("no_regression", "pass"),
         ("superiority", "inconclusive"),
     ]
-    limits = [rule.limit for rule in found.rules]
+    limits = [rule.limit for rule in result.rules]
     assert limits[1:2] + limits[3:] == [
         "at least 0",
         "at least -1",
@@ -107,18 +107,18 @@ def test_a_pattern_gives_one_result_for_each_metric():
     metrics = [ROUGE, ROUGE.model_copy(update={"key": "n"})]
     tasks = [task.model_copy(update={"metrics": metrics}) for task in candidate.results.tasks]
     candidate = replace(candidate, results=candidate.results.model_copy(update={"tasks": tasks}))
-    found = report(PASSES | {"metric": "*/*"}, both=(baseline, candidate))
-    assert [(rule.name, rule.verdict) for rule in found.rules] == [
+    result = report(PASSES | {"metric": "*/*"}, both=(baseline, candidate))
+    assert [(rule.name, rule.verdict) for rule in result.rules] == [
         ("bound: t/m (min 0.0)", "pass"),
         ("bound: t/n (min 0.0)", "fail"),
     ]
-    assert found.rules[1].reason == "adapter of r has no value of t/n"
+    assert result.rules[1].reason == "adapter of r has no value of t/n"
 
 
 @pytest.mark.parametrize("rule", ["superiority", "no_regression"])
 def test_a_metric_without_a_direction_is_not_tested(rule):
-    found = report({"rule": rule, "metric": "t/m"}, both=inputs(LENGTH, VALUES, VALUES))
-    assert (found.rules[0].verdict, found.rules[0].reason, found.rules[0].metric) == (
+    result = report({"rule": rule, "metric": "t/m"}, both=inputs(LENGTH, VALUES, VALUES))
+    assert (result.rules[0].verdict, result.rules[0].reason, result.rules[0].metric) == (
         "fail",
         "neither direction of this metric is better; write a bound or a change for it",
         "m",
@@ -135,12 +135,12 @@ def test_regressions_are_corrected_by_holm_where_anything_differs():
     second = right_and_wrong(0, 5, 60)
     same = right_and_wrong(0, 0, 60)
     both = inputs(ACCURACY, before + second[0] + same[0], after + second[1] + same[1])
-    found = report(slice_of(0, 60, "a"), slice_of(60, 120, "b"), slice_of(120, 180, "c"), PASSES, both=both)
-    first, other, identical, bound = found.rules
+    result = report(slice_of(0, 60, "a"), slice_of(60, 120, "b"), slice_of(120, 180, "c"), PASSES, both=both)
+    first, other, identical, bound = result.rules
     assert first.p_value < other.p_value < 0.05
     assert (first.p_adjusted, other.p_adjusted) == pytest.approx((2 * first.p_value, other.p_value))
     assert (identical.outcome, identical.p_adjusted, bound.p_adjusted) == ("identical", 1.0, None)
-    assert [rule.name for rule in found.rules] == ["a", "b", "c", "bound: t/m (min 0.0)"]
+    assert [rule.name for rule in result.rules] == ["a", "b", "c", "bound: t/m (min 0.0)"]
 
 
 def test_the_power_of_the_policy_plans_the_items():
@@ -153,7 +153,7 @@ def test_the_power_of_the_policy_plans_the_items():
         {"rule": "change", "metric": "t/m", "min": -0.03, "confidence": 0.99},
     ]
     reports = [report(*rules, both=both, power=power) for power in (0.8, 0.9)]
-    eighty, ninety = ([rule.items_needed or 0 for rule in found.rules] for found in reports)
+    eighty, ninety = ([rule.items_needed or 0 for rule in result.rules] for result in reports)
     assert all(more > fewer > 400 for fewer, more in zip(eighty, ninety, strict=True) if fewer)
     assert sum(needed > 0 for needed in eighty) >= 4
 

@@ -26,8 +26,8 @@ LOSSES = MetricInfo(key="m", title="Errors", kind="proportion", higher_is_better
 
 
 def answers(gained, lost, items=400, metric=ACCURACY, **rule):
-    found, _ = verdict({"metric": "t/m", **rule}, *inputs(metric, *right_and_wrong(gained, lost, items)))
-    return found
+    result, _ = verdict({"metric": "t/m", **rule}, *inputs(metric, *right_and_wrong(gained, lost, items)))
+    return result
 
 
 def selected(gained, lost, items):
@@ -68,16 +68,16 @@ def gain(gained, lost, items, limit=-0.05):
 
 
 def test_the_p_values_of_a_gain():
-    found = gain(4, 9, 100)
-    assert found.p_value == score_p_value(4, 9, 100, -0.05, "greater", continuity=0.25)
-    assert found.p_opposite == score_p_value(9, 4, 100, 0.05, "greater", continuity=0.75)
-    assert found.p_worse == score_p_value(9, 4, 100, 0.0, "greater", continuity=0.75)
+    result = gain(4, 9, 100)
+    assert result.p_value == score_p_value(4, 9, 100, -0.05, "greater", continuity=0.25)
+    assert result.p_opposite == score_p_value(9, 4, 100, 0.05, "greater", continuity=0.75)
+    assert result.p_worse == score_p_value(9, 4, 100, 0.0, "greater", continuity=0.75)
 
 
 def test_nine_items_show_nothing_and_ten_may():
     for items, is_tested in ((9, False), (10, True)):
-        found = gain(0, items, items)
-        assert [p < 1 for p in (found.p_opposite, found.p_worse)] == [is_tested] * 2
+        result = gain(0, items, items)
+        assert [p < 1 for p in (result.p_opposite, result.p_worse)] == [is_tested] * 2
         assert (gain(items, 0, items).p_value < 1) is is_tested
 
 
@@ -90,8 +90,8 @@ def test_the_items_that_a_gain_needs_are_at_least_ten():
 def test_the_items_of_a_relative_gain_are_planned_on_its_own_scale():
     before, after = (np.array(side) for side in perplexities(30, 0.0))
     plain, shifted = (paired("perplexity", before, after, sign=-1, share=share) for share in (0.0, 0.03))
-    found = Gain(plain, shifted, 0.0, -0.3)
-    assert found.needed(0.1, 0.95, 0.8) == shifted.items_to_exceed(0.0, 0.4, 0.95, 0.8)
+    result = Gain(plain, shifted, 0.0, -0.3)
+    assert result.needed(0.1, 0.95, 0.8) == shifted.items_to_exceed(0.0, 0.4, 0.95, 0.8)
 
 
 def test_a_target_on_which_nothing_differs_cannot_fail():
@@ -160,34 +160,34 @@ HIDDEN = "which could still hide a loss of 0.8 pp (95 % bound)"
     ],
 )
 def test_non_inferiority_by_the_score_test(gained, lost, wanted, reason):
-    found = answers(gained, lost, rule="non_inferiority", margin=0.05)
-    assert (found.verdict, found.reason, found.limit) == (wanted, reason, "loses less than 5.0 pp")
-    assert found.p_value == score_p_value(gained, lost, 400, -0.05, "greater", continuity=0.25)
-    assert (found.items_needed, found.p_adjusted) == (None, None)
-    assert [item.id for item in found.moved] == (sorted(map(str, range(40)))[:10] if wanted == "fail" else [])
+    result = answers(gained, lost, rule="non_inferiority", margin=0.05)
+    assert (result.verdict, result.reason, result.limit) == (wanted, reason, "loses less than 5.0 pp")
+    assert result.p_value == score_p_value(gained, lost, 400, -0.05, "greater", continuity=0.25)
+    assert (result.items_needed, result.p_adjusted) == (None, None)
+    assert [item.id for item in result.moved] == (sorted(map(str, range(40)))[:10] if wanted == "fail" else [])
 
 
 def test_non_inferiority_that_is_not_decided():
-    found = answers(30, 40, rule="non_inferiority", margin=0.05)
-    assert (found.verdict, found.limit) == ("inconclusive", "loses less than 5.0 pp")
+    result = answers(30, 40, rule="non_inferiority", margin=0.05)
+    assert (result.verdict, result.limit) == ("inconclusive", "loses less than 5.0 pp")
     needed = CountedDifference(30, 40, 400).items_to_exceed(-0.05, 0.0, 0.95, 0.8)
-    assert found.items_needed == needed
-    assert found.reason == (
+    assert result.items_needed == needed
+    assert result.reason == (
         "a loss of the margin is not ruled out: -2.5 pp, inconclusive; 400 items are too few: it takes about"
         f" {needed:,} for an equal model to rule out a loss of 5.0 pp with 80% power"
     )
-    assert found.moved[0].id == "30"
+    assert result.moved[0].id == "30"
 
 
 def test_no_number_of_items_rules_out_no_loss_at_all():
     """Where no answer has any spread, no number is planned."""
     texts = [(-20.0, 10.0)] * 12
-    found, _ = verdict({"metric": "t/m", "rule": "non_inferiority", "margin": 0.1}, *inputs(PERPLEXITY, texts, texts))
-    assert found.reason == (
+    result, _ = verdict({"metric": "t/m", "rule": "non_inferiority", "margin": 0.1}, *inputs(PERPLEXITY, texts, texts))
+    assert result.reason == (
         "a loss of the margin is not ruled out: identical on all 12 items, which are too few to limit what they could"
         " hide; no number of items is enough for an equal model to rule out a loss of 0.739"
     )
-    assert (found.verdict, found.items_needed, found.low) == ("inconclusive", None, None)
+    assert (result.verdict, result.items_needed, result.low) == ("inconclusive", None, None)
 
 
 @pytest.mark.parametrize(
@@ -200,27 +200,27 @@ def test_no_number_of_items_rules_out_no_loss_at_all():
     ],
 )
 def test_superiority_by_the_score_test(gained, lost, rule, wanted, reason, limit):
-    found = answers(gained, lost, rule="superiority", **rule)
-    assert (found.verdict, found.reason, found.limit) == (wanted, reason, limit)
+    result = answers(gained, lost, rule="superiority", **rule)
+    assert (result.verdict, result.reason, result.limit) == (wanted, reason, limit)
     limit = rule.get("margin", 0.0)
-    assert found.p_value == score_p_value(gained, lost, 400, limit, "greater", continuity=0.75)
-    assert bool(found.moved) is (wanted == "fail")
+    assert result.p_value == score_p_value(gained, lost, 400, limit, "greater", continuity=0.75)
+    assert bool(result.moved) is (wanted == "fail")
 
 
 def test_superiority_fails_where_enough_items_do_not_show_it():
-    found = answers(10, 10, rule="superiority")
-    assert (found.verdict, found.items_needed, found.outcome) == ("fail", None, "equivalent")
-    assert found.reason == (
+    result = answers(10, 10, rule="superiority")
+    assert (result.verdict, result.items_needed, result.outcome) == ("fail", None, "equivalent")
+    assert result.reason == (
         "not shown: 0.0 pp, equivalent; 400 items are enough for a model that gains 5.0 pp to show it with 80% power"
     )
-    assert found.moved[0].id == "10"
+    assert result.moved[0].id == "10"
 
 
 def test_superiority_looks_for_the_gain_beyond_the_margin():
-    found = answers(20, 2, rule="superiority", margin=0.05, detect=0.03)
+    result = answers(20, 2, rule="superiority", margin=0.05, detect=0.03)
     needed = CountedDifference(20, 2, 400).items_to_exceed(0.05, 0.08, 0.95, 0.8)
-    assert (found.verdict, found.items_needed) == ("inconclusive", needed)
-    assert found.reason == (
+    assert (result.verdict, result.items_needed) == ("inconclusive", needed)
+    assert result.reason == (
         f"not shown: +4.5 pp, better; 400 items are too few: it takes about {needed:,} for a model that gains 8.0 pp to"
         " show it with 80% power"
     )
@@ -228,29 +228,29 @@ def test_superiority_looks_for_the_gain_beyond_the_margin():
 
 
 def test_superiority_on_nine_items_is_never_a_fail():
-    found = answers(0, 9, items=9, rule="superiority")
-    assert (found.verdict, found.outcome, found.low) == ("inconclusive", "inconclusive", None)
+    result = answers(0, 9, items=9, rule="superiority")
+    assert (result.verdict, result.outcome, result.low) == ("inconclusive", "inconclusive", None)
 
 
 def test_the_confidence_and_the_power_are_those_asked_for():
     before, after = right_and_wrong(12, 3, 400)
     rule = {"metric": "t/m", "rule": "superiority", "confidence": 0.99, "detect": 0.03}
-    found, _ = verdict(rule, *inputs(ACCURACY, before, after), power=0.9)
+    result, _ = verdict(rule, *inputs(ACCURACY, before, after), power=0.9)
     needed = CountedDifference(12, 3, 400).items_to_exceed(0.0, 0.03, 0.99, 0.9)
-    assert (found.verdict, found.items_needed) == ("inconclusive", needed)
-    assert found.reason.endswith("with 90% power")
-    assert (found.low, found.high) == CountedDifference(12, 3, 400).bounds(0.99)
+    assert (result.verdict, result.items_needed) == ("inconclusive", needed)
+    assert result.reason.endswith("with 90% power")
+    assert (result.low, result.high) == CountedDifference(12, 3, 400).bounds(0.99)
     loss = {"metric": "t/m", "rule": "non_inferiority", "margin": 0.02, "confidence": 0.99}
-    found, _ = verdict(loss, *inputs(ACCURACY, after, before), power=0.9)
-    assert found.items_needed == CountedDifference(3, 12, 400).items_to_exceed(-0.02, 0.0, 0.99, 0.9)
+    result, _ = verdict(loss, *inputs(ACCURACY, after, before), power=0.9)
+    assert result.items_needed == CountedDifference(3, 12, 400).items_to_exceed(-0.02, 0.0, 0.99, 0.9)
 
 
 def test_lower_is_better_where_it_is():
-    found = answers(2, 20, metric=LOSSES, rule="superiority")
-    assert (found.verdict, found.reason) == ("pass", "shown: -4.5 pp, better (p < 0.001)")
-    found = answers(20, 2, metric=LOSSES, rule="superiority")
-    assert (found.verdict, found.reason) == ("fail", "shown to be worse: +4.5 pp, worse")
-    assert {item.id for item in found.moved} <= {str(n) for n in range(20)}
+    result = answers(2, 20, metric=LOSSES, rule="superiority")
+    assert (result.verdict, result.reason) == ("pass", "shown: -4.5 pp, better (p < 0.001)")
+    result = answers(20, 2, metric=LOSSES, rule="superiority")
+    assert (result.verdict, result.reason) == ("fail", "shown to be worse: +4.5 pp, worse")
+    assert {item.id for item in result.moved} <= {str(n) for n in range(20)}
 
 
 @pytest.mark.parametrize(
@@ -261,39 +261,39 @@ def test_lower_is_better_where_it_is():
     ],
 )
 def test_no_regression_by_the_score_test(gained, lost, wanted, reason):
-    found = answers(gained, lost, rule="no_regression")
-    assert (found.verdict, found.reason) == (wanted, reason)
-    assert found.limit == "no loss shown, and one of 5.0 pp ruled out"
-    assert found.p_value == found.p_adjusted == score_p_value(lost, gained, 400, 0.0, "greater", continuity=0.75)
-    assert bool(found.moved) is (wanted == "fail")
+    result = answers(gained, lost, rule="no_regression")
+    assert (result.verdict, result.reason) == (wanted, reason)
+    assert result.limit == "no loss shown, and one of 5.0 pp ruled out"
+    assert result.p_value == result.p_adjusted == score_p_value(lost, gained, 400, 0.0, "greater", continuity=0.75)
+    assert bool(result.moved) is (wanted == "fail")
 
 
 def test_no_regression_that_is_not_decided():
-    found = answers(30, 40, rule="no_regression", margin=0.04)
+    result = answers(30, 40, rule="no_regression", margin=0.04)
     needed = CountedDifference(30, 40, 400).items_to_exceed(-0.04, 0.0, 0.975, 0.8)
-    assert (found.verdict, found.items_needed, found.outcome) == ("inconclusive", needed, "inconclusive")
-    assert found.limit == "no loss shown, and one of 4.0 pp ruled out"
-    assert found.reason == (
+    assert (result.verdict, result.items_needed, result.outcome) == ("inconclusive", needed, "inconclusive")
+    assert result.limit == "no loss shown, and one of 4.0 pp ruled out"
+    assert result.reason == (
         "a loss of the margin is not ruled out: -2.5 pp, inconclusive; 400 items are too few: it takes about"
         f" {needed:,} for an equal model to rule out a loss of 4.0 pp with 80% power"
     )
-    assert found.moved[0].id == "30"
+    assert result.moved[0].id == "30"
 
 
 def test_relative_margins_shift_the_difference_and_not_its_bounds():
     before, after = perplexities(60, 0.02)
-    found, _ = verdict({"metric": "t/m", "rule": "superiority", "margin": 0.01}, *inputs(PERPLEXITY, after, before))
+    result, _ = verdict({"metric": "t/m", "rule": "superiority", "margin": 0.01}, *inputs(PERPLEXITY, after, before))
     tables = np.array(after), np.array(before)
     shifted, plain = paired("perplexity", *tables, sign=-1, share=-0.01), paired("perplexity", *tables)
-    assert found.p_value == pytest.approx(shifted.p_above(0.0))
-    assert (found.low, found.high) == pytest.approx(plain.bounds(0.95))
-    assert found.baseline == pytest.approx(math.exp(-np.array(after)[:, 0].sum() / 1200))
+    assert result.p_value == pytest.approx(shifted.p_above(0.0))
+    assert (result.low, result.high) == pytest.approx(plain.bounds(0.95))
+    assert result.baseline == pytest.approx(math.exp(-np.array(after)[:, 0].sum() / 1200))
 
 
 def test_a_mean_of_shares_is_tested_by_its_parts():
     generator = np.random.default_rng(2)
     before = generator.random(40)
     after = before + generator.normal(0.02, 0.05, 40)
-    found, _ = verdict({"metric": "t/m", "rule": "superiority"}, *inputs(ROUGE, list(before), list(after)))
+    result, _ = verdict({"metric": "t/m", "rule": "superiority"}, *inputs(ROUGE, list(before), list(after)))
     difference = paired("mean", *(np.stack([values, np.ones(40)], 1) for values in (before, after)))
-    assert found.p_value == pytest.approx(difference.p_above(0.0))
+    assert result.p_value == pytest.approx(difference.p_above(0.0))
