@@ -3,8 +3,6 @@
 import json
 import shutil
 
-from tests.harness.releases.test_gate_ci import run_action, workplace  # noqa: F401 - a fixture
-
 
 def judged(folder):
     """Model and run of the baseline that the gate compared with."""
@@ -24,10 +22,3 @@ def test_a_stored_baseline_goes_before_a_folder_of_that_name(tiny_run, tmp_path,
     shutil.rmtree(tmp_path / "baselines")
     code, _, err = command("gate", run, "--baseline", "missing")
     assert (code, "there is no such run, nor a stored baseline of that name" in " ".join(err.split())) == (2, True)
-
-
-def test_the_action_takes_no_folder_of_the_workspace_for_a_stored_baseline(workplace):  # noqa: F811
-    shutil.copytree(workplace / "work" / "runs" / "gate", workplace / "work" / "released")
-    code, outputs, log = run_action(workplace, baseline="released", store="baselines")
-    assert (code, outputs) == (2, {})
-    assert "there is no baseline released in baselines" in log

@@ -19,21 +19,26 @@ WORKFLOWS = [ROOT / "examples/ci/github.yml", ROOT / "harness/starter/workflow.y
 LENIENT = "rules:\n- {rule: complete}\n- {rule: bound, metric: medbench_perplexity/perplexity, max: 1.0e+6}\n"
 
 
+def write_programs(workplace, setup=""):
+    """Write the programs that the action's steps call; `setup` is a line of shell before medbench."""
+    programs = workplace / "bin"
+    programs.mkdir()
+    (programs / "medbench").write_text(f'#!/bin/sh\n{setup}\nexec "{sys.executable}" -P -m harness "$@"\n')
+    (programs / "python").write_text(
+        "#!/bin/sh\n"
+        f'[ "$1 $2 $3" = "-I -m pip" ] && {{ echo "$@" >> "{workplace}/pip.log"; exit 0; }}\n'  # installs nothing
+        f'exec "{sys.executable}" "$@"\n'
+    )
+    for program in programs.iterdir():
+        program.chmod(0o755)
+
+
 @pytest.fixture
 def workplace(tiny_run, tmp_path):
     """A checkout on a runner: a run, a policy, GitHub's files, and the programs that the steps call."""
     shutil.copytree(tiny_run, tmp_path / "work" / "runs" / "gate")
     (tmp_path / "work" / "gate.yaml").write_text(LENIENT)
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    (programs / "medbench").write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m harness "$@"\n')
-    (programs / "python").write_text(
-        "#!/bin/sh\n"
-        f'[ "$1 $2 $3" = "-I -m pip" ] && {{ echo "$@" >> "{tmp_path}/pip.log"; exit 0; }}\n'  # installs nothing
-        f'exec "{sys.executable}" "$@"\n'
-    )
-    for program in programs.iterdir():
-        program.chmod(0o755)
+    write_programs(tmp_path)
     return tmp_path
 
 
@@ -122,6 +127,13 @@ def test_a_recipe_is_not_run_into_a_folder_that_holds_answers(workplace):
     assert (code, outputs) == (2, {})
     assert "is not empty" in said
     assert not (workplace / "work" / "runs" / "gate" / "gate.json").exists()
+
+
+def test_the_action_takes_no_folder_of_the_workspace_for_a_stored_baseline(workplace):
+    shutil.copytree(workplace / "work" / "runs" / "gate", workplace / "work" / "released")
+    code, outputs, log = run_action(workplace, baseline="released", store="baselines")
+    assert (code, outputs) == (2, {})
+    assert "there is no baseline released in baselines" in log
 
 
 def test_actions_of_others_are_pinned_by_commit_and_what_judges_comes_from_the_base_branch():

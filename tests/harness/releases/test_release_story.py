@@ -5,13 +5,12 @@ candidate's script says, so that the quality of a candidate is known.
 """
 
 import re
-import sys
 
 import pytest
 import yaml
 
 from tests.conftest import tiny_recipe_value
-from tests.harness.releases.test_gate_ci import run_action
+from tests.harness.releases.test_gate_ci import run_action, write_programs
 from tests.harness.scripted_engine import SCRIPT, install_scripted_engine, labels, write_items, write_script
 
 ITEMS = 600
@@ -35,15 +34,7 @@ def project(tmp_path, tiny_model):
         (work / name).write_text(text)
     plugins = tmp_path / "plugins"
     install_scripted_engine(plugins)
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    (programs / "medbench").write_text(
-        f'#!/bin/sh\nexport PYTHONPATH="$PYTHONPATH:{plugins}" {SCRIPT}="{tmp_path}/script.json"\n'
-        f'exec "{sys.executable}" -P -m harness "$@"\n'
-    )
-    (programs / "python").write_text(f'#!/bin/sh\n[ "$3" = pip ] && exit 0\nexec "{sys.executable}" "$@"\n')
-    for program in programs.iterdir():
-        program.chmod(0o755)
+    write_programs(tmp_path, f'export PYTHONPATH="$PYTHONPATH:{plugins}" {SCRIPT}="{tmp_path}/script.json"')
     recipe = tiny_recipe_value(tiny_model)
     recipe["data"]["pubmedqa"] = {"source": "items.json"}
     recipe["scoring"] = {"engine": "scripted", "tasks": ["medbench_pubmedqa"]}
