@@ -52,7 +52,7 @@ def load(base):
         ({"quantization_config": {"load_in_4bit": True}}, "bitsandbytes quantised the weights, but none in the files"),
     ],
 )
-def test_a_configuration_of_another_model_is_refused_before_loading(model, settings, message):
+def test_a_configuration_of_a_larger_model_is_refused_before_loading(model, settings, message):
     with pytest.raises(UserError, match=message) as caught:
         load(configure(model, **settings))
     assert caught.value.where == str(model / "config.json")
