@@ -158,8 +158,8 @@ def read_sheet(path: Path, key: Key) -> list[Rating]:
     """Read the marks of a completed sheet.
 
     Raises:
-        UserError: The file does not name its rater or cannot be read, a code is foreign or there twice, or a mark is not
-            an integer from 1 to 5.
+        UserError: The file does not name its rater or cannot be read, a code is foreign or there twice, or a mark is
+            not an integer from 1 to 5.
     """
     rater = rater_of(path)
     check_regular(path)

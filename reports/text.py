@@ -22,6 +22,7 @@ _MARKUP = re.compile(
 _ENTITIES = {"<": "&lt;", "&": "&amp;"}  # which renderers that know no backslash escapes understand too
 _NUMBERED = re.compile(r"^( ?\d{1,9})([.)])(?=\s|$)")
 _MENTION = re.compile(r"(?<!\w)@(?=\w)")
+_COMMAND = re.compile(r"##(?=\[)|^\s*:(?=:)")
 
 
 class Markdown(str):
@@ -67,12 +68,19 @@ def fenced(text: str) -> Markdown:
     return Markdown(f"{fence}text\n{visible(text)}\n{fence}")
 
 
+def break_up(line: str) -> str:
+    """Break up what GitHub acts on: mentions of users, and the commands that its runner finds in what a step prints."""
+    for pattern in (_MENTION, _COMMAND):
+        line = pattern.sub("\\g<0>\N{ZERO WIDTH SPACE}", line)
+    return line
+
+
 def plain_markdown(text: str) -> Markdown:
     """Escape text for a line of GitHub-flavoured Markdown, also at the line's start, and break up mentions of users."""
     line = re.sub(r"^\s+", " ", str(visible(text)).replace("\n", " "))
     line = _MARKUP.sub(lambda mark: _ENTITIES.get(mark[0], f"\\{mark[0]}"), line)
     line = _NUMBERED.sub(r"\1\\\2", line)
-    return Markdown(_MENTION.sub("@\N{ZERO WIDTH SPACE}", line))
+    return Markdown(break_up(line))
 
 
 def code_span(text: str) -> Markdown:
