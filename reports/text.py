@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from markupsafe import Markup
 
+Place = tuple[str | int, ...]  # keys and indices that lead to a part of a JSON value
 SHOWN_CHARACTERS = 6000
 _SYMBOLS = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"}  # such as U+241B for escape
 _CONTROL = _SYMBOLS | {0x0D: 0x240D, 0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
@@ -59,6 +60,17 @@ def map_texts(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, list | tuple):
         return [map_texts(member, change) for member in value]
     return change(value) if isinstance(value, str) else value
+
+
+def walk_texts(value: Any, place: Place = ()) -> Iterator[tuple[Place, str]]:
+    """Yield all texts of a JSON value with their places; a key has the place of its mapping."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, dict | list | tuple):
+        for key, member in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(key, str):
+                yield place, key
+            yield from walk_texts(member, (*place, key))
 
 
 def fenced(text: str) -> Markdown:
