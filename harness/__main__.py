@@ -6,9 +6,12 @@ could not decide, 4 a fault in medbench itself, 130 interrupted (SIGINT), 143 en
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,7 +24,7 @@ from reports.secrets import redact
 from training.machine_failures import machine_error
 from training.stopping import Stopped, stopping_on_signals
 
-_FAULT = 4
+_USAGE, _FAULT = 2, 4
 
 app = typer.Typer(
     name="medbench",
@@ -71,6 +74,27 @@ for group in (rate.rate, cache.cache_app, gate.baseline_app):
 
 def main() -> None:
     """Run the command; one message and exit code 2 for user errors."""
+    try:
+        _main()
+    except SystemExit as end:
+        if end.code == _USAGE:
+            _remove_verdicts(sys.argv[1:])
+        raise
+
+
+def _remove_verdicts(words: list[str]) -> None:
+    """Remove an earlier verdict from the folders of a `gate` whose command line could not be used."""
+    if next((word for word in words if not word.startswith("-")), None) != "gate":
+        return
+    from harness.releases.gate_reports import remove_reports
+
+    for before, word in pairwise(words):
+        if word and before not in ("--policy", "--baseline", "--candidate", "--store"):
+            with contextlib.suppress(OSError, ValueError):
+                remove_reports(Path(word.removeprefix("--out=")))
+
+
+def _main() -> None:
     prepare_streams()
     drop_unhandled()
     quiet_libraries()
@@ -80,11 +104,11 @@ def main() -> None:
             app()
     except UserError as error:
         print_error(error)
-        sys.exit(2)
+        sys.exit(_USAGE)
     except OSError as error:
         what = f"{error.filename or 'the system'}: {error.strerror or error}"
         print_error(UserError(what, fix="check the free disk space and the rights; what is finished is kept"))
-        sys.exit(2)
+        sys.exit(_USAGE)
     except Stopped as stop:
         words = redact(shlex.join(["medbench", *sys.argv[1:]]))
         sys.stderr.write(f"stopped by {stop}; what is done is kept, go on with: {words}\n")
@@ -95,7 +119,7 @@ def main() -> None:
         # a traceback may hold a token or a patient's words: it goes to the log
         machine = machine_error(error) if isinstance(error, RuntimeError) else None
         print_error(log_fault(error) if machine is None else machine)
-        sys.exit(_FAULT if machine is None else 2)
+        sys.exit(_FAULT if machine is None else _USAGE)
 
 
 def _check_words(words: list[str]) -> None:

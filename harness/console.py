@@ -19,7 +19,7 @@ from reports.errors import UserError
 from reports.files import dumps
 from reports.numbers import duration
 from reports.secrets import redact
-from reports.text import replace_surrogates
+from reports.text import map_texts, replace_surrogates
 
 # Control characters but tab and line feed, and those that turn the direction of what follows.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -65,18 +65,10 @@ def print_error(error: UserError) -> None:
 def _write_json(stream: Any, event: str, **values: Any) -> None:
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     try:
-        stream.write(dumps({"time": now, "event": event, **_printable(values)}) + "\n")
+        stream.write(dumps({"time": now, "event": event, **map_texts(values, printable)}) + "\n")
         stream.flush()
     except BrokenPipeError:
         _close_output(stream)
-
-
-def _printable(value: Any) -> Any:
-    if isinstance(value, str):
-        return printable(value)
-    if isinstance(value, Mapping):
-        return {printable(str(key)): _printable(member) for key, member in value.items()}
-    return [_printable(member) for member in value] if isinstance(value, list | tuple) else value
 
 
 class Terminal:

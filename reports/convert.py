@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from reports.document.reading import read_results, read_samples, samples_of, samples_path
 from reports.document.schema import Results, Sample
-from reports.files import sha256_value, write_json, write_jsonl
+from reports.files import remove_parts_of, sha256_value, write_json, write_jsonl
 
 Layout = Literal["csv", "parquet", "lm_eval"]
 _DATE = 32  # characters of a date in a file's name; an ISO date has 25
@@ -45,6 +45,7 @@ def convert(run: Path, layout: Layout, out: Path) -> list[Path]:
     )
     write = write_csv if layout == "csv" else write_parquet
     paths = [out / f"scores.{layout}", out / f"samples.{layout}"]
+    remove_parts_of(paths)
     write(paths[0], [scores_frame(results)])
     write(paths[1], sample_frames(results, samples))
     return paths

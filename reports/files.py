@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -135,6 +136,12 @@ def remove_parts(paths: Iterable[Path]) -> None:
         writer = re.search(r"\.(\d+)-[^.-]*\.part$", path.name)
         if writer is None or not psutil.pid_exists(int(writer[1])):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+
+
+def remove_parts_of(paths: Iterable[Path]) -> None:
+    """Remove what killed processes left of files that are outside of run folders."""
+    for path in paths:
+        remove_parts(path.parent.glob(f".{glob.escape(path.name)}.*{PART}"))
 
 
 def dumps(value: Any, *, indent: int | None = None) -> str:

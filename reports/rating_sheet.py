@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ _COLUMNS = ("code", "question", "answer", *ASPECTS, "comment")
 _CODE_LETTERS = "bcdfghjkmnpqrstvwxz"  # no digits: a spreadsheet would read 12e45678 as a number; no vowels: no words
 _CODE_LENGTH = 8
 _KEY = "key.json"
+_NO_RATER = re.compile(r"(sheet|rater)( -)?( copy)?( ?\(\d+\))?", re.IGNORECASE)  # a copy's ending by browser or system
 _MAX_CELL_CHARACTERS = 10_000_000
 
 
@@ -137,12 +139,29 @@ def read_key(folder: Path) -> Key:
     return checked(Key, read_json(path), what="the key of a sheet", where=str(path), fix="export the sheet again")
 
 
-def read_sheet(path: Path, key: Key) -> list[Rating]:
-    """Read the marks of a completed sheet; the file's name is the rater's.
+def rater_of(path: Path) -> str:
+    """The rater of a completed sheet, who is named by the file.
 
     Raises:
-        UserError: The sheet cannot be read, has a foreign or duplicate code, or a mark is not an integer from 1 to 5.
+        UserError: The file has the name that every rater's sheet has at first, also with a copy's ending.
     """
+    if _NO_RATER.fullmatch(path.stem):
+        raise UserError(
+            f"the name {path.name} does not say who filled the sheet; two such sheets would count as one rater's",
+            where=str(path),
+            fix="rename it to the rater's name or initials, such as ada.csv",
+        )
+    return path.stem
+
+
+def read_sheet(path: Path, key: Key) -> list[Rating]:
+    """Read the marks of a completed sheet.
+
+    Raises:
+        UserError: The file does not name its rater or cannot be read, a code is foreign or there twice, or a mark is
+            not an integer from 1 to 5.
+    """
+    rater = rater_of(path)
     check_regular(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -171,7 +190,7 @@ def read_sheet(path: Path, key: Key) -> list[Rating]:
             raise UserError(f"the code {code} is there twice", where=where, fix="keep one of the two rows")
         marks = {name: _mark(row[name], f"{where}, {name}") for name in ASPECTS}
         given = {name: mark for name, mark in marks.items() if mark is not None}
-        ratings[code] = Rating(path.stem, code, given, from_text((row.get("comment") or "").strip()))
+        ratings[code] = Rating(rater, code, given, from_text((row.get("comment") or "").strip()))
     return [rating for rating in ratings.values() if rating.marks]
 
 

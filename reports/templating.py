@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 from jinja2 import (
@@ -19,13 +20,14 @@ from jinja2 import (
     FileSystemLoader,
     PackageLoader,
     StrictUndefined,
-    TemplateError,
+    TemplateSyntaxError,
     pass_context,
 )
 from jinja2.runtime import Context
-from jinja2.sandbox import SandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import BaseModel
 
-from reports.errors import UserError
+from reports.errors import UserError, first_line
 from reports.text import Markdown, fenced, plain_markdown, visible
 
 _HTML = (".html", ".html.j2")
@@ -45,9 +47,21 @@ _SETTINGS: dict[str, Any] = {
     "lstrip_blocks": True,
     "finalize": _escaped,
 }
-# Exceptions of a template: its own, and those of what it computes or calls.
-_ERRORS = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _FILTERS = {"fenced": fenced, "plain": plain_markdown}
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox, which also keeps templates from calling classes and methods of pydantic models.
+
+    Some of these methods load files and pickles (`parse_file`, `parse_raw`).
+    """
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        is_method_of_model = isinstance(obj, BaseModel | type) and callable(value)
+        return super().is_safe_attribute(obj, attr, value) and not is_method_of_model
+
+    def is_safe_callable(self, obj: Any) -> bool:
+        return super().is_safe_callable(obj) and (not isinstance(obj, type) or obj in self.globals.values())
 
 
 def template_environment(templates: Path | None = None) -> Environment:
@@ -64,7 +78,7 @@ def template_environment(templates: Path | None = None) -> Environment:
 
 def sandbox() -> Environment:
     """Environment of a template named in a Markdown file; it can reach only its context."""
-    environment = SandboxedEnvironment(autoescape=True, **_SETTINGS)
+    environment = _Sandbox(autoescape=True, **_SETTINGS)
     environment.filters |= _FILTERS
     return environment
 
@@ -82,13 +96,25 @@ def template_errors(template: str, place: Path) -> Iterator[None]:
     """
     try:
         yield
-    except _ERRORS as error:
-        line = getattr(error, "lineno", None)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the template computes or calls
+        line = error.lineno if isinstance(error, TemplateSyntaxError) else _line_of(error, place)
         raise UserError(
-            f"the template{template} fails: {error}",
+            f"the template{template} fails: {first_line(error)}",
             where=f"{place}{f', line {line}' if line else ''}",
             fix="fix the template; docs/reports.md lists its context",
         ) from error
+
+
+def _line_of(error: Exception, place: Path) -> int | None:
+    """Last line of a template that the error passed, in the traceback as Jinja rewrites it."""
+    lines = [
+        line
+        for frame, line in walk_tb(error.__traceback__)
+        if frame.f_code.co_filename == "<template>" or Path(frame.f_code.co_filename).parent == place
+    ]
+    return lines[-1] if lines else None
 
 
 def inline_hash(content: str) -> str:

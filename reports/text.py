@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from markupsafe import Markup
 
+Place = tuple[str | int, ...]  # keys and indices that lead to a part of a JSON value
 SHOWN_CHARACTERS = 6000
 _SYMBOLS = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"}  # such as U+241B for escape
 _CONTROL = _SYMBOLS | {0x0D: 0x240D, 0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
@@ -22,6 +23,7 @@ _MARKUP = re.compile(
 _ENTITIES = {"<": "&lt;", "&": "&amp;"}  # which renderers that know no backslash escapes understand too
 _NUMBERED = re.compile(r"^( ?\d{1,9})([.)])(?=\s|$)")
 _MENTION = re.compile(r"(?<!\w)@(?=\w)")
+_COMMAND = re.compile(r"##(?=\[)|^\s*:(?=:)")
 
 
 class Markdown(str):
@@ -60,6 +62,17 @@ def map_texts(value: Any, change: Callable[[str], str]) -> Any:
     return change(value) if isinstance(value, str) else value
 
 
+def walk_texts(value: Any, place: Place = ()) -> Iterator[tuple[Place, str]]:
+    """Yield all texts of a JSON value with their places; a key has the place of its mapping."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, dict | list | tuple):
+        for key, member in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(key, str):
+                yield place, key
+            yield from walk_texts(member, (*place, key))
+
+
 def fenced(text: str) -> Markdown:
     """Format text as a Markdown code block that nothing inside can close."""
     longest = max((len(run) for run in _TICKS.findall(text)), default=0)
@@ -67,12 +80,19 @@ def fenced(text: str) -> Markdown:
     return Markdown(f"{fence}text\n{visible(text)}\n{fence}")
 
 
+def break_up(line: str) -> str:
+    """Break up what GitHub acts on: mentions of users, and the commands that its runner finds in what a step prints."""
+    for pattern in (_MENTION, _COMMAND):
+        line = pattern.sub("\\g<0>\N{ZERO WIDTH SPACE}", line)
+    return line
+
+
 def plain_markdown(text: str) -> Markdown:
     """Escape text for a line of GitHub-flavoured Markdown, also at the line's start, and break up mentions of users."""
     line = re.sub(r"^\s+", " ", str(visible(text)).replace("\n", " "))
     line = _MARKUP.sub(lambda mark: _ENTITIES.get(mark[0], f"\\{mark[0]}"), line)
     line = _NUMBERED.sub(r"\1\\\2", line)
-    return Markdown(_MENTION.sub("@\N{ZERO WIDTH SPACE}", line))
+    return Markdown(break_up(line))
 
 
 def code_span(text: str) -> Markdown:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from tasks.formats import AnswerFormat
 
 ChatTemplate = Literal["auto", "never"]
-_CALLS = ("__call__", "encode", "decode", "batch_decode", "apply_chat_template", "convert_ids_to_tokens")
+_TEMPLATE_CALL = "apply_chat_template"  # the only one whose memory a model's files decide
+_CALLS = ("__call__", "encode", "decode", "batch_decode", _TEMPLATE_CALL, "convert_ids_to_tokens")
+_MOST_ADDED = 1_000_000  # characters that a chat template may add
 _STDERR = 2
 # The date for chat templates that include one (Llama 3.1 and later): their own default, so that prompts are the same
 # every day.
@@ -45,15 +47,21 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
 
 
 @contextlib.contextmanager
-def _blaming(name: str, what: str) -> Iterator[None]:
-    """Turn whatever a tokenizer's files, which may come from anyone, make a library raise into one message."""
+def _blaming(name: str, what: str, *, memory: bool = False) -> Iterator[None]:
+    """Turn whatever a tokenizer's files, which may come from anyone, make a library raise into one message.
+
+    Args:
+        name: Folder or hub id of the tokenizer.
+        what: What fails.
+        memory: Whether the files are to blame if memory runs out too.
+    """
     try:
         with _MUTED:
             yield
-    except (UserError, MemoryError):
+    except UserError:
         raise
     except BaseException as error:
-        if not is_failure(error):
+        if not is_failure(error) or (isinstance(error, MemoryError) and not memory):
             raise
         raise UserError(
             f"{what}: {first_line(error)[:300]}",
@@ -94,7 +102,7 @@ _MUTED = _MutedPanics()
 def _guarded(method: Callable[..., Any], name: str) -> Callable[..., Any]:
     @functools.wraps(method)
     def call(*args: Any, **settings: Any) -> Any:
-        with _blaming(name, "its tokenizer fails"):
+        with _blaming(name, "its tokenizer fails", memory=method.__name__ == _TEMPLATE_CALL):
             return method(*args, **settings)
 
     return call
@@ -119,6 +127,12 @@ def render_prompt(
         date_string=_TODAY.strftime("%d %b %Y"),
         strftime_now=_TODAY.strftime,
     )
+    if len(prompt) > len(turn) + _MOST_ADDED:
+        raise UserError(
+            f"its chat template turns {len(turn):,} characters into {len(prompt):,}",
+            where=str(tokenizer.name_or_path),
+            fix="fix the chat template of the model",
+        )
     opening = answer_format.sections[0].opening
     if opening and prompt.rstrip().endswith(opening):
         prompt = prompt.rstrip().removesuffix(opening)

@@ -159,9 +159,14 @@ class AnswerStore:
         self._do("DELETE FROM answers", [])
         self._do("PRAGMA incremental_vacuum", [])
         self._do("PRAGMA wal_checkpoint(TRUNCATE)", [])
-        for path in self.path.parent.glob(f"{self.path.name}.damaged-*"):
+        for path in self.damaged_files():
             path.unlink(missing_ok=True)
+        self.set_aside.clear()
         return entries
+
+    def damaged_files(self) -> list[Path]:
+        """The files that this and other processes set aside."""
+        return sorted(self.path.parent.glob(f"{self.path.name}.damaged-*"))
 
     def close(self) -> None:
         """Apply the limit and close the file."""

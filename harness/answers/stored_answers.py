@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from harness.answers.answer_keys import answer_key
 from harness.answers.answer_store import AnswerStore
+from harness.console import Terminal
 from harness.engines.interface import Cost, GenerateResponse, ModelRequest, Response, ScoreResponse
 from reports.errors import UserError
 from training.home import medbench_home
@@ -43,6 +44,22 @@ def open_store() -> AnswerStore | None:
     if limit == 0 or not _is_writable(folder):
         return None
     return AnswerStore(folder / _FILE, int(limit * 1e9))
+
+
+@contextlib.contextmanager
+def opened_store(terminal: Terminal) -> Iterator[AnswerStore | None]:
+    """The answer store, closed at the end; reports damaged files."""
+    store = open_store()
+    try:
+        yield store
+    finally:
+        if store is not None:
+            for path in store.set_aside:
+                terminal.say(
+                    f"note: the answer store was damaged or of another version; set aside as {path.name}",
+                    style="yellow",
+                )
+            store.close()
 
 
 class ResponseCache:

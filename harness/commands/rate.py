@@ -37,7 +37,7 @@ def export(
 @rate.command("import")
 def import_sheets(
     run: Annotated[Path, typer.Argument(help="The run folder that the sheet is of.")],
-    sheets: Annotated[list[Path], typer.Argument(help="Filled sheets, one a rater, each named by its rater.")],
+    sheets: Annotated[list[Path], typer.Argument(help="Filled sheets, one a rater, each named by its rater: ada.csv.")],
 ) -> None:
     """Unblind filled sheets and add their figures, with intervals and agreement, to results and report."""
     from harness.runs import rating

@@ -71,6 +71,8 @@ def set_baseline(source: GateInput, store: Path, name: str | None) -> Path:
     folder = store / chosen
     with FileLock(store / ".lock"):
         fresh, aside = _beside(folder, "new"), _beside(folder, "old")
+        if link := next((path for path in (folder, fresh, aside) if path.is_symlink()), None):
+            raise UserError("it is a link", where=str(link), fix="remove it, or give another --name or --store")
         shutil.rmtree(fresh, ignore_errors=True)
         _write(source, chosen, fresh)
         if folder.is_dir() and not is_baseline(folder) and any(folder.iterdir()):

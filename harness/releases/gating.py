@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,24 +11,21 @@ from harness.console import Terminal
 from harness.folder import RunFolder
 from harness.planning.model_names import OWN_ADAPTER
 from harness.releases.baselines import baseline_folder, is_baseline, read_baseline, with_own_metrics
+from harness.releases.gate_reports import remove_reports, show_report, write_reports
 from harness.runs.seeds import seed_folder
 from reports.document.checksums import verified_facts
 from reports.document.evidence import HUMAN_RATING
 from reports.document.reading import read_results
 from reports.document.schema import Results, Sample
 from reports.errors import UserError
-from reports.files import sha256_file, write_json, write_text
+from reports.files import sha256_file
 from reports.gate.inputs import GateInput, ItemScore, check_values, read_items
-from reports.gate.outcome import GateInputInfo, GateReport, Verdict
+from reports.gate.outcome import GateInputInfo, GateReport
 from reports.gate.policy import DEFAULT, Policy
 from reports.names import is_plain_name
 from training.log import check_weights
 from training.models.adapters import WEIGHTS
 from training.recipes.strict_yaml import check, read_yaml
-
-_SHOWN = 5
-_JSON, _JUNIT, _MARKDOWN = "gate.json", "gate.xml", "gate.md"
-_STYLES: dict[Verdict, str] = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
 
 
 class UnfinishedError(Exception):
@@ -66,16 +62,15 @@ def gate(
 
     run = Path(run)
     folder = run if out is None else Path(out)
-    for name in (_JSON, _JUNIT, _MARKDOWN):  # of an earlier gate, in case this one ends with an error
-        (folder / name).unlink(missing_ok=True)
+    remove_reports(folder)  # in case this gate ends with an error
     rules = DEFAULT if policy is None else load_policy(Path(policy))
     names = [None] if baseline is None else [baseline] if isinstance(baseline, str) else list(baseline)
-    if not names or len(set(names)) < len(names):
-        raise UserError("no baseline is given, or one twice", where="--baseline", fix="give different baselines")
+    if not names:
+        raise UserError("no baseline is given", where="--baseline", fix="give a run or a stored baseline")
     try:
         ours = read_run(run, candidate, avoid=baseline is None)
         try:
-            theirs = [read_other(ours, run, name, Path(store)) for name in names]
+            theirs = _read_baselines(ours, run, names, Path(store))
         except UnfinishedError as reason:
             unread = [GateInputInfo(run=str(name), model="") for name in names]
             report = refuse(rules, str(reason), input_info(ours), unread)
@@ -85,8 +80,8 @@ def gate(
         unread = [GateInputInfo(run=str(name or ""), model="") for name in names]
         report = refuse(rules, str(reason), GateInputInfo(run=_name(run), model=candidate or ""), unread)
     terminal = Terminal(quiet=quiet)
-    _write(report, folder, terminal)
-    _show(report, folder, terminal)
+    write_reports(report, folder, terminal)
+    show_report(report, folder, terminal)
     return report
 
 
@@ -170,16 +165,32 @@ def _readings(text: str) -> list[tuple[str, str | None]]:
     return [(text, None), *([(name, model)] if colon and name and model else [])]
 
 
-def read_other(candidate: GateInput, run: Path, baseline: str | None, store: Path) -> GateInput:
-    """Read the baseline: of the candidate's own run, of another run, or of the store.
+def _read_baselines(candidate: GateInput, run: Path, names: Sequence[str | None], store: Path) -> list[GateInput]:
+    """Read the baselines; None is the run's own.
 
     Raises:
-        UserError: It is missing, broken, or the candidate itself.
-        UnfinishedError: Its run is not finished.
+        UserError: One is missing, broken, the candidate itself, or there twice, however it is spelled.
+        UnfinishedError: A baseline's run is not finished.
     """
-    path, model = (run, candidate.results.baseline) if baseline is None else _locate(baseline, store)
-    if baseline is not None and is_baseline(path):
+    baselines: dict[tuple[Path, str], GateInput] = {}
+    for name in names:
+        path, model = (run, candidate.results.baseline) if name is None else _locate(name, store)
+        other = _read_baseline(candidate, run, path, model, stored=name is not None and is_baseline(path))
+        if baselines.setdefault((path.resolve(), other.model), other) is not other:
+            what = f"{other.model} of {other.run} is there twice"
+            raise UserError(what, where=f"--baseline {name}", fix="give different baselines")
+    return list(baselines.values())
+
+
+def _read_baseline(candidate: GateInput, run: Path, path: Path, model: str | None, *, stored: bool) -> GateInput:
+    if stored:
         return read_baseline(path, model)
+    if not RunFolder(path).recipe.is_file() and not (path / "samples").is_dir():
+        raise UserError(
+            "it is neither a run nor a whole baseline: there is no baseline.json",
+            where=str(path),
+            fix="set the baseline again, or give the folder of a `medbench run`",
+        )
     other = read_run(path, model)
     if path.resolve() != run.resolve():
         return other
@@ -272,38 +283,3 @@ def _own_adapters(results: Results) -> list[str]:
 def _name(run: Path) -> str:
     """The name of a run without the folders above it, which reports do not reveal."""
     return run.resolve().name
-
-
-def _write(report: GateReport, out: Path, terminal: Terminal) -> None:
-    from reports.gate.junit import junit_xml
-    from reports.gate.render import markdown
-
-    summary = markdown(report)
-    write_json(out / _JSON, report.model_dump(mode="json"))
-    write_text(out / _JUNIT, junit_xml(report))
-    write_text(out / _MARKDOWN, summary)
-    step_summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if step_summary:
-        try:
-            with Path(step_summary).open("a", encoding="utf-8") as stream:
-                stream.write(summary)
-        except OSError as error:
-            terminal.say(f"note: the step summary could not be written ({error.strerror})", style="yellow")
-
-
-def _show(report: GateReport, out: Path, terminal: Terminal) -> None:
-    from reports.gate.render import HEADINGS, baselines_text, github_annotations, moved_text, rules_table
-
-    table = rules_table(report)
-    terminal.say(f"candidate: {report.candidate.label}; baseline: {baselines_text(report)}\n")
-    terminal.table(table.columns, table.rows, left=True)
-    for rule in report.rules:
-        if rule.moved:
-            terminal.say(f"\n{rule.name}: the items that moved it, worst first")
-            for sample in rule.moved[:_SHOWN]:
-                terminal.say(f"  {' '.join(moved_text(sample).split())}")
-    terminal.say(f"\n{HEADINGS[report.verdict]}. {report.reason}", style=_STYLES[report.verdict])
-    terminal.say(f"report: {out / _JSON}\n        {out / _MARKDOWN}\n        {out / _JUNIT} (JUnit)")
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        for line in github_annotations(report):
-            terminal.command(line)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from reports.errors import UserError
+from reports.text import walk_texts
 from training.recipes.strict_yaml import parse_yaml
 
 _PATH = re.compile(r"""(?<![\w.~<:/\\-])(?:~?/|[A-Za-z]:\\{1,2})[^\s"'`,;:()<>|=*?]+""")
@@ -27,7 +27,8 @@ def shorten_paths(text: str, suffix: str) -> tuple[str, list[str]]:
         suffix: The file's, such as `.json`.
     """
     shortened: list[str] = []
-    spaced = {string for string in _strings(_parsed(text, suffix)) if _is_local(string) and not _PATH.fullmatch(string)}
+    strings = {string for _, string in walk_texts(_parsed(text, suffix))}
+    spaced = {string for string in strings if _is_local(string) and not _PATH.fullmatch(string)}
     for path in sorted(spaced, key=len, reverse=True):
         for written in (path, json.dumps(path)[1:-1], json.dumps(path, ensure_ascii=False)[1:-1]):
             if written in text:
@@ -62,15 +63,3 @@ def _parsed(text: str, suffix: str) -> Any:
         return json.loads(text) if suffix == ".json" else parse_yaml(text, suffix)[0] if suffix == ".yaml" else None
     except (ValueError, RecursionError, UserError):
         return None
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _strings(key)
-            yield from _strings(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _strings(inner)

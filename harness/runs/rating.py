@@ -20,7 +20,17 @@ from reports.document.reading import read_results, read_samples, write_results
 from reports.document.schema import MetricInfo, Results, Sample, TaskInfo
 from reports.errors import UserError
 from reports.files import read_json, write_json
-from reports.rating_sheet import ASPECTS, Key, Rating, make_sheet, output_hash, read_key, read_sheet, remove_key
+from reports.rating_sheet import (
+    ASPECTS,
+    Key,
+    Rating,
+    make_sheet,
+    output_hash,
+    rater_of,
+    read_key,
+    read_sheet,
+    remove_key,
+)
 from tasks import catalog
 from tasks.data import sample_indices
 
@@ -79,7 +89,7 @@ def import_sheets(run: Path, sheets: Sequence[Path], terminal: Terminal) -> Resu
     """
     folder = RunFolder(run)
     key = read_key(folder.ratings)
-    names = [path.stem for path in sheets]
+    names = [rater_of(path) for path in sheets]
     if len(set(names)) < len(names):
         raise UserError(
             "two sheets have the same name", where=", ".join(map(str, sheets)), fix="name each by its rater"

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from harness.answers.answer_keys import model_key, pair_key, store_key
 from harness.answers.cached_engine import load_engine
-from harness.answers.stored_answers import ResponseCache
+from harness.answers.stored_answers import ResponseCache, opened_store
 from harness.engines.choice import choose_engine
 from harness.engines.shared_engine import slowest_process
 from harness.scoring.noise_budget import rounds
 from harness.scoring.questions import question_blocks
 from harness.scoring.samples import make_samples
-from harness.scoring.stage import build_requests, opened_store, stream_responses
+from harness.scoring.stage import build_requests, stream_responses
 from reports.document.checksums import verified_facts, write_samples
 from reports.document.reading import read_samples
 from reports.errors import UserError

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.answers.answer_keys import model_key, pair_key, store_key
 from harness.answers.cached_engine import load_engine
-from harness.answers.stored_answers import ResponseCache, open_store
+from harness.answers.stored_answers import ResponseCache, opened_store
 from harness.engines.choice import Choice, choose_engine
 from harness.engines.interface import Engine, ModelRequest, NotFiniteError, Request, Response
 from harness.engines.shared_engine import in_all_processes
@@ -29,7 +29,6 @@ from training.processes import is_main, process_count
 from training.stopping import finishing_batches
 
 if TYPE_CHECKING:
-    from harness.answers.answer_store import AnswerStore
     from harness.console import Advance, Terminal
     from harness.scoring.questions import Block, Questions
 
@@ -77,22 +76,6 @@ def score_models(
         if "engine" not in setup:
             setup |= cache.find_setup()
     return [scores[pair] for pair in keys], setup
-
-
-@contextlib.contextmanager
-def opened_store(terminal: Terminal) -> Iterator[AnswerStore | None]:
-    """The answer store, closed at the end; reports damaged files."""
-    store = open_store()
-    try:
-        yield store
-    finally:
-        if store is not None:
-            for path in store.set_aside:
-                terminal.say(
-                    f"  note: the answer store was damaged or of another version; set aside as {path.name}",
-                    style="yellow",
-                )
-            store.close()
 
 
 def write_predictions(plan: Plan, scored: Sequence[Scored]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from reports.errors import UserError
-from reports.files import write_text
+from reports.files import remove_parts_of, write_text
 
 FILES = {
     Path("recipe.yaml"): "recipe.yaml",
@@ -67,6 +67,7 @@ def write_starter(folder: Path, answers: Answers, *, force: bool) -> None:
         raise UserError(
             f"there already: {', '.join(there)}", where="medbench init", fix="move them away, or overwrite with --force"
         )
+    remove_parts_of(folder / path for path in FILES)
     for path, template in FILES.items():
         text = (_TEMPLATES / template).read_text(encoding="utf-8")
         for name, value in asdict(answers).items():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from reports.comparison.compare_models import finite
 from reports.comparison.counts import exact_share
 from reports.comparison.inference import LEVEL
 from reports.comparison.proportions import score_interval, upper_discordance
@@ -119,8 +120,7 @@ def _shift(metric: MetricInfo, candidates: Sequence[Pair], baseline: Pair | None
             interval = _mean_shift(metric, summed, len(candidates), scale)
     if not math.isfinite(interval.value):
         return None
-    low, high = (end if math.isfinite(end) else None for end in (interval.low, interval.high))
-    return Shift(value=interval.value, low=low, high=high, items=summed[0].items)
+    return Shift(value=interval.value, low=finite(interval.low), high=finite(interval.high), items=summed[0].items)
 
 
 def _right_or_wrong_shift(summed: Sequence[Clusters]) -> _Interval:

@@ -223,7 +223,7 @@ class Policy(_Section):
         rules: All that are not advisory have to pass.
     """
 
-    version: Literal[1] = 1
+    version: Annotated[int, Field(ge=1, le=1)] = 1  # a literal 1 would accept true
     inconclusive: Literal["block", "pass"] = "block"
     power: Annotated[float, Field(ge=0.5, le=0.99)] = 0.8
     required: list[Text] = []

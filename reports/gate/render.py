@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from reports.gate.outcome import GateReport, MovedSample, RuleResult, Verdict
 from reports.tables import NOT_MEDICAL_ADVICE, Table
-from reports.text import plain_markdown, visible
+from reports.text import break_up, plain_markdown, visible
 
 HEADINGS: dict[Verdict, str] = {"pass": "Passed", "fail": "Blocked", "inconclusive": "Inconclusive"}
 _MARKS: dict[Verdict, str] = {"pass": "pass", "fail": "FAIL", "inconclusive": "inconclusive"}
@@ -112,8 +112,8 @@ def _escape(text: str) -> str:
 
 
 def _escape_html(text: str) -> str:
-    """Escape text for HTML, on one line and without mentions of GitHub users."""
-    return html.escape(visible(" ".join(text.split())[:_TEXT]), quote=False).replace("@", "@\N{ZERO WIDTH SPACE}")
+    """Escape text for HTML, on one line and without what GitHub acts on."""
+    return break_up(html.escape(visible(" ".join(text.split())[:_TEXT]), quote=False))
 
 
 def _difference(rule: RuleResult) -> str:

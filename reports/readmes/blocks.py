@@ -13,8 +13,8 @@ from reports.errors import UserError
 from reports.numbers import MISSING
 from reports.page import answers
 from reports.page.digest import digest
-from reports.templating import sandbox, template_errors
-from reports.text import Markdown, code_span, cut, fenced, plain_markdown
+from reports.readmes.user_template import render_template
+from reports.text import code_span, cut, fenced, plain_markdown
 
 TEMPLATE = "template"
 _EXAMPLES = 3  # questions per task
@@ -33,9 +33,9 @@ def block_text(name: str, runs: Sequence[Path], template: Path | None, where: st
     Raises:
         UserError: A run lacks what the block shows, or the template fails.
     """
-    loaded = [(run, displayed_results(read_results(run))) for run in runs]
     if template is not None:
-        return _from_template(template, [results for _, results in loaded])
+        return render_template(template, runs)
+    loaded = [(run, displayed_results(read_results(run))) for run in runs]
     parts = []
     for run, results in loaded:
         text = BLOCKS[name](run, results)
@@ -103,14 +103,6 @@ def _examples(run: Path, results: Results) -> str:
 
 def _environment(_: Path, results: Results) -> str:
     return tables.provenance_table(results).markdown()
-
-
-def _from_template(template: Path, runs: list[Results]) -> str:
-    blocks = {name: lambda results, make=make: Markdown(make(Path(), results)) for name, make in BLOCKS.items()}
-    blocks.pop("examples")  # they need the run's folder
-    with template_errors("", template):
-        source = sandbox().from_string(template.read_text(encoding="utf-8"))
-        return source.render(runs=runs, results=runs[0], tables=tables, training_tables=training_tables, blocks=blocks)
 
 
 BLOCKS: dict[str, Callable[[Path, Results], str]] = {

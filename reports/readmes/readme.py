@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reports.errors import UserError
-from reports.files import check_regular, write_text
+from reports.files import check_regular, remove_parts_of, write_text
 from reports.readmes.blocks import BLOCKS, TEMPLATE, block_text
 
 _MARKER = re.compile(r"^[ \t]*<!--\s*medbench:(?P<name>[a-z]+)(?P<words>(?:\s+\S+)*?)\s*-->[ \t]*$")
@@ -71,6 +71,8 @@ def update(path: Path, *, check: bool = False) -> str:
         ending = "\r\n" if lines[block.start].endswith("\r\n") else "\n"
         updated[block.start + 1 : block.end] = [line + ending for line in _body(block, path, root).split("\n")]
     new = "".join(updated)
+    if not check:
+        remove_parts_of([path.resolve()])
     if new == text:
         return ""
     if not check:

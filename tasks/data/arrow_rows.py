@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ def parquet_rows(path: Path, needed: Collection[str] | None) -> Iterator[dict[st
         with parquet.ParquetFile(path, metadata=metadata, read_dictionary=texts) as file:
             schema = file.schema_arrow
             check_columns(schema.names, str(path))
+            _open_column_chunks(file)
             needed = schema.names if needed is None else needed
             limit = min(MOST_BYTES, max(USUAL_BYTES, MOST_RATIO * path.stat().st_size))
             columns = usable_columns(schema, needed)
@@ -53,7 +55,9 @@ def parquet_rows(path: Path, needed: Collection[str] | None) -> Iterator[dict[st
         raise
     except Exception as error:  # whatever pyarrow raises, the file is at fault
         raise UserError(
-            f"not readable as Parquet: {first_line(error)}", where=str(path), fix="write the file again"
+            f"not readable as Parquet: {first_line(error)}",
+            where=str(path),
+            fix="write the file again, without encryption",
         ) from error
 
 
@@ -90,6 +94,16 @@ def usable_columns(schema: pa.Schema, needed: Collection[str]) -> list[str]:
     return [field.name for field in schema if field.name in needed or groups(field.type)]
 
 
+def _open_column_chunks(file: ParquetFile) -> None:
+    """Raise pyarrow's error if a column chunk is encrypted or described wrongly.
+
+    `RowGroupMetaData.column` ends the process instead. A batch of 0 rows opens all chunks of a row group and reads no
+    page; only `file.reader` accepts that size.
+    """
+    for group in range(file.num_row_groups):
+        list(file.reader.iter_batches(0, row_groups=[group]))
+
+
 def _declared_bytes(metadata: FileMetaData, columns: Collection[str]) -> int:
     """Memory that columns take at least, by the footer: their encoded bytes, and a small value for each cell."""
     groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
@@ -104,11 +118,16 @@ def _declared_bytes(metadata: FileMetaData, columns: Collection[str]) -> int:
 def _within(
     limit: int, file: ParquetFile, columns: Collection[str], needed: Collection[str], path: Path
 ) -> Iterator[pa.RecordBatch]:
-    """The batches without long texts that are not needed, until the needed cells take more than `limit` bytes."""
+    """The batches without long texts that are not needed, until the needed cells take more than `limit` bytes.
+
+    Row groups are read one by one: a batch of two has two dictionaries, which pyarrow cannot put into a list or struct.
+    """
     import pyarrow as pa
 
     total = 0
-    for batch in file.iter_batches(BATCH_ROWS, columns=columns):
+    groups = range(file.num_row_groups)
+    batches = (file.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns) for group in groups)
+    for batch in chain.from_iterable(batches):
         names = batch.schema.names
         total += sum(_decoded_bytes(batch.column(name)) for name in names if name in needed)
         _check_size(total, limit, file.metadata.num_rows, path)

@@ -185,6 +185,23 @@ def test_a_gate_that_ends_with_an_error_leaves_no_earlier_verdict(fresh, command
     assert list(run.glob("gate.*")) == []
 
 
+@pytest.mark.parametrize(
+    "words", [("--bogus",), ("--baseline",), ("--out", "RUN", "--bogus"), ("--out=RUN", "b"), ("--baseline", "\a")]
+)
+def test_a_gate_with_a_wrong_command_line_leaves_no_earlier_verdict(fresh, command, tmp_path, words):
+    run = fresh()
+    shutil.copytree(run, tmp_path / "released")
+    for folder in (run, tmp_path / "released"):
+        command("gate", folder)
+    before = "elsewhere" if any("RUN" in word for word in words) else run
+    code, _, _ = command(
+        "gate", before, "--baseline", tmp_path / "released", *(word.replace("RUN", str(run)) for word in words)
+    )
+    assert code == 2
+    assert list(run.glob("gate.*")) == []
+    assert len(list((tmp_path / "released").glob("gate.*"))) == 3  # which is no folder to write to
+
+
 def test_readme(fresh, command, tmp_path):
     readme = tmp_path / "README.md"
     old = "# Mine\n<!-- medbench:environment run -->\n<!-- medbench:end -->\nend\n"
@@ -196,7 +213,9 @@ def test_readme(fresh, command, tmp_path):
     def check(*, whole):
         text = readme.read_text()
         assert text.endswith("<!-- medbench:end -->\nend\n")
-        assert "| medbench |" in text if whole else True
+        if whole:
+            assert "| medbench |" in text
+            assert list(tmp_path.glob(".*")) == []
 
     assert kill_everywhere(command, prepare, ("readme", readme), check, str(tmp_path)) > 2
 
@@ -206,6 +225,7 @@ def test_convert_and_init(fresh, command, tmp_path):
     def check(*, whole):
         if whole:
             assert (tmp_path / "csv" / "scores.csv").read_text().startswith("model,")
+            assert list((tmp_path / "csv").glob(".*")) == []
 
     words = ("convert", tmp_path / "run", "--to", "csv", "--out", tmp_path / "csv")
     assert kill_everywhere(command, fresh, words, check, str(tmp_path)) > 4
@@ -213,6 +233,7 @@ def test_convert_and_init(fresh, command, tmp_path):
     def check_starter(*, whole):
         if whole:
             assert (tmp_path / "new" / ".github" / "workflows" / "medbench.yml").is_file()
+            assert [path.name for path in (tmp_path / "new").rglob("*.part")] == []
 
     init = ("init", tmp_path / "new", "--action", "OWNER/medbench@v0.1.0", "--force")
     assert kill_everywhere(command, fresh, init, check_starter, str(tmp_path)) > 4

@@ -1,14 +1,17 @@
 """Parquet files: bounded by what they take in memory, and cells that Python cannot hold are named or do not matter."""
 
 import tracemalloc
+from base64 import b64decode, b64encode
 from decimal import Decimal
 
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from pyarrow.parquet import encryption
 
 from reports.errors import UserError
 from tasks.data import DataSource, load_pubmedqa, load_reasoning
+from tasks.data.arrow_rows import parquet_rows
 
 NOT_UTF8 = pa.Array.from_buffers(
     pa.string(), 3, [None, pa.py_buffer(b"".join(n.to_bytes(4, "little") for n in range(4))), pa.py_buffer(b"a\xffb")]
@@ -144,6 +147,47 @@ def test_an_abstract_is_read_from_lists_in_structs(write):
     columns = {"pubid": [1, 2, 3], "question": rows()["question"], "context": contexts, "final_decision": ["yes"] * 3}
     loaded = load_pubmedqa(write(columns), seed=0)
     assert [(item.id, item.contexts) for item in loaded] == [(name, ("One.", "Two.")) for name in "123"]
+
+
+def test_lists_of_texts_are_read_across_row_groups(tmp_path):
+    table = pa.table({**rows(), "notes": [["a", "b"], ["c"], []]})
+    parquet.write_table(table, tmp_path / "rows.parquet", row_group_size=1)
+    assert list(parquet_rows(tmp_path / "rows.parquet", {"notes"})) == table.to_pylist()
+
+
+# A key server that returns the keys as they are.
+KEY_SERVER = {"wrap_key": lambda _, key, name: b64encode(key), "unwrap_key": lambda _, key, name: b64decode(key)}
+
+
+@pytest.mark.parametrize(
+    ("encrypted", "message"),
+    [
+        ({"plaintext_footer": True, "column_keys": {"key": ["response"]}}, "Cannot decrypt ColumnMetadata"),
+        ({"plaintext_footer": True, "column_keys": {"key": ["topic"]}}, "Cannot decrypt ColumnMetadata"),
+        ({"uniform_encryption": True}, "Could not read encrypted metadata"),
+    ],
+)
+def test_an_encrypted_file_is_refused(tmp_path, encrypted, message):
+    table, path = pa.table({**rows(), "topic": ["heart"] * 3}), tmp_path / "rows.parquet"
+    keys = encryption.CryptoFactory(
+        lambda _: type("KeyServer", (encryption.KmsClient,), KEY_SERVER)()
+    ).file_encryption_properties(
+        encryption.KmsConnectionConfig(), encryption.EncryptionConfiguration(footer_key="key", **encrypted)
+    )
+    parquet.write_table(table, path, encryption_properties=keys)
+    with pytest.raises(UserError, match=f"not readable as Parquet: {message}.*\n  fix: .* without encryption"):
+        load_reasoning(DataSource(source=str(path)), seed=0)
+
+
+def test_a_footer_with_wrong_sizes_is_refused(write, tmp_path):
+    """The schema decides how many numbers a histogram of definition levels has: 4 for a list of texts, here 3."""
+    source = write({**rows(), "notes": [["a"], ["b"], []]})
+    path = tmp_path / "rows.parquet"
+    intact, broken = b"\x19\x46\0\x02\0\x04", b"\x19\x36\x80\x01\x02\x04"  # thrift: [0, 1, 0, 2] and [64, 1, 2]
+    assert path.read_bytes().count(intact) == 1
+    path.write_bytes(path.read_bytes().replace(intact, broken))
+    with pytest.raises(UserError, match="not readable as Parquet: Definition level histogram size mismatch"):
+        load_reasoning(source, seed=0)
 
 
 def test_a_missing_column_is_reported_with_all_that_are_there(write):

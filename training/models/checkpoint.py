@@ -34,6 +34,12 @@ def check_checkpoint(base: Model, quantised_by: str | None) -> None:
     """
     tensors = {name: tensor for path in _files(base.folder) for name, tensor in read_header(path).items()}
     config = base.folder / "config.json"
+    if quantised_by == "bitsandbytes" and not any(tensor.dtype in _INTEGER_BYTES for tensor in tensors.values()):
+        raise UserError(
+            "by its quantization_config, bitsandbytes quantised the weights, but none in the files is",
+            where=str(config),
+            fix="remove quantization_config to use the weights as they are, or fetch the model again",
+        )
     for key, setting in config_settings(model_config(base)):
         if "layers" in key and isinstance(setting, int) and setting > len(tensors):
             raise _misfit(f"{key} is {setting}, but the files hold {len(tensors)} tensors", config)

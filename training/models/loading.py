@@ -69,12 +69,7 @@ def load_base(
     except BaseException as error:
         if not is_failure(error):
             raise
-        kind = model_config(base).get("model_type", "unknown")
-        raise UserError(
-            f"transformers cannot load this model (type {kind}): {first_line(error)}",
-            where=str(base.folder),
-            fix="give a causal language model with its config, safetensors and tokenizer",
-        ) from error
+        raise _unloadable(base, error) from error
     if loaded["missing_keys"]:
         name = min(loaded["missing_keys"])
         raise UserError(
@@ -84,6 +79,15 @@ def load_base(
         )
     _keep_gradients(model)
     return model
+
+
+def _unloadable(base: Model, error: BaseException) -> UserError:
+    kind = model_config(base).get("model_type", "unknown")
+    return UserError(
+        f"transformers cannot load this model (type {kind}): {first_line(error)}",
+        where=str(base.folder),
+        fix="give a causal language model with its config, safetensors and tokenizer",
+    )
 
 
 def check_weights(base: Model) -> None:
@@ -124,13 +128,19 @@ def load_for_scoring(
         dtype: Of weights and activations.
         device: Where to put it.
         dense: Whether to turn quantised weights back; see `fits_dense`.
+
+    Raises:
+        UserError: As `load_base`, or part of the weights that the checkpoint should hold quantised are not.
     """
     quantised = quantization is not None and quantization.method != "none"
     model = load_base(base, quantization, dtype=train_dtype if quantised else dtype, device=device)
     if not has_dense_form(base):
         return model.eval()  # GPTQ and its like have no dense form here; their own kernels score
     if dense and (quantised or is_quantised(base)):
-        model.dequantize(dtype=torch_dtype(train_dtype))
+        try:
+            model.dequantize(dtype=torch_dtype(train_dtype))
+        except Exception as error:
+            raise _unloadable(base, error) from error
     for module in model.modules():
         if hasattr(module, "compute_dtype"):  # of bitsandbytes' 4-bit layers
             module.compute_dtype = torch_dtype(dtype)

@@ -10,8 +10,9 @@ import yaml
 
 from reports.errors import UserError, did_you_mean
 from reports.secrets import holds_secret
+from reports.text import Place, walk_texts
 from training.recipes.recipe import Recipe
-from training.recipes.strict_yaml import Place, check, parse_yaml, read_yaml
+from training.recipes.strict_yaml import check, parse_yaml, read_yaml
 
 RECIPES_FOLDER = Path(__file__).resolve().parent
 QUICKSTART = "quickstart"
@@ -63,7 +64,7 @@ def check_recipe(value: dict[str, Any], where: str, origins: dict[Place, str] | 
     Raises:
         UserError: It has faults, or an access token: recipes are kept in runs, results and reports.
     """
-    place = _secret_place(value)
+    place = next((place for place, text in walk_texts(value) if holds_secret(text)), None)
     if place is not None:
         raise UserError(
             f"{'.'.join(map(str, place)) or 'the recipe'} holds what looks like an access token or a password",
@@ -100,17 +101,3 @@ def _override(recipe: dict[str, Any], override: str, origins: dict[Place, str]) 
     for depth in range(1, len(keys) + 1):
         origins.setdefault(tuple(keys[:depth]), where)
     origins[tuple(keys)] = where
-
-
-def _secret_place(value: Any, place: Place = ()) -> Place | None:
-    """The place of a secret in nested mappings and lists, or None."""
-    if isinstance(value, str):
-        return place if holds_secret(value) else None
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, member in inner:
-        if isinstance(key, str) and holds_secret(key):
-            return place
-        inside = _secret_place(member, (*place, key))
-        if inside is not None:
-            return inside
-    return None

@@ -15,10 +15,10 @@ from pydantic import BaseModel, ValidationError
 
 from reports.errors import UserError, did_you_mean, first_line
 from reports.files import check_regular
+from reports.text import Place
 
 _MAX_BYTES = 1_000_000
 _MOST_LEVELS = 32  # of mappings and lists in each other
-Place = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import time
 
@@ -210,6 +211,21 @@ def test_a_changed_baseline_is_noticed(run, command, tmp_path):
     assert "broken: the file was changed" in " ".join(command("baseline", "list", "--store", store)[1].split())
     path.unlink()
     assert "the file is missing" in command("gate", run, "--baseline", "tiny", "--store", store)[2]
+
+
+def test_a_step_summary_that_would_wait_for_a_reader_is_not_written(run, policy, command, tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "pipe"))
+    code, out, _ = command("gate", run, "--policy", policy(LENIENT))
+    assert code == 0
+    assert "note: the step summary could not be written (it is not a regular file)" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("version", ["true", "1.0", "2", "'1'"])
+def test_a_policy_of_another_version_is_refused(run, policy, command, version):
+    path = policy(f"version: {version}\nrules:\n- rule: complete\n")
+    code, _, err = command("gate", run, "--policy", path)
+    assert (code, f"{path}, line 1: version: input should be" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

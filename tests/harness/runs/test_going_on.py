@@ -259,6 +259,20 @@ def test_the_cache_commands_say_and_clear_what_is_kept(store, tiny_recipe, tmp_p
     assert "0 entries" in command("cache", "info")[1]
 
 
+def test_the_cache_commands_say_that_a_damaged_store_was_set_aside(store, command):
+    path = store / "answers" / "answers.sqlite"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no database " * 100)
+    code, out, _ = command("cache", "info")
+    assert (code, "0 entries" in out) == (0, True)
+    assert "the answer store was damaged or of another version; set aside as answers.sqlite.damaged-1" in out
+    _, out, _ = command("cache", "info")
+    assert "set aside" not in out
+    assert "damaged files beside it: 1, 0.0 MB, removed by `medbench cache clear`" in out
+    assert command("cache", "clear")[0] == 0
+    assert list(path.parent.glob("*.damaged-*")) == []
+
+
 @pytest.mark.parametrize(("value", "code"), [("0", 0), ("much", 2), ("-1", 2)])
 def test_the_store_can_be_done_without(store, monkeypatch, command, value, code):
     monkeypatch.setenv("MEDBENCH_CACHE_GB", value)

@@ -149,6 +149,17 @@ def test_sheets_that_say_nothing_or_are_lost_are_refused(sheet, tmp_path, comman
     assert "holds no answers of nobody" in command("rate", "export", run, "--again", "--models", "nobody")[2]
 
 
+@pytest.mark.parametrize("name", ["sheet.csv", "Sheet (1).csv", "sheet - Copy.csv", "sheet copy.csv", "rater.csv"])
+def test_a_sheet_that_does_not_name_its_rater_is_refused(sheet, tmp_path, command, name):
+    """Two raters who both leave the name of the exported sheet would count as one."""
+    run, rows, _ = sheet
+    code, _, err = command("rate", "import", run, fill(tmp_path / name, rows, lambda _: 3))
+    assert code == 2
+    assert f"{tmp_path / name}: the name {name} does not say who filled the sheet" in err
+    assert "rename it to the rater's name or initials, such as ada.csv" in err
+    assert not (run / "ratings" / "ratings.json").exists()
+
+
 def test_a_cell_that_a_spreadsheet_would_compute_is_text(run, command):
     path = run / "samples" / "base" / "medbench_generation.jsonl"
     samples = [json.loads(line) for line in path.read_text().splitlines()]

@@ -126,6 +126,38 @@ def test_a_block_of_a_template_of_the_user_s(run):
         assert file.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{{ 'a' * 10**10 }}", "line 2: the template fails: MemoryError"),
+        ("{{ '%9999999999d' % 1 }}", "line 2: the template fails: MemoryError"),
+        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "line 2: the template fails: maximum recursion depth"),
+        ("{% for a in range(9999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "line 2: .* more than 2 s"),
+        ("{% for a in range(99999) %}{{ 'a' * 99 }}{% endfor %}", "it writes more than 1,000,000 characters"),
+        ("{{ results.parse_file('results.json') }}", "line 2: .* access to attribute 'parse_file' .* is unsafe"),
+        ("{{ results.model_fields.name.annotation() }}", "line 2: .* is not safely callable"),
+        ("{{ tables.dataclass }}", "line 2: .* has no attribute 'dataclass'"),
+    ],
+)
+def test_a_template_is_stopped(run, text, message):
+    (run / "mine.j2").write_text(f"\n{text}")
+    (run / "README.md").write_text("<!-- medbench:template . file=mine.j2 -->\n<!-- medbench:end -->\n")
+    with pytest.raises(UserError, match=message) as caught:
+        update(run / "README.md")
+    assert str(run / "mine.j2") in str(caught.value)
+
+
+def test_a_template_unpickles_nothing(run, tmp_path):
+    """Old methods of pydantic unpickle what they are given; this pickle would create a file."""
+    pickled = f"cos\nmkdir\n(V{tmp_path / 'made'}\ntR."
+    loaded = f"{{{{ results.parse_raw({json.dumps(pickled)}.encode(), proto='pickle', allow_pickle=True) }}}}"
+    (run / "mine.j2").write_text(loaded)
+    (run / "README.md").write_text("<!-- medbench:template . file=mine.j2 -->\n<!-- medbench:end -->\n")
+    with pytest.raises(UserError, match="access to attribute 'parse_raw' of 'Results' object is unsafe"):
+        update(run / "README.md")
+    assert not (tmp_path / "made").exists()
+
+
 def test_fences_within_fences_that_mention_markers_are_text(run):
     file = run / "README.md"
     before = (

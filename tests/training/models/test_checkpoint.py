@@ -12,7 +12,7 @@ from reports.errors import UserError
 from training.models.architecture import model_shell
 from training.models.base_model import find_base
 from training.models.device import device_of
-from training.models.loading import check_weights, load_base
+from training.models.loading import check_weights, load_base, load_for_scoring
 from training.models.model import base_model
 from training.recipes.recipe import ModelSection, QuantizationSection
 
@@ -49,6 +49,7 @@ def load(base):
         ({"num_attention_heads": 1 << 20}, "num_attention_heads is 1048576"),
         ({"num_hidden_layers": 500, "num_experts": 500}, "it has 500 layers of 500 experts"),
         ({"text_config": {"num_hidden_layers": 5000}}, "num_hidden_layers is 5000"),
+        ({"quantization_config": {"load_in_4bit": True}}, "bitsandbytes quantised the weights, but none in the files"),
     ],
 )
 def test_a_configuration_of_a_larger_model_is_refused_before_loading(model, settings, message):
@@ -91,6 +92,19 @@ def test_a_quantised_checkpoint_holds_two_weights_in_a_byte(model):
     assert load_base(find_base(ModelSection(base=str(model))), None, **how).config.quantization_config.load_in_4bit
     with pytest.raises(UserError, match="the configuration means"):
         check_weights(configure(model, num_hidden_layers=4))
+
+
+def test_a_checkpoint_that_is_quantised_in_part_is_refused(model):
+    """Its configuration says that all layers are; bitsandbytes dequantises none of them then."""
+    dense = load_file(model / "model.safetensors")
+    how = {"dtype": "float32", "device": device_of("cpu")}
+    load_base(find_base(ModelSection(base=str(model))), QuantizationSection(), **how).save_pretrained(model)
+    name = "model.layers.0.mlp.up_proj.weight"
+    quantised = load_file(model / "model.safetensors")
+    others = {key: value for key, value in quantised.items() if not key.startswith(name)}
+    save_file({**others, name: dense[name]}, model / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match=r"transformers cannot load this model \(type llama\)"):
+        load_for_scoring(find_base(ModelSection(base=str(model))), None, train_dtype="float32", **how)
 
 
 def large(folder, config):

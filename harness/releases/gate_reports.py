@@ -1,0 +1,62 @@
+"""The reports of a gate: `gate.json`, `gate.xml` (JUnit) and `gate.md`, GitHub's step summary, and the terminal."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from harness.console import Terminal
+from reports.errors import UserError
+from reports.files import check_regular, remove_parts_of, write_json, write_text
+from reports.gate.outcome import GateReport, Verdict
+
+_SHOWN = 5
+_JSON, _JUNIT, _MARKDOWN = "gate.json", "gate.xml", "gate.md"
+_STYLES: dict[Verdict, str] = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
+
+
+def remove_reports(folder: Path) -> None:
+    """Remove what an earlier gate wrote, so that nobody takes it for the verdict of one that ended with an error."""
+    paths = [folder / name for name in (_JSON, _JUNIT, _MARKDOWN)]
+    remove_parts_of(paths)
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def write_reports(report: GateReport, out: Path, terminal: Terminal) -> None:
+    """Write the reports to a folder, and the summary of a step on GitHub."""
+    from reports.gate.junit import junit_xml
+    from reports.gate.render import markdown
+
+    summary = markdown(report)
+    write_json(out / _JSON, report.model_dump(mode="json"))
+    write_text(out / _JUNIT, junit_xml(report))
+    write_text(out / _MARKDOWN, summary)
+    step_summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if step_summary:
+        try:
+            check_regular(Path(step_summary))  # writing to a named pipe waits for its reader
+            with Path(step_summary).open("a", encoding="utf-8") as stream:
+                stream.write(summary)
+        except (OSError, UserError) as error:
+            reason = error.what if isinstance(error, UserError) else error.strerror
+            terminal.say(f"note: the step summary could not be written ({reason})", style="yellow")
+
+
+def show_report(report: GateReport, out: Path, terminal: Terminal) -> None:
+    """Print rules, verdict and where the reports are."""
+    from reports.gate.render import HEADINGS, baselines_text, github_annotations, moved_text, rules_table
+
+    table = rules_table(report)
+    terminal.say(f"candidate: {report.candidate.label}; baseline: {baselines_text(report)}\n")
+    terminal.table(table.columns, table.rows, left=True)
+    for rule in report.rules:
+        if rule.moved:
+            terminal.say(f"\n{rule.name}: the items that moved it, worst first")
+            for sample in rule.moved[:_SHOWN]:
+                terminal.say(f"  {' '.join(moved_text(sample).split())}")
+    terminal.say(f"\n{HEADINGS[report.verdict]}. {report.reason}", style=_STYLES[report.verdict])
+    terminal.say(f"report: {out / _JSON}\n        {out / _MARKDOWN}\n        {out / _JUNIT} (JUnit)")
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in github_annotations(report):
+            terminal.command(line)
