@@ -14,10 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from reports.errors import UserError
-from reports.files import read_json, sha256_value
 
-_MOST_CONFIG_BYTES = 16 << 20
-_BASE_NAME = "base_model_name_or_path"  # may be a folder's path, which `push` shortens; nothing is computed with it
 _MOST_PATTERN = 2000
 _REPEAT_WAYS = 32  # lengths of an unlimited repeat: four in a sequence match names of 60 characters in about 32**4 ways
 _TOO_MANY_WAYS = (1 << 22) + 1  # of matching a name; fewer take about 0.1 s
@@ -226,16 +223,6 @@ def check_config(value: Any, path: Path) -> LoraSettings:
             fix="give a plain LoRA adapter; PEFT's documentation describes how to convert others",
         )
     return settings
-
-
-def settings_hash(path: Path) -> str:
-    """Hash of the settings in an adapter's configuration file, without the name of its base.
-
-    Raises:
-        UserError: It is not JSON.
-    """
-    value = read_json(path, _MOST_CONFIG_BYTES)
-    return sha256_value({key: value[key] for key in value if key != _BASE_NAME} if isinstance(value, dict) else value)
 
 
 def _is_empty(value: Any) -> bool:

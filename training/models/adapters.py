@@ -11,7 +11,8 @@ from reports.errors import UserError
 from reports.files import read_json, sha256_file
 from reports.names import is_hub_id
 from tasks.rendering import load_tokenizer
-from training.models.adapter_config import LoraSettings, check_config, settings_hash
+from training.models.adapter_config import LoraSettings, check_config
+from training.models.adapter_hash import settings_hash
 from training.models.architecture import architecture, model_shell
 from training.models.base_model import fetch_from_hub
 from training.models.device import DTypeName, torch_dtype
