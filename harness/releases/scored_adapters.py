@@ -44,7 +44,8 @@ def _check_adapter(folder: Path, scored: ModelInfo) -> None:
         sha256, config_sha256 = adapter_hashes(folder)
     except UserError as error:
         what = f"the adapter that was scored is not there any more: {error.what}"
-        raise UserError(what, where=error.where or str(folder), fix=_FIX) from error
+        fix = f"{_FIX}; or remove the folder {folder.name} to gate the scores without the weights"
+        raise UserError(what, where=error.where or str(folder), fix=fix) from error
     if scored.config_sha256 is None:
         what = "results of an earlier version do not record the settings of the adapter that was scored"
         raise UserError(what, where=str(folder), fix="score it again: medbench run")
