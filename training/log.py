@@ -36,7 +36,7 @@ class TrainingLog(TrainingResult):
         estimated_memory: Computed bytes by component of this training on a GPU.
         full_finetuning_memory: The same if all weights were trained.
         weights_sha256: Hash of the adapter's weight file; None in logs of earlier versions.
-        config_sha256: Hash of the adapter's configuration; None likewise.
+        config_sha256: Hash of the adapter's settings and tokenizer; None likewise.
     """
 
     fingerprint: str
@@ -73,7 +73,10 @@ def check_hashes(folder: Path, sha256: str, config_sha256: str) -> TrainingLog |
     log = read_log(folder)
     if log is None:
         return None
-    recorded = {"weights": (sha256, log.weights_sha256), "settings": (config_sha256, log.config_sha256)}
+    recorded = {
+        "weights": (sha256, log.weights_sha256),
+        "settings or tokenizer": (config_sha256, log.config_sha256),
+    }
     for what, (current, trained) in recorded.items():
         if trained not in (None, current):
             raise UserError(

@@ -49,7 +49,7 @@ def _check_adapter(folder: Path, scored: ModelInfo) -> None:
     if scored.config_sha256 is None:
         what = "results of an earlier version do not record the settings of the adapter that was scored"
         raise UserError(what, where=str(folder), fix="score it again: medbench run")
-    compared = {"weights": (sha256, scored.sha256), "settings": (config_sha256, scored.config_sha256)}
+    compared = {"weights": (sha256, scored.sha256), "settings or tokenizer": (config_sha256, scored.config_sha256)}
     for what, (current, judged) in compared.items():
         if current != judged:
             raise UserError(

@@ -90,8 +90,8 @@ class ModelInfo(Strict):
         kind: `base`, an `adapter` on it, another `full` model, or a `pool` of adapters trained with several seeds.
         source: Hub id, built-in name, or the folder's name.
         sha256: Hash of the weight files; for a pool, hash over those of its members.
-        config_sha256: Hash of the configuration that the weights are used with: an adapter's settings without the name
-            of its base, or a base's configuration; None for a pool and in results of earlier versions.
+        config_sha256: Hash of what the weights are used with: an adapter's own settings (without the name of its base)
+            and tokenizer, or a base's configuration; None for a pool and in results of earlier versions.
         weights: Quantisation and dtype of the weights in scoring, in words.
         weight_bytes: Size of an adapter's weight file.
         members: Names of a pool's models.

@@ -35,7 +35,10 @@ def configure(folder, file=CONFIG, **settings):
 
 def replace_by(make):
     def change(path):
-        path.unlink()
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
         make(path)
 
     return change
@@ -54,6 +57,8 @@ def into_folder(path):
         (lambda folder: configure(folder, use_rslora=True), "its settings"),
         (lambda folder: configure(folder, alpha_pattern={"q_proj": 64}), "its settings"),
         (lambda folder: configure(folder, target_modules=["q_proj"]), "its settings"),
+        (lambda folder: (folder / "chat_template.jinja").write_text("Say yes."), "its settings or tokenizer"),
+        (lambda folder: configure(folder, "tokenizer_config.json", eos_token="a"), "its settings or tokenizer"),
         (lambda folder: configure(folder, peft_type="LOHA"), "not a LoRA adapter"),
         (lambda folder: (folder / WEIGHTS).rename(folder / "adapter_model.bin"), "pickled (adapter_model.bin)"),
         (lambda folder: (folder / WEIGHTS).unlink(), f"there is no {WEIGHTS} in it"),
@@ -68,9 +73,9 @@ def into_folder(path):
             lambda folder: replace_by(lambda path: path.symlink_to(path.with_name(CONFIG)))(folder / WEIGHTS),
             "its weights",
         ),
-        (lambda folder: [shutil.rmtree(folder), folder.symlink_to("nowhere")], f"there is no {CONFIG} in it"),
-        (lambda folder: [shutil.rmtree(folder), folder.write_text("")], f"there is no {CONFIG} in it"),
-        (lambda folder: [shutil.rmtree(folder), os.mkfifo(folder)], f"there is no {CONFIG} in it"),
+        (replace_by(lambda folder: folder.symlink_to("nowhere")), f"there is no {CONFIG} in it"),
+        (replace_by(lambda folder: folder.write_text("")), f"there is no {CONFIG} in it"),
+        (replace_by(os.mkfifo), f"there is no {CONFIG} in it"),
     ],
 )
 @pytest.mark.parametrize("without_log", [False, True])
