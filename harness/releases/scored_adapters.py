@@ -32,7 +32,7 @@ def check_adapters(folder: RunFolder, results: Results, name: str) -> bool:
         if member not in models:
             raise UserError(f"the results lack {member[:60]} of {name}", where=str(folder.path), fix="run it again")
         here = folder.adapter if member in own else seed_folder(folder, member.removeprefix("seed-")).adapter
-        are_here.append(models[member].kind == "adapter" and (here.exists() or here.is_symlink()))
+        are_here.append(here.exists() or here.is_symlink())
         if are_here[-1]:
             _check_adapter(here, models[member])
     return all(are_here)
