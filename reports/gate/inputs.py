@@ -97,11 +97,25 @@ class GateInput:
         return next((score for score in self.results.scores if (score.model, score.task, score.metric) == key), None)
 
 
-def slice_hashes(item: ItemScore | Sample) -> dict[str, str]:
-    """Hashes of the gold label (`class`) and the fields of an item, by name."""
+def slice_value(item: ItemScore | Sample, name: str) -> str | None:
+    """A field of an item, or its gold label if the name is `class`; None if there is none, as in stored baselines."""
     if isinstance(item, ItemScore):
-        return item.slices
-    return {name: sha256_value(value)[:_SLICE_DIGITS] for name, value in {**item.fields, CLASS: item.gold}.items()}
+        return None
+    return item.gold if name == CLASS else item.fields.get(name)
+
+
+def slice_hash(item: ItemScore | Sample, name: str) -> str | None:
+    """Hash of a field or gold label, which stored baselines have too; None if there is none."""
+    if isinstance(item, ItemScore):
+        return item.slices.get(name)
+    value = slice_value(item, name)
+    return None if value is None else sha256_value(value)[:_SLICE_DIGITS]
+
+
+def slice_hashes(item: ItemScore | Sample) -> dict[str, str]:
+    """All these hashes of an item, by name."""
+    names = item.slices if isinstance(item, ItemScore) else (CLASS, *item.fields)
+    return {name: value for name in names if (value := slice_hash(item, name)) is not None}
 
 
 def read_items(path: Path, model: type[Row]) -> dict[str, Row]:

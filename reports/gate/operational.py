@@ -125,10 +125,10 @@ def _overlap(rule: Leakage | Contamination, candidate: GateInput) -> Judgement:
     reason = f"{len(matches)} test items {what} rows that were trained on"
     if candidate.info.training_data == "declared":
         reason += ", as the recipe declares them (trained_on)"
-    if accepted:
-        reason += f"; {accepted}"
     if not is_within:
         reason += f", such as {match_text(matches[0])}"
+    elif accepted:
+        reason += f"; {accepted}"
     return "pass" if is_within else "fail", reason, fields
 
 

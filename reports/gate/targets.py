@@ -14,7 +14,7 @@ from reports.comparison.sums import label_count, value_of_clusters
 from reports.document.schema import MetricInfo, MetricKind, Sample
 from reports.gate.comparable import have_same_weights, incomparable, some, unusable
 from reports.gate.estimate import pseudo_values
-from reports.gate.inputs import CLASS, GateInput, ItemScore, slice_hashes
+from reports.gate.inputs import GateInput, ItemScore, slice_hash, slice_value
 from reports.gate.outcome import MovedSample, RuleResult, Verdict
 from reports.gate.policy import Bound, Change, MustPass, OnMetric, is_pattern, rule_name, slice_text
 from reports.gate.units import members, units_of
@@ -159,9 +159,9 @@ def _slice(
         texts = ({key: item.doc_hash for key, item in items.items()} for items in (samples, trusted))
         _check_same("text", *texts)
     for name, wanted in ({} if isinstance(rule, MustPass) else rule.where).items():
-        labels = ({key: slice_hashes(item).get(name) for key, item in items.items()} for items in (samples, trusted))
+        labels = ({key: slice_hash(item, name) for key, item in items.items()} for items in (samples, trusted))
         _check_same(name, *labels)
-        values = {key: _field(sample, name) for key, sample in samples.items()}
+        values = {key: slice_value(sample, name) for key, sample in samples.items()}
         allowed = {wanted} if isinstance(wanted, str) else set(wanted)
         samples = {key: sample for key, sample in samples.items() if values[key] in allowed}
         if not samples:
@@ -182,13 +182,6 @@ def _check_same(what: str, ours: Mapping[str, str | None], theirs: Mapping[str, 
         raise CannotJudgeError(f"the baseline does not record the {what} of its items; set it again")
     if others:
         raise CannotJudgeError(f"{len(others)} items have another {what} than in the baseline{some(others)}")
-
-
-def _field(sample: ItemScore | Sample, name: str) -> str | None:
-    """A field of an item, where `class` is the gold label; None if it has none."""
-    if not isinstance(sample, Sample):
-        return None
-    return sample.gold if name == CLASS else sample.fields.get(name)
 
 
 def moved(target: Target, selected: Selected, sign: int) -> list[MovedSample]:

@@ -47,10 +47,10 @@ def check_checkpoint(base: Model, quantised_by: str | None) -> None:
         if is_count and isinstance(setting, int) and setting > len(tensors):
             raise _misfit(f"{key} is {setting}, but the files hold {len(tensors)} tensors", config)
     shell = model_shell(base)
-    other = [(name, own, held) for name, own, held in _layer_counts(shell, tensors) if own != held]
-    for name, own, held in other:
-        if own < held:
-            raise _misfit(f"by the configuration, {name} has {own} layers, in the files {held}", config)
+    other = [(name, own, count) for name, own, count in _layer_counts(shell, tensors) if own != count]
+    for name, own, count in other:
+        if own < count:
+            raise _misfit(f"by the configuration, {name} has {own} layers, in the files {count}", config)
     for name, weight in shell.state_dict().items():
         tensor = tensors.get(name)
         if tensor is not None and tensor.dtype in FLOATS and math.prod(tensor.shape) != weight.numel():
@@ -88,7 +88,8 @@ def _layer_counts(shell: Any, tensors: Iterable[str]) -> Iterator[tuple[str, int
             for place in _INDEX_IN_NAME.finditer(tensor):
                 name = key(tensor[: place.start()])
                 counts[name] = max(counts[name], int(place[1]) + 1)
-    further = getattr(shell.config.get_text_config(), "num_nextn_predict_layers", None) or 0
+    further = getattr(shell.config.get_text_config(), "num_nextn_predict_layers", None)
+    further = further if isinstance(further, int) else 0
     for name, module in shell.named_modules():
         held = counts.get(key(name), 0) if isinstance(module, nn.ModuleList) else 0
         if held:

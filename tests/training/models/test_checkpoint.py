@@ -160,6 +160,8 @@ def test_layers_that_the_models_class_leaves_out_are_not_counted(model):
     with pytest.raises(UserError, match=r"model\.layers has 2 layers, in the files 3"):
         check_weights(configure(model))
     check_weights(configure(model, num_nextn_predict_layers=1))
+    with pytest.raises(UserError, match=r"model\.layers has 2 layers, in the files 3"):
+        check_weights(configure(model, num_nextn_predict_layers="1"))
 
 
 @pytest.mark.parametrize(
