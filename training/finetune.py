@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reports.errors import MachineError, UserError
-from reports.files import sha256_file, sha256_value, sync_folder, write_json, write_text
+from reports.files import sha256_value, sync_folder, write_json, write_text
 from reports.readmes.model_card import adapter_card
 from tasks.rendering import load_tokenizer
 from training.backends.choice import BACKENDS, PACKAGES, check_can_train
 from training.backends.job import ADAPTER, Backend, Job, Progress, TrainingResult, as_dataset
 from training.encoding import EncodedRows, encode_rows
-from training.log import FILE, TrainingLog, check_weights, read_log
+from training.log import FILE, TrainingLog, check_hashes, read_log
 from training.machine_failures import is_out_of_memory, raise_machine_errors
 from training.memory_estimate import estimated_memory, full_finetuning_memory
-from training.models.adapters import WEIGHTS
+from training.models.adapters import WEIGHTS, adapter_hashes, read_settings
 from training.models.base_model import small_files
 from training.models.device import pick_device
 from training.models.model import Model
@@ -50,14 +50,15 @@ def trained_adapter(folder: Path, wanted: str) -> TrainingLog | None:
     """The log of the adapter in `folder` if it is whole and has the wanted fingerprint, else None.
 
     Raises:
-        UserError: The fingerprint is the wanted one, but the weights are not those that this training produced.
+        UserError: The fingerprint is the wanted one, but the adapter is not the one that this training produced.
     """
     if not (folder / WEIGHTS).is_file():
         return None
     log = read_log(folder)
     if log is None or log.fingerprint != wanted:
         return None
-    return check_weights(folder, sha256_file(folder / WEIGHTS))
+    read_settings(folder)
+    return check_hashes(folder, *adapter_hashes(folder))
 
 
 def finetune(
@@ -110,7 +111,8 @@ def finetune(
             tokenizer.save_pretrained(job.made)
             write_text(job.made / "recipe.yaml", recipe_yaml(recipe))
             write_text(job.made / "README.md", _card(recipe, base, len(encoded.rows)))
-            log = log.model_copy(update={"weights_sha256": sha256_file(job.made / WEIGHTS)})
+            sha256, config_sha256 = adapter_hashes(job.made)
+            log = log.model_copy(update={"weights_sha256": sha256, "config_sha256": config_sha256})
             write_json(job.made / FILE, log.model_dump(mode="json"))
             _put(job.made, folder)
         wait_for_all()

@@ -36,6 +36,7 @@ class TrainingLog(TrainingResult):
         estimated_memory: Computed bytes by component of this training on a GPU.
         full_finetuning_memory: The same if all weights were trained.
         weights_sha256: Hash of the adapter's weight file; None in logs of earlier versions.
+        config_sha256: Hash of the adapter's settings and tokenizer; None likewise.
     """
 
     fingerprint: str
@@ -54,6 +55,7 @@ class TrainingLog(TrainingResult):
     settings: dict[str, Any]
     versions: dict[str, str]
     weights_sha256: str | None = None
+    config_sha256: str | None = None
 
     @property
     def trained_on(self) -> TrainedOn:
@@ -62,21 +64,28 @@ class TrainingLog(TrainingResult):
         return TrainedOn(recipe={"name": "recorded", **chooses}, data_sha256=self.data_sha256)
 
 
-def check_weights(folder: Path, sha256: str) -> TrainingLog | None:
+def check_hashes(folder: Path, sha256: str, config_sha256: str) -> TrainingLog | None:
     """The log of an adapter folder; None if it has none.
 
     Raises:
-        UserError: The log is of other weights than those with this hash, or as `read_log`.
+        UserError: The log is of another adapter than the one with these hashes, or as `read_log`.
     """
     log = read_log(folder)
-    if log is not None and log.weights_sha256 not in (None, sha256):
-        raise UserError(
-            f"the adapter's weights (SHA-256 {sha256[:12]}...) are not those that its training produced"
-            f" ({str(log.weights_sha256)[:12]}..., {FILE})",
-            where=str(folder),
-            fix=f"restore the weights, or move the folder away to train again; to use other weights, copy them without"
-            f" {FILE} and name their folder",
-        )
+    if log is None:
+        return None
+    recorded = {
+        "weights": (sha256, log.weights_sha256),
+        "settings or tokenizer": (config_sha256, log.config_sha256),
+    }
+    for what, (current, trained) in recorded.items():
+        if trained not in (None, current):
+            raise UserError(
+                f"the adapter's {what} (SHA-256 {current[:12]}...) are not those that its training produced"
+                f" ({trained[:12]}..., {FILE})",
+                where=str(folder),
+                fix=f"restore the {what}, or move the folder away to train again; to use other {what}, copy the adapter"
+                f" without {FILE} and name its folder",
+            )
     return log
 
 

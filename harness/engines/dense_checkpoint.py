@@ -27,7 +27,7 @@ def dense_checkpoint(plan: Plan, load: Callable[[], PreTrainedModel]) -> Path:
     quantised = plan.recipe.scoring.base == "as_trained" and plan.recipe.quantization.method != "none"
     if not (quantised or is_quantised(plan.base)):
         return plan.base.folder
-    mark = sha256_value([plan.base.sha256, plan.weights, plan.train_dtype, plan.device.type])
+    mark = sha256_value([plan.base.sha256, plan.base.config_sha256, plan.weights, plan.train_dtype, plan.device.type])
     folder = plan.folder.path / "cache" / f"dense-{mark[:16]}"
     if folder.is_dir():
         return folder

@@ -92,10 +92,13 @@ class Plan:
         return replace(self, models=left, pools=pools, warnings=(*self.warnings, f"{what}; it is left out"))
 
     def training_data(self, name: str) -> Literal["known", "declared", "unknown"]:
-        """How the training data of a model or pool is known."""
-        if self.overlap is None or name not in self.overlap.models:
+        """How the training data of a model or pool is known, with that of a fine-tuned base under an adapter."""
+        scored = (self.base, *self.models)
+        models = [*self.pools.get(name, ()), *(model for model in scored if model.name == name)]
+        if self.base.is_fine_tuned and any(model.is_adapter for model in models):
+            models.append(self.base)
+        if not models or any(model.rows is None for model in models):
             return "unknown"
-        models = (self.base, *self.pools.get(name, ()), *(model for model in self.models if model.name == name))
         return "declared" if any(model.has_declared_rows for model in models) else "known"
 
     @property
@@ -175,7 +178,7 @@ def _model(argument: ModelArgument, recipe: Recipe, folder: RunFolder, base: Mod
 def _trained(own: Model, base: Model, dtype: DTypeName) -> Model:
     """The recipe's own adapter with the weights that training has written, checked and hashed."""
     adapter = find_adapter(own.name, str(own.folder), base, dtype)
-    return replace(own, sha256=adapter.sha256, base_name=adapter.base_name)
+    return replace(own, sha256=adapter.sha256, base_name=adapter.base_name, config_sha256=adapter.config_sha256)
 
 
 def with_trained_adapter(plan: Plan) -> Plan:
@@ -202,10 +205,9 @@ def find_overlap(
 
 
 def _all_rows(model: Model, base: Model) -> TrainingRows | None:
-    """The training data of a model, with that of a fine-tuned base under an adapter; None if any is unknown."""
-    if model.rows is None or not model.is_adapter or base.rows is None:
-        return None if model.is_adapter and base.unknown_rows else model.rows
-    return combined([base.rows, model.rows])
+    """What is known of the training data of a model, and of its base's under an adapter; None if nothing is."""
+    parts = [part.rows for part in ((base, model) if model.is_adapter else (model,)) if part.rows is not None]
+    return combined(parts) if parts else None
 
 
 def _warnings(models: Sequence[Model], base: Model, overlap: OverlapCheck | None, declared: Iterable[str]) -> list[str]:

@@ -1,7 +1,8 @@
 """The baseline store: a folder with the scores of released models and of their items, without any text.
 
-`STORE/NAME/` holds `results.json` (of that one model), `scores/TASK.jsonl` (ids, hashes of items, scores) and
-`baseline.json`, the hashes of these, so that a changed file is noticed. It may be committed, an artifact, or shared.
+`STORE/NAME/` holds `results.json` (of that one model), `scores/TASK.jsonl` (ids, hashes of items, of their gold labels
+and fields, scores) and `baseline.json`, the hashes of these, so that a changed file is noticed. It may be committed, an
+artifact, or shared.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from reports.document.schema import Results, Sample
 from reports.errors import UserError
 from reports.files import sha256_file, sync_folder, write_json, write_jsonl
 from reports.gate.comparable import unusable
-from reports.gate.inputs import GateInput, ItemScore, check_values, read_items
+from reports.gate.inputs import GateInput, ItemScore, check_values, read_items, slice_hashes
 from reports.names import is_plain_name
 from reports.strict import Strict
 from tasks.catalog import METRICS
@@ -96,7 +97,8 @@ def _write(source: GateInput, name: str, folder: Path) -> None:
     write_json(folder / _RESULTS, results.model_dump(mode="json"))
     keep = set(ItemScore.model_fields)
     for task, items in source.items.items():
-        write_jsonl(_scores(folder, task), (item.model_dump(mode="json", include=keep) for item in items.values()))
+        rows = (item.model_dump(mode="json", include=keep) | {"slices": slice_hashes(item)} for item in items.values())
+        write_jsonl(_scores(folder, task), rows)
     manifest = Manifest(
         name=name,
         run=source.run,

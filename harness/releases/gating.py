@@ -9,22 +9,18 @@ from pathlib import Path
 
 from harness.console import Terminal
 from harness.folder import RunFolder
-from harness.planning.model_names import OWN_ADAPTER
 from harness.releases.baselines import baseline_folder, is_baseline, read_baseline, with_own_metrics
 from harness.releases.gate_reports import remove_reports, show_report, write_reports
-from harness.runs.seeds import seed_folder
+from harness.releases.scored_adapters import check_adapters, own_adapters
 from reports.document.checksums import verified_facts
 from reports.document.evidence import HUMAN_RATING
 from reports.document.reading import read_results
 from reports.document.schema import Results, Sample
 from reports.errors import UserError
-from reports.files import sha256_file
 from reports.gate.inputs import GateInput, ItemScore, check_values, read_items
 from reports.gate.outcome import GateInputInfo, GateReport
 from reports.gate.policy import DEFAULT, Policy
 from reports.names import is_plain_name
-from training.log import check_weights
-from training.models.adapters import WEIGHTS
 from training.recipes.strict_yaml import check, read_yaml
 
 
@@ -120,7 +116,7 @@ def read_run(run: Path, model: str | None, *, avoid: bool = False) -> GateInput:
     results = with_own_metrics(results)
     _check_finished(folder, results)
     name = _model(results, model, str(run), avoid=results.baseline if avoid else None)
-    _check_weights(folder, results, name)
+    has_weights = check_adapters(folder, results, name)
     items: dict[str, Mapping[str, ItemScore | Sample]] = {}
     faults: dict[str, str] = {}
     for task in results.tasks:
@@ -149,8 +145,15 @@ def read_run(run: Path, model: str | None, *, avoid: bool = False) -> GateInput:
             faults[task.name] = f"{len(answers)} of the {expected} items of {task.name} are answered"
         elif task.name != HUMAN_RATING and len(set(answers.values())) > 1:
             faults[task.name] = f"some items of {task.name} are answered less often than others"
-    trained = name in _own_adapters(results) and results.training is not None
-    return GateInput(run=_name(run), results=results, model=name, items=items, faults=faults, trained_here=trained)
+    return GateInput(
+        run=_name(run),
+        results=results,
+        model=name,
+        items=items,
+        faults=faults,
+        trained_here=name in own_adapters(results) and results.training is not None,
+        has_weights=has_weights,
+    )
 
 
 def run_and_model(text: str) -> tuple[Path, str | None]:
@@ -233,51 +236,18 @@ def _check_finished(folder: RunFolder, results: Results) -> None:
             )
 
 
-def _check_weights(folder: RunFolder, results: Results, name: str) -> None:
-    """Compare the weights of the adapters in a run folder with those that were scored and those that were trained.
-
-    Raises:
-        UserError: The weights of the model, or of a member of the pool, were replaced.
-    """
-    judged = next(info for info in results.models if info.name == name)
-    own = _own_adapters(results)
-    for info in results.models:
-        if info.name not in (judged.members or [name]):
-            continue
-        trained = folder.adapter if info.name in own else seed_folder(folder, info.name.removeprefix("seed-")).adapter
-        if info.kind != "adapter" or not (trained / WEIGHTS).is_file():
-            continue
-        sha256 = sha256_file(trained / WEIGHTS)
-        if sha256 != info.sha256:
-            raise UserError(
-                f"its weights (SHA-256 {sha256[:12]}...) are not those that were scored ({info.sha256[:12]}...)",
-                where=str(trained),
-                fix="restore them, or score them: medbench run, or medbench score --models base,NAME=FOLDER",
-            )
-        check_weights(trained, sha256)
-
-
 def _model(results: Results, model: str | None, where: str, *, avoid: str | None) -> str:
     names = [info.name for info in results.models]
     if avoid is not None and avoid not in names:
         raise UserError(f"its baseline {avoid[:60]} is not among its models", where=where, fix="run again")
     choices = [name for name in names if name != avoid]
-    own = [name for name in _own_adapters(results) if name != avoid]
+    own = [name for name in own_adapters(results) if name != avoid]
     chosen = model or next(iter(own), choices[0] if len(choices) == 1 else None)
     if chosen in names and RunFolder(Path()).samples(str(chosen), "t").parent.name == chosen:
         return str(chosen)
     what = f"it has no model {model}" if model else f"it has {len(choices)} models and none was chosen"
     fix = f"name one of {', '.join(names)[:200] or 'none'} with --candidate MODEL or --baseline RUN:MODEL"
     raise UserError(what, where=where, fix=fix)
-
-
-def _own_adapters(results: Results) -> list[str]:
-    """Names of the adapters that the run's recipe trains, which results of earlier versions do not say."""
-    return [
-        model.name
-        for model in results.models
-        if (model.name == OWN_ADAPTER if model.trained_here is None else model.trained_here)
-    ]
 
 
 def _name(run: Path) -> str:

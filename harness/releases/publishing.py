@@ -10,21 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.console import Terminal
-from harness.folder import RunFolder
 from harness.logs import log_to
 from harness.releases.hub import check_repository, has_token, holds_token, send
 from harness.releases.local_paths import shorten_paths
+from harness.releases.push_source import Source, find_source
 from reports.document.reading import read_results
 from reports.document.schema import Results
 from reports.errors import UserError
-from reports.files import read_json, sha256_file, write_json, write_text
+from reports.files import write_json, write_text
 from reports.names import is_hub_id
 from reports.page.render import render
 from reports.readmes.model_card import PublishedCard, published_card
 from training.exporting.export_log import EXPORT_FILE
-from training.log import check_weights
-from training.models.adapters import CONFIG, WEIGHTS, read_settings
-from training.models.links import refuse_links_out
+from training.models.adapters import CONFIG, WEIGHTS
 
 _CARD = "README.md"
 _MODEL_FILES = (
@@ -63,15 +61,6 @@ class Upload:
     address: str | None = None
 
 
-@dataclass(frozen=True)
-class _Source:
-    """A model's folder, the run that scored it if any, and the hash of its adapter."""
-
-    model: Path
-    run: RunFolder | None
-    adapter_sha256: str
-
-
 def push(
     source: str | Path,
     repo: str,
@@ -99,7 +88,7 @@ def push(
     terminal, path = Terminal(quiet=quiet), Path(source).expanduser()
     log_to(None)
     check_repository(repo)
-    origin = _find(path)
+    origin = find_source(path)
     upload = Upload(repo, private=not public)
     with tempfile.TemporaryDirectory(prefix="medbench-push-") as staged:
         folder = Path(staged)
@@ -119,37 +108,7 @@ def push(
     return upload
 
 
-def _find(source: Path) -> _Source:
-    """What is to be pushed.
-
-    Raises:
-        UserError: The folder is no run with an adapter, no adapter and no export.
-    """
-    run = RunFolder(source)
-    if (run.adapter / CONFIG).is_file():
-        return _Source(run.adapter, run, _adapter_hash(run.adapter))
-    parent = RunFolder(source.resolve().parent)
-    scored = parent if parent.results.is_file() else None
-    if (source / CONFIG).is_file():
-        return _Source(source, scored, _adapter_hash(source))
-    if (source / EXPORT_FILE).is_file():
-        refuse_links_out(source)
-        return _Source(source, scored, str(read_json(source / EXPORT_FILE).get("adapter_sha256")))
-    raise UserError(
-        "there is nothing to push in it" if source.is_dir() else "there is no such folder",
-        where=str(source),
-        fix="give a run folder with a trained adapter, an adapter's folder, or one that `medbench export` wrote",
-    )
-
-
-def _adapter_hash(folder: Path) -> str:
-    read_settings(folder)
-    sha256 = sha256_file(folder / WEIGHTS)
-    check_weights(folder, sha256)
-    return sha256
-
-
-def _gather(origin: _Source, folder: Path, upload: Upload, *, samples: bool) -> None:
+def _gather(origin: Source, folder: Path, upload: Upload, *, samples: bool) -> None:
     """Put what may be published into `folder`: texts as copies, the rest as links; the others are named."""
     for path in sorted(origin.model.iterdir()):
         if path.is_file() and any(fnmatch.fnmatch(path.name, pattern) for pattern in _MODEL_FILES):
@@ -176,12 +135,12 @@ def _stage(path: Path, target: Path) -> None:
         target.symlink_to(path.resolve())
 
 
-def _results(origin: _Source, folder: Path, upload: Upload, *, samples: bool) -> tuple[Results | None, str]:
+def _results(origin: Source, folder: Path, upload: Upload, *, samples: bool) -> tuple[Results | None, str]:
     """(the run's results, the model's name in them) where they are of this very adapter; they are staged then."""
     if origin.run is None or not origin.run.results.is_file():
         return None, ""
     results = read_results(origin.run.path)
-    name = next((model.name for model in results.models if model.sha256 == origin.adapter_sha256), None)
+    name = next((info.name for info in results.models if (info.sha256, info.config_sha256) == origin.adapter), None)
     if name is None:
         upload.left_out[origin.run.results.name] = "scores of another adapter than this; `medbench score` makes its own"
         shutil.rmtree(folder / "samples", ignore_errors=True)
@@ -194,7 +153,7 @@ def _results(origin: _Source, folder: Path, upload: Upload, *, samples: bool) ->
 
 
 def _publish_card(
-    origin: _Source, folder: Path, upload: Upload, results: Results | None, candidate: str, licence: str | None
+    origin: Source, folder: Path, upload: Upload, results: Results | None, candidate: str, licence: str | None
 ) -> None:
     path = folder / _CARD
     if not path.is_file():
@@ -209,7 +168,7 @@ def _publish_card(
     write_text(path, upload.card.text)
 
 
-def _make_public(folder: Path, names: Iterable[str], origin: _Source, upload: Upload) -> None:
+def _make_public(folder: Path, names: Iterable[str], origin: Source, upload: Upload) -> None:
     """Shorten paths of this machine in staged texts; refuse what cannot be published.
 
     Raises:
@@ -232,7 +191,7 @@ def _make_public(folder: Path, names: Iterable[str], origin: _Source, upload: Up
             upload.changed.append(f"{name}: {', '.join(paths)} shortened to the last part")
 
 
-def _own_folders(origin: _Source) -> list[str]:
+def _own_folders(origin: Source) -> list[str]:
     """Folders that only this machine has; a short one such as /root could be a word of a vocabulary."""
     folders = {Path.home(), Path.cwd(), origin.model.resolve(), *([origin.run.path.resolve()] if origin.run else [])}
     return [str(own) for own in folders if len(own.parts) > 2]  # noqa: PLR2004

@@ -34,6 +34,7 @@ from tasks.pubmedqa import PREDICTIONS, official_script_macro_f1, prediction
 from training.finetune import rows_hash
 from training.log import TrainingLog, read_log
 from training.models.adapters import WEIGHTS
+from training.models.model import Model
 
 
 def assemble(
@@ -63,7 +64,8 @@ def assemble(
         baseline=plan.baseline.name,
         recipe=plan.recipe.model_dump(mode="json"),
         environment=describe(plan.device),
-        models=[*_models(plan), *pooled.models],
+        models=[*(_model_info(plan, model) for model in plan.models), *pooled.models],
+        base=_model_info(plan, plan.base),
         data=_data(plan),
         tasks=list(tasks.values()),
         training=_training(plan, trained_now=any(name.startswith("train") for name in stages)),
@@ -178,23 +180,20 @@ def _labels(scored: Sequence[Scored]) -> dict[tuple[str, str], list[tuple[str, s
     }
 
 
-def _models(plan: Plan) -> list[ModelInfo]:
-    template = plan.recipe.format.chat_template
-    return [
-        ModelInfo(
-            name=model.name,
-            kind=model.kind,
-            source=model.source,
-            sha256=model.sha256,
-            weights=plan.weights,
-            weight_bytes=(model.folder / WEIGHTS).stat().st_size if model.is_adapter else None,
-            tokenizer_sha256=tokenizer_hash(model.tokenizer),
-            chat_template_sha256=chat_template_hash(model.tokenizer, template),
-            training_data=plan.training_data(model.name),
-            trained_here=model.trained_here,
-        )
-        for model in plan.models
-    ]
+def _model_info(plan: Plan, model: Model) -> ModelInfo:
+    return ModelInfo(
+        name=model.name,
+        kind=model.kind,
+        source=model.source,
+        sha256=model.sha256,
+        config_sha256=model.config_sha256,
+        weights=plan.weights,
+        weight_bytes=(model.folder / WEIGHTS).stat().st_size if model.is_adapter else None,
+        tokenizer_sha256=tokenizer_hash(model.tokenizer),
+        chat_template_sha256=chat_template_hash(model.tokenizer, plan.recipe.format.chat_template),
+        training_data=plan.training_data(model.name),
+        trained_here=model.trained_here,
+    )
 
 
 def _data(plan: Plan) -> list[DataInfo]:

@@ -14,7 +14,7 @@ from harness.planning.model_names import parse_models
 from reports.errors import UserError
 from reports.files import read_json, sha256_file, sha256_value, write_json
 from training.home import medbench_home
-from training.models.adapters import WEIGHTS
+from training.models.adapters import CONFIG, WEIGHTS
 from training.models.base_model import small_files
 from training.models.device import VISIBLE_DEVICES
 from training.recipes.recipe import QUICKSTART_MODEL
@@ -124,7 +124,8 @@ def _local(source: str) -> Path:
 def _results(folder: RunFolder) -> list[object]:
     """Files of a run folder but for those written without a run, with hashes of results, samples and adapter."""
     own = {str(folder.path / name) for name in _NOT_RESULTS}
-    hashed = (folder.results, *(folder.path / "samples").rglob("*.json*"), folder.adapter / WEIGHTS)
+    adapter = (folder.adapter / WEIGHTS, folder.adapter / CONFIG)
+    hashed = (folder.results, *(folder.path / "samples").rglob("*.json*"), *adapter)
     contents = [[str(path), sha256_file(path)] for path in sorted(hashed) if path.is_file()]
     return [*(entry for entry in _files(folder.path) if entry[0] not in own), contents]
 

@@ -58,6 +58,7 @@ def compare_runs(
         recipe=first.recipe | {"report": first.recipe.get("report", {}) | {"title": name}},
         environment=first.environment,
         models=[member.model.model_copy(update={"name": member.name}) for member in members],
+        base=first.base if all(member.results.base == first.base for member in members) else None,
         data=list({(data.role, data.sha256): data for member in members for data in member.results.data}.values()),
         tasks=tasks,
         overlap=_overlap(members),

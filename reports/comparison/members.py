@@ -33,7 +33,7 @@ class Member:
 
 
 def members_of(runs: Sequence[Path], own: str) -> list[Member]:
-    """List all models; of bases with the same weights in the same precision only the first.
+    """List all models; of bases with the same weights and configuration in the same precision only the first.
 
     Args:
         runs: Run folders.
@@ -43,7 +43,7 @@ def members_of(runs: Sequence[Path], own: str) -> list[Member]:
         UserError: A run is missing, is listed twice or has no samples, or two models would have the same name.
     """
     members: list[Member] = []
-    bases: set[tuple[str, str]] = set()
+    bases: set[tuple[str, str | None, str]] = set()
     for run, label in zip(runs, _labels(runs), strict=True):
         results = read_scored(run)
         if not (run / "samples").is_dir():
@@ -51,11 +51,12 @@ def members_of(runs: Sequence[Path], own: str) -> list[Member]:
         adapters = [model for model in results.models if model.kind != "base"]
         pooled = {name for model in adapters if model.kind == "pool" for name in (model.name, *model.members)}
         for model in results.models:
-            if model.kind == "base" and (model.sha256, model.weights) in bases:
+            identity = (model.sha256, model.config_sha256, model.weights)
+            if model.kind == "base" and identity in bases:
                 continue
             if model.kind == "base":
                 name = model.name if not bases else f"{label}-{model.name}"
-                bases.add((model.sha256, model.weights))
+                bases.add(identity)
             else:
                 name = label if len(adapters) == 1 else f"{label}-{model.name}"
             members.append(Member(name, model, run, label, results, model.name in {own, *pooled}))

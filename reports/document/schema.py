@@ -90,6 +90,8 @@ class ModelInfo(Strict):
         kind: `base`, an `adapter` on it, another `full` model, or a `pool` of adapters trained with several seeds.
         source: Hub id, built-in name, or the folder's name.
         sha256: Hash of the weight files; for a pool, hash over those of its members.
+        config_sha256: Hash of what the weights are used with: an adapter's own settings (without the name of its base)
+            and tokenizer, or a base's configuration; None for a pool and in results of earlier versions.
         weights: Quantisation and dtype of the weights in scoring, in words.
         weight_bytes: Size of an adapter's weight file.
         members: Names of a pool's models.
@@ -109,6 +111,7 @@ class ModelInfo(Strict):
     members: list[str] = Field(default_factory=list)
     tokenizer_sha256: str | None = None
     chat_template_sha256: str | None = None
+    config_sha256: str | None = None
     training_data: Literal["known", "declared", "unknown"] | None = None
     trained_here: bool | None = None
 
@@ -232,7 +235,12 @@ class Training(Strict):
 
 
 class Results(Strict):
-    """Everything that a report needs, except the samples."""
+    """Everything that a report needs, except the samples.
+
+    Attributes:
+        base: The recipe's base, which adapters were scored on, also if it is not among the models; None in comparisons
+            of runs with different bases, and in results of earlier versions.
+    """
 
     schema_version: str = SCHEMA_VERSION
     medbench_version: str
@@ -244,6 +252,7 @@ class Results(Strict):
     recipe: dict[str, Any]
     environment: dict[str, Any]
     models: list[ModelInfo]
+    base: ModelInfo | None = None
     data: list[DataInfo]
     tasks: list[TaskInfo]
     training: Training | None = None

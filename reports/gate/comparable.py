@@ -8,13 +8,16 @@ from collections.abc import Iterator
 import numpy as np
 
 from reports.comparison.sums import value_of_clusters
-from reports.document.schema import MetricInfo
-from reports.gate.inputs import PAIRS, GateInput
+from reports.document.schema import MetricInfo, ModelInfo
+from reports.gate.inputs import GateInput
 from reports.gate.units import units_of
 
 _SCORERS = ("lm_eval", "rouge_score")  # packages that compute metrics from answers
 _SETTINGS = ("base", "dtype", "max_new_tokens")  # the settings under `scoring` that change answers
 _SHOWN = 3
+_LABEL, _LENGTH = (0, "gold label"), (1, "number of tokens or bytes")
+# The number of an item's value that the item gives and not the model: its position and what it is.
+_GIVEN = {"macro_f1": _LABEL, "batch_calibrated": _LABEL, "perplexity": _LENGTH, "bits_per_byte": _LENGTH}
 _TOLERANCE = 1e-6  # relative, between a value in the results and the one computed from the samples
 
 
@@ -37,7 +40,7 @@ def _disagreement(source: GateInput, task: str, metric: MetricInfo, reported: fl
     items = source.items[task]
     missing = [item.id for item in items.values() if item.metrics.get(metric.key) is None]
     if missing or not items:
-        return f"{len(missing)} items have no value of {task}/{metric.key}{_some(missing)}"
+        return f"{len(missing)} items have no value of {task}/{metric.key}{some(missing)}"
     computed = value_of_clusters(metric.kind, units_of(metric, list(items.values())).table)
     if not math.isclose(computed, reported, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
         return f"results.json says {reported:.6g} for {task}/{metric.key}, its samples give {computed:.6g}"
@@ -53,16 +56,15 @@ def incomparable(candidate: GateInput, baseline: GateInput, task: str, metric: M
     if (metric.kind, metric.higher_is_better) != (other.kind, other.higher_is_better):
         return f"{task}/{metric.key} is a different metric in the baseline"
     reason = _versions(candidate, baseline, task) or _items(candidate, baseline, task)
-    if reason or metric.kind not in PAIRS or metric.kind in ("ece", "ratio"):  # both numbers come from the model
+    if reason or metric.kind not in _GIVEN:
         return reason
-    column = 0 if metric.kind == "macro_f1" else 1
+    column, what = _GIVEN[metric.kind]
     after, before = (
         np.asarray([items[key].metrics[metric.key] for key in candidate.items[task]], dtype=float)[:, column]
         for items in (candidate.items[task], baseline.items[task])
     )
     changed = [key for key, differs in zip(candidate.items[task], after != before, strict=True) if differs]
-    what = "a different gold label" if metric.kind == "macro_f1" else "a different number of tokens or bytes"
-    return f"{len(changed)} items of {task} had {what} for the baseline{_some(changed)}" if changed else ""
+    return f"{len(changed)} items of {task} had a different {what} for the baseline{some(changed)}" if changed else ""
 
 
 def _versions(candidate: GateInput, baseline: GateInput, task: str) -> str:
@@ -76,12 +78,15 @@ def _versions(candidate: GateInput, baseline: GateInput, task: str) -> str:
 
 def have_same_weights(candidate: GateInput, baseline: GateInput) -> bool:
     """Whether the two are the same model on the same base, by the hashes that their runs recorded."""
-    ours, theirs = ((source.info.sha256, source.info.kind, _base_name(source)) for source in (candidate, baseline))
-    return bool(candidate.info.sha256) and ours == theirs
+    ours, theirs = ([_identity(info) for info in (source.info, source.base)] for source in (candidate, baseline))
+    return bool(candidate.info.sha256) and candidate.base is not None and ours == theirs
 
 
-def _base_name(source: GateInput) -> str | None:
-    return (source.results.recipe.get("model") or {}).get("base")
+def _identity(info: ModelInfo | None) -> tuple[str | None, ...]:
+    """Hashes of everything of a model that changes its answers."""
+    if info is None:
+        return ()
+    return (info.kind, info.sha256, info.config_sha256, info.tokenizer_sha256, info.chat_template_sha256)
 
 
 def _provenance(source: GateInput, task: str) -> Iterator[tuple[str, object]]:
@@ -104,14 +109,14 @@ def _items(candidate: GateInput, baseline: GateInput, task: str) -> str:
     ours, theirs = candidate.items[task], baseline.items[task]
     alone = sorted(set(ours) ^ set(theirs))
     if alone:
-        return f"another item set of {task}: only one of the two was scored on {len(alone)} items{_some(alone)}"
+        return f"another item set of {task}: only one of the two was scored on {len(alone)} items{some(alone)}"
     changed = [key for key, item in ours.items() if item.doc_hash != theirs[key].doc_hash]
     if changed:
-        return f"another item set of {task}: {len(changed)} items had another text for the baseline{_some(changed)}"
+        return f"another item set of {task}: {len(changed)} items had another text for the baseline{some(changed)}"
     return ""
 
 
-def _some(ids: list[str]) -> str:
+def some(ids: list[str]) -> str:
     """The first few ids, in brackets."""
     shown = ", ".join(item[:40] for item in ids[:_SHOWN])
     return f" ({shown}{', ...' if len(ids) > _SHOWN else ''})" if ids else ""

@@ -8,22 +8,29 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
+from pydantic import Field
 
 from reports.document.evidence import HUMAN_RATING
 from reports.document.reading import checked_sample
 from reports.document.schema import MetricInfo, ModelInfo, Results, Sample, Score, TaskInfo
 from reports.errors import UserError
-from reports.files import read_jsonl
+from reports.files import read_jsonl, sha256_value
 from reports.strict import Strict
 
 PAIRS = ("perplexity", "bits_per_byte", "macro_f1", "ece", "ratio")  # kinds whose value of an item is a pair
+CLASS = "class"  # what policies call the gold label
+_SLICE_DIGITS = 16
 _MAX_LABEL = 1000
 MAX_VALUE = 1e15  # of a metric, in size
 Row = TypeVar("Row", "ItemScore", Sample)
 
 
 class ItemScore(Strict):
-    """The part of a sample that a stored baseline keeps, without any text."""
+    """The part of a sample that a stored baseline keeps, without any text.
+
+    Attributes:
+        slices: Hashes of what `where` of a policy selects by: the gold label (`class`) and the fields, by name.
+    """
 
     id: str
     doc_hash: str
@@ -31,6 +38,7 @@ class ItemScore(Strict):
     finish_reason: Literal["stop", "length"] | None = None
     cluster: str | None = None
     repeat: int = 0
+    slices: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,9 @@ class GateInput:
         items: Scores by task and item; those of a run are whole samples.
         faults: Why a task cannot be judged, by task; such as a missing file.
         trained_here: Whether the training in the results is that of this model.
+        has_weights: Whether its weights are in the run folder, and are those that were scored.
         expected: The tasks that the candidate is judged on; those of its results if empty.
+        unknown_base: Why the training data of the candidate's base is unknown; empty if it is not.
     """
 
     run: str
@@ -53,7 +63,9 @@ class GateInput:
     items: dict[str, Mapping[str, ItemScore | Sample]]
     faults: dict[str, str] = field(default_factory=dict)
     trained_here: bool = False
+    has_weights: bool = False
     expected: tuple[TaskInfo, ...] = ()
+    unknown_base: str = ""
 
     @property
     def tasks(self) -> Sequence[TaskInfo]:
@@ -64,6 +76,11 @@ class GateInput:
     def info(self) -> ModelInfo:
         """The model's entry in the results."""
         return next(model for model in self.results.models if model.name == self.model)
+
+    @property
+    def base(self) -> ModelInfo | None:
+        """The base that the model was scored on, which a base is itself; None in results of earlier versions."""
+        return self.info if self.info.kind == "base" else self.results.base
 
     @property
     def scored_tasks(self) -> list[TaskInfo]:
@@ -78,6 +95,27 @@ class GateInput:
         """The score in the results, or None."""
         key = (self.model, task, metric)
         return next((score for score in self.results.scores if (score.model, score.task, score.metric) == key), None)
+
+
+def slice_value(item: ItemScore | Sample, name: str) -> str | None:
+    """A field of an item, or its gold label if the name is `class`; None if there is none, as in stored baselines."""
+    if isinstance(item, ItemScore):
+        return None
+    return item.gold if name == CLASS else item.fields.get(name)
+
+
+def slice_hash(item: ItemScore | Sample, name: str) -> str | None:
+    """Hash of a field or gold label, which stored baselines have too; None if there is none."""
+    if isinstance(item, ItemScore):
+        return item.slices.get(name)
+    value = slice_value(item, name)
+    return None if value is None else sha256_value(value)[:_SLICE_DIGITS]
+
+
+def slice_hashes(item: ItemScore | Sample) -> dict[str, str]:
+    """All these hashes of an item, by name."""
+    names = item.slices if isinstance(item, ItemScore) else (CLASS, *item.fields)
+    return {name: value for name in names if (value := slice_hash(item, name)) is not None}
 
 
 def read_items(path: Path, model: type[Row]) -> dict[str, Row]:

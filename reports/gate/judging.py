@@ -71,7 +71,13 @@ def refuse(policy: Policy, reason: str, candidate: GateInputInfo, baselines: lis
 
 def input_info(source: GateInput) -> GateInputInfo:
     """A candidate or baseline as the report names it."""
-    return GateInputInfo(run=source.run, model=source.model, sha256=source.info.sha256, created=source.results.created)
+    return GateInputInfo(
+        run=source.run,
+        model=source.model,
+        sha256=source.info.sha256,
+        created=source.results.created,
+        has_weights=source.has_weights,
+    )
 
 
 def _judge_rules(policy: Policy, candidate: GateInput, baseline: GateInput, *, is_first: bool) -> list[RuleResult]:

@@ -101,13 +101,14 @@ def _overlap(rule: Leakage | Contamination, candidate: GateInput) -> Judgement:
         (("exact", "near"), "are (nearly) equal to") if rule.rule == "leakage" else (("n-gram",), "share text with")
     )
     check = candidate.results.overlap
-    if check is None or candidate.model not in check.models or candidate.info.training_data == "unknown":
-        reason = f"what {candidate.model} was trained on is unknown"
-        if rule.unknown == "pass":
-            return "pass", f"{reason}, which the policy accepts", {}
-        declare = f"declare its data when you score it (--set trained_on.{candidate.model}=FILE)"
+    unknown, name = _unknown(candidate)
+    if unknown and rule.unknown == "fail":
+        declare = f"declare its data when you score it (--set trained_on.{name}=FILE)"
         accept = f"or accept this with the policy line `unknown: pass` under `rule: {rule.rule}`"
-        return "fail", f"{reason}; {declare}, {accept}", {}
+        return "fail", f"{unknown}; {declare}, {accept}", {}
+    accepted = f"{unknown}, which the policy accepts" if unknown else ""
+    if check is None or candidate.model not in check.models:
+        return "pass", accepted, {}
     unseen = [task.name for task in candidate.scored_tasks if task.name not in check.items]
     if unseen:
         return "fail", f"the items of {', '.join(unseen)} were not compared with the training rows", {}
@@ -126,7 +127,17 @@ def _overlap(rule: Leakage | Contamination, candidate: GateInput) -> Judgement:
         reason += ", as the recipe declares them (trained_on)"
     if not is_within:
         reason += f", such as {match_text(matches[0])}"
+    elif accepted:
+        reason += f"; {accepted}"
     return "pass" if is_within else "fail", reason, fields
+
+
+def _unknown(candidate: GateInput) -> tuple[str, str]:
+    """(what of the candidate's training data is unknown, the model whose it is); empty texts if all is known."""
+    check, reason = candidate.results.overlap, f"what {candidate.model} was trained on is unknown"
+    if check is None or candidate.model not in check.models or candidate.info.training_data == "unknown":
+        return reason, candidate.model
+    return (f"{reason}: {candidate.unknown_base}", "base") if candidate.unknown_base else ("", "")
 
 
 def _unsearched(check: OverlapCheck) -> str:

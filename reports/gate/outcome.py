@@ -12,7 +12,7 @@ from pydantic import Field
 from reports.gate.policy import Policy
 from reports.strict import Strict
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 Outcome = Literal["better", "worse", "equivalent", "different", "inconclusive", "identical"]
@@ -91,12 +91,17 @@ class RuleResult(Strict):
 
 
 class GateInputInfo(Strict):
-    """The candidate or the baseline: the run, the model in it, and the hash of its weights."""
+    """The candidate or the baseline: the run, the model in it, and the hash of its weights.
+
+    Attributes:
+        has_weights: Whether the weights are in the run folder, and are those that were scored.
+    """
 
     run: str
     model: str
     sha256: str = ""
     created: str = ""
+    has_weights: bool = False
 
     @property
     def label(self) -> str:

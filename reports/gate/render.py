@@ -84,7 +84,9 @@ def markdown(report: GateReport) -> str:
     lines.append(
         _escape(
             f"medbench {report.medbench_version}, policy {report.policy_sha256[:12]}, candidate weights"
-            f" {report.candidate.sha256[:12] or 'unknown'}. {NOT_MEDICAL_ADVICE}"
+            f" {report.candidate.sha256[:12] or 'unknown'}"
+            f"{'' if report.candidate.has_weights else ' (not in the run folder, so not compared)'}."
+            f" {NOT_MEDICAL_ADVICE}"
         )
     )
     return "\n\n".join(lines) + "\n"

@@ -12,9 +12,9 @@ import numpy as np
 
 from reports.comparison.sums import label_count, value_of_clusters
 from reports.document.schema import MetricInfo, MetricKind, Sample
-from reports.gate.comparable import have_same_weights, incomparable, unusable
+from reports.gate.comparable import have_same_weights, incomparable, some, unusable
 from reports.gate.estimate import pseudo_values
-from reports.gate.inputs import GateInput, ItemScore
+from reports.gate.inputs import GateInput, ItemScore, slice_hash, slice_value
 from reports.gate.outcome import MovedSample, RuleResult, Verdict
 from reports.gate.policy import Bound, Change, MustPass, OnMetric, is_pattern, rule_name, slice_text
 from reports.gate.units import members, units_of
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _SHOWN = 10
 _EXCERPT = 80
-CLASS = "class"
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ def select(target: Target, candidate: GateInput, baseline: GateInput, *, compare
         raise CannotJudgeError(
             f"only lm-eval's own value of {task}/{metric.key} is known, without values of single items"
         )
-    samples = _slice(target, candidate.items[task])
+    samples = _slice(target, candidate.items[task], baseline)
     others = [baseline.items[task][key] for key in samples] if compares else []
     ours = list(samples.values())
     labels = label_count(metric, ours, others)
@@ -145,16 +144,24 @@ def select(target: Target, candidate: GateInput, baseline: GateInput, *, compare
     return Selected(kind, ours, others, before.table, after.table, after.items, same)
 
 
-def _slice(target: Target, items: Mapping[str, ItemScore | Sample]) -> dict[str, ItemScore | Sample]:
+def _slice(
+    target: Target, items: Mapping[str, ItemScore | Sample], baseline: GateInput
+) -> dict[str, ItemScore | Sample]:
+    """The items that a rule selects, by ids and by labels and fields that are those of the baseline."""
     rule, samples = target.rule, dict(items)
+    trusted = baseline.items.get(target.task, {})
     if rule.ids:
         missing = sorted(set(rule.ids) - {sample.id for sample in samples.values()})
         if missing:
             shown = ", ".join(item[:40] for item in missing[:3])
             raise CannotJudgeError(f"{len(missing)} of the {len(set(rule.ids))} listed items were not scored ({shown})")
         samples = {key: sample for key, sample in samples.items() if sample.id in set(rule.ids)}
+        texts = ({key: item.doc_hash for key, item in items.items()} for items in (samples, trusted))
+        _check_same("text", *texts)
     for name, wanted in ({} if isinstance(rule, MustPass) else rule.where).items():
-        values = {key: _field(sample, name) for key, sample in samples.items()}
+        labels = ({key: slice_hash(item, name) for key, item in items.items()} for items in (samples, trusted))
+        _check_same(name, *labels)
+        values = {key: slice_value(sample, name) for key, sample in samples.items()}
         allowed = {wanted} if isinstance(wanted, str) else set(wanted)
         samples = {key: sample for key, sample in samples.items() if values[key] in allowed}
         if not samples:
@@ -164,11 +171,17 @@ def _slice(target: Target, items: Mapping[str, ItemScore | Sample]) -> dict[str,
     return samples
 
 
-def _field(sample: ItemScore | Sample, name: str) -> str | None:
-    """A field of an item, where `class` is the gold label; None if it has none."""
-    if not isinstance(sample, Sample):
-        return None
-    return sample.gold if name == CLASS else sample.fields.get(name)
+def _check_same(what: str, ours: Mapping[str, str | None], theirs: Mapping[str, str | None]) -> None:
+    """Check that something of the candidate's items is the same in the baseline, so that none is moved into a slice.
+
+    Raises:
+        CannotJudgeError: It is not.
+    """
+    others = [key for key, value in ours.items() if value != theirs.get(key)]
+    if others and not any(theirs.values()):
+        raise CannotJudgeError(f"the baseline does not record the {what} of its items; set it again")
+    if others:
+        raise CannotJudgeError(f"{len(others)} items have another {what} than in the baseline{some(others)}")
 
 
 def moved(target: Target, selected: Selected, sign: int) -> list[MovedSample]:

@@ -34,7 +34,25 @@ def with_expected_tasks(policy: Policy, candidate: GateInput, baselines: Sequenc
         fault = _redescribed(own, metrics) or _regrouped(name, candidate, baselines)
         if fault:
             faults.setdefault(name, f"{name}: {fault}")
-    return replace(candidate, expected=tuple(expected), faults=faults)
+    unknown_base = _unknown_base(candidate, baselines)
+    return replace(candidate, expected=tuple(expected), faults=faults, unknown_base=unknown_base)
+
+
+def _unknown_base(candidate: GateInput, baselines: Sequence[GateInput]) -> str:
+    """Why the training data of an adapter's base is unknown; empty if it is known or no baseline of its own.
+
+    The base of a baseline needs no record: what it was trained on, the baseline was too. A baseline of the candidate's
+    own run says nothing of the base, since whoever wrote the recipe chose it for both.
+    """
+    given = [baseline.base for baseline in baselines if baseline.results is not candidate.results]
+    if not given or candidate.info.kind == "base":
+        return ""
+    base = candidate.base
+    if base is None:
+        return f"the results of {candidate.run} do not record its base"
+    if base.training_data in ("known", "declared") or base.sha256 in {info.sha256 for info in given if info}:
+        return ""
+    return f"its base {base.source} (SHA-256 {base.sha256[:12]}...) is not that of the baseline, nor recorded"
 
 
 def _named_tasks(policy: Policy) -> list[str]:

@@ -59,7 +59,8 @@ class Job:
         self.train.save_to_disk(self.work / _TRAIN)
         if self.validation is not None:
             self.validation.save_to_disk(self.work / _VALIDATION)
-        base = {name: str(getattr(self.base, name)) for name in ("folder", "source", "sha256", "public_name")}
+        fields = ("folder", "source", "sha256", "public_name", "config_sha256")
+        base = {name: str(getattr(self.base, name)) for name in fields}
         rest = {"device": self.device.type, "dtype": self.dtype, "validates": self.validation is not None}
         write_json(self.work / _FILE, {"recipe": self.recipe.model_dump(mode="json"), "base": base, **rest})
 

@@ -19,8 +19,8 @@ from training.exporting.agreement import ARITHMETIC_KL, Agreement, compare, logi
 from training.exporting.export_log import EXPORT_FILE, BaseWeights, ExportLog
 from training.exporting.merging import load_written, merge, one_message, with_adapter, write_model
 from training.exporting.provenance import records
-from training.log import TrainedOn, check_weights, read_log
-from training.models.base_model import model_config, weights_hash
+from training.log import TrainedOn, check_hashes, read_log
+from training.models.base_model import config_hash, model_config, weights_hash
 from training.models.device import DTypeName, pick_device
 from training.models.loading import describe_weights, has_dense_form, is_quantised, load_for_scoring
 from training.models.model import Model
@@ -79,11 +79,11 @@ def export_merged(  # noqa: PLR0913 - the last is for tests of what fails while 
         write: Saves the merged model.
 
     Raises:
-        UserError: The folder is there, the adapter's weights are not those that its training produced, the model
-            cannot be merged, written or loaded, does not fit into memory or on the disk, or the merged model disagrees
+        UserError: The folder is there, the adapter is not the one that its training produced, the model cannot
+            be merged, written or loaded, does not fit into memory or on the disk, or the merged model disagrees
             with the adapter on its base by more than rounding explains, or by as much as the adapter itself changes.
     """
-    check_weights(adapter.folder, adapter.sha256)
+    check_hashes(adapter.folder, adapter.sha256, adapter.config_sha256)
     kept, weights = _kept_weights(recipe, base, adapter, base_weights)
     has_tokenizer = (adapter.folder / "tokenizer_config.json").is_file()
     tokenizer = load_tokenizer(str(adapter.folder if has_tokenizer else base.folder))
@@ -179,6 +179,7 @@ def _log(
         weights=weights,
         adapter=adapter.source,
         adapter_sha256=adapter.sha256,
+        adapter_config_sha256=adapter.config_sha256,
         dtype=dtype,
         files=len(files),
         weight_bytes=sum(file.stat().st_size for file in files),
@@ -192,6 +193,7 @@ def _log(
         notes=_notes(base, adapter, check, dtype),
         versions={package: importlib.metadata.version(package) for package in _VERSIONS},
         weights_sha256=weights_hash(part),
+        config_sha256=config_hash(part),
         trained_on=_trained_on(base, adapter),
     )
 

@@ -31,7 +31,9 @@ class ExportLog(BaseModel):
         tolerance_kl: The `mean_kl` that is allowed: what rounding to `dtype` explains, but less than `adapter_kl`.
         adapter_kl: What the adapter itself changes: the base's divergence from base and adapter, in nats.
         notes: What the user should know.
+        adapter_config_sha256: Hash of the adapter's settings; empty in logs of earlier versions.
         weights_sha256: Hash of the weight files, as of any base model; the rest is believed only of these weights.
+        config_sha256: Hash of the configuration, as of any base model; empty in logs of earlier versions.
         trained_on: The rows of the adapter and of earlier fine-tunes in its base; None if they are unknown.
     """
 
@@ -55,5 +57,7 @@ class ExportLog(BaseModel):
     adapter_kl: float
     notes: list[str]
     versions: dict[str, str]
+    adapter_config_sha256: str = ""
     weights_sha256: str = ""
+    config_sha256: str = ""
     trained_on: Annotated[list[TrainedOn], Field(min_length=1)] | None = None

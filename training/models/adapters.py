@@ -12,6 +12,7 @@ from reports.files import read_json, sha256_file
 from reports.names import is_hub_id
 from tasks.rendering import load_tokenizer
 from training.models.adapter_config import LoraSettings, check_config
+from training.models.adapter_hash import settings_hash
 from training.models.architecture import architecture, model_shell
 from training.models.base_model import fetch_from_hub
 from training.models.device import DTypeName, torch_dtype
@@ -43,15 +44,17 @@ def find_adapter(name: str, source: str, base: Model, dtype: DTypeName = "float3
     _check_fits(folder, settings, base)
     check_finite(folder / WEIGHTS)
     _check_range(folder, settings, dtype)
+    sha256, config_sha256 = adapter_hashes(folder)
     return Model(
         name,
         "adapter",
         source,
         folder,
-        sha256_file(folder / WEIGHTS),
+        sha256,
         tokenizer=base.tokenizer,
         public_name=source,
         base_name=settings.base_model_name_or_path or "",
+        config_sha256=config_sha256,
         quantization=base.quantization,
     )
 
@@ -89,6 +92,11 @@ def read_settings(folder: Path) -> LoraSettings:
             fix="where you trust it, load it with PEFT and save it again: save_pretrained writes safetensors",
         )
     return check_config(read_json(folder / CONFIG, _MOST_CONFIG_BYTES), folder / CONFIG)
+
+
+def adapter_hashes(folder: Path) -> tuple[str, str]:
+    """(hash of the weights, hash of the settings) of an adapter whose files `read_settings` has checked."""
+    return sha256_file(folder / WEIGHTS), settings_hash(folder / CONFIG)
 
 
 def _check_fits(folder: Path, settings: LoraSettings, base: Model) -> None:

@@ -23,6 +23,7 @@ _ACCESS = (
 )
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _SMALL_FILES = ("*.json", "*.model", "*.txt", "*.jinja")  # of a model's folder: all but its weights
+_CONFIGURATION = ("config.json", "generation_config.json", "model.safetensors.index.json")
 _MOST_CONFIG_BYTES = 16 << 20
 _MOST_INDEX_BYTES = 64 << 20
 # More are no model that there is, but hours of making layers: the greatest value of a setting by a word in its name.
@@ -39,7 +40,7 @@ def find_base(model: ModelSection, say: Callable[[str], None] | None = None) -> 
     """
     name, public_name, folder = _locate(model, _HUB_FILES, say)
     _check_weights(folder)
-    return base_model(folder, name, weights_hash(folder), public_name)
+    return base_model(folder, name, weights_hash(folder), public_name, config_hash(folder))
 
 
 def find_base_config(model: ModelSection, say: Callable[[str], None] | None = None) -> Model:
@@ -160,6 +161,12 @@ def weights_hash(folder: Path) -> str:
     return sha256_value([[path.name, _content_hash(path)] for path in files])
 
 
+def config_hash(folder: Path) -> str:
+    """Hash of the files that decide what a base computes with its weights, and at which tokens its answers end."""
+    paths = [folder / name for name in _CONFIGURATION]
+    return sha256_value([[path.name, sha256_file(path)] for path in paths if path.is_file()])
+
+
 def _content_hash(path: Path) -> str:
     """SHA-256 of a file; the hub's cache, and only it, names large files by their hash."""
     from huggingface_hub.constants import HF_HUB_CACHE
@@ -185,6 +192,11 @@ def model_config(base: Model) -> dict[str, object]:
     value = read_json(path, _MOST_CONFIG_BYTES)
     if not isinstance(value, dict):
         raise UserError("expected an object", where=str(path), fix="fetch the model again")
+    if value.get("transformers_weights") is not None:  # a file that transformers loads instead, also of a folder below
+        what = f"it names other weights ({str(value['transformers_weights'])[:60]!r}) than model.safetensors"
+        raise UserError(
+            what, where=str(path), fix="rename them to model.safetensors, and take out transformers_weights"
+        )
     greatest = dict.fromkeys(_MOST, 1)
     for key, setting in config_settings(value):
         if key.endswith("_implementation") and isinstance(setting, str) and not setting.replace("_", "").isalnum():

@@ -25,6 +25,8 @@ class Model:
             be trained.
         folder: Folder of its files.
         sha256: Hash of its weights; empty for an adapter that is not trained yet.
+        config_sha256: Hash of the configuration that its weights are used with; empty for an adapter that is not
+            trained yet, and in plans.
         tokenizer: Folder of its tokenizer and chat template; for an adapter its base's.
         public_name: Name that other people know it by: the hub id if it has one, else `source`.
         base_name: Base that an adapter's configuration names; empty if it names none.
@@ -44,6 +46,7 @@ class Model:
     tokenizer: Path
     public_name: str
     base_name: str = ""
+    config_sha256: str = ""
     quantization: QuantizationSection | None = field(default=None, compare=False)
     rows: TrainingRows | None = field(default=None, compare=False, repr=False)
     unknown_rows: str = field(default="", compare=False)
@@ -56,12 +59,19 @@ class Model:
         return self.kind == "base"
 
     @property
+    def is_fine_tuned(self) -> bool:
+        """Whether training data of it is recorded or declared, or a record of it cannot be used."""
+        return self.rows is not None or bool(self.unknown_rows)
+
+    @property
     def is_adapter(self) -> bool:
         """Whether it changes the base instead of having all weights itself."""
         return self.kind == "adapter"
 
 
-def base_model(folder: Path, source: str, sha256: str, public_name: str | None = None) -> Model:
+def base_model(
+    folder: Path, source: str, sha256: str, public_name: str | None = None, config_sha256: str = ""
+) -> Model:
     """The base of a recipe.
 
     Args:
@@ -69,5 +79,15 @@ def base_model(folder: Path, source: str, sha256: str, public_name: str | None =
         source: Its name in the recipe.
         sha256: Hash of its weights.
         public_name: `source` if None.
+        config_sha256: Hash of its configuration.
     """
-    return Model(BASE, "base", source, folder, sha256, tokenizer=folder, public_name=public_name or source)
+    return Model(
+        BASE,
+        "base",
+        source,
+        folder,
+        sha256,
+        tokenizer=folder,
+        public_name=public_name or source,
+        config_sha256=config_sha256,
+    )

@@ -16,6 +16,7 @@ from reports.document.reading import write_results
 from reports.document.schema import Results
 from reports.files import sha256_value
 from reports.gate.outcome import GateReport
+from tests.conftest import make_model
 
 LENIENT = {
     "rules": [
@@ -63,7 +64,7 @@ def test_what_was_found_is_written_for_machines_and_people(run, policy, command,
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     _, out, _ = command("gate", run, "--policy", policy(bound(max=0.5)))
     report = GateReport.model_validate_json((run / "gate.json").read_text())
-    assert (report.schema_version, report.verdict, report.exit_code) == ("1.2", "fail", 1)
+    assert (report.schema_version, report.verdict, report.exit_code) == ("1.3", "fail", 1)
     assert report.candidate.sha256
     assert report.rules[0].moved
     assert (tmp_path / "summary.md").read_text() == (run / "gate.md").read_text()
@@ -385,3 +386,44 @@ def test_several_baselines_are_each_compared_with(run, tiny_run, command, tmp_pa
     assert f"against adapter of released, base of {tiny_run.name}." in (run / "gate.md").read_text().replace("\\", "")
     code, _, err = command("gate", run, "--baseline", "released", "--baseline", "released", "--store", store)
     assert (code, "--baseline" in err) == (2, True)
+
+
+def test_a_base_that_lost_its_record_is_one_with_unknown_training_data(run, tiny_recipe, policy, command, tmp_path):
+    """Such as one that was trained on the items, under an adapter that was not."""
+    store = tmp_path / "store"
+    assert command("baseline", "set", run, "--name", "released", "--store", store)[0] == 0
+    other = make_model(tmp_path / "other", seed=5)
+    words = ("score", "--recipe", tiny_recipe, "--models", f"base,mine={run / 'adapter'}", "--out", tmp_path / "new")
+
+    def judge(rules, *settings):
+        given = [word for setting in (f"model.base={other}", *settings) for word in ("--set", setting)]
+        assert command(*words, *given)[0] == 0
+        names = ("--candidate", "mine", "--baseline", "released", "--store", store)
+        code = command("gate", tmp_path / "new", "--policy", policy({"rules": rules}), *names)[0]
+        return code, {reason for _, reason in verdicts(tmp_path / "new").values()}
+
+    code, (reason,) = judge([{"rule": "leakage"}])
+    assert code == 1
+    assert "its base other (SHA-256 " in reason
+    assert "the policy line `unknown: pass` under `rule: leakage`" in reason
+    code, (reason,) = judge([{"rule": "leakage", "unknown": "pass"}])
+    assert (code, "is not that of the baseline, nor recorded, which the policy accepts" in reason) == (0, True)
+    (tmp_path / "clean.jsonl").write_text('{"text": "An unrelated remark about the weather in May."}\n')
+    code, (reason,) = judge([{"rule": "leakage"}], f"trained_on.base={tmp_path / 'clean.jsonl'}")
+    assert (code, "as the recipe declares them" in reason) == (0, True)
+
+
+def test_the_class_of_an_item_is_that_of_the_baseline(run, policy, command, tmp_path):
+    store = tmp_path / "store"
+    command("baseline", "set", run, "--name", "released", "--store", store)
+    rule = {"rule": "bound", "metric": "medbench_pubmedqa/accuracy", "min": 0, "where": {"class": ["yes", "no"]}}
+    words = ("gate", run, "--policy", policy({"rules": [rule]}), "--baseline", "released", "--store", store)
+    assert command(*words)[0] == 0
+    path = run / "samples" / "adapter" / "medbench_pubmedqa.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[0]["gold"] = "maybe" if rows[0]["gold"] != "maybe" else "no"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_facts(path)
+    assert command(*words)[0] == 1
+    ((_, reason),) = verdicts(run).values()
+    assert reason == f"1 items have another class than in the baseline ({rows[0]['id']})"

@@ -60,9 +60,8 @@ def refused(found):
 
 @pytest.fixture
 def run(tiny_run, tmp_path):
-    folder = shutil.copytree(
-        tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("adapter*.safetensors", "*.html")
-    )
+    folder = shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("*.html"))
+    shutil.rmtree(folder / "adapter")
     (folder / "recipe.yaml").unlink()
     return folder
 

@@ -38,6 +38,7 @@ def inputs(metric, before, after, **changes):
         }
 
     models = {"base": list(before), "adapter": list(after)}
+    base = ModelInfo(name="base", kind="base", source="", sha256="a", weights="w")
     results = Results(
         medbench_version="0",
         name="r",
@@ -49,9 +50,10 @@ def inputs(metric, before, after, **changes):
         environment={},
         data=[],
         models=[
-            ModelInfo(name="base", kind="base", source="", sha256="a", weights="w"),
+            base,
             ModelInfo(name="adapter", kind="adapter", source="", sha256="b", weights="w", weight_bytes=3 * 2**20),
         ],
+        base=base,
         tasks=[TaskInfo(name="t", title="T", metrics=[metric])],
         scores=[
             Score(model=name, task="t", metric="m", value=value_of_samples(metric.kind, values), n=len(values))

@@ -172,6 +172,8 @@ def test_items_that_only_one_was_scored_on_or_whose_text_changed():
         (PERPLEXITY, TEXTS, (-21.0, 10.0), ""),
         (metric_of("macro_f1"), LABELS, (1.0, 0.0), "1 items of t had a different gold label for the baseline (0)"),
         (metric_of("macro_f1"), LABELS, (0.0, 1.0), ""),
+        (metric_of("batch_calibrated"), [(0.0, -1.0, -2.0), (1.0, -2.0, -1.0)], (1.0, -1.0, -2.0),
+         "1 items of t had a different gold label for the baseline (0)"),
         (metric_of("ece"), [(0.9, 1.0), (0.8, 0.0)], (0.7, 0.0), ""),
         (metric_of("ratio"), TEXTS, (-20.0, 11.0), ""),
     ],

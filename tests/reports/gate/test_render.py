@@ -107,8 +107,8 @@ def test_the_markdown_summary():
         "\n"
         "To decide every rule takes about 1,200 items.\n"
         "\n"
-        "medbench 0.1, policy 0123456789ab, candidate weights fedcba987654. Research output of a"
-        " language model. Not medical advice.\n"
+        "medbench 0.1, policy 0123456789ab, candidate weights fedcba987654 (not in the run folder, so not"
+        " compared). Research output of a language model. Not medical advice.\n"
     )
 
 
@@ -121,7 +121,7 @@ def test_text_from_models_is_escaped():
 
 
 def test_unknown_weights_and_decided_rules_in_the_summary():
-    text = markdown(report(PASSED, candidate=GateInputInfo(run="new", model="adapter")))
+    text = markdown(report(PASSED, candidate=GateInputInfo(run="new", model="adapter", has_weights=True)))
     assert "candidate weights unknown." in text
     assert "To decide every rule" not in text
     assert "<details>" not in text

@@ -7,11 +7,11 @@ import pytest
 
 from reports.document.evidence import HUMAN_RATING
 from reports.document.schema import MetricInfo, Sample, TaskInfo
-from reports.gate.inputs import ItemScore
+from reports.gate.inputs import ItemScore, slice_hashes
 from reports.gate.outcome import MovedSample
 from reports.gate.policy import Policy
 from reports.gate.targets import CannotJudgeError, Selected, expand, moved, sample_moved, select
-from tests.reports.gate.examples import ACCURACY, LENGTH, PERPLEXITY, ROUGE, inputs, with_items
+from tests.reports.gate.examples import ACCURACY, LENGTH, PERPLEXITY, ROUGE, first, inputs, with_items
 
 VALUES = [0.2, 0.4, 0.6, 0.8]
 
@@ -187,24 +187,56 @@ def test_slices_without_items_cannot_be_judged(fields, reason):
 
 
 def test_the_values_that_there_are_are_cut_short():
-    baseline, candidate = inputs(ROUGE, [0.1] * 12, [0.1] * 12)
-    with_wards = with_items(candidate, lambda item: item.model_copy(update={"fields": {"ward": f"w{int(item.id):02}"}}))
+    def in_wards(name):
+        both = inputs(ROUGE, [0.1] * 12, [0.1] * 12)
+        return [
+            with_items(side, lambda item: item.model_copy(update={"fields": {"ward": name(item)}})) for side in both
+        ]
+
+    baseline, candidate = in_wards(lambda item: f"w{int(item.id):02}")
     with pytest.raises(CannotJudgeError, match=r"there are w00, w01, w02, w03, w04, w05, w06, w07$"):
-        select(target_of(where={"ward": "x"}), with_wards, baseline, compares=False)
-    with_long = with_items(candidate, lambda item: item.model_copy(update={"fields": {"ward": item.id + "w" * 150}}))
+        select(target_of(where={"ward": "x"}), candidate, baseline, compares=False)
+    baseline, candidate = in_wards(lambda item: item.id + "w" * 150)
     with pytest.raises(CannotJudgeError) as error:
-        select(target_of(where={"ward": "x"}), with_long, baseline, compares=False)
+        select(target_of(where={"ward": "x"}), candidate, baseline, compares=False)
     assert len(str(error.value)) == len("no item has the ward x; there are ") + 200
 
 
-def test_a_stored_baseline_has_no_fields_to_slice_by():
+def stored(side, **changes):
+    """A model's items as a stored baseline has them."""
+    keep = set(ItemScore.model_fields)
     scores = {
-        key: ItemScore(id=key, doc_hash=key, metrics={"m": value}) for key, value in zip("0123", VALUES, strict=True)
+        key: ItemScore(**(item.model_dump(include=keep) | {"slices": slice_hashes(item)} | changes))
+        for key, item in side.items["t"].items()
     }
+    return replace(side, items={"t": scores})
+
+
+@pytest.mark.parametrize("as_baseline", [lambda side: side, stored], ids=["run", "stored"])
+@pytest.mark.parametrize(
+    ("change", "fields", "reason"),
+    [
+        ({"gold": "yes"}, {"where": {"class": "maybe"}}, "1 items have another class than in the baseline (0)"),
+        (
+            {"fields": {}},
+            {"where": {"speciality": "surgery"}},
+            "1 items have another speciality than in the baseline (0)",
+        ),
+        ({"doc_hash": "x"}, {"ids": ["0", "1"]}, "1 items have another text than in the baseline (0)"),
+    ],
+)
+def test_no_item_is_moved_into_or_out_of_a_slice(as_baseline, change, fields, reason):
     baseline, candidate = inputs(ROUGE, VALUES, VALUES)
-    stored = replace(candidate, items={"t": scores})
-    with pytest.raises(CannotJudgeError, match="none has a class at all"):
-        select(target_of(where={"class": "yes"}), stored, baseline, compares=False)
+    assert select(target_of(where={"class": "yes"}), candidate, as_baseline(baseline), compares=False).items == 2
+    with pytest.raises(CannotJudgeError) as error:
+        select(target_of(**fields), with_items(candidate, first(change)), as_baseline(baseline), compares=False)
+    assert str(error.value) == reason
+
+
+def test_a_stored_baseline_of_an_earlier_version_records_no_slices():
+    baseline, candidate = inputs(ROUGE, VALUES, VALUES)
+    with pytest.raises(CannotJudgeError, match="the baseline does not record the class of its items; set it again"):
+        select(target_of(where={"class": "yes"}), candidate, stored(baseline, slices={}), compares=False)
 
 
 def test_values_that_cannot_be_compared_are_refused_only_where_they_are():

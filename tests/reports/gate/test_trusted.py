@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from reports.document.evidence import OverlapMatch
 from reports.document.schema import TaskInfo
 from reports.gate.judging import judge
 from reports.gate.policy import DEFAULT, Policy
@@ -88,6 +89,69 @@ def test_a_metric_that_the_candidate_describes_otherwise_is_not_judged(change, d
         "complete": reason,
         "no regression: t/m": reason,
     }
+
+
+def on_base(model, /, **changes):
+    """A model of another run, on another base."""
+    return rewritten(model, base=model.results.base.model_copy(update=changes))
+
+
+OTHER_BASE = (
+    "what adapter was trained on is unknown: its base x (SHA-256 c...) is not that of the baseline, nor recorded;"
+    " declare its data when you score it (--set trained_on.base=FILE), or accept this with the policy line `unknown:"
+    " pass` under `rule: leakage`"
+)
+
+
+@pytest.mark.parametrize("given", [None, "unknown"])
+def test_a_base_that_is_not_the_baselines_is_one_with_unknown_training_data(given):
+    """Such as one that was trained on test items and lost its record."""
+    baseline, candidate = BOTH
+    other = on_base(candidate, sha256="c", source="x", training_data=given)
+    assert reasons(other, baseline) == {
+        "leakage": OTHER_BASE,
+        "contamination": OTHER_BASE.replace("rule: leakage", "rule: contamination"),
+    }
+    assert reasons(other, baseline, on_base(other, name="base")) == {}
+    unsaid = rewritten(candidate, base=None)
+    assert "the results of r do not record its base" in reasons(unsaid, baseline)["leakage"]
+    assert "leakage" in reasons(candidate, rewritten(replace(baseline, model="adapter"), base=None))
+
+
+@pytest.mark.parametrize("given", ["known", "declared"])
+def test_a_base_whose_rows_were_compared_may_be_another(given):
+    baseline, candidate = BOTH
+    assert reasons(on_base(candidate, sha256="c", training_data=given), baseline) == {}
+
+
+def test_the_base_of_the_candidates_own_run_vouches_for_none():
+    baseline, candidate = BOTH
+    other = on_base(candidate, sha256="c")
+    own = replace(other, model="base")
+    assert reasons(other, own) == {}
+    assert "leakage" in reasons(other, own, baseline)
+
+
+def test_accepting_an_unknown_base_accepts_no_leak_that_is_known():
+    baseline, candidate = BOTH
+    other = on_base(candidate, sha256="c", source="x")
+    rule = {"rule": "leakage", "unknown": "pass"}
+    accepted = OTHER_BASE.partition(";")[0] + ", which the policy accepts"
+    assert verdict(rule, baseline, other)[0].reason == (
+        f"0 test items are (nearly) equal to rows that were trained on; {accepted}"
+    )
+    match = OverlapMatch(task="t", item="3", row="r", role="train", kind="exact", part="question", share=1, rows=1)
+    leaked = other.results.overlap.model_copy(update={"matches": [match]})
+    assert verdict(rule, baseline, rewritten(other, overlap=leaked))[0].verdict == "fail"
+
+
+@pytest.mark.parametrize("change", [{"sha256": "c"}, {"config_sha256": "c"}, {"tokenizer_sha256": "c"}])
+def test_the_same_adapter_on_another_base_is_another_model(change):
+    rule = {"rule": "no_regression", "metric": "t/m"}
+    baseline, candidate = inputs(ACCURACY, *right_and_wrong(0, 0, 12))
+    released = rewritten(replace(candidate, items=baseline.items))
+    assert verdict(rule, released, candidate)[0].verdict == "pass"
+    assert verdict(rule, released, on_base(candidate, **change))[0].verdict == "inconclusive"
 
 
 def test_clusters_are_the_baselines():

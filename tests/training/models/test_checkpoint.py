@@ -37,7 +37,14 @@ def load(base):
     ("settings", "message"),
     [
         ({"num_hidden_layers": 900}, "num_hidden_layers is 900, but the files hold 20 tensors"),
-        ({"num_hidden_layers": 12}, r"the configuration means 475,\d+ weights, but the files hold at most 106,\d+"),
+        (
+            {"num_hidden_layers": 12},
+            r"means 475,\d+ weights, but the files hold at most 106,\d+, without .*; model.layers has 12 layers, in",
+        ),
+        ({"num_hidden_layers": 1}, "by the configuration, model.layers has 1 layers, in the files 2"),
+        ({"num_hidden_layers": 0}, "by the configuration, model.layers has 0 layers, in the files 2"),
+        ({"num_hidden_layers": -1}, "by the configuration, model.layers has 0 layers, in the files 2"),
+        ({"transformers_weights": "more/model.safetensors"}, "it names other weights"),
         (
             {"hidden_size": 4096, "head_dim": 1024},
             r"embed_tokens.weight has the shape \[\d+, 4096\], in the files",
@@ -52,7 +59,7 @@ def load(base):
         ({"quantization_config": {"load_in_4bit": True}}, "bitsandbytes quantised the weights, but none in the files"),
     ],
 )
-def test_a_configuration_of_a_larger_model_is_refused_before_loading(model, settings, message):
+def test_a_configuration_of_another_model_is_refused_before_loading(model, settings, message):
     with pytest.raises(UserError, match=message) as caught:
         load(configure(model, **settings))
     assert caught.value.where == str(model / "config.json")
@@ -146,6 +153,46 @@ def test_models_that_people_use_are_accepted(tmp_path, config):
     config.save_pretrained(tmp_path)
     with pytest.raises(UserError, match="by the configuration"):
         check_weights(base_model(tmp_path, "larger", ""))
+
+
+def test_layers_are_counted_in_files_without_the_prefix_of_the_whole_model(tmp_path):
+    base = large(tmp_path, transformers.GPT2Config(n_layer=3))
+    path = tmp_path / "model.safetensors"
+    content = path.read_bytes().replace(b'"transformer.h', b'            "h')  # spaces between JSON's parts
+    path.write_bytes(content)
+    check_weights(base)
+    transformers.GPT2Config(n_layer=2).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"transformer\.h has 2 layers, in the files 3"):
+        check_weights(base_model(tmp_path, "fewer", ""))
+
+
+def test_layers_that_the_models_class_leaves_out_are_not_counted(model):
+    """Such as those that predict further tokens."""
+    weights = load_file(model / "model.safetensors")
+    further = {name.replace("layers.1", "layers.2"): weight for name, weight in weights.items() if "layers.1" in name}
+    save_file({name: weight.clone() for name, weight in (weights | further).items()}, model / "model.safetensors")
+    with pytest.raises(UserError, match=r"model\.layers has 2 layers, in the files 3"):
+        check_weights(configure(model))
+    check_weights(configure(model, num_nextn_predict_layers=1))
+    with pytest.raises(UserError, match=r"model\.layers has 2 layers, in the files 3"):
+        check_weights(configure(model, num_nextn_predict_layers="1"))
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("config.json", {"rms_norm_eps": 1.0}),
+        ("config.json", {"rope_parameters": {"rope_theta": 9.0, "rope_type": "default"}}),
+        ("generation_config.json", {"eos_token_id": 3}),
+    ],
+)
+def test_a_bases_hash_covers_what_decides_its_answers(model, file, change):
+    before = find_base(ModelSection(base=str(model)))
+    path = model / file
+    path.write_text(json.dumps((json.loads(path.read_text()) if path.exists() else {}) | change))
+    after = find_base(ModelSection(base=str(model)))
+    assert after.sha256 == before.sha256
+    assert after.config_sha256 != before.config_sha256
 
 
 def test_a_base_with_an_adapters_configuration_is_refused(model):

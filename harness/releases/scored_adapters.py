@@ -1,0 +1,69 @@
+"""Compares the adapters in a run folder with those that were scored and those that were trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.folder import RunFolder
+from harness.planning.model_names import OWN_ADAPTER
+from harness.runs.seeds import seed_folder
+from reports.document.schema import ModelInfo, Results
+from reports.errors import UserError
+from training.log import check_hashes
+from training.models.adapters import adapter_hashes, read_settings
+
+_FIX = "restore it, or score what is there: medbench run, or medbench score --models base,NAME=FOLDER"
+
+
+def check_adapters(folder: RunFolder, results: Results, name: str) -> bool:
+    """Compare the adapters of a model, or of all members of a pool, with those that were scored.
+
+    Returns:
+        Whether all of them are in the run folder. Adapters from elsewhere are not, nor those of a run folder without
+        its adapter, such as an artifact of CI.
+
+    Raises:
+        UserError: An adapter was changed, replaced by something else, or cannot be read any more.
+    """
+    models = {info.name: info for info in results.models}
+    own = own_adapters(results)
+    are_here = []
+    for member in models[name].members or [name]:
+        if member not in models:
+            raise UserError(f"the results lack {member[:60]} of {name}", where=str(folder.path), fix="run it again")
+        here = folder.adapter if member in own else seed_folder(folder, member.removeprefix("seed-")).adapter
+        are_here.append(here.exists() or here.is_symlink())
+        if are_here[-1]:
+            _check_adapter(here, models[member])
+    return all(are_here)
+
+
+def _check_adapter(folder: Path, scored: ModelInfo) -> None:
+    try:
+        read_settings(folder)
+        sha256, config_sha256 = adapter_hashes(folder)
+    except UserError as error:
+        what = f"the adapter that was scored is not there any more: {error.what}"
+        fix = f"{_FIX}; or remove the folder {folder.name} to gate the scores without the weights"
+        raise UserError(what, where=error.where or str(folder), fix=fix) from error
+    if scored.config_sha256 is None:
+        what = "results of an earlier version do not record the settings of the adapter that was scored"
+        raise UserError(what, where=str(folder), fix="score it again: medbench run")
+    compared = {"weights": (sha256, scored.sha256), "settings or tokenizer": (config_sha256, scored.config_sha256)}
+    for what, (current, judged) in compared.items():
+        if current != judged:
+            raise UserError(
+                f"its {what} (SHA-256 {current[:12]}...) are not those that were scored ({judged[:12]}...)",
+                where=str(folder),
+                fix=_FIX,
+            )
+    check_hashes(folder, sha256, config_sha256)
+
+
+def own_adapters(results: Results) -> list[str]:
+    """Names of the adapters that the run's recipe trains, which results of earlier versions do not say."""
+    return [
+        model.name
+        for model in results.models
+        if (model.name == OWN_ADAPTER if model.trained_here is None else model.trained_here)
+    ]
