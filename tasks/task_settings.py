@@ -10,9 +10,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from tasks.chat import ChatSettings, Setting
 from tasks.data import DataSource
 from tasks.formats import get_format
-from tasks.rendering import ChatTemplate, load_tokenizer, render_prompt
+from tasks.rendering import load_tokenizer, render_prompt
 
 _DEFAULT_NEW_TOKENS = 256
 _NEW_TOKENS_KEYS = ("max_gen_toks", "max_new_tokens", "max_tokens")
@@ -39,6 +40,8 @@ class TaskSettings(BaseModel):
         reasoning: Held-out reasoning rows, in the same form.
         format: The requested answer format.
         chat_template: `auto` or `never`.
+        system: The system prompt; empty for none.
+        chat_template_kwargs: Settings of the chat template.
         seed: Seed for sampling rows.
         tokenizer: Folder or hub id; without it and `pretrained`, prompts are plain text and no tokens are counted.
         pretrained: The same under the name that lm-eval uses for its model.
@@ -50,6 +53,8 @@ class TaskSettings(BaseModel):
     reasoning: Source = DataSource(source="samples:reasoning_heldout")
     format: str = "thinking-headings"
     chat_template: str = "auto"
+    system: str = ""
+    chat_template_kwargs: dict[str, Setting] = {}
     seed: int = 0
     tokenizer: str | None = None
     pretrained: str | None = None
@@ -62,5 +67,9 @@ class TaskSettings(BaseModel):
     def prompt(self, question: str) -> str:
         """The prompt of a question in the answer format, the same as in training."""
         tokenizer = load_tokenizer(self.tokenizer_name) if self.tokenizer_name else None
-        chat: ChatTemplate = "never" if self.chat_template == "never" else "auto"
+        chat = ChatSettings(
+            "never" if self.chat_template == "never" else "auto",
+            self.system,
+            tuple(sorted(self.chat_template_kwargs.items())),
+        )
         return render_prompt(tokenizer, get_format(self.format), question, chat)

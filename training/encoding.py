@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from reports.errors import UserError
 from tasks.answer_parts import after_opened_thinking
+from tasks.chat import ChatSettings, ChatTemplate, turn_end
 from tasks.formats import AnswerFormat, get_format
-from tasks.rendering import ChatTemplate, encode, render_prompt
+from tasks.rendering import encode, render_prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -58,7 +59,7 @@ def encode_row(
     answer_format: AnswerFormat,
     row: ReasoningRow,
     *,
-    chat: ChatTemplate,
+    chat: ChatSettings | ChatTemplate,
     max_length: int,
 ) -> EncodedRow | None:
     """The encoded row, or None if the prompt leaves no room for the answer."""
@@ -68,7 +69,7 @@ def encode_row(
         return None
     completion = after_opened_thinking(text, answer_format.completion(row.reasoning, row.response))
     ids = [*prompt, *_answer(tokenizer, text, prompt, completion)]
-    ids.append(tokenizer.eos_token_id)
+    ids += turn_end(tokenizer, chat).tokens
     labels = [MASKED] * len(prompt) + ids[len(prompt) :]
     return EncodedRow(ids[:max_length], labels[:max_length], truncated=len(ids) > max_length)
 
@@ -90,9 +91,9 @@ def encode_rows(tokenizer: PreTrainedTokenizerBase, recipe: Recipe, rows: Sequen
     """All rows of a set in a recipe's answer format, up to its length.
 
     Raises:
-        UserError: The tokenizer has no end token, or no row is left to learn from.
+        UserError: Nothing ends an answer, or no row is left to learn from.
     """
-    if tokenizer.eos_token_id is None:
+    if not turn_end(tokenizer, recipe.format.chat).tokens:
         raise UserError("the tokenizer has no end token, so answers could not learn to end", fix="set its eos_token")
     answer_format, max_length = get_format(recipe.format.name), recipe.trainer.max_length
     if answer_format.has_reasoning and any(not row.reasoning for row in rows):
@@ -103,7 +104,7 @@ def encode_rows(tokenizer: PreTrainedTokenizerBase, recipe: Recipe, rows: Sequen
         )
     encoded, dropped = [], []
     for row in rows:
-        one = encode_row(tokenizer, answer_format, row, chat=recipe.format.chat_template, max_length=max_length)
+        one = encode_row(tokenizer, answer_format, row, chat=recipe.format.chat, max_length=max_length)
         if one is None:
             dropped.append(row.id)
         else:

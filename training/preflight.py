@@ -75,7 +75,7 @@ def preflight(recipe: Recipe, base: Model, rows: TrainingRows) -> Preflight:
         rows=len(encoded.rows),
         dropped=encoded.dropped,
         truncated=encoded.truncated,
-        ended=sum(row.labels[-1] == tokenizer.eos_token_id for row in encoded.rows),
+        ended=sum(not row.truncated for row in encoded.rows),
         lengths={quantile: int(np.percentile(lengths, quantile)) for quantile in _QUANTILES},
         example=(tokenizer.decode(first.input_ids[:masked]), tokenizer.decode(first.input_ids[masked:])),
         trainable=trainable,

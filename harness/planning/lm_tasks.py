@@ -109,7 +109,7 @@ def load_tasks(names: Sequence[str], recipe: Recipe, base: Model, index: _Index 
             "pubmedqa": recipe.data.pubmedqa.model_dump(mode="json"),
             "reasoning": held_out.model_dump(mode="json"),
             "format": recipe.format.name,
-            "chat_template": recipe.format.chat_template,
+            **recipe.format.model_dump(mode="json", exclude={"name"}, exclude_none=True),
             "seed": recipe.seed,
             "tokenizer": str(base.folder),
         },

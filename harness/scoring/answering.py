@@ -33,7 +33,7 @@ def answers(
             )
         plan = with_trained_adapter(plan)
     tokenizer = load_tokenizer(str(plan.base.folder))
-    prompt = render_prompt(tokenizer, get_format(recipe.format.name), question, recipe.format.chat_template)
+    prompt = render_prompt(tokenizer, get_format(recipe.format.name), question, recipe.format.chat)
     request = GenerateRequest(
         tuple(encode(tokenizer, prompt)),
         max_new_tokens or recipe.scoring.max_new_tokens,
