@@ -93,7 +93,11 @@ def render_messages(
                 attempt,
                 tokenize=False,
                 add_generation_prompt=answer_follows,
-                **{"date_string": chat.today.strftime("%d %b %Y"), "strftime_now": chat.today.strftime, **dict(chat.kwargs)},
+                **{
+                    "date_string": chat.today.strftime("%d %b %Y"),
+                    "strftime_now": chat.today.strftime,
+                    **dict(chat.kwargs),
+                },
             )
         except UserError as error:
             failure = failure or error

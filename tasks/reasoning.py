@@ -33,7 +33,7 @@ LogLikelihood = tuple[float, bool]
 def reasoning_dataset(**settings: Any) -> dict[str, Dataset]:
     """Reasoning rows as lm-eval documents with their prompts; see `TaskSettings` for the settings."""
     task = TaskSettings(**settings)
-    tokenizer = load_tokenizer(task.tokenizer_name) if task.tokenizer_name else None
+    tokenizer = task.load_tokenizer()
 
     def document(row: ReasoningRow) -> dict[str, Any]:
         prompt, answer_format = task.prompt(row.question), get_format(task.format)

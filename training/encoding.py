@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -85,6 +85,28 @@ def _answer(tokenizer: PreTrainedTokenizerBase, text: str, prompt: list[int], an
         return whole[len(prompt) :]
     alone: list[int] = tokenizer(answer, add_special_tokens=False).input_ids
     return alone
+
+
+def check_vocabulary(ids: Iterable[int], tokenizer: PreTrainedTokenizerBase, rows: int) -> None:
+    """Check that a model has an embedding for all tokens of a text.
+
+    Args:
+        ids: The tokens.
+        tokenizer: The tokenizer that made them.
+        rows: Rows of the model's embedding.
+
+    Raises:
+        UserError: A token has none; the message names it.
+    """
+    beyond = next((number for number in ids if number >= rows), None)
+    if beyond is not None:
+        raise UserError(
+            f"token id {beyond} ({tokenizer.convert_ids_to_tokens(beyond)}) is beyond the {rows} rows of the model's"
+            " embedding",
+            where=str(tokenizer.name_or_path),
+            fix="resize the embeddings to the tokenizer (transformers' resize_token_embeddings) and save both, give the"
+            " model with its own tokenizer, or choose a format.name whose markers it has",
+        )
 
 
 def encode_rows(tokenizer: PreTrainedTokenizerBase, recipe: Recipe, rows: Sequence[ReasoningRow]) -> EncodedRows:

@@ -6,7 +6,7 @@ import functools
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reports.document.schema import MetricInfo, TaskInfo
@@ -37,6 +37,8 @@ class LoadedTask:
         source: Where the items of one of our tasks come from; None for other people's.
         items_hash: Hash over these items, which decides whether answers given earlier still stand.
         info: What reports say about it; metrics of other people's tasks are filled in from their results.
+        reference: The task as the base is asked it; None for that one.
+        own: The task as single models are asked it, by their names: the same items, prompted in the model's own way.
     """
 
     name: str
@@ -45,6 +47,22 @@ class LoadedTask:
     source: DataSource | None
     items_hash: str
     info: TaskInfo
+    reference: LoadedTask | None = None
+    own: Mapping[str, LoadedTask] = field(default_factory=dict)
+
+    def asked(self, model: str) -> LoadedTask:
+        """The task as one model is asked it."""
+        return self.own.get(model, self)
+
+    def at(self, indices: list[int]) -> LoadedTask:
+        """The task with other items."""
+        own = {model: task.at(indices) for model, task in self.own.items()}
+        return replace(self, indices=indices, own=own)
+
+    def item_hash(self, index: int) -> str:
+        """Hash of an item of one of our tasks as the base is asked it: the same for all models."""
+        item = (self.reference or self).task.eval_docs[index]
+        return sha256_value([item["id"], item["prompt"], item["gold"]])
 
     @property
     def answers(self) -> int:
@@ -88,8 +106,42 @@ def lm_eval_tasks() -> dict[str, Any]:
     return dict(TaskManager().task_index)
 
 
-def load_tasks(names: Sequence[str], recipe: Recipe, base: Model, index: _Index = lm_eval_tasks) -> list[LoadedTask]:
-    """Load tasks by name, groups taken apart into theirs; `index` gives lm-eval's own by name.
+def with_own_prompts(
+    tasks: Sequence[LoadedTask], recipe: Recipe, base: Model, tokenizers: Mapping[str, str]
+) -> list[LoadedTask]:
+    """The tasks with those of our own as single models are asked them.
+
+    Args:
+        tasks: The tasks as the base is asked them.
+        recipe: The recipe.
+        base: The base.
+        tokenizers: Names of the tokenizers of the models with their own prompts, by model.
+    """
+    ours = [loaded.name for loaded in tasks if loaded.name in catalog.METRICS]
+    own: dict[str, dict[str, LoadedTask]] = {name: {} for name in ours}
+    for model, tokenizer in tokenizers.items() if ours else ():
+        for loaded in load_tasks(ours, recipe, base, tokenizer=tokenizer):
+            own[loaded.name][model] = loaded
+    return [
+        replace(
+            loaded,
+            own={model: replace(task, reference=loaded) for model, task in own.get(loaded.name, {}).items()},
+        )
+        for loaded in tasks
+    ]
+
+
+def load_tasks(
+    names: Sequence[str], recipe: Recipe, base: Model, index: _Index = lm_eval_tasks, tokenizer: str | None = None
+) -> list[LoadedTask]:
+    """Load tasks by name, groups taken apart into theirs.
+
+    Args:
+        names: The names.
+        recipe: The recipe.
+        base: The base.
+        index: Gives lm-eval's own tasks by name.
+        tokenizer: Name of the tokenizer that prompts are rendered with, if it is not the base's.
 
     Raises:
         UserError: A name is unknown to lm-eval, or a task's data cannot be had.
@@ -112,6 +164,7 @@ def load_tasks(names: Sequence[str], recipe: Recipe, base: Model, index: _Index 
             **recipe.format.model_dump(mode="json", exclude={"name"}, exclude_none=True),
             "seed": recipe.seed,
             "tokenizer": str(base.folder),
+            "prompt_tokenizer": tokenizer,
         },
     )
     available = manager.task_index

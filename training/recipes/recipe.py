@@ -21,9 +21,9 @@ from pydantic import (
 
 from reports.names import PlainName
 from tasks.catalog import GENERATION, PERPLEXITY, PUBMEDQA
+from tasks.chat import TEMPLATE_ARGUMENTS, ChatSettings, ChatTemplate, Setting
 from tasks.data import DataSource
 from tasks.formats import FORMATS
-from tasks.chat import TEMPLATE_ARGUMENTS, ChatSettings, ChatTemplate, Setting
 
 Text = Annotated[str, Field(min_length=1)]
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]

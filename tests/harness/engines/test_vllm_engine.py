@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 
+from harness.engines.answer_text import AnswerEnd
 from harness.engines.interface import GenerateRequest, PerplexityRequest, ScoreRequest
 from harness.engines.vllm_engine import VllmEngine
 from reports.errors import UserError
@@ -26,7 +27,8 @@ def vllm(monkeypatch, tmp_path):
 
 def start(tiny_model, adapters=None, requests=(), **settings):
     tokenizer = load_tokenizer(str(tiny_model))
-    return VllmEngine(tiny_model, tokenizer, adapters or {}, requests, dtype="float32", settings=settings)
+    ends = dict.fromkeys(["base", *(adapters or {})], AnswerEnd(tokenizer, [tokenizer.eos_token_id]))
+    return VllmEngine(tiny_model, tokenizer, adapters or {}, requests, ends=ends, dtype="float32", settings=settings)
 
 
 def everything():

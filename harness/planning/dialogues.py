@@ -1,0 +1,204 @@
+"""How each model of a run is prompted and what ends its answers, checked on a rendered turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reports.errors import UserError
+from reports.files import read_json
+from tasks.chat import ChatSettings, template_notes, turn_end, unused_kwargs
+from tasks.formats import AnswerFormat, get_format
+from tasks.rendering import OVER, encode, load_tokenizer, render_prompt
+from training.encoding import check_vocabulary
+from training.models.adapters import WEIGHTS
+from training.models.architecture import model_shell, transformers_config
+from training.models.safetensors_file import read_header
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from training.models.model import Model
+    from training.recipes.recipe import Recipe
+
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "*.tiktoken")
+_TEMPLATES = ("chat_template.jinja", "tokenizer_config.json")
+_MOST_BYTES = 16 << 20
+_NAMED = 3  # tokens in a message
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """How one model is prompted and what ends its answers.
+
+    Attributes:
+        tokenizer: Name of its tokenizer and chat template, see `tasks.rendering.load_tokenizer`.
+        chat: How questions become prompts.
+        ends: Tokens that end an answer: the chat template's, the tokenizer's and those of the generation settings.
+        stop: The same as text where the chat template ends a turn with more than one token.
+    """
+
+    tokenizer: str
+    chat: ChatSettings
+    ends: frozenset[int]
+    stop: tuple[str, ...] = ()
+
+
+def read_dialogues(models: Sequence[Model], base: Model, recipe: Recipe) -> tuple[dict[str, Dialogue], list[str]]:
+    """(the dialogue of the base and of each model by name, what the user should know of them).
+
+    An adapter with a tokenizer or chat template of its own has its own dialogue, unless the recipe says `base`.
+
+    Raises:
+        UserError: A chat template fails, leaves the question out, or does not know a setting of the recipe; or a prompt
+            or an answer has tokens that the model has no embedding for.
+    """
+    own, notes = _read(base, str(base.tokenizer), base, recipe)
+    dialogues = {base.name: own}
+    for model in models:
+        if model.is_base or model.trained_here:
+            dialogues[model.name] = own
+            continue
+        name = _tokenizer_of(model, base)
+        different = _differences(name, str(base.tokenizer), recipe) if name != str(base.tokenizer) else []
+        if not different:
+            dialogues[model.name] = own
+        elif recipe.scoring.adapter_tokenizer == "base":
+            dialogues[model.name] = own
+            notes.append(
+                f"{model.name} comes with {' and '.join(different)} and is prompted like the base"
+                " (scoring.adapter_tokenizer)"
+            )
+        else:
+            dialogues[model.name], more = _read(model, name, base, recipe)
+            notes.append(
+                f"{model.name} is prompted in its own way, with {' and '.join(different)}; the items are the same, and"
+                " scoring.adapter_tokenizer=base prompts it like the base"
+            )
+            notes += more
+    return dialogues, notes + _check_kwargs(dialogues)
+
+
+def _read(model: Model, name: str, base: Model, recipe: Recipe) -> tuple[Dialogue, list[str]]:
+    """The dialogue of a model with the tokenizer of this name, checked; and what is remarkable about it."""
+    chat, answer_format = recipe.format.chat, get_format(recipe.format.name)
+    tokenizer = load_tokenizer(name)
+    end = turn_end(tokenizer, chat)
+    configured = {*_configured_ends(base.folder), *(_configured_ends(model.folder) if model.is_adapter else ())}
+    if tokenizer.eos_token_id is not None:
+        configured.add(int(tokenizer.eos_token_id))
+    ends = frozenset(configured if end.text else configured.union(end.tokens))
+    notes = [f"{model.name}: its chat template {note}" for note in template_notes(tokenizer, chat)]
+    if end.text:
+        notes.append(
+            f"{model.name}: its chat template ends a turn with {end.text}, for which the tokenizer has no token;"
+            " answers end at this text"
+        )
+    elif not configured.issuperset(end.tokens):
+        others = ", ".join(_tokens(tokenizer, configured)) or "none"
+        notes.append(
+            f"{model.name}: its chat template ends a turn with {_tokens(tokenizer, end.tokens)[0]}, which is not among"
+            f" its end tokens ({others}); it ends answers too"
+        )
+    rows = _embedding_rows(model, base)
+    if rows is not None:
+        _check_turn(tokenizer, answer_format, chat, {*end.tokens, *ends}, rows)
+        beyond = sorted(number for number in tokenizer.get_vocab().values() if number >= rows)
+        if beyond:
+            notes.append(
+                f"{model.name}: its tokenizer has {len(beyond)} tokens beyond the {rows} rows of the embedding"
+                f" ({', '.join(_tokens(tokenizer, beyond))}); a text with one of them cannot be scored"
+            )
+    return Dialogue(name, chat, ends, (end.text,) if end.text else ()), notes
+
+
+def _check_turn(
+    tokenizer: PreTrainedTokenizerBase, answer_format: AnswerFormat, chat: ChatSettings, ends: Iterable[int], rows: int
+) -> None:
+    """Check that the model has an embedding for each token of a rendered question and its answer."""
+    prompt = render_prompt(tokenizer, answer_format, "Does rest help?", chat)
+    answer = answer_format.completion("Rest helps most people.", "Yes.")
+    check_vocabulary([*encode(tokenizer, prompt + answer), *ends], tokenizer, rows)
+
+
+def _check_kwargs(dialogues: Mapping[str, Dialogue]) -> list[str]:
+    """Check that settings of the chat template are read by one; returns a note for each template that does not.
+
+    Raises:
+        UserError: No model's chat template reads one of them.
+    """
+    unused = {
+        model: unused_kwargs(load_tokenizer(dialogue.tokenizer), dialogue.chat) for model, dialogue in dialogues.items()
+    }
+    nowhere = set.intersection(*map(set, unused.values()))
+    if nowhere:
+        raise UserError(
+            f"the chat template does not read {', '.join(sorted(nowhere))}",
+            where="format.chat_template_kwargs",
+            fix="check the spelling against the model's chat template, or leave it out",
+        )
+    return [f"{model}: its chat template does not read {', '.join(names)}" for model, names in unused.items() if names]
+
+
+def _tokenizer_of(adapter: Model, base: Model) -> str:
+    """Name of the tokenizer in an adapter's folder; the base's with its template where it has no more than that."""
+    if any(path for pattern in _VOCABULARIES for path in adapter.folder.glob(pattern)):
+        name = str(adapter.folder)
+        has_template = load_tokenizer(name).chat_template or not load_tokenizer(str(base.tokenizer)).chat_template
+        return name if has_template else f"{name}{OVER}{base.tokenizer}"
+    if any((adapter.folder / file).is_file() for file in _TEMPLATES):
+        return f"{base.tokenizer}{OVER}{adapter.folder}"
+    return str(base.tokenizer)
+
+
+def _differences(name: str, base_name: str, recipe: Recipe) -> list[str]:
+    """In what the tokenizers of an adapter and its base differ, in words."""
+    own, base = load_tokenizer(name), load_tokenizer(base_name)
+    chat, words = recipe.format.chat, []
+    if chat.template != "never" and own.chat_template != base.chat_template:
+        words.append("a chat template" if not base.chat_template else "another chat template")
+    if own.eos_token != base.eos_token:
+        words.append(f"the end token {own.eos_token} instead of {base.eos_token}")
+    vocabulary, others = own.get_vocab(), base.get_vocab()
+    more = [token for token in vocabulary if token not in others]
+    if more:
+        shown = ", ".join(more[:_NAMED]) + (", ..." if more[_NAMED:] else "")
+        words.append(f"{len(more)} more token{'s' if more[1:] else ''} ({shown})")
+    if any(vocabulary.get(token) != number for token, number in others.items()):
+        words.append("other token ids")
+    if own.bos_token != base.bos_token:
+        words.append(f"the start token {own.bos_token} instead of {base.bos_token}")
+    return words
+
+
+def _configured_ends(folder: Path) -> set[int]:
+    """End tokens in a folder's generation settings, or its configuration if it has none."""
+    for name in ("generation_config.json", "config.json"):
+        if (folder / name).is_file():
+            value = read_json(folder / name, _MOST_BYTES)
+            ends = value.get("eos_token_id") if isinstance(value, dict) else None
+            several = ends if isinstance(ends, list) else [ends]
+            return {number for number in several if isinstance(number, int)}
+    return set()
+
+
+def _embedding_rows(model: Model, base: Model) -> int | None:
+    """Rows of a model's embedding; for an adapter those that it brings, or its base's. None if unknown."""
+    rows = getattr(transformers_config(base.folder).get_text_config(), "vocab_size", None)
+    if not isinstance(rows, int):
+        return None
+    if model.is_adapter:
+        saved = {key: tensor for key, tensor in read_header(model.folder / WEIGHTS).items() if ".lora_" not in key}
+        if saved:
+            shell = model_shell(base)
+            embedding = shell.get_input_embeddings()
+            name = next(name for name, module in shell.named_modules() if module is embedding).rpartition(".")[2]
+            rows = max([rows, *(tensor.shape[0] for key, tensor in saved.items() if f".{name}." in key)])
+    return rows
+
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> list[str]:
+    names = [str(token) for token in tokenizer.convert_ids_to_tokens(sorted(ids)[: _NAMED + 1])]
+    return names if len(names) <= _NAMED else [*names[:_NAMED], "..."]
