@@ -49,7 +49,7 @@ def main() -> None:
     manager = TaskManager(include_path=str(args.tasks), include_defaults=False)
     maker = RequestMaker(load_tokenizer(args.model), 0)
     folders = {name: Path(folder) for name, folder in (each.split("=", 1) for each in args.adapter)}
-    questions = {}
+    questions: dict[tuple[str, str], Any] = {}
     for name in sorted(path.stem for path in args.tasks.glob("*.yaml")):
         task = manager.load([name])["tasks"][name]
         loaded = LoadedTask(name, task, list(range(len(task.eval_docs))), None, "", TaskInfo(name=name, title=name))

@@ -5,7 +5,7 @@ Stock `lm_eval` passes its `--metadata` and `--model_args`, so these keys work t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -45,6 +45,9 @@ class TaskSettings(BaseModel):
         chat_template: `auto` or `never`.
         system: The system prompt; empty for none.
         chat_template_kwargs: Settings of the chat template.
+        shots: Examples with their answers before each question.
+        examples: Reasoning rows to take examples from, in the same form; PubMedQA's are items that are not scored, or
+            other scored items if all are.
         seed: Seed for sampling rows.
         tokenizer: Folder or hub id; without it and `pretrained`, prompts are plain text and no tokens are counted.
         prompt_tokenizer: The tokenizer and chat template that render prompts, if they are not `tokenizer`'s.
@@ -59,6 +62,8 @@ class TaskSettings(BaseModel):
     chat_template: str = "auto"
     system: str = ""
     chat_template_kwargs: dict[str, Setting] = {}
+    shots: int = 0
+    examples: Source = DataSource(source="samples:reasoning_train")
     seed: int = 0
     tokenizer: str | None = None
     prompt_tokenizer: str | None = None
@@ -74,11 +79,11 @@ class TaskSettings(BaseModel):
         name = self.prompt_tokenizer or self.tokenizer_name
         return load_tokenizer(name) if name else None
 
-    def prompt(self, question: str) -> str:
-        """The prompt of a question in the answer format, the same as in training."""
+    def prompt(self, question: str, examples: Sequence[tuple[str, str]] = ()) -> str:
+        """The prompt of a question in the answer format, the same as in training; `examples` as in `render_prompt`."""
         chat = ChatSettings(
             "never" if self.chat_template == "never" else "auto",
             self.system,
             tuple(sorted(self.chat_template_kwargs.items())),
         )
-        return render_prompt(self.load_tokenizer(), get_format(self.format), question, chat)
+        return render_prompt(self.load_tokenizer(), get_format(self.format), question, chat, examples)

@@ -56,7 +56,7 @@ class TransformersEngine:
 
     capabilities: frozenset[Capability] = CAPABILITIES | {"replay"}
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each setting
         self,
         load: Callable[[], PreTrainedModel],
         tokenizer: PreTrainedTokenizerBase,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.planning.lm_tasks import LoadedTask, load_tasks
 from reports.errors import UserError
 from reports.files import read_json
+from tasks import catalog
 from tasks.chat import ChatSettings, template_notes, turn_end, unused_kwargs
 from tasks.formats import AnswerFormat, get_format
 from tasks.rendering import OVER, encode, load_tokenizer, render_prompt
@@ -79,6 +81,31 @@ def read_dialogues(models: Sequence[Model], base: Model, recipe: Recipe) -> tupl
             )
             notes += more
     return dialogues, notes + _check_kwargs(dialogues)
+
+
+def with_own_prompts(
+    tasks: Sequence[LoadedTask], recipe: Recipe, base: Model, tokenizers: Mapping[str, str]
+) -> list[LoadedTask]:
+    """The tasks with those of our own as single models are asked them.
+
+    Args:
+        tasks: The tasks as the base is asked them.
+        recipe: The recipe.
+        base: The base.
+        tokenizers: Names of the tokenizers of the models with their own prompts, by model.
+    """
+    ours = [loaded.name for loaded in tasks if loaded.name in catalog.METRICS]
+    own: dict[str, dict[str, LoadedTask]] = {name: {} for name in ours}
+    for model, tokenizer in tokenizers.items() if ours else ():
+        for loaded in load_tasks(ours, recipe, base, tokenizer=tokenizer):
+            own[loaded.name][model] = loaded
+    return [
+        replace(
+            loaded,
+            own={model: replace(task, reference=loaded) for model, task in own.get(loaded.name, {}).items()},
+        )
+        for loaded in tasks
+    ]
 
 
 def _read(model: Model, name: str, base: Model, recipe: Recipe) -> tuple[Dialogue, list[str]]:

@@ -19,7 +19,7 @@ from tasks.data.selection import describe_selection, official_test_ids
 from tasks.references import label, references
 from training.models.model import Model
 from training.recipes.recipe import Recipe, ScoringSection
-from training.splits import held_out_source
+from training.splits import example_source, held_out_source
 
 _OURS = "medbench_"
 _Index = Callable[[], Mapping[str, Any]]
@@ -106,31 +106,6 @@ def lm_eval_tasks() -> dict[str, Any]:
     return dict(TaskManager().task_index)
 
 
-def with_own_prompts(
-    tasks: Sequence[LoadedTask], recipe: Recipe, base: Model, tokenizers: Mapping[str, str]
-) -> list[LoadedTask]:
-    """The tasks with those of our own as single models are asked them.
-
-    Args:
-        tasks: The tasks as the base is asked them.
-        recipe: The recipe.
-        base: The base.
-        tokenizers: Names of the tokenizers of the models with their own prompts, by model.
-    """
-    ours = [loaded.name for loaded in tasks if loaded.name in catalog.METRICS]
-    own: dict[str, dict[str, LoadedTask]] = {name: {} for name in ours}
-    for model, tokenizer in tokenizers.items() if ours else ():
-        for loaded in load_tasks(ours, recipe, base, tokenizer=tokenizer):
-            own[loaded.name][model] = loaded
-    return [
-        replace(
-            loaded,
-            own={model: replace(task, reference=loaded) for model, task in own.get(loaded.name, {}).items()},
-        )
-        for loaded in tasks
-    ]
-
-
 def load_tasks(
     names: Sequence[str], recipe: Recipe, base: Model, index: _Index = lm_eval_tasks, tokenizer: str | None = None
 ) -> list[LoadedTask]:
@@ -162,6 +137,8 @@ def load_tasks(
             "reasoning": held_out.model_dump(mode="json"),
             "format": recipe.format.name,
             **recipe.format.model_dump(mode="json", exclude={"name"}, exclude_none=True),
+            "shots": recipe.scoring.num_fewshot or 0,
+            "examples": example_source(recipe).model_dump(mode="json"),
             "seed": recipe.seed,
             "tokenizer": str(base.folder),
             "prompt_tokenizer": tokenizer,
@@ -223,6 +200,7 @@ def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) ->
         raise UserError(
             "it runs the code that a model writes, which medbench does not", where=f"task {name}", fix="leave it out"
         )
+    shots = _set_fewshot(name, task, recipe.scoring.num_fewshot)
     if not task.config.num_fewshot and hasattr(task, "sampler"):
         task.sampler.replace_df([])  # lm-eval's list of all documents to draw examples from, of which none is drawn
     total = len(task.eval_docs)
@@ -246,9 +224,25 @@ def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) ->
         info.setting = f"{source.public_name}, {selection}; {len(indices)} of {total} items" + (
             " drawn by seed" if len(indices) < total else ""
         )
+    if shots:
+        info.setting += f", {shots} examples before each"
     settings = [task.config.generation_kwargs, task.config.repeats] if task.OUTPUT_TYPE == "generate_until" else None
-    items_hash = _items_hash(_documents(task, indices), [info.version, _plain(settings)])
+    rest = [info.version, _plain(settings), *([shots] if shots else [])]
+    items_hash = _items_hash(_documents(task, indices), rest)
     return LoadedTask(name, task, indices, source, items_hash, info)
+
+
+def _set_fewshot(name: str, task: Any, wanted: int | None) -> int:
+    """Give a task the recipe's number of examples, where it takes any; returns the number if it is the recipe's.
+
+    Our own tasks have theirs in their documents. As in lm-eval, a task that sets 0 itself stays without examples.
+    """
+    if wanted is None or name in catalog.METRICS:
+        return wanted or 0
+    if task.config.num_fewshot == 0 or task.OUTPUT_TYPE == "loglikelihood_rolling":
+        return 0
+    task.set_config(key="num_fewshot", value=wanted)
+    return wanted
 
 
 def _documents(task: Any, indices: Iterable[int]) -> Iterator[dict[str, Any]]:

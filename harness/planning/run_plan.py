@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from harness.folder import RunFolder
-from harness.planning.dialogues import Dialogue, read_dialogues
+from harness.planning.dialogues import Dialogue, read_dialogues, with_own_prompts
 from harness.planning.leakage import check_overlap, overlap_lines, unsearched_lines, with_rows
-from harness.planning.lm_tasks import LoadedTask, load_tasks, with_own_prompts
+from harness.planning.lm_tasks import LoadedTask, load_tasks
 from harness.planning.model_names import ModelArgument, parse_models
 from reports.document.evidence import OverlapCheck
 from reports.errors import UserError

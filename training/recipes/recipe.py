@@ -270,7 +270,8 @@ class ScoringSection(_Section):
         top_p: Nucleus sampling: sample from the most likely tokens that together have this probability.
         top_k: Sample from this many of the most likely tokens; 0 from all.
         repeats: Answers sampled for each question; their metrics are averaged.
-        num_fewshot: Examples with their answers before each question, the same ones for all models.
+        num_fewshot: Examples with their answers before each question, the same ones for all models; for other people's
+            tasks their own number where it is not given.
         adapter_tokenizer: `own` prompts an adapter with the tokenizer and chat template in its folder, where they
             differ from the base's; `base` prompts all models with the base's.
         stop: Strings at which generated answers of our own tasks end, such as `["Question:"]`; not part of the answers.
@@ -295,7 +296,7 @@ class ScoringSection(_Section):
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: NonNegativeInt = 0
     repeats: PositiveInt = 1
-    num_fewshot: Annotated[int, Field(ge=0, le=64)] = 0
+    num_fewshot: Annotated[int, Field(ge=0, le=64)] | None = None
     adapter_tokenizer: Literal["own", "base"] = "own"
     stop: list[Text] = []
     engine: EngineName = "auto"
