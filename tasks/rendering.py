@@ -166,10 +166,12 @@ def render_prompt(
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of a prompt, with the model's BOS token exactly once."""
-    ids: list[int] = tokenizer(text, add_special_tokens=not _has_bos(tokenizer, text)).input_ids
-    added_end = ids and ids[-1] == tokenizer.eos_token_id and not text.rstrip().endswith(tokenizer.eos_token)
-    return ids[:-1] if added_end else ids
+    """Token ids of a prompt, with the model's BOS token exactly once and no end token but those in the text."""
+    adds = not _has_bos(tokenizer, text)
+    ids: list[int] = tokenizer(text, add_special_tokens=adds).input_ids
+    end = tokenizer.eos_token_id
+    # Some tokenizers (`add_eos_token`) end every text, after which no answer follows.
+    return ids[:-1] if adds and ids and ids[-1] == end and tokenizer("a").input_ids[-1] == end else ids
 
 
 def _has_bos(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:

@@ -1,5 +1,4 @@
-"""Adapters with a tokenizer or chat template of their own are prompted as their trainer would, and compared on the same
-items."""
+"""Adapters with a template of their own are prompted as their trainer would, and compared on the same items."""
 
 import json
 import shutil
@@ -32,8 +31,11 @@ def plain_base(tiny_model, tmp_path_factory):
 
 
 def lay_out(folder, tiny_run, layout):
-    """An adapter in one of the ways in which trainers save it: with the template in a file, as TRL, Unsloth and axolotl
-    do, in the tokenizer's configuration, as they did earlier, or alone."""
+    """An adapter as trainers save it.
+
+    With the template in a file, as TRL, Unsloth and axolotl do, or in the tokenizer's configuration, as they did
+    earlier; or the template alone.
+    """
     shutil.copytree(tiny_run / "adapter", folder)
     (folder / "training_log.json").unlink()
     (folder / "chat_template.jinja").write_text(TEMPLATE)
@@ -71,20 +73,24 @@ class PlainModel:
         self.model = PeftModel.from_pretrained(model, adapter).eval()
 
     def prompt(self, question):
+        """The question in the template."""
         turn = {"role": "user", "content": f"{question}\n\n{SHAPE.instruction}"}
         return self.tokenizer.apply_chat_template([turn], add_generation_prompt=True, tokenize=False)
 
     def ids(self, text):
+        """Its tokens."""
         return self.tokenizer(text, add_special_tokens=False).input_ids
 
     @torch.inference_mode()
     def log_likelihood(self, prompt, answer):
+        """In nats, divided between prompt and answer as lm-eval does it."""
         before, whole = len(self.ids(prompt.rstrip())), torch.tensor(self.ids(prompt + answer))
         scores = self.model(whole[None]).logits[0].float().log_softmax(-1)[before - 1 : -1]
         return float(scores.gather(1, whole[before:, None]).double().sum())
 
     @torch.inference_mode()
     def answer(self, prompt, new_tokens):
+        """The greedy one."""
         ids = torch.tensor([self.ids(prompt)])
         ids = self.model.generate(ids, max_new_tokens=new_tokens, do_sample=False)[0, ids.shape[1] :]
         return self.tokenizer.decode(ids, skip_special_tokens=True)
