@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,10 @@ class EncodedRows:
         """How many rows were cut."""
         return sum(row.truncated for row in self.rows)
 
+    def token_ids(self) -> Iterator[int]:
+        """All tokens of all rows."""
+        return itertools.chain.from_iterable(row.input_ids for row in self.rows)
+
     @property
     def trained_tokens(self) -> int:
         """How many tokens carry a loss."""
@@ -87,18 +92,18 @@ def _answer(tokenizer: PreTrainedTokenizerBase, text: str, prompt: list[int], an
     return alone
 
 
-def check_vocabulary(ids: Iterable[int], tokenizer: PreTrainedTokenizerBase, rows: int) -> None:
+def check_vocabulary(ids: Iterable[int], tokenizer: PreTrainedTokenizerBase, rows: int | None) -> None:
     """Check that a model has an embedding for all tokens of a text.
 
     Args:
         ids: The tokens.
         tokenizer: The tokenizer that made them.
-        rows: Rows of the model's embedding.
+        rows: Rows of the model's embedding; None if unknown.
 
     Raises:
         UserError: A token has none; the message names it.
     """
-    beyond = next((number for number in ids if number >= rows), None)
+    beyond = None if rows is None else next((number for number in ids if number >= rows), None)
     if beyond is not None:
         raise UserError(
             f"token id {beyond} ({tokenizer.convert_ids_to_tokens(beyond)}) is beyond the {rows} rows of the model's"
@@ -115,7 +120,8 @@ def encode_rows(tokenizer: PreTrainedTokenizerBase, recipe: Recipe, rows: Sequen
     Raises:
         UserError: Nothing ends an answer, or no row is left to learn from.
     """
-    if not turn_end(tokenizer, recipe.format.chat).tokens:
+    end = turn_end(tokenizer, recipe.format.chat)
+    if not end.tokens or (end.text and tokenizer.eos_token_id is None):
         raise UserError("the tokenizer has no end token, so answers could not learn to end", fix="set its eos_token")
     answer_format, max_length = get_format(recipe.format.name), recipe.trainer.max_length
     if answer_format.has_reasoning and any(not row.reasoning for row in rows):

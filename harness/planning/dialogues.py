@@ -16,7 +16,7 @@ from tasks.formats import AnswerFormat, get_format
 from tasks.rendering import OVER, encode, load_tokenizer, render_prompt
 from training.encoding import check_vocabulary
 from training.models.adapters import WEIGHTS
-from training.models.architecture import model_shell, transformers_config
+from training.models.architecture import embedding_rows, model_shell
 from training.models.safetensors_file import read_header
 
 if TYPE_CHECKING:
@@ -213,10 +213,8 @@ def _configured_ends(folder: Path) -> set[int]:
 
 def _embedding_rows(model: Model, base: Model) -> int | None:
     """Rows of a model's embedding; for an adapter those that it brings, or its base's. None if unknown."""
-    rows = getattr(transformers_config(base.folder).get_text_config(), "vocab_size", None)
-    if not isinstance(rows, int):
-        return None
-    if model.is_adapter:
+    rows = embedding_rows(base)
+    if rows is not None and model.is_adapter:
         saved = {key: tensor for key, tensor in read_header(model.folder / WEIGHTS).items() if ".lora_" not in key}
         if saved:
             shell = model_shell(base)
