@@ -225,7 +225,7 @@ def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) ->
             " drawn by seed" if len(indices) < total else ""
         )
     if shots:
-        info.setting += f", {shots} examples before each"
+        info.setting += f", {shots} example{'s' if shots > 1 else ''} before each"
     settings = [task.config.generation_kwargs, task.config.repeats] if task.OUTPUT_TYPE == "generate_until" else None
     rest = [info.version, _plain(settings), *([shots] if shots else [])]
     items_hash = _items_hash(_documents(task, indices), rest)
