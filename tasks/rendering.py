@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
     from tasks.formats import AnswerFormat
 
-OVER = "|"  # between a tokenizer's folder and another, whose chat template and end token replace its own
+OVER = "\x1f"  # between a tokenizer's folder and another, whose chat template and end token replace its own
 _CALLS = ("__call__", "encode", "decode", "batch_decode", "convert_ids_to_tokens")
 _FIX = "use a model whose tokenizer and chat template transformers supports without remote code"
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "*.tiktoken")
+_CONFIGS = ("chat_template.jinja", "tokenizer_config.json")
 _MOST_TEMPLATE_BYTES = 4 << 20
 _STDERR = 2
 
@@ -52,13 +54,30 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def adapter_tokenizer(adapter: Path, base: Path) -> str:
+    """Name of the tokenizer of an adapter, for `load_tokenizer`.
+
+    That in its folder, with the base's chat template if it has none; the base's, with the template and end token in the
+    adapter's folder if it has no more than these.
+    """
+    if _has_vocabulary(adapter):
+        lacks_template = not load_tokenizer(str(adapter)).chat_template and load_tokenizer(str(base)).chat_template
+        return f"{adapter}{OVER}{base}" if lacks_template else str(adapter)
+    has_template = any((adapter / file).is_file() for file in _CONFIGS)
+    return f"{base}{OVER}{adapter}" if has_template else str(base)
+
+
+def _has_vocabulary(folder: Path) -> bool:
+    return any(path for pattern in _VOCABULARIES for path in folder.glob(pattern))
+
+
 def _template_and_end(folder: Path) -> dict[str, str]:
-    """The chat template and the end token in a folder without a tokenizer, where it has them."""
+    """The chat template in a folder, and the end token if it has no vocabulary of its own, where it has them."""
     path = folder / "tokenizer_config.json"
     config = read_json(path, _MOST_TEMPLATE_BYTES) if path.is_file() else {}
     end = config.get("eos_token")
     end = end["content"] if isinstance(end, dict) else end
-    settings = {"chat_template": config.get("chat_template"), "eos_token": end}
+    settings = {"chat_template": config.get("chat_template"), "eos_token": None if _has_vocabulary(folder) else end}
     template = folder / "chat_template.jinja"
     if template.is_file() and template.stat().st_size <= _MOST_TEMPLATE_BYTES:
         settings["chat_template"] = template.read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from reports.files import read_json
 from tasks import catalog
 from tasks.chat import ChatSettings, template_notes, turn_end, unused_kwargs
 from tasks.formats import AnswerFormat, get_format
-from tasks.rendering import OVER, encode, load_tokenizer, render_prompt
+from tasks.rendering import adapter_tokenizer, encode, load_tokenizer, render_prompt
 from training.encoding import check_vocabulary
 from training.models.adapters import WEIGHTS
 from training.models.architecture import embedding_rows, model_shell
@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from training.models.model import Model
     from training.recipes.recipe import Recipe
 
-_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "*.tiktoken")
-_TEMPLATES = ("chat_template.jinja", "tokenizer_config.json")
 _MOST_BYTES = 16 << 20
 _NAMED = 3  # tokens in a message
+_QUESTION, _REASONING, _RESPONSE = "Does rest help?", "Rest helps most people.", "Yes."  # of a rendered turn
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,10 @@ class Dialogue:
     ends: frozenset[int]
     stop: tuple[str, ...] = ()
 
+    def ends_in_words(self) -> list[str]:
+        """The tokens and texts that end an answer."""
+        return [*map(str, load_tokenizer(self.tokenizer).convert_ids_to_tokens(sorted(self.ends))), *self.stop]
+
 
 def read_dialogues(models: Sequence[Model], base: Model, recipe: Recipe) -> tuple[dict[str, Dialogue], list[str]]:
     """(the dialogue of the base and of each model by name, what the user should know of them).
@@ -63,7 +66,7 @@ def read_dialogues(models: Sequence[Model], base: Model, recipe: Recipe) -> tupl
         if model.is_base or model.trained_here:
             dialogues[model.name] = own
             continue
-        name = _tokenizer_of(model, base)
+        name = adapter_tokenizer(model.folder, base.tokenizer)
         different = _differences(name, str(base.tokenizer), recipe) if name != str(base.tokenizer) else []
         if not different:
             dialogues[model.name] = own
@@ -76,8 +79,8 @@ def read_dialogues(models: Sequence[Model], base: Model, recipe: Recipe) -> tupl
         else:
             dialogues[model.name], more = _read(model, name, base, recipe)
             notes.append(
-                f"{model.name} is prompted in its own way, with {' and '.join(different)}; the items are the same, and"
-                " scoring.adapter_tokenizer=base prompts it like the base"
+                f"{model.name} is prompted with the tokenizer in its folder, which has {' and '.join(different)}; the"
+                " items are the same, and scoring.adapter_tokenizer=base prompts it like the base"
             )
             notes += more
     return dialogues, notes + _check_kwargs(dialogues)
@@ -129,6 +132,10 @@ def _read(model: Model, name: str, base: Model, recipe: Recipe) -> tuple[Dialogu
             f"{model.name}: its chat template ends a turn with {_tokens(tokenizer, end.tokens)[0]}, which is not among"
             f" its end tokens ({others}); it ends answers too"
         )
+    if not ends and not end.text:
+        notes.append(f"{model.name}: nothing is known to end its answers, so they go on to the limit of tokens")
+    if recipe.scoring.num_fewshot and not _shows_reasoning(tokenizer, answer_format, chat):
+        notes.append(f"{model.name}: its chat template leaves the reasoning out of the examples (scoring.num_fewshot)")
     rows = _embedding_rows(model, base)
     if rows is not None:
         _check_turn(tokenizer, answer_format, chat, {*end.tokens, *ends}, rows)
@@ -141,12 +148,18 @@ def _read(model: Model, name: str, base: Model, recipe: Recipe) -> tuple[Dialogu
     return Dialogue(name, chat, ends, (end.text,) if end.text else ()), notes
 
 
+def _shows_reasoning(tokenizer: PreTrainedTokenizerBase, answer_format: AnswerFormat, chat: ChatSettings) -> bool:
+    """Whether the answers of earlier turns stand in a prompt as they are."""
+    answer = answer_format.completion(_REASONING, _RESPONSE)
+    return answer in render_prompt(tokenizer, answer_format, "Does sleep help?", chat, [(_QUESTION, answer)])
+
+
 def _check_turn(
     tokenizer: PreTrainedTokenizerBase, answer_format: AnswerFormat, chat: ChatSettings, ends: Iterable[int], rows: int
 ) -> None:
     """Check that the model has an embedding for each token of a rendered question and its answer."""
-    prompt = render_prompt(tokenizer, answer_format, "Does rest help?", chat)
-    answer = answer_format.completion("Rest helps most people.", "Yes.")
+    prompt = render_prompt(tokenizer, answer_format, _QUESTION, chat)
+    answer = answer_format.completion(_REASONING, _RESPONSE)
     check_vocabulary([*encode(tokenizer, prompt + answer), *ends], tokenizer, rows)
 
 
@@ -167,17 +180,6 @@ def _check_kwargs(dialogues: Mapping[str, Dialogue]) -> list[str]:
             fix="check the spelling against the model's chat template, or leave it out",
         )
     return [f"{model}: its chat template does not read {', '.join(names)}" for model, names in unused.items() if names]
-
-
-def _tokenizer_of(adapter: Model, base: Model) -> str:
-    """Name of the tokenizer in an adapter's folder; the base's with its template where it has no more than that."""
-    if any(path for pattern in _VOCABULARIES for path in adapter.folder.glob(pattern)):
-        name = str(adapter.folder)
-        has_template = load_tokenizer(name).chat_template or not load_tokenizer(str(base.tokenizer)).chat_template
-        return name if has_template else f"{name}{OVER}{base.tokenizer}"
-    if any((adapter.folder / file).is_file() for file in _TEMPLATES):
-        return f"{base.tokenizer}{OVER}{adapter.folder}"
-    return str(base.tokenizer)
 
 
 def _differences(name: str, base_name: str, recipe: Recipe) -> list[str]:

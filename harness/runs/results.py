@@ -189,7 +189,7 @@ def _models(plan: Plan) -> list[ModelInfo]:
             weight_bytes=(model.folder / WEIGHTS).stat().st_size if model.is_adapter else None,
             tokenizer_sha256=tokenizer_hash(plan.dialogues[model.name].tokenizer),
             chat_template_sha256=chat_template_hash(plan.dialogues[model.name]),
-            end_tokens=sorted(plan.dialogues[model.name].ends),
+            answer_ends=plan.dialogues[model.name].ends_in_words(),
             training_data=plan.training_data(model.name),
             trained_here=model.trained_here,
         )

@@ -98,8 +98,9 @@ def test_an_adapter_keeps_its_own_end_token(models):
     assert tokens(dialogues["own"]) == ["<|start|>", "<|end|>"]
     assert notes == [
         (
-            "own is prompted in its own way, with another chat template and the end token <|start|> instead of <|end|>;"
-            " the items are the same, and scoring.adapter_tokenizer=base prompts it like the base"
+            "own is prompted with the tokenizer in its folder, which has another chat template and the end token"
+            " <|start|> instead of <|end|>; the items are the same, and scoring.adapter_tokenizer=base prompts it like"
+            " the base"
         )
     ]
     dialogues, notes = models(None, "scoring.adapter_tokenizer=base", other=own)
@@ -145,6 +146,15 @@ def test_a_setting_that_no_template_reads_is_refused(models):
     thinking = template("{% if enable_thinking is not false %}<think>{% endif %}" + TURN.replace("END", "<|end|>"))
     _, notes = models(None, setting, own=thinking)
     assert "base: its chat template does not read enable_thinking" in notes
+
+
+def test_a_template_that_drops_the_reasoning_of_examples_is_named(models):
+    """As Qwen3's does with the thinking of earlier turns."""
+    drops = TURN.replace("END", "<|end|>").replace(
+        "m.content", "m.content.split('</think>')[-1] if m.role == 'assistant' else m.content"
+    )
+    _, notes = models(template(drops), "format.name=think", "scoring.num_fewshot=2")
+    assert notes == ["base: its chat template leaves the reasoning out of the examples (scoring.num_fewshot)"]
 
 
 @pytest.mark.parametrize("text", ["{{ raise_exception('only tools') }}", "{% for", "{{ messages[7].x.y }}"])

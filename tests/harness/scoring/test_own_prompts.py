@@ -102,7 +102,10 @@ def test_an_adapter_is_scored_with_the_template_in_its_folder_as_plain_peft_does
 ):
     adapter = lay_out(tmp_path / "own", tiny_run, layout)
     text = score(command, tiny_recipe, plain_base, f"base,own={adapter}", tmp_path / "out")
-    assert "note: own is prompted in its own way, with a chat template; the items are the same" in text
+    assert (
+        "note: own is prompted with the tokenizer in its folder, which has a chat template; the items are the same"
+        in text
+    )
     plain = PlainModel(plain_base, adapter)
     rows = {row.id: row for row in load_reasoning(DataSource(source="samples:reasoning_heldout"), seed=0)}
     for item, sample in samples(tmp_path / "out", "own", PERPLEXITY).items():
@@ -132,7 +135,7 @@ def test_models_with_different_prompts_are_compared_on_the_same_items(
     assert results.models[0].chat_template_sha256 is None
     assert results.models[1].chat_template_sha256 != results.models[2].chat_template_sha256
     assert results.reproduction.own_prompts["own"].keys() == {PERPLEXITY, PUBMEDQA}
-    assert any(note.startswith("own is prompted in its own way") for note in results.notes)
+    assert any(note.startswith("own is prompted with the tokenizer in its folder") for note in results.notes)
     again = score(command, tiny_recipe, plain_base, models, out, tasks=f"{PERPLEXITY},{PUBMEDQA}")
     assert again.count("answered already, kept") == 6
 
