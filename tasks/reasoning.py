@@ -12,6 +12,7 @@ from tasks.answer_parts import after_opened_thinking
 from tasks.answers import GeneratedText, ScoredText, split_document_answer
 from tasks.data import ReasoningRow, load_reasoning
 from tasks.data.documents import document_set
+from tasks.few_shot import draw_examples, examples_for
 from tasks.formats import get_format
 from tasks.rendering import count_scored_tokens, load_tokenizer, text_tokens
 from tasks.task_settings import TaskSettings
@@ -33,10 +34,13 @@ LogLikelihood = tuple[float, bool]
 def reasoning_dataset(**settings: Any) -> dict[str, Dataset]:
     """Reasoning rows as lm-eval documents with their prompts; see `TaskSettings` for the settings."""
     task = TaskSettings(**settings)
-    tokenizer = load_tokenizer(task.tokenizer_name) if task.tokenizer_name else None
+    tokenizer, answer_format = task.load_tokenizer(), get_format(task.format)
+    drawn = draw_examples(load_reasoning(task.examples, seed=task.seed), task.shots, task.seed) if task.shots else []
 
     def document(row: ReasoningRow) -> dict[str, Any]:
-        prompt, answer_format = task.prompt(row.question), get_format(task.format)
+        examples = examples_for(row.question, drawn, task.shots)
+        answers = [(one.question, answer_format.completion(one.reasoning, one.response)) for one in examples]
+        prompt = task.prompt(row.question, answers)
         completion = answer_format.completion(row.reasoning, row.response)
         gold = after_opened_thinking(prompt, completion)
         before = len(gold) - len(completion)

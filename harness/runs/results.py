@@ -181,6 +181,7 @@ def _labels(scored: Sequence[Scored]) -> dict[tuple[str, str], list[tuple[str, s
 
 
 def _model_info(plan: Plan, model: Model) -> ModelInfo:
+    dialogue = plan.dialogues[model.name]
     return ModelInfo(
         name=model.name,
         kind=model.kind,
@@ -189,8 +190,9 @@ def _model_info(plan: Plan, model: Model) -> ModelInfo:
         config_sha256=model.config_sha256,
         weights=plan.weights,
         weight_bytes=(model.folder / WEIGHTS).stat().st_size if model.is_adapter else None,
-        tokenizer_sha256=tokenizer_hash(model.tokenizer),
-        chat_template_sha256=chat_template_hash(model.tokenizer, plan.recipe.format.chat_template),
+        tokenizer_sha256=tokenizer_hash(dialogue.tokenizer),
+        chat_template_sha256=chat_template_hash(dialogue),
+        answer_ends=dialogue.ends_in_words(),
         training_data=plan.training_data(model.name),
         trained_here=model.trained_here,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.engines import estimate
+from harness.planning.dialogues import read_dialogues
 from harness.planning.leakage import check_overlap, overlap_lines, unsearched_lines
 from harness.planning.lm_tasks import load_tasks
 from harness.planning.model_names import OWN_ADAPTER
@@ -36,6 +37,7 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
     check_target_modules(recipe.lora.target_modules, base)
     backend = check_can_train(recipe, base, device)
     rows = training_rows(recipe)
+    _, notes = read_dialogues([], base, recipe)
     facts = preflight(recipe, base, rows)
     terminal.say(f"recipe {recipe.name}: {recipe.description}")
     terminal.say(f"base: {base.source}, {facts.total:,} parameters, {recipe.quantization.method}, {dtype} on {device}")
@@ -54,6 +56,8 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
     cut = 100 * facts.truncated / facts.rows
     terminal.say(f"cut at {recipe.trainer.max_length} tokens: {facts.truncated} rows ({cut:.1f} %)")
     terminal.say(f"end token learned: in {facts.ended} of {facts.rows} rows")
+    for note in notes:
+        terminal.say(f"note: {note}", style="yellow")
     _say_overlap(recipe, base, rows, terminal)
     terminal.say("first row, masked part:\n" + _indent(facts.example[0]))
     terminal.say("first row, trained part:\n" + _indent(facts.example[1]))

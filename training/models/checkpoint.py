@@ -49,7 +49,7 @@ def check_checkpoint(base: Model, quantised_by: str | None) -> None:
             fix="remove quantization_config to use the weights as they are, or fetch the model again",
         )
     for key, setting in config_settings(model_config(base)):
-        is_count = "layers" in key and not key.startswith("max_")
+        is_count = "layers" in key and not key.startswith("max_")  # Qwen2's max_window_layers may exceed its layers
         if is_count and isinstance(setting, int) and setting > len(tensors):
             raise _misfit(f"{key} is {setting}, but the files hold {len(tensors)} tensors", config)
     shell = model_shell(base)
