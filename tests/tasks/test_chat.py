@@ -60,6 +60,20 @@ def test_a_template_that_leaves_the_question_out_is_refused(with_template):
         render_prompt(with_template(NOTHING), SHAPE, "Why?")
 
 
+@pytest.mark.parametrize(
+    "hint",
+    [
+        "{% if 'statins' in messages[-1].content %}The answer is yes.{% endif %}",
+        "{{ {'Do statins help?': 'yes'}.get(messages[-1].content.split('\n')[0], '') }}",
+        "{{ messages[-1].content | length }}",
+    ],
+)
+def test_a_template_cannot_know_the_answers(with_template, hint):
+    tokenizer = with_template(PLAIN + hint)
+    with pytest.raises(UserError, match="writes other text around this question than around others: 'Do statins"):
+        render_prompt(tokenizer, SHAPE, "Do statins help?")
+
+
 def test_examples_are_earlier_turns_or_plain_text(with_template):
     examples = [("One?", "1")]
     first = SHAPE.user_turn("One?")

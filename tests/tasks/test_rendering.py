@@ -105,7 +105,10 @@ def test_a_chat_template_that_fails_is_named(tiny_model, tmp_path):
     ):
         (tmp_path / "model" / "chat_template.jinja").write_text(template)
         load_tokenizer.cache_clear()
-        with pytest.raises(UserError, match=r"model: its chat template (fails: .*\n.*format.chat_template=never|turns .* into 2,000,000)"):
+        with pytest.raises(
+            UserError,
+            match=r"model: its chat template (fails: .*\n.*format.chat_template=never|turns .* into 2,000,000)",
+        ):
             render_prompt(load_tokenizer(str(tmp_path / "model")), SHAPE, "Why?")
 
 
