@@ -86,7 +86,7 @@ def render_messages(
     Raises:
         UserError: The template fails, or the last message is not in what it renders.
     """
-    failure: UserError | None = None
+    failures: list[UserError | None] = []
     for attempt in _arrangements(messages, chat.system):
         try:
             text: str = tokenizer.apply_chat_template(
@@ -100,11 +100,12 @@ def render_messages(
                 },
             )
         except UserError as error:
-            failure = failure or error
+            failures.append(error)
             continue
+        failures.append(None)
         if _contains(text, messages[-1]["content"]) and _contains(text, chat.system):
             return text
-    raise failure or UserError(
+    raise failures[0] or UserError(
         f"its chat template leaves the question out of the prompt: {messages[-1]['content'][:60]!r}",
         where=str(tokenizer.name_or_path),
         fix=TEMPLATE_FIX,
