@@ -89,15 +89,16 @@ def render_messages(
         UserError: The template fails, the last message is not in what it renders, or what it writes around the last
             question depends on that question: an adapter's own template could hold the answers.
     """
-    failure: UserError | None = None
+    failures: list[UserError | None] = []
     last = messages[-1]["content"]
     others = _arrangements([*messages[:-1], {**messages[-1], "content": _STAND_IN}], chat.system)
     for attempt, other in zip(_arrangements(messages, chat.system), others, strict=True):
         try:
             text = _rendered(tokenizer, attempt, chat, answer_follows=answer_follows)
         except UserError as error:
-            failure = failure or error
+            failures.append(error)
             continue
+        failures.append(None)
         if not (_contains(text, last) and _contains(text, chat.system)):
             continue
         if answer_follows:
@@ -105,7 +106,7 @@ def render_messages(
             if _without_space(around.replace(_STAND_IN, last)) != _without_space(text):
                 raise _faulty(tokenizer, f"writes other text around this question than around others: {last[:60]!r}")
         return text
-    raise failure or _faulty(tokenizer, f"leaves the question out of the prompt: {last[:60]!r}")
+    raise failures[0] or _faulty(tokenizer, f"leaves the question out of the prompt: {last[:60]!r}")
 
 
 def _rendered(tokenizer: Any, messages: Sequence[Message], chat: ChatSettings, *, answer_follows: bool) -> str:

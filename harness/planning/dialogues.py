@@ -191,7 +191,7 @@ def _differences(name: str, base_name: str, recipe: Recipe) -> list[str]:
     if own.eos_token != base.eos_token:
         words.append(f"the end token {own.eos_token} instead of {base.eos_token}")
     vocabulary, others = own.get_vocab(), base.get_vocab()
-    more = [token for token in vocabulary if token not in others]
+    more = sorted(vocabulary.keys() - others.keys(), key=vocabulary.__getitem__)
     if more:
         shown = ", ".join(more[:_NAMED]) + (", ..." if more[_NAMED:] else "")
         words.append(f"{len(more)} more token{'s' if more[1:] else ''} ({shown})")
