@@ -10,7 +10,7 @@ from harness.planning.leakage import check_overlap, overlap_lines, unsearched_li
 from harness.planning.lm_tasks import load_tasks
 from harness.planning.model_names import OWN_ADAPTER
 from reports.numbers import GIB, duration
-from training.backends.choice import check_can_train, unsloth_hindrance
+from training.backends.choice import check_can_train, unsloth_unsupported
 from training.models.adapters import check_target_modules
 from training.models.base_model import find_base_config
 from training.models.device import pick_device
@@ -73,8 +73,8 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
 
 def _why_not(recipe: Recipe, device: Device) -> str:
     """Why not the faster backend, where the recipe left it open."""
-    hindrance = unsloth_hindrance(recipe, device)
-    return f" ({hindrance[0]})" if hindrance and recipe.trainer.backend == "auto" else ""
+    unsupported = unsloth_unsupported(recipe, device)
+    return f" ({unsupported[0]})" if unsupported and recipe.trainer.backend == "auto" else ""
 
 
 def _say_memory(facts: Preflight, terminal: Terminal) -> None:

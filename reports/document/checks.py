@@ -20,7 +20,7 @@ MOST_NUMBER = 1e300  # larger numbers overflow when they are added or shown in p
 
 
 class _Part(BaseModel):
-    """A part of which only some keys are shown; their types must be exact."""
+    """A part without a schema; the types of the keys that are shown must be exact."""
 
     model_config = ConfigDict(strict=True)
 

@@ -1,4 +1,4 @@
-"""The SHA-256 of a samples file, in the `.json` beside it, by which tampering and bit rot are noticed."""
+"""SHA-256 checksums of samples files, in a `.json` beside each, which reveal tampering and bit rot."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def write_samples(path: Path, samples: Iterable[Sample]) -> None:
 
 
 def write_facts(path: Path, facts: dict[str, Any] | None = None) -> None:
-    """Write what is known of a samples file beside it, with the checksums of both."""
+    """Write facts on a samples file into the `.json` beside it, with the checksums of both."""
     entries = {**(facts or {}), "sha256": sha256_file(path)}
     write_json(path.with_suffix(".json"), {**entries, "facts_sha256": sha256_value(entries)})
 
 
 def remove_facts(path: Path) -> None:
-    """Remove what `write_facts` wrote, before other samples take the place of these."""
+    """Remove what `write_facts` wrote, before the samples are replaced."""
     path.with_suffix(".json").unlink(missing_ok=True)
 
 
 def verified_facts(path: Path, *, required: bool = False) -> dict[str, Any]:
-    """What `write_facts` wrote about a samples file, whose checksum is compared.
+    """Read what `write_facts` wrote about a samples file, and compare both checksums.
 
     Args:
         path: The samples file, which must exist.

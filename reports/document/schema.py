@@ -277,7 +277,7 @@ class Results(Strict):
     checksum: str = Field(default="", description="SHA-256 of all other values as they were written")
 
     def is_as_written(self) -> bool:
-        """Whether nothing was changed in the file that this was read from since medbench wrote it."""
+        """Whether the file is as medbench wrote it, by its checksum."""
         return self.checksum == sha256_value(self.model_dump(mode="json", exclude={"checksum"}, exclude_unset=True))
 
     def metrics(self) -> dict[tuple[str, str], tuple[TaskInfo, MetricInfo]]:

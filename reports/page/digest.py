@@ -119,7 +119,7 @@ def labels_of(digests: Sequence[Digest]) -> list[str]:
 
 
 def _label(text: str) -> str:
-    """A label as tables and plots show it."""
+    """Label as tables and plots show it."""
     return str(visible(cut(text, _LABEL)))
 
 

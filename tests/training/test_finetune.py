@@ -228,7 +228,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_adapter(tiny_recipe, t
     assert not folder.exists()
     notes = []
     log = finetune(recipe, base, rows, folder, lambda *progress: notes.append(progress[2]))
-    assert "going on from step 4, where an earlier training was stopped" in notes
+    assert "resuming from step 4, where an earlier training stopped" in notes
     assert log.losses == whole.losses
     files = [each / "adapter_model.safetensors" for each in (folder, tmp_path / "whole" / "adapter")]
     assert files[0].read_bytes() == files[1].read_bytes()

@@ -1,1 +1,1 @@
-"""What trains a job: TRL in this process, Unsloth in one of its own."""
+"""Training backends: TRL in this process, Unsloth in a subprocess."""

@@ -1,4 +1,4 @@
-"""Casts a float32 adapter to what autocast computes in once a step, where autocast would do it once a batch."""
+"""Casts a float32 adapter to autocast's dtype once per step; autocast would do it once per batch."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 def cast_once_a_step(trainer: Any, job: Job) -> None:
-    """Have a trainer's LoRA layers compute with 16-bit copies of their weights while it trains; no number changes.
+    """Let a trainer's LoRA layers compute with 16-bit copies of their weights; results stay bit-identical.
 
-    Under autocast each batch casts every weight on its way forward, and its gradient on its way back: in a small model,
-    whose time is that of starting operations, a tenth of a step. The weights that are clipped, optimised and saved stay
-    in float32, and so does the sum of the gradients of a step's batches.
+    Under autocast each batch casts every weight in the forward pass and its gradient in the backward pass: a tenth of
+    a step in a small model, whose time is spent on launching kernels. The weights that are clipped, optimised and
+    saved stay in float32, and so does the sum of the gradients of a step's batches.
 
-    It is left to autocast with gradient checkpointing, which frees what was cast before the peak of memory, where
-    copies would stay; and in several processes, which exchange the gradients of the weights while they are made.
+    Autocast does it with gradient checkpointing, which frees the cast weights before the memory peak while copies would
+    stay, and in several processes, which exchange the weights' gradients during the backward pass.
 
     Args:
-        trainer: A trainer of a float32 adapter.
-        job: What it trains.
+        trainer: Trainer of a float32 adapter.
+        job: Its job.
     """
     if job.dtype == "float32" or job.recipe.trainer.gradient_checkpointing or process_count() > 1:
         return
@@ -41,7 +41,7 @@ def cast_once_a_step(trainer: Any, job: Job) -> None:
 
 
 def _copies(trainer: Any, layers: list[Any], dtype: DTypeName) -> Any:
-    """The callback that makes the copies when training begins, and keeps them equal to the weights until it ends."""
+    """Callback that creates the copies when training begins and updates them until it ends."""
     import torch
     from transformers import TrainerCallback
 
@@ -55,7 +55,7 @@ def _copies(trainer: Any, layers: list[Any], dtype: DTypeName) -> Any:
         return loss
 
     class Copies(TrainerCallback):  # type: ignore[misc]
-        """Holds copies between the reading of a checkpoint, which is before, and that of the best adapter, after."""
+        """Has copies after a checkpoint is loaded and until the best adapter is."""
 
         def on_train_begin(self, *_: Any, **__: Any) -> None:
             for layer in layers:
@@ -77,7 +77,7 @@ def _copies(trainer: Any, layers: list[Any], dtype: DTypeName) -> Any:
 
 
 def _hand_over_gradients(copies: list[torch.Tensor], weights: list[torch.Tensor]) -> None:
-    """Take the gradients from the copies: a first one is the weight's then, a further one is added to it."""
+    """Move the gradients from the copies to the weights, added to those of earlier batches."""
     import torch
 
     used = [(weight, copy.grad) for weight, copy in zip(weights, copies, strict=True) if copy.grad is not None]

@@ -1,4 +1,4 @@
-"""Which backend trains a recipe here, and why not another."""
+"""Chooses the backend of a recipe, with the reason."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES = {trl_backend.NAME: trl_backend.PACKAGES, unsloth_backend.NAME: unslot
 
 
 def pick_backend(recipe: Recipe, device: Device) -> str:
-    """The name of the backend that trains a recipe: Unsloth where it can and the recipe leaves it open.
+    """Name of a recipe's backend: Unsloth if it is supported and the recipe does not choose.
 
     Raises:
         UserError: The recipe asks for Unsloth, which cannot train it here.
@@ -28,20 +28,20 @@ def pick_backend(recipe: Recipe, device: Device) -> str:
     wanted = recipe.trainer.backend
     if wanted == trl_backend.NAME:
         return wanted
-    hindrance = unsloth_hindrance(recipe, device)
-    if hindrance is None:
+    unsupported = unsloth_unsupported(recipe, device)
+    if unsupported is None:
         return unsloth_backend.NAME
     if wanted == unsloth_backend.NAME:
-        what, fix = hindrance
+        what, fix = unsupported
         raise UserError(what, where="trainer.backend: unsloth", fix=f"{fix}, or --set trainer.backend=trl")
     return trl_backend.NAME
 
 
 def check_can_train(recipe: Recipe, base: Model, device: Device) -> str:
-    """The name of the backend that trains a recipe, after a look at all that it needs here.
+    """Name of a recipe's backend; checks that this machine has everything it needs.
 
     Raises:
-        UserError: A package, a card or a token that the recipe asks for is missing, or the launcher asks for FSDP 1.
+        UserError: A required package, GPU or token is missing, or the launcher asks for FSDP 1.
     """
     dtype = device.default_dtype(recipe.model.dtype)
     pick_attention(recipe.trainer.attention, base, dtype=dtype, device=device)
@@ -56,9 +56,9 @@ def check_can_train(recipe: Recipe, base: Model, device: Device) -> str:
     return pick_backend(recipe, device)
 
 
-def unsloth_hindrance(recipe: Recipe, device: Device) -> tuple[str, str] | None:
-    """Why Unsloth cannot train a recipe here, and what would help; None if it can."""
-    here = _machine_hindrance(device)
+def unsloth_unsupported(recipe: Recipe, device: Device) -> tuple[str, str] | None:
+    """(reason, fix) if Unsloth cannot train a recipe here, else None."""
+    here = _machine_unsupported(device)
     if here is not None:
         return here
     quantization = recipe.quantization
@@ -71,12 +71,12 @@ def unsloth_hindrance(recipe: Recipe, device: Device) -> tuple[str, str] | None:
     return None
 
 
-def _machine_hindrance(device: Device) -> tuple[str, str] | None:
-    """The same for what this machine and launcher are."""
+def _machine_unsupported(device: Device) -> tuple[str, str] | None:
+    """(reason, fix) if it is because of this machine or launcher, else None."""
     if not device.supports_kernel_packages:
-        return "Unsloth trains on an NVIDIA or AMD card, and there is none here", "run it where there is one"
+        return "Unsloth trains on an NVIDIA or AMD GPU, and there is none here", "use such a machine"
     if importlib.util.find_spec("unsloth") is None:
         return "Unsloth is not installed", 'run `pip install "medbench[unsloth]"`'
     if process_count() > 1:
-        return "Unsloth trains on one card here, and a launcher started several processes", "start one process"
+        return "Unsloth trains on one GPU here, and a launcher started several processes", "start one process"
     return None

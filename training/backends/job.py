@@ -1,4 +1,4 @@
-"""What a training backend gets and gives: a job, which another process can read from disk, and what was done."""
+"""Input and result of a training backend; another process can read the job from disk."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Job:
     """One training.
 
     Attributes:
-        recipe: With the batch size to use on this device.
+        recipe: The recipe, with the batch size for this device.
         base: The base model.
         train: Rows of `input_ids` and `labels`, tokenised, masked and within the recipe's length.
-        validation: Rows whose loss is followed, if any.
+        validation: Rows for the validation loss; may be empty.
         work: Folder for checkpoints; the adapter goes into its `adapter`.
         device: Where to train.
-        dtype: Of the computation; 16-bit ones run under autocast with the adapter in float32.
+        dtype: Dtype of the computation; in 16 bits it runs under autocast with the adapter in float32.
     """
 
     recipe: Recipe
@@ -89,16 +89,16 @@ def as_dataset(encoded: EncodedRows) -> Dataset:
 
 
 class TrainingResult(BaseModel):
-    """What a training did.
+    """Result of a training.
 
     Attributes:
         backend: `trl` or `unsloth`.
-        device: The card's name, or `cpu`.
-        processes: How many trained together, each with its own batch.
-        attention: The implementation that ran.
-        seconds: Of the training itself, without loading; where it went on from a checkpoint, since then.
-        seconds_per_step: Median time from one step's end to the next's, with nothing else in between.
-        tokens_per_second: Tokens of rows, neither padding nor validation counted.
+        device: Name of the GPU, or `cpu`.
+        processes: Number of processes, each with its own batch.
+        attention: Attention implementation.
+        seconds: Time of the training without loading; after a resumption, since the checkpoint.
+        seconds_per_step: Median time between the ends of consecutive steps, without validation and saving.
+        tokens_per_second: Training tokens per second, without padding and validation.
         losses: One record for each logged step: `step`, and `loss`, `learning_rate`, `grad_norm` or `eval_loss`.
     """
 
@@ -122,7 +122,7 @@ class TrainingResult(BaseModel):
 
 
 class Backend(Protocol):
-    """Trains a job: the adapter in `job.made`, what was done as the answer.
+    """Trains a job: saves the adapter in `job.made` and returns the result.
 
     Raises:
         UserError: The loss became NaN or infinite, or the base cannot be loaded.

@@ -1,4 +1,4 @@
-"""Packing: several rows in one sequence, only where attention is seen to keep them apart."""
+"""Packing: several rows in one sequence, only if a check shows that attention keeps them apart."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _SAME = 1e-3  # logits of the same row behind two others: equal but for rounding
 
 
 def pack(rows: Dataset, length: int) -> Dataset:
-    """Rows packed whole into sequences of at most `length` tokens, best fit first; no row is cut."""
+    """Pack whole rows into sequences of at most `length` tokens, best fit first."""
     from trl import pack_dataset
 
     return pack_dataset(rows, length, "bfd")
 
 
 def check_apart(model: Any) -> None:
-    """See that what stands before a row in its sequence changes nothing of the row's logits.
+    """Check that a row's logits do not depend on the rows before it in its sequence.
 
     Raises:
-        UserError: It does, so training would learn from one row while predicting another.
+        UserError: They do, so attention would cross from one row to another.
     """
     import torch
 

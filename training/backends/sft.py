@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer over rows that are tokenised and masked already, with every setting that matters given."""
+"""TRL's SFTTrainer on rows that are tokenised and masked already; no setting that matters is left to a default."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def lora_config(job: Job) -> LoraConfig:
-    """The adapter's configuration."""
+    """PEFT's configuration of the adapter."""
     with quiet_bitsandbytes():
         from peft import LoraConfig, TaskType
 
@@ -39,7 +39,7 @@ def lora_config(job: Job) -> LoraConfig:
 
 
 def _sft_settings(job: Job) -> dict[str, Any]:
-    """The arguments of TRL's SFTConfig for a job; nothing that decides a number is left to a default."""
+    """The arguments of TRL's SFTConfig for a job; nothing that affects results is left to a default."""
     settings = job.recipe.trainer
     validates = job.validation is not None and settings.eval_steps is not None
     return {
@@ -62,7 +62,7 @@ def _sft_settings(job: Job) -> dict[str, Any]:
         "bf16": job.dtype == "bfloat16",
         "fp16": job.dtype == "float16",
         "max_length": None,
-        "packing": False,  # packed, where it is asked for, before the trainer sees the rows
+        "packing": False,  # rows are packed before the trainer gets them
         "padding_free": settings.packing,
         "dataset_kwargs": {"skip_prepare_dataset": True},
         "remove_unused_columns": False,
@@ -86,17 +86,17 @@ def _sft_settings(job: Job) -> dict[str, Any]:
 
 
 def pick_attention(wanted: str, base: Model, *, dtype: DTypeName, device: Device) -> str | None:
-    """The attention implementation to train with; None leaves it to transformers.
+    """Attention implementation for training; None leaves it to transformers.
 
     Raises:
-        UserError: FlashAttention is asked for where it cannot run.
+        UserError: The recipe asks for FlashAttention, which cannot run here.
     """
     from transformers.utils import is_flash_attn_2_available
 
     runs = device.supports_kernel_packages and dtype != "float32" and is_flash_attn_2_available()
     if wanted == "flash_attention_2" and not runs:
         raise UserError(
-            "FlashAttention 2 needs an NVIDIA or AMD card, 16-bit weights and the package flash-attn",
+            "FlashAttention 2 needs an NVIDIA or AMD GPU, 16-bit weights and the package flash-attn",
             where="trainer.attention",
             fix="run `pip install flash-attn`, or set trainer.attention=auto",
         )
@@ -108,15 +108,15 @@ def pick_attention(wanted: str, base: Model, *, dtype: DTypeName, device: Device
 def make_trainer(
     job: Job, model: Any, tokenizer: Any, progress: Progress, lora: LoraConfig | None, **further: object
 ) -> Any:
-    """A trainer ready to run.
+    """Create a trainer that is ready to run.
 
     Args:
         job: What to train.
-        model: The quantised base, or the same with its adapter.
+        model: The quantised base, with or without its adapter.
         tokenizer: The base's tokenizer.
-        progress: Called after each step with (steps done, steps in all, a note such as the loss).
-        lora: The adapter to make; None if the model has one.
-        further: Arguments of SFTConfig that only one backend gives.
+        progress: Called after each step with (steps done, number of steps, a note such as the loss).
+        lora: Configuration of a new adapter; None if the model has one.
+        further: Arguments of SFTConfig that only one backend sets.
     """
     from transformers import EarlyStoppingCallback, PrinterCallback
     from trl import SFTConfig, SFTTrainer
@@ -128,9 +128,9 @@ def make_trainer(
         rows = [None if dataset is None else pack(dataset, settings.max_length) for dataset in rows]
     arguments = SFTConfig(**{**_sft_settings(job), **further})
     if arguments.n_gpu > 1:
-        # Alone on a machine of several cards, transformers would spread each batch over them with DataParallel, which
+        # With one process and several GPUs, transformers would spread each batch over them with DataParallel, which
         # makes the batch larger than the recipe's and adds up the losses.
-        arguments._n_gpu = 1  # noqa: SLF001 - there is no public way
+        arguments._n_gpu = 1  # noqa: SLF001 - no public attribute
     trainer = SFTTrainer(
         model=model,
         args=arguments,
@@ -162,11 +162,11 @@ def _with_pad_token(job: Job, model: Any, tokenizer: Any) -> Any:
 
 
 def _gather_bytes(trainer: Any) -> None:
-    """Have FSDP gather weights byte for byte, and compute under autocast as without it.
+    """Let FSDP gather weights as bytes, and compute under autocast as without FSDP.
 
-    Its mixed precision gathers a layer in 16-bit numbers. Packed 4-bit weights are no numbers: where their bits happen
-    to spell NaN, copying on a GPU makes them another NaN, and other weights (issue 1945 of bitsandbytes; about 2 % more
-    loss). A layer of several dtypes, here packed weights and a float32 adapter, is gathered as bytes.
+    Its mixed precision gathers a layer in 16-bit numbers. Packed 4-bit weights are no numbers: if their bits happen
+    to be a NaN, copying on a GPU can change it to another NaN, which changes weights (issue 1945 of bitsandbytes; about
+    2 % more loss). A layer of several dtypes, here packed weights and a float32 adapter, is gathered as bytes.
     """
     from torch.distributed.fsdp import MixedPrecisionPolicy
 
@@ -175,10 +175,10 @@ def _gather_bytes(trainer: Any) -> None:
 
 
 def _hold_adapter_in_float32(model: Any) -> None:
-    """Undo TRL's turning of a QLoRA adapter's weights to bfloat16.
+    """Undo TRL's conversion of a QLoRA adapter's weights to bfloat16.
 
-    In bfloat16 small updates are lost and float16 cards cannot scale gradients; in float32 under autocast they are what
-    PEFT makes by itself. On a CPU PEFT would then turn every input to float32, which autocast turns back.
+    In bfloat16 small updates are lost, and GPUs that compute in float16 cannot scale gradients; float32 under autocast
+    is PEFT's own default. On a CPU PEFT would then convert every input to float32, which autocast converts back.
     """
     for parameter in model.parameters():
         if parameter.requires_grad:

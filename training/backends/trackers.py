@@ -1,4 +1,4 @@
-"""Experiment trackers by name, through transformers' own integrations: what each needs, and where its files go."""
+"""Experiment trackers by name, through transformers' own integrations: what each requires, and where its files go."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROJECT = "medbench"
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """See that each tracker's package, and its token where it needs one, is there.
+    """Check that each tracker's package is installed, and its token set if it requires one.
 
     Raises:
         UserError: One is missing; the message says which and how to get it.
@@ -52,7 +52,7 @@ def _wandb_has_token() -> bool:
 
 
 def keep_in(folder: Path) -> None:
-    """Have trackers write below a run folder, where the environment does not say otherwise."""
+    """Let trackers write below a run folder unless the environment names another."""
     defaults = {
         "TENSORBOARD_LOGGING_DIR": folder / "tensorboard",
         "MLFLOW_TRACKING_URI": f"sqlite:///{(folder / 'mlflow.db').resolve()}",

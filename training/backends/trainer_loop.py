@@ -1,4 +1,4 @@
-"""Runs a trainer to its end, from the last checkpoint where there is one; takes time and memory, saves the adapter."""
+"""Runs a trainer to its end, from the last checkpoint if any; measures time and memory, saves the adapter."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from training.stopping import finishing_batches
 
 
 def run(trainer: Any, job: Job, progress: Progress, backend: str) -> TrainingResult:
-    """Train from the first step, or the last checkpoint, to the end; the adapter is saved in `job.made`."""
-    trainable, total = trainer.model.get_nb_trainable_parameters()  # of packed weights only before FSDP shards them
+    """Train from the first step, or the last checkpoint, to the end, and save the adapter in `job.made`."""
+    trainable, total = trainer.model.get_nb_trainable_parameters()  # counts packed weights only before FSDP shards
     before = job.device.used_memory()
     job.device.reset_peak_memory()
     times: list[float] = []
@@ -27,8 +27,8 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> TrainingRes
     started = time.perf_counter()
     last = last_checkpoint(job.work)
     if last is not None:
-        progress(0, 0, f"going on from step {last.name.rpartition('-')[2]}, where an earlier training was stopped")
-        if _has_all_steps(last):  # transformers looks at the number of steps after a step, and would train one more
+        progress(0, 0, f"resuming from step {last.name.rpartition('-')[2]}, where an earlier training stopped")
+        if _has_all_steps(last):  # transformers compares the number of steps after a step, and would train one more
             trainer.args.max_steps, trainer.args.num_train_epochs = -1, 0
     with finishing_batches():
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
@@ -69,13 +69,13 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> TrainingRes
 
 
 def _has_all_steps(checkpoint: Path) -> bool:
-    """Whether a checkpoint is of the last step."""
+    """Whether a checkpoint is that of the last step."""
     state = read_json(checkpoint / "trainer_state.json")
     return bool(state["global_step"] >= state["max_steps"])
 
 
 def step_clock(times: list[float], now: Callable[[], float] = time.perf_counter) -> Any:
-    """Collects the seconds from the end of one step to the end of the next, where nothing else came in between."""
+    """Collects the seconds between the ends of consecutive steps, without validation and saving."""
     from transformers import TrainerCallback
 
     class Clock(TrainerCallback):  # type: ignore[misc]
@@ -97,7 +97,7 @@ def step_clock(times: list[float], now: Callable[[], float] = time.perf_counter)
 
 
 def _save(trainer: Any, job: Job) -> None:
-    """Save the adapter's weights and configuration, by the main process; sharded ones are put together first."""
+    """Save the adapter's weights and configuration, by the main process; sharded weights are gathered first."""
     state = None
     if trainer.is_fsdp_enabled:
         parameters = trainer.model.named_parameters()
@@ -109,7 +109,7 @@ def _save(trainer: Any, job: Job) -> None:
 
 
 def logged_losses(history: list[dict[str, Any]]) -> list[dict[str, float]]:
-    """The losses of a trainer's log, one record for each logged step; what overflowed in float16 is left out."""
+    """Losses of a trainer's log, a record for each logged step, without values that overflowed in float16."""
     keep = ("step", "loss", "eval_loss", "learning_rate", "grad_norm")
     entries = [{key: float(entry[key]) for key in keep if key in entry} for entry in history]
     records = [{key: value for key, value in entry.items() if math.isfinite(value)} for entry in entries]

@@ -1,4 +1,4 @@
-"""The TRL backend: transformers loads the quantised base, PEFT puts the adapter on it, TRL trains, in this process."""
+"""The TRL backend: transformers loads the quantised base, PEFT adds the adapter, and TRL trains, in this process."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def train(
     Args:
         job: What to train.
         progress: Called after each step.
-        make: Makes the trainer.
-        cast: Prepares it to cast the adapter's weights.
+        make: Creates the trainer.
+        cast: Prepares it for casting the adapter's weights.
     """
     recipe = job.recipe
     job.device.seed(recipe.training_seed)

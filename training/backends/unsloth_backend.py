@@ -1,6 +1,6 @@
-"""The Unsloth backend, this process's side: starts the worker process, relays its events, ends it when we end.
+"""The Unsloth backend, the parent's side: starts the worker process, relays its events, and never leaves it running.
 
-Unsloth patches transformers, PEFT and TRL for the whole process it is imported into, so it gets one of its own.
+Importing Unsloth patches transformers, PEFT and TRL for the whole process, so it runs in a subprocess.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ COMMAND = (sys.executable, "-P", "-m", "training.backends.unsloth_worker")
 
 
 def train(job: Job, progress: Progress, *, command: Sequence[str] = COMMAND) -> TrainingResult:
-    """Train a job in a process of its own; see `training.backends.job.Backend`.
+    """Train a job in a subprocess; see `training.backends.job.Backend`.
 
     Args:
         job: What to train.
         progress: Called after each step.
-        command: What starts the process; the job's folder follows.
+        command: Command that starts the process; the job's folder is appended.
 
     Raises:
-        UserError: Also when the process ends without an answer; the end of what it printed is in the message.
+        UserError: Also if the process ends without a result; the message has the last lines that it printed.
     """
     job.save()
     answer: dict[str, Any] | None = None
@@ -58,7 +58,7 @@ def train(job: Job, progress: Progress, *, command: Sequence[str] = COMMAND) -> 
 
 @contextmanager
 def _worker(work: Path, command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    """The worker process; its output is in a file, its events come through `stdout`, and it ends with `stdin`."""
+    """The worker process: its output goes to a file, its events to `stdout`; it ends when `stdin` is closed."""
     ours = str(Path(training.__path__[0]).resolve().parent)
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([ours, *filter(None, [os.environ.get("PYTHONPATH")])]),
@@ -88,8 +88,8 @@ def _worker(work: Path, command: Sequence[str]) -> Iterator[subprocess.Popen[str
 def _died(log: Path, code: int) -> UserError:
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     return UserError(
-        f"Unsloth's process ended with code {code} and no result; the last it said:\n  "
+        f"Unsloth's process ended with code {code} and no result; its last lines:\n  "
         + "\n  ".join(lines[-_TAIL_LINES:]),
         where="trainer.backend: unsloth",
-        fix="train with --set trainer.backend=trl, or fix what it says",
+        fix="train with --set trainer.backend=trl, or fix what its output reports",
     )

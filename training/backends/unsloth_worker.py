@@ -1,6 +1,6 @@
 """The Unsloth backend, the worker's side: `python -m training.backends.unsloth_worker WORK` trains that folder's job.
 
-Events are JSON lines on standard output, whatever libraries print goes to standard error.
+Events are JSON lines on standard output; what libraries print goes to standard error.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any, TextIO
 
 
 def _take_over_output() -> TextIO:
-    """The real standard output for events; what anyone else prints goes to standard error from now on."""
+    """Return the real standard output for events, and redirect all other output to standard error."""
     events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
     return events
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that started it is gone, however it went."""
+    """End this process when its parent has ended for any reason."""
 
     def wait() -> None:
         sys.stdin.read()
@@ -95,7 +95,7 @@ def main() -> None:
     events.close()
     with contextlib.suppress(OSError):
         sys.stderr.flush()
-    os._exit(0)  # Unsloth's threads and compile workers need not be waited for
+    os._exit(0)  # Unsloth's threads and compile workers need not finish
 
 
 if __name__ == "__main__":

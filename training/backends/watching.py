@@ -1,4 +1,4 @@
-"""Watches a training: reports progress, syncs checkpoints to disk, stops at a signal or a loss that is not finite."""
+"""Watches a training: reports progress, syncs checkpoints to disk, stops at a signal or a non-finite loss."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from training.processes import is_main, process_count
 from training.stopping import is_asked_to_stop, stop_if_asked
 
 CHECKPOINTS = "checkpoints"
-_WHOLE = "medbench-whole"  # in a checkpoint: all its files are on the disk
+_WHOLE = "medbench-whole"  # marks a checkpoint whose files are all on disk
 
 
 def last_checkpoint(work: Path) -> Path | None:
-    """The last whole checkpoint in a work folder."""
+    """Last complete checkpoint in a work folder, or None."""
     checkpoints = {}
     for folder in (work / CHECKPOINTS).glob("checkpoint-*"):
         with contextlib.suppress(ValueError):
@@ -28,11 +28,11 @@ def last_checkpoint(work: Path) -> Path | None:
 
 
 def watch(progress: Progress) -> Any:
-    """A callback of the trainer that reports to `progress` and does what else is said above."""
+    """Callback of the trainer, as described above, that reports to `progress`."""
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):  # type: ignore[misc]
-        """Reports progress, makes checkpoints sure, and stops where a signal asks for it or the loss is no number."""
+        """Reports progress, syncs checkpoints, and stops at a signal or a non-finite loss."""
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
             progress(0, state.max_steps, "")
@@ -46,7 +46,7 @@ def watch(progress: Progress) -> Any:
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
             progress(state.global_step, state.max_steps, "")
             if is_asked_to_stop():
-                if process_count() > 1:  # the others may not have been asked, and would wait for this one
+                if process_count() > 1:  # the other processes may not have got the signal, and would wait for this one
                     stop_if_asked()
                 control.should_save = True
 
@@ -61,7 +61,7 @@ def watch(progress: Progress) -> Any:
 
 
 def _check_finite(values: dict[str, Any], step: int, *, is_float16: bool) -> None:
-    """Stop at a loss or gradient that is no number.
+    """Stop at a loss or gradient that is not finite.
 
     In float16 a gradient that overflows is expected now and then: that step is skipped and the scale lowered.
     """

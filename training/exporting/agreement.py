@@ -1,4 +1,4 @@
-"""Says how far two models' predictions on the same tokens lie apart, and how far rounding weights may move them."""
+"""Divergence of two models' predictions on the same tokens, and how much of it rounding of weights explains."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from training.recipes.recipe import FormatSection
 
 _PROBES = 4
-_PROBE_TOKENS = 256  # per probe; logits of all positions are kept, in float32
-ARITHMETIC_KL = 1e-7  # nats; far more than float32 sums in another order ever did (1e-11 to 1e-9)
+_PROBE_TOKENS = 256  # per probe; logits of all positions are stored, in float32
+ARITHMETIC_KL = 1e-7  # nats; far more than any float32 sums in another order differed (1e-11 to 1e-9)
 _AMPLIFIED = 2.0
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far a model's predictions lie from a reference's, over all positions of all probes.
+    """Divergence of a model's predictions from a reference's, over all positions of all probes.
 
     Attributes:
-        max_difference: The biggest absolute difference of two logits.
+        max_difference: Largest absolute difference of two logits.
         mean_kl: Mean Kullback-Leibler divergence of the next-token distributions from the reference's, in nats.
         same_top: Share of positions at which both have the same argmax token, from 0 to 1.
         spread: Standard deviation of the reference's logits around their mean at each position.
@@ -77,7 +77,7 @@ def compare(reference: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) ->
 
 
 def rounding_tolerance(spread: float, matrices: int, dtype: DTypeName) -> float:
-    """The mean KL divergence, in nats, that rounding a model's weights to `dtype` explains.
+    """Mean KL divergence, in nats, that rounding a model's weights to `dtype` explains.
 
     Rounding gives every weight a relative error of at most the unit roundoff u (2^-8 for bfloat16, 2^-11 for float16),
     independent and without bias, so the output of one matrix has a relative error of at most about u, and that of n
@@ -100,9 +100,9 @@ def rounding_tolerance(spread: float, matrices: int, dtype: DTypeName) -> float:
 
 @contextlib.contextmanager
 def _float32_arithmetic(model: Any) -> Iterator[None]:
-    """Compute in float32 with weights that are held in 16 bits: each layer's are widened while it runs.
+    """Compute in float32 with weights stored in 16 bits: each layer's are converted while it runs.
 
-    So the models differ by their weights alone, and a large one needs no more memory than to run in 16 bits.
+    The models then differ by their weights alone, and a large one needs no more memory than in 16 bits.
     """
     import torch
 

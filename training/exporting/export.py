@@ -1,4 +1,4 @@
-"""Merges an adapter into its base as a plain model folder that is checked against the two before it gets its name."""
+"""Merges an adapter into its base as a plain model folder, which is compared with the two before it gets its name."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from training.recipes.recipe import Recipe
 
 _RECIPE = "recipe.yaml"
-_WEAK = 0.1  # share of the adapter's own effect that rounding may have before the user is warned
-_LOST = 0.9  # share from which on the adapter counts as lost in the rounding, or in a faulty merge
+_WEAK = 0.1  # a larger effect of rounding, as a share of the adapter's own, is a warning
+_LOST = 0.9  # at this share the adapter counts as lost in rounding, or in a faulty merge
 _VERSIONS = ("torch", "transformers", "peft", "bitsandbytes")
 
 
@@ -39,9 +39,9 @@ class _Check:
     """The written model compared with base and unmerged adapter.
 
     Attributes:
-        agreement: How far it lies from them.
-        effect: How far the base alone lies from them: what the adapter changes.
-        tolerance: The `mean_kl` that it may have.
+        agreement: Its divergence from them.
+        effect: Divergence of the base alone from them: what the adapter changes.
+        tolerance: Largest `mean_kl` allowed.
     """
 
     agreement: Agreement
@@ -61,26 +61,26 @@ def export_merged(  # noqa: PLR0913 - the last is for tests of what fails while 
     say: Callable[[str], None],
     write: Callable[[Any, Model, Path, str], None] = write_model,
 ) -> ExportLog:
-    """Write base and adapter as one model that `AutoModelForCausalLM.from_pretrained(folder)` loads.
+    """Write base and adapter as one model, which `AutoModelForCausalLM.from_pretrained(folder)` loads.
 
     The update is added in float32 and the sum rounded once. The folder is made under another name beside its own,
     loaded again and compared with base and unmerged adapter; only then is it renamed into place.
 
     Args:
-        recipe: What the adapter was trained with: quantisation, dtype and answer format.
+        recipe: The adapter's recipe: quantisation, dtype and answer format.
         base: The base model.
-        adapter: The adapter, which fits it.
-        folder: The folder to write, which must not be there.
-        base_weights: `as_trained` merges into the values that training multiplied with, 4-bit ones turned back into
-            dense ones; `full` into the base's own weights, which the adapter never saw where it was trained on 4 bits.
+        adapter: The adapter of this base.
+        folder: The folder to write, which must not exist.
+        base_weights: `as_trained` merges into the values that training used, 4-bit ones dequantised; `full` into the
+            base's own weights, on which an adapter of a 4-bit base was not trained.
         dtype: Of the merged weights.
-        max_shard_size: Of one file, such as `5GB`.
+        max_shard_size: Largest size of a file, such as `5GB`.
         say: Called with a line for each step.
         write: Saves the merged model.
 
     Raises:
-        UserError: The folder is there, the adapter is not the one that its training produced, the model cannot
-            be merged, written or loaded, does not fit into memory or on the disk, or the merged model disagrees
+        UserError: The folder exists, the adapter is not the one that its training produced, the model
+            cannot be merged, written or loaded, does not fit into memory or on the disk, or the merged model disagrees
             with the adapter on its base by more than rounding explains, or by as much as the adapter itself changes.
     """
     check_hashes(adapter.folder, adapter.sha256, adapter.config_sha256)
@@ -89,7 +89,7 @@ def export_merged(  # noqa: PLR0913 - the last is for tests of what fails while 
     probes = probe_tokens(tokenizer, recipe.format)
     device = pick_device()
     with _partial(folder) as part, one_message(base, device):
-        say(f"  the adapter on {base.source} ({weights}), run on {len(probes)} texts to compare with")
+        say(f"  the adapter on {base.source} ({weights}), run on {len(probes)} texts for comparison")
         model = load_for_scoring(
             base,
             recipe.quantization if base_weights == "as_trained" else None,
@@ -118,11 +118,11 @@ def export_merged(  # noqa: PLR0913 - the last is for tests of what fails while 
 
 
 def _kept_weights(recipe: Recipe, base: Model, adapter: Model, base_weights: BaseWeights) -> tuple[DTypeName, str]:
-    """(dtype in which the base's weights are held before the merge, how they are held in words)."""
+    """(dtype of the base's weights before the merge, description of it)."""
     config = model_config(base)
     if not has_dense_form(base):
         raise UserError(
-            "its weights are quantised in a way that has no dense form here, so nothing can be merged into them",
+            "its weights are quantised by a method that cannot be dequantised here, so nothing can be merged into them",
             where=base.source,
             fix="use the adapter without merging, or name the unquantised model: --set model.base=... --base full",
         )
@@ -144,19 +144,19 @@ def _kept_weights(recipe: Recipe, base: Model, adapter: Model, base_weights: Bas
 
 
 def _tolerance(effect: Agreement, merged: Any, dtype: DTypeName) -> float:
-    """What rounding explains, but less than the adapter itself changes: a merge without the adapter must not pass."""
+    """Divergence that rounding explains, but less than the adapter's own: a merge without the adapter must fail."""
     matrices = sum(parameter.ndim > 1 for parameter in merged.parameters())
     explained = rounding_tolerance(effect.spread, matrices, dtype)
     return min(explained, max(_LOST * effect.mean_kl, ARITHMETIC_KL))
 
 
 def _judge(check: _Check, dtype: DTypeName) -> None:
-    if not check.agreement.mean_kl <= check.tolerance:  # NaN is no agreement either
+    if not check.agreement.mean_kl <= check.tolerance:  # also true for NaN
         raise UserError(
             f"the merged model does not predict what the adapter on its base predicts: mean KL divergence"
             f" {check.agreement.mean_kl:.2g} nats, where rounding to {dtype} and the adapter's own effect allow"
-            f" {check.tolerance:.2g}; nothing was kept",
-            fix="try --dtype float32, which keeps weak adapters too, or use the adapter on its base",
+            f" {check.tolerance:.2g}; nothing was saved",
+            fix="try --dtype float32, which preserves weak adapters too, or use the adapter on its base",
         )
 
 
@@ -198,7 +198,7 @@ def _log(
 
 
 def _trained_on(base: Model, adapter: Model) -> list[TrainedOn] | None:
-    """The recorded fine-tunes of base and adapter; None if those of one of them are unknown."""
+    """Recorded fine-tunes of base and adapter, or None if those of either are unknown."""
     try:
         return [*records(base), *records(adapter)]
     except UserError:
@@ -214,13 +214,13 @@ def _notes(base: Model, adapter: Model, check: _Check, dtype: DTypeName) -> list
     if rounding > _WEAK * effect and dtype != "float32":
         notes.append(
             f"the adapter is so weak that rounding to {dtype} changes the predictions"
-            f" {rounding / effect if effect else math.inf:.0%} as much as the adapter does; --dtype float32 keeps it"
+            f" {rounding / effect if effect else math.inf:.0%} as much as the adapter does; --dtype float32 avoids that"
         )
     return notes
 
 
 def _describe(recipe: Recipe, adapter: Model, part: Path, log: ExportLog) -> None:
-    """Write what the folder is: its card, the adapter's recipe and the export's log."""
+    """Write the card, the adapter's recipe and the export's log."""
     own = adapter.folder / _RECIPE
     source = recipe.data.train if own.is_file() else None
     card = merged_card(
@@ -241,10 +241,10 @@ def _describe(recipe: Recipe, adapter: Model, part: Path, log: ExportLog) -> Non
 
 @contextlib.contextmanager
 def _partial(folder: Path) -> Iterator[Path]:
-    """A folder beside the wanted one, on the same disk; gone afterwards unless it was renamed.
+    """A temporary folder beside the final one, on the same disk; removed afterwards unless it was renamed.
 
     Raises:
-        UserError: The wanted folder is there already, or cannot be made.
+        UserError: The final folder exists, or cannot be created.
     """
     if folder.exists():
         raise UserError(

@@ -1,4 +1,4 @@
-"""The log of an export: what was merged and how well the two agree, kept in the folder as `export.json`."""
+"""The log of an export, saved in its folder as `export.json`: what was merged, and how well the two agree."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ class ExportLog(BaseModel):
     """What was merged and how well the merged model agrees with the adapter on its base.
 
     Attributes:
-        base: What others know the base by.
-        base_weights: Whether it is the base as training saw it, or the base's own weights.
-        weights: How the base's weights were held, in words.
-        dtype: Of the merged weights.
-        files: How many files the weights are in.
-        weight_bytes: Their size.
-        probes: How many texts both were run on.
-        probe_tokens: How many tokens those have.
-        max_logit_difference: The biggest difference of two logits, merged against unmerged.
+        base: Public name of the base.
+        base_weights: `as_trained`, the base as in training, or `full`, its own weights.
+        weights: Description of the base's weights before the merge.
+        dtype: Dtype of the merged weights.
+        files: Number of weight files.
+        weight_bytes: Their size in bytes.
+        probes: Number of texts that both were run on.
+        probe_tokens: Number of their tokens.
+        max_logit_difference: Largest difference of two logits, merged minus unmerged.
         mean_kl: Mean divergence of the merged model's predictions from the unmerged one's, in nats.
         same_top_token: Share of positions at which both have the same argmax token.
-        tolerance_kl: The `mean_kl` that is allowed: what rounding to `dtype` explains, but less than `adapter_kl`.
+        tolerance_kl: Largest `mean_kl` allowed: what rounding to `dtype` explains, but less than `adapter_kl`.
         adapter_kl: What the adapter itself changes: the base's divergence from base and adapter, in nats.
-        notes: What the user should know.
+        notes: Warnings for the user.
         adapter_config_sha256: Hash of the adapter's settings; empty in logs of earlier versions.
-        weights_sha256: Hash of the weight files, as of any base model; the rest is believed only of these weights.
+        weights_sha256: Hash of the weight files, as of any base model; the log counts only for these weights.
         config_sha256: Hash of the configuration, as of any base model; empty in logs of earlier versions.
-        trained_on: The rows of the adapter and of earlier fine-tunes in its base; None if they are unknown.
+        trained_on: Rows of the adapter and of earlier fine-tunes in its base, or None if unknown.
     """
 
     model_config = ConfigDict(extra="forbid")

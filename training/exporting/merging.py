@@ -1,4 +1,4 @@
-"""Puts a LoRA adapter into its base's weights, writes the model as plain safetensors, and loads what was written."""
+"""Merges a LoRA adapter into its base's weights, writes the model as plain safetensors, and loads it again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def with_adapter(model: Any, adapter: Model) -> Any:
 
 
 def merge(wrapped: Any, dtype: DTypeName) -> Any:
-    """The plain model with the adapter in its weights: each layer is widened, merged by PEFT and rounded once.
+    """The plain model with the adapter in its weights: each layer is merged by PEFT in float32 and rounded once.
 
     Raises:
         UserError: The adapter holds NaN, or a weight is too large for the dtype.
@@ -50,19 +50,19 @@ def merge(wrapped: Any, dtype: DTypeName) -> Any:
         inner.float()
         layer.merge(safe_merge=True)
         inner.to(narrow)
-    model = cast_weights(wrapped.merge_and_unload(), dtype)  # what is merged stays so; other kinds of layers follow
+    model = cast_weights(wrapped.merge_and_unload(), dtype)  # merged layers have the dtype already
     head = model.get_output_embeddings()
     if head is not None and head.weight is not model.get_input_embeddings().weight:
         model.config.get_text_config().tie_word_embeddings = model.config.tie_word_embeddings = False
     if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
         raise UserError(
-            f"merged weights are too large for {dtype}, or no numbers", where="--dtype", fix="use bfloat16 or float32"
+            f"merged weights are too large for {dtype}, or NaN", where="--dtype", fix="use bfloat16 or float32"
         )
     return model
 
 
 def write_model(model: Any, base: Model, part: Path, max_shard_size: str) -> None:
-    """Save the merged model; its generation settings are the base's own file, which need not pass today's checks."""
+    """Save the merged model with the base's own file of generation settings, which may fail current checks."""
     from transformers import GenerationConfig
 
     needed = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
@@ -74,7 +74,7 @@ def write_model(model: Any, base: Model, part: Path, max_shard_size: str) -> Non
             fix="free some space, or choose another disk with --out",
         )
     if is_quantised(base):
-        model._weight_conversions = None  # noqa: SLF001 - how 4-bit files were read, which cannot be turned around
+        model._weight_conversions = None  # noqa: SLF001 - of reading 4-bit files; saving would have to reverse it, and cannot
     generation = base.folder / _GENERATION
     if generation.is_file():
         model.generation_config = GenerationConfig()
@@ -82,14 +82,14 @@ def write_model(model: Any, base: Model, part: Path, max_shard_size: str) -> Non
     if generation.is_file():
         shutil.copyfile(generation, part / _GENERATION)
     for file in part.glob("*.safetensors"):
-        file.chmod(file_mode())  # safetensors keeps them from other users whatever the umask
+        file.chmod(file_mode())  # safetensors ignores the umask and makes them private
 
 
 def load_written(part: Path, device: Device) -> Any:
     """The written model, as anyone loads it.
 
     Raises:
-        UserError: Weights are missing from it or left over.
+        UserError: Weights are missing or unexpected.
     """
     from transformers import AutoModelForCausalLM
 
@@ -107,7 +107,7 @@ def load_written(part: Path, device: Device) -> Any:
 
 @contextlib.contextmanager
 def one_message(base: Model, device: Device) -> Iterator[None]:
-    """Turn what libraries raise over a model that they cannot merge into one message."""
+    """Raise a `UserError` for what libraries raise if they cannot merge a model."""
     from safetensors import SafetensorError
 
     try:
@@ -115,7 +115,7 @@ def one_message(base: Model, device: Device) -> Iterator[None]:
     except (ValueError, RuntimeError, KeyError, AttributeError, TypeError, ImportError, SafetensorError) as error:
         if is_out_of_memory(error):
             raise UserError(
-                "the base in 16 bits does not fit into the card's memory",
+                "the base in 16 bits does not fit into the GPU's memory",
                 where=base.source,
                 fix=device.more_memory,
             ) from error

@@ -1,4 +1,4 @@
-"""What a model was trained on: the record beside its weights, believed only if it names their hash, and its rows."""
+"""Training data of a model: the record beside its weights, valid only if it has their hash, and its rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training.splits import TrainingRows, training_rows
 
 
 def records(model: Model) -> list[TrainedOn]:
-    """The fine-tunes recorded beside a model's weights; none for a base that medbench did not export.
+    """Fine-tunes recorded beside a model's weights; empty for a base that medbench did not export.
 
     Raises:
         UserError: An adapter has no record, or the record names other weights, or says that the rows are unknown.
@@ -41,7 +41,7 @@ def records(model: Model) -> list[TrainedOn]:
 
 
 def recorded_rows(model: Model) -> TrainingRows | None:
-    """The rows of all fine-tunes recorded beside a model's weights, read again; None as `records` has none.
+    """Rows of all fine-tunes recorded beside a model's weights, read again; None if `records` is empty.
 
     Raises:
         UserError: As `records`; or the data cannot be read, or has changed since.
@@ -56,7 +56,7 @@ def recorded_rows(model: Model) -> TrainingRows | None:
 
 
 def combined(parts: Sequence[TrainingRows]) -> TrainingRows:
-    """The rows of fine-tunes, of the validation rows of several only those that select a checkpoint."""
+    """Rows of fine-tunes; of several, only those validation rows that select a checkpoint."""
     if len(parts) == 1:
         return parts[0]
     chosen = [row for rows in parts if rows.validation_selects_checkpoint for row in rows.validation]

@@ -162,7 +162,7 @@ def test_a_full_disk_while_training_keeps_the_checkpoints(store, tiny_recipe, ti
     monkeypatch.undo()
     code, printed, err = command(*words)
     assert code == 0, err
-    assert "going on from step 2" in printed
+    assert "resuming from step 2" in printed
     name = "adapter/adapter_model.safetensors"
     assert (tmp_path / "run" / name).read_bytes() == (tiny_run / name).read_bytes()
 

@@ -104,7 +104,7 @@ def test_what_stops_the_writing_is_one_message_and_leaves_nothing(tiny_run, merg
 )
 def test_a_merge_that_runs_out_of_memory_names_a_way_with_more(tiny_recipe, device, error, fix):
     base = find_base(load_recipe(str(tiny_recipe)).model)
-    with pytest.raises(UserError, match=rf"does not fit into the card's memory\n.*{fix}"), one_message(base, device):
+    with pytest.raises(UserError, match=rf"does not fit into the GPU's memory\n.*{fix}"), one_message(base, device):
         raise error
 
 

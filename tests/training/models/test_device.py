@@ -159,7 +159,7 @@ def test_optimizers_that_apples_gpu_lacks_are_refused_with_one_that_it_has(tiny_
 
 def test_attention_with_kernels_of_its_own_is_refused_on_apples_gpu(tiny_recipe):
     recipe = load_recipe(str(tiny_recipe), ["trainer.attention=flash_attention_2"])
-    with pytest.raises(UserError, match=r"NVIDIA or AMD card(.|\n)*trainer\.attention=auto"):
+    with pytest.raises(UserError, match=r"NVIDIA or AMD GPU(.|\n)*trainer\.attention=auto"):
         check_can_train(recipe, find_base(recipe.model), Mps(fake_torch(mps=True)))
 
 
