@@ -36,7 +36,7 @@ def test_no_folder_of_this_machine_is_uploaded(hub, run, tiny_model, tmp_path, c
 def test_what_cannot_be_shortened_is_refused(hub, run, command):
     file = run / "adapter" / "tokenizer.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "from": str(run / "adapter")}))
-    (run / "adapter" / "training_log.json").unlink()  # which says that training did not write this
+    (run / "adapter" / "training_log.json").unlink()  # which says that training wrote another tokenizer
     code, _, err = command("push", run, REPO, "--execute")
     assert code == 2
     assert "tokenizer.json: it names a folder of this machine" in err
