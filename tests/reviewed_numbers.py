@@ -15,7 +15,7 @@ from reports.gate.outcome import SCHEMA_VERSION as GATE_SCHEMA_VERSION
 from reports.gate.policy import NoRegression, Superiority
 from tasks.catalog import TASKS
 from tasks.data.arrow_rows import MOST_RATIO, USUAL_BYTES
-from tasks.data.readers import MAX_CELL_CHARACTERS
+from tasks.data.csv_rows import MAX_CELL_CHARACTERS
 from tasks.data.source import MOST_BYTES
 from tasks.overlap import runs
 

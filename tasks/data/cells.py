@@ -25,7 +25,7 @@ class Cells:
         if unknown:
             raise UserError(
                 f"the column mapping names {', '.join(sorted(unknown))}",
-                where=f"columns of {source.source}",
+                where=f"columns of {source.label}",
                 fix=f"map only {', '.join(names)}",
             )
         self._names = {name: (source.columns[name],) if name in source.columns else names[name] for name in names}
