@@ -12,7 +12,6 @@ from reports.errors import UserError
 from reports.files import sha256_value
 from tasks import catalog
 from tasks.data import DataSource, ReasoningRow, load_pubmedqa, load_reasoning
-from tasks.data.raw_rows import parse_rows
 from tasks.data.readers import read_records
 from tasks.overlap import METHOD, Passage, TrainingIndex, is_split
 from training.exporting.provenance import combined, recorded_rows
@@ -56,7 +55,7 @@ def with_rows(model: Model, trained_on: Mapping[str, DataSource]) -> Model:
 def _declared_rows(source: DataSource) -> list[ReasoningRow]:
     """Each text of each row as a question, since files from elsewhere have any columns, such as `messages`."""
     rows = []
-    for number, record in enumerate(parse_rows(read_records(source, None), lambda record: record), 1):
+    for number, record in enumerate(read_records(source, None), 1):
         texts = [text for _, text in _texts(record.values, "") if text.strip()]
         texts = [text for text in texts if is_split(text)] or [" ".join(texts)]
         rows += [ReasoningRow(str(number), text, "", "", place=record.place) for text in texts]

@@ -166,7 +166,7 @@ def table_rows(
 ) -> Iterator[dict[str, Any] | UserError]:
     """Cells by column name, row by row; None in columns that are not in `batches`.
 
-    A row with a needed cell that Python cannot hold is an error that names row and column.
+    An error for each needed cell that Python cannot hold comes before the rows of its batch; it names row and column.
     """
     blank = dict.fromkeys(names)
     first = 1
@@ -176,9 +176,9 @@ def table_rows(
             for name in names
             if name in batch.schema.names
         }
+        yield from (cell for cells in columns.values() for cell in cells if isinstance(cell, UserError))
         for index in range(batch.num_rows):
-            row = blank | {name: cells[index] for name, cells in columns.items()}
-            yield next((cell for cell in row.values() if isinstance(cell, UserError)), row)
+            yield blank | {name: cells[index] for name, cells in columns.items()}
         first += batch.num_rows
 
 

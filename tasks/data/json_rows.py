@@ -201,7 +201,9 @@ def _columns(value: dict[str, Any], needed: Collection[str] | None) -> Iterator[
 def _is_row(value: dict[str, Any], needed: Collection[str] | None) -> bool:
     """Whether an object is a single row, as in a file of JSON Lines with one line."""
     if needed is not None:
-        return not value.keys().isdisjoint(needed)
+        lists = [member for name, member in value.items() if name not in needed and isinstance(member, list)]
+        holds_rows = any(isinstance(row, dict) and not row.keys().isdisjoint(needed) for rows in lists for row in rows)
+        return not value.keys().isdisjoint(needed) and not holds_rows
     return not any(isinstance(cell, dict | list) for cell in value.values())
 
 
@@ -242,9 +244,9 @@ def _listed_rows(value: dict[str, Any], split: str | None, where: str) -> Iterat
 
 
 def _lists(value: dict[str, Any], depth: int = _MOST_DEPTH) -> dict[str, list[Any]]:
-    """Lists of rows in nested objects, by their keys joined with dots."""
+    """Lists of rows in an object, or else in the objects in it, by their keys joined with dots."""
     lists = {key: member for key, member in value.items() if isinstance(member, list) and _has_rows(member)}
-    if depth > 1:
+    if depth > 1 and not lists:
         for key, member in value.items():
             if isinstance(member, dict):
                 lists |= {f"{key}.{name}": rows for name, rows in _lists(member, depth - 1).items()}

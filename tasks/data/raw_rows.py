@@ -1,15 +1,15 @@
-"""The rows of text files before anything is known of their columns, and their faults, which are reported together."""
+"""The rows of a file before anything is known of their columns, and their faults, which are reported together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 from reports.errors import UserError
 
 _SHOWN = 4  # different faults in a message
 
-_Source = TypeVar("_Source")
 _Row = TypeVar("_Row")
 
 
@@ -29,61 +29,36 @@ class RawRow(NamedTuple):
     key: str | None = None
 
 
-def parse_rows(rows: Iterable[_Source | UserError], parse: Callable[[_Source], _Row]) -> Iterator[_Row]:
-    """Parse row after row.
+def without_faults(rows: Iterable[_Row | UserError]) -> Iterator[_Row]:
+    """The rows before the first fault.
 
     Raises:
-        UserError: After the last row, if rows are faulty or `parse` raised: the first faults, and the number of all.
+        UserError: In place of the first fault, for all faults of the rows: a few of them and the number of all.
     """
-    faults = _Faults()
+    rows = iter(rows)
     for row in rows:
         if isinstance(row, UserError):
-            faults.add(row)
-            continue
-        try:
-            parsed = parse(row)
-        except UserError as error:
-            faults.add(error)
-        else:
-            yield parsed
-    faults.check()
+            raise _summary(row, (later for later in rows if isinstance(later, UserError)))
+        yield row
 
 
-class _Faults:
-    """Counts faults and keeps the first ones."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._firsts: dict[str, UserError] = {}
-        self._counts: dict[str, int] = {}
-
-    def add(self, error: UserError) -> None:
-        self._count += 1
-        if error.what in self._firsts or len(self._firsts) < _SHOWN:
-            self._firsts.setdefault(error.what, error)
-            self._counts[error.what] = self._counts.get(error.what, 0) + 1
-
-    def check(self) -> None:
-        """Raise the faults as one error, if there are any."""
-        if not self._count:
-            return
-        first = next(iter(self._firsts.values()))
-        if self._count == 1:
-            raise first
-        if len(self._firsts) == 1:
-            raise UserError(f"{first.what} (and in {self._count - 1:,} more rows)", where=first.where, fix=first.fix)
-        places = [(error.where or "").rpartition(", ") for error in self._firsts.values()]
-        file = places[0][0] if len({place[0] for place in places}) == 1 else ""
-        wheres = [place[2] if file else "".join(place) for place in places]
-        lines = [f"{where}: {what}{self._more(what)}" for where, what in zip(wheres, self._firsts, strict=True)]
-        shown = sum(self._counts.values())
-        if self._count > shown:
-            lines.append(f"and {self._count - shown:,} more")
-        fixes = dict.fromkeys(error.fix for error in self._firsts.values() if error.fix)
-        raise UserError(
-            f"{self._count:,} faults in the rows:\n  " + "\n  ".join(lines), where=file or None, fix="; ".join(fixes)
-        )
-
-    def _more(self, what: str) -> str:
-        count = self._counts[what] - 1
-        return f" (and in {count:,} more rows)" if count else ""
+def _summary(first: UserError, later: Iterable[UserError]) -> UserError:
+    shown, counts, total = {first.what: first}, Counter([first.what]), 1
+    for error in later:
+        total += 1
+        if error.what in shown or len(shown) < _SHOWN:
+            shown.setdefault(error.what, error)
+            counts[error.what] += 1
+    if total == 1:
+        return first
+    whats = {what: f"{what} (and in {count - 1:,} more rows)" if count > 1 else what for what, count in counts.items()}
+    if len(shown) == 1:
+        return UserError(whats[first.what], where=first.where, fix=first.fix)
+    places = [(error.where or "").rpartition(", ") for error in shown.values()]
+    file = places[0][0] if len({place[0] for place in places}) == 1 else ""
+    wheres = [place[2] if file else "".join(place) for place in places]
+    lines = [f"{where}: {whats[what]}" for where, what in zip(wheres, shown, strict=True)]
+    if total > counts.total():
+        lines.append(f"and {total - counts.total():,} more")
+    fixes = dict.fromkeys(error.fix for error in shown.values() if error.fix)
+    return UserError(f"{total:,} faults:\n  " + "\n  ".join(lines), where=file or None, fix="; ".join(fixes))

@@ -15,7 +15,7 @@ from tasks.data.arrow_rows import arrow_rows, dataset_rows, parquet_rows
 from tasks.data.csv_rows import csv_rows
 from tasks.data.files import DATASET_FILES, check_kind, check_split, same_split
 from tasks.data.json_rows import json_rows
-from tasks.data.raw_rows import RawRow
+from tasks.data.raw_rows import RawRow, without_faults
 from tasks.data.source import MOST_BYTES, DataSource
 from tasks.data.streams import HEAD, check_content, open_text
 
@@ -64,17 +64,12 @@ class Record:
         return f"{self.place.path}, {self.place.unit} {self.place.number}"
 
 
-def read_records(source: DataSource, needed: Collection[str] | None) -> Iterator[Record | UserError]:
-    """All rows of a source, read one after another; a faulty row or file is an error in its place.
-
-    `parse_rows` reports those errors together.
-
-    Args:
-        source: What to read.
-        needed: Names of the columns that must be readable; None for all.
+def read_records(source: DataSource, needed: Collection[str] | None) -> Iterator[Record]:
+    """All rows of a source, read one after another; `needed` names the columns that must be readable, None means all.
 
     Raises:
-        UserError: The source is missing, empty, too large, or cannot be read at all.
+        UserError: The source is missing, empty or too large, or files or rows are broken. Names the places; all broken
+            rows are reported together, in place of the first one.
     """
     folder, files = source.dataset_folder(), source.files()
     if folder is not None:
@@ -83,10 +78,11 @@ def read_records(source: DataSource, needed: Collection[str] | None) -> Iterator
         records = _read_hub(source, needed)
     else:
         records = _read_files(source, files, needed)
-    first = next(records, None)
+    sound = without_faults(records)
+    first = next(sound, None)
     if first is None:
         raise UserError("there are no rows in it", where=source.label, fix="give a source with at least one row")
-    return itertools.chain([first], records)
+    yield from itertools.chain([first], sound)
 
 
 def _read_files(

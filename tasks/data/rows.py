@@ -10,7 +10,6 @@ from typing import Any
 
 from reports.errors import UserError
 from tasks.data.cells import Cells
-from tasks.data.raw_rows import parse_rows
 from tasks.data.readers import Place, Record, read_records
 from tasks.data.selection import Row, check_labels, select
 from tasks.data.source import DataSource
@@ -143,7 +142,7 @@ def _contexts(value: Any, where: str) -> tuple[str, ...]:
 
 def _selected(source: DataSource, cells: Cells, make: Callable[[Record], Row]) -> list[Row]:
     """The rows of a source selected by its positions and ids; other rows and copies do not stay in memory."""
-    rows = parse_rows(itertools.islice(read_records(source, cells.columns), source.start, source.stop), make)
+    rows = map(make, itertools.islice(read_records(source, cells.columns), source.start, source.stop))
     first = next(rows, None)
     if first is None:
         raise UserError(f"there are no rows from position {source.start} on", where=source.label, fix="lower start")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import re
@@ -12,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from reports.errors import UserError
 from reports.files import check_regular, read_json
 from tasks.data.files import kind_of
-from tasks.data.readers import Record, read_records
+from tasks.data.readers import read_records
 from tasks.data.source import ALL_IDS, OFFICIAL_TEST, PUBMEDQA_HUB_ID, DataSource
 
 _HOW_ALL = "`ids: all` (--set data.pubmedqa.ids=all) takes all rows"
@@ -138,11 +139,16 @@ def official_test_ids(source: DataSource) -> DataSource:
     beside = files[0].parent / _GROUND_TRUTH
     if beside.is_file() and beside not in files:
         return source.model_copy(update={"ids": str(beside)})
-    if all(kind_of(file) == "JSON" for file in files):
-        by_id = itertools.takewhile(lambda row: isinstance(row, Record) and row.key, read_records(source, None))
-        if official_ids() <= {row.key for row in by_id if isinstance(row, Record)}:
-            return source.model_copy(update={"ids": OFFICIAL_TEST})
-    return source
+    is_official = all(kind_of(file) == "JSON" for file in files) and official_ids() <= _row_keys(source)
+    return source.model_copy(update={"ids": OFFICIAL_TEST}) if is_official else source
+
+
+def _row_keys(source: DataSource) -> set[str | None]:
+    """Keys of an object of rows by id; no more than some if it is broken, which its loader reports."""
+    keys: set[str | None] = set()
+    with contextlib.suppress(UserError):
+        keys.update(record.key for record in itertools.takewhile(lambda row: row.key, read_records(source, None)))
+    return keys
 
 
 def describe_selection(source: DataSource) -> str:

@@ -26,9 +26,9 @@ def _zstandard(file: BinaryIO) -> IO[bytes]:
 
 
 _COMPRESSED: dict[bytes, tuple[str, Callable[[Any], Any]]] = {  # by the first bytes; downloads often lose the suffix
-    b"\x1f\x8b": ("gzip", gzip.GzipFile),
-    b"BZh": ("bzip2", bz2.BZ2File),
-    b"\xfd7zXZ\0": ("xz", lzma.LZMAFile),
+    b"\x1f\x8b": ("gzip", gzip.open),
+    b"BZh": ("bzip2", bz2.open),
+    b"\xfd7zXZ\0": ("xz", lzma.open),
     b"\x28\xb5\x2f\xfd": ("zstd", _zstandard),
 }
 _NO_DATA = {
