@@ -16,7 +16,7 @@ from training.recipes.recipe import Recipe
 from training.recipes.recipe_file import REMOVED, Change, load_recipe
 
 _HELD_OUT = 5  # one of so many rows is scored on
-_MOST_HELD_OUT = 200
+MOST_HELD_OUT = 200
 _SUFFIXES = re.compile(r"(\.(jsonl?|ndjson|csv|tsv|parquet|arrow))?(\.(gz|bz2|xz|zst))?$", re.IGNORECASE)
 _MOST_CHARACTERS = 80  # of a recipe's name
 
@@ -61,7 +61,7 @@ def own_data_recipe(
         changes["data.validation_rows", "--data"] = 1
     first = load_recipe(recipe, overrides, changes)
     rows = _count(first)
-    held_out = min(_MOST_HELD_OUT, rows // _HELD_OUT or 1)
+    held_out = min(MOST_HELD_OUT, rows // _HELD_OUT or 1)
     if original.data.validation is not None:
         changes["data.validation_rows", "--data"] = held_out
     is_split = first.data.reasoning is None and first.data.reasoning_rows is None
