@@ -30,6 +30,8 @@ def check_encoding(head: bytes, where: str) -> None:
 def not_utf8(error: UnicodeDecodeError, where: str) -> UserError:
     """The error for text that is not UTF-8."""
     line = error.object
+    if 0 in line:
+        return UserError("the file is binary, not text", where=where, fix="check what kind of file it is")
     what = f"not UTF-8 text ({error.reason}: byte 0x{line[error.start]:02x})"
     if sum(byte > 0x7F for byte in line) > _MOST_NON_ASCII * len(line):  # noqa: PLR2004 - the last byte of ASCII
         return UserError(what, where=where, fix=_how_to_convert("ENCODING", ", with its encoding such as GB18030"))

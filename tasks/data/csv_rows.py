@@ -44,7 +44,7 @@ def csv_rows(
             delimiter, skipped = declared[-1], 1
         delimiter = delimiter or find_delimiter(sample, needed or (), "\t" if tabs else ",")
         reader = csv.reader(itertools.chain(sample[skipped:], lines), delimiter=delimiter, strict=True)
-        header = [name.strip() for name in next(reader, [])]
+        header = [name.strip() for name in next(filter(None, reader), [])]
         check_columns(filter(None, header), f"{where}, line {reader.line_num + skipped}")
         for row in reader:
             line = reader.line_num + skipped

@@ -13,6 +13,7 @@ from pathlib import Path
 from reports.errors import UserError
 from reports.files import check_regular
 
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 KINDS = {
     ".json": "JSON",
     ".jsonl": "JSON Lines",
@@ -22,9 +23,9 @@ KINDS = {
     ".parquet": "Parquet",
     ".arrow": "Arrow",
 }
+_COMPRESSED_INSIDE = ("Parquet", "Arrow")
 FILE_SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow")
 DATASET_FILES = ("state.json", "dataset_dict.json")  # that `save_to_disk` of the datasets library writes
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 _NOT_ROWS = {*DATASET_FILES, "dataset_info.json", "dataset_infos.json", "config.json", "test_ground_truth.json"}
 _MOST_ENTRIES = 100_000  # of a folder: more are a home folder or a disk, given by mistake
 _NAMED = 5  # files in a message
@@ -42,6 +43,7 @@ _SPLIT_WORD = re.compile(rf"(?<![a-z])({'|'.join(_SPLITS)})(?![a-z])")  # as in 
 _SHARD = re.compile(r"(.*)\d{5}-of-(\d{5})(?!\d)")
 _OTHER_KINDS = {
     (".xlsx", ".xls", ".ods"): "save the sheet as `CSV UTF-8`",
+    _COMPRESSED: "decompress it",
     (".zip", ".tar", ".tgz", ".7z", ".rar"): "unpack it and name the folder",
     (
         ".pkl",
@@ -56,7 +58,10 @@ _OTHER_KINDS = {
 def kind_of(path: Path) -> str | None:
     """Kind of a data file by its suffix in any case, compressed or not; None for other files."""
     name = Path(path.name.lower())
-    return KINDS.get(Path(name.stem).suffix if name.suffix in _COMPRESSED else name.suffix)
+    if name.suffix not in _COMPRESSED:
+        return KINDS.get(name.suffix)
+    kind = KINDS.get(Path(name.stem).suffix)
+    return None if kind in _COMPRESSED_INSIDE else kind
 
 
 def check_kind(path: Path) -> str:
@@ -85,7 +90,9 @@ def split_of(path: Path) -> str | None:
 
 def same_split(first: str | None, second: str | None) -> bool:
     """Whether two names mean the same split, such as `val` and `validation`."""
-    return first is not None and second is not None and _SPLITS.get(first, first) == _SPLITS.get(second, second)
+    if first is None or second is None:
+        return False
+    return _SPLITS.get(first.lower(), first) == _SPLITS.get(second.lower(), second)
 
 
 def check_split(split: str | None, file: str) -> None:
@@ -100,7 +107,7 @@ def check_split(split: str | None, file: str) -> None:
 
 def is_split_name(name: str) -> bool:
     """Whether a name is that of a split, such as `train`."""
-    return name in _SPLITS
+    return name.lower() in _SPLITS
 
 
 def is_dataset_folder(folder: Path) -> bool:
@@ -183,7 +190,7 @@ def _like_files(files: Sequence[Path], source: str, split: str | None) -> tuple[
         raise UserError(
             f"it has files of several kinds: {counted}",
             where=source,
-            fix=f"name one kind with a glob, such as {_glob_of(files[0], source)}",
+            fix=f"name one kind with a glob, such as {_glob_of(files)}",
         )
     folder = os.path.commonpath([file.parent for file in files])
     groups = defaultdict(list)
@@ -192,7 +199,11 @@ def _like_files(files: Sequence[Path], source: str, split: str | None) -> tuple[
     if split is not None and set(groups) != {None}:
         chosen = [file for name, group in groups.items() if same_split(name, split) for file in group]
         if not chosen:
-            raise UserError(f"it has no files of split {split}, but {_counted(groups)}", where=source, fix="set split")
+            raise UserError(
+                f"it has no files of split {split}, but {_counted(groups)}",
+                where=source,
+                fix="set split to one of these",
+            )
         _check_shards(chosen, source)
         return tuple(sorted(chosen))
     if len(groups) > 1:
@@ -214,7 +225,7 @@ def _check_shards(files: Sequence[Path], source: str) -> None:
             raise UserError(
                 f"{count} of the {int(total)} shards {name}*-of-{total} are in it",
                 where=source,
-                fix=f"name the folder or the glob {folder}/{name}*-of-{total}*, or list the files to read only those",
+                fix=f"add the others (the glob is {folder}/{name}*-of-{total}*), or list the files to read only those",
             )
 
 
@@ -230,6 +241,8 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + more or "nothing in it"
 
 
-def _glob_of(file: Path, source: str) -> str:
-    suffixes = "".join(file.suffixes[-2:] if file.suffix.lower() in _COMPRESSED else file.suffixes[-1:])
-    return f"{Path(source) if Path(source).expanduser().is_dir() else file.parent}/**/*{suffixes}"
+def _glob_of(files: Sequence[Path]) -> str:
+    """A glob for the files of the first one's kind."""
+    suffixes = files[0].suffixes[-2:] if files[0].suffix.lower() in _COMPRESSED else files[0].suffixes[-1:]
+    folder = Path(os.path.commonpath([file.parent for file in files]))
+    return str(folder / "**" / f"*{''.join(suffixes)}")

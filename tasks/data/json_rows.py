@@ -238,7 +238,11 @@ def _listed_rows(value: dict[str, Any], split: str | None, where: str) -> Iterat
     if len(chosen) != 1:
         counted = ", ".join(f"{name[:_KEY_CHARACTERS]} ({len(rows):,} rows)" for name, rows in lists.items())
         problem = "has several lists of rows" if split is None else f"has no list of rows {split}"
-        raise UserError(f"it {problem}: {counted}", where=where, fix=f"choose one with split: {next(iter(lists))}")
+        raise UserError(
+            f"it {problem}: {counted}",
+            where=where,
+            fix=f"choose one with split: {max(lists, key=lambda name: len(lists[name]))}",
+        )
     unit = f"{chosen[0]} row" if len(lists) > 1 else "row"
     yield from (RawRow(unit, number, row) for number, row in enumerate(lists[chosen[0]], 1))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import itertools
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -17,7 +18,7 @@ from tasks.data.files import DATASET_FILES, check_kind, check_split, same_split
 from tasks.data.json_rows import json_rows
 from tasks.data.raw_rows import RawRow, without_faults
 from tasks.data.source import MOST_BYTES, DataSource
-from tasks.data.streams import HEAD, check_content, open_text
+from tasks.data.streams import PARQUET, open_text, read_head
 
 _BINARY = {"Parquet": parquet_rows, "Arrow": arrow_rows}
 _MOST_CHARACTERS = 400  # of a library's message
@@ -71,7 +72,8 @@ def read_records(source: DataSource, needed: Collection[str] | None) -> Iterator
         UserError: The source is missing, empty or too large, or files or rows are broken. Names the places; all broken
             rows are reported together, in place of the first one.
     """
-    folder, files = source.dataset_folder(), source.files()
+    files = source.files()
+    folder = source.dataset_folder()
     if folder is not None:
         records = _read_dataset_folder(source, folder, files, needed)
     elif not files:
@@ -88,12 +90,7 @@ def read_records(source: DataSource, needed: Collection[str] | None) -> Iterator
 def _read_files(
     source: DataSource, files: Sequence[Path], needed: Collection[str] | None
 ) -> Iterator[Record | UserError]:
-    if source.config is not None:
-        raise UserError(
-            f"it has no configuration {source.config}, as data sets of the hub do",
-            where=source.label,
-            fix="leave config out",
-        )
+    _check_config(source)
     if sum(file.stat().st_size for file in files) > MOST_BYTES:
         raise UserError(
             f"the file is larger than {MOST_BYTES >> 30} GiB" if len(files) == 1 else "the files are too large",
@@ -112,23 +109,33 @@ def _read_files(
             yield UserError(f"cannot read the file ({error.strerror})", where=str(file), fix="check its rights")
 
 
+def _check_config(source: DataSource) -> None:
+    if source.config is not None:
+        raise UserError(
+            f"it has no configuration {source.config}, as data sets of the hub do",
+            where=source.label,
+            fix="leave config out",
+        )
+
+
 def _read_file(path: Path, split: str | None, needed: Collection[str] | None) -> Iterator[RawRow | UserError]:
     kind, where = check_kind(path), str(path)
     check_regular(path)
     if not path.stat().st_size:
         raise UserError("the file is empty", where=where, fix="give a file with at least one row")
+    if read_head(path).startswith(PARQUET):
+        kind = "Parquet"
     if kind in _BINARY:
         check_split(split, where)
-        with path.open("rb") as file:
-            check_content(path, file.read(HEAD))
         yield from _numbered(_BINARY[kind](path, needed))
         return
     with open_text(path) as stream:
-        if kind in ("CSV", "TSV"):
+        looks_like_json = stream.peek(1).lstrip(codecs.BOM_UTF8).lstrip()[:1] in (b"{", b"[")
+        if kind in ("CSV", "TSV") and not looks_like_json:
             check_split(split, where)
             yield from csv_rows(stream, needed, where, tabs=kind == "TSV")
         else:
-            yield from json_rows(stream, needed, split, where, lines=kind == "JSON Lines")
+            yield from json_rows(stream, needed, split, where, lines=kind != "JSON")
 
 
 def _numbered(rows: Iterable[dict[str, Any] | UserError]) -> Iterator[RawRow | UserError]:
@@ -139,11 +146,9 @@ def _numbered(rows: Iterable[dict[str, Any] | UserError]) -> Iterator[RawRow | U
 def _record(path: str, name: str, row: RawRow) -> Record | UserError:
     record = Record(Place(path, name, row.unit, row.number), row.values, row.key)
     if not isinstance(row.values, dict):
-        return UserError(
-            f"expected an object with columns, found {type(row.values).__name__}",
-            where=record.where,
-            fix="fix or remove the row",
-        )
+        kind = type(row.values).__name__
+        fix = 'write rows as objects, such as {"question": "..."}' if kind == "list" else "fix or remove the row"
+        return UserError(f"expected an object with columns, found {kind}", where=record.where, fix=fix)
     return record
 
 
@@ -155,6 +160,7 @@ def _read_dataset_folder(
     saved = any((folder / name).is_file() for name in DATASET_FILES)
     try:
         if saved:
+            _check_config(source)
             dataset = datasets.load_from_disk(str(folder))
             if not isinstance(dataset, dict):
                 check_split(source.split, str(folder))

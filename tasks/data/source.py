@@ -64,8 +64,10 @@ class DataSource(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _split_name(cls, value: Any) -> Any:
-        """Read the configuration from `owner/name:CONFIG`."""
+    def _written(cls, value: Any) -> Any:
+        """Read the configuration from `owner/name:CONFIG`; the order of a list says nothing."""
+        if isinstance(value, dict) and isinstance(value.get("source"), list):
+            return value | {"source": sorted(value["source"], key=str)}
         if not isinstance(value, dict) or not isinstance(value.get("source"), str):
             return value
         name, _, config = value["source"].partition(":")
@@ -117,7 +119,12 @@ class DataSource(BaseModel):
             if self.source not in SAMPLES:
                 raise UserError(f"there is no {self.source!r}", fix=f"built-in samples: {', '.join(SAMPLES)}")
             return (SAMPLES[str(self.source)],)
-        files = find_files(self.source, self.split)
+        try:
+            files = find_files(self.source, self.split)
+        except OSError as error:  # such as a name that is too long, or a folder without rights
+            raise UserError(
+                f"cannot look for data files ({error.strerror})", where=self.label, fix="check the path"
+            ) from error
         if not files and (kind_of(Path(self.label)) or not is_hub_id(self.label)):
             raise UserError(
                 "there is no such data file",

@@ -16,7 +16,8 @@ from reports.encodings import check_encoding
 from reports.errors import UserError, first_line
 from tasks.data.arrow_rows import most_bytes
 
-HEAD = 64  # bytes that show what a file holds
+PARQUET = b"PAR1"  # its first bytes
+_HEAD = 64  # bytes that show what a file holds
 
 
 def _zstandard(file: BinaryIO) -> IO[bytes]:
@@ -34,6 +35,7 @@ _COMPRESSED: dict[bytes, tuple[str, Callable[[Any], Any]]] = {  # by the first b
 _NO_DATA = {
     b"PK\x03\x04": ("a zip archive or an Excel workbook", "unpack it, or save the sheet as `CSV UTF-8`"),
     b"version https://git-lfs": ("a Git LFS pointer, not the data", "run `git lfs pull` in its folder"),
+    PARQUET: ("Parquet in a compressed file", "decompress it"),
     b"<!doctype html": ("a web page", "download the file itself, not the page that shows it"),
     b"<html": ("a web page", "download the file itself, not the page that shows it"),
 }
@@ -48,26 +50,33 @@ def open_text(path: Path) -> Iterator[io.BufferedReader]:
     """
     with path.open("rb") as file:
         stream = file
-        head = check_content(path, file.peek(HEAD)[:HEAD])
+        head = read_head(path)
         for mark, (kind, decompress) in _COMPRESSED.items():
             if head.startswith(mark):
                 inner = _Decompressed(decompress(file), kind, path)
                 stream = io.BufferedReader(inner, 1 << 16)
-                check_content(path, stream.peek(HEAD)[:HEAD])
-        check_encoding(stream.peek(HEAD)[:HEAD], str(path))
+                _check_content(path, stream.peek(_HEAD)[:_HEAD])
+        check_encoding(stream.peek(_HEAD)[:_HEAD], str(path))
         yield stream
 
 
-def check_content(path: Path, head: bytes) -> bytes:
+def read_head(path: Path) -> bytes:
     """The first bytes of a file.
 
     Raises:
         UserError: They are those of another kind of file than one with rows.
     """
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if not head.startswith(PARQUET):
+        _check_content(path, head)
+    return head
+
+
+def _check_content(path: Path, head: bytes) -> None:
     for mark, (content, fix) in _NO_DATA.items():
         if head.lower().startswith(mark.lower()):
             raise UserError(f"the file is {content}", where=str(path), fix=fix)
-    return head
 
 
 class _Decompressed(io.RawIOBase):

@@ -28,7 +28,7 @@ COLUMNS = {"question": "Prompt", "reasoning": "Rationale", "answer": "Answer"}
 
 def test_rows_are_split_by_seed_and_the_quickstart_decides_the_rest(here):
     write(here / "My Q&A.jsonl", [*range(50), 0])
-    lines = []
+    lines: list[str] = []
     recipe, folder = open_run(data="My Q&A.jsonl", columns=COLUMNS, base="some/base", seed=3, say=lines.append)
     train, scored = training_rows(recipe), held_out_source(recipe)
     assert (len(train.train), len(scored.ids)) == (40, 10)
@@ -74,7 +74,7 @@ def test_the_rows_of_another_recipe_are_replaced(here):
 def test_several_files_are_one_source(here):
     for name in ("a", "b"):
         write(here / "Cards" / f"{name}.jsonl", [f"{name}{number}" for number in range(4)])
-    lines = []
+    lines: list[str] = []
     recipe, _ = open_run(data=["Cards/b.jsonl", "Cards/a.jsonl"], columns=COLUMNS, say=lines.append)
     assert (recipe.name, len(training_rows(recipe).train)) == ("cards", 7)
     assert lines[0].startswith("data: a.jsonl, b.jsonl, 8 different rows")
@@ -84,9 +84,7 @@ def test_several_files_are_one_source(here):
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are(here, command):
     write(here / "rows.jsonl", range(3))
-    code, _, err = command(
-        "run", "--data", "rows.jsonl", "--columns", "question=Promt,reasoning=Rationale,answer=Answer"
-    )
+    code, _, err = command("run", "--data", "rows.jsonl", "--columns", "question=Promt,answer=Answer")
     assert code == 2
     assert "there is no column Promt" in err
     assert "Prompt, Rationale, Answer" in err

@@ -227,11 +227,14 @@ FAULTS: dict[str, Any] = {
     "one shard": (
         shards,
         {"source": "data/train-00000-of-00002.parquet"},
-        "1 of the 2 shards train-*-of-00002 are in it\n  fix: name the folder or the glob data/train-*-of-00002*",
+        "1 of the 2 shards train-*-of-00002 are in it\n  fix: add the others (the glob is data/train-*-of-00002*)",
     ),
     "no data": (text("notes.txt", ""), {"source": "."}, ".: the folder has no data files; it has notes.txt"),
     "no match": (text("notes.txt", ""), {"source": "*.csv"}, "*.csv: no file matches"),
     "a sheet": (text("rows.xlsx", "PK"), {"source": "rows.xlsx"}, "from '.xlsx'\n  fix: save the sheet as `CSV UTF-8`"),
+    "Parquet, gzip": (packed("a.parquet.gz", gzip.compress), {"source": "a.parquet.gz"}, "fix: decompress it"),
+    "a configuration of saved rows": (saved, {"source": "saved", "config": "en"}, "saved: it has no configuration en"),
+    "a long name": (text("a", ""), {"source": "x" * 300}, ": cannot look for data files (File name too long)"),
     "pickle": (text("rows.pkl", ""), {"source": "rows.pkl"}, "pickled files can run code"),
     "Git LFS": (
         text("rows.parquet", "version https://git-lfs.github.com/spec/v1\n"),
@@ -282,7 +285,7 @@ FAULTS: dict[str, Any] = {
         (
             "rows.jsonl: 5 faults:\n  line 4: expected an object with columns, found list (and in 1 more rows)\n"
             "  line 5: invalid JSON: Expecting property name enclosed in double quotes (and in 1 more rows)\n"
-            "  line 8: expected an object with columns, found int\n  fix: fix or remove the row; fix or remove the line"
+            "  line 8: expected an object with columns, found int\n  fix: write rows as objects, such as"
         ),
     ),
     "rows of other lengths": (
