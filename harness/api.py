@@ -146,20 +146,35 @@ def run(  # noqa: PLR0913 - one for each flag of the command
         if not (again or seeds) and is_unchanged(folder, signature(resolved, folder, models, tasks)):
             return kept_stage(folder, terminal)
         log_to(folder.log)
-        stages: dict[str, float] = {}
-        if seeds:
-            plan = plan_seeds(resolved, folder, models, tasks, seeds, terminal, stages)
-        else:
-            plan = plan_stage(resolved, folder, models, tasks, terminal)
-            if plan.to_train is not None:
-                train_stage(plan, plan.to_train, terminal, stages)
-                from harness.planning.run_plan import with_trained_adapter
-
-                plan = with_trained_adapter(plan)
-        results = score_stage(plan, terminal, stages, again=again)
-        report_stage(folder, results, terminal)
+        results = _run_stages(resolved, folder, models, tasks, seeds, terminal, again=again)
         if not seeds:
             remember(folder, signature(resolved, folder, models, tasks))
+    return results
+
+
+def _run_stages(
+    recipe: Recipe,
+    folder: RunFolder,
+    models: str,
+    tasks: Sequence[str] | None,
+    seeds: Sequence[int] | None,
+    terminal: Terminal,
+    *,
+    again: bool,
+) -> Results:
+    """Plan, train where needed, score and report in the run folder."""
+    stages: dict[str, float] = {}
+    if seeds:
+        plan = plan_seeds(recipe, folder, models, tasks, seeds, terminal, stages)
+    else:
+        plan = plan_stage(recipe, folder, models, tasks, terminal)
+        if plan.to_train is not None:
+            train_stage(plan, plan.to_train, terminal, stages)
+            from harness.planning.run_plan import with_trained_adapter
+
+            plan = with_trained_adapter(plan)
+    results = score_stage(plan, terminal, stages, again=again)
+    report_stage(folder, results, terminal)
     return results
 
 

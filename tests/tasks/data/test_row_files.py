@@ -176,6 +176,10 @@ def test_rows_are_read_from_every_layout(here, layout):
     assert [(row.question, row.reasoning, row.response) for row in rows] == TABLE
 
 
+def test_the_order_of_a_list_does_not_matter():
+    assert DataSource(source=["b.csv", "a.csv"]) == DataSource(source=["a.csv", "b.csv"])
+
+
 @pytest.mark.parametrize(
     ("layout", "places"),
     [
