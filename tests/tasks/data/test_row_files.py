@@ -176,6 +176,12 @@ def test_rows_are_read_from_every_layout(here, layout):
     assert [(row.question, row.reasoning, row.response) for row in rows] == TABLE
 
 
+def test_a_single_row_is_not_taken_for_a_list_in_it(here):
+    (here / "row.json").write_text(json.dumps(ROWS[0] | {"options": [{"Response": "a"}, {"Response": "b"}]}))
+    (row,) = load_reasoning(DataSource(source="row.json"), seed=0)
+    assert (row.question, row.response) == (TABLE[0][0], TABLE[0][2])
+
+
 def test_the_order_of_a_list_does_not_matter():
     assert DataSource(source=["b.csv", "a.csv"]) == DataSource(source=["a.csv", "b.csv"])
 
