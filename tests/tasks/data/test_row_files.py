@@ -269,6 +269,11 @@ FAULTS: dict[str, Any] = {
         "rows.json, line 8: not UTF-8 text",
     ),
     "GB18030": (text("rows.csv", "问题,答案\n为什么,因为\n", "gb18030"), {"source": "rows.csv"}, "such as GB18030"),
+    "compressed Arrow": (
+        lambda folder: FRAME.to_feather(folder / "rows.arrow", compression="lz4"),
+        {"source": "rows.arrow"},
+        "rows.arrow: the Arrow file is compressed\n  fix: write it uncompressed, or as Parquet",
+    ),
     "half a gzip file": (
         packed("rows.jsonl.gz", lambda content: gzip.compress(content)[:80]),
         {"source": "rows.jsonl.gz"},
@@ -339,6 +344,19 @@ def test_a_small_compressed_file_takes_little_memory(here):
     (here / "rows.jsonl.gz").write_bytes(gzip.compress(line, 1) * 5)
     with pytest.raises(UserError, match="takes more than 268 MB when decompressed, for a file of 1"):
         load_reasoning(DataSource(source="rows.jsonl.gz"), seed=0)
+
+
+def test_damaged_arrow_files_are_refused_or_read(here):
+    feather(here)
+    whole = (here / "rows.arrow").read_bytes()
+    refused = 0
+    for place in range(0, len(whole), 16):
+        (here / "rows.arrow").write_bytes(whole[:place] + b"\xff\xff\xff\x7f" + whole[place + 4 :])
+        try:
+            load_reasoning(DataSource(source="rows.arrow"), seed=0)
+        except UserError:
+            refused += 1
+    assert refused > 20
 
 
 def test_a_configuration_can_stand_behind_the_name(hub_data):
