@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import itertools
 import json
@@ -85,6 +86,9 @@ def _whole_file(
     try:
         values = list(_values(raw.decode("utf-8-sig")))
     except (ValueError, RecursionError) as error:
+        if not isinstance(error, UnicodeDecodeError) and raw.removeprefix(codecs.BOM_UTF8).lstrip()[:1] not in b"{[":
+            fix = "fix it, or name it by its kind, such as .csv"
+            raise UserError("the file is not JSON", where=f"{where}, line 1", fix=fix) from error
         if lines and not isinstance(error, UnicodeDecodeError):
             yield from _json_lines(enumerate(io.BytesIO(raw), 1), where)
             return

@@ -274,6 +274,11 @@ FAULTS: dict[str, Any] = {
         {"source": "rows.arrow"},
         "rows.arrow: the Arrow file is compressed\n  fix: write it uncompressed, or as Parquet",
     ),
+    "CSV in .json": (
+        csv("rows.json"),
+        {"source": "rows.json"},
+        "rows.json, line 1: the file is not JSON\n  fix: fix it, ",
+    ),
     "half a gzip file": (
         packed("rows.jsonl.gz", lambda content: gzip.compress(content)[:80]),
         {"source": "rows.jsonl.gz"},
@@ -340,9 +345,9 @@ def test_what_cannot_be_read_is_named_briefly_with_a_way_out(here, fault):
 
 
 def test_a_small_compressed_file_takes_little_memory(here):
-    line = json.dumps(ROWS[0] | {"notes": "x" * 60_000_000}).encode() + b"\n"
-    (here / "rows.jsonl.gz").write_bytes(gzip.compress(line, 1) * 5)
-    with pytest.raises(UserError, match="takes more than 268 MB when decompressed, for a file of 1"):
+    blank = gzip.compress(b" " * 60_000_000 + b"\n", 1)
+    (here / "rows.jsonl.gz").write_bytes(gzip.compress(LINES.encode()) + blank * 5)
+    with pytest.raises(UserError, match=r"takes more than 268 MB when decompressed, for a file of 1\.3"):
         load_reasoning(DataSource(source="rows.jsonl.gz"), seed=0)
 
 
