@@ -22,7 +22,12 @@ USUAL_BYTES = 256 << 20  # that any file may take in memory
 MOST_RATIO = 20  # larger files may take so many times their size
 
 
-def parquet_rows(path: Path, needed: Collection[str] | None) -> Iterator[dict[str, Any]]:
+def most_bytes(size: int) -> int:
+    """Memory that the rows of a file of this size may take, in bytes."""
+    return min(MOST_BYTES, max(USUAL_BYTES, MOST_RATIO * size))
+
+
+def parquet_rows(path: Path, needed: Collection[str] | None) -> Iterator[dict[str, Any] | UserError]:
     """Rows of a Parquet file as `table_rows` returns them.
 
     Texts are read as dictionaries, so that a text that is stored once for a million rows is measured before it is
@@ -44,7 +49,7 @@ def parquet_rows(path: Path, needed: Collection[str] | None) -> Iterator[dict[st
             check_columns(schema.names, str(path))
             _open_column_chunks(file)
             needed = schema.names if needed is None else needed
-            limit = min(MOST_BYTES, max(USUAL_BYTES, MOST_RATIO * path.stat().st_size))
+            limit = most_bytes(path.stat().st_size)
             columns = usable_columns(schema, needed)
             if _declared_bytes(metadata, columns) > limit:
                 columns = [name for name in columns if name in needed]
@@ -63,11 +68,10 @@ def parquet_rows(path: Path, needed: Collection[str] | None) -> Iterator[dict[st
 
 def table_rows(
     batches: Iterable[pa.RecordBatch], names: Sequence[str], needed: Collection[str], where: str
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[dict[str, Any] | UserError]:
     """Cells by column name, row by row; None in columns that are not in `batches`.
 
-    Raises:
-        UserError: Python cannot hold a cell of a needed column; names row and column.
+    An error for each needed cell that Python cannot hold comes before the rows of its batch; it names row and column.
     """
     blank = dict.fromkeys(names)
     first = 1
@@ -77,6 +81,7 @@ def table_rows(
             for name in names
             if name in batch.schema.names
         }
+        yield from (cell for cells in columns.values() for cell in cells if isinstance(cell, UserError))
         for index in range(batch.num_rows):
             yield blank | {name: cells[index] for name, cells in columns.items()}
         first += batch.num_rows
@@ -129,9 +134,9 @@ def _within(
     batches = (file.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns) for group in groups)
     for batch in chain.from_iterable(batches):
         names = batch.schema.names
-        total += sum(_decoded_bytes(batch.column(name)) for name in names if name in needed)
+        total += sum(decoded_bytes(batch.column(name)) for name in names if name in needed)
         _check_size(total, limit, file.metadata.num_rows, path)
-        arrays = [batch.column(name) if name in needed else _without_long_texts(batch.column(name)) for name in names]
+        arrays = [batch.column(name) if name in needed else without_long_texts(batch.column(name)) for name in names]
         yield pa.RecordBatch.from_arrays(arrays, names=names)
 
 
@@ -151,20 +156,20 @@ def _is_text(array: pa.Array) -> bool:
     return types.is_dictionary(array.type) and not types.is_primitive(array.type.value_type)
 
 
-def _decoded_bytes(array: pa.Array) -> int:
+def decoded_bytes(array: pa.Array) -> int:
     """Bytes of an array's values once its dictionaries are decoded."""
     from pyarrow import compute, types
 
     if _is_text(array):
         return compute.sum(compute.binary_length(array.dictionary).take(array.indices)).as_py() or 0
     if types.is_map(array.type):
-        return _decoded_bytes(array.keys) + _decoded_bytes(array.items)
+        return decoded_bytes(array.keys) + decoded_bytes(array.items)
     if types.is_struct(array.type):
-        return sum(map(_decoded_bytes, array.flatten()))
-    return _decoded_bytes(array.flatten()) if types.is_nested(array.type) else array.nbytes
+        return sum(map(decoded_bytes, array.flatten()))
+    return decoded_bytes(array.flatten()) if types.is_nested(array.type) else array.nbytes
 
 
-def _without_long_texts(array: pa.Array) -> pa.Array:
+def without_long_texts(array: pa.Array) -> pa.Array:
     """The array with None for texts that are too long to group items."""
     import pyarrow as pa
     from pyarrow import compute
@@ -176,7 +181,7 @@ def _without_long_texts(array: pa.Array) -> pa.Array:
 
 
 def _cells(array: pa.Array, needed: str | None, where: str, first: int) -> list[Any]:
-    """The values; None for those that Python cannot hold, which are an error in the column `needed`."""
+    """The values; None for those that Python cannot hold, or an error in the column `needed`."""
     try:
         return list(array.to_pylist())
     except Exception:  # noqa: BLE001 - of single cells: a date after 9999, an unknown time zone, bytes that are not UTF-8
@@ -186,9 +191,9 @@ def _cells(array: pa.Array, needed: str | None, where: str, first: int) -> list[
 def _cell(value: pa.Scalar, needed: str | None, where: str) -> Any:
     try:
         return value.as_py()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - as above
         if needed is None:
             return None
-        raise UserError(
+        return UserError(
             f"column {needed} is unreadable ({first_line(error)})", where=where, fix="fix or remove the row"
-        ) from error
+        )

@@ -145,7 +145,7 @@ def _selected(source: DataSource, cells: Cells, make: Callable[[Record], Row]) -
     rows = map(make, itertools.islice(read_records(source, cells.columns), source.start, source.stop))
     first = next(rows, None)
     if first is None:
-        raise UserError(f"there are no rows from position {source.start} on", where=source.source, fix="lower start")
+        raise UserError(f"there are no rows from position {source.start} on", where=source.label, fix="lower start")
     return select(itertools.chain([first], rows), source)
 
 
