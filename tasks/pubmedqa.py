@@ -14,9 +14,9 @@ import numpy as np
 from reports.comparison.sums import value_of_samples
 from reports.document.label_use import NO_LABEL
 from tasks.answers import GeneratedText
-from tasks.data import PubMedQAItem, load_pubmedqa
+from tasks.data import PubMedQAItem
 from tasks.data.documents import document_set
-from tasks.data.rows import LABELS
+from tasks.data.rows import LABELS, load_items
 from tasks.data.selection import official_test_ids
 from tasks.labels import extract_label
 from tasks.task_settings import TaskSettings
@@ -55,6 +55,7 @@ def question_cot_dataset(**settings: Any) -> dict[str, Dataset]:
 def _documents(
     task: TaskSettings, prompt: Callable[[PubMedQAItem], str], answer_format: str = "thinking-headings"
 ) -> dict[str, Dataset]:
+    loaded = load_items(official_test_ids(task.pubmedqa), seed=task.seed)
     rows = (
         {
             "id": item.id,
@@ -66,9 +67,9 @@ def _documents(
             "fields": json.dumps(item.fields),
             "format": answer_format,
         }
-        for item in load_pubmedqa(official_test_ids(task.pubmedqa), seed=task.seed)
+        for item in loaded.rows
     )
-    return {"test": document_set(rows)}
+    return {"test": document_set(rows, loaded.account)}
 
 
 def likelihood_results(doc: dict[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, Any]:

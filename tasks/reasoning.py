@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reports.comparison.sums import value_of_samples
 from tasks.answer_parts import after_opened_thinking
 from tasks.answers import GeneratedText, ScoredText, split_document_answer
-from tasks.data import ReasoningRow, load_reasoning
+from tasks.data import ReasoningRow, count_violations, load_rows
 from tasks.data.documents import document_set
 from tasks.formats import get_format
 from tasks.rendering import count_scored_tokens, load_tokenizer, text_tokens
@@ -31,19 +31,21 @@ LogLikelihood = tuple[float, bool]
 
 
 def reasoning_dataset(**settings: Any) -> dict[str, Dataset]:
-    """Reasoning rows as lm-eval documents with their prompts; see `TaskSettings` for the settings."""
+    """Held-out rows as lm-eval documents with their prompts; see `TaskSettings` for the settings."""
     task = TaskSettings(**settings)
     tokenizer = load_tokenizer(task.tokenizer_name) if task.tokenizer_name else None
+    answer_format = get_format(task.format)
 
     def document(row: ReasoningRow) -> dict[str, Any]:
-        prompt, answer_format = task.prompt(row.question), get_format(task.format)
-        completion = answer_format.completion(row.reasoning, row.response)
+        prompt = "" if row.is_text else task.prompt(row.question, row.history)
+        completion = row.response if row.is_text else answer_format.completion(row.reasoning, row.response)
         gold = after_opened_thinking(prompt, completion)
         before = len(gold) - len(completion)
-        spans = [(before + start, before + end) for start, end in answer_format.text_spans(row.reasoning, row.response)]
+        texts = [(0, len(gold))] if row.is_text else answer_format.text_spans(row.reasoning, row.response)
+        spans = [(before + start, before + end) for start, end in texts]
         return {
             "id": row.id,
-            "question": row.question,
+            "question": row.transcript,
             "prompt": prompt,
             "gold": gold,
             "response": row.response,
@@ -55,7 +57,8 @@ def reasoning_dataset(**settings: Any) -> dict[str, Dataset]:
             "tokenizer": task.tokenizer_name,
         }
 
-    return {"test": document_set(map(document, load_reasoning(task.reasoning, seed=task.seed)))}
+    loaded = load_rows(task.reasoning, seed=task.seed, answer_format=answer_format)
+    return {"test": document_set(map(document, loaded.rows), count_violations(loaded, answer_format))}
 
 
 def perplexity_results(doc: dict[str, Any], results: Sequence[LogLikelihood]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from reports.errors import UserError, first_line, is_failure
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from tasks.formats import AnswerFormat
+    from tasks.formats import AnswerFormat, SpokenTurn
 
 ChatTemplate = Literal["auto", "never"]
 _CALLS = ("__call__", "encode", "decode", "batch_decode", "apply_chat_template", "convert_ids_to_tokens")
@@ -101,19 +101,34 @@ def _guarded(method: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 
 def render_prompt(
-    tokenizer: PreTrainedTokenizerBase | None, answer_format: AnswerFormat, question: str, chat: ChatTemplate = "auto"
+    tokenizer: PreTrainedTokenizerBase | None,
+    answer_format: AnswerFormat,
+    question: str,
+    chat: ChatTemplate = "auto",
+    history: Sequence[SpokenTurn] = (),
 ) -> str:
     """The prompt for one question, rendered with the chat template if the model has one and `chat` allows it.
+
+    Turns before the question, if there are any, come first in the same rendering.
 
     Some templates (DeepSeek-R1) open the reasoning themselves. If the format starts with the same marker, it belongs to
     the answer and is removed here: the model generates it, training includes it, and `split_answer` sees it. In other
     formats the prompt keeps it, and `tasks.answer_parts.opened_thinking` finds it there.
     """
-    turn = answer_format.user_turn(question)
+    return render_messages(tokenizer, answer_format, answer_format.messages(question, history), chat)
+
+
+def render_messages(
+    tokenizer: PreTrainedTokenizerBase | None,
+    answer_format: AnswerFormat,
+    messages: list[dict[str, str]],
+    chat: ChatTemplate = "auto",
+) -> str:
+    """The prompt of messages in the wording of a format, of which the last is a question; see `render_prompt`."""
     if chat == "never" or tokenizer is None or not tokenizer.chat_template:
-        return turn + answer_format.plain_end
+        return answer_format.plain_prompt(messages)
     prompt: str = tokenizer.apply_chat_template(
-        [{"role": "user", "content": turn}],
+        messages,
         tokenize=False,
         add_generation_prompt=True,
         date_string=_TODAY.strftime("%d %b %Y"),
@@ -129,6 +144,12 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """Token ids of a prompt, with the model's BOS token exactly once."""
     ids: list[int] = tokenizer(text, add_special_tokens=not _has_bos(tokenizer, text)).input_ids
     return ids
+
+
+def encode_with_offsets(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    """The tokens of `encode`, and the (start, end) of each in characters of the text; the tokenizer must be fast."""
+    encoded = tokenizer(text, add_special_tokens=not _has_bos(tokenizer, text), return_offsets_mapping=True)
+    return encoded.input_ids, encoded.offset_mapping
 
 
 def _has_bos(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:
@@ -165,9 +186,7 @@ def text_tokens(
     """
     if not tokenizer.is_fast:
         return None
-    offsets = tokenizer(
-        prompt + answer, add_special_tokens=not _has_bos(tokenizer, prompt + answer), return_offsets_mapping=True
-    ).offset_mapping
+    _, offsets = encode_with_offsets(tokenizer, prompt + answer)
     # Some tokenizers exclude white space from the offsets; it belongs to the next token.
     ends = list(itertools.accumulate((end for _, end in offsets), max, initial=0))
     done = first = len(encode(tokenizer, prompt.rstrip()))

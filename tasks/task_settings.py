@@ -5,13 +5,13 @@ Stock `lm_eval` passes its `--metadata` and `--model_args`, so these keys work t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from tasks.data import DataSource
-from tasks.formats import get_format
+from tasks.formats import SpokenTurn, get_format
 from tasks.rendering import ChatTemplate, load_tokenizer, render_prompt
 
 _DEFAULT_NEW_TOKENS = 256
@@ -59,8 +59,8 @@ class TaskSettings(BaseModel):
         """Folder or hub id of the tokenizer, or None."""
         return self.tokenizer or self.pretrained
 
-    def prompt(self, question: str) -> str:
-        """The prompt of a question in the answer format, the same as in training."""
+    def prompt(self, question: str, history: Sequence[SpokenTurn] = ()) -> str:
+        """The prompt of a question, after the turns before it, in the answer format; the same as in training."""
         tokenizer = load_tokenizer(self.tokenizer_name) if self.tokenizer_name else None
         chat: ChatTemplate = "never" if self.chat_template == "never" else "auto"
-        return render_prompt(tokenizer, get_format(self.format), question, chat)
+        return render_prompt(tokenizer, get_format(self.format), question, chat, history)

@@ -11,6 +11,7 @@ from harness.folder import RunFolder
 from harness.planning.leakage import check_overlap, overlap_lines, unsearched_lines, with_rows
 from harness.planning.lm_tasks import LoadedTask, load_tasks
 from harness.planning.model_names import ModelArgument, parse_models
+from harness.planning.row_accounts import remarks
 from reports.document.evidence import OverlapCheck
 from reports.errors import UserError
 from training.backends.choice import check_can_train
@@ -130,6 +131,7 @@ def make_plan(
     chosen = tuple(_model(argument, recipe, folder, base, score_dtype) for argument in arguments)
     loaded = load_tasks(list(dict.fromkeys(tasks or recipe.scoring.tasks)), recipe, base)
     overlap = find_overlap(chosen, loaded, base)
+    rows = next((model.rows for model in chosen if model.trained_here), None)
     return Plan(
         recipe=recipe,
         folder=folder,
@@ -140,7 +142,7 @@ def make_plan(
         train_dtype=train_dtype,
         score_dtype=score_dtype,
         dense=fits_dense(base, score_dtype, device),
-        warnings=tuple(_warnings(chosen, base, overlap, recipe.trained_on)),
+        warnings=(*_warnings(chosen, base, overlap, recipe.trained_on), *remarks(recipe, rows, loaded)),
         overlap=overlap,
     )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.console import Terminal
 from harness.folder import RunFolder
+from harness.planning.row_accounts import altered_line
 from reports.document.reading import write_results
 from reports.files import write_text
 from reports.numbers import duration
@@ -91,6 +92,8 @@ def train_stage(plan: Plan, rows: TrainingRows, terminal: Terminal, stages: dict
             f" {len(log.dropped_rows)} dropped whose prompt alone is longer; raise trainer.max_length",
             style="yellow",
         )
+    if log.altered_turns:
+        terminal.say(f"  note: {altered_line(log.altered_turns)}", style="yellow")
     _log.info("trained: %s", log.model_dump(exclude={"losses", "settings"}))
     return log
 

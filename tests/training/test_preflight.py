@@ -89,8 +89,8 @@ def test_what_is_cut_dropped_and_learned_is_counted(tiny_recipe):
     whole = preflight(recipe, base, rows)
     assert (whole.rows, whole.truncated, whole.ended, whole.dropped) == (8, 7, 1, [])
     assert whole.lengths[100] == 512
-    assert whole.example[0].endswith("assistant\n")
-    assert whole.example[1].startswith("## Thinking")
+    assert whole.example[0][0].endswith("assistant\n")
+    assert whole.example[1][0].startswith("## Thinking")
 
 
 def test_rows_without_reasoning_need_a_format_without(tiny_model):
@@ -100,8 +100,8 @@ def test_rows_without_reasoning_need_a_format_without(tiny_model):
         preflight(recipe, find_base_config(recipe.model), training_rows(recipe))
     recipe = load_recipe("quickstart", [*settings, "format.name=medical-question", "format.chat_template=never"])
     found = preflight(recipe, find_base_config(recipe.model), training_rows(recipe))
-    assert found.example[0].startswith("MEDICAL QUESTION: ")
-    assert found.example[1].startswith((" Yes. ", " No. ", " Maybe. "))
+    assert found.example[0][0].startswith("MEDICAL QUESTION: ")
+    assert found.example[1][0].startswith((" Yes. ", " No. ", " Maybe. "))
 
 
 def test_the_command_prints_the_plan(command, tiny_recipe):
