@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from reports.errors import UserError
-from tasks.rendering import ChatTemplate, encode_with_offsets, render_messages
+from tasks.rendering import ChatTemplate, encode_with_offsets, render_turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -60,7 +60,7 @@ def _pieces(
         is_answer = message["role"] == "assistant"
         names += [f"answerofturn{number}end"] if is_answer else []
         others.append({**message, "content": names[-1]} if is_answer else message)
-    rest, pieces = render_messages(tokenizer, answer_format, others, chat), []
+    rest, pieces = render_turns(tokenizer, answer_format, others, chat), []
     for name in names:
         before, _, rest = rest.partition(name)
         pieces.append(before)

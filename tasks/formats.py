@@ -12,6 +12,7 @@ from tasks.answer_parts import Parsed, Section, split_sections
 
 # Formats whose markers show in a text that is not known to be in any; see `split_marked`.
 _MARKED = ("thinking-headings", "think-response", "think")
+_OPENING = re.compile(r"<think|begin_of_thought", re.IGNORECASE)
 _CLOSING = re.compile(r"</think|end_of_thought|final response", re.IGNORECASE)
 
 
@@ -253,10 +254,10 @@ def split_marked(text: str) -> tuple[str, str]:
     text = text.strip()
     if not _CLOSING.search(text):
         return "", text
+    opened = None if _OPENING.search(text) else "<think>"  # distilled answers lack the tag that stood in the prompt
     for name in _MARKED:
-        parsed = split_answer(text, name)
-        # Distilled answers may lack the opening tag, which stood in the prompt.
-        is_whole = all(problem.startswith("variant") or problem == "missing: <think>" for problem in parsed.problems)
+        parsed = split_answer(text, name, prompt_opened=opened if name != "thinking-headings" else None)
+        is_whole = all(problem.startswith("variant") for problem in parsed.problems)
         if is_whole and parsed.reasoning and parsed.response and parsed.text.split() == text.split():
             return parsed.reasoning, parsed.response
     return "", text

@@ -115,10 +115,10 @@ def render_prompt(
     the answer and is removed here: the model generates it, training includes it, and `split_answer` sees it. In other
     formats the prompt keeps it, and `tasks.answer_parts.opened_thinking` finds it there.
     """
-    return render_messages(tokenizer, answer_format, answer_format.messages(question, history), chat)
+    return render_turns(tokenizer, answer_format, answer_format.messages(question, history), chat)
 
 
-def render_messages(
+def render_turns(
     tokenizer: PreTrainedTokenizerBase | None,
     answer_format: AnswerFormat,
     messages: list[dict[str, str]],

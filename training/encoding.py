@@ -10,7 +10,7 @@ from reports.errors import UserError
 from tasks.answer_parts import after_opened_thinking
 from tasks.earlier_answers import earlier_answer_tokens
 from tasks.formats import AnswerFormat, get_format
-from tasks.rendering import ChatTemplate, encode, render_messages
+from tasks.rendering import ChatTemplate, encode, render_turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -78,7 +78,7 @@ def encode_row(
         labels = [MASKED, *ids[1:]]  # nothing predicts the first token
         return EncodedRow(ids[:max_length], labels[:max_length], truncated=len(ids) > max_length)
     messages = answer_format.messages(row.question, row.history)
-    text = render_messages(tokenizer, answer_format, messages, chat)
+    text = render_turns(tokenizer, answer_format, messages, chat)
     prompt = encode(tokenizer, text)
     completion = after_opened_thinking(text, answer_format.completion(row.reasoning, row.response))
     ids = [*prompt, *_answer(tokenizer, text, prompt, completion)]

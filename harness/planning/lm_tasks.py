@@ -200,6 +200,13 @@ def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) ->
     settings = [task.config.generation_kwargs, task.config.repeats] if task.OUTPUT_TYPE == "generate_until" else None
     items_hash = _items_hash(_documents(task, indices), [info.version, _plain(settings)])
     account = None if source is None else account_of(task.dataset["test"])
+    if name == catalog.GENERATION and account is not None and account.kind == "text":
+        others = ",".join(task for task in recipe.scoring.tasks if task != name) or catalog.PERPLEXITY
+        raise UserError(
+            "plain texts hold no questions to answer, only text for the perplexity",
+            where=f"task {name}",
+            fix=f"leave it out, such as --set scoring.tasks=[{others}], or give data.reasoning rows with questions",
+        )
     return LoadedTask(name, task, indices, source, items_hash, info, account)
 
 

@@ -91,19 +91,19 @@ class ReasoningRow:
 
     @property
     def transcript(self) -> str:
-        """The question, after the turns before it if there are any, for readers and for comparisons of questions."""
-        earlier = [f"{turn.role.capitalize()}: {turn.text}" for turn in self.history]
+        """The question, after the user and assistant turns before it, for readers and for comparisons of questions."""
+        earlier = [f"{turn.role.capitalize()}: {turn.text}" for turn in self.history if turn.role != "system"]
         return "\n\n".join([*earlier, f"User: {self.question}"]) if earlier else self.question
 
     @property
     def passages(self) -> list[tuple[str, str]]:
-        """(part, text) of all texts: `question`, `reasoning` and `answer`, those of earlier turns included."""
-        parts = [("question", self.transcript), ("reasoning", self.reasoning), ("answer", self.response)]
+        """(part, text) of all texts but system prompts: `question`, `reasoning` and `answer`, of every turn."""
+        parts = [("question", self.question), ("reasoning", self.reasoning), ("answer", self.response)]
+        if self.transcript != self.question:
+            parts.append(("question", self.transcript))
         for turn in self.history:
-            name = {"user": "question", "assistant": "answer", "system": "system"}[turn.role]
-            parts += [(name, turn.text), ("reasoning", turn.reasoning)]
-        if any(turn.role == "user" for turn in self.history):
-            parts.append(("question", self.question))
+            if turn.role != "system":
+                parts += [("question" if turn.role == "user" else "answer", turn.text), ("reasoning", turn.reasoning)]
         return [(name, text) for name, text in parts if text]
 
     @property

@@ -84,8 +84,8 @@ def check_alternation(turns: Sequence[Turn]) -> tuple[Turn, ...]:
     for number, turn in enumerate(spoken):
         expected = "assistant" if number % 2 else "user"
         if turn.role != expected:
-            place = "the first turn" if number == 0 else f"the turn after a {spoken[number - 1].role} turn"
-            raise UnusableRowError(f"{place} is a {turn.role} turn, not a {expected} turn")
+            place = "the first turn" if number == 0 else f"the turn after one of the role {spoken[number - 1].role}"
+            raise UnusableRowError(f"{place} has the role {turn.role}, not {expected}")
     if not spoken or spoken[-1].role != "assistant":
         raise UnusableRowError("the conversation does not end with an assistant turn")
     return tuple(turns)
@@ -126,7 +126,7 @@ def _read_turn(turn: dict[str, Any]) -> Turn:
         raise UnusableRowError("a turn is excluded from training (weight or train), which is not supported")
     text = _text(next((turn[key] for key in _TEXT_KEYS if turn.get(key) is not None), None)).strip()
     if not text:
-        raise UnusableRowError(f"a {role} turn is empty")
+        raise UnusableRowError(f"a turn of the role {role} is empty")
     if role != "assistant":
         return Turn(role, text)
     reasoning = next((turn[key] for key in _REASONING_KEYS if isinstance(turn.get(key), str)), "").strip()
