@@ -269,7 +269,11 @@ def provenance_table(results: Results) -> Table:
         for model in results.models
     ]
     rows += [
-        (f"data {source.role}", f"{source.source}; {source.selection}; {source.rows} rows; sha256 {source.sha256[:16]}")
+        (
+            f"data {source.role}",
+            f"{source.source}; {source.selection}; {source.rows} rows; sha256 {source.sha256[:16]}"
+            + (f"; {source.account.summary()}" if source.account else ""),
+        )
         for source in results.data
     ]
     environment = results.environment

@@ -43,7 +43,7 @@ def training_table(results: Results) -> Table | None:
         ("Backend and device", ", ".join(filter(None, (training.backend, training.device, training.dtype, attention)))),
         *_configuration(results),
         ("Parameters", f"{training.trainable_parameters:,} of {training.total_parameters:,} trained ({share:.2f} %)"),
-        ("Rows", f"{training.rows} training, {training.validation_rows} validation, {training.truncated_rows} cut"),
+        ("Rows", _rows(training)),
         ("Tokens with a loss", f"{training.trained_tokens:,} per epoch"),
         *_batch(training, results.recipe),
         ("Steps", f"{training.steps} ({training.epochs:g} epochs)"),
@@ -187,3 +187,10 @@ def _few_steps(trained: list[int], validated: list[int], lowest: int | None) -> 
         last = len(steps) - 1
         steps = [steps[round(number * last / (_SHOWN_STEPS - 1))] for number in range(_SHOWN_STEPS)]
     return sorted({*steps, *([] if lowest is None else [lowest])})
+
+
+def _rows(training: Training) -> str:
+    rows = f"{training.rows} training, {training.validation_rows} validation, {training.truncated_rows} cut"
+    if training.dropped_rows:
+        rows += f", {training.dropped_rows} dropped (no room for an answer)"
+    return rows + (f", {training.altered_turns} earlier answers not learned" if training.altered_turns else "")

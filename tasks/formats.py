@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from reports.errors import UserError, did_you_mean
 from tasks.answer_parts import Parsed, Section, split_sections
+
+# Formats whose markers show in a text that is not known to be in any; see `split_marked`.
+_MARKED = ("thinking-headings", "think-response", "think")
+_OPENING = re.compile(r"<think|begin_of_thought", re.IGNORECASE)
+_CLOSING = re.compile(r"</think|end_of_thought|final response", re.IGNORECASE)
+
+
+class SpokenTurn(Protocol):
+    """A turn of a conversation, see `tasks.data.turns.Turn`."""
+
+    @property
+    def role(self) -> Literal["system", "user", "assistant"]:
+        """Who speaks."""
+
+    @property
+    def text(self) -> str:
+        """What is said; of an assistant, its response."""
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning before an assistant's response, or empty."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +64,24 @@ class AnswerFormat:
     def user_turn(self, question: str) -> str:
         """The text of the user turn."""
         return self.user.replace("{instruction}", self.instruction).replace("{question}", question.strip())
+
+    def messages(self, question: str, history: Sequence[SpokenTurn] = ()) -> list[dict[str, str]]:
+        """The question and the turns before it as messages for a chat template, each in the wording of the format."""
+        earlier = [{"role": turn.role, "content": self._content(turn)} for turn in history]
+        return [*earlier, {"role": "user", "content": self.user_turn(question)}]
+
+    def _content(self, turn: SpokenTurn) -> str:
+        if turn.role == "user":
+            return self.user_turn(turn.text)
+        return turn.text if turn.role == "system" else self.completion(turn.reasoning, turn.text).strip()
+
+    def plain_prompt(self, messages: Sequence[dict[str, str]]) -> str:
+        """Messages as plain text, for models without a chat template."""
+        ends = {"system": "\n\n", "user": self.plain_end, "assistant": "\n\n"}
+        starts = {"assistant": self.lead}
+        return "".join(
+            starts.get(message["role"], "") + message["content"] + ends[message["role"]] for message in messages
+        )
 
     def completion(self, reasoning: str, response: str) -> str:
         """The gold answer for training and perplexity, without an end-of-text token."""
@@ -113,6 +155,13 @@ _FORMATS = (
         lead=" ",
         sections=(Section("response"),),
     ),
+    AnswerFormat(
+        name="plain",
+        title="the question as it stands, then the answer (no reasoning)",
+        instruction="",
+        user="{question}",
+        sections=(Section("response"),),
+    ),
 )
 FORMATS: dict[str, AnswerFormat] = {item.name: item for item in _FORMATS}
 
@@ -176,3 +225,39 @@ def split_answer(
         prompt_opened=prompt_opened,
         finish_reason=finish_reason,
     )
+
+
+def gold_problems(answer_format: AnswerFormat, reasoning: str, response: str) -> tuple[str, ...]:
+    """Why a gold answer violates its own format, by the parser that scores generated answers; empty if it does not."""
+    completion = answer_format.completion(reasoning, response)
+    parsed = split_answer(completion, answer_format)
+    if parsed.problems:
+        return parsed.problems
+    read = " ".join(f"{parsed.reasoning or ''} {parsed.response}".split())
+    written = " ".join(f"{reasoning if answer_format.has_reasoning else ''} {response}".split())
+    if read == written:
+        return ()
+    return (
+        ("cut: a line that starts another question",) if written.startswith(read) else ("other parts when read back",)
+    )
+
+
+def split_marked(text: str) -> tuple[str, str]:
+    """(reasoning, response) of a text with the markers of a format; ("", text) if it has none or only some of them.
+
+    Example:
+        >>> split_marked("<think>Few events.</think>No.")
+        ('Few events.', 'No.')
+        >>> split_marked("No <think>.")
+        ('', 'No <think>.')
+    """
+    text = text.strip()
+    if not _CLOSING.search(text):
+        return "", text
+    opened = None if _OPENING.search(text) else "<think>"  # distilled answers lack the tag that stood in the prompt
+    for name in _MARKED:
+        parsed = split_answer(text, name, prompt_opened=opened if name != "thinking-headings" else None)
+        is_whole = all(problem.startswith("variant") for problem in parsed.problems)
+        if is_whole and parsed.reasoning and parsed.response and parsed.text.split() == text.split():
+            return parsed.reasoning, parsed.response
+    return "", text

@@ -14,13 +14,12 @@ import numpy as np
 from reports.comparison.sums import value_of_samples
 from reports.document.label_use import NO_LABEL
 from tasks.answers import GeneratedText
-from tasks.data import PubMedQAItem, load_pubmedqa
+from tasks.data import PubMedQAItem
 from tasks.data.documents import document_set
-from tasks.data.rows import LABELS
+from tasks.data.rows import LABELS, load_items
 from tasks.data.selection import official_test_ids
 from tasks.data.source import ALL_IDS
-from tasks.few_shot import draw_examples, examples_for
-from tasks.formats import get_format
+from tasks.few_shot import draw_examples, example_turns, examples_for
 from tasks.labels import extract_label
 from tasks.task_settings import TaskSettings
 
@@ -67,11 +66,10 @@ def _in_plain_text(question: Callable[[PubMedQAItem], str]) -> _Prompt:
 
 def _in_format(task: TaskSettings, question: Callable[[PubMedQAItem], str]) -> _Prompt:
     """Prompts in the answer format; the examples' reasoning is the conclusion of their abstracts."""
-    answer_format = get_format(task.format)
 
     def prompt(item: PubMedQAItem, examples: Sequence[PubMedQAItem]) -> str:
-        answers = [answer_format.completion(one.conclusion, f"{one.answer.capitalize()}.") for one in examples]
-        return task.prompt(question(item), list(zip(map(question, examples), answers, strict=True)))
+        pairs = [(question(one), one.conclusion, f"{one.answer.capitalize()}.") for one in examples]
+        return task.prompt(question(item), example_turns(pairs))
 
     return prompt
 
@@ -81,14 +79,14 @@ def _drawn_examples(task: TaskSettings, scored: Sequence[PubMedQAItem]) -> list[
     if not task.shots:
         return []
     ids = {item.id for item in scored}
-    every = load_pubmedqa(task.pubmedqa.model_copy(update={"ids": ALL_IDS, "rows": None}), seed=task.seed)
+    every = load_items(task.pubmedqa.model_copy(update={"ids": ALL_IDS, "rows": None}), seed=task.seed).rows
     others = [item for item in every if item.id not in ids]
     return draw_examples(others if len(others) > task.shots else scored, task.shots, task.seed)
 
 
 def _documents(task: TaskSettings, prompt: _Prompt, answer_format: str = "thinking-headings") -> dict[str, Dataset]:
-    items = load_pubmedqa(official_test_ids(task.pubmedqa), seed=task.seed)
-    drawn = _drawn_examples(task, items)
+    loaded = load_items(official_test_ids(task.pubmedqa), seed=task.seed)
+    drawn = _drawn_examples(task, loaded.rows)
     rows = (
         {
             "id": item.id,
@@ -100,9 +98,9 @@ def _documents(task: TaskSettings, prompt: _Prompt, answer_format: str = "thinki
             "fields": json.dumps(item.fields),
             "format": answer_format,
         }
-        for item in items
+        for item in loaded.rows
     )
-    return {"test": document_set(rows)}
+    return {"test": document_set(rows, loaded.account)}
 
 
 def likelihood_results(doc: dict[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, Any]:

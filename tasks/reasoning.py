@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from reports.comparison.sums import value_of_samples
 from tasks.answer_parts import after_opened_thinking
 from tasks.answers import GeneratedText, ScoredText, split_document_answer
-from tasks.data import ReasoningRow, load_reasoning
+from tasks.data import ReasoningRow, count_violations, load_rows
 from tasks.data.documents import document_set
-from tasks.few_shot import draw_examples, examples_for
+from tasks.few_shot import draw_examples, example_turns, examples_for
 from tasks.formats import get_format
 from tasks.rendering import count_scored_tokens, load_tokenizer, text_tokens
 from tasks.task_settings import TaskSettings
@@ -32,22 +32,24 @@ LogLikelihood = tuple[float, bool]
 
 
 def reasoning_dataset(**settings: Any) -> dict[str, Dataset]:
-    """Reasoning rows as lm-eval documents with their prompts; see `TaskSettings` for the settings."""
+    """Held-out rows as lm-eval documents with their prompts; see `TaskSettings` for the settings."""
     task = TaskSettings(**settings)
     tokenizer, answer_format = task.load_tokenizer(), get_format(task.format)
-    drawn = draw_examples(load_reasoning(task.examples, seed=task.seed), task.shots, task.seed) if task.shots else []
+    drawn = _drawn_examples(task) if task.shots else []
 
     def document(row: ReasoningRow) -> dict[str, Any]:
-        examples = examples_for(row.question, drawn, task.shots)
-        answers = [(one.question, answer_format.completion(one.reasoning, one.response)) for one in examples]
-        prompt = task.prompt(row.question, answers)
-        completion = answer_format.completion(row.reasoning, row.response)
+        examples = [
+            (one.question, one.reasoning, one.response) for one in examples_for(row.question, drawn, task.shots)
+        ]
+        prompt = "" if row.is_text else task.prompt(row.question, example_turns(examples, row.history))
+        completion = row.response if row.is_text else answer_format.completion(row.reasoning, row.response)
         gold = after_opened_thinking(prompt, completion)
         before = len(gold) - len(completion)
-        spans = [(before + start, before + end) for start, end in answer_format.text_spans(row.reasoning, row.response)]
+        texts = [(0, len(gold))] if row.is_text else answer_format.text_spans(row.reasoning, row.response)
+        spans = [(before + start, before + end) for start, end in texts]
         return {
             "id": row.id,
-            "question": row.question,
+            "question": row.transcript,
             "prompt": prompt,
             "gold": gold,
             "response": row.response,
@@ -59,7 +61,13 @@ def reasoning_dataset(**settings: Any) -> dict[str, Dataset]:
             "tokenizer": task.tokenizer_name,
         }
 
-    return {"test": document_set(map(document, load_reasoning(task.reasoning, seed=task.seed)))}
+    loaded = load_rows(task.reasoning, seed=task.seed, answer_format=answer_format)
+    return {"test": document_set(map(document, loaded.rows), count_violations(loaded, answer_format))}
+
+
+def _drawn_examples(task: TaskSettings) -> list[ReasoningRow]:
+    rows = load_rows(task.examples, seed=task.seed, answer_format=get_format(task.format)).rows
+    return draw_examples([row for row in rows if not row.is_text], task.shots, task.seed)
 
 
 def perplexity_results(doc: dict[str, Any], results: Sequence[LogLikelihood]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from tasks.chat import TEMPLATE_FIX, ChatSettings, ChatTemplate, render_messages
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from tasks.formats import AnswerFormat
+    from tasks.formats import AnswerFormat, SpokenTurn
 
 OVER = "\x1f"  # between a tokenizer's folder and another, whose chat template and end token replace its own
 _CALLS = ("__call__", "encode", "decode", "batch_decode", "convert_ids_to_tokens")
@@ -154,9 +154,11 @@ def render_prompt(
     answer_format: AnswerFormat,
     question: str,
     chat: ChatSettings | ChatTemplate = "auto",
-    examples: Sequence[tuple[str, str]] = (),
+    history: Sequence[SpokenTurn] = (),
 ) -> str:
     """The prompt for one question, rendered with the chat template if the model has one and `chat` allows it.
+
+    Turns before the question, if there are any, come first in the same rendering.
 
     Some templates (DeepSeek-R1) open the reasoning themselves. If the format starts with the same marker, it belongs to
     the answer and is removed here: the model generates it, training includes it, and `split_answer` sees it. In other
@@ -167,24 +169,26 @@ def render_prompt(
         answer_format: The requested answer format.
         question: The question.
         chat: How it is rendered; `auto` and `never` are settings without a system prompt.
-        examples: (question, answer) of earlier turns: the examples of few-shot prompts.
+        history: The turns before the question: those of a conversation, or the examples of few-shot prompts.
 
     Raises:
         UserError: The chat template fails, or renders a prompt without the question.
     """
+    return render_turns(tokenizer, answer_format, answer_format.messages(question, history), chat)
+
+
+def render_turns(
+    tokenizer: PreTrainedTokenizerBase | None,
+    answer_format: AnswerFormat,
+    messages: list[dict[str, str]],
+    chat: ChatSettings | ChatTemplate = "auto",
+) -> str:
+    """The prompt of messages in the wording of a format, of which the last is a question; see `render_prompt`."""
     if isinstance(chat, str):
         chat = ChatSettings(chat)
-    turn = answer_format.user_turn(question)
-    turns = [(answer_format.user_turn(asked), answer) for asked, answer in examples]
     if not chat.uses_template(tokenizer):
-        shots = "".join(f"{asked}{answer_format.plain_end}{answer}\n\n" for asked, answer in turns)
-        return (f"{chat.system}\n\n" if chat.system else "") + shots + turn + answer_format.plain_end
-    messages = [
-        {"role": role, "content": text}
-        for asked, answer in turns
-        for role, text in (("user", asked), ("assistant", answer))
-    ]
-    prompt = render_messages(tokenizer, [*messages, {"role": "user", "content": turn}], chat)
+        return (f"{chat.system}\n\n" if chat.system else "") + answer_format.plain_prompt(messages)
+    prompt = render_messages(tokenizer, messages, chat)
     opening = answer_format.sections[0].opening
     if opening and prompt.rstrip().endswith(opening):
         prompt = prompt.rstrip().removesuffix(opening)
@@ -198,6 +202,12 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     end = tokenizer.eos_token_id
     # Some tokenizers (`add_eos_token`) end every text, after which no answer follows.
     return ids[:-1] if adds and ids and ids[-1] == end and tokenizer("a").input_ids[-1] == end else ids
+
+
+def encode_with_offsets(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    """The tokens of `encode`, and the (start, end) of each in characters of the text; the tokenizer must be fast."""
+    encoded = tokenizer(text, add_special_tokens=not _has_bos(tokenizer, text), return_offsets_mapping=True)
+    return encoded.input_ids, encoded.offset_mapping
 
 
 def _has_bos(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:
@@ -234,9 +244,7 @@ def text_tokens(
     """
     if not tokenizer.is_fast:
         return None
-    offsets = tokenizer(
-        prompt + answer, add_special_tokens=not _has_bos(tokenizer, prompt + answer), return_offsets_mapping=True
-    ).offset_mapping
+    _, offsets = encode_with_offsets(tokenizer, prompt + answer)
     # Some tokenizers exclude white space from the offsets; it belongs to the next token.
     ends = list(itertools.accumulate((end for _, end in offsets), max, initial=0))
     done = first = len(encode(tokenizer, prompt.rstrip()))

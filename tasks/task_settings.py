@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from tasks.chat import ChatSettings, Setting
 from tasks.data import DataSource
-from tasks.formats import get_format
+from tasks.formats import SpokenTurn, get_format
 from tasks.rendering import load_tokenizer, render_prompt
 
 if TYPE_CHECKING:
@@ -79,11 +79,11 @@ class TaskSettings(BaseModel):
         name = self.prompt_tokenizer or self.tokenizer_name
         return load_tokenizer(name) if name else None
 
-    def prompt(self, question: str, examples: Sequence[tuple[str, str]] = ()) -> str:
-        """The prompt of a question in the answer format, the same as in training; `examples` as in `render_prompt`."""
+    def prompt(self, question: str, history: Sequence[SpokenTurn] = ()) -> str:
+        """The prompt of a question, after the turns before it, in the answer format; the same as in training."""
         chat = ChatSettings(
             "never" if self.chat_template == "never" else "auto",
             self.system,
             tuple(sorted(self.chat_template_kwargs.items())),
         )
-        return render_prompt(self.load_tokenizer(), get_format(self.format), question, chat, examples)
+        return render_prompt(self.load_tokenizer(), get_format(self.format), question, chat, history)

@@ -1,4 +1,4 @@
-"""Turns training rows into token ids and labels: the prompt masked, the answer and its end token learned."""
+"""Turns training rows into token ids and labels: prompts are masked, answers and their end tokens learned."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from reports.errors import UserError
 from tasks.answer_parts import after_opened_thinking
 from tasks.chat import ChatSettings, ChatTemplate, turn_end
+from tasks.earlier_answers import earlier_answer_tokens
 from tasks.formats import AnswerFormat, get_format
-from tasks.rendering import encode, render_prompt
+from tasks.rendering import encode, render_turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -30,11 +31,13 @@ class EncodedRow:
         input_ids: Tokens of prompt, answer and end token.
         labels: The same, with the prompt's tokens masked (-100); as long as `input_ids`.
         truncated: Whether the row was cut at the limit, and so lost its end token.
+        altered_turns: Number of earlier answers that are not learned because the chat template alters them.
     """
 
     input_ids: list[int]
     labels: list[int]
     truncated: bool
+    altered_turns: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,11 @@ class EncodedRows:
         return itertools.chain.from_iterable(row.input_ids for row in self.rows)
 
     @property
+    def altered_turns(self) -> int:
+        """Number of earlier answers that are not learned."""
+        return sum(row.altered_turns for row in self.rows)
+
+    @property
     def trained_tokens(self) -> int:
         """How many tokens carry a loss."""
         return sum(label != MASKED for row in self.rows for label in row.labels)
@@ -67,16 +75,28 @@ def encode_row(
     chat: ChatSettings | ChatTemplate,
     max_length: int,
 ) -> EncodedRow | None:
-    """The encoded row, or None if the prompt leaves no room for the answer."""
-    text = render_prompt(tokenizer, answer_format, row.question, chat)
+    """The encoded row, or None if the prompt leaves no room for anything to learn.
+
+    Of a conversation, the answers of all turns are learned; of a plain text, all of it.
+    """
+    if row.is_text:
+        ids = [*encode(tokenizer, row.response), *turn_end(tokenizer, "never").tokens]
+        labels = [MASKED, *ids[1:]]  # nothing predicts the first token
+        return EncodedRow(ids[:max_length], labels[:max_length], truncated=len(ids) > max_length)
+    messages = answer_format.messages(row.question, row.history)
+    text = render_turns(tokenizer, answer_format, messages, chat)
     prompt = encode(tokenizer, text)
-    if len(prompt) >= max_length:
-        return None
     completion = after_opened_thinking(text, answer_format.completion(row.reasoning, row.response))
     ids = [*prompt, *_answer(tokenizer, text, prompt, completion)]
     ids += turn_end(tokenizer, chat).tokens
     labels = [MASKED] * len(prompt) + ids[len(prompt) :]
-    return EncodedRow(ids[:max_length], labels[:max_length], truncated=len(ids) > max_length)
+    earlier = earlier_answer_tokens(tokenizer, answer_format, messages, text, chat)
+    for tokens in filter(None, earlier):
+        labels[tokens.start : tokens.stop] = ids[tokens.start : tokens.stop]
+    labels = labels[:max_length]
+    if all(label == MASKED for label in labels):
+        return None
+    return EncodedRow(ids[:max_length], labels, len(ids) > max_length, earlier.count(None))
 
 
 def _answer(tokenizer: PreTrainedTokenizerBase, text: str, prompt: list[int], answer: str) -> list[int]:
@@ -124,12 +144,6 @@ def encode_rows(tokenizer: PreTrainedTokenizerBase, recipe: Recipe, rows: Sequen
     if not end.tokens or (end.text and tokenizer.eos_token_id is None):
         raise UserError("the tokenizer has no end token, so answers could not learn to end", fix="set its eos_token")
     answer_format, max_length = get_format(recipe.format.name), recipe.trainer.max_length
-    if answer_format.has_reasoning and any(not row.reasoning for row in rows):
-        raise UserError(
-            f"the rows have no reasoning, which the format {answer_format.name} asks for",
-            where="format.name",
-            fix="choose one without, such as medical-question, or rows with reasoning",
-        )
     encoded, dropped = [], []
     for row in rows:
         one = encode_row(tokenizer, answer_format, row, chat=recipe.format.chat, max_length=max_length)

@@ -38,7 +38,7 @@ _WORK = ".training-"
 
 def rows_hash(rows: Sequence[ReasoningRow]) -> str:
     """Hash over the contents of rows in their order."""
-    return sha256_value([[row.id, row.question, row.reasoning, row.response] for row in rows])
+    return sha256_value([[row.id, *row.contents] for row in rows])
 
 
 def fingerprint(recipe: Recipe, base: Model, rows: TrainingRows) -> str:
@@ -144,6 +144,8 @@ def _log(
         validation_rows=0 if job.validation is None else len(job.validation),
         truncated_rows=encoded.truncated,
         dropped_rows=encoded.dropped,
+        altered_turns=encoded.altered_turns,
+        sources=rows.accounts,
         trained_tokens=encoded.trained_tokens,
         batch_size=used.batch_size,
         gradient_accumulation=used.gradient_accumulation,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
+from reports.document.row_account import RowAccount
 from reports.errors import UserError
 from reports.files import read_json
 from reports.strict import Strict, checked
@@ -33,6 +36,11 @@ class TrainingLog(TrainingResult):
         batch_size: Rows at once on a device, as it came to be; smaller than the recipe's where memory ran out.
         gradient_accumulation: Batches of a device for each step; together with the processes, their product stays the
             recipe's.
+        truncated_rows: Number of rows that were cut at `trainer.max_length`.
+        dropped_rows: Ids of the rows whose prompt alone is longer.
+        altered_turns: Number of earlier answers of conversations that were not learned, since the chat template alters
+            them.
+        sources: How the rows were read and what became of the others, by role: `train` and `validation`.
         estimated_memory: Computed bytes by component of this training on a GPU.
         full_finetuning_memory: The same if all weights were trained.
         weights_sha256: Hash of the adapter's weight file; None in logs of earlier versions.
@@ -47,6 +55,8 @@ class TrainingLog(TrainingResult):
     validation_rows: int
     truncated_rows: int
     dropped_rows: list[str]
+    altered_turns: int = 0
+    sources: dict[str, RowAccount] = Field(default_factory=dict)
     trained_tokens: int
     batch_size: int
     gradient_accumulation: int
@@ -60,7 +70,7 @@ class TrainingLog(TrainingResult):
     @property
     def trained_on(self) -> TrainedOn:
         """The rows of this training."""
-        chooses = {key: self.settings[key] for key in ("seed", "data", "trainer") if key in self.settings}
+        chooses = {key: self.settings[key] for key in ("seed", "data", "format", "trainer") if key in self.settings}
         return TrainedOn(recipe={"name": "recorded", **chooses}, data_sha256=self.data_sha256)
 
 

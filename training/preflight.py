@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tasks.rendering import load_tokenizer
-from training.encoding import MASKED, check_vocabulary, encode_rows
+from training.encoding import MASKED, EncodedRow, check_vocabulary, encode_rows
 from training.memory_estimate import estimated_memory, full_finetuning_memory, quantised_layers
 from training.models.architecture import architecture, embedding_rows
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from training.models.model import Model
     from training.recipes.recipe import Recipe
     from training.splits import TrainingRows
@@ -30,7 +33,8 @@ class Preflight:
         truncated: How many rows lose their end at the limit.
         ended: How many rows teach the end token.
         lengths: Tokens of a row at the 5th, 50th, 95th percentile and of the longest.
-        example: (masked text, trained text) of the first row.
+        altered_turns: Number of earlier answers that are not learned because the chat template alters them.
+        example: (text, whether it is learned) of the parts of the first row.
         trainable: Parameters of the adapter.
         total: Parameters of the base.
         memory: Estimated bytes by component.
@@ -42,7 +46,8 @@ class Preflight:
     truncated: int
     ended: int
     lengths: dict[int, int]
-    example: tuple[str, str]
+    altered_turns: int
+    example: list[tuple[str, bool]]
     trainable: int
     total: int
     memory: dict[str, int]
@@ -65,8 +70,6 @@ def preflight(recipe: Recipe, base: Model, rows: TrainingRows) -> Preflight:
     check_vocabulary(encoded.token_ids(), tokenizer, embedding_rows(base))
     lengths = [len(row.input_ids) for row in encoded.rows]
     longest = max(lengths)
-    first = encoded.rows[0]
-    masked = first.labels.count(MASKED)  # the prompt, which comes first
     trainable = sum(
         recipe.lora.r * (inputs + outputs)
         for name, (inputs, outputs) in quantised_layers(base).items()
@@ -78,9 +81,16 @@ def preflight(recipe: Recipe, base: Model, rows: TrainingRows) -> Preflight:
         truncated=encoded.truncated,
         ended=sum(not row.truncated for row in encoded.rows),
         lengths={quantile: int(np.percentile(lengths, quantile)) for quantile in _QUANTILES},
-        example=(tokenizer.decode(first.input_ids[:masked]), tokenizer.decode(first.input_ids[masked:])),
+        altered_turns=encoded.altered_turns,
+        example=_parts(tokenizer, encoded.rows[0]),
         trainable=trainable,
         total=architecture(base).parameters,
         memory=estimated_memory(recipe, base, longest, trainable),
         full_memory=full_finetuning_memory(recipe, base, longest),
     )
+
+
+def _parts(tokenizer: PreTrainedTokenizerBase, row: EncodedRow) -> list[tuple[str, bool]]:
+    """(text, whether it is learned) of a row's parts, the prompt first."""
+    runs = itertools.groupby(zip(row.input_ids, row.labels, strict=True), key=lambda pair: pair[1] != MASKED)
+    return [(tokenizer.decode([token for token, _ in run]), is_learned) for is_learned, run in runs]

@@ -58,7 +58,7 @@ def train_seconds(
 ) -> float:
     """Estimated seconds of training."""
     sizes, trainer = architecture(base), recipe.trainer
-    total_chars = sum(len(row.question) + len(row.reasoning) + len(row.response) for row in rows.train)
+    total_chars = sum(len(text) for row in rows.train for text in row.texts)
     length = min(total_chars / len(rows.train) / _CHARACTERS_PER_TOKEN + _PROMPT_TOKENS, trainer.max_length)
     steps = (trainer.max_steps or 0) * trainer.gradient_accumulation
     batches = steps or (trainer.epochs or 0) * len(rows.train) / trainer.batch_size

@@ -12,6 +12,7 @@ from reports.errors import UserError
 from reports.files import read_json
 from tasks import catalog
 from tasks.chat import ChatSettings, template_notes, turn_end, unused_kwargs
+from tasks.few_shot import example_turns
 from tasks.formats import AnswerFormat, get_format
 from tasks.rendering import adapter_tokenizer, encode, load_tokenizer, render_prompt
 from training.encoding import check_vocabulary
@@ -151,7 +152,9 @@ def _read(model: Model, name: str, base: Model, recipe: Recipe) -> tuple[Dialogu
 def _shows_reasoning(tokenizer: PreTrainedTokenizerBase, answer_format: AnswerFormat, chat: ChatSettings) -> bool:
     """Whether the answers of earlier turns stand in a prompt as they are."""
     answer = answer_format.completion(_REASONING, _RESPONSE)
-    return answer in render_prompt(tokenizer, answer_format, "Does sleep help?", chat, [(_QUESTION, answer)])
+    return answer in render_prompt(
+        tokenizer, answer_format, "Does sleep help?", chat, example_turns([(_QUESTION, _REASONING, _RESPONSE)])
+    )
 
 
 def _check_turn(

@@ -81,7 +81,9 @@ def check_overlap(trained_on: Mapping[str, TrainingRows], tasks: Sequence[Loaded
         rows = trained_on[models[0]]
         check.rows += len(rows.train) + len(_choosing(rows))
         check.matches.extend(_matches(rows, passages, models if len(groups) > 1 else []))
-        unsearched |= dict.fromkeys(_source(row) for _, row in _roles(rows) if not is_split(row.question))
+        unsearched |= dict.fromkeys(
+            _source(row) for _, row in _roles(rows) if not is_split(row.transcript or row.response)
+        )
     check.unsearched_rows = list(unsearched)[:_LISTED]
     _add_item_sources(check.matches, tasks)
     return check
@@ -105,11 +107,7 @@ def _matches(rows: TrainingRows, passages: Sequence[Passage], models: list[str])
     """The items that share text with these rows; `models` only where others were trained on other rows."""
     learned = _roles(rows)
     index = TrainingIndex(
-        [
-            Passage(str(number), part, text)
-            for number, (_, row) in enumerate(learned)
-            for part, text in (("question", row.question), ("reasoning", row.reasoning), ("answer", row.response))
-        ]
+        [Passage(str(number), part, text) for number, (_, row) in enumerate(learned) for part, text in row.passages]
     )
     for overlap in index.find(passages):
         task, _, item = overlap.item.partition(_BETWEEN)

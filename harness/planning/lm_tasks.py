@@ -9,12 +9,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from reports.document.row_account import RowAccount
 from reports.document.schema import MetricInfo, TaskInfo
 from reports.errors import UserError, did_you_mean, first_line
 from reports.files import sha256_value
 from reports.names import is_plain_name
 from tasks import catalog
 from tasks.data import DataSource, sample_indices
+from tasks.data.documents import account_of
 from tasks.data.selection import describe_selection, official_test_ids
 from tasks.references import label, references
 from training.models.model import Model
@@ -36,6 +38,7 @@ class LoadedTask:
         indices: The items to ask, by their place in the task's documents.
         source: Where the items of one of our tasks come from; None for other people's.
         items_hash: Hash over these items, which decides whether answers given earlier still stand.
+        account: What became of the rows of the source; None for other people's tasks.
         info: What reports say about it; metrics of other people's tasks are filled in from their results.
         reference: The task as the base is asked it; None for that one.
         own: The task as single models are asked it, by their names: the same items, prompted in the model's own way.
@@ -47,6 +50,7 @@ class LoadedTask:
     source: DataSource | None
     items_hash: str
     info: TaskInfo
+    account: RowAccount | None = None
     reference: LoadedTask | None = None
     own: Mapping[str, LoadedTask] = field(default_factory=dict)
 
@@ -229,7 +233,15 @@ def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) ->
     settings = [task.config.generation_kwargs, task.config.repeats] if task.OUTPUT_TYPE == "generate_until" else None
     rest = [info.version, _plain(settings), *([shots] if shots else [])]
     items_hash = _items_hash(_documents(task, indices), rest)
-    return LoadedTask(name, task, indices, source, items_hash, info)
+    account = None if source is None else account_of(task.dataset["test"])
+    if name == catalog.GENERATION and account is not None and account.kind == "text":
+        others = ",".join(task for task in recipe.scoring.tasks if task != name) or catalog.PERPLEXITY
+        raise UserError(
+            "plain texts hold no questions to answer, only text for the perplexity",
+            where=f"task {name}",
+            fix=f"leave it out, such as --set scoring.tasks=[{others}], or give data.reasoning rows with questions",
+        )
+    return LoadedTask(name, task, indices, source, items_hash, info, account)
 
 
 def _set_fewshot(name: str, task: Any, wanted: int | None) -> int:

@@ -12,6 +12,7 @@ from harness.planning.dialogues import Dialogue, read_dialogues, with_own_prompt
 from harness.planning.leakage import check_overlap, overlap_lines, unsearched_lines, with_rows
 from harness.planning.lm_tasks import LoadedTask, load_tasks
 from harness.planning.model_names import ModelArgument, parse_models
+from harness.planning.row_accounts import remarks
 from reports.document.evidence import OverlapCheck
 from reports.errors import UserError
 from training.backends.choice import check_can_train
@@ -144,6 +145,7 @@ def make_plan(
     different = {name: own.tokenizer for name, own in dialogues.items() if own.tokenizer != str(base.tokenizer)}
     loaded = with_own_prompts(loaded, recipe, base, different)
     overlap = find_overlap(chosen, loaded, base)
+    rows = next((model.rows for model in chosen if model.trained_here), None)
     return Plan(
         recipe=recipe,
         folder=folder,
@@ -154,7 +156,7 @@ def make_plan(
         train_dtype=train_dtype,
         score_dtype=score_dtype,
         dense=fits_dense(base, score_dtype, device),
-        warnings=(*notes, *_warnings(chosen, base, overlap, recipe.trained_on)),
+        warnings=(*notes, *_warnings(chosen, base, overlap, recipe.trained_on), *remarks(recipe, rows, loaded)),
         dialogues=dialogues,
         overlap=overlap,
     )

@@ -213,6 +213,7 @@ def _data(plan: Plan) -> list[DataInfo]:
                 rows=len(chosen),
                 sha256=rows_hash(chosen),
                 synthetic=source.is_sample,
+                account=rows.accounts.get(role),
             )
             for role, source, chosen in sources
         ]
@@ -225,6 +226,7 @@ def _data(plan: Plan) -> list[DataInfo]:
                 rows=len(loaded.indices),
                 sha256=sha256_value([row["id"] for row in loaded.documents()]) if loaded.source else loaded.items_hash,
                 synthetic=loaded.info.synthetic,
+                account=loaded.account,
             )
         )
     return data
@@ -234,9 +236,10 @@ def _training(plan: Plan, *, trained_now: bool) -> Training | None:
     log = read_log(plan.own_adapter.folder) if plan.own_adapter is not None else None
     if log is None:
         return None
-    shared = set(Training.model_fields) & set(TrainingLog.model_fields)
-    peak = log.memory.peak_allocated_bytes
-    return Training(trained_now=trained_now, peak_memory_bytes=peak, **log.model_dump(include=shared))
+    shared = set(Training.model_fields) & set(TrainingLog.model_fields) - {"dropped_rows"}
+    peak, dropped = log.memory.peak_allocated_bytes, len(log.dropped_rows)
+    shared_values = log.model_dump(include=shared)
+    return Training(trained_now=trained_now, peak_memory_bytes=peak, dropped_rows=dropped, **shared_values)
 
 
 def _confusion(scored: Sequence[Scored]) -> dict[tuple[str, str], pd.DataFrame]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.engines import estimate
@@ -9,6 +10,7 @@ from harness.planning.dialogues import read_dialogues
 from harness.planning.leakage import check_overlap, overlap_lines, unsearched_lines
 from harness.planning.lm_tasks import load_tasks
 from harness.planning.model_names import OWN_ADAPTER
+from harness.planning.row_accounts import altered_line, source_accounts
 from reports.numbers import GIB, duration
 from training.backends.choice import check_can_train, unsloth_unsupported
 from training.models.adapters import check_target_modules
@@ -19,8 +21,8 @@ from training.splits import training_rows
 
 if TYPE_CHECKING:
     from harness.console import Terminal
+    from harness.planning.lm_tasks import LoadedTask
     from training.models.device import Device
-    from training.models.model import Model
     from training.recipes.recipe import Recipe
     from training.splits import TrainingRows
 
@@ -47,6 +49,8 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
         f"adapter: {facts.trainable:,} trainable parameters ({share:.2f} %), LoRA r {recipe.lora.r}, alpha"
         f" {recipe.lora.alpha:g}, on {', '.join(recipe.lora.target_modules)}"
     )
+    tasks = load_tasks(recipe.scoring.tasks, recipe, base)
+    _say_data(recipe, rows, tasks, terminal)
     terminal.say(
         f"rows: {facts.rows} trained on, {len(rows.validation)} to validate, {len(facts.dropped)} dropped (their prompt"
         f" alone is longer than {recipe.trainer.max_length} tokens)"
@@ -55,12 +59,14 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
     terminal.say(f"tokens a row: {middle} in the middle, 5 % below {low}, 5 % above {high}, longest {longest}")
     cut = 100 * facts.truncated / facts.rows
     terminal.say(f"cut at {recipe.trainer.max_length} tokens: {facts.truncated} rows ({cut:.1f} %)")
+    if facts.altered_turns:
+        terminal.say(altered_line(facts.altered_turns), style="yellow")
     terminal.say(f"end token learned: in {facts.ended} of {facts.rows} rows")
     for note in notes:
         terminal.say(f"note: {note}", style="yellow")
-    _say_overlap(recipe, base, rows, terminal)
-    terminal.say("first row, masked part:\n" + _indent(facts.example[0]))
-    terminal.say("first row, trained part:\n" + _indent(facts.example[1]))
+    _say_overlap(rows, tasks, terminal)
+    for text, is_learned in facts.example:
+        terminal.say(f"first row, {'trained' if is_learned else 'masked'} part:\n" + _indent(text))
     _say_memory(facts, terminal)
     if device.type != "cpu":
         size = device.total_memory()
@@ -87,9 +93,16 @@ def _say_memory(facts: Preflight, terminal: Terminal) -> None:
     terminal.say("  (computed; all weights: weights and gradients in 16 bits, AdamW states in 32 bits)")
 
 
-def _say_overlap(recipe: Recipe, base: Model, rows: TrainingRows, terminal: Terminal) -> None:
+def _say_data(recipe: Recipe, rows: TrainingRows, tasks: Sequence[LoadedTask], terminal: Terminal) -> None:
+    """How the rows of each source are read, how many are left out or faulty, and what to do about it."""
+    for account in source_accounts(recipe, rows, tasks):
+        terminal.say(f"{account.role}: {account.source}, {account.account.summary()}")
+        for remark in account.account.remarks(account.key):
+            terminal.say(f"  {remark}", style="yellow")
+
+
+def _say_overlap(rows: TrainingRows, tasks: Sequence[LoadedTask], terminal: Terminal) -> None:
     """Compare the rows with the items of every task that the recipe scores."""
-    tasks = load_tasks(recipe.scoring.tasks, recipe, base)
     check = check_overlap({OWN_ADAPTER: rows}, tasks)
     for line in overlap_lines(check):
         terminal.say(f"test items are trained on: {line}", style="yellow")

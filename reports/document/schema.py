@@ -23,6 +23,7 @@ from reports.document.evidence import (
     Reproduction,
 )
 from reports.document.label_use import LabelUse
+from reports.document.row_account import RowAccount
 from reports.document.scores import Comparison, MetricInfo, MetricKind, Outcome, Score
 from reports.files import sha256_value
 from reports.names import PlainName
@@ -119,7 +120,13 @@ class ModelInfo(Strict):
 
 
 class DataInfo(Strict):
-    """A set of rows used by a run; `role` is `train`, `validation` or a task's name."""
+    """A set of rows used by a run.
+
+    Attributes:
+        role: `train`, `validation` or a task's name.
+        account: How the rows were read and what became of the others; None in results of earlier versions and for
+            other people's tasks.
+    """
 
     role: str
     source: str
@@ -127,6 +134,7 @@ class DataInfo(Strict):
     rows: int
     sha256: str
     synthetic: bool
+    account: RowAccount | None = None
 
 
 class TaskCost(Strict):
@@ -189,6 +197,10 @@ class Training(Strict):
     """Facts of the training.
 
     Attributes:
+        truncated_rows: Number of rows that were cut at the maximum length.
+        dropped_rows: Number of rows whose prompt leaves no room for an answer.
+        altered_turns: Number of earlier answers of conversations that were not learned, since the chat template alters
+            them.
         trained_now: False if an adapter of the same recipe, data and base was reused.
         processes: Number of processes, each with its own batch.
         dtype: Dtype of the computation.
@@ -215,6 +227,8 @@ class Training(Strict):
     rows: int
     validation_rows: int
     truncated_rows: int
+    dropped_rows: int = 0
+    altered_turns: int = 0
     trained_tokens: int
     batch_size: int | None = None
     gradient_accumulation: int | None = None

@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reports.document.row_account import RowAccount
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
 
-def document_set(rows: Iterable[dict[str, Any]]) -> Dataset:
-    """A memory-mapped data set of rows with the same columns.
+def document_set(rows: Iterable[dict[str, Any]], account: RowAccount) -> Dataset:
+    """A memory-mapped data set of rows with the same columns, with the account of their source (`account_of`).
 
     Its temporary file is unlinked at once, so nothing is left behind, however the process ends.
     """
@@ -25,4 +27,11 @@ def document_set(rows: Iterable[dict[str, Any]]) -> Dataset:
             for row in rows:
                 writer.write(row)
             writer.finalize()
-        return Dataset.from_file(path)
+        documents = Dataset.from_file(path)
+    documents.info.description = account.model_dump_json()
+    return documents
+
+
+def account_of(documents: Dataset) -> RowAccount:
+    """The account of the source of documents that `document_set` made."""
+    return RowAccount.model_validate_json(documents.info.description)

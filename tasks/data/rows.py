@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic
 
+from reports.document.row_account import RowAccount
 from reports.errors import UserError
 from tasks.data.cells import Cells
 from tasks.data.readers import Place, Record, read_records
 from tasks.data.selection import Row, check_labels, select
+from tasks.data.shapes import USUAL_COLUMNS, ReasoningRow, shape_of
 from tasks.data.source import DataSource
 from tasks.data.splits import sample_indices
+from tasks.data.usable import NoReasoningError, compliant, lacks, no_reasoning, some, usable
+from tasks.formats import AnswerFormat
 
 LABELS = ("yes", "no", "maybe")
-_REASONING_COLUMNS = {
-    "id": ("id",),
-    "question": ("question", "Question"),
-    "reasoning": ("complex_cot", "Complex_CoT", "reasoning"),
-    "response": ("response", "Response"),
-}
+_HEAD = 1000  # rows whose columns tell the shape of all
 _PUBMEDQA_COLUMNS = {
     "id": ("id", "pubid", "PMID"),
     "question": ("question", "QUESTION"),
@@ -32,20 +31,11 @@ _PUBMEDQA_COLUMNS = {
 
 
 @dataclass(frozen=True)
-class ReasoningRow:
-    """A medical question with step-by-step reasoning and a final response.
+class LoadedRows(Generic[Row]):
+    """Rows of a source, and what became of its other rows."""
 
-    Attributes:
-        fields: Short values of other columns, such as the speciality, by column.
-        place: Position in the source, or None for a row made in code.
-    """
-
-    id: str
-    question: str
-    reasoning: str
-    response: str
-    fields: dict[str, str] = field(default_factory=dict, compare=False)
-    place: Place | None = field(default=None, compare=False)
+    rows: list[Row]
+    account: RowAccount
 
 
 @dataclass(frozen=True)
@@ -73,33 +63,64 @@ class PubMedQAItem:
 
 
 def load_reasoning(source: DataSource, *, seed: int) -> list[ReasoningRow]:
-    """Rows of question, reasoning and response.
+    """The rows that `load_rows` reads for no particular format."""
+    return load_rows(source, seed=seed).rows
+
+
+def load_rows(
+    source: DataSource, *, seed: int, answer_format: AnswerFormat | None = None, keep_duplicates: bool = False
+) -> LoadedRows[ReasoningRow]:
+    """Rows of questions and answers, conversations or plain texts, in any shape of `tasks.data.shapes`.
 
     PubMedQA rows, if the source is of that kind, have no reasoning; their response is the label and the conclusion.
 
+    Args:
+        source: The source.
+        seed: Seed of the draw.
+        answer_format: The format of the answers; rows without the reasoning that it asks for are unusable.
+        keep_duplicates: Whether rows that repeat earlier ones are kept.
+
     Raises:
-        UserError: The source is missing or broken, or a column or cell is invalid; names the file and row.
+        UserError: The source is missing or broken, its columns fit no shape, or rows are unusable and not to be left
+            out; names the file and the rows.
     """
     if source.kind in ("pubmedqa", "pubmedqa-abstract"):
-        return [
-            ReasoningRow(
-                item.id,
-                item.question if source.kind == "pubmedqa" else item.with_abstract,
-                "",
-                f"{item.answer.capitalize()}. {item.conclusion}".strip(),
-                place=item.place,
-            )
-            for item in load_pubmedqa(source, seed=seed)
-        ]
-    cells = Cells(source, _REASONING_COLUMNS, optional={"id"})
+        return _pubmedqa_rows(source, seed, answer_format, keep_duplicates=keep_duplicates)
+    records = _records(source, USUAL_COLUMNS | {*source.columns.values()})
+    head = list(itertools.islice(records, _HEAD))
+    shape = shape_of(source, head)
+    account = RowAccount(kind=shape.kind, columns=shape.columns, unread=shape.unread, keeps_duplicates=keep_duplicates)
 
     def make(record: Record) -> ReasoningRow:
-        question, reasoning, response = (cells.text(record, name) for name in ("question", "reasoning", "response"))
-        digest = hashlib.sha256(f"{question}\0{reasoning}\0{response}".encode()).hexdigest()[:12]
-        identifier = cells.identifier(record) or digest
-        return ReasoningRow(identifier, question, reasoning, response, cells.others(record), record.place)
+        row = shape.row(record)
+        account.split_reasoning += bool(row.reasoning) and "reasoning" not in shape.columns
+        if answer_format is not None and answer_format.has_reasoning and not row.has_reasoning:
+            raise NoReasoningError(lacks(answer_format, "an earlier turn without" if row.reasoning else "no"))
+        return row
 
-    return _drawn(_selected(source, cells, make), source, seed)
+    rows = usable(itertools.chain(head, records), make, source, account)
+    if answer_format is not None and source.format_violations == "drop":
+        account.drops_violating = True
+        rows = some(compliant(rows, answer_format, account), source, account)
+    selected, account.duplicates = select(rows, source, keep_duplicates=keep_duplicates)
+    return LoadedRows(_drawn(selected, source, seed), account)
+
+
+def count_violations(loaded: LoadedRows[ReasoningRow], answer_format: AnswerFormat) -> RowAccount:
+    """The account of rows once it is decided which are used, with the format violations of their gold answers.
+
+    Args:
+        loaded: The used rows, and the account of their source.
+        answer_format: The format of the answers.
+    """
+    account = loaded.account.model_copy(update={"used": len(loaded.rows)})
+    if not answer_format.has_reasoning:
+        account.unused_reasoning = sum(bool(row.reasoning) for row in loaded.rows)
+    if not account.drops_violating:
+        account.violations, account.violating, account.marked_responses = {}, 0, 0
+        for _ in compliant(loaded.rows, answer_format, account):
+            pass
+    return account
 
 
 def load_pubmedqa(source: DataSource, *, seed: int) -> list[PubMedQAItem]:
@@ -109,6 +130,11 @@ def load_pubmedqa(source: DataSource, *, seed: int) -> list[PubMedQAItem]:
         UserError: The source is missing or broken, a column, cell or label is invalid, or the list of ids has
             different gold labels; names the file and row.
     """
+    return load_items(source, seed=seed).rows
+
+
+def load_items(source: DataSource, *, seed: int, keep_duplicates: bool = False) -> LoadedRows[PubMedQAItem]:
+    """PubMedQA items as `load_pubmedqa` reads them, and what became of the other rows."""
     cells = Cells(source, _PUBMEDQA_COLUMNS, optional={"id", "conclusion"})
 
     def make(record: Record) -> PubMedQAItem:
@@ -122,9 +148,32 @@ def load_pubmedqa(source: DataSource, *, seed: int) -> list[PubMedQAItem]:
         fields = cells.others(record)
         return PubMedQAItem(identifier, question, contexts, answer, conclusion, fields, record.place)
 
-    items = _selected(source, cells, make)
+    account = RowAccount(kind="pubmedqa", keeps_duplicates=keep_duplicates)
+    rows = usable(_records(source, cells.columns), make, source, account)
+    items, account.duplicates = select(rows, source, keep_duplicates=keep_duplicates)
     check_labels({item.id: item.answer for item in items}, source)
-    return _drawn(items, source, seed)
+    drawn = _drawn(items, source, seed)
+    return LoadedRows(drawn, account.model_copy(update={"used": len(drawn)}))
+
+
+def _pubmedqa_rows(
+    source: DataSource, seed: int, answer_format: AnswerFormat | None, *, keep_duplicates: bool
+) -> LoadedRows[ReasoningRow]:
+    """PubMedQA items as rows without reasoning."""
+    loaded = load_items(source, seed=seed, keep_duplicates=keep_duplicates)
+    if answer_format is not None and answer_format.has_reasoning:
+        raise no_reasoning(lacks(answer_format), source, loaded.account)
+    rows = [
+        ReasoningRow(
+            item.id,
+            item.question if source.kind == "pubmedqa" else item.with_abstract,
+            "",
+            f"{item.answer.capitalize()}. {item.conclusion}".strip(),
+            place=item.place,
+        )
+        for item in loaded.rows
+    ]
+    return LoadedRows(rows, loaded.account)
 
 
 def _contexts(value: Any, where: str) -> tuple[str, ...]:
@@ -140,13 +189,13 @@ def _contexts(value: Any, where: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _selected(source: DataSource, cells: Cells, make: Callable[[Record], Row]) -> list[Row]:
-    """The rows of a source selected by its positions and ids; other rows and copies do not stay in memory."""
-    rows = map(make, itertools.islice(read_records(source, cells.columns), source.start, source.stop))
-    first = next(rows, None)
+def _records(source: DataSource, needed: Collection[str]) -> Iterator[Record]:
+    """The records of a source within its positions, read one by one."""
+    records = itertools.islice(read_records(source, needed), source.start, source.stop)
+    first = next(records, None)
     if first is None:
         raise UserError(f"there are no rows from position {source.start} on", where=source.label, fix="lower start")
-    return select(itertools.chain([first], rows), source)
+    return itertools.chain([first], records)
 
 
 def _drawn(rows: list[Row], source: DataSource, seed: int) -> list[Row]:

@@ -33,10 +33,20 @@ Row = TypeVar("Row", bound=_HasId)
 _Item = TypeVar("_Item")
 
 
-def select(rows: Iterable[Row], source: DataSource) -> list[Row]:
-    """Apply `ids` and `exclude_ids`; duplicate rows are kept once, different rows with one id are an error."""
+def select(rows: Iterable[Row], source: DataSource, *, keep_duplicates: bool = False) -> tuple[list[Row], int]:
+    """Apply `ids` and `exclude_ids`.
+
+    Returns:
+        (the selected rows, number of rows that repeat an earlier one); the repetitions are selected only if they are to
+        be kept.
+
+    Raises:
+        UserError: Two different rows have the same id, an id is not there, or no row is left.
+    """
     by_id: dict[str, Row] = {}
+    ids = []
     for row in rows:
+        ids.append(row.id)
         if by_id.setdefault(row.id, row) != row:
             raise UserError(f"two different rows have the id {row.id}", where=source.label, fix="make the ids unique")
     wanted = set(by_id) if source.ids in (None, ALL_IDS) else read_ids(source.ids)
@@ -49,12 +59,12 @@ def select(rows: Iterable[Row], source: DataSource) -> list[Row]:
             where=source.label,
             fix=f"check {origin} against the data; {_HOW_ALL}",
         )
-    kept = [row for row in by_id.values() if row.id in wanted and row.id not in unwanted]
+    kept = [by_id[name] for name in (ids if keep_duplicates else by_id) if name in wanted and name not in unwanted]
     if not kept:
         raise UserError(
             "no row is left after ids and exclude_ids", where=source.label, fix=f"check the two lists; {_HOW_ALL}"
         )
-    return kept
+    return kept, len(ids) - len(by_id)
 
 
 def check_labels(labels: Mapping[str, str], source: DataSource) -> None:

@@ -26,6 +26,8 @@ _NAMED = 3  # files of a list in a name
 
 Text = Annotated[str, Field(min_length=1)]
 
+RowKind = Literal["reasoning", "question-answer", "alpaca", "conversations", "text", "pubmedqa", "pubmedqa-abstract"]
+
 
 class DataSource(BaseModel):
     """One set of rows.
@@ -45,8 +47,13 @@ class DataSource(BaseModel):
         rows: Sample this many rows with the seed of the run; all rows by default.
         start: Exclude the rows before this position in the source, counted from 0; for published set-ups.
         stop: Exclude this position and those after it.
-        kind: `pubmedqa` to train on rows of PubMedQA; their answer is the label and the conclusion.
-            `pubmedqa-abstract` puts the abstract before the question, as scoring does.
+        kind: Shape of the rows, told from their columns if not given: `reasoning` (question, reasoning, response),
+            `question-answer`, `alpaca` (instruction, input, output), `conversations` or plain `text`. `pubmedqa` trains
+            on rows of PubMedQA; their answer is the label and the conclusion. `pubmedqa-abstract` puts the abstract
+            before the question, as scoring does.
+        unusable_rows: Whether rows with an empty text, turns out of order or without the reasoning that the answer
+            format asks for are an error or left out (`drop`).
+        format_violations: Whether rows whose answer violates its own format are kept or left out (`drop`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,7 +67,9 @@ class DataSource(BaseModel):
     rows: PositiveInt | None = None
     start: NonNegativeInt = 0
     stop: PositiveInt | None = None
-    kind: Literal["reasoning", "pubmedqa", "pubmedqa-abstract"] | None = None
+    kind: RowKind | None = None
+    unusable_rows: Literal["error", "drop"] = "error"
+    format_violations: Literal["keep", "drop"] = "keep"
 
     @model_validator(mode="before")
     @classmethod

@@ -130,7 +130,8 @@ def test_such_a_cell_does_not_matter_in_a_column_that_nothing_needs(write, kind)
 def test_other_cells_than_texts_are_refused_by_row(write, cells, content):
     with pytest.raises(UserError) as caught:
         load_reasoning(write({**rows(), "response": cells}), seed=0)
-    assert f"row 1: column response should hold a text, found {content}" in str(caught.value)
+    assert f"column response should hold a text, found {content}" in str(caught.value)
+    assert "row 1" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ def test_a_footer_with_wrong_sizes_is_refused(write, tmp_path):
 
 def test_a_missing_column_is_reported_with_all_that_are_there(write):
     columns = {"question": ["Why?"], "complex_cot": ["Because."], "answers": [["So."]]}
-    with pytest.raises(UserError, match="no column response or Response; found question, complex_cot, answers"):
+    with pytest.raises(UserError, match="no column for response; the columns are question, complex_cot, answers"):
         load_reasoning(write(columns), seed=0)
 
 

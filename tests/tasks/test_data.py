@@ -141,10 +141,13 @@ def test_all_rows_are_taken_where_ids_say_so(tmp_path):
         ([ROW, "{broken", ROW], "line 2: invalid JSON"),
         ([ROW, "[1]"], "line 2: expected an object"),
         (
-            [ROW, {"question": "Why?", "complex_cot": "", "response": "So."}],
-            "line 2: column reasoning should hold a text",
+            [ROW, {"question": "Why?", "complex_cot": "Because.", "response": ""}],
+            "line 2: column response should hold a text",
         ),
-        ([{"prompt": "Why?", "Complex_CoT": "x", "Response": "y"}], "line 1: there is no column question or Question"),
+        (
+            [{"topic": "Why?", "Complex_CoT": "x", "Response": "y"}],
+            "line 1: there is no column for question; the columns",
+        ),
         ([{**ROW, "id": "a"}, {**ROW, "id": "a", "response": "No."}], "two different rows have the id a"),
         ([{**ROW, "question": 3}], "line 1: column question should hold a text, found 3"),
     ],

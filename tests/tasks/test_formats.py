@@ -5,7 +5,7 @@ import time
 import pytest
 
 from reports.errors import UserError
-from tasks.formats import FORMATS, get_format, split_answer
+from tasks.formats import FORMATS, get_format, gold_problems, split_answer, split_marked
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -154,3 +154,40 @@ def test_an_unknown_format_is_refused_with_the_nearest_name():
         get_format("think-respons")
     with pytest.raises(UserError, match="did you mean alpaca"):
         split_answer("No.", "alpacca")
+
+
+@pytest.mark.parametrize(
+    ("name", "reasoning", "response", "problems"),
+    [
+        ("think", "Few events.", "No.", ()),
+        (
+            "think",
+            "Few events.",
+            "<think>Few.</think>No.",
+            ("duplicate: <think>", "duplicate: </think>", "empty: response"),
+        ),
+        ("thinking-headings", "Few.", "No.\n\n## Final Response\n\nYes.", ("duplicate: ## Final Response",)),
+        ("plain", "", "No.\nQuestion: And ice?", ("cut: a line that starts another question",)),
+        ("plain", "", "<think>Few events.</think>No.", ("extra: text outside the parts",)),
+        ("plain", "", "...", ("empty: response",)),
+        ("medical-question", "", "No.\r\n\r\nIce helps.", ()),
+    ],
+)
+def test_gold_answers_are_read_back_by_the_parser_that_scores(name, reasoning, response, problems):
+    assert gold_problems(get_format(name), reasoning, response) == problems
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "No.",
+        "<think>No.",
+        "</think>No.",
+        "Well. <think>Few.</think>No.",
+        "<think>Few.</think>No.<think>Few.</think>Yes.",
+        "## Thinking\n\nFew.\n\nNo.",
+        "<think>Few.</think>No.\nQuestion: And ice?",
+    ],
+)
+def test_texts_with_some_markers_only_are_left_as_they_are(text):
+    assert split_marked(text) == ("", text)

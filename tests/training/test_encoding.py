@@ -1,11 +1,13 @@
 """Training rows as tokens: exactly the answer and its end token are learned."""
 
 import copy
+import itertools
 
 import pytest
 
 from reports.errors import UserError
 from tasks.data import ReasoningRow
+from tasks.data.turns import Turn
 from tasks.formats import get_format
 from tasks.rendering import encode, load_tokenizer, render_prompt
 from training.encoding import MASKED, encode_row, encode_rows
@@ -20,8 +22,8 @@ def tokenizer(tiny_model):
     return load_tokenizer(str(tiny_model))
 
 
-def recipe_up_to(tokens):
-    return load_recipe("quickstart", [f"trainer.max_length={tokens}", f"format.name={SHAPE.name}"])
+def recipe_up_to(tokens, name=SHAPE.name):
+    return load_recipe("quickstart", [f"trainer.max_length={tokens}", f"format.name={name}"])
 
 
 def test_the_prompt_is_masked_and_the_answer_with_its_end_is_learned(tokenizer):
@@ -84,3 +86,80 @@ def test_a_row_whose_prompt_fills_the_limit_is_dropped_by_name(tokenizer):
 def test_nothing_left_to_learn_is_an_error(tokenizer):
     with pytest.raises(UserError, match=r"trainer.max_length"):
         encode_rows(tokenizer, recipe_up_to(8), [ROW])
+
+
+SYSTEM, ASKED, SAID = Turn("system", "Be calm."), Turn("user", "Rest?"), Turn("assistant", "No: walk.")
+TALK = ReasoningRow("2", "And ice?", "", "Yes, for an hour.", history=(SYSTEM, ASKED, SAID))
+
+
+def learned_texts(tokenizer, row):
+    """The texts of the runs of tokens that carry a loss."""
+    runs = itertools.groupby(zip(row.input_ids, row.labels, strict=True), key=lambda pair: pair[1] != MASKED)
+    return [tokenizer.decode([token for token, _ in run]) for is_learned, run in runs if is_learned]
+
+
+# The system prompt before the first question, blanks around answers (Llama 2).
+LLAMA = (
+    "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]{% elif m.role == 'assistant' %}"
+    " {{ m.content }} <|end|>{% else %}<<SYS>>{{ m.content }}<</SYS>>{% endif %}{% endfor %}"
+)
+# Roles as tags, nothing between turns (Phi-3, DeepSeek).
+TAGS = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content | trim }}{% if m.role == 'assistant' %}<|end|>{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+@pytest.mark.parametrize("template", [None, LLAMA, TAGS], ids=["ChatML", "Llama 2", "tags"])
+def test_a_conversation_is_the_templates_rendering_and_every_answer_is_learned(tokenizer, template):
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.chat_template = template or tokenizer.chat_template
+    row = encode_row(tokenizer, get_format("plain"), TALK, chat="auto", max_length=500)
+    messages = [
+        {"role": "system", "content": "Be calm."},
+        {"role": "user", "content": "Rest?"},
+        {"role": "assistant", "content": "No: walk."},
+        {"role": "user", "content": "And ice?"},
+        {"role": "assistant", "content": "Yes, for an hour."},
+    ]
+    rendered = tokenizer.apply_chat_template(messages, tokenize=False).rstrip("\n")
+    if template != LLAMA:  # whose blank before the answer is not part of the prompt
+        assert row.input_ids == encode(tokenizer, rendered)
+    texts = [text.replace(" ", "") for text in learned_texts(tokenizer, row)]
+    assert texts == ["No:walk.<|end|>", "Yes,foranhour.<|end|>"]
+
+
+def test_in_plain_text_earlier_answers_are_learned_too(tokenizer):
+    row = encode_row(tokenizer, get_format("medical-question"), TALK, chat="never", max_length=500)
+    assert tokenizer.decode(row.input_ids) == (
+        "Be calm.\n\nMEDICAL QUESTION: Rest?\n\nANSWER: No: walk.\n\n"
+        "MEDICAL QUESTION: And ice?\n\nANSWER: Yes, for an hour.<|end|>"
+    )
+    assert [text.strip() for text in learned_texts(tokenizer, row)] == ["No: walk.", "Yes, for an hour.<|end|>"]
+
+
+def test_an_earlier_answer_without_the_reasoning_it_was_given_is_not_learned(tokenizer):
+    """The templates of reasoning models leave the reasoning of earlier turns out."""
+    tokenizer = copy.deepcopy(tokenizer)
+    kept = "(m['content'].split('</think>')[-1] if m['role'] == 'assistant' else m['content'])"
+    tokenizer.chat_template = tokenizer.chat_template.replace("m['content']", kept)
+    thought = Turn("assistant", "No: walk.", "Few events.")
+    talk = ReasoningRow("3", "And ice?", "It cools.", "Yes.", history=(ASKED, thought))
+    row = encode_row(tokenizer, get_format("think"), talk, chat="auto", max_length=500)
+    assert learned_texts(tokenizer, row) == ["<think>\nIt cools.\n</think>\n\nYes.<|end|>"]
+    assert "Few events" not in tokenizer.decode(row.input_ids)
+    assert row.altered_turns == 1
+
+
+def test_a_conversation_whose_last_question_does_not_fit_still_teaches_its_first_answer(tokenizer):
+    long = ReasoningRow("4", "Why? " * 300, "", "Yes.", history=(ASKED, SAID))
+    rows = encode_rows(tokenizer, recipe_up_to(100, "plain"), [long])
+    assert (rows.truncated, rows.dropped) == (1, [])
+    assert learned_texts(tokenizer, rows.rows[0]) == ["No: walk.<|end|>"]
+
+
+def test_of_a_plain_text_all_is_learned(tokenizer):
+    text = "Rest helps few people."
+    row = encode_row(tokenizer, SHAPE, ReasoningRow("5", "", "", text), chat="auto", max_length=500)
+    assert row.input_ids == [*encode(tokenizer, text), tokenizer.eos_token_id]
+    assert row.labels == [MASKED, *row.input_ids[1:]]

@@ -89,8 +89,8 @@ def test_what_is_cut_dropped_and_learned_is_counted(tiny_recipe):
     whole = preflight(recipe, base, rows)
     assert (whole.rows, whole.truncated, whole.ended, whole.dropped) == (8, 7, 1, [])
     assert whole.lengths[100] == 512
-    assert whole.example[0].endswith("assistant\n")
-    assert whole.example[1].startswith("## Thinking")
+    assert whole.example[0][0].endswith("assistant\n")
+    assert whole.example[1][0].startswith("## Thinking")
 
 
 def test_rows_without_reasoning_need_a_format_without(tiny_model):
@@ -100,8 +100,8 @@ def test_rows_without_reasoning_need_a_format_without(tiny_model):
         preflight(recipe, find_base_config(recipe.model), training_rows(recipe))
     recipe = load_recipe("quickstart", [*settings, "format.name=medical-question", "format.chat_template=never"])
     found = preflight(recipe, find_base_config(recipe.model), training_rows(recipe))
-    assert found.example[0].startswith("MEDICAL QUESTION: ")
-    assert found.example[1].startswith((" Yes. ", " No. ", " Maybe. "))
+    assert found.example[0][0].startswith("MEDICAL QUESTION: ")
+    assert found.example[1][0].startswith((" Yes. ", " No. ", " Maybe. "))
 
 
 def test_the_command_prints_the_plan(command, tiny_recipe):
@@ -109,3 +109,18 @@ def test_the_command_prints_the_plan(command, tiny_recipe):
     assert code == 0, err
     for words in ("8,192 trainable parameters", "end token learned", "trained part:", "all weights", "estimated time"):
         assert words in out
+
+
+def test_the_plan_says_what_became_of_every_row(command, tiny_recipe, write_rows):
+    rows = [{"Question": f"{n % 4}?", "Complex_CoT": "" if n == 5 else "So.", "Response": "Yes."} for n in range(8)]
+    settings = ["--set", f"data={{train: {{source: {write_rows(*rows)}, unusable_rows: drop}}}}", "--set"]
+    code, out, err = command("plan", tiny_recipe, *settings, "trainer.eval_steps=null")
+    assert code == 0, err
+    for line in (
+        "rows.jsonl (all rows), 8 rows read as reasoning (question: Question, reasoning: Complex_CoT",
+        "3 duplicates removed, 1 unusable left out, 0 gold answers that violate the format",
+        "3 of 8 rows repeat earlier ones and are left out; --set data.keep_duplicates=true trains on them",
+        "no reasoning, which the format thinking-headings asks for (1)",
+        "rows: 4 trained on, 0 to validate, 0 dropped",
+    ):
+        assert line in out

@@ -37,3 +37,36 @@ def test_a_division_that_leaves_nothing_to_train_on_is_refused(setting):
     recipe = load_recipe("quickstart", ["data.reasoning=null", setting])
     with pytest.raises(UserError, match="leaves none to train on"):
         training_rows(recipe)
+
+
+def test_rows_that_repeat_each_other_are_on_the_same_side(write_rows):
+    rows = [{"question": f"{n % 5}?", "complex_cot": "So.", "response": "Yes."} for n in range(15)]
+    source = f"data.train={{source: {write_rows(*rows)}}}"
+    settings = [source, "data.keep_duplicates=true", "data.reasoning=null", "data.reasoning_rows=1"]
+    recipe = load_recipe("quickstart", [*settings, "data.validation_rows=1"])
+    divided = training_rows(recipe)
+    held_out = load_reasoning(held_out_source(recipe), seed=recipe.seed)
+    assert (len(divided.train), len(divided.validation), len(held_out)) == (9, 1, 1)
+    assert not ids(divided.train) & (ids(divided.validation) | ids(held_out))
+    assert len(training_rows(load_recipe("quickstart", [source])).train) == 5
+
+
+def test_gold_answers_that_violate_their_format_are_counted_and_left_out_on_request(write_rows):
+    answers = ("Yes.", "<think>Few.</think>Yes.", "No.")
+    rows = [{"question": f"{n}?", "complex_cot": "So.", "response": text} for n, text in enumerate(answers)]
+    settings = [f"data.train.source={write_rows(*rows)}", "data.train.rows=null", "format.name=think"]
+    kept, dropped = (
+        training_rows(load_recipe("quickstart", [*settings, f"data.train.format_violations={what}"]))
+        for what in ("keep", "drop")
+    )
+    assert (len(kept.train), len(dropped.train)) == (3, 2)
+    problems = {"duplicate: <think>": 1, "duplicate: </think>": 1, "empty: response": 1}
+    assert kept.accounts["train"].violations == dropped.accounts["train"].violations == problems
+    (remark,) = kept.accounts["train"].remarks("data.train")
+    assert "read the reasoning from the response, where 1 have it (--set data.train.kind=question-answer)" in remark
+    assert "(--set data.train.format_violations=drop)" in remark
+    read = training_rows(
+        load_recipe("quickstart", [*settings[:2], "data.train.kind=question-answer", "format.name=plain"])
+    )
+    assert [row.reasoning for row in read.train] == ["", "Few.", ""]
+    assert read.accounts["train"].unused_reasoning == 1

@@ -48,7 +48,8 @@ def recorded_rows(model: Model) -> TrainingRows | None:
     """
     parts = []
     for record in records(model):
-        rows = training_rows(check_recipe(record.recipe, FILE))
+        # Logs of earlier versions do not record the format, and so read all rows, with reasoning or without.
+        rows = training_rows(check_recipe({"format": {"name": "plain"}, **record.recipe}, FILE))
         if rows_hash(rows.train) != record.data_sha256:
             raise UserError("its training data has changed since", where=str(record.recipe["data"]["train"]["source"]))
         parts.append(rows)

@@ -130,6 +130,7 @@ class DataSection(_Section):
         validation_rows: Instead, split this many off the training rows by seed.
         reasoning: Held-out rows for perplexity and generated answers; samples where neither this nor the next is given.
         reasoning_rows: Instead, hold this many rows of the training source out by seed, before any are drawn from it.
+        keep_duplicates: Train on rows that repeat earlier ones as often as the source has them, instead of once.
         pubmedqa: PubMedQA items; a `test_ground_truth.json` beside their file lists the ids that are scored, unless
             `ids` says otherwise: `all` for all rows.
     """
@@ -139,6 +140,7 @@ class DataSection(_Section):
     validation_rows: PositiveInt | None = None
     reasoning: DataSource | None = None
     reasoning_rows: PositiveInt | None = None
+    keep_duplicates: bool = False
     pubmedqa: DataSource = DataSource(source="samples:pubmedqa")
 
     @model_validator(mode="after")
@@ -382,7 +384,8 @@ class Recipe(_Section):
     def training_part(self) -> dict[str, object]:
         """All that decides the adapter but the contents of data and base, for its fingerprint."""
         keep = {"seed", "model", "quantization", "lora", "format", "trainer"}
-        data = self.data.model_dump(mode="json", include={"train", "validation", "validation_rows", "reasoning_rows"})
+        rows = {"train", "validation", "validation_rows", "reasoning_rows", "keep_duplicates"}
+        data = self.data.model_dump(mode="json", include=rows)
         decides = {**self.model_dump(mode="json", include=keep), "data": data}
         decides["trainer"].pop("trackers")
         decides["format"] = {key: value for key, value in decides["format"].items() if value}  # new settings, unset
