@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import shutil
 import tempfile
@@ -17,7 +18,7 @@ from harness.releases.push_source import Source, find_source
 from reports.document.reading import read_results
 from reports.document.schema import Results
 from reports.errors import UserError
-from reports.files import write_json, write_text
+from reports.files import PART, part_of, remove_parts_of, write_json, write_text
 from reports.names import is_hub_id
 from reports.page.render import render
 from reports.readmes.model_card import PublishedCard, published_card
@@ -90,7 +91,10 @@ def push(
     check_repository(repo)
     origin = find_source(path)
     upload = Upload(repo, private=not public)
-    with tempfile.TemporaryDirectory(prefix="medbench-push-") as staged:
+    temporary = Path(tempfile.gettempdir(), "medbench-push")
+    with contextlib.suppress(OSError):  # of other users
+        remove_parts_of([temporary])
+    with tempfile.TemporaryDirectory(prefix=part_of(temporary), suffix=PART) as staged:
         folder = Path(staged)
         _gather(origin, folder, upload, samples=samples)
         results, candidate = _results(origin, folder, upload, samples=samples)

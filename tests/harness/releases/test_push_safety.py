@@ -1,6 +1,7 @@
 """`medbench push` gives no paths and tokens away, and refuses in one message what cannot or must not be sent."""
 
 import json
+import tempfile
 from pathlib import Path
 
 import httpx
@@ -9,6 +10,7 @@ from huggingface_hub import errors
 
 from harness.releases.local_paths import shorten_paths
 from tests.harness.releases.conftest import REPO, TOKEN, change_results, refused
+from tests.harness.test_killed_commands import run_killed
 
 
 def test_no_folder_of_this_machine_is_uploaded(hub, run, tiny_model, tmp_path, command):
@@ -158,3 +160,24 @@ def test_a_broken_card_is_told(hub, run, command):
 )
 def test_paths_are_told_from_other_text(text, wanted):
     assert shorten_paths(text, ".md")[0] == (wanted or text)
+
+
+@pytest.mark.slow
+def test_a_killed_push_changes_nothing_here_and_is_repeated_whole(hub, run, command, tmp_path, monkeypatch):
+    """It writes to a temporary folder alone, which the next push removes; the upload itself is one commit."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+
+    def contents(folder):
+        return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    before, words = contents(run), ("push", run, REPO, "--execute")
+    for change in (1, 2, 5, 10, 20, 30, 40):
+        code, died = run_killed(words, change, f"{temporary}/.medbench-push")
+        assert died, f"it ended with {code} before change {change}"
+        assert len(list(temporary.glob(".medbench-push.*"))) == (change > 1)
+        assert contents(run) == before
+        assert command(*words)[0] == 0
+        assert list(temporary.glob(".medbench-push.*")) == []
+        assert hub.files["adapter_model.safetensors"] == before[run / "adapter" / "adapter_model.safetensors"]
