@@ -149,7 +149,7 @@ def _read(model: Model, name: str, base: Model, recipe: Recipe) -> tuple[Dialogu
         notes.append(f"{model.name}: its chat template leaves the reasoning out of the examples (scoring.num_fewshot)")
     rows = _embedding_rows(model, base)
     if rows is not None:
-        _check_turn(tokenizer, answer_format, chat, {*end.tokens, *ends}, rows)
+        _check_turn(tokenizer, answer_format, chat, end.tokens, rows)
         beyond = sorted(number for number in tokenizer.get_vocab().values() if number >= rows)
         if beyond:
             notes.append(
@@ -166,12 +166,12 @@ def _shows_reasoning(tokenizer: PreTrainedTokenizerBase, answer_format: AnswerFo
 
 
 def _check_turn(
-    tokenizer: PreTrainedTokenizerBase, answer_format: AnswerFormat, chat: ChatSettings, ends: Iterable[int], rows: int
+    tokenizer: PreTrainedTokenizerBase, answer_format: AnswerFormat, chat: ChatSettings, end: Iterable[int], rows: int
 ) -> None:
     """Check that the model has an embedding for each token of a rendered question and its answer."""
     prompt = render_prompt(tokenizer, answer_format, _QUESTION, chat)
     answer = answer_format.completion(_REASONING, _RESPONSE)
-    check_vocabulary([*encode(tokenizer, prompt + answer), *ends], tokenizer, rows)
+    check_vocabulary([*encode(tokenizer, prompt + answer), *end], tokenizer, rows)
 
 
 def _check_kwargs(dialogues: Mapping[str, Dialogue]) -> list[str]:
