@@ -67,8 +67,7 @@ def read_dialogues(models: Sequence[Model], base: Model, recipe: Recipe) -> tupl
         if model.is_base or model.trained_here:
             dialogues[model.name] = own
             continue
-        name = adapter_tokenizer(model.folder, base.tokenizer)
-        different = _differences(name, str(base.tokenizer), recipe) if name != str(base.tokenizer) else []
+        name, different = _own_tokenizer(model, base, recipe)
         if not different:
             dialogues[model.name] = own
         elif recipe.scoring.adapter_tokenizer == "base":
@@ -85,6 +84,18 @@ def read_dialogues(models: Sequence[Model], base: Model, recipe: Recipe) -> tupl
             )
             notes += more
     return dialogues, notes + _check_kwargs(dialogues)
+
+
+def _own_tokenizer(adapter: Model, base: Model, recipe: Recipe) -> tuple[str, list[str]]:
+    """(name of an adapter's tokenizer, in what it differs from the base's in words)."""
+    try:
+        name = adapter_tokenizer(adapter.folder, base.tokenizer)
+        return name, [] if name == str(base.tokenizer) else _differences(name, str(base.tokenizer), recipe)
+    except UserError as error:
+        if recipe.scoring.adapter_tokenizer == "base":
+            return str(adapter.folder), ["a tokenizer that cannot be loaded"]
+        fix = f"{error.fix}; or prompt it like its base: --set scoring.adapter_tokenizer=base"
+        raise UserError(error.what, where=error.where, fix=fix) from error
 
 
 def with_own_prompts(
@@ -139,7 +150,7 @@ def _read(model: Model, name: str, base: Model, recipe: Recipe) -> tuple[Dialogu
         notes.append(f"{model.name}: its chat template leaves the reasoning out of the examples (scoring.num_fewshot)")
     rows = _embedding_rows(model, base)
     if rows is not None:
-        _check_turn(tokenizer, answer_format, chat, {*end.tokens, *ends}, rows)
+        _check_turn(tokenizer, answer_format, chat, end.tokens, rows)
         beyond = sorted(number for number in tokenizer.get_vocab().values() if number >= rows)
         if beyond:
             notes.append(
@@ -158,12 +169,12 @@ def _shows_reasoning(tokenizer: PreTrainedTokenizerBase, answer_format: AnswerFo
 
 
 def _check_turn(
-    tokenizer: PreTrainedTokenizerBase, answer_format: AnswerFormat, chat: ChatSettings, ends: Iterable[int], rows: int
+    tokenizer: PreTrainedTokenizerBase, answer_format: AnswerFormat, chat: ChatSettings, end: Iterable[int], rows: int
 ) -> None:
     """Check that the model has an embedding for each token of a rendered question and its answer."""
     prompt = render_prompt(tokenizer, answer_format, _QUESTION, chat)
     answer = answer_format.completion(_REASONING, _RESPONSE)
-    check_vocabulary([*encode(tokenizer, prompt + answer), *ends], tokenizer, rows)
+    check_vocabulary([*encode(tokenizer, prompt + answer), *end], tokenizer, rows)
 
 
 def _check_kwargs(dialogues: Mapping[str, Dialogue]) -> list[str]:
