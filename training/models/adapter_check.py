@@ -19,6 +19,7 @@ from training.models.adapter_config import LoraSettings, merge_command
 from training.models.adapter_layers import (
     ADAPTER,
     PREFIX,
+    TOKENS,
     LayerSwap,
     attach,
     converted_weights,
@@ -83,7 +84,8 @@ def check_fits(path: Path, settings: LoraSettings, base: Model, dtype: DTypeName
     for name, tensor in header.items():
         if tensor.dtype not in FLOATS:
             raise adapter.error(f"{name} is of type {tensor.dtype}, not a float", "save the adapter again")
-    given = saved_names({name: torch.empty(tensor.shape, device="meta") for name, tensor in header.items()})
+    tensors = {name: torch.empty(tensor.shape, device="meta") for name, tensor in header.items()}
+    given = saved_names(tensors, settings)
     if not any(".lora_" in name for name in given):
         raise adapter.error("there are no LoRA weights in it", "give a LoRA adapter")
     shell = model_shell(base)
@@ -128,11 +130,14 @@ def _check_names(
     if not extra:
         return
     foreign = next((name for name in extra if _FOREIGN.search(name.removeprefix(PREFIX))), None)
-    if foreign is not None and len(extra) == len(converted):
+    if foreign is not None:
         raise adapter.error(
-            f"PEFT would load none of its weights: names such as {foreign} are those of a compiled or wrapped model",
-            "save it again from the model inside, with save_pretrained; for torch.compile that is model._orig_mod",
+            f"PEFT does not load {foreign}, which is the name of a weight in a compiled or wrapped model",
+            "save it again with save_pretrained from the model inside, such as model._orig_mod of torch.compile",
         )
+    if len(extra) == len(converted) and not any(name.startswith(PREFIX) for name in extra):
+        what = f"PEFT loads none of its weights: their names, such as {extra[0]}, do not begin with {PREFIX}"
+        raise adapter.error(what, "save it again with PEFT's save_pretrained")
     _check_layers(dict.fromkeys(extra), shell, adapter)
     raise _undeclared(extra[0], adapter)
 
@@ -168,6 +173,8 @@ def _check_whole(name: str, layer: str, shape: Shape, own: Shape, adapter: _Cont
     Raises:
         UserError: The adapter's tokenizer has no other number of tokens than the base's, or they do not all fit.
     """
+    if name.endswith(TOKENS) and adapter.settings.trainable_token_indices:
+        return  # a second copy, which is not loaded
     if shape[1:] != own[1:]:
         raise adapter.error(
             f"the adapter is for another base: {layer} has the shape {tuple(own)} in {adapter.base.source},"
@@ -206,8 +213,7 @@ def _is_base_weight(name: str, own: Shape, adapter: _Context) -> bool:
     from safetensors import safe_open
 
     with safe_open(adapter.path, "pt") as opened:
-        copies = {saved: opened.get_tensor(key) for key in opened.keys() for saved in saved_names({key: key})}  # noqa: SIM118
-    copy = copies[name]
+        copy = opened.get_tensor(saved_names({key: key for key in opened.keys()}, adapter.settings)[name])  # noqa: SIM118
     for path in sorted(adapter.base.folder.glob("*.safetensors")):
         with safe_open(path, "pt") as opened:
             for key in opened.keys():  # noqa: SIM118 - no mapping

@@ -5,6 +5,7 @@ A configuration can make PEFT import modules, copy layers, decompose weights and
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import shlex
@@ -41,6 +42,7 @@ _HARMLESS = {
 }
 # Ways to begin with which PEFT subtracts something of the adapter from the base when it loads it.
 _CHANGE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
+_KEEP_BASE = ("gaussian", "orthogonal", "eva", "mica")
 _UNMERGEABLE = {"alora_invocation_tokens", "use_qalora"}
 # Settings that a trained adapter's layers do not depend on.
 _NOT_OF_LAYERS = {
@@ -162,7 +164,7 @@ class LoraSettings(BaseModel):
     use_dora: bool = False
     lora_bias: bool = False
     ensure_weight_tying: bool = False
-    init_lora_weights: bool | Annotated[str, Field(pattern=r"^(gaussian|orthogonal|eva|mica)$")] = True
+    init_lora_weights: bool | str = True
     inference_mode: bool = False
     task_type: Literal["CAUSAL_LM"] | None = None
 
@@ -225,6 +227,8 @@ def check_config(value: Any, path: Path, base: str = "BASE") -> LoraSettings:
             fix="save the adapter again with PEFT",
         ) from error
     unsupported = sorted(name for name, setting in (settings.model_extra or {}).items() if not _is_off(name, setting))
+    if isinstance(settings.init_lora_weights, str) and start not in _KEEP_BASE:
+        unsupported.append(f"init_lora_weights={start[:60]}")
     if unsupported:
         version = value.get("peft_version")
         written = f" (written by PEFT {str(version)[:40]})" if version else ""
@@ -246,13 +250,13 @@ def merge_command(folder: Path, base: str = "BASE", rows: int | None = None) -> 
         rows: Tokens of the vocabulary that it was trained with, if that is not the base's.
     """
     resize = f"m.resize_token_embeddings({rows}); " if rows else ""
-    tokenizer = folder if (folder / "tokenizer_config.json").is_file() else base
     merged = f"{folder.resolve().name}-merged"
+    tokenizer = json.dumps(str(folder) if (folder / "tokenizer_config.json").is_file() else base)
     code = (
         "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; from peft import PeftModel as P;"
-        f" m = M.from_pretrained({base!r}); {resize}"
-        f"P.from_pretrained(m, {str(folder)!r}).merge_and_unload().save_pretrained({merged!r});"
-        f" T.from_pretrained({str(tokenizer)!r}).save_pretrained({merged!r})"
+        f" m = M.from_pretrained({json.dumps(base)}); {resize}"
+        f"P.from_pretrained(m, {json.dumps(str(folder))}).merge_and_unload().save_pretrained({json.dumps(merged)});"
+        f" T.from_pretrained({tokenizer}).save_pretrained({json.dumps(merged)})"
     )
     return f"python -c {shlex.quote(code)}, then --set model.base={shlex.quote(merged)}"
 

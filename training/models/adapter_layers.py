@@ -29,6 +29,7 @@ _RAW_NAME = re.compile(r"\.lora_(?:embedding_)?A\.(\w+)(?:\.weight)?$")  # as in
 _SAVED_NAME = re.compile(r"\.lora_(?:A\.weight|embedding_A)$")
 # What PEFT puts between the name of an embedding and that of its weight when it saves all of it.
 _WRAPPERS = ("token_adapter.base_layer.", "base_layer.", "original_module.", "", "modules_to_save.")
+TOKENS = "token_adapter.trainable_tokens_delta"  # which it saves twice where embedding and head are tied
 _T = TypeVar("_T")
 
 
@@ -161,27 +162,30 @@ def converted_weights(wrapped: PeftModel, weights: Mapping[str, torch.Tensor], f
         return dict(convert_peft_adapter_state_dict_for_transformers(wrapped, config, dict(weights), ADAPTER))
 
 
-def saved_names(weights: Mapping[str, _T]) -> dict[str, _T]:
-    """Weights by the names that `save_pretrained` gives them, also if they are a raw state dict's.
+def saved_names(weights: Mapping[str, _T], settings: LoraSettings) -> dict[str, _T]:
+    """Weights by the names that `save_pretrained` gives them, also if they have the names of a raw state dict.
 
     The latter contain the adapter's name, such as in `lora_A.default.weight`.
     """
     raw = {match[1] for match in map(_RAW_NAME.search, weights) if match and not _SAVED_NAME.search(match[0])}
-    if len(raw) != 1 or any(map(_SAVED_NAME.search, weights)):
-        return dict(weights)
-    pattern = re.compile(rf"(?:\.modules_to_save)?\.{raw.pop()}(?=\.\w+$|$)")
-    return {pattern.sub("", name): value for name, value in weights.items()}
+    if len(raw) == 1 and not any(map(_SAVED_NAME.search, weights)):
+        pattern = re.compile(rf"(?:\.modules_to_save)?\.{raw.pop()}(?=\.\w+$|$)")
+        weights = {pattern.sub("", name): value for name, value in weights.items()}
+    if settings.use_dora:
+        weights = {re.sub(r"(\.lora_magnitude_vector)\.weight$", r"\1", name): value for name, value in weights.items()}
+    return dict(weights)
 
 
 def whole_embeddings(model: Any, names: Collection[str]) -> dict[str, str]:
-    """Name of the layer by name of the weight, for weights of whole embeddings and heads among an adapter's."""
-    layers = _embedding_layers(model)
+    """Name of the layer by name of the weight, for weights of embeddings and heads that are no LoRA weights."""
     return {
         name: layer
-        for layer, module in layers.items()
-        for leaf, _ in module.named_parameters(recurse=False)
-        for wrapper in _WRAPPERS
-        if (name := f"{PREFIX}{layer}.{wrapper}{leaf}") in names
+        for layer, module in _embedding_layers(model).items()
+        for leaf in (
+            TOKENS,
+            *(f"{wrapper}{leaf}" for wrapper in _WRAPPERS for leaf, _ in module.named_parameters(recurse=False)),
+        )
+        if (name := f"{PREFIX}{layer}.{leaf}") in names
     }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.errors import UserError
 from reports.files import read_json, sha256_file
-from reports.names import is_hub_id
+from reports.names import by_number, is_hub_id
 from training.models.adapter_check import check_fits
 from training.models.adapter_config import LoraSettings, check_config
 from training.models.adapter_layers import load_weights, saved_names
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 _PICKLED = ("adapter_model.bin", "adapter_model.pt", "pytorch_model.bin")
+_MOST_NAMED = 10
 _MOST_CONFIG_BYTES = 16 << 20
 
 
@@ -82,7 +84,7 @@ def read_settings(folder: Path, base: str = "BASE") -> LoraSettings:
     """
     refuse_links_out(folder)
     if not (folder / CONFIG).is_file():
-        raise UserError(f"there is no {CONFIG} in it", where=str(folder), fix="give the folder of a PEFT adapter")
+        raise _no_adapter(folder)
     if not (folder / WEIGHTS).is_file():
         pickled = next((name for name in _PICKLED if (folder / name).is_file()), None)
         raise UserError(
@@ -93,6 +95,26 @@ def read_settings(folder: Path, base: str = "BASE") -> LoraSettings:
             fix="where you trust it, load it with PEFT and save it again: save_pretrained writes safetensors",
         )
     return check_config(read_json(folder / CONFIG, _MOST_CONFIG_BYTES), folder / CONFIG, base)
+
+
+def _no_adapter(folder: Path) -> UserError:
+    """Error for a folder without an adapter, naming those below it, such as a trainer's checkpoints."""
+    paths = [
+        path.parent.relative_to(folder).as_posix()
+        for depth in ("*", "*/*")
+        for path in folder.glob(f"{depth}/{CONFIG}")
+    ]
+    below = sorted(paths, key=by_number)
+    if not below:
+        return UserError(f"there is no {CONFIG} in it", where=str(folder), fix="give the folder of a PEFT adapter")
+    more = f" and {len(below) - _MOST_NAMED} more" if len(below) > _MOST_NAMED else ""
+    pattern = "checkpoint-*" if all(re.fullmatch(r"checkpoint-\d+", path) for path in below) else "*"
+    everything = f", or all of them: 'NAME={folder}/{pattern}'" if all("/" not in path for path in below) else ""
+    return UserError(
+        f"it is no adapter but holds {', '.join(below[:_MOST_NAMED])}{more}",
+        where=str(folder),
+        fix=f"name one of them, such as NAME={folder / below[-1]}{everything}",
+    )
 
 
 def load_adapter(model: Any, folder: Path) -> PeftModel:
@@ -107,7 +129,8 @@ def load_adapter(model: Any, folder: Path) -> PeftModel:
     """
     from safetensors.torch import load_file
 
-    return load_weights(model, read_settings(folder), saved_names(load_file(folder / WEIGHTS)), folder)
+    settings = read_settings(folder)
+    return load_weights(model, settings, saved_names(load_file(folder / WEIGHTS), settings), folder)
 
 
 def is_plain_lora(folder: Path) -> bool:

@@ -1,18 +1,26 @@
 """Every kind of adapter that PEFT loads answers as in plain transformers and PEFT, and leaves the base as it was."""
 
+import itertools
+import json
+
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    Gemma3Config,
     Gemma3TextConfig,
     GPT2Config,
     LlamaConfig,
     MixtralConfig,
+    SiglipVisionConfig,
 )
 
-from tests.harness.engines.test_engine import ask, engine_on, plain_logprob, prompts, scores
+from harness.engines.adapter_switch import adapter_switch
+from harness.engines.interface import GenerateRequest
+from tests.harness.engines.test_engine import ask, engine_on, plain_logprob, plain_tokens, scores
 from training.models.adapters import find_adapter
 from training.models.base_model import find_base
 from training.recipes.recipe import ModelSection
@@ -36,6 +44,19 @@ BASES = {
         vocab_size=512, n_embd=32, n_layer=2, n_head=4, initializer_range=0.2, bos_token_id=0, eos_token_id=1
     ),
     "experts": MixtralConfig(**SIZES, num_local_experts=4),
+    "images": Gemma3Config(
+        text_config=Gemma3TextConfig(**SIZES, head_dim=8),
+        vision_config=SiglipVisionConfig(
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            image_size=28,
+            patch_size=14,
+        ),
+        mm_tokens_per_image=4,
+        image_token_index=3,
+    ),
     "scaled": Gemma3TextConfig(**SIZES, head_dim=8, layer_types=["full_attention"] * 2),
 }
 
@@ -70,9 +91,9 @@ def load(folder, rows=None):
     return model
 
 
-def save_adapter(base, folder, rows=None, **settings):
+def save_adapter(base, folder, rows=None, seed=2, **settings):
     """Save a random adapter, with an effect that is plain to see."""
-    torch.manual_seed(2)
+    torch.manual_seed(seed)
     wrapped = get_peft_model(load(base, rows), LoraConfig(r=4, lora_alpha=16, init_lora_weights=False, **settings))
     for name, parameter in wrapped.named_parameters():
         if parameter.requires_grad and ".lora_" not in name:
@@ -125,14 +146,13 @@ KINDS = {
 
 def check_answers(engine, name, reference):
     """Log-likelihoods within 0.003 nats of a plain model's, and the same greedy answers."""
-    for (_, request), response in zip(scores(), ask(engine, scores(name)), strict=True):
+    asked = scores(name, count=4)
+    generated = [(name, GenerateRequest(request.context, 8)) for _, request in asked[:2]]
+    responses = ask(engine, [*asked, *generated])
+    for (_, request), response in zip(asked, responses[:4], strict=True):
         assert response.logprob == pytest.approx(plain_logprob(reference, request), abs=0.003)
-    for (_, request), response in zip(prompts(), ask(engine, prompts(name)), strict=True):
-        ids = torch.tensor([request.prompt])
-        wanted = reference.generate(
-            input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=request.max_new_tokens, do_sample=False
-        )
-        assert list(response.tokens) == wanted[0, len(request.prompt) :].tolist()
+    for (_, request), response in zip(generated, responses[4:], strict=True):
+        assert list(response.tokens) == plain_tokens(reference, request)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -145,7 +165,48 @@ def test_an_adapter_answers_as_in_plain_peft(make_base, tmp_path, kind):
     assert engine.setup["adapters"] == mode
     check_answers(engine, "one", PeftModel.from_pretrained(load(base), str(folder)).eval())
     check_answers(engine, "base", load(base))
-    assert ask(engine, scores("one"))[0].logprob != pytest.approx(ask(engine, scores())[0].logprob, abs=0.003)
+    changed, unchanged = ask(engine, [*scores("one", count=1), *scores(count=1)])
+    assert changed.logprob != pytest.approx(unchanged.logprob, abs=0.003)
+
+
+MIXED = ("saved head", "untied head", "embedding", "tokens", "all biases", "all linear layers", "saved head")
+
+
+def test_adapters_of_all_kinds_are_scored_in_one_run_and_leave_no_trace(make_base, tmp_path):
+    """PEFT itself cannot hold a saved head and LoRA of the head at once."""
+    base = make_base("untied")
+    folders = {
+        f"{number} {kind}": save_adapter(base, tmp_path / str(number), seed=number, **KINDS[kind][1])
+        for number, kind in enumerate(MIXED)
+    }
+    model = load(base)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    ids = torch.tensor([[1, 2, 3, 4]])
+    base_logits = model(ids).logits
+    switch = adapter_switch(model, folders, "auto")
+    for name in (*folders, *reversed(folders)):
+        switch.use(name)
+        reference = PeftModel.from_pretrained(load(base), str(folders[name])).eval()
+        assert torch.equal(model(ids).logits, reference(ids).logits), name
+    switch.use("base")
+    assert torch.equal(model(ids).logits, base_logits)
+    assert model.state_dict().keys() == before.keys()
+    assert all(torch.equal(model.state_dict()[name], weight) for name, weight in before.items())
+
+
+@pytest.mark.parametrize("kind", [kind for kind, (_, _, mode) in KINDS.items() if mode == "merged"])
+def test_merged_and_unmerged_scores_agree(make_base, tmp_path, kind):
+    base = make_base(KINDS[kind][0])
+    folder = save_adapter(base, tmp_path / "adapter", **KINDS[kind][1])
+    ids = torch.tensor([[1, 2, 3, 4, 5, 6]])
+    logits = {}
+    for mode in ("merged", "unmerged"):
+        model = load(base)
+        switch = adapter_switch(model, {"one": folder}, mode)
+        switch.use("one")
+        assert switch.mode == mode
+        logits[mode] = model(ids).logits
+    assert torch.allclose(logits["merged"], logits["unmerged"], atol=1e-4)
 
 
 RESIZED = {
@@ -181,3 +242,73 @@ def test_an_adapter_with_more_tokens_answers_as_in_plain_peft(make_base, tmp_pat
     engine = engine_on(base, {"one": folder})
     check_answers(engine, "one", PeftModel.from_pretrained(load(base, 516), str(folder)).eval())
     check_answers(engine, "base", load(base))
+
+
+def rename(*pairs):
+    """Change the names of weights by (old, new) parts."""
+
+    def renamed(name):
+        for old, new in pairs:
+            name = name.replace(old, new)
+        return name
+
+    return lambda weights: {renamed(name): weight for name, weight in weights.items()}
+
+
+def with_single_experts(weights):
+    """The weights as transformers 4 named them: LoRA of each expert's own layers."""
+    rest = {name: weight for name, weight in weights.items() if "experts" not in name}
+    for layer, expert in itertools.product(range(2), range(4)):
+        for name, (inputs, outputs) in {"w1": (32, 48), "w2": (48, 32), "w3": (32, 48)}.items():
+            place = f"base_model.model.model.layers.{layer}.block_sparse_moe.experts.{expert}.{name}"
+            rest |= {
+                f"{place}.lora_A.weight": torch.randn(4, inputs),
+                f"{place}.lora_B.weight": torch.randn(outputs, 4),
+            }
+    return rest
+
+
+LAYOUTS = {
+    "raw": ("tied", {"target_modules": ["q_proj"]}, rename((".weight", ".default.weight"))),
+    "raw, of another name": ("tied", {"target_modules": ["q_proj"]}, rename((".weight", ".sft.weight"))),
+    "raw, embedding": (
+        "tied",
+        {"target_modules": ["embed_tokens"]},
+        rename(("embedding_A", "embedding_A.default"), ("embedding_B", "embedding_B.default")),
+    ),
+    "magnitudes of DoRA": (
+        "tied",
+        {"target_modules": ["q_proj"], "use_dora": True},
+        rename(("magnitude_vector", "magnitude_vector.weight")),
+    ),
+    "Gemma 3 of transformers 4.51": (
+        "images",
+        {"target_modules": r".*language_model.*q_proj"},
+        rename(("model.language_model.layers", "language_model.model.layers")),
+    ),
+    "single experts": ("experts", {"target_modules": ["q_proj", "w1", "w2", "w3"]}, with_single_experts),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_names_of_other_versions_are_read_as_peft_reads_them(make_base, tmp_path, layout):
+    kind, settings, change = LAYOUTS[layout]
+    base = make_base(kind)
+    folder = save_adapter(base, tmp_path / "adapter", **settings)
+    path = folder / "adapter_model.safetensors"
+    as_saved = load_file(path)
+    save_file(change(as_saved), path)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    if layout == "single experts":
+        config |= {"target_parameters": None, "rank_pattern": {}, "alpha_pattern": {}, **settings}
+        (folder / "adapter_config.json").write_text(json.dumps(config))
+    find_adapter("one", str(folder), find_base(ModelSection(base=str(base))))
+    model = load(base)
+    switch = adapter_switch(model, {"one": folder}, "unmerged")
+    switch.use("one")
+    if ".sft" in "".join(load_file(path)):  # which PEFT reads under the name `default` only
+        save_file(as_saved, path)
+    reference = PeftModel.from_pretrained(load(base), str(folder)).eval()
+    ids = torch.tensor([[5, 6, 7, 8]])
+    assert torch.equal(model(input_ids=ids).logits, reference(input_ids=ids).logits)
+    assert not torch.allclose(model(input_ids=ids).logits, load(base)(input_ids=ids).logits, atol=1e-3)
