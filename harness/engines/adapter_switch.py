@@ -170,7 +170,11 @@ def _changes(model: PreTrainedModel, layers: LayerSwap) -> dict[str, _Change] | 
         if type(layer) is not Linear or layer.lora_variant or layer.lora_bias[ADAPTER]:
             return None
         inner = layer.get_base_layer()
-        if type(inner) not in (nn.Linear, Conv1D) or inner.weight is shared:
+        if (
+            not isinstance(inner, nn.Linear | Conv1D)
+            or inner.weight is shared
+            or inner is not model.get_submodule(name)
+        ):
             return None
         down, up = layer.lora_A[ADAPTER].weight.detach().cpu(), layer.lora_B[ADAPTER].weight.detach().cpu()
         if layer.fan_in_fan_out:  # the weight is transposed

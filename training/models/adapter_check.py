@@ -90,7 +90,7 @@ def check_fits(path: Path, settings: LoraSettings, base: Model, dtype: DTypeName
         raise adapter.error("there are no LoRA weights in it", "give a LoRA adapter")
     shell = model_shell(base)
     whole = whole_embeddings(shell, given)
-    rows = {name: layer.weight.shape for name, layer in shell.named_modules() if name in whole.values()}
+    parameters = {name: tuple(parameter.shape) for name, parameter in shell.state_dict().items()}
     try:
         with LayerSwap(shell):
             wrapped = attach(shell, settings, given, path.parent)
@@ -104,7 +104,8 @@ def check_fits(path: Path, settings: LoraSettings, base: Model, dtype: DTypeName
     _check_names(converted, wanted, whole, adapter)
     for name, layer in whole.items():
         if name not in wanted:
-            _check_whole(name, layer, given[name].shape, rows[layer], adapter)
+            own = parameters.get(f"{layer}.{name.rpartition('.')[2]}")
+            _check_whole(name, layer, tuple(given[name].shape), own, adapter)
     for name in sorted(wanted.keys() & converted.keys()):
         if converted[name].shape != wanted[name]:
             raise _misfit(name, tuple(converted[name].shape), wanted[name], adapter)
@@ -164,7 +165,7 @@ def _check_tokens(wrapped: Any, adapter: _Context) -> None:
             )
 
 
-def _check_whole(name: str, layer: str, shape: Shape, own: Shape, adapter: _Context) -> None:
+def _check_whole(name: str, layer: str, shape: Shape, own: Shape | None, adapter: _Context) -> None:
     """Check a whole embedding or head that the adapter's layers do not have.
 
     PEFT saves it where the vocabulary was resized, and beside LoRA of the embedding. It is loaded for this adapter
@@ -175,12 +176,10 @@ def _check_whole(name: str, layer: str, shape: Shape, own: Shape, adapter: _Cont
     """
     if name.endswith(TOKENS) and adapter.settings.trainable_token_indices:
         return  # a second copy, which is not loaded
+    if own is None:
+        raise _undeclared(name, adapter)
     if shape[1:] != own[1:]:
-        raise adapter.error(
-            f"the adapter is for another base: {layer} has the shape {tuple(own)} in {adapter.base.source},"
-            f" {tuple(shape)} in the adapter",
-            adapter.own_base,
-        )
+        raise _other_shape(layer, shape, own, adapter)
     folder = adapter.path.parent
     has_tokenizer = (folder / "tokenizer_config.json").is_file()
     base_size = len(load_tokenizer(str(adapter.base.tokenizer)))
@@ -188,11 +187,8 @@ def _check_whole(name: str, layer: str, shape: Shape, own: Shape, adapter: _Cont
     if adapter.settings.saves(layer) and shape != own:
         return  # a second copy of what is declared
     if size > base_size and shape[0] < size:
-        raise adapter.error(
-            f"the adapter is for another base: {layer} has the shape {tuple(shape)} for {size} tokens of"
-            f" width {own[1]}",
-            adapter.own_base,
-        )
+        what = f"the adapter is for another base: {layer} has the shape {shape} for {size} tokens of width {own[-1]}"
+        raise adapter.error(what, adapter.own_base)
     if size > base_size or _is_base_weight(name, own, adapter):
         return
     if shape == own:
@@ -217,7 +213,7 @@ def _is_base_weight(name: str, own: Shape, adapter: _Context) -> bool:
     for path in sorted(adapter.base.folder.glob("*.safetensors")):
         with safe_open(path, "pt") as opened:
             for key in opened.keys():  # noqa: SIM118 - no mapping
-                if tuple(opened.get_slice(key).get_shape()) == tuple(own) == tuple(copy.shape):
+                if tuple(opened.get_slice(key).get_shape()) == own == tuple(copy.shape):
                     weight = opened.get_tensor(key)
                     if bool((weight == copy.to(weight.dtype)).all()) or bool((weight.to(copy.dtype) == copy).all()):
                         return True
@@ -233,6 +229,14 @@ def _undeclared(name: str, adapter: _Context) -> UserError:
     )
 
 
+def _other_shape(name: str, actual: Shape, wanted: Shape, adapter: _Context) -> UserError:
+    return adapter.error(
+        f"the adapter is for another base: {name} has the shape {wanted} in {adapter.base.source}, {actual} in the"
+        " adapter",
+        adapter.own_base,
+    )
+
+
 def _misfit(name: str, actual: Shape, wanted: Shape, adapter: _Context) -> UserError:
     """Error for a weight of the wrong shape, naming the rank, the vocabulary or the base as its cause."""
     layer, part = _layer(name), name.rpartition(f"{_layer(name)}.")[2]
@@ -245,11 +249,7 @@ def _misfit(name: str, actual: Shape, wanted: Shape, adapter: _Context) -> UserE
         what = f"{layer} has rank {actual[rank_at]}, where adapter_config.json declares {wanted[rank_at]}"
         return adapter.error(what, "save the adapter again with its own configuration")
     if not is_lora or rank_at is None:
-        return adapter.error(
-            f"the adapter is for another base: {name.removeprefix(PREFIX)} has the shape {wanted} in"
-            f" {adapter.base.source}, {actual} in the adapter",
-            adapter.own_base,
-        )
+        return _other_shape(name.removeprefix(PREFIX), actual, wanted, adapter)
     side, at = ("inputs", 1) if rank_at == 0 else ("outputs", 0)
     return adapter.error(
         f"the adapter is for another base: {layer} has {side} {wanted[at]} in {adapter.base.source},"

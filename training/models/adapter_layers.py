@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 PREFIX = "base_model.model."  # of all names that PEFT saves
 ADAPTER = "default"  # PEFT's name of the only adapter in a model
 _RAW_NAME = re.compile(r"\.lora_(?:embedding_)?A\.(\w+)(?:\.weight)?$")  # as in `lora_A.default.weight`
+_MAGNITUDE = ".lora_magnitude_vector."
 _SAVED_NAME = re.compile(r"\.lora_(?:A\.weight|embedding_A)$")
 # What PEFT puts between the name of an embedding and that of its weight when it saves all of it.
 _WRAPPERS = ("token_adapter.base_layer.", "base_layer.", "original_module.", "", "modules_to_save.")
@@ -170,9 +171,11 @@ def saved_names(weights: Mapping[str, _T], settings: LoraSettings) -> dict[str, 
     raw = {match[1] for match in map(_RAW_NAME.search, weights) if match and not _SAVED_NAME.search(match[0])}
     if len(raw) == 1 and not any(map(_SAVED_NAME.search, weights)):
         pattern = re.compile(rf"(?:\.modules_to_save)?\.{raw.pop()}(?=\.\w+$|$)")
-        weights = {pattern.sub("", name): value for name, value in weights.items()}
-    if settings.use_dora:
-        weights = {re.sub(r"(\.lora_magnitude_vector)\.weight$", r"\1", name): value for name, value in weights.items()}
+        saved = {pattern.sub("", name): value for name, value in weights.items()}
+        weights = saved if len(saved) == len(weights) else weights
+    if settings.use_dora:  # as PEFT names them in memory
+        saved = {name.removesuffix(".weight") if _MAGNITUDE in name else name: value for name, value in weights.items()}
+        weights = saved if len(saved) == len(weights) else weights
     return dict(weights)
 
 
