@@ -49,6 +49,7 @@ def merge(wrapped: Any, dtype: DTypeName) -> Any:
         layer.merge(safe_merge=True)
         inner.to(narrow)
     model = cast_weights(wrapped.merge_and_unload(), dtype)  # what is merged stays so; other kinds of layers follow
+    model.config.get_text_config().vocab_size = len(model.get_input_embeddings().weight)  # which the adapter may resize
     head = model.get_output_embeddings()
     if head is not None and head.weight is not model.get_input_embeddings().weight:
         model.config.get_text_config().tie_word_embeddings = model.config.tie_word_embeddings = False

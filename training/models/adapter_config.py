@@ -43,7 +43,7 @@ _HARMLESS = {
 # Ways to begin with which PEFT subtracts something of the adapter from the base when it loads it.
 _CHANGE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 _KEEP_BASE = ("gaussian", "orthogonal", "eva", "mica")
-_UNMERGEABLE = {"alora_invocation_tokens", "use_qalora"}
+_UNMERGEABLE = {"alora_invocation_tokens", "layer_replication", "use_qalora"}
 # Settings that a trained adapter's layers do not depend on.
 _NOT_OF_LAYERS = {
     "base_model_name_or_path",
@@ -232,7 +232,7 @@ def check_config(value: Any, path: Path, base: str = "BASE") -> LoraSettings:
     if unsupported:
         version = value.get("peft_version")
         written = f" (written by PEFT {str(version)[:40]})" if version else ""
-        fix = f"merge it into its base and score that: {merge_command(path.parent, base)}"
+        fix = f"merge it into its base with the PEFT that wrote it and score that: {merge_command(path.parent, base)}"
         raise UserError(
             f"the adapter sets {', '.join(unsupported)[:200]}, which medbench does not support{written}",
             where=str(path),
@@ -253,10 +253,13 @@ def merge_command(folder: Path, base: str = "BASE", rows: int | None = None) -> 
     merged = f"{folder.resolve().name}-merged"
     tokenizer = json.dumps(str(folder) if (folder / "tokenizer_config.json").is_file() else base)
     code = (
-        "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; from peft import PeftModel as P;"
-        f" m = M.from_pretrained({json.dumps(base)}); {resize}"
-        f"P.from_pretrained(m, {json.dumps(str(folder))}).merge_and_unload().save_pretrained({json.dumps(merged)});"
-        f" T.from_pretrained({tokenizer}).save_pretrained({json.dumps(merged)})"
+        "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; from peft import PeftModel as P; "
+        f'm = M.from_pretrained({json.dumps(base)}, dtype="float32"); {resize}'
+        # an adapter may change one of two tied layers, or each in its own way
+        "m.load_state_dict({k: v.clone() for k, v in m.state_dict().items()}, assign=True); "
+        f"m = P.from_pretrained(m, {json.dumps(str(folder))}).merge_and_unload(); "
+        "m.config.tie_word_embeddings = False; "
+        f"m.save_pretrained({json.dumps(merged)}); T.from_pretrained({tokenizer}).save_pretrained({json.dumps(merged)})"
     )
     return f"python -c {shlex.quote(code)}, then --set model.base={shlex.quote(merged)}"
 

@@ -300,7 +300,12 @@ def test_names_of_other_versions_are_read_as_peft_reads_them(make_base, tmp_path
     save_file(change(as_saved), path)
     config = json.loads((folder / "adapter_config.json").read_text())
     if layout == "single experts":
-        config |= {"target_parameters": None, "rank_pattern": {}, "alpha_pattern": {}, **settings}
+        config |= {
+            "rank_pattern": {},
+            "alpha_pattern": {},
+            "target_parameters": None,
+            "target_modules": settings["target_modules"],
+        }
         (folder / "adapter_config.json").write_text(json.dumps(config))
     find_adapter("one", str(folder), find_base(ModelSection(base=str(base))))
     model = load(base)
