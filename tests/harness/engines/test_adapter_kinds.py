@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -268,7 +269,7 @@ def with_single_experts(weights):
     return rest
 
 
-LAYOUTS = {
+LAYOUTS: dict[str, tuple[str, dict[str, Any], Any]] = {
     "raw": ("tied", {"target_modules": ["q_proj"]}, rename((".weight", ".default.weight"))),
     "raw, of another name": ("tied", {"target_modules": ["q_proj"]}, rename((".weight", ".sft.weight"))),
     "raw, embedding": (
@@ -300,12 +301,7 @@ def test_names_of_other_versions_are_read_as_peft_reads_them(make_base, tmp_path
     save_file(change(as_saved), path)
     config = json.loads((folder / "adapter_config.json").read_text())
     if layout == "single experts":
-        config |= {
-            "rank_pattern": {},
-            "alpha_pattern": {},
-            "target_parameters": None,
-            "target_modules": settings["target_modules"],
-        }
+        config |= {"target_parameters": None, "rank_pattern": {}, "alpha_pattern": {}, **settings}
         (folder / "adapter_config.json").write_text(json.dumps(config))
     find_adapter("one", str(folder), find_base(ModelSection(base=str(base))))
     model = load(base)
