@@ -188,6 +188,7 @@ class LoraSettings(BaseModel):
             or self.alpha_pattern
             or self.target_parameters
             or self.trainable_token_indices
+            or self.modules_to_save
             or self.bias != "none"
         )
 

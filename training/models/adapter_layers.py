@@ -131,6 +131,7 @@ def load_weights(model: Any, settings: LoraSettings, weights: Mapping[str, torch
     with _reporting(folder):
         own_weights = {name: tensor for name, tensor in weights.items() if name in wanted or name not in copies}
         set_peft_model_state_dict(wrapped, own_weights, ADAPTER)
+    _merge_tokens(wrapped)
     return wrapped
 
 
@@ -199,35 +200,54 @@ def _embedding_layers(model: Any) -> dict[str, Any]:
 
 def _bring_embeddings(model: Any, settings: LoraSettings, weights: Mapping[str, torch.Tensor]) -> None:
     """Replace embeddings by those that an adapter brings whole, where they differ from the model's."""
+    from torch.nn import Parameter
+
     layers = _embedding_layers(model)
-    brought: dict[str, torch.Tensor] = {}
+    brought: dict[str, Parameter] = {}
     for name, layer in layers.items():
         saved = [f"{PREFIX}{name}.{wrapper}weight" for wrapper in _WRAPPERS]
         weight = next((weights[key] for key in saved if key in weights), None)
         if weight is not None and not (weight.shape == layer.weight.shape and _is_same(weight, layer, name, settings)):
-            brought[name] = weight.to(layer.weight)
-    weights_of_base = {id(layer.weight) for layer in layers.values()}
-    if len(weights_of_base) < len(layers) and len(brought) == 1:  # tied
-        brought = dict.fromkeys(layers, next(iter(brought.values())))
+            brought[name] = Parameter(weight.to(layer.weight), requires_grad=False)
+    first = next(iter(brought.values()), None)
+    is_tied = len({id(layer.weight) for layer in layers.values()}) < len(layers)
+    if is_tied and first is not None and (first.is_meta or all(weight.equal(first) for weight in brought.values())):
+        brought = dict.fromkeys(layers, first)
     for name, weight in brought.items():
-        model.set_submodule(name, _with_weight(layers[name], weight, f"{PREFIX}{name}.", weights))
+        bias = weights.get(f"{PREFIX}{name}.bias")
+        model.set_submodule(name, _with_parameters(layers[name], weight, bias))
 
 
 def _is_same(weight: torch.Tensor, layer: Any, name: str, settings: LoraSettings) -> bool:
     """Whether a weight of the layer's shape is the layer's own, or one that PEFT loads beside it."""
-    if weight.device.type == "meta" or settings.saves(name):
+    if weight.is_meta or settings.saves(name):
         return True
     return bool((weight.to(layer.weight) == layer.weight).all())
 
 
-def _with_weight(layer: Any, weight: torch.Tensor, prefix: str, weights: Mapping[str, torch.Tensor]) -> Any:
-    """A copy of an embedding or head with another weight; nothing of the layer's own weight is copied."""
-    import torch
+def _merge_tokens(wrapped: PeftModel) -> None:
+    """Write tokens that were trained one by one into a copy of the embedding, which PEFT makes in every pass."""
+    from peft.utils import TrainableTokensWrapper
+    from torch.nn import Parameter
 
-    memo = {id(layer.weight): torch.nn.Parameter(weight, requires_grad=False)}
-    bias = getattr(layer, "bias", None)
-    if bias is not None and f"{prefix}bias" in weights:
-        memo[id(bias)] = torch.nn.Parameter(weights[f"{prefix}bias"].to(bias), requires_grad=False)
+    merged: dict[int, Parameter] = {}  # tied layers share one
+    for name, module in list(wrapped.named_modules()):
+        if isinstance(module, TrainableTokensWrapper):
+            layer = module.token_adapter.get_base_layer()
+            if id(layer.weight) not in merged:
+                weight = module.token_adapter.get_merged_weights([ADAPTER]).detach()
+                merged[id(layer.weight)] = Parameter(weight, requires_grad=False)
+            wrapped.set_submodule(name, _with_parameters(layer, merged[id(layer.weight)], None))
+
+
+def _with_parameters(layer: Any, weight: torch.nn.Parameter, bias: torch.Tensor | None) -> Any:
+    """A copy of an embedding or head with another weight, and bias if given; nothing of the layer's own is copied."""
+    from torch.nn import Parameter
+
+    memo = {id(parameter): parameter for parameter in layer.parameters(recurse=False)}
+    memo[id(layer.weight)] = weight
+    if bias is not None:
+        memo[id(layer.bias)] = Parameter(bias.to(layer.bias), requires_grad=False)
     own = copy.deepcopy(layer, memo)
     for attribute in ("num_embeddings", "out_features"):
         if hasattr(own, attribute):
