@@ -19,7 +19,6 @@ from training.models.adapter_config import LoraSettings, merge_command
 from training.models.adapter_layers import (
     ADAPTER,
     PREFIX,
-    TOKENS,
     LayerSwap,
     attach,
     converted_weights,
@@ -103,9 +102,9 @@ def check_fits(path: Path, settings: LoraSettings, base: Model, dtype: DTypeName
         raise
     _check_names(converted, wanted, whole, adapter)
     for name, layer in whole.items():
-        if name not in wanted:
-            own = parameters.get(f"{layer}.{name.rpartition('.')[2]}")
-            _check_whole(name, layer, tuple(given[name].shape), own, adapter)
+        own, shape = parameters.get(f"{layer}.{name.rpartition('.')[2]}"), tuple(given[name].shape)
+        if name not in wanted or (own is not None and shape != own):
+            _check_whole(name, layer, shape, own, adapter, is_declared=name in wanted)
     for name in sorted(wanted.keys() & converted.keys()):
         if converted[name].shape != wanted[name]:
             raise _misfit(name, tuple(converted[name].shape), wanted[name], adapter)
@@ -165,30 +164,32 @@ def _check_tokens(wrapped: Any, adapter: _Context) -> None:
             )
 
 
-def _check_whole(name: str, layer: str, shape: Shape, own: Shape | None, adapter: _Context) -> None:
-    """Check a whole embedding or head that the adapter's layers do not have.
+def _check_whole(
+    name: str, layer: str, shape: Shape, own: Shape | None, adapter: _Context, *, is_declared: bool
+) -> None:
+    """Check an embedding or head that the adapter brings whole.
 
-    PEFT saves it where the vocabulary was resized, and beside LoRA of the embedding. It is loaded for this adapter
-    only, and has to be the base's own or belong to the adapter's tokenizer.
+    PEFT saves it undeclared where the vocabulary was resized, and beside LoRA of the embedding. It is loaded for this
+    adapter only, and has to be the base's own or belong to the adapter's tokenizer.
 
     Raises:
-        UserError: The adapter's tokenizer has no other number of tokens than the base's, or they do not all fit.
+        UserError: It is undeclared and the adapter's tokenizer has no more tokens than the base's, or tokens lack rows.
     """
-    if name.endswith(TOKENS) and adapter.settings.trainable_token_indices:
-        return  # a second copy, which is not loaded
-    if own is None:
-        raise _undeclared(name, adapter)
+    if own is None:  # a copy of single tokens, which is not loaded
+        if not adapter.settings.trainable_token_indices:
+            raise _undeclared(name, adapter)
+        return
     if shape[1:] != own[1:]:
         raise _other_shape(layer, shape, own, adapter)
     folder = adapter.path.parent
     has_tokenizer = (folder / "tokenizer_config.json").is_file()
     base_size = len(load_tokenizer(str(adapter.base.tokenizer)))
     size = len(load_tokenizer(str(folder))) if has_tokenizer else 0
-    if adapter.settings.saves(layer) and shape != own:
-        return  # a second copy of what is declared
-    if size > base_size and shape[0] < size:
-        what = f"the adapter is for another base: {layer} has the shape {shape} for {size} tokens of width {own[-1]}"
-        raise adapter.error(what, adapter.own_base)
+    if shape != own and shape[0] < (size or base_size) and (size > base_size or is_declared):
+        what = f"{layer} has the shape {shape} for {size or base_size} tokens of width {own[-1]}"
+        raise adapter.error(f"the adapter is for another base: {what}", adapter.own_base)
+    if is_declared or (adapter.settings.saves(layer) and shape != own):  # which is saved twice then
+        return
     if size > base_size or _is_base_weight(name, own, adapter):
         return
     if shape == own:
@@ -279,13 +280,14 @@ def _check_range(adapter: _Context, scales: Mapping[str, float], dtype: DTypeNam
     fix = "train it again, or correct lora_alpha where that is wrong"
     largest = max(map(abs, scales.values()))
     with safe_open(adapter.path, "pt") as opened:
-        for key in opened.keys():  # noqa: SIM118 - no mapping
+        keys = saved_names({key: key for key in opened.keys()}, adapter.settings)  # noqa: SIM118 - no mapping
+        for name, key in keys.items():
             tensor = opened.get_tensor(key).double()
             if tensor.numel() and float(tensor.abs().max()) > most:
                 raise adapter.error(f"the weights {key} are too large for {dtype}", fix)
-            if ".lora_A." in key or ".lora_embedding_A" in key:
-                up = opened.get_tensor(re.sub(r"\.lora_(embedding_)?A", r".lora_\1B", key)).double()
-                layer = _layer(key)
+            if ".lora_A." in name or name.endswith(".lora_embedding_A"):
+                up = opened.get_tensor(keys[re.sub(r"\.lora_(embedding_)?A", r".lora_\1B", name)]).double()
+                layer = _layer(name)
                 scale = abs(scales.get(layer, largest))
                 change = scale * float(up.norm(dim=1).max() * tensor.norm(dim=0).max())
                 if not max(scale, change) <= most:

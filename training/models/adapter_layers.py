@@ -207,7 +207,9 @@ def _bring_embeddings(model: Any, settings: LoraSettings, weights: Mapping[str, 
     for name, layer in layers.items():
         saved = [f"{PREFIX}{name}.{wrapper}weight" for wrapper in _WRAPPERS]
         weight = next((weights[key] for key in saved if key in weights), None)
-        if weight is not None and not (weight.shape == layer.weight.shape and _is_same(weight, layer, name, settings)):
+        if weight is None or weight.shape[1:] != layer.weight.shape[1:] or weight.ndim == 0:
+            continue
+        if weight.shape != layer.weight.shape or not _is_same(weight, layer, name, settings):
             brought[name] = Parameter(weight.to(layer.weight), requires_grad=False)
     first = next(iter(brought.values()), None)
     is_tied = len({id(layer.weight) for layer in layers.values()}) < len(layers)
@@ -272,5 +274,5 @@ def _reporting(folder: Path) -> Iterator[None]:
         raise UserError(
             f"PEFT cannot load this adapter: {first_line(error)[:300]}",
             where=str(folder),
-            fix="save it again with the installed version of PEFT",
+            fix="save it again with PEFT's save_pretrained, or correct its adapter_config.json",
         ) from error

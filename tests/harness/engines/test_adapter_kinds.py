@@ -133,6 +133,7 @@ KINDS = {
     ),
     "saved norms": ("tied", {"target_modules": ["q_proj"], "modules_to_save": ["norm"]}, "unmerged"),
     "saved block": ("tied", {"target_modules": ["q_proj"], "modules_to_save": ["mlp"]}, "unmerged"),
+    "saved attention": ("tied", {"target_modules": ["down_proj"], "modules_to_save": ["self_attn"]}, "unmerged"),
     "tokens": ("untied", {"target_modules": ["q_proj"], "trainable_token_indices": [5, 9]}, "unmerged"),
     "tied tokens": ("tied", {"target_modules": ["q_proj"], "trainable_token_indices": [5, 9]}, "unmerged"),
     "scaled tokens": ("scaled", {"target_modules": ["q_proj"], "trainable_token_indices": [5, 9]}, "unmerged"),
