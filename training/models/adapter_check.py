@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from training.models.adapter_layers import (
     wanted_weights,
     whole_embeddings,
 )
-from training.models.architecture import model_shell
+from training.models.architecture import architecture, model_shell
 from training.models.device import DTypeName, torch_dtype
 from training.models.model import Model
 from training.models.safetensors_file import FLOATS, check_finite, read_header
@@ -105,9 +105,9 @@ def check_fits(path: Path, settings: LoraSettings, base: Model, dtype: DTypeName
         own, shape = parameters.get(f"{layer}.{name.rpartition('.')[2]}"), tuple(given[name].shape)
         if name not in wanted or (own is not None and shape != own):
             _check_whole(name, layer, shape, own, adapter, is_declared=name in wanted)
-    for name in sorted(wanted.keys() & converted.keys()):
-        if converted[name].shape != wanted[name]:
-            raise _misfit(name, tuple(converted[name].shape), wanted[name], adapter)
+    mismatched = [name for name in sorted(wanted.keys() & converted.keys()) if converted[name].shape != wanted[name]]
+    for name in sorted(mismatched, key=lambda name: _is_of_tokens(name, base)):
+        raise _misfit(name, tuple(converted[name].shape), wanted[name], adapter)
     missing = sorted({_layer(name) for name in wanted.keys() - converted.keys()})
     if missing:
         more = f" and {len(missing) - 1} more layers" if missing[1:] else ""
@@ -125,7 +125,6 @@ def _check_names(
     converted: Mapping[str, torch.Tensor], wanted: Mapping[str, Shape], whole: Mapping[str, str], adapter: _Context
 ) -> None:
     """Check that the adapter has no weights but those of its layers, and whole embeddings."""
-    shell = model_shell(adapter.base)
     extra = [name for name in converted if name not in wanted and name not in whole]
     if not extra:
         return
@@ -138,11 +137,11 @@ def _check_names(
     if len(extra) == len(converted) and not any(name.startswith(PREFIX) for name in extra):
         what = f"PEFT loads none of its weights: their names, such as {extra[0]}, do not begin with {PREFIX}"
         raise adapter.error(what, "save it again with PEFT's save_pretrained")
-    _check_layers(dict.fromkeys(extra), shell, adapter)
+    _check_layers(extra, model_shell(adapter.base), adapter)
     raise _undeclared(extra[0], adapter)
 
 
-def _check_layers(names: Mapping[str, object], shell: Any, adapter: _Context) -> None:
+def _check_layers(names: Iterable[str], shell: Any, adapter: _Context) -> None:
     """Check that the base has all layers with LoRA weights."""
     layers = {name for name, _ in shell.named_modules()}
     for name in names:
@@ -155,13 +154,11 @@ def _check_layers(names: Mapping[str, object], shell: Any, adapter: _Context) ->
 def _check_tokens(wrapped: Any, adapter: _Context) -> None:
     """Check that the tokens that were trained one by one are in the vocabulary."""
     for layer in wrapped.modules():
-        tokens = getattr(layer, "token_indices", None)
-        if tokens and max(tokens[ADAPTER], default=0) >= len(layer.get_base_layer().weight):
-            count = len(layer.get_base_layer().weight)
-            raise adapter.error(
-                f"trainable_token_indices names the token {max(tokens[ADAPTER])}, but there are only {count}",
-                adapter.merge(max(tokens[ADAPTER]) + 1),
-            )
+        tokens = getattr(layer, "token_indices", {}).get(ADAPTER)
+        count = len(layer.get_base_layer().weight) if tokens else 0
+        if tokens and max(tokens) >= count:
+            what = f"trainable_token_indices names the token {max(tokens)}, but there are only {count}"
+            raise adapter.error(what, adapter.merge(max(tokens) + 1))
 
 
 def _check_whole(
@@ -230,6 +227,11 @@ def _undeclared(name: str, adapter: _Context) -> UserError:
     )
 
 
+def _is_of_tokens(name: str, base: Model) -> bool:
+    """Whether a LoRA weight has a row or column for each token."""
+    return ".lora_embedding_A" in name or (".lora_B." in name and _layer(name) == architecture(base).head)
+
+
 def _other_shape(name: str, actual: Shape, wanted: Shape, adapter: _Context) -> UserError:
     return adapter.error(
         f"the adapter is for another base: {name} has the shape {wanted} in {adapter.base.source}, {actual} in the"
@@ -244,19 +246,22 @@ def _misfit(name: str, actual: Shape, wanted: Shape, adapter: _Context) -> UserE
     if len(actual) != len(wanted) or 0 in actual:
         what = f"{layer}.{part} has the shape {actual}, not {wanted}"
         return adapter.error(what, "save the adapter again, with all weights gathered on one device")
-    rank_at = {"A": 0, "B": 1}.get(part.removesuffix(".weight")[-1])
-    is_lora = part.startswith(("lora_A", "lora_B", "lora_embedding_"))
-    if is_lora and rank_at is not None and actual[1 - rank_at] == wanted[1 - rank_at]:
+    lora = re.match(r"lora_(?:embedding_)?([AB])", part)
+    if lora is None:
+        return _other_shape(name.removeprefix(PREFIX), actual, wanted, adapter)
+    rank_at = "AB".index(lora[1])
+    side, at = ("outputs", 0) if rank_at else ("inputs", 1)
+    if actual[at] == wanted[at]:
         what = f"{layer} has rank {actual[rank_at]}, where adapter_config.json declares {wanted[rank_at]}"
         return adapter.error(what, "save the adapter again with its own configuration")
-    if not is_lora or rank_at is None:
-        return _other_shape(name.removeprefix(PREFIX), actual, wanted, adapter)
-    side, at = ("inputs", 1) if rank_at == 0 else ("outputs", 0)
-    return adapter.error(
-        f"the adapter is for another base: {layer} has {side} {wanted[at]} in {adapter.base.source},"
-        f" {actual[at]} in the adapter",
-        adapter.own_base,
-    )
+    if _is_of_tokens(name, adapter.base):
+        what = f"its vocabulary has {actual[at]} rows of {layer}, {adapter.base.source} has {wanted[at]}"
+        return adapter.error(
+            f"{what}, and its own rows are not in the file",
+            f"save it with save_embedding_layers=True and its tokenizer, or {adapter.merge(actual[at])}",
+        )
+    what = f"{layer} has {side} {wanted[at]} in {adapter.base.source}, {actual[at]} in the adapter"
+    return adapter.error(f"the adapter is for another base: {what}", adapter.own_base)
 
 
 def _check_range(adapter: _Context, scales: Mapping[str, float], dtype: DTypeName) -> None:

@@ -89,6 +89,55 @@ def test_a_folder_of_adapters_is_refused_with_their_names(base, adapter, tmp_pat
         find_adapter("mine", str(tmp_path / "outputs"), base)
 
 
+WITHOUT_EMBEDDINGS = "and its own rows are not in the file\n.*save_embedding_layers=True"
+FOREIGN = "which is the name of a weight in a compiled or wrapped model\n.*save_pretrained from the model inside"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda name: name.replace("model.layers", "_orig_mod.model.layers"), FOREIGN),
+        (lambda name: name.replace(".self_attn", "._fsdp_wrapped_module.self_attn"), FOREIGN),
+        (lambda name: f"module.{name}", FOREIGN),
+        (lambda name: name.removeprefix("base_model.model."), "do not begin with base_model.model"),
+    ],
+)
+def test_weights_that_peft_would_not_load_are_refused(base, adapter, change, message):
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(adapter / "adapter_model.safetensors")
+    save_file({change(name): weight for name, weight in weights.items()}, adapter / "adapter_model.safetensors")
+    with pytest.raises(UserError, match=message):
+        find_adapter("mine", str(adapter), base)
+
+
+@pytest.mark.parametrize(
+    ("settings", "saves", "message"),
+    [
+        (
+            {},
+            True,
+            "was enlarged by 4 to 504 rows of .*, which needs its tokenizer, .*\n.*copy the tokenizer .* python -c",
+        ),
+        ({"target_modules": ["embed_tokens"]}, False, WITHOUT_EMBEDDINGS),
+        ({"target_modules": ["lm_head"]}, False, WITHOUT_EMBEDDINGS),
+        ({"trainable_token_indices": [502]}, False, "names the token 502, but there are only 500\n.*python -c"),
+    ],
+)
+def test_a_resized_vocabulary_without_its_rows_or_tokenizer_is_not_another_base(
+    base, tiny_model, tmp_path, settings, saves, message
+):
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    model.resize_token_embeddings(504)
+    lora = LoraConfig(**{"r": 4, "target_modules": ["q_proj"], **settings})
+    get_peft_model(model, lora).save_pretrained(tmp_path / "more", save_embedding_layers=saves)
+    with pytest.raises(UserError, match=message):
+        find_adapter("mine", str(tmp_path / "more"), base)
+
+
 def config(**more):
     return check_config({"peft_type": "LORA", "peft_version": "0.99.0", **more}, Path("folder") / "adapter_config.json")
 
