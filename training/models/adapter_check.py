@@ -104,7 +104,7 @@ def check_fits(path: Path, settings: LoraSettings, base: Model, dtype: DTypeName
     for name, layer in whole.items():
         own, shape = parameters.get(f"{layer}.{name.rpartition('.')[2]}"), tuple(given[name].shape)
         if name not in wanted or (own is not None and shape != own):
-            _check_whole(name, layer, shape, own, adapter, is_declared=name in wanted)
+            _check_whole(name, layer, shape, own, adapter, declared=name in wanted)
     mismatched = [name for name in sorted(wanted.keys() & converted.keys()) if converted[name].shape != wanted[name]]
     for name in sorted(mismatched, key=lambda name: _is_of_tokens(name, base)):
         raise _misfit(name, tuple(converted[name].shape), wanted[name], adapter)
@@ -161,9 +161,7 @@ def _check_tokens(wrapped: Any, adapter: _Context) -> None:
             raise adapter.error(what, adapter.merge(max(tokens) + 1))
 
 
-def _check_whole(
-    name: str, layer: str, shape: Shape, own: Shape | None, adapter: _Context, *, is_declared: bool
-) -> None:
+def _check_whole(name: str, layer: str, shape: Shape, own: Shape | None, adapter: _Context, *, declared: bool) -> None:
     """Check an embedding or head that the adapter brings whole.
 
     PEFT saves it undeclared where the vocabulary was resized, and beside LoRA of the embedding. It is loaded for this
@@ -182,10 +180,10 @@ def _check_whole(
     has_tokenizer = (folder / "tokenizer_config.json").is_file()
     base_size = len(load_tokenizer(str(adapter.base.tokenizer)))
     size = len(load_tokenizer(str(folder))) if has_tokenizer else 0
-    if shape != own and shape[0] < (size or base_size) and (size > base_size or is_declared):
+    if shape != own and shape[0] < (size or base_size) and (size > base_size or declared):
         what = f"{layer} has the shape {shape} for {size or base_size} tokens of width {own[-1]}"
         raise adapter.error(f"the adapter is for another base: {what}", adapter.own_base)
-    if is_declared or (adapter.settings.saves(layer) and shape != own):  # which is saved twice then
+    if declared or (adapter.settings.saves(layer) and shape != own):  # which is saved twice then
         return
     if size > base_size or _is_base_weight(name, own, adapter):
         return

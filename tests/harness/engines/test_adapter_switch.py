@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from harness.engines.adapter_switch import adapter_switch
 from harness.engines.base_weights import weight_checksums
 from reports.errors import UserError
-from tests.harness.engines.test_engine import ask, check_scores, engine_on, prompts, scores
+from tests.harness.engines.test_engine import ask, engine_on, prompts, scores
 from training.models.adapters import find_adapter
 from training.models.base_model import find_base
 from training.recipes.recipe import ModelSection
@@ -40,29 +40,6 @@ def make_adapter(tiny_model, tmp_path_factory):
 
 def peft_reference(tiny_model, folder):
     return PeftModel.from_pretrained(load(tiny_model), str(folder)).eval()
-
-
-@pytest.mark.parametrize(
-    ("settings", "mode"),
-    [
-        ({}, "merged"),
-        ({"use_rslora": True, "r": 8}, "merged"),
-        ({"rank_pattern": {"q_proj": 2}}, "merged"),
-        ({"use_dora": True}, "unmerged"),
-        ({"alpha_pattern": {"q_proj": 3}}, "merged"),
-        ({"target_modules": [*ALL, "lm_head"]}, "unmerged"),  # tied to the input embeddings
-        ({"modules_to_save": ["norm"]}, "unmerged"),
-    ],
-)
-def test_each_kind_of_adapter_answers_as_in_plain_peft(tiny_model, make_adapter, settings, mode):
-    folder = make_adapter(3, **settings)
-    engine = engine_on(tiny_model, {"one": folder})
-    assert engine.setup["adapters"] == mode
-    mixed = [each for pair in zip(scores("one"), scores("base"), strict=True) for each in pair]
-    found = ask(engine, mixed)
-    check_scores(found[::2], mixed[::2], peft_reference(tiny_model, folder))
-    check_scores(found[1::2], mixed[1::2], load(tiny_model))
-    assert found[0].logprob != pytest.approx(found[1].logprob, abs=1e-3)
 
 
 def test_generations_of_several_adapters_are_those_of_plain_peft(tiny_model, make_adapter):
