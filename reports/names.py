@@ -30,6 +30,11 @@ def is_plain_name(text: str) -> bool:
     )
 
 
+def by_number(text: str) -> list[str | int]:
+    """Sort key by the numbers in a text, so that `checkpoint-20` is before `checkpoint-100`."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]
+
+
 def _checked(text: str) -> str:
     if not is_plain_name(text):
         raise ValueError("is not a valid file name: it is empty, reserved, too long, or has characters such as '/'")

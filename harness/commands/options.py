@@ -18,7 +18,11 @@ RecipeArgument = Annotated[
 ]
 Run = Annotated[Path, typer.Argument(help="A run folder.")]
 Models = Annotated[
-    str, typer.Option("--models", help="base, adapter (the recipe's own), NAME=folder-or-hub-id; separated by commas.")
+    str,
+    typer.Option(
+        "--models",
+        help="base, adapter (the recipe's own), NAME=folder-or-hub-id, NAME='FOLDER/checkpoint-*', with commas.",
+    ),
 ]
 Tasks = Annotated[
     str | None, typer.Option("--tasks", help="lm-eval task names, separated by commas, instead of the recipe's.")

@@ -6,21 +6,19 @@ it stays bit-identical however often adapters change; adding a difference and su
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from torch import nn
 
-from harness.engines.base_weights import OwnEmbeddings, check_unchanged, weight_checksums
-from reports.errors import UserError, first_line, is_failure
-from reports.files import read_json
-from training.models.adapters import CONFIG, PREFIX, WEIGHTS
+from harness.engines.base_weights import check_unchanged, weight_checksums
+from reports.errors import UserError
+from training.models.adapter_layers import ADAPTER, LayerSwap
+from training.models.adapters import load_adapter
 from training.models.device import device_of
-from training.models.loading import quiet_bitsandbytes
 from training.models.model import BASE
 
 if TYPE_CHECKING:
@@ -28,28 +26,6 @@ if TYPE_CHECKING:
 
 AdapterMode = Literal["auto", "merged", "unmerged"]
 _PRISTINE_SHARE = 0.25  # of a GPU's free memory that the saved base weights may take; larger ones are kept on the host
-# Settings of a plain LoRA; any other that is set means another kind of adapter.
-_PLAIN = {
-    "auto_mapping",
-    "base_model_name_or_path",
-    "exclude_modules",
-    "inference_mode",
-    "layers_pattern",
-    "layers_to_transform",
-    "lora_alpha",
-    "lora_dropout",
-    "megatron_core",
-    "peft_type",
-    "peft_version",
-    "qalora_group_size",
-    "r",
-    "rank_pattern",
-    "revision",
-    "runtime_config",
-    "target_modules",
-    "task_type",
-    "use_rslora",
-}
 
 
 class AdapterSwitch(Protocol):
@@ -83,18 +59,25 @@ def adapter_switch(model: PreTrainedModel, folders: Mapping[str, Path], wanted: 
 
 
 def _load(model: PreTrainedModel, folders: Mapping[str, Path], wanted: AdapterMode) -> AdapterSwitch:
-    adapters = None if wanted == "unmerged" else {name: _read(folder, model) for name, folder in folders.items()}
-    if adapters is not None:
-        odd = next((name for name, adapter in adapters.items() if adapter is None), None)
-        if odd is None:
-            return MergedAdapters(model, {name: adapter for name, adapter in adapters.items() if adapter is not None})
-        if wanted == "merged":
+    merged: dict[str, Mapping[str, _Change]] = {}
+    for name, folder in folders.items():
+        changes = None if wanted == "unmerged" else _changes(model, _layers(model, folder))
+        if changes is None and wanted == "merged":
             raise UserError(
-                f"{odd} cannot be merged: it is no plain LoRA, or the base's weights are held in 4 or 8 bits",
+                f"{name} cannot be merged: it is no plain LoRA, or the base's weights are held in 4 or 8 bits",
                 where="scoring.adapters",
                 fix="set scoring.adapters=auto",
             )
-    return UnmergedAdapters(model, folders)
+        if changes is None:
+            return UnmergedAdapters({name: _layers(model, folder) for name, folder in folders.items()})
+        merged[name] = changes
+    return MergedAdapters(model, merged)
+
+
+def _layers(model: PreTrainedModel, folder: Path) -> LayerSwap:
+    with LayerSwap(model) as layers:
+        load_adapter(model, folder)
+    return layers
 
 
 class NoAdapters:
@@ -159,83 +142,42 @@ class MergedAdapters:
 
 
 class UnmergedAdapters:
-    """PEFT's layers beside the base's own: for any kind of adapter, and for weights held in 4 bits.
-
-    Raises:
-        UserError: PEFT cannot load an adapter.
-    """
+    """PEFT's layers around the base's own: for any kind of adapter, and for weights held in 4 bits."""
 
     mode = "unmerged"
 
-    def __init__(self, model: PreTrainedModel, folders: Mapping[str, Path]) -> None:
-        with quiet_bitsandbytes():
-            from peft import PeftModel
-
-        # PEFT takes them as names of modules, which `v1.2`, `keys` and others cannot be.
-        self._names = {name: f"adapter_{number}" for number, name in enumerate(folders)}
-        self._wrapped: Any = None
-        self._embeddings = OwnEmbeddings(model)
-        for name, folder in folders.items():
-            self._embeddings.make_room(name, folder)
-            try:
-                if self._wrapped is None:
-                    self._wrapped = PeftModel.from_pretrained(model, str(folder), adapter_name=self._names[name])
-                else:
-                    self._wrapped.load_adapter(str(folder), adapter_name=self._names[name])
-            except torch.OutOfMemoryError:
-                raise
-            except BaseException as error:
-                if not is_failure(error):
-                    raise
-                raise UserError(
-                    f"PEFT cannot load this adapter: {first_line(error)[:300]}",
-                    where=str(folder),
-                    fix="save it again with PEFT",
-                ) from error
-        self._wrapped.eval()
+    def __init__(self, adapters: Mapping[str, LayerSwap]) -> None:
+        self._adapters = adapters
+        self._current: LayerSwap | None = None
 
     def use(self, name: str) -> None:
-        """Turn an adapter's layers on, or all off for the base."""
-        self._embeddings.use(name)
-        if name not in self._names:
-            self._wrapped.base_model.disable_adapter_layers()
-            return
-        self._wrapped.base_model.enable_adapter_layers()
-        self._wrapped.set_adapter(self._names[name], inference_mode=True)
+        """Take the last adapter's layers out, and put this one's in; none for the base."""
+        if self._current is not None:
+            self._current.take_out()
+        self._current = self._adapters.get(name)
+        if self._current is not None:
+            self._current.put_in()
 
 
-def _read(folder: Path, model: PreTrainedModel) -> dict[str, _Change] | None:
-    """Changes of a plain LoRA by layer name; None for another kind of adapter, or one that cannot be merged."""
-    from safetensors.torch import load_file
+def _changes(model: PreTrainedModel, layers: LayerSwap) -> dict[str, _Change] | None:
+    """Changes of a plain LoRA by layer; None for another kind of adapter, or one that cannot be merged."""
+    from peft.tuners.lora import Linear
+    from transformers.pytorch_utils import Conv1D
 
-    config = read_json(folder / CONFIG)
-    if not isinstance(config, dict) or any(value not in (None, False, "none", {}, []) for value in _odd(config)):
-        return None
-    layers = dict(model.named_modules())
-    tied = model.get_output_embeddings().weight.data_ptr() == model.get_input_embeddings().weight.data_ptr()
-    weights = load_file(folder / WEIGHTS)
+    shared = model.get_input_embeddings().weight
     changes = {}
-    for key, down in weights.items():
-        name, part, _ = key.removeprefix(PREFIX).partition(".lora_A.weight")
-        layer = layers.get(name)
-        up = weights.get(key.replace(".lora_A.", ".lora_B."))
-        if not part:
-            if key.endswith(".lora_B.weight"):
-                continue
+    for name, layer in layers.own.items():
+        if type(layer) is not Linear or layer.lora_variant or layer.lora_bias[ADAPTER]:
             return None
-        if type(layer) is not nn.Linear or up is None or (tied and layer is model.get_output_embeddings()):
+        inner = layer.get_base_layer()
+        if (
+            not isinstance(inner, nn.Linear | Conv1D)
+            or inner.weight is shared
+            or inner is not model.get_submodule(name)
+        ):
             return None
-        rank = len(down)
-        scale = config["lora_alpha"] / (math.sqrt(rank) if config.get("use_rslora") else rank)
-        changes[name] = _Change(down, up, scale)
+        down, up = layer.lora_A[ADAPTER].weight.detach().cpu(), layer.lora_B[ADAPTER].weight.detach().cpu()
+        if layer.fan_in_fan_out:  # the weight is transposed
+            down, up = up.T, down.T
+        changes[name] = _Change(down, up, layer.scaling[ADAPTER])
     return changes
-
-
-def _odd(config: Mapping[str, Any]) -> list[Any]:
-    """Values of settings that plain LoRA does not have."""
-    # Some ways to start an adapter change the base's weights too, which PEFT does again when it loads one.
-    start = config.get("init_lora_weights")
-    return [
-        *(value for key, value in config.items() if key not in {*_PLAIN, "init_lora_weights"}),
-        isinstance(start, str) and start not in ("gaussian", "eva"),
-    ]

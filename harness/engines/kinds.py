@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness.engines.estimate import score_seconds, vllm_seconds
 from harness.engines.interface import CAPABILITIES, Capability, Unsupported
 from reports.errors import UserError, first_line
-from training.models.adapters import is_only_lora
+from training.models.adapters import is_plain_lora
 from training.processes import process_count
 
 if TYPE_CHECKING:
@@ -96,8 +96,8 @@ def _vllm_unsupported(plan: Plan) -> Unsupported | None:
     if not plan.dense:
         reason = "the base's dense weights do not fit into the card's memory"
         return Unsupported(reason, "set scoring.engine=transformers")
-    if more := [name for name, folder in plan.adapters.items() if not is_only_lora(folder)]:
-        return Unsupported(f"{more[0]} has weights other than LoRA", "set scoring.engine=transformers")
+    if more := [name for name, folder in plan.adapters.items() if not is_plain_lora(folder)]:
+        return Unsupported(f"{more[0]} is no plain LoRA", "set scoring.engine=transformers")
     if process_count() > 1:
         fix = "start one, with scoring.vllm={tensor_parallel_size: N}"
         return Unsupported("a launcher started several processes", fix)

@@ -29,9 +29,8 @@ from harness.engines.interface import (
 from harness.engines.rows import PartScore, ScoringBatch, ScoringRow, Tokens
 from harness.engines.windows import fit_to_context, model_window
 from reports.errors import UserError, first_line
-from reports.files import read_json
 from training.home import medbench_home
-from training.models.adapters import CONFIG
+from training.models.adapters import CONFIG, is_plain_lora, read_settings
 from training.models.architecture import transformers_config
 from training.stopping import stop_if_asked
 
@@ -259,17 +258,14 @@ def _lora_settings(adapters: Mapping[str, Path]) -> dict[str, Any]:
         return {}
     ranks = []
     for name, folder in adapters.items():
-        config = read_json(folder / CONFIG)
-        odd = not isinstance(config, dict) or any(
-            config.get(key) for key in ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern")
-        )
-        if odd or config["r"] > _RANKS[-1]:
+        rank = read_settings(folder).r
+        if rank > _RANKS[-1] or not is_plain_lora(folder):
             raise UserError(
                 f"vLLM cannot take the adapter {name}: it is no plain LoRA of one rank up to {_RANKS[-1]}",
                 where=str(folder / CONFIG),
                 fix="set scoring.engine=transformers",
             )
-        ranks.append(config["r"])
+        ranks.append(rank)
     count = 1 << (len(adapters) - 1).bit_length()
     rank = next(rank for rank in _RANKS if rank >= max(ranks))
     return {"enable_lora": True, "max_loras": count, "max_lora_rank": rank}

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from reports.errors import UserError, first_line
 from reports.files import file_mode
 from training.machine_failures import is_out_of_memory
+from training.models.adapters import load_adapter
 from training.models.base_model import model_config
 from training.models.device import torch_dtype
-from training.models.loading import cast_weights, is_quantised, quiet_bitsandbytes
+from training.models.loading import cast_weights, is_quantised
 
 if TYPE_CHECKING:
     from training.models.device import Device, DTypeName
@@ -24,10 +25,7 @@ _GENERATION = "generation_config.json"
 
 def with_adapter(model: Any, adapter: Model) -> Any:
     """The base with the adapter on it, unmerged, in evaluation mode."""
-    with quiet_bitsandbytes():
-        from peft import PeftModel
-
-    return PeftModel.from_pretrained(model, str(adapter.folder)).eval()
+    return load_adapter(model, adapter.folder)
 
 
 def merge(wrapped: Any, dtype: DTypeName) -> Any:
@@ -51,6 +49,7 @@ def merge(wrapped: Any, dtype: DTypeName) -> Any:
         layer.merge(safe_merge=True)
         inner.to(narrow)
     model = cast_weights(wrapped.merge_and_unload(), dtype)  # merged layers have the dtype already
+    model.config.get_text_config().vocab_size = len(model.get_input_embeddings().weight)  # which the adapter may resize
     head = model.get_output_embeddings()
     if head is not None and head.weight is not model.get_input_embeddings().weight:
         model.config.get_text_config().tie_word_embeddings = model.config.tie_word_embeddings = False

@@ -5,8 +5,10 @@ A configuration can make PEFT import modules, copy layers, decompose weights and
 
 from __future__ import annotations
 
+import json
 import math
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -36,10 +38,21 @@ _HARMLESS = {
     "peft_version",
     "qalora_group_size",
     "revision",
+    "runtime_config",
 }
 # Ways to begin with which PEFT subtracts something of the adapter from the base when it loads it.
 _CHANGE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
-_EMPTY: tuple[Any, ...] = (None, False, "none", [])
+_KEEP_BASE = ("gaussian", "orthogonal", "eva", "mica")
+_UNMERGEABLE = {"alora_invocation_tokens", "layer_replication", "use_qalora"}
+# Settings that a trained adapter's layers do not depend on.
+_NOT_OF_LAYERS = {
+    "base_model_name_or_path",
+    "inference_mode",
+    "init_lora_weights",
+    "lora_dropout",
+    "peft_type",
+    "task_type",
+}
 
 
 @dataclass
@@ -121,7 +134,9 @@ Name = Annotated[str, Field(min_length=1, max_length=500)]
 ModuleName = Annotated[str, Field(max_length=500, pattern=r"^[\w.-]+$")]  # which PEFT takes as a regular expression too
 Rank = Annotated[int, Field(ge=1, le=_MOST_RANK)]
 Alpha = Annotated[float, Field(allow_inf_nan=False)]
-Layers = Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=10_000)]
+Index = Annotated[int, Field(ge=0)]
+Layers = Annotated[list[Index], Field(max_length=10_000)]
+Tokens = Annotated[list[Index], Field(max_length=1_000_000)]
 
 
 class LoraSettings(BaseModel):
@@ -136,7 +151,9 @@ class LoraSettings(BaseModel):
     lora_dropout: Annotated[float, Field(ge=0, le=1)] = 0.0
     target_modules: Annotated[list[Name], Field(max_length=100_000)] | Pattern | None = None
     exclude_modules: Annotated[list[Name], Field(max_length=100_000)] | Pattern | None = None
-    layers_to_transform: Layers | Annotated[int, Field(ge=0)] | None = None
+    target_parameters: Annotated[list[Name], Field(max_length=100_000)] | None = None
+    trainable_token_indices: Tokens | dict[ModuleName, Tokens] | None = None
+    layers_to_transform: Layers | Index | None = None
     layers_pattern: list[Pattern] | Pattern | None = None
     rank_pattern: dict[Pattern, Rank] | None = None
     alpha_pattern: dict[Pattern, Alpha] | None = None
@@ -147,47 +164,42 @@ class LoraSettings(BaseModel):
     use_dora: bool = False
     lora_bias: bool = False
     ensure_weight_tying: bool = False
-    init_lora_weights: bool | Annotated[str, Field(pattern=r"^(gaussian|orthogonal|eva)$")] = True
+    init_lora_weights: bool | str = True
     inference_mode: bool = False
     task_type: Literal["CAUSAL_LM"] | None = None
 
-    def rank_of(self, module: str) -> int:
-        """The declared rank of a layer, as PEFT finds it: the first pattern that ends the layer's name, else `r`."""
-        for pattern, rank in (self.rank_pattern or {}).items():
-            if re.match(rf"(.*\.)?({pattern})$", module):
-                return rank
-        return self.r
-
-    def wants(self, module: str) -> bool:
-        """Whether a linear layer is to have LoRA weights, as PEFT decides it by the layer's name."""
-        from training.models.loading import quiet_bitsandbytes
-
-        with quiet_bitsandbytes():
-            from peft.tuners.tuners_utils import check_target_module_exists
-
-        # PEFT turns `all-linear` into the names of all linear layers
-        settings = self.model_copy(update={"target_modules": [module]}) if self.is_all_linear else self
-        return bool(settings.target_modules) and bool(check_target_module_exists(settings, module))
-
-    @property
-    def is_all_linear(self) -> bool:
-        """Whether all linear layers but the head are to have LoRA weights."""
-        return isinstance(self.target_modules, str) and self.target_modules.lower() == "all-linear"
+    def peft_arguments(self) -> dict[str, Any]:
+        """Arguments of PEFT's `LoraConfig` for a trained adapter, whose weights are not initialised."""
+        own = self.model_dump(include={*type(self).model_fields} - _NOT_OF_LAYERS, exclude_none=True)
+        return own | {"inference_mode": True, "init_lora_weights": False}
 
     def saves(self, module: str) -> bool:
         """Whether the adapter has a copy of its own of a whole module, as PEFT decides it by the module's name."""
         return any(module.endswith(name) for name in self.modules_to_save or ())
 
-    def scale_of(self, module: str) -> float:
-        """What the product of a layer's LoRA weights is multiplied with (Hu et al. 2021, Kalajdzievski 2023)."""
-        alphas = (self.alpha_pattern or {}).items()
-        alpha = next((alpha for pattern, alpha in alphas if re.match(rf"(.*\.)?({pattern})$", module)), self.lora_alpha)
-        rank = self.rank_of(module)
-        return alpha / (math.sqrt(rank) if self.use_rslora else rank)
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is LoRA as Hu et al. (2021) describe it, with one rank and one scale."""
+        return not (
+            self.use_dora
+            or self.lora_bias
+            or self.fan_in_fan_out
+            or self.rank_pattern
+            or self.alpha_pattern
+            or self.target_parameters
+            or self.trainable_token_indices
+            or self.modules_to_save
+            or self.bias != "none"
+        )
 
 
-def check_config(value: Any, path: Path) -> LoraSettings:
+def check_config(value: Any, path: Path, base: str = "BASE") -> LoraSettings:
     """Check the settings in an adapter's configuration.
+
+    Args:
+        value: The configuration.
+        path: Its file, for messages.
+        base: Folder or hub id of the adapter's base, for the command that merges an adapter that is refused.
 
     Raises:
         UserError: It is no LoRA adapter's, a value is not possible, or it wants what medbench does not do.
@@ -202,7 +214,8 @@ def check_config(value: Any, path: Path) -> LoraSettings:
         raise UserError(
             f"it is a {start[:60]} adapter, which changes the base's own weights, and so every other model's answers",
             where=str(path),
-            fix="save it as plain LoRA: save_pretrained(..., path_initial_model_for_weight_conversion=...) of PEFT",
+            fix="save it as plain LoRA with save_pretrained(..., path_initial_model_for_weight_conversion=...) of PEFT,"
+            f" or merge it into its base and score that: {merge_command(path.parent, base)}",
         )
     try:
         settings = LoraSettings.model_validate(value)
@@ -214,19 +227,60 @@ def check_config(value: Any, path: Path) -> LoraSettings:
             where=str(path),
             fix="save the adapter again with PEFT",
         ) from error
-    extra = settings.model_extra or {}
-    unsupported = sorted(key for key, setting in extra.items() if key not in _HARMLESS and not _is_empty(setting))
+    unsupported = sorted(name for name, setting in (settings.model_extra or {}).items() if not _is_off(name, setting))
+    if isinstance(settings.init_lora_weights, str) and start not in _KEEP_BASE:
+        unsupported.append(f"init_lora_weights={start[:60]}")
     if unsupported:
+        version = value.get("peft_version")
+        written = f" (written by PEFT {str(version)[:40]})" if version else ""
+        fix = f"merge it into its base with the PEFT that wrote it and score that: {merge_command(path.parent, base)}"
         raise UserError(
-            f"the adapter wants {', '.join(unsupported)[:200]}, which medbench does not load",
+            f"the adapter sets {', '.join(unsupported)[:200]}, which medbench does not support{written}",
             where=str(path),
-            fix="give a plain LoRA adapter; PEFT's documentation describes how to convert others",
+            fix="give a LoRA adapter; PEFT cannot merge this kind either" if _UNMERGEABLE & {*unsupported} else fix,
         )
     return settings
 
 
+def merge_command(folder: Path, base: str = "BASE", rows: int | None = None) -> str:
+    """A command that merges an adapter into its base with PEFT, for adapters that medbench does not score.
+
+    Args:
+        folder: The adapter's.
+        base: Folder or hub id of its base.
+        rows: Tokens of the vocabulary that it was trained with, if that is not the base's.
+    """
+    resize = f"m.resize_token_embeddings({rows}); " if rows else ""
+    merged = f"{folder.resolve().name}-merged"
+    tokenizer = json.dumps(str(folder) if (folder / "tokenizer_config.json").is_file() else base)
+    code = (
+        "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; from peft import PeftModel as P; "
+        f'm = M.from_pretrained({json.dumps(base)}, dtype="float32"); {resize}'
+        # an adapter may change one of two tied layers, or each in its own way
+        "m.load_state_dict({k: v.clone() for k, v in m.state_dict().items()}, assign=True); "
+        f"m = P.from_pretrained(m, {json.dumps(str(folder))}).merge_and_unload(); "
+        "m.config.tie_word_embeddings = False; "
+        f"m.save_pretrained({json.dumps(merged)}); T.from_pretrained({tokenizer}).save_pretrained({json.dumps(merged)})"
+    )
+    return f"python -c {shlex.quote(code)}, then --set model.base={shlex.quote(merged)}"
+
+
+def _is_off(name: str, value: Any) -> bool:
+    """Whether a setting that medbench does not read leaves an adapter as it is, because it has PEFT's default.
+
+    Of settings that the installed PEFT does not know, those of a later version, the default is that they are off.
+    """
+    if name in _HARMLESS or not (value or isinstance(value, dict)):
+        return True
+    from training.models.loading import quiet_bitsandbytes
+
+    with quiet_bitsandbytes():
+        from peft import LoraConfig
+
+    defaults = LoraConfig().to_dict()
+    return value == defaults[name] if name in defaults else _is_empty(value)
+
+
 def _is_empty(value: Any) -> bool:
-    """Whether a setting is off; an empty object is on, with PEFT's defaults."""
-    if isinstance(value, dict) and value:  # such as a runtime_config of switches that are off
-        return all(_is_empty(part) for part in value.values())
-    return any(value is empty or (value == empty and type(value) is type(empty)) for empty in _EMPTY)
+    """Whether a value of any type says nothing, such as an object of switches that are off."""
+    return all(map(_is_empty, value.values())) if isinstance(value, dict) else not value or value == "none"

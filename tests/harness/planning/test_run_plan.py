@@ -32,6 +32,29 @@ def test_models_are_given_by_name_or_by_name_and_source():
         parse_models("base=folder")
 
 
+def test_a_folder_with_wildcards_is_all_adapters_that_it_matches(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("out/checkpoint-100", "out/checkpoint-20", "runs/a/adapter", "runs/b/adapter", "[x]*"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "adapter_config.json").write_text("{}")
+    (tmp_path / "out" / "logs").mkdir()
+    assert [str(model) for model in parse_models("base,d=out/checkpoint-*,e=runs/*/adapter,f=[x]*")] == [
+        "base",
+        "d-checkpoint-20=out/checkpoint-20",
+        "d-checkpoint-100=out/checkpoint-100",
+        "e-a=runs/a/adapter",
+        "e-b=runs/b/adapter",
+        "f=[x]*",
+    ]
+    assert [model.name for model in parse_models(f"d={tmp_path}/out/c*")] == ["d-checkpoint-20", "d-checkpoint-100"]
+    with pytest.raises(UserError, match=r"d=out/x\*: no folder matches"):
+        parse_models("d=out/x*")
+    with pytest.raises(UserError, match=r"logs is no adapter: it has no adapter_config.json"):
+        parse_models("d=out/*")
+    with pytest.raises(UserError, match="the name d-checkpoint-20 is given twice"):
+        parse_models("d-checkpoint-20=x,d=out/checkpoint-*")
+
+
 def test_a_model_says_what_it_is(plan, tiny_run, tmp_path):
     mine, base, own = plan.models
     weights = sha256_file(tiny_run / "adapter" / "adapter_model.safetensors")

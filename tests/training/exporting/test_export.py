@@ -142,6 +142,23 @@ def test_kinds_of_lora_are_merged_as_they_compute_or_refused(tiny_model, make_ad
     assert load(folder).config.tie_word_embeddings == (not head)
 
 
+def test_a_vocabulary_that_the_adapter_resized_is_written(tiny_model, tmp_path, merge):
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoTokenizer
+
+    folder, base = tmp_path / "more", load(tiny_model, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer.add_tokens(["<extra>"])
+    tokenizer.save_pretrained(folder)
+    base.resize_token_embeddings(len(tokenizer))
+    lora = LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False)
+    get_peft_model(base, lora).save_pretrained(folder, save_embedding_layers=True)
+    log, merged = merge(folder, base_weights="full", dtype="float32")
+    assert log.mean_kl < 1e-9
+    assert load(merged).get_input_embeddings().weight.shape == (len(tokenizer), 64)
+    assert load(merged).config.vocab_size == len(AutoTokenizer.from_pretrained(merged)) == len(tokenizer)
+
+
 def test_a_base_that_is_quantised_already_is_merged_as_it_is(tiny_model, tiny_run, tiny_recipe, tmp_path, merge):
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 

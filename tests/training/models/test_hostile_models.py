@@ -121,20 +121,21 @@ def test_layers_that_are_no_targets_are_refused(adapter, base):
 def test_declared_weights_beside_lora_are_accepted(adapter, base):
     norm = {"base_model.model.model.norm.weight": torch.ones(64)}
     save_file(load_file(adapter / WEIGHTS) | norm, adapter / WEIGHTS)
-    settings(adapter, modules_to_save=["norm"])
+    settings(adapter, modules_to_save=["model.norm"])
     assert find_adapter("mine", str(adapter), base).name == "mine"
+    settings(adapter, modules_to_save=["norm"])  # which PEFT takes for the end of a name
+    refused(adapter, base, "weights are missing: of model.layers.0.input_layernorm and 3 more layers")
     settings(adapter, modules_to_save=["(a+)+$"])
     refused(adapter, base, "modules_to_save")
 
 
-def test_what_dora_and_biases_need_is_accepted_and_required(adapter, base):
+@pytest.mark.parametrize(("setting", "part"), [("lora_bias", "lora_B.bias"), ("use_dora", "lora_magnitude_vector")])
+def test_what_dora_and_biases_need_is_accepted_and_required(adapter, base, setting, part):
     whole = load_file(adapter / WEIGHTS)
-    settings(adapter, use_dora=True, lora_bias=True)
+    settings(adapter, **{setting: True})
     refused(adapter, base, "weights are missing: of model.layers.0.mlp.down_proj and 13 more layers")
     for key in [key for key in whole if key.endswith("lora_B.weight")]:
-        outputs = len(whole[key])
-        whole[key.replace("lora_B.weight", "lora_B.bias")] = torch.zeros(outputs)
-        whole[key.replace("lora_B.weight", "lora_magnitude_vector")] = torch.ones(outputs)
+        whole[key.replace("lora_B.weight", part)] = torch.ones(len(whole[key]))
     save_file(whole, adapter / WEIGHTS)
     assert find_adapter("mine", str(adapter), base).name == "mine"
 
@@ -255,7 +256,10 @@ def test_pickles_are_refused_with_the_way_to_convert_them(adapter, model, base, 
     [
         ({"megatron_config": {"a": 1}, "megatron_core": "os"}, "megatron_config"),
         ({"layer_replication": [[0, 10**9]]}, "layer_replication"),
-        ({"trainable_token_indices": [1]}, "trainable_token_indices"),
+        (
+            {"trainable_token_indices": [10**9]},
+            "trainable_token_indices names the token 1000000000, but there are only",
+        ),
         ({"target_modules": "(a+)+$"}, "could take for ever"),
         ({"rank_pattern": {"(a|a)*$": 4}}, "could take for ever"),
         ({"target_modules": ".*a.*b.*c.*d.*e"}, "could take for ever"),
