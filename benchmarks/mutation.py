@@ -108,7 +108,13 @@ def copy_tree(folder: Path) -> None:
 
 
 def run_module(
-    module: str, tests: Sequence[str], equivalent: Iterable[Change], *, sample: int = 0, seed: int = 1
+    module: str,
+    tests: Sequence[str],
+    equivalent: Iterable[Change],
+    *,
+    sample: int = 0,
+    seed: int = 1,
+    workers: int = 1,
 ) -> ModuleResult:
     """Run mutmut on one module.
 
@@ -118,6 +124,7 @@ def run_module(
         equivalent: Changes that no test can notice.
         sample: How many mutants to draw, 0 for all.
         seed: Seed of the draw.
+        workers: Processes that run tests at the same time.
 
     Raises:
         SystemExit: The tests fail without any mutant, or mutmut stopped early.
@@ -134,7 +141,15 @@ def run_module(
             mutants = [get_mutant_name(Path(module), mutant) for mutant in names]
             drawn = random.Random(seed).sample(mutants, min(sample or len(mutants), len(mutants)))  # noqa: S311
             environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}  # the copy is imported
-            command = [sys.executable, "-m", "mutmut", "run", "--max-children", "1", *(drawn if sample else [])]
+            command = [
+                sys.executable,
+                "-m",
+                "mutmut",
+                "run",
+                "--max-children",
+                str(workers),
+                *(drawn if sample else []),
+            ]
             done = subprocess.run(command, env=environ, check=False, capture_output=True, text=True)  # noqa: S603
             if done.returncode:
                 raise SystemExit(f"{module}: mutmut stopped\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
@@ -198,6 +213,7 @@ def main() -> None:
     parser.add_argument("modules", nargs="*", metavar="MODULE", help="path, such as reports/comparison/outcome.py")
     parser.add_argument("--sample", type=int, default=0, help="mutants to draw from each module (default: all)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the draw (default: 1)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that run tests (default: 1)")
     parser.add_argument("--out", type=Path, help="update the modules' results in this JSON file; not with --sample")
     options = parser.parse_args()
     unlisted = [module for module in options.modules if module not in tests]
@@ -206,7 +222,8 @@ def main() -> None:
     facts = environment(allow_dirty=not options.out)
     passed = True
     for module in options.modules or list(tests):
-        result = run_module(module, tests[module], equivalent[module], sample=options.sample, seed=options.seed)
+        drawn = {"sample": options.sample, "seed": options.seed, "workers": options.workers}
+        result = run_module(module, tests[module], equivalent[module], **drawn)
         _print(result)
         passed = passed and result.rate >= REQUIRED
         if options.out:

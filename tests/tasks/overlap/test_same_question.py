@@ -216,6 +216,59 @@ def test_up_to_two_added_characters_of_unspaced_text_are_wording(other, verdict)
     assert compare_questions("痛风急性期首选什么药？", other) == verdict
 
 
+FEVER = (
+    "A farmer from the coast reports fever, productive cough, pleuritic pain, night sweats, weight loss, poor appetite,"
+    " joint stiffness, blurred vision, mild headache and a spreading facial rash since yesterday."
+)
+SHORT_FEVER = "A farmer from the coast reports fever, productive cough, pleuritic pain, night sweats and weight loss."
+ORGANISM = "What is the most likely organism?"
+KIDNEY = "高血压肾损害表现与糖尿病肾损害表现"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "verdict"),
+    [
+        ("What is it?", "What is it?", "same"),
+        ("What is it?", "Which is that?", "unrelated"),
+        ("Which of these is true? A. Zinc is a metal B. Iron is a gas", "Which of these is true?", "unrelated"),
+        # Half of the words are those of a template; fewer are not.
+        ("aspirin relieves severe headache", "aspirin relieves mild cough", "decisive"),
+        ("aspirin relieves severe headache quickly", "aspirin relieves mild cough slowly", "unrelated"),
+        # Three shared content words allow one more, and no number; an unspaced character is half a word.
+        ("Is aspirin safe?", "Is aspirin safe overnight?", "unrelated"),
+        ("Is vitamin K safe?", "Is vitamin K safe overnight?", "same"),
+        ("How is acute gout treated?", "How is acute painful relapsing gout treated?", "unrelated"),
+        ("Is warfarin safe in heart failure?", "Is 50mg warfarin safe in heart failure?", "decisive"),
+        ("痛风急性期首选什么药？", "痛风急性期夜间首选什么药？", "same"),
+        ("痛风急性期首选什么药？", "痛疯急性期夜间首选什么药？", "unrelated"),
+        ("痛风首选", "痛风首选药", "unrelated"),
+        ("痛风首选药", "痛疯首选药", "same"),
+        ("高血压肾损害表现", "高血压肾病变表现", "decisive"),
+        (KIDNEY, "高血压肾损伤表现与夜间糖尿病肾损害表现", "same"),
+        # One misspelt word is allowed beside one more word, and two are not.
+        (METFORMIN, "Does metforminx reduce mortality in heart failure?", "same"),
+        (METFORMIN, "Does metfromin reduce mortality in heart failure reportedly?", "same"),
+        (METFORMIN, "Does metfromin reduce mortality in congestive heart failure?", "same"),
+        (METFORMIN, "Does metfromin reduce motrality in heart failure?", "unrelated"),
+        ("Does best metformin help?", "Does metfromin help?", "same"),
+        ("Is surgery safe in females with gout?", "Is surgery safe in feamles with gout?", "same"),
+        ("Does insulin help gout?", "Does insul1n help gout?", "decisive"),
+        # One-letter Arabic words are written together with the next word, whose root has three letters.
+        ("ما علاج كبد مريض؟", "ما علاج وكبد مريض؟", "same"),
+        ("ما علاج كبد مريض؟", "ما علاج بكبد مريض؟", "same"),
+        ("ما علاج دم مريض؟", "ما علاج ودم مريض؟", "decisive"),
+        # Words that occur often count like others.
+        ("iron " + "zinc " * 250, "copper " + "zinc " * 250, "decisive"),
+        # One word in ten may change in a long description.
+        (f"{FEVER} {ORGANISM}", f"{FEVER.replace('farmer', 'teacher').replace('coast', 'hills')} {ORGANISM}", "same"),
+        (f"{FEVER} {ORGANISM}", f"{FEVER.replace('farmer from the coast', 'new teacher')} {ORGANISM}", "decisive"),
+        (f"{SHORT_FEVER} {ORGANISM}", f"{SHORT_FEVER.replace('farmer', 'teacher')} {ORGANISM}", "decisive"),
+    ],
+)
+def test_how_much_wording_may_differ(one, other, verdict):
+    assert compare_questions(one, other) == compare_questions(other, one) == verdict
+
+
 def test_options_may_differ_in_inflection():
     one, other = (
         "Which lowers urate in gout? A. zinc salt B. iron",
