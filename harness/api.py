@@ -7,7 +7,7 @@ the command would exit with code 2.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from harness.runs.unchanged import is_unchanged, remember, signature
 from reports.errors import UserError
 from training.machine_failures import raise_machine_errors
 from training.processes import is_main, process_count
+from training.recipes.own_data import own_data_recipe
 from training.recipes.recipe_file import QUICKSTART, check_recipe, load_recipe
 
 if TYPE_CHECKING:
@@ -33,13 +34,17 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 
 
-def open_run(
+def open_run(  # noqa: PLR0913 - one for each flag of the commands
     recipe: str | None = None,
     *,
     out: str | Path | None = None,
     limit: int | None = None,
     seed: int | None = None,
     settings: Sequence[str] = (),
+    data: str | Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+    base: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> tuple[Recipe, RunFolder]:
     """The resolved recipe and the folder of a run.
 
@@ -49,16 +54,27 @@ def open_run(
         limit: Items for each task.
         seed: Instead of the recipe's.
         settings: `key.path=value` overrides.
+        data: Rows to use instead of the recipe's: files, folders, globs or a hub data set; split by seed.
+        columns: Columns of `data` by the names that medbench uses.
+        base: The base model instead of the recipe's.
+        say: Is told how `data` is split and used.
     """
-    if recipe is None and out is not None and RunFolder(Path(out)).recipe.is_file():
-        recipe = str(RunFolder(Path(out)).recipe)
-    loaded = load_recipe(recipe or QUICKSTART, settings)
-    value = loaded.model_dump(mode="json")
+    if columns and not data:
+        raise UserError("there are no rows to read columns of", where="--columns", fix="add --data FILE")
     if seed is not None:
-        value["seed"] = seed
+        settings = [*settings, f"seed={seed}"]
+    if data:
+        files = [data] if isinstance(data, str) else data
+        loaded = own_data_recipe(recipe or QUICKSTART, files, columns or {}, base, settings, say)
+    else:
+        if recipe is None and out is not None and RunFolder(Path(out)).recipe.is_file():
+            recipe = str(RunFolder(Path(out)).recipe)
+        changes = {} if base is None else {("model.base", "--base"): base}
+        loaded = load_recipe(recipe or QUICKSTART, settings, changes)
+    value = loaded.model_dump(mode="json")
     if limit is not None:
         value["scoring"]["limit"] = limit
-    resolved = check_recipe(value, "--limit or --seed")
+    resolved = check_recipe(value, "--limit")
     return resolved, RunFolder(Path(out) if out is not None else RUNS / resolved.name)
 
 
@@ -82,11 +98,14 @@ def run(  # noqa: PLR0913 - one for each flag of the command
     settings: Sequence[str] = (),
     again: bool = False,
     quiet: bool = False,
+    data: str | Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+    base: str | None = None,
 ) -> Results:
     """Plan, train where needed, score, report.
 
     Args:
-        recipe: As in `open_run`, like out, limit, seed and settings.
+        recipe: As in `open_run`, like out, limit, seed, settings, data, columns and base.
         models: `base`, `adapter`, `NAME=folder-or-hub-id`, separated by commas, in any order.
         tasks: lm-eval task names instead of the recipe's.
         out: The run folder.
@@ -96,6 +115,9 @@ def run(  # noqa: PLR0913 - one for each flag of the command
         settings: `key.path=value` overrides.
         again: Score everything again, also items whose answers the folder holds.
         quiet: Print nothing.
+        data: Your own rows instead of the recipe's.
+        columns: Columns of `data`, such as `{"question": "Prompt", "answer": "Answer"}`.
+        base: The base model.
 
     Returns:
         The results document, as written to `results.json`.
@@ -107,27 +129,52 @@ def run(  # noqa: PLR0913 - one for each flag of the command
             fix="start `medbench train` with the launcher, then this command without it",
         )
     terminal = Terminal(quiet=quiet)
-    resolved, folder = open_run(recipe, out=out, limit=limit, seed=seed, settings=settings)
-    if recipe is None:
+    resolved, folder = open_run(
+        recipe,
+        out=out,
+        limit=limit,
+        seed=seed,
+        settings=settings,
+        data=data,
+        columns=columns,
+        base=base,
+        say=terminal.say,
+    )
+    if recipe is None and not data:
         terminal.say(f"recipe: {resolved.name} (choose another with --recipe; see `medbench list recipes`)")
     with _working_in(folder):
         if not (again or seeds) and is_unchanged(folder, signature(resolved, folder, models, tasks)):
             return kept_stage(folder, terminal)
         log_to(folder.log)
-        stages: dict[str, float] = {}
-        if seeds:
-            plan = plan_seeds(resolved, folder, models, tasks, seeds, terminal, stages)
-        else:
-            plan = plan_stage(resolved, folder, models, tasks, terminal)
-            if plan.to_train is not None:
-                train_stage(plan, plan.to_train, terminal, stages)
-                from harness.planning.run_plan import with_trained_adapter
-
-                plan = with_trained_adapter(plan)
-        results = score_stage(plan, terminal, stages, again=again)
-        report_stage(folder, results, terminal)
+        results = _run_stages(resolved, folder, models, tasks, seeds, terminal, again=again)
         if not seeds:
             remember(folder, signature(resolved, folder, models, tasks))
+    return results
+
+
+def _run_stages(
+    recipe: Recipe,
+    folder: RunFolder,
+    models: str,
+    tasks: Sequence[str] | None,
+    seeds: Sequence[int] | None,
+    terminal: Terminal,
+    *,
+    again: bool,
+) -> Results:
+    """Plan, train where needed, score and report in the run folder."""
+    stages: dict[str, float] = {}
+    if seeds:
+        plan = plan_seeds(recipe, folder, models, tasks, seeds, terminal, stages)
+    else:
+        plan = plan_stage(recipe, folder, models, tasks, terminal)
+        if plan.to_train is not None:
+            train_stage(plan, plan.to_train, terminal, stages)
+            from harness.planning.run_plan import with_trained_adapter
+
+            plan = with_trained_adapter(plan)
+    results = score_stage(plan, terminal, stages, again=again)
+    report_stage(folder, results, terminal)
     return results
 
 
@@ -138,6 +185,9 @@ def train(
     seed: int | None = None,
     settings: Sequence[str] = (),
     quiet: bool = False,
+    data: str | Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+    base: str | None = None,
 ) -> TrainingLog:
     """Train the recipe's adapter into `OUT/adapter`, unless it is there already.
 
@@ -146,7 +196,9 @@ def train(
     from training.log import read_log
 
     terminal = Terminal(quiet=quiet or not is_main())
-    resolved, folder = open_run(recipe, out=out, seed=seed, settings=settings)
+    resolved, folder = open_run(
+        recipe, out=out, seed=seed, settings=settings, data=data, columns=columns, base=base, say=terminal.say
+    )
     with _working_in(folder):
         log_to(folder.log if is_main() else None)
         plan = plan_stage(resolved, folder, OWN_ADAPTER, None, terminal)
@@ -194,13 +246,22 @@ def score(  # noqa: PLR0913 - one for each flag of the command
         return score_stage(plan, terminal, {}, again=again)
 
 
-def plan(recipe: str | None = None, *, settings: Sequence[str] = (), quiet: bool = False) -> Preflight:
+def plan(
+    recipe: str | None = None,
+    *,
+    settings: Sequence[str] = (),
+    quiet: bool = False,
+    data: str | Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+    base: str | None = None,
+) -> Preflight:
     """Say what a recipe's training will do, without loading weights; returns what it rests on."""
     from harness.runs.training_plan import print_plan
 
     log_to(None)
-    resolved, _ = open_run(recipe, settings=settings)
-    return print_plan(resolved, Terminal(quiet=quiet))
+    terminal = Terminal(quiet=quiet)
+    resolved, _ = open_run(recipe, settings=settings, data=data, columns=columns, base=base, say=terminal.say)
+    return print_plan(resolved, terminal)
 
 
 def report(run: str | Path, *, templates: str | Path | None = None, quiet: bool = False) -> tuple[Path, Path]:

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from reports.errors import MachineError, UserError
-from reports.json_text import parse_json
+from reports.json_text import json_error, parse_json, parse_json_line
 from reports.text import LONE_SURROGATES
 
 PART = ".part"  # suffix of a file or folder that is still being written
 MOST_JSON_BYTES = 1 << 30  # of a JSON file, which is read as a whole
 MOST_LINE_BYTES = 64 << 20  # of a line of a JSONL file
 _CANNOT_READ = (OSError, ValueError)  # the latter for a path with a NUL in it
-_NO_VALUE = "nested too deeply, or too many digits"
 
 
 class WholeFile:
@@ -179,15 +178,8 @@ def read_json(path: Path, most_bytes: int = MOST_JSON_BYTES) -> Any:
         raise _unreadable(path, error) from error
     try:
         return parse_json(raw.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        where = f"{path}, line {raw[: error.start].count(10) + 1}"
-        raise UserError(f"not UTF-8 text ({error.reason})", where=where, fix="save the file as UTF-8") from error
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"invalid JSON: {error.msg}", where=f"{path}, line {error.lineno}", fix="fix or remove the file"
-        ) from error
     except (RecursionError, ValueError) as error:
-        raise UserError(f"unreadable JSON: {_NO_VALUE}", where=str(path), fix="fix or remove the file") from error
+        raise json_error(error, str(path)) from error
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
@@ -242,15 +234,7 @@ def read_located_jsonl(path: Path, most_line_bytes: int = MOST_LINE_BYTES) -> It
                 raise UserError(f"the line is longer than {most_line_bytes >> 20} MiB", where=where, fix="cut the row")
             if not raw.strip():
                 continue
-            try:
-                yield number, start, parse_json(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
-            except UnicodeDecodeError as error:
-                raise UserError(
-                    f"not UTF-8 text ({error.reason})", where=where, fix="save the file as UTF-8"
-                ) from error
-            except (ValueError, RecursionError) as error:
-                reason = error.msg if isinstance(error, json.JSONDecodeError) else _NO_VALUE
-                raise UserError(f"invalid JSON: {reason}", where=where, fix="fix or remove the line") from error
+            yield number, start, parse_json_line(raw, number, where)
 
 
 def sha256_file(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Parsing JSON text from others: bounded in depth, and no key twice in an object."""
+"""Parsing JSON text from others: bounded in depth, no key twice in an object, and errors that name the line."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import json
 import re
 from typing import Any
 
+from reports.encodings import not_utf8
+from reports.errors import UserError
+
 _TOKEN = re.compile(r'[{}]|"(?:[^"\\]|\\.)*"(\s*:)?')  # a brace, a string, or a key with its colon
 _MOST_LEVELS = 64  # of nested lists and objects; ours have fewer than ten
+_NO_VALUE = "nested too deeply, or too many digits"
 
 
 def parse_json(text: str) -> Any:
@@ -40,6 +44,32 @@ def parse_json(text: str) -> Any:
         if depth >= _MOST_LEVELS:
             raise ValueError("nested too deeply")
     return value
+
+
+def parse_json_line(raw: bytes, number: int, where: str) -> Any:
+    """The value of a line of a JSONL file; in line `number` 1 a byte order mark may stand before it.
+
+    Raises:
+        UserError: It is not UTF-8 or not JSON.
+    """
+    try:
+        return parse_json(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
+    except UnicodeDecodeError as error:
+        raise not_utf8(error, where) from error
+    except (ValueError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else _NO_VALUE
+        raise UserError(f"invalid JSON: {reason}", where=where, fix="fix or remove the line") from error
+
+
+def json_error(error: Exception, where: str) -> UserError:
+    """The error for a whole JSON file that cannot be decoded or parsed; it names the line."""
+    if isinstance(error, UnicodeDecodeError):
+        return not_utf8(error, f"{where}, line {error.object[: error.start].count(10) + 1}")
+    if isinstance(error, json.JSONDecodeError):
+        return UserError(
+            f"invalid JSON: {error.msg}", where=f"{where}, line {error.lineno}", fix="fix or remove the file"
+        )
+    return UserError(f"unreadable JSON: {_NO_VALUE}", where=where, fix="fix or remove the file")
 
 
 def _repeated_key(text: str) -> json.JSONDecodeError:

@@ -25,7 +25,7 @@ def new_token_limit(generation_kwargs: Mapping[str, Any]) -> int:
 
 
 def _described(value: Any) -> Any:
-    return {"source": value} if isinstance(value, str) else value
+    return {"source": value} if isinstance(value, str | list) else value
 
 
 Source = Annotated[DataSource, BeforeValidator(_described)]

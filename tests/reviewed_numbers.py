@@ -15,9 +15,10 @@ from reports.gate.outcome import SCHEMA_VERSION as GATE_SCHEMA_VERSION
 from reports.gate.policy import NoRegression, Superiority
 from tasks.catalog import TASKS
 from tasks.data.arrow_rows import MOST_RATIO, USUAL_BYTES
-from tasks.data.readers import MAX_CELL_CHARACTERS
+from tasks.data.csv_rows import MAX_CELL_CHARACTERS
 from tasks.data.source import MOST_BYTES
 from tasks.overlap import runs
+from training.recipes.own_data import MOST_HELD_OUT
 
 EVERYWHERE = "*"
 
@@ -33,6 +34,11 @@ REVIEWED = {
         "batch 256": "setting of benchmarks/gpu_speed.py",
     },
     "ARCHITECTURE.md": {f"blocks of {BLOCK_SAMPLES:,} samples": "limit"},
+    "docs/your-data.md": {
+        f"at most {MOST_HELD_OUT}": "limit",
+        f"may take {USUAL_BYTES >> 20} MiB when decompressed, or {MOST_RATIO} times the size of the file if that is"
+        f" more, up to {MOST_BYTES >> 30} GiB": "limits",
+    },
     "docs/add-a-recipe.md": {
         f"files of {MOST_BYTES >> 30} GiB (JSON, which is read as a whole: {MOST_JSON_BYTES >> 30} GiB), lines of"
         f" {MOST_LINE_BYTES >> 20} MiB, cells of {MAX_CELL_CHARACTERS:,} characters": "limits",

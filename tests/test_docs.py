@@ -78,6 +78,8 @@ def place(tiny_model, tmp_path_factory):
     for name, source in {"train": "reasoning_train", "test": "reasoning_heldout"}.items():
         shutil.copy(ROOT / "tasks" / "samples" / f"{source}.jsonl", folder / f"{name}.jsonl")
     shutil.copy(ROOT / "tasks" / "samples" / "pubmedqa.json", folder / "ori_pqal.json")
+    rows = [f'What is sign {number}?,"It is seen, then named.",Sign {number}.\n' for number in range(10)]
+    (folder / "qa.csv").write_text("Prompt,Rationale,Answer\n" + "".join(rows), encoding="utf-8")
     (folder / "my").mkdir()
     (folder / "my" / "model-folder").symlink_to(tiny_model)
     (folder / "path" / "or").mkdir(parents=True)

@@ -226,7 +226,7 @@ def _card(recipe: Recipe, base: Model, rows: int) -> str:
         name=recipe.name,
         base=base.public_name,
         data=source.public_name,
-        datasets=[source.source] if source.file() is None else [],
+        datasets=[source.label] if not source.files() else [],
         rows=rows,
         answer_format=recipe.format.name,
         synthetic=source.is_sample,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,18 @@ Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Instead of the 
 Seeds = Annotated[
     str | None, typer.Option("--seeds", help="Train with each of these, such as 1,2,3, and report their mean too.")
 ]
+Data = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data", help="Your rows: files, a folder, a glob or a hub data set, split by seed into training and scoring."
+    ),
+]
+MoreData = Annotated[list[str] | None, typer.Argument(metavar="", hidden=True, help="More files of --data.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--columns", help="Columns of --data, such as question=Prompt,reasoning=Rationale,answer=Answer."),
+]
+Base = Annotated[str | None, typer.Option("--base", help="The base model, a folder or a hub id, not the recipe's.")]
 Again = Annotated[
     bool, typer.Option("--again", help="Score everything again, also items whose answers the folder holds.")
 ]
@@ -46,6 +59,27 @@ def numbers(text: str | None) -> list[int] | None:
         return None if text is None else [int(number) for number in text.split(",")]
     except ValueError:
         raise UserError("not a list of whole numbers", where=f"--seeds {text}", fix="write --seeds 1,2,3") from None
+
+
+def column_names(texts: list[str] | None) -> dict[str, str]:
+    """Columns by the names that medbench uses; commas within a column's name separate nothing.
+
+    Raises:
+        UserError: It is no mapping, or a name is there twice.
+    """
+    columns: dict[str, str] = {}
+    for text in texts or ():
+        for pair in re.split(r",(?=\s*\w+\s*=)", text):
+            name, equals, column = (part.strip() for part in pair.partition("="))
+            if not equals or not name or not column or name in columns:
+                problem = f"{name} is there twice" if name in columns else f"{pair.strip()!r} is not NAME=COLUMN"
+                raise UserError(
+                    problem,
+                    where=f"--columns {text}",
+                    fix="write --columns question=Prompt,reasoning=Why,answer=Answer",
+                )
+            columns[name] = column
+    return columns
 
 
 def split_names(names: str | None) -> list[str] | None:

@@ -8,8 +8,12 @@ import typer
 
 from harness.commands.options import (
     Again,
+    Base,
+    Columns,
+    Data,
     Limit,
     Models,
+    MoreData,
     Out,
     Recipe,
     RecipeArgument,
@@ -17,11 +21,13 @@ from harness.commands.options import (
     Seeds,
     Settings,
     Tasks,
+    column_names,
     numbers,
     split_names,
 )
 from harness.console import Terminal
 from harness.planning.model_names import DEFAULT_MODELS
+from reports.errors import UserError
 
 
 def run(  # noqa: PLR0913, PLR0917 - one for each flag
@@ -34,12 +40,21 @@ def run(  # noqa: PLR0913, PLR0917 - one for each flag
     seed: Seed = None,
     seeds: Seeds = None,
     again: Again = False,  # noqa: FBT002
+    data: Data = None,
+    more_data: MoreData = None,
+    columns: Columns = None,
+    base: Base = None,
 ) -> None:
     """The main job: plan, train the adapter where needed, score all models on the same questions, compare, report."""
     import harness
 
+    if more_data and not data:
+        raise UserError("it belongs to no option", where=f"medbench run {more_data[0]}", fix="see medbench run --help")
     harness.run(
         recipe,
+        data=[*(data or ()), *(more_data or ())],
+        columns=column_names(columns),
+        base=base,
         models=models,
         tasks=split_names(tasks),
         limit=limit,
@@ -54,18 +69,37 @@ def run(  # noqa: PLR0913, PLR0917 - one for each flag
 def plan(
     recipe: RecipeArgument = None,
     settings: Settings = None,
+    data: Data = None,
+    columns: Columns = None,
+    base: Base = None,
 ) -> None:
     """Say what a training will do, before it does: rows, lengths, an example, parameters, memory, time."""
     import harness
 
-    harness.plan(recipe, settings=settings or ())
+    harness.plan(recipe, settings=settings or (), data=data or (), columns=column_names(columns), base=base)
 
 
-def train(recipe: Recipe = None, settings: Settings = None, out: Out = None, seed: Seed = None) -> None:
+def train(
+    recipe: Recipe = None,
+    settings: Settings = None,
+    out: Out = None,
+    seed: Seed = None,
+    data: Data = None,
+    columns: Columns = None,
+    base: Base = None,
+) -> None:
     """Only train the recipe's adapter."""
     import harness
 
-    harness.train(recipe, settings=settings or (), out=out, seed=seed)
+    harness.train(
+        recipe,
+        settings=settings or (),
+        out=out,
+        seed=seed,
+        data=data or (),
+        columns=column_names(columns),
+        base=base,
+    )
 
 
 def score(

@@ -106,11 +106,12 @@ def _given(recipe: Recipe) -> list[DataSource]:
 
 
 def _source(source: DataSource) -> Iterator[Path]:
-    """A data file, with those beside it that can change what it means."""
-    path = source.file()
-    if path is None:
-        raise LookupError(source.source)
-    yield from (path, path.parent / "test_ground_truth.json")
+    """The data files, with those beside them that can change what they mean."""
+    files = source.files()
+    if not files:
+        raise LookupError(source.label)
+    yield from files
+    yield files[0].parent / "test_ground_truth.json"
     yield from (Path(ids).expanduser() for ids in (source.ids, source.exclude_ids) if isinstance(ids, str))
 
 

@@ -1,4 +1,4 @@
-"""Rows of Parquet files and Arrow tables: only the columns that can be used, within a limit on memory."""
+"""Rows of Parquet and Arrow files and of data sets: only the columns that can be used, within a limit on memory."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tasks.data.source import MOST_BYTES
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from datasets import Dataset
     from pyarrow.parquet import FileMetaData, ParquetFile
 
 MAX_FIELD = 60  # characters; longer values are texts, not groups
@@ -21,7 +22,12 @@ USUAL_BYTES = 256 << 20  # that any file may take in memory
 MOST_RATIO = 20  # larger files may take so many times their size
 
 
-def parquet_rows(path: Path, needed: Collection[str] | None) -> Iterator[dict[str, Any]]:
+def most_bytes(size: int) -> int:
+    """Memory that the rows of a file of this size may take, in bytes."""
+    return min(MOST_BYTES, max(USUAL_BYTES, MOST_RATIO * size))
+
+
+def parquet_rows(path: Path, needed: Collection[str] | None) -> Iterator[dict[str, Any] | UserError]:
     """Rows of a Parquet file as `table_rows` returns them.
 
     Texts are read as dictionaries, so that a text that is stored once for a million rows is measured before it is
@@ -42,7 +48,7 @@ def parquet_rows(path: Path, needed: Collection[str] | None) -> Iterator[dict[st
             schema = file.schema_arrow
             check_columns(schema.names, str(path))
             needed = schema.names if needed is None else needed
-            limit = min(MOST_BYTES, max(USUAL_BYTES, MOST_RATIO * path.stat().st_size))
+            limit = most_bytes(path.stat().st_size)
             columns = usable_columns(schema, needed)
             if _declared_bytes(metadata, columns) > limit:
                 columns = [name for name in columns if name in needed]
@@ -57,13 +63,110 @@ def parquet_rows(path: Path, needed: Collection[str] | None) -> Iterator[dict[st
         ) from error
 
 
-def table_rows(
-    batches: Iterable[pa.RecordBatch], names: Sequence[str], needed: Collection[str], where: str
-) -> Iterator[dict[str, Any]]:
-    """Cells by column name, row by row; None in columns that are not in `batches`.
+def arrow_rows(path: Path, needed: Collection[str] | None) -> Iterator[dict[str, Any] | UserError]:
+    """Rows of an Arrow file, as `datasets` saves and caches them, as `table_rows` returns them.
 
     Raises:
-        UserError: Python cannot hold a cell of a needed column; names row and column.
+        UserError: The file is broken, has a column twice, or takes too much memory.
+    """
+    import pyarrow as pa
+    from pyarrow import ipc
+
+    try:
+        with pa.memory_map(str(path)) as file:
+            try:
+                reader = ipc.open_stream(file)
+                batches = iter(reader)
+            except pa.ArrowInvalid:
+                reader = ipc.open_file(file)
+                batches = map(reader.get_batch, range(reader.num_record_batches))
+            names = reader.schema.names
+            check_columns(names, str(path))
+            needed = names if needed is None else needed
+            columns = usable_columns(reader.schema, needed)
+            yield from table_rows(_checked(batches, columns, needed, [path], str(path)), names, needed, str(path))
+    except UserError:
+        raise
+    except Exception as error:  # as with Parquet
+        raise UserError(
+            f"not readable as Arrow: {first_line(error)}", where=str(path), fix="write the file again"
+        ) from error
+
+
+def dataset_rows(
+    dataset: Dataset, needed: Collection[str] | None, files: Sequence[Path], where: str
+) -> Iterator[dict[str, Any] | UserError]:
+    """Rows of a data set as `table_rows` returns them.
+
+    Args:
+        dataset: From the hub or from a folder.
+        needed: Columns that must be readable; None for all.
+        files: Files of the folder, which are untrusted; none for the hub, whose files `datasets` has converted.
+        where: For error messages.
+
+    Raises:
+        UserError: The rows take too much memory, or a needed column is damaged.
+    """
+    schema = dataset.data.schema
+    needed = schema.names if needed is None else needed
+    columns = usable_columns(schema, needed)
+    tables = dataset.with_format("arrow", columns=columns).iter(BATCH_ROWS)
+    batches: Iterable[pa.RecordBatch] = (batch for table in tables for batch in table.to_batches())
+    if files:
+        batches = _checked(batches, columns, needed, files, where)
+    return table_rows(batches, schema.names, needed, where)
+
+
+def _checked(
+    batches: Iterable[pa.RecordBatch],
+    columns: Collection[str],
+    needed: Collection[str],
+    files: Sequence[Path],
+    where: str,
+) -> Iterator[pa.RecordBatch]:
+    """Batches of untrusted Arrow files, without damaged columns and long texts that are not needed."""
+    import pyarrow as pa
+
+    size = sum(file.stat().st_size for file in files)
+    total = 0
+    for whole in batches:
+        arrays = {name: whole.column(name) for name in columns if _is_sound(whole.column(name))}
+        damaged = [name for name in columns if name in needed and name not in arrays]
+        if damaged:
+            raise UserError(f"column {damaged[0]} is damaged", where=where, fix="write the data again")
+        total += sum(_decoded_bytes(array) for name, array in arrays.items() if name in needed)
+        if total > most_bytes(size):
+            raise UserError(
+                f"its rows take more than {most_bytes(size) / 1e6:,.0f} MB of memory, for files of"
+                f" {size / 1e6:,.3f} MB",
+                where=where,
+                fix="write only the needed rows and columns, as JSONL",
+            )
+        shown = [array if name in needed else _without_long_texts(array) for name, array in arrays.items()]
+        batch = pa.RecordBatch.from_arrays(shown, names=list(arrays))
+        yield from (batch.slice(first, BATCH_ROWS) for first in range(0, batch.num_rows, BATCH_ROWS))
+
+
+def _is_sound(array: pa.Array) -> bool:
+    """Whether reading the values stays within the file; texts that are not UTF-8 are reported by cell."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    binary = {types.is_string: pa.binary(), types.is_large_string: pa.large_binary()}
+    kind = next((kind for is_kind, kind in binary.items() if is_kind(array.type)), None)
+    try:
+        (array if kind is None else array.view(kind)).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def table_rows(
+    batches: Iterable[pa.RecordBatch], names: Sequence[str], needed: Collection[str], where: str
+) -> Iterator[dict[str, Any] | UserError]:
+    """Cells by column name, row by row; None in columns that are not in `batches`.
+
+    An error for each needed cell that Python cannot hold comes before the rows of its batch; it names row and column.
     """
     blank = dict.fromkeys(names)
     first = 1
@@ -73,6 +176,7 @@ def table_rows(
             for name in names
             if name in batch.schema.names
         }
+        yield from (cell for cells in columns.values() for cell in cells if isinstance(cell, UserError))
         for index in range(batch.num_rows):
             yield blank | {name: cells[index] for name, cells in columns.items()}
         first += batch.num_rows
@@ -157,7 +261,7 @@ def _without_long_texts(array: pa.Array) -> pa.Array:
 
 
 def _cells(array: pa.Array, needed: str | None, where: str, first: int) -> list[Any]:
-    """The values; None for those that Python cannot hold, which are an error in the column `needed`."""
+    """The values; None for those that Python cannot hold, or an error in the column `needed`."""
     try:
         return list(array.to_pylist())
     except Exception:  # noqa: BLE001 - of single cells: a date after 9999, an unknown time zone, bytes that are not UTF-8
@@ -167,9 +271,9 @@ def _cells(array: pa.Array, needed: str | None, where: str, first: int) -> list[
 def _cell(value: pa.Scalar, needed: str | None, where: str) -> Any:
     try:
         return value.as_py()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - as above
         if needed is None:
             return None
-        raise UserError(
+        return UserError(
             f"column {needed} is unreadable ({first_line(error)})", where=where, fix="fix or remove the row"
-        ) from error
+        )

@@ -12,6 +12,8 @@ from tasks.data.readers import Record
 from tasks.data.selection import id_text
 from tasks.data.source import DataSource
 
+_SHOWN = 12  # columns in a message
+
 
 class Cells:
     """Finds the cells of a row under the column names of its source.
@@ -25,7 +27,7 @@ class Cells:
         if unknown:
             raise UserError(
                 f"the column mapping names {', '.join(sorted(unknown))}",
-                where=f"columns of {source.source}",
+                where=f"columns of {source.label}",
                 fix=f"map only {', '.join(names)}",
             )
         self._names = {name: (source.columns[name],) if name in source.columns else names[name] for name in names}
@@ -39,12 +41,27 @@ class Cells:
                 return _valid_unicode(record.values[column], f"column {name}", record.where)
         if name in self._optional:
             return None
-        wanted = " or ".join(self._names[name])
-        near = did_you_mean(self._names[name][0], map(str, record.values))
-        raise UserError(
-            f"there is no column {wanted}; found {', '.join(map(str, record.values)) or 'none'}",
+        raise self._missing(record)
+
+    def _missing(self, record: Record) -> UserError:
+        """The error for all columns that a row lacks, with the mapping that is the likely remedy."""
+        present = [str(column) for column in record.values]
+        missing = {
+            name: columns
+            for name, columns in self._names.items()
+            if name not in self._optional and record.values.keys().isdisjoint(columns)
+        }
+        others = [column for column in present if column not in self.columns]
+        near = (did_you_mean(columns[0], others) for columns in missing.values())
+        hints = ", ".join(dict.fromkeys(filter(None, near)))
+        names = [column[:MAX_FIELD] for column in present[:_SHOWN]]
+        more = f" and {len(present) - _SHOWN:,} more" if len(present) > _SHOWN else ""
+        return UserError(
+            f"there is no column {', nor '.join(map(' or '.join, missing.values()))};"
+            f" found {', '.join(names) or 'none'}{more}",
             where=record.where,
-            fix=f"add the column or map it in the recipe: columns: {{{name}: NAME}}{f' ({near})' if near else ''}",
+            fix=f"add the column or map it in the recipe: columns: {{{', '.join(f'{name}: NAME' for name in missing)}}}"
+            f"{f' ({hints})' if hints else ''}",
         )
 
     def text(self, record: Record, name: str) -> str:

@@ -1,20 +1,27 @@
-"""Reads JSON, JSONL, CSV, Parquet and hub data sets into records with their position in the source."""
+"""Reads files of rows, folders of them and hub data sets into records with their position in the source."""
 
 from __future__ import annotations
 
-import csv
+import codecs
 import itertools
-from collections.abc import Collection, Iterator
+import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from reports.errors import UserError, first_line
-from reports.files import MOST_LINE_BYTES, check_columns, check_regular, read_json, read_jsonl
-from tasks.data.arrow_rows import BATCH_ROWS, parquet_rows, table_rows, usable_columns
-from tasks.data.source import FILE_SUFFIXES, MOST_BYTES, DataSource
+from reports.errors import UserError
+from reports.files import check_regular
+from tasks.data.arrow_rows import arrow_rows, dataset_rows, parquet_rows
+from tasks.data.csv_rows import csv_rows
+from tasks.data.files import DATASET_FILES, check_kind, check_split, same_split
+from tasks.data.json_rows import json_rows
+from tasks.data.raw_rows import RawRow, without_faults
+from tasks.data.source import MOST_BYTES, DataSource
+from tasks.data.streams import PARQUET, open_text, read_head
 
-MAX_CELL_CHARACTERS = 10_000_000
+_BINARY = {"Parquet": parquet_rows, "Arrow": arrow_rows}
+_MOST_CHARACTERS = 400  # of a library's message
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,120 +69,151 @@ def read_records(source: DataSource, needed: Collection[str] | None) -> Iterator
     """All rows of a source, read one after another; `needed` names the columns that must be readable, None means all.
 
     Raises:
-        UserError: The source is missing, empty, unreadable, too large or broken; the message names the file and place.
+        UserError: The source is missing, empty or too large, or files or rows are broken. Names the places; all broken
+            rows are reported together, in place of the first one.
     """
-    path = source.file()
-    records = _read_hub(source, needed) if path is None else _read_file(path, needed)
-    first = next(records, None)
+    files = source.files()
+    folder = source.dataset_folder()
+    if folder is not None:
+        records = _read_dataset_folder(source, folder, files, needed)
+    elif not files:
+        records = _read_hub(source, needed)
+    else:
+        records = _read_files(source, files, needed)
+    sound = without_faults(records)
+    first = next(sound, None)
     if first is None:
-        raise UserError("there are no rows in it", where=source.source, fix="give a source with at least one row")
-    yield from itertools.chain([first], records)
+        raise UserError("there are no rows in it", where=source.label, fix="give a source with at least one row")
+    yield from itertools.chain([first], sound)
 
 
-def _read_file(path: Path, needed: Collection[str] | None) -> Iterator[Record]:
-    readers = {".json": _read_json, ".jsonl": _read_jsonl, ".csv": _read_csv}
-    if path.suffix not in FILE_SUFFIXES:
+def _read_files(
+    source: DataSource, files: Sequence[Path], needed: Collection[str] | None
+) -> Iterator[Record | UserError]:
+    _check_config(source)
+    if sum(file.stat().st_size for file in files) > MOST_BYTES:
         raise UserError(
-            f"cannot tell what kind of file this is from {path.suffix or 'its name'!r}",
-            where=str(path),
-            fix=f"use one of {', '.join(FILE_SUFFIXES)}",
+            f"the file is larger than {MOST_BYTES >> 30} GiB" if len(files) == 1 else "the files are too large",
+            where=source.label,
+            fix=f"give at most {MOST_BYTES >> 30} GiB of data",
         )
+    root = os.path.commonpath([file.absolute().parent for file in files])
+    for file in files:
+        name = file.absolute().relative_to(root).as_posix()
+        try:
+            for row in _read_file(file, source.split, needed):
+                yield row if isinstance(row, UserError) else _record(str(file), name, row)
+        except UserError as error:
+            yield error
+        except OSError as error:
+            yield UserError(f"cannot read the file ({error.strerror})", where=str(file), fix="check its rights")
+
+
+def _check_config(source: DataSource) -> None:
+    if source.config is not None:
+        raise UserError(
+            f"it has no configuration {source.config}, as data sets of the hub do",
+            where=source.label,
+            fix="leave config out",
+        )
+
+
+def _read_file(path: Path, split: str | None, needed: Collection[str] | None) -> Iterator[RawRow | UserError]:
+    kind, where = check_kind(path), str(path)
     check_regular(path)
-    size = path.stat().st_size
-    if not 0 < size <= MOST_BYTES:
-        problem = f"larger than {MOST_BYTES >> 30} GiB" if size else "empty"
-        raise UserError(f"the file is {problem}", where=str(path), fix="give a smaller file with at least one row")
-    if path.suffix == ".parquet":
-        rows = parquet_rows(path, needed)
-        return (_record(Place(str(path), path.name, "row", number), row) for number, row in enumerate(rows, 1))
-    return readers[path.suffix](path)
+    if not path.stat().st_size:
+        raise UserError("the file is empty", where=where, fix="give a file with at least one row")
+    if read_head(path).startswith(PARQUET):
+        kind = "Parquet"
+    if kind in _BINARY:
+        check_split(split, where)
+        yield from _numbered(_BINARY[kind](path, needed))
+        return
+    with open_text(path) as stream:
+        looks_like_json = stream.peek(1).lstrip(codecs.BOM_UTF8).lstrip()[:1] in (b"{", b"[")
+        if kind in ("CSV", "TSV") and not looks_like_json:
+            check_split(split, where)
+            yield from csv_rows(stream, needed, where, tabs=kind == "TSV")
+        else:
+            yield from json_rows(stream, needed, split, where, lines=kind != "JSON")
 
 
-def _record(place: Place, value: Any, key: str | None = None) -> Record:
-    record = Record(place, value, key)
-    if not isinstance(value, dict):
-        raise UserError(
-            f"expected an object with columns, found {type(value).__name__}",
-            where=record.where,
-            fix="fix or remove the row",
-        )
+def _numbered(rows: Iterable[dict[str, Any] | UserError]) -> Iterator[RawRow | UserError]:
+    for number, row in enumerate(rows, 1):
+        yield row if isinstance(row, UserError) else RawRow("row", number, row)
+
+
+def _record(path: str, name: str, row: RawRow) -> Record | UserError:
+    record = Record(Place(path, name, row.unit, row.number), row.values, row.key)
+    if not isinstance(row.values, dict):
+        kind = type(row.values).__name__
+        fix = 'write rows as objects, such as {"question": "..."}' if kind == "list" else "fix or remove the row"
+        return UserError(f"expected an object with columns, found {kind}", where=record.where, fix=fix)
     return record
 
 
-def _read_json(path: Path) -> Iterator[Record]:
-    value, name = read_json(path), str(path)
-    if isinstance(value, list):
-        for number, row in enumerate(value, 1):
-            yield _record(Place(name, path.name, "row", number), row)
-    elif isinstance(value, dict):
-        for key, row in value.items():
-            yield _record(Place(name, path.name, "key", key), row, key)
-    else:
-        raise UserError("expected a list of rows or an object of rows by id", where=str(path), fix="fix the file")
+def _read_dataset_folder(
+    source: DataSource, folder: Path, files: Sequence[Path], needed: Collection[str] | None
+) -> Iterator[Record | UserError]:
+    import datasets
+
+    saved = any((folder / name).is_file() for name in DATASET_FILES)
+    try:
+        if saved:
+            _check_config(source)
+            dataset = datasets.load_from_disk(str(folder))
+            if not isinstance(dataset, dict):
+                check_split(source.split, str(folder))
+        else:
+            dataset = datasets.load_dataset(str(folder.resolve()), source.config)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the library raises, the folder is at fault
+        raise UserError(
+            f"cannot load this folder with `datasets`: {_one_line(error)}",
+            where=str(folder),
+            fix="set config to a configuration of its README.md" if not saved else "save the data set again",
+        ) from error
+    name = folder.resolve().name
+    return _dataset_records(_one_split(dataset, source, str(folder)), needed, files if saved else (), str(folder), name)
 
 
-def _read_jsonl(path: Path) -> Iterator[Record]:
-    name = str(path)
-    for number, row in read_jsonl(path):
-        yield _record(Place(name, path.name, "line", number), row)
-
-
-def _read_csv(path: Path) -> Iterator[Record]:
-    csv.field_size_limit(MAX_CELL_CHARACTERS)
-    name = str(path)
-    with path.open("r", encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(_lines(stream), strict=True)
-        try:
-            check_columns(filter(None, reader.fieldnames or ()), f"{path}, line {reader.line_num}")
-            for row in reader:
-                place = Place(name, path.name, "line", reader.line_num)
-                if None in row or None in row.values():
-                    raise UserError(
-                        f"the row does not have the {len(reader.fieldnames or [])} columns of the header",
-                        where=f"{path}, line {reader.line_num}",
-                        fix="quote cells that contain commas or line breaks",
-                    )
-                yield _record(place, row)
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise UserError(
-                f"not readable as CSV: {error}",
-                where=f"{path}, after line {reader.line_num}",
-                fix="save the file as UTF-8 CSV with a header",
-            ) from error
-
-
-def _lines(stream: TextIO) -> Iterator[str]:
-    """The lines of a CSV file, of which the reader takes whole ones into memory."""
-    while line := stream.readline(MOST_LINE_BYTES):
-        if len(line) == MOST_LINE_BYTES:
-            raise csv.Error(f"a line has {MOST_LINE_BYTES:,} characters or more")
-        yield line
-
-
-def _read_hub(source: DataSource, needed: Collection[str] | None) -> Iterator[Record]:
+def _read_hub(source: DataSource, needed: Collection[str] | None) -> Iterator[Record | UserError]:
     import datasets
 
     name = f"{source.source} ({source.config or 'default'})"
     try:
         dataset = datasets.load_dataset(source.source, source.config, split=source.split)
     except Exception as error:  # whatever the hub, the network or a builder raises is the user's to see in one line
-        raise UserError(
-            f"cannot load this data set from the hub: {first_line(error)}",
-            where=name,
-            fix="check the name, the network and, for a gated set, your login; or give a local file's path",
-        ) from error
-    if isinstance(dataset, dict):
-        if len(dataset) != 1:
-            raise UserError(
-                f"the data set has the splits {', '.join(dataset)}", where=name, fix="set split to one of them"
-            )
-        dataset = next(iter(dataset.values()))
+        fix = "check the name, the network and, for a gated set, your login; or give a local file's path"
+        if "config" in str(error).lower():
+            fix = f"set config to one of them, or write {source.source}:CONFIG"
+        raise UserError(f"cannot load this data set from the hub: {_one_line(error)}", where=name, fix=fix) from error
+    dataset = _one_split(dataset, source, name)
     if split := source.split or dataset.split:
         name += f", split {split}"
-    schema = dataset.data.schema
-    needed = schema.names if needed is None else needed
-    columns = usable_columns(schema, needed)
-    tables = dataset.with_format("arrow", columns=columns).iter(BATCH_ROWS)
-    batches = (batch for table in tables for batch in table.to_batches())
-    for number, row in enumerate(table_rows(batches, schema.names, needed, name), 1):
-        yield _record(Place(name, name, "row", number), row)
+    return _dataset_records(dataset, needed, (), name, name)
+
+
+def _one_split(dataset: Any, source: DataSource, where: str) -> Any:
+    """The data set, or the split of several that the source names."""
+    if not isinstance(dataset, dict):
+        return dataset
+    chosen = [name for name in dataset if source.split is None or same_split(name, source.split)]
+    if len(chosen) != 1:
+        raise UserError(
+            f"the data set has the splits {', '.join(dataset)}", where=where, fix="set split to one of them"
+        )
+    return dataset[chosen[0]]
+
+
+def _dataset_records(
+    dataset: Any, needed: Collection[str] | None, files: Sequence[Path], where: str, name: str
+) -> Iterator[Record | UserError]:
+    for row in _numbered(dataset_rows(dataset, needed, files, where)):
+        yield row if isinstance(row, UserError) else _record(where, name, row)
+
+
+def _one_line(error: Exception) -> str:
+    """The message of a library on one line: the configurations of a data set are on the second."""
+    return " ".join(str(error).split())[:_MOST_CHARACTERS] or type(error).__name__

@@ -194,7 +194,7 @@ def _records(source: DataSource, needed: Collection[str]) -> Iterator[Record]:
     records = itertools.islice(read_records(source, needed), source.start, source.stop)
     first = next(records, None)
     if first is None:
-        raise UserError(f"there are no rows from position {source.start} on", where=source.source, fix="lower start")
+        raise UserError(f"there are no rows from position {source.start} on", where=source.label, fix="lower start")
     return itertools.chain([first], records)
 
 

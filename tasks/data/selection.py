@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import re
@@ -11,6 +12,8 @@ from typing import Any, Protocol, TypeVar
 
 from reports.errors import UserError
 from reports.files import check_regular, read_json
+from tasks.data.files import kind_of
+from tasks.data.readers import read_records
 from tasks.data.source import ALL_IDS, OFFICIAL_TEST, PUBMEDQA_HUB_ID, DataSource
 
 _HOW_ALL = "`ids: all` (--set data.pubmedqa.ids=all) takes all rows"
@@ -45,7 +48,7 @@ def select(rows: Iterable[Row], source: DataSource, *, keep_duplicates: bool = F
     for row in rows:
         ids.append(row.id)
         if by_id.setdefault(row.id, row) != row:
-            raise UserError(f"two different rows have the id {row.id}", where=source.source, fix="make the ids unique")
+            raise UserError(f"two different rows have the id {row.id}", where=source.label, fix="make the ids unique")
     wanted = set(by_id) if source.ids in (None, ALL_IDS) else read_ids(source.ids)
     unwanted = set() if source.exclude_ids is None else read_ids(source.exclude_ids)
     missing = sorted(wanted - set(by_id))
@@ -53,13 +56,13 @@ def select(rows: Iterable[Row], source: DataSource, *, keep_duplicates: bool = F
         origin = source.ids if isinstance(source.ids, str) else "ids"
         raise UserError(
             f"{len(missing)} of the {len(wanted)} wanted ids are not in it, such as {missing[0]}",
-            where=source.source,
+            where=source.label,
             fix=f"check {origin} against the data; {_HOW_ALL}",
         )
     kept = [by_id[name] for name in (ids if keep_duplicates else by_id) if name in wanted and name not in unwanted]
     if not kept:
         raise UserError(
-            "no row is left after ids and exclude_ids", where=source.source, fix=f"check the two lists; {_HOW_ALL}"
+            "no row is left after ids and exclude_ids", where=source.label, fix=f"check the two lists; {_HOW_ALL}"
         )
     return kept, len(ids) - len(by_id)
 
@@ -86,7 +89,7 @@ def check_labels(labels: Mapping[str, str], source: DataSource) -> None:
         raise UserError(
             f"the gold labels of {len(other)} items contradict {Path(source.ids).name}:"
             f" {first}{', ...' if len(other) > _NAMED else ''}",
-            where=source.source,
+            where=source.label,
             fix=f"correct one of the two files; {_HOW_ALL} with the items' own labels",
         )
 
@@ -140,17 +143,22 @@ def official_test_ids(source: DataSource) -> DataSource:
         return source
     if source.source == PUBMEDQA_HUB_ID:
         return source.model_copy(update={"ids": OFFICIAL_TEST})
-    path = source.file()
-    if path is None:
+    files = source.files()
+    if not files:
         return source
-    beside = path.parent / _GROUND_TRUTH
-    if beside.is_file() and beside != path:
+    beside = files[0].parent / _GROUND_TRUTH
+    if beside.is_file() and beside not in files:
         return source.model_copy(update={"ids": str(beside)})
-    if path.suffix == ".json":
-        value = read_json(path)
-        if isinstance(value, dict) and official_ids() <= value.keys():
-            return source.model_copy(update={"ids": OFFICIAL_TEST})
-    return source
+    is_official = all(kind_of(file) == "JSON" for file in files) and official_ids() <= _row_keys(source)
+    return source.model_copy(update={"ids": OFFICIAL_TEST}) if is_official else source
+
+
+def _row_keys(source: DataSource) -> set[str | None]:
+    """Keys of an object of rows by id; no more than some if it is broken, which its loader reports."""
+    keys: set[str | None] = set()
+    with contextlib.suppress(UserError):
+        keys.update(record.key for record in itertools.takewhile(lambda row: row.key, read_records(source, None)))
+    return keys
 
 
 def describe_selection(source: DataSource) -> str:

@@ -259,7 +259,7 @@ def _no_shape(source: DataSource, mapped: dict[str, str], first: Record, present
     if odd:
         return UserError(
             f"the column mapping names {', '.join(odd)}",
-            where=f"columns of {source.source}",
+            where=f"columns of {source.label}",
             fix=f"map only {', '.join(sorted(known))}",
         )
     missing = [

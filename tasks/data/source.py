@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 from reports.errors import UserError
 from reports.names import is_hub_id
+from tasks.data.files import find_files, is_dataset_folder, kind_of
 
 SAMPLES_FOLDER = Path(__file__).resolve().parent.parent / "samples"
 SAMPLES = {
@@ -20,7 +22,9 @@ OFFICIAL_TEST = "pubmedqa-official-test"
 ALL_IDS = "all"
 PUBMEDQA_HUB_ID = "qiaojin/PubMedQA"
 MOST_BYTES = 4 << 30  # of a data file, and of what is read from it
-FILE_SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
+_NAMED = 3  # files of a list in a name
+
+Text = Annotated[str, Field(min_length=1)]
 
 RowKind = Literal["reasoning", "question-answer", "alpaca", "conversations", "text", "pubmedqa", "pubmedqa-abstract"]
 
@@ -29,9 +33,12 @@ class DataSource(BaseModel):
     """One set of rows.
 
     Attributes:
-        source: A file (.json, .jsonl, .csv, .parquet), a data set id of the hub, or `samples:NAME`.
+        source: A file (.json, .jsonl, .csv, .tsv, .parquet or .arrow, also compressed), a folder or glob of like files,
+            a list of files, a folder of `save_to_disk`, a data set id of the hub (`owner/name` or `owner/name:CONFIG`),
+            or `samples:NAME`. Several files are read in the order of their paths.
         config: Configuration of a hub data set, such as `en` or `pqa_labeled`.
-        split: Split of a hub data set.
+        split: Split of a hub data set, of a folder whose files are named by split, or of a JSON file with a list of
+            rows for each split.
         columns: Names of the columns in the source by the names medbench uses, such as `question: Prompt`.
         ids: Keep only these ids: a list, a JSON or text file that lists them (an object's keys count),
             `pubmedqa-official-test`, the 500 ids of PubMedQA's test set, or `all` for all rows, also where a
@@ -51,7 +58,7 @@ class DataSource(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: Annotated[str, Field(min_length=1)]
+    source: Text | Annotated[list[Text], Field(min_length=1)]
     config: str | None = None
     split: str | None = None
     columns: dict[str, str] = Field(default_factory=dict)
@@ -64,6 +71,21 @@ class DataSource(BaseModel):
     unusable_rows: Literal["error", "drop"] = "error"
     format_violations: Literal["keep", "drop"] = "keep"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _written(cls, value: Any) -> Any:
+        """Read the configuration from `owner/name:CONFIG`; the order of a list says nothing."""
+        if isinstance(value, dict) and isinstance(value.get("source"), list):
+            return value | {"source": sorted(value["source"], key=str)}
+        if not isinstance(value, dict) or not isinstance(value.get("source"), str):
+            return value
+        name, _, config = value["source"].partition(":")
+        if not config or not is_hub_id(name) or kind_of(Path(config)):
+            return value
+        if value.get("config") not in (None, config):
+            raise ValueError(f"source names the configuration {config} and config names {value['config']}: give one")
+        return value | {"source": name, "config": config}
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.stop is not None and self.stop <= self.start:
@@ -73,37 +95,54 @@ class DataSource(BaseModel):
     @property
     def is_sample(self) -> bool:
         """Whether these rows are the synthetic samples of medbench."""
-        return self.source.startswith("samples:")
+        return isinstance(self.source, str) and self.source.startswith("samples:")
+
+    @property
+    def label(self) -> str:
+        """The source as written in the recipe, for messages."""
+        return self.source if isinstance(self.source, str) else _some(self.source)
 
     @property
     def public_name(self) -> str:
         """Name in reports: the hub id, the sample name, or the file name without the folders of this machine."""
-        path = self.file()
-        return self.source if path is None or self.is_sample else path.name
+        files = self.files()
+        if not files or self.is_sample:
+            return self.label
+        if not isinstance(self.source, str):
+            return _some([file.name for file in files])
+        name = Path(self.source).expanduser().name or Path(self.source).resolve().name
+        return f"{name} ({len(files)} files)" if len(files) > 1 and self.dataset_folder() is None else name
 
-    def file(self) -> Path | None:
-        """The file to read, or None for rows on the hub.
+    def dataset_folder(self) -> Path | None:
+        """The folder if `datasets` reads it: from `save_to_disk`, or a copy of a data set of the hub."""
+        folder = Path(self.source).expanduser() if isinstance(self.source, str) else None
+        return folder if folder is not None and folder.is_dir() and is_dataset_folder(folder) else None
+
+    def files(self) -> tuple[Path, ...]:
+        """The files to read, sorted; none for rows on the hub.
 
         Raises:
-            UserError: It is not an existing file, a sample, or a valid hub id.
+            UserError: It is not an existing file, a folder of like files, a sample, or a valid hub id.
         """
         if self.is_sample:
             if self.source not in SAMPLES:
                 raise UserError(f"there is no {self.source!r}", fix=f"built-in samples: {', '.join(SAMPLES)}")
-            return SAMPLES[self.source]
-        path = Path(self.source).expanduser()
-        if path.is_file():
-            return path
-        if path.is_dir():
+            return (SAMPLES[str(self.source)],)
+        try:
+            files = find_files(self.source, self.split)
+        except OSError as error:  # such as a name that is too long, or a folder without rights
             raise UserError(
-                "this is a folder, not a data file",
-                where=self.source,
-                fix=f"name one file ({', '.join(FILE_SUFFIXES)})",
-            )
-        if path.suffix in FILE_SUFFIXES or not is_hub_id(self.source):
+                f"cannot look for data files ({error.strerror})", where=self.label, fix="check the path"
+            ) from error
+        if not files and (kind_of(Path(self.label)) or not is_hub_id(self.label)):
             raise UserError(
                 "there is no such data file",
-                where=self.source,
+                where=self.label,
                 fix="check the path; a hub data set is written owner/name, a built-in sample samples:NAME",
             )
-        return None
+        return files
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

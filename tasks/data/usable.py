@@ -66,14 +66,14 @@ def _unusable(
         return UserError(reason, where=place, fix=fix)
     reasons = []
     for reason, shown in list(places.items())[:_SHOWN]:
-        names = [place.removeprefix(f"{source.source}, ") for place in shown]
+        names = [place.removeprefix(f"{source.label}, ") for place in shown]
         more = account.unusable[reason] - len(shown)
         reasons.append(f"{reason} ({'; '.join(names)}{f' and {more} more' if more else ''})")
     others = len(places) - len(reasons)
     more_reasons = f"; and {others} other reasons" if others > 0 else ""
     return UserError(
         f"{number} of the {account.read} rows cannot be used: {'; '.join(reasons)}{more_reasons}",
-        where=source.source,
+        where=source.label,
         fix=fix,
     )
 
@@ -83,7 +83,7 @@ def no_reasoning(reason: str, source: DataSource, account: RowAccount) -> UserEr
     unread = f"; columns that are not read: {shortened(account.unread)}" if account.unread else ""
     return UserError(
         f"the rows have {reason}",
-        where=source.source,
+        where=source.label,
         fix=f"choose a format without reasoning ({_WITHOUT_REASONING}), map the column with the reasoning (columns:"
         f" {{reasoning: NAME}}{unread}), or write it before the response, between <think> and </think>",
     )

@@ -228,7 +228,7 @@ def _describe(recipe: Recipe, adapter: Model, part: Path, log: ExportLog) -> Non
         weights=log.weights,
         dtype=log.dtype,
         data=source.public_name if source else None,
-        datasets=[source.source] if source and source.file() is None else [],
+        datasets=[source.label] if source and not source.files() else [],
         synthetic=source is not None and source.is_sample,
         agreement=f"{log.same_top_token:.1%} equal argmax tokens, mean KL divergence {log.mean_kl:.2g} nats",
     )

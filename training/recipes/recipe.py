@@ -338,7 +338,7 @@ class Recipe(_Section):
     def _files(cls, models: object) -> object:
         if not isinstance(models, dict):
             return models
-        return {name: {"source": given} if isinstance(given, str) else given for name, given in models.items()}
+        return {name: {"source": given} if isinstance(given, str | list) else given for name, given in models.items()}
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

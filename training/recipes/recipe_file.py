@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from training.recipes.strict_yaml import Place, check, parse_yaml, read_yaml
 
 RECIPES_FOLDER = Path(__file__).resolve().parent
 QUICKSTART = "quickstart"
+Change = Any  # a value as YAML would give it, or REMOVED
+REMOVED = object()
 
 
 def recipe_names() -> list[str]:
@@ -42,16 +44,25 @@ def _find_recipe(name_or_file: str) -> Path:
     )
 
 
-def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and apply `key.path=value` overrides, whose values are YAML.
+def load_recipe(
+    name_or_file: str, overrides: Sequence[str] = (), changes: Mapping[tuple[str, str], Change] | None = None
+) -> Recipe:
+    """Read a recipe and apply changes, then overrides.
+
+    Args:
+        name_or_file: The recipe.
+        overrides: `key.path=value`, whose values are YAML.
+        changes: New values by (key path, the flag it comes from); `REMOVED` removes the key.
 
     Raises:
-        UserError: The file or an override is at fault; all faults are listed, each with its place.
+        UserError: The file, a change or an override is at fault; all faults are listed, each with its place.
     """
     path = _find_recipe(name_or_file)
     value, origins = read_yaml(path, "recipe")
     if not isinstance(value, dict):
         raise UserError("a recipe is a mapping of sections", where=str(path), fix="start from the quickstart recipe")
+    for (key, flag), changed in (changes or {}).items():
+        _set(value, key.split("."), changed, flag, origins)
     for override in overrides:
         _override(value, override, origins)
     return check_recipe(value, str(path), origins)
@@ -90,12 +101,20 @@ def _override(recipe: dict[str, Any], override: str, origins: dict[Place, str]) 
         value, _ = parse_yaml(text, where)
     except UserError as error:
         raise UserError("the value is not YAML", where=where, fix="quote it, such as name='\"a: b\"'") from error
+    _set(recipe, keys, value, where, origins)
+
+
+def _set(recipe: dict[str, Any], keys: Sequence[str], value: Change, where: str, origins: dict[Place, str]) -> None:
+    """Set the value of a key path, or remove it, in place."""
     section = recipe
     for inner in keys[:-1]:
         following = section.setdefault(inner, {})
         if not isinstance(following, dict):
             raise UserError(f"{inner} is not a section", where=where)
         section = following
+    if value is REMOVED:
+        section.pop(keys[-1], None)
+        return
     section[keys[-1]] = value
     for depth in range(1, len(keys) + 1):
         origins.setdefault(tuple(keys[:depth]), where)

@@ -67,6 +67,15 @@ def test_a_data_file_may_have_any_name(finished, tmp_path, name):
     assert before not in (None, signature(recipe, folder, "base", None))
 
 
+def test_a_file_that_joins_a_folder_of_data_is_noticed(finished, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "b.jsonl").write_text("{}")
+    recipe, folder = open_run(out=finished[0], settings=[f"data.train.source={tmp_path / 'data'}"])
+    before = signature(recipe, folder, "base", None)
+    (tmp_path / "data" / "a.jsonl").write_text("{}")
+    assert before not in (None, signature(recipe, folder, "base", None))
+
+
 def test_another_recipe_or_model_is_another_run(finished):
     folder, unchanged = finished
     assert not unchanged("scoring.limit=5")

@@ -1,0 +1,120 @@
+"""Turns a recipe into one for the user's own data: `medbench run --data FILE`."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from reports.errors import UserError
+from reports.names import is_plain_name
+from tasks.catalog import GENERATION, PERPLEXITY, PUBMEDQA_LABELS
+from tasks.data import DataSource, load_reasoning
+from training.recipes.recipe import Recipe
+from training.recipes.recipe_file import REMOVED, Change, load_recipe
+
+_HELD_OUT = 5  # one of so many rows is scored on
+MOST_HELD_OUT = 200
+_SUFFIXES = re.compile(r"(\.(jsonl?|ndjson|csv|tsv|parquet|arrow))?(\.(gz|bz2|xz|zst))?$", re.IGNORECASE)
+_MOST_CHARACTERS = 80  # of a recipe's name
+
+
+def own_data_recipe(
+    recipe: str,
+    data: Sequence[str],
+    columns: Mapping[str, str],
+    base: str | None,
+    overrides: Sequence[str],
+    say: Callable[[str], None],
+) -> Recipe:
+    """A recipe whose rows are replaced: a part of the user's rows, drawn by seed, is scored on, the rest trained on.
+
+    Tasks on the synthetic PubMedQA items are left out. Overrides come last.
+
+    Args:
+        recipe: Name or file of the recipe with all other settings.
+        data: Files, folders, globs or a hub data set.
+        columns: Names of the columns in the data by the names that medbench uses, or `answer` for `response`.
+        base: The base model, or None for the recipe's.
+        overrides: `key.path=value`.
+        say: Is told what was done.
+
+    Raises:
+        UserError: The data or the recipe cannot be used.
+    """
+    mapped = {"response" if name == "answer" else name: column for name, column in columns.items()}
+    train = {"source": data[0] if len(data) == 1 else [*data], "columns": mapped}
+    name = run_name(DataSource(source=train["source"]))
+    changes: dict[tuple[str, str], Change] = {
+        ("name", "--data"): name,
+        ("description", "--data"): f"own data with the settings of {Path(recipe).stem}",
+        ("report.title", "--data"): f"medbench: {name}",
+        ("data.train", "--data"): train,
+        **{(f"data.{key}", "--data"): REMOVED for key in ("validation", "reasoning", "reasoning_rows")},
+    }
+    if base is not None:
+        changes["model.base", "--base"] = base
+    original = load_recipe(recipe)
+    if original.data.validation is not None:
+        changes["data.validation_rows", "--data"] = 1
+    first = load_recipe(recipe, overrides, changes)
+    rows = _count(first)
+    held_out = min(MOST_HELD_OUT, rows // _HELD_OUT or 1)
+    if original.data.validation is not None:
+        changes["data.validation_rows", "--data"] = held_out
+    is_split = first.data.reasoning is None and first.data.reasoning_rows is None
+    if is_split:
+        changes["data.reasoning_rows", "--data"] = held_out
+    left_out = [task for task in first.scoring.tasks if first.data.pubmedqa.is_sample and task in PUBMEDQA_LABELS]
+    kept = [task for task in first.scoring.tasks if task not in left_out] or [PERPLEXITY, GENERATION]
+    changes["scoring.tasks", "--data"] = kept
+    resolved = load_recipe(recipe, overrides, changes)
+    source = resolved.data.train
+    say(f"data: {source.public_name}, {rows:,} different rows{_mapping(source)}")
+    held_out = resolved.data.reasoning_rows or 0
+    if is_split and held_out:
+        say(f"split by seed {resolved.seed}: {held_out:,} rows to score on, {rows - held_out:,} to train on")
+    if left_out and resolved.scoring.tasks == kept:
+        say(f"left out: {', '.join(left_out)}, whose items are synthetic; set data.pubmedqa.source to score on others")
+    say(f"all other settings are those of {Path(recipe).stem}; name of the run: {name}")
+    return resolved
+
+
+def _count(recipe: Recipe) -> int:
+    """Number of different rows of the training source.
+
+    Raises:
+        UserError: It cannot be read, or has a single row.
+    """
+    source = recipe.data.train
+    try:
+        rows = len(load_reasoning(source.model_copy(update={"rows": None}), seed=recipe.seed))
+    except UserError as error:
+        if error.fix is None or "columns:" not in error.fix:
+            raise
+        hint = "on the command line: --columns question=NAME,reasoning=NAME,answer=NAME"
+        raise UserError(error.what, where=error.where, fix=f"{error.fix}; {hint}") from error
+    if rows == 1:
+        raise UserError("one row cannot be split", where=source.label, fix="give more rows")
+    return rows
+
+
+def _mapping(source: DataSource) -> str:
+    return "".join(f", {name} from {column}" for name, column in source.columns.items())
+
+
+def run_name(source: DataSource) -> str:
+    """Name of a run after its data: the file without suffix, or the folder of several files."""
+    files = source.files()
+    folder = source.dataset_folder()
+    if not files or source.is_sample:
+        stem = re.split(r"[/:]", source.label)[-1]
+    elif len(files) == 1:
+        stem = _SUFFIXES.sub("", files[0].name)
+    else:
+        stem = (folder or Path(os.path.commonpath([file.absolute().parent for file in files]))).resolve().name
+    ascii_only = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
+    name = re.sub(r"[^a-z0-9._-]+", "-", ascii_only).strip("-._")[:_MOST_CHARACTERS]
+    return name if is_plain_name(name) else f"data-{name}".strip("-")
