@@ -48,13 +48,14 @@ def main() -> None:
 
     manager = TaskManager(include_path=str(args.tasks), include_defaults=False)
     maker = RequestMaker(load_tokenizer(args.model), 0)
-    questions = {}
+    folders = {name: Path(folder) for name, folder in (each.split("=", 1) for each in args.adapter)}
+    questions: dict[tuple[str, str], Any] = {}
     for name in sorted(path.stem for path in args.tasks.glob("*.yaml")):
         task = manager.load([name])["tasks"][name]
         loaded = LoadedTask(name, task, list(range(len(task.eval_docs))), None, "", TaskInfo(name=name, title=name))
-        questions[name] = make_questions(loaded, maker, 0)
-    folders = {name: Path(folder) for name, folder in (each.split("=", 1) for each in args.adapter)}
-    pairs = [(model, name) for model in (BASE, *folders) for name in questions]
+        single = make_questions(loaded, maker, 0)
+        questions |= {(model, name): single for model in (BASE, *folders)}
+    pairs = sorted(questions, key=lambda pair: [BASE, *folders].index(pair[0]))
     engine = _engine(args, folders, build_requests(questions, pairs))
     first = _ask(engine, questions, pairs)
     found = {
@@ -74,12 +75,19 @@ def main() -> None:
 def _engine(args: argparse.Namespace, folders: dict[str, Path], asked: list[Any]) -> Any:
     from tasks.rendering import load_tokenizer
     from training.models.device import torch_dtype
+    from training.models.model import BASE
 
     tokenizer = load_tokenizer(args.model)
     if args.engine == "vllm":
+        from transformers import GenerationConfig
+
+        from harness.engines.answer_text import AnswerEnd, end_tokens
         from harness.engines.vllm_engine import VllmEngine
 
-        return VllmEngine(Path(args.model), tokenizer, folders, asked, dtype=args.dtype, settings=args.settings)
+        end = AnswerEnd(tokenizer, end_tokens(GenerationConfig.from_pretrained(args.model), tokenizer))
+        ends = dict.fromkeys((BASE, *folders), end)
+        settings = {"dtype": args.dtype, "settings": args.settings}
+        return VllmEngine(Path(args.model), tokenizer, folders, asked, ends=ends, **settings)
     from harness.engines.transformers_engine import TransformersEngine
 
     def load() -> Any:
@@ -92,7 +100,7 @@ def _engine(args: argparse.Namespace, folders: dict[str, Path], asked: list[Any]
     return TransformersEngine(load, tokenizer, folders, adapter_mode=args.mode)
 
 
-def _ask(engine: Any, questions: dict[str, Any], pairs: list[tuple[str, str]]) -> dict[str, Any]:
+def _ask(engine: Any, questions: dict[tuple[str, str], Any], pairs: list[tuple[str, str]]) -> dict[str, Any]:
     """Ask everything once: answers; and seconds, peak memory and generated tokens by model and task."""
     from harness.scoring.stage import build_requests, stream_responses
 
@@ -102,7 +110,7 @@ def _ask(engine: Any, questions: dict[str, Any], pairs: list[tuple[str, str]]) -
     requests = build_requests(questions, pairs)
     responses = engine.respond(requests)
     for (model, name), found in stream_responses(responses, requests, questions, pairs, lambda *_: None):
-        samples = questions[name].evaluate(found.__getitem__)["samples"][name]
+        samples = questions[model, name].evaluate(found.__getitem__)["samples"][name]
         answers[model][name] = [[response[0] for response in sample["resps"]] for sample in samples]
         costs[model][name] = {
             "seconds": sum(answer.cost.seconds for answer in found.values()),

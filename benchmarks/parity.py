@@ -64,7 +64,7 @@ def plain_logprobs(base: Path, adapter: Path, ids: set[str], recipe: str) -> dic
     for row in load_reasoning(held_out_source(settings), seed=settings.seed):
         if row.id not in ids:
             continue
-        prompt = render_prompt(tokenizer, shape, row.question, settings.format.chat_template)
+        prompt = render_prompt(tokenizer, shape, row.question, settings.format.chat)
         whole = encode(tokenizer, prompt + shape.completion(row.reasoning, row.response))
         start = len(encode(tokenizer, prompt.rstrip()))
         with torch.no_grad():

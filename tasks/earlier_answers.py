@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from reports.errors import UserError
-from tasks.rendering import ChatTemplate, encode_with_offsets, render_turns
+from tasks.chat import ChatSettings, ChatTemplate
+from tasks.rendering import encode_with_offsets, render_turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -19,7 +20,7 @@ def earlier_answer_tokens(
     answer_format: AnswerFormat,
     messages: list[dict[str, str]],
     prompt: str,
-    chat: ChatTemplate,
+    chat: ChatSettings | ChatTemplate,
 ) -> list[range | None]:
     """The tokens of each earlier answer in a prompt, with the token that ends its turn.
 
@@ -52,7 +53,10 @@ def earlier_answer_tokens(
 
 
 def _pieces(
-    tokenizer: PreTrainedTokenizerBase, answer_format: AnswerFormat, messages: list[dict[str, str]], chat: ChatTemplate
+    tokenizer: PreTrainedTokenizerBase,
+    answer_format: AnswerFormat,
+    messages: list[dict[str, str]],
+    chat: ChatSettings | ChatTemplate,
 ) -> list[str]:
     """What the prompt holds before, between and after its earlier answers: the prompt of other answers, taken apart."""
     names, others = [], []

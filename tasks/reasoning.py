@@ -12,6 +12,7 @@ from tasks.answer_parts import after_opened_thinking
 from tasks.answers import GeneratedText, ScoredText, split_document_answer
 from tasks.data import ReasoningRow, count_violations, load_rows
 from tasks.data.documents import document_set
+from tasks.few_shot import draw_examples, examples_for
 from tasks.formats import get_format
 from tasks.rendering import count_scored_tokens, load_tokenizer, text_tokens
 from tasks.task_settings import TaskSettings
@@ -33,11 +34,14 @@ LogLikelihood = tuple[float, bool]
 def reasoning_dataset(**settings: Any) -> dict[str, Dataset]:
     """Held-out rows as lm-eval documents with their prompts; see `TaskSettings` for the settings."""
     task = TaskSettings(**settings)
-    tokenizer = load_tokenizer(task.tokenizer_name) if task.tokenizer_name else None
-    answer_format = get_format(task.format)
+    tokenizer, answer_format = task.load_tokenizer(), get_format(task.format)
+    pool = load_rows(task.examples, seed=task.seed, answer_format=answer_format).rows if task.shots else []
+    drawn = draw_examples(pool, task.shots, task.seed) if task.shots else []
 
     def document(row: ReasoningRow) -> dict[str, Any]:
-        prompt = "" if row.is_text else task.prompt(row.question, row.history)
+        examples = examples_for(row.question, drawn, task.shots)
+        answered = [pair for one in examples for pair in one.answered(answer_format)]
+        prompt = "" if row.is_text else task.prompt(row.question, answered, row.history)
         completion = row.response if row.is_text else answer_format.completion(row.reasoning, row.response)
         gold = after_opened_thinking(prompt, completion)
         before = len(gold) - len(completion)

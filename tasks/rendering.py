@@ -3,49 +3,90 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import functools
 import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from reports.errors import UserError, first_line, is_failure
+from reports.files import read_json
+from tasks.chat import TEMPLATE_FIX, ChatSettings, ChatTemplate, render_messages
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from tasks.formats import AnswerFormat, SpokenTurn
 
-ChatTemplate = Literal["auto", "never"]
-_CALLS = ("__call__", "encode", "decode", "batch_decode", "apply_chat_template", "convert_ids_to_tokens")
+OVER = "\x1f"  # between a tokenizer's folder and another, whose chat template and end token replace its own
+_CALLS = ("__call__", "encode", "decode", "batch_decode", "convert_ids_to_tokens")
+_FIX = "use a model whose tokenizer and chat template transformers supports without remote code"
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "*.tiktoken")
+_CONFIGS = ("chat_template.jinja", "tokenizer_config.json")
+_MOST_TEMPLATE_BYTES = 4 << 20
 _STDERR = 2
-# The date for chat templates that include one (Llama 3.1 and later): their own default, so that prompts are the same
-# every day.
-_TODAY = dt.date(2024, 7, 26)
 
 
 @functools.lru_cache(maxsize=8)
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a local folder or hub id; loaded once per process, never with remote code.
 
+    Args:
+        name: The folder or hub id; with `OVER` and a second folder behind it, with the chat template and the end token
+            in that folder instead of its own.
+
     Raises:
         UserError: transformers cannot load it. Its own calls raise one too, which names the folder, if they fail.
     """
     from transformers import AutoTokenizer
 
-    with _blaming(name, "transformers cannot load its tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    source, _, other = name.partition(OVER)
+    with _blaming(other or source, "transformers cannot load its tokenizer"):
+        replaced = _template_and_end(Path(other)) if other else {}
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **replaced)
     kind = type(tokenizer)
-    guarded = {call: _guarded(getattr(kind, call), name) for call in _CALLS}
+    where = other or source
+    guarded = {call: _guarded(getattr(kind, call), where) for call in _CALLS}
+    guarded["apply_chat_template"] = _guarded(kind.apply_chat_template, where, "its chat template fails", TEMPLATE_FIX)
     tokenizer.__class__ = type(kind.__name__, (kind,), {"__module__": kind.__module__, **guarded})
     return tokenizer
 
 
+def adapter_tokenizer(adapter: Path, base: Path) -> str:
+    """Name of the tokenizer of an adapter, for `load_tokenizer`.
+
+    That in its folder, with the base's chat template if it has none; the base's, with the template and end token in the
+    adapter's folder if it has no more than these.
+    """
+    if _has_vocabulary(adapter):
+        lacks_template = not load_tokenizer(str(adapter)).chat_template and load_tokenizer(str(base)).chat_template
+        return f"{adapter}{OVER}{base}" if lacks_template else str(adapter)
+    has_template = any((adapter / file).is_file() for file in _CONFIGS)
+    return f"{base}{OVER}{adapter}" if has_template else str(base)
+
+
+def _has_vocabulary(folder: Path) -> bool:
+    return any(path for pattern in _VOCABULARIES for path in folder.glob(pattern))
+
+
+def _template_and_end(folder: Path) -> dict[str, str]:
+    """The chat template in a folder, and the end token if it has no vocabulary of its own, where it has them."""
+    path = folder / "tokenizer_config.json"
+    config = read_json(path, _MOST_TEMPLATE_BYTES) if path.is_file() else {}
+    end = config.get("eos_token")
+    end = end["content"] if isinstance(end, dict) else end
+    settings = {"chat_template": config.get("chat_template"), "eos_token": None if _has_vocabulary(folder) else end}
+    template = folder / "chat_template.jinja"
+    if template.is_file() and template.stat().st_size <= _MOST_TEMPLATE_BYTES:
+        settings["chat_template"] = template.read_text(encoding="utf-8")
+    return {key: value for key, value in settings.items() if isinstance(value, str)}
+
+
 @contextlib.contextmanager
-def _blaming(name: str, what: str) -> Iterator[None]:
+def _blaming(name: str, what: str, fix: str = _FIX) -> Iterator[None]:
     """Turn whatever a tokenizer's files, which may come from anyone, make a library raise into one message."""
     try:
         with _MUTED:
@@ -58,7 +99,7 @@ def _blaming(name: str, what: str) -> Iterator[None]:
         raise UserError(
             f"{what}: {first_line(error)[:300]}",
             where=name,
-            fix="use a model whose tokenizer and chat template transformers supports without remote code",
+            fix=fix,
         ) from error
 
 
@@ -91,10 +132,12 @@ class _MutedPanics:
 _MUTED = _MutedPanics()
 
 
-def _guarded(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+def _guarded(
+    method: Callable[..., Any], name: str, what: str = "its tokenizer fails", fix: str = _FIX
+) -> Callable[..., Any]:
     @functools.wraps(method)
     def call(*args: Any, **settings: Any) -> Any:
-        with _blaming(name, "its tokenizer fails"):
+        with _blaming(name, what, fix):
             return method(*args, **settings)
 
     return call
@@ -104,36 +147,54 @@ def render_prompt(
     tokenizer: PreTrainedTokenizerBase | None,
     answer_format: AnswerFormat,
     question: str,
-    chat: ChatTemplate = "auto",
+    chat: ChatSettings | ChatTemplate = "auto",
+    examples: Sequence[tuple[str, str]] = (),
     history: Sequence[SpokenTurn] = (),
 ) -> str:
     """The prompt for one question, rendered with the chat template if the model has one and `chat` allows it.
 
-    Turns before the question, if there are any, come first in the same rendering.
-
     Some templates (DeepSeek-R1) open the reasoning themselves. If the format starts with the same marker, it belongs to
     the answer and is removed here: the model generates it, training includes it, and `split_answer` sees it. In other
     formats the prompt keeps it, and `tasks.answer_parts.opened_thinking` finds it there.
+
+    Args:
+        tokenizer: The model's tokenizer; None for plain text.
+        answer_format: The requested answer format.
+        question: The question.
+        chat: How it is rendered; `auto` and `never` are settings without a system prompt.
+        examples: (question, answer) of the examples of few-shot prompts, as turns of the same conversation.
+        history: The turns before the question.
+
+    Raises:
+        UserError: The chat template fails, or renders a prompt without the question.
     """
-    return render_turns(tokenizer, answer_format, answer_format.messages(question, history), chat)
+    messages = answer_format.messages(question, history)
+    shots = [
+        {"role": role, "content": text}
+        for asked, answer in examples
+        for role, text in (("user", answer_format.user_turn(asked)), ("assistant", answer.strip()))
+    ]
+    first = int(messages[0]["role"] == "system")
+    return render_turns(tokenizer, answer_format, [*messages[:first], *shots, *messages[first:]], chat)
 
 
 def render_turns(
     tokenizer: PreTrainedTokenizerBase | None,
     answer_format: AnswerFormat,
     messages: list[dict[str, str]],
-    chat: ChatTemplate = "auto",
+    chat: ChatSettings | ChatTemplate = "auto",
 ) -> str:
-    """The prompt of messages in the wording of a format, of which the last is a question; see `render_prompt`."""
-    if chat == "never" or tokenizer is None or not tokenizer.chat_template:
-        return answer_format.plain_prompt(messages)
-    prompt: str = tokenizer.apply_chat_template(
-        messages,
-        tokenize=False,
-        add_generation_prompt=True,
-        date_string=_TODAY.strftime("%d %b %Y"),
-        strftime_now=_TODAY.strftime,
-    )
+    """The prompt of messages in the wording of a format, of which the last is a question; see `render_prompt`.
+
+    A system message takes the place of the system prompt of `chat`.
+    """
+    if isinstance(chat, str):
+        chat = ChatSettings(chat)
+    if messages[0]["role"] == "system":
+        chat, messages = replace(chat, system=messages[0]["content"]), messages[1:]
+    if not chat.uses_template(tokenizer):
+        return (f"{chat.system}\n\n" if chat.system else "") + answer_format.plain_prompt(messages)
+    prompt = render_messages(tokenizer, messages, chat)
     opening = answer_format.sections[0].opening
     if opening and prompt.rstrip().endswith(opening):
         prompt = prompt.rstrip().removesuffix(opening)
@@ -141,20 +202,24 @@ def render_turns(
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of a prompt, with the model's BOS token exactly once."""
-    ids: list[int] = tokenizer(text, add_special_tokens=not _has_bos(tokenizer, text)).input_ids
-    return ids
+    """Token ids of a prompt, with the model's BOS token exactly once and no end token but those in the text."""
+    adds = not _has_bos(tokenizer, text)
+    ids: list[int] = tokenizer(text, add_special_tokens=adds).input_ids
+    end = tokenizer.eos_token_id
+    # Some tokenizers (`add_eos_token`) end every text, after which no answer follows.
+    return ids[:-1] if adds and ids and ids[-1] == end and tokenizer("a").input_ids[-1] == end else ids
 
 
 def encode_with_offsets(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], list[tuple[int, int]]]:
     """The tokens of `encode`, and the (start, end) of each in characters of the text; the tokenizer must be fast."""
+    ids = encode(tokenizer, text)
     encoded = tokenizer(text, add_special_tokens=not _has_bos(tokenizer, text), return_offsets_mapping=True)
-    return encoded.input_ids, encoded.offset_mapping
+    return ids, encoded.offset_mapping[: len(ids)]
 
 
 def _has_bos(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:
     """Whether a text starts with the model's BOS token."""
-    return bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
+    return bool(tokenizer.bos_token) and text.lstrip().startswith(tokenizer.bos_token)
 
 
 def count_scored_tokens(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> int:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reports.errors import UserError
 from tasks.answer_parts import after_opened_thinking
+from tasks.chat import ChatSettings, ChatTemplate, turn_end
 from tasks.earlier_answers import earlier_answer_tokens
 from tasks.formats import AnswerFormat, get_format
-from tasks.rendering import ChatTemplate, encode, render_turns
+from tasks.rendering import encode, render_turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -50,6 +52,10 @@ class EncodedRows:
         """How many rows were cut."""
         return sum(row.truncated for row in self.rows)
 
+    def token_ids(self) -> Iterator[int]:
+        """All tokens of all rows."""
+        return itertools.chain.from_iterable(row.input_ids for row in self.rows)
+
     @property
     def altered_turns(self) -> int:
         """Number of earlier answers that are not learned."""
@@ -66,7 +72,7 @@ def encode_row(
     answer_format: AnswerFormat,
     row: ReasoningRow,
     *,
-    chat: ChatTemplate,
+    chat: ChatSettings | ChatTemplate,
     max_length: int,
 ) -> EncodedRow | None:
     """The encoded row, or None if the prompt leaves no room for anything to learn.
@@ -74,7 +80,7 @@ def encode_row(
     Of a conversation, the answers of all turns are learned; of a plain text, all of it.
     """
     if row.is_text:
-        ids = [*encode(tokenizer, row.response), tokenizer.eos_token_id]
+        ids = [*encode(tokenizer, row.response), *turn_end(tokenizer, "never").tokens]
         labels = [MASKED, *ids[1:]]  # nothing predicts the first token
         return EncodedRow(ids[:max_length], labels[:max_length], truncated=len(ids) > max_length)
     messages = answer_format.messages(row.question, row.history)
@@ -82,7 +88,7 @@ def encode_row(
     prompt = encode(tokenizer, text)
     completion = after_opened_thinking(text, answer_format.completion(row.reasoning, row.response))
     ids = [*prompt, *_answer(tokenizer, text, prompt, completion)]
-    ids.append(tokenizer.eos_token_id)
+    ids += turn_end(tokenizer, chat).tokens
     labels = [MASKED] * len(prompt) + ids[len(prompt) :]
     earlier = earlier_answer_tokens(tokenizer, answer_format, messages, text, chat)
     for tokens in filter(None, earlier):
@@ -106,18 +112,41 @@ def _answer(tokenizer: PreTrainedTokenizerBase, text: str, prompt: list[int], an
     return alone
 
 
+def check_vocabulary(ids: Iterable[int], tokenizer: PreTrainedTokenizerBase, rows: int | None) -> None:
+    """Check that a model has an embedding for all tokens of a text.
+
+    Args:
+        ids: The tokens.
+        tokenizer: The tokenizer that made them.
+        rows: Rows of the model's embedding; None if unknown.
+
+    Raises:
+        UserError: A token has none; the message names it.
+    """
+    beyond = None if rows is None else next((number for number in ids if number >= rows), None)
+    if beyond is not None:
+        raise UserError(
+            f"token id {beyond} ({tokenizer.convert_ids_to_tokens(beyond)}) is beyond the {rows} rows of the model's"
+            " embedding",
+            where=str(tokenizer.name_or_path),
+            fix="resize the embeddings to the tokenizer (transformers' resize_token_embeddings) and save both, give the"
+            " model with its own tokenizer, or choose a format.name whose markers it has",
+        )
+
+
 def encode_rows(tokenizer: PreTrainedTokenizerBase, recipe: Recipe, rows: Sequence[ReasoningRow]) -> EncodedRows:
     """All rows of a set in a recipe's answer format, up to its length.
 
     Raises:
-        UserError: The tokenizer has no end token, or no row is left to learn from.
+        UserError: Nothing ends an answer, or no row is left to learn from.
     """
-    if tokenizer.eos_token_id is None:
+    end = turn_end(tokenizer, recipe.format.chat)
+    if not end.tokens or (end.text and tokenizer.eos_token_id is None):
         raise UserError("the tokenizer has no end token, so answers could not learn to end", fix="set its eos_token")
     answer_format, max_length = get_format(recipe.format.name), recipe.trainer.max_length
     encoded, dropped = [], []
     for row in rows:
-        one = encode_row(tokenizer, answer_format, row, chat=recipe.format.chat_template, max_length=max_length)
+        one = encode_row(tokenizer, answer_format, row, chat=recipe.format.chat, max_length=max_length)
         if one is None:
             dropped.append(row.id)
         else:

@@ -16,11 +16,12 @@ from reports.readmes.model_card import adapter_card
 from tasks.rendering import load_tokenizer
 from training.backends.choice import BACKENDS, PACKAGES, check_can_train
 from training.backends.job import ADAPTER, Backend, Job, Progress, TrainingResult, as_dataset
-from training.encoding import EncodedRows, encode_rows
+from training.encoding import EncodedRows, check_vocabulary, encode_rows
 from training.log import FILE, TrainingLog, check_weights, read_log
 from training.machine_failures import is_out_of_memory, raise_machine_errors
 from training.memory_estimate import estimated_memory, full_finetuning_memory
 from training.models.adapters import WEIGHTS
+from training.models.architecture import embedding_rows
 from training.models.base_model import small_files
 from training.models.device import pick_device
 from training.models.model import Model
@@ -91,14 +92,17 @@ def finetune(
     backend = check_can_train(recipe, base, device)
     tokenizer = load_tokenizer(str(base.folder))
     encoded = encode_rows(tokenizer, recipe, rows.train)
-    validation = as_dataset(encode_rows(tokenizer, recipe, rows.validation)) if rows.validation else None
+    validating = encode_rows(tokenizer, recipe, rows.validation) if rows.validation else None
+    for part in (encoded, validating):
+        if part is not None:
+            check_vocabulary(part.token_ids(), tokenizer, embedding_rows(base))
     wanted = fingerprint(recipe, base, rows)
     with _work_folder(folder, wanted) as work:
         job = Job(
             recipe=share_of_one(recipe),
             base=base,
             train=as_dataset(encoded),
-            validation=validation,
+            validation=None if validating is None else as_dataset(validating),
             work=work,
             device=device,
             dtype=device.default_dtype(recipe.model.dtype),

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tasks.rendering import load_tokenizer
-from training.encoding import MASKED, EncodedRow, encode_rows
+from training.encoding import MASKED, EncodedRow, check_vocabulary, encode_rows
 from training.memory_estimate import estimated_memory, full_finetuning_memory, quantised_layers
-from training.models.architecture import architecture
+from training.models.architecture import architecture, embedding_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -67,6 +67,7 @@ def preflight(recipe: Recipe, base: Model, rows: TrainingRows) -> Preflight:
     """
     tokenizer = load_tokenizer(str(base.folder))
     encoded = encode_rows(tokenizer, recipe, rows.train)
+    check_vocabulary(encoded.token_ids(), tokenizer, embedding_rows(base))
     lengths = [len(row.input_ids) for row in encoded.rows]
     longest = max(lengths)
     trainable = sum(
@@ -78,7 +79,7 @@ def preflight(recipe: Recipe, base: Model, rows: TrainingRows) -> Preflight:
         rows=len(encoded.rows),
         dropped=encoded.dropped,
         truncated=encoded.truncated,
-        ended=sum(row.labels[-1] == tokenizer.eos_token_id for row in encoded.rows),
+        ended=sum(not row.truncated for row in encoded.rows),
         lengths={quantile: int(np.percentile(lengths, quantile)) for quantile in _QUANTILES},
         altered_turns=encoded.altered_turns,
         example=_parts(tokenizer, encoded.rows[0]),

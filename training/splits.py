@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from reports.document.row_account import RowAccount
 from reports.errors import UserError
 from tasks.data import DataSource, LoadedRows, count_violations, load_rows, sample_indices, split_off
+from tasks.data.selection import read_ids
 from tasks.formats import get_format
 
 if TYPE_CHECKING:
@@ -59,6 +60,16 @@ def held_out_source(recipe: Recipe) -> DataSource:
     _, held_out, _ = _held_out(recipe)
     chosen = {"ids": [row.id for row in held_out], "exclude_ids": None, "rows": None}
     return recipe.data.train.model_copy(update=chosen)
+
+
+def example_source(recipe: Recipe) -> DataSource:
+    """Where few-shot examples for reasoning rows come from: the training source without the rows held out of it."""
+    train = recipe.data.train
+    if recipe.data.reasoning_rows is None or not recipe.scoring.num_fewshot:
+        return train
+    unwanted = [row.id for row in _held_out(recipe)[1]]
+    unwanted += [] if train.exclude_ids is None else sorted(read_ids(train.exclude_ids))
+    return train.model_copy(update={"exclude_ids": unwanted})
 
 
 def _held_out(recipe: Recipe) -> tuple[list[ReasoningRow], list[ReasoningRow], RowAccount]:

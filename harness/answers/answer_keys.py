@@ -33,9 +33,10 @@ _ROOT = Path(__file__).resolve().parents[2]
 def model_key(plan: Plan, choice: Choice, model: Model, version: str = __version__) -> str:
     """Hash over everything but the requests that decides the responses of one model of a plan.
 
-    Weights and configuration of base and adapter, how they are held and computed, and the code that does it.
+    Weights, configuration and tokenizer of base and adapter, what ends an answer, how they are held and computed, and
+    the code that does it.
     """
-    scoring = plan.recipe.scoring
+    scoring, dialogue = plan.recipe.scoring, plan.dialogues[model.name]
     return sha256_value(
         [
             version,
@@ -46,6 +47,7 @@ def model_key(plan: Plan, choice: Choice, model: Model, version: str = __version
             [model.sha256, sha256_file(model.folder / CONFIG), scoring.adapters] if model.is_adapter else None,
             [plan.weights, plan.train_dtype, plan.score_dtype, plan.dense, plan.device.type],
             [choice.name, scoring.batch_tokens, scoring.batch_rows, scoring.vllm if choice.name == "vllm" else None],
+            [dialogue.tokenizer == str(plan.base.tokenizer) or small_files(model.folder), sorted(dialogue.ends)],
             plan.is_noise_check,
         ]
     )
@@ -54,7 +56,8 @@ def model_key(plan: Plan, choice: Choice, model: Model, version: str = __version
 def pair_key(model: str, loaded: LoadedTask, seed: int) -> str:
     """Hash over everything that decides the samples of a model, given by its key, on a task."""
     lm_eval = importlib.metadata.version("lm_eval")
-    return sha256_value([model, loaded.name, loaded.items_hash, seed, _code(_TASK_CODE), lm_eval])
+    items = [loaded.items_hash, loaded.reference.items_hash if loaded.reference else None]
+    return sha256_value([model, loaded.name, items, seed, _code(_TASK_CODE), lm_eval])
 
 
 def store_key(model: str, device: Device) -> bytes:

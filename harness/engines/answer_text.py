@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from harness.engines.interface import NO_TOKEN
-
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+NO_TOKEN = -1  # ends an answer in place of a token whose logits are no numbers
 _EXTRA_TOKENS = 4  # looked back at beyond a stop string's length in bytes, which is at least its length in tokens
 _UNFINISHED = "\ufffd"  # what part of a character decodes to
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.engines.answer_text import AnswerEnd
 from harness.engines.interface import EngineConfig, Unsupported
 from harness.engines.kinds import ENGINES, EngineKind, engine_kind
 from reports.errors import UserError
@@ -93,7 +94,11 @@ def start_engine(
         )
 
     started = time.perf_counter()
-    config = EngineConfig(plan, load, load_tokenizer(str(plan.base.folder)), plan.adapters, requests, recorded)
+    ends = {
+        name: AnswerEnd(load_tokenizer(dialogue.tokenizer), dialogue.ends) for name, dialogue in plan.dialogues.items()
+    }
+    tokenizer = load_tokenizer(str(plan.base.folder))
+    config = EngineConfig(plan, load, tokenizer, ends, plan.adapters, requests, recorded)
     engine = engine_kind(choice.name).start(config)
     engine.setup.setdefault("engine", choice.name)
     engine.setup.setdefault("start_seconds", round(time.perf_counter() - started, 3))

@@ -31,9 +31,15 @@ class Sequence:
     """One prompt while it generates; with a recorded response it only fills its slot."""
 
     def __init__(
-        self, number: int, request: GenerateRequest, max_length: int, recorded: GenerateResponse | None = None
+        self,
+        number: int,
+        request: GenerateRequest,
+        max_length: int,
+        end: AnswerEnd,
+        recorded: GenerateResponse | None = None,
     ) -> None:
         self.number = number
+        self._end = end
         self.request = request
         self.recorded = recorded
         self.prompt, self.limit = fit_to_context(request, max_length)
@@ -66,16 +72,16 @@ class Sequence:
         """The chosen token, or the recorded one."""
         return chosen if self.recorded is None else self.recorded.tokens[len(self.tokens)]
 
-    def append(self, token: int, end: AnswerEnd, device: Device) -> GenerateResponse | None:
+    def append(self, token: int, device: Device) -> GenerateResponse | None:
         """Add a token; returns the response if it was the last one."""
         self.tokens.append(token)
         if self.recorded is not None:
             return self.recorded if len(self.tokens) >= len(self.recorded.tokens) else None
-        ended = end.reached(self.tokens, self.request.stop)
+        ended = self._end.reached(self.tokens, self.request.stop)
         if not ended and len(self.tokens) < self.limit:
             return None
         cost = Cost(self.seconds, time.perf_counter() - (self.begun or 0.0), device.peak_memory().allocated)
-        text = end.text(self.tokens, self.request.stop)
+        text = self._end.text(self.tokens, self.request.stop)
         return GenerateResponse(text, tuple(self.tokens), "stop" if ended else "length", cost)
 
 
@@ -84,14 +90,12 @@ class Decoder:
 
     Args:
         model: The model; its rows must be able to continue earlier tokens.
-        end: Recognises the end of an answer.
         rows: Number of slots, where memory allows.
         budget: Prompt tokens computed at once.
     """
 
-    def __init__(self, model: CausalModel, end: AnswerEnd, rows: int, budget: Budget) -> None:
+    def __init__(self, model: CausalModel, rows: int, budget: Budget) -> None:
         self._model = model
-        self._end = end
         self._max_slots = rows
         self._budget = budget
         self._steps = StepGraphs(model)
@@ -99,7 +103,7 @@ class Decoder:
 
     @torch.inference_mode()
     def generate(
-        self, requests: abc.Sequence[GenerateRequest], recorded: Mapping[int, GenerateResponse]
+        self, requests: abc.Sequence[GenerateRequest], recorded: Mapping[int, GenerateResponse], end: AnswerEnd
     ) -> Iterator[tuple[int, GenerateResponse]]:
         """(index in `requests`, response) of each as it ends; where memory runs out, the number of slots is halved.
 
@@ -109,7 +113,7 @@ class Decoder:
         if len(recorded) == len(requests):
             return
         sequences = [
-            Sequence(number, request, self._model.max_length, recorded.get(number))
+            Sequence(number, request, self._model.max_length, end, recorded.get(number))
             for number, request in enumerate(requests)
         ]
         prompts = [sequence.prompt for sequence in sequences]
@@ -193,7 +197,7 @@ class Decoder:
                 for sequence in sequences:
                     sequence.begun = sequence.begun or started
                 for slot, sequence, token in zip(slots, sequences, tokens, strict=True):
-                    response = sequence.append(token, self._end, self._model.hardware)
+                    response = sequence.append(token, self._model.hardware)
                     if response is not None:
                         self._free([slot])
                         if sequence.recorded is None:
@@ -229,7 +233,7 @@ class Decoder:
         self._share(started, [sequence for _, sequence in live])
         ended = []
         for slot, sequence in live:
-            response = sequence.append(tokens[slot], self._end, self._model.hardware)
+            response = sequence.append(tokens[slot], self._model.hardware)
             if response is not None:
                 ended.append((slot, sequence, response))
         self._free([slot for slot, _, _ in ended])

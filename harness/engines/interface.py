@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
+from harness.engines.answer_text import NO_TOKEN, AnswerEnd
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -15,9 +17,6 @@ if TYPE_CHECKING:
 
     from harness.planning.run_plan import Plan
     from tasks.answers import FinishReason
-
-
-NO_TOKEN = -1  # ends an answer in place of a token whose logits are no numbers
 
 
 class NotFiniteError(Exception):
@@ -158,6 +157,7 @@ class EngineConfig:
         plan: The run: recipe, models, tasks, device and dtypes.
         load: Loads the base in evaluation mode on its device.
         tokenizer: The base's tokenizer.
+        ends: Recognises the end of an answer, by model; adapters may have tokenizers of their own.
         adapters: Adapter folders by name.
         requests: All requests that will follow; iterating over them may cost time.
         recorded: Returns the response to a request from an earlier run, or None. Only an engine with the capability
@@ -167,6 +167,7 @@ class EngineConfig:
     plan: Plan
     load: Callable[[], PreTrainedModel]
     tokenizer: PreTrainedTokenizerBase
+    ends: Mapping[str, AnswerEnd]
     adapters: Mapping[str, Path]
     requests: Iterable[ModelRequest]
     recorded: Callable[[ModelRequest], Response | None]

@@ -53,6 +53,7 @@ def _start_transformers(config: EngineConfig) -> Engine:
         config.load,
         config.tokenizer,
         config.adapters,
+        ends=config.ends,
         device=config.plan.device,
         adapter_mode=scoring.adapters,
         batch_tokens=scoring.batch_tokens,
@@ -79,6 +80,7 @@ def _start_vllm(config: EngineConfig) -> Engine:
         config.tokenizer,
         config.adapters,
         config.requests,
+        ends=config.ends,
         dtype=plan.score_dtype,
         settings=plan.recipe.scoring.vllm,
     )

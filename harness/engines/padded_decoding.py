@@ -27,26 +27,25 @@ class PaddedDecoder:
 
     Args:
         model: The model.
-        end: Recognises the end of an answer.
         max_length: The model's window in tokens.
         rows: Prompts continued at once; halved for good when memory runs out.
         device: What it computes on.
     """
 
-    def __init__(self, model: PreTrainedModel, end: AnswerEnd, max_length: int, rows: int, device: Device) -> None:
+    def __init__(self, model: PreTrainedModel, max_length: int, rows: int, device: Device) -> None:
         self._model = model
-        self._end = end
         self._max_length = max_length
         self._rows = rows
         self._device = device
 
     @torch.inference_mode()
     def generate(
-        self, requests: abc.Sequence[GenerateRequest], recorded: Mapping[int, GenerateResponse]
+        self, requests: abc.Sequence[GenerateRequest], recorded: Mapping[int, GenerateResponse], end: AnswerEnd
     ) -> Iterator[tuple[int, GenerateResponse]]:
         """(index in `requests`, response) of each as it ends; a batch of recorded responses only is skipped."""
         waiting = [
-            Sequence(number, request, self._max_length, recorded.get(number)) for number, request in enumerate(requests)
+            Sequence(number, request, self._max_length, end, recorded.get(number))
+            for number, request in enumerate(requests)
         ]
         waiting.sort(key=lambda sequence: len(sequence.prompt), reverse=True)
         while waiting:
@@ -88,7 +87,7 @@ class PaddedDecoder:
             for number, (sequence, token) in enumerate(zip(live, tokens, strict=True)):
                 sequence.begun = sequence.begun or started
                 sequence.seconds += share
-                response = sequence.append(token, self._end, self._device)
+                response = sequence.append(token, self._device)
                 if response is None:
                     unfinished.append(number)
                 else:

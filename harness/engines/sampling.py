@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from harness.engines.interface import NO_TOKEN, GenerateRequest
+from harness.engines.answer_text import NO_TOKEN
+from harness.engines.interface import GenerateRequest
 
 
 class Draws:

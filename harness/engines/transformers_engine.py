@@ -42,6 +42,7 @@ class TransformersEngine:
         load: Loads the base, in evaluation mode on its device.
         tokenizer: The base's tokenizer.
         adapters: Adapter folders by name.
+        ends: Recognises the end of an answer, by model; those of the base's generation settings for other models.
         device: What the model is on, by the model if None.
         adapter_mode: Whether adapters are merged into the base's weights while they respond.
         batch_tokens: Rows times longest row of a batch; by the device if None, halved for good when memory runs out.
@@ -55,12 +56,13 @@ class TransformersEngine:
 
     capabilities: frozenset[Capability] = CAPABILITIES | {"replay"}
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each setting
         self,
         load: Callable[[], PreTrainedModel],
         tokenizer: PreTrainedTokenizerBase,
         adapters: Mapping[str, Path],
         *,
+        ends: Mapping[str, AnswerEnd] | None = None,
         device: Device | None = None,
         adapter_mode: AdapterMode = "auto",
         batch_tokens: int | None = None,
@@ -79,12 +81,13 @@ class TransformersEngine:
         self.stats = self._model.stats
         device = self._model.hardware
         self._budget = Budget(batch_tokens or device.batch_tokens)
-        end = AnswerEnd(tokenizer, end_tokens(model.generation_config, tokenizer))
+        self._end = AnswerEnd(tokenizer, end_tokens(model.generation_config, tokenizer))
+        self._ends = ends or {}
         rows = batch_rows or device.batch_rows
         self._decoder: Decoder | PaddedDecoder = (
-            Decoder(self._model, end, rows, self._budget)
+            Decoder(self._model, rows, self._budget)
             if self.stats.shares_prefixes
-            else PaddedDecoder(model, end, self.max_length, rows, device)
+            else PaddedDecoder(model, self.max_length, rows, device)
         )
         self.setup: dict[str, str | float] = {
             "engine": "transformers",
@@ -110,7 +113,8 @@ class TransformersEngine:
             if self._switch.mode == "unmerged":
                 self._decoder.forget_weights()
             yield from self._score({index: requests[index].request for index in own}, recorded)
-            yield from self._generate({index: requests[index].request for index in own}, recorded)
+            end = self._ends.get(name, self._end)
+            yield from self._generate({index: requests[index].request for index in own}, recorded, end)
 
     def close(self) -> None:
         """Release the weights."""
@@ -128,13 +132,13 @@ class TransformersEngine:
                 yield indices[completed[0]], completed[1]
 
     def _generate(
-        self, own: Mapping[int, Request], recorded: Sequence[Response | None]
+        self, own: Mapping[int, Request], recorded: Sequence[Response | None], end: AnswerEnd
     ) -> Iterator[tuple[int, Response]]:
         generated = {index: request for index, request in own.items() if isinstance(request, GenerateRequest)}
         indices = list(generated)
         responses = enumerate(recorded[index] for index in indices)
         done = {number: response for number, response in responses if isinstance(response, GenerateResponse)}
-        for number, response in self._decoder.generate(list(generated.values()), done):
+        for number, response in self._decoder.generate(list(generated.values()), done, end):
             yield indices[number], response
 
 

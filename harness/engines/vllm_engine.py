@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.engines.answer_text import AnswerEnd, end_tokens
+from harness.engines.answer_text import AnswerEnd
 from harness.engines.interface import (
     CAPABILITIES,
     Capability,
@@ -54,6 +54,7 @@ class VllmEngine:
         tokenizer: The base's tokenizer.
         adapters: Adapter folders by name.
         requests: Requests that will follow, by whose length it chooses its window.
+        ends: Recognises the end of an answer, by model.
         dtype: Dtype of weights and activations.
         settings: Further arguments of `vllm.LLM`, which override those chosen here.
 
@@ -74,6 +75,7 @@ class VllmEngine:
         adapters: Mapping[str, Path],
         requests: Iterable[ModelRequest],
         *,
+        ends: Mapping[str, AnswerEnd],
         dtype: str,
         settings: Mapping[str, Any],
     ) -> None:
@@ -81,7 +83,6 @@ class VllmEngine:
         os.environ.setdefault("VLLM_CACHE_ROOT", str(medbench_home() / "vllm"))  # runs share what it compiles
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-        from transformers import GenerationConfig
         from vllm import LLM
         from vllm.lora.request import LoRARequest
 
@@ -106,9 +107,7 @@ class VllmEngine:
                 fix="check the settings there, or set scoring.engine=transformers",
             ) from error
         self.max_length = int(chosen["max_model_len"]) - 1  # it needs room for a token even if none is generated
-        has_settings = (model / "generation_config.json").is_file()
-        generation = GenerationConfig.from_pretrained(model) if has_settings else config
-        self._end = AnswerEnd(tokenizer, end_tokens(generation, tokenizer))
+        self._ends = ends
         self._adapters = {
             name: LoRARequest(name, number, str(folder)) for number, (name, folder) in enumerate(adapters.items(), 1)
         }
@@ -133,7 +132,7 @@ class VllmEngine:
             indices = [index for index, _ in scored]
             jobs += [_ScoreJob(name, part, batch, indices) for row in batch.rows for part in _parts(row)]
             jobs += [
-                _GenerateJob(name, index, request, self._end, *fit_to_context(request, self.max_length + 1))
+                _GenerateJob(name, index, request, self._ends[name], *fit_to_context(request, self.max_length + 1))
                 for index, request in own
                 if isinstance(request, GenerateRequest)
             ]
@@ -216,6 +215,7 @@ class _GenerateJob:
             "top_k": self.request.top_k,
             "seed": self.request.seed,
             "stop": list(self.request.stop),
+            "ignore_eos": True,  # the end token of the base's tokenizer, which need not be this model's
             "stop_token_ids": sorted(self.end.ends),
             "skip_special_tokens": False,  # so that a stop string may contain one
         }

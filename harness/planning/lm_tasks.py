@@ -6,7 +6,7 @@ import functools
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reports.document.row_account import RowAccount
@@ -21,7 +21,7 @@ from tasks.data.selection import describe_selection, official_test_ids
 from tasks.references import label, references
 from training.models.model import Model
 from training.recipes.recipe import Recipe, ScoringSection
-from training.splits import held_out_source
+from training.splits import example_source, held_out_source
 
 _OURS = "medbench_"
 _Index = Callable[[], Mapping[str, Any]]
@@ -40,6 +40,8 @@ class LoadedTask:
         items_hash: Hash over these items, which decides whether answers given earlier still stand.
         account: What became of the rows of the source; None for other people's tasks.
         info: What reports say about it; metrics of other people's tasks are filled in from their results.
+        reference: The task as the base is asked it; None for that one.
+        own: The task as single models are asked it, by their names: the same items, prompted in the model's own way.
     """
 
     name: str
@@ -49,6 +51,22 @@ class LoadedTask:
     items_hash: str
     info: TaskInfo
     account: RowAccount | None = None
+    reference: LoadedTask | None = None
+    own: Mapping[str, LoadedTask] = field(default_factory=dict)
+
+    def asked(self, model: str) -> LoadedTask:
+        """The task as one model is asked it."""
+        return self.own.get(model, self)
+
+    def at(self, indices: list[int]) -> LoadedTask:
+        """The task with other items."""
+        own = {model: task.at(indices) for model, task in self.own.items()}
+        return replace(self, indices=indices, own=own)
+
+    def item_hash(self, index: int) -> str:
+        """Hash of an item of one of our tasks as the base is asked it: the same for all models."""
+        item = (self.reference or self).task.eval_docs[index]
+        return sha256_value([item["id"], item["prompt"], item["gold"]])
 
     @property
     def answers(self) -> int:
@@ -92,8 +110,17 @@ def lm_eval_tasks() -> dict[str, Any]:
     return dict(TaskManager().task_index)
 
 
-def load_tasks(names: Sequence[str], recipe: Recipe, base: Model, index: _Index = lm_eval_tasks) -> list[LoadedTask]:
-    """Load tasks by name, groups taken apart into theirs; `index` gives lm-eval's own by name.
+def load_tasks(
+    names: Sequence[str], recipe: Recipe, base: Model, index: _Index = lm_eval_tasks, tokenizer: str | None = None
+) -> list[LoadedTask]:
+    """Load tasks by name, groups taken apart into theirs.
+
+    Args:
+        names: The names.
+        recipe: The recipe.
+        base: The base.
+        index: Gives lm-eval's own tasks by name.
+        tokenizer: Name of the tokenizer that prompts are rendered with, if it is not the base's.
 
     Raises:
         UserError: A name is unknown to lm-eval, or a task's data cannot be had.
@@ -113,9 +140,12 @@ def load_tasks(names: Sequence[str], recipe: Recipe, base: Model, index: _Index 
             "pubmedqa": recipe.data.pubmedqa.model_dump(mode="json"),
             "reasoning": held_out.model_dump(mode="json"),
             "format": recipe.format.name,
-            "chat_template": recipe.format.chat_template,
+            **recipe.format.model_dump(mode="json", exclude={"name"}, exclude_none=True),
+            "shots": recipe.scoring.num_fewshot or 0,
+            "examples": example_source(recipe).model_dump(mode="json"),
             "seed": recipe.seed,
             "tokenizer": str(base.folder),
+            "prompt_tokenizer": tokenizer,
         },
     )
     available = manager.task_index
@@ -174,6 +204,7 @@ def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) ->
         raise UserError(
             "it runs the code that a model writes, which medbench does not", where=f"task {name}", fix="leave it out"
         )
+    shots = _set_fewshot(name, task, recipe.scoring.num_fewshot)
     if not task.config.num_fewshot and hasattr(task, "sampler"):
         task.sampler.replace_df([])  # lm-eval's list of all documents to draw examples from, of which none is drawn
     total = len(task.eval_docs)
@@ -197,8 +228,11 @@ def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) ->
         info.setting = f"{source.public_name}, {selection}; {len(indices)} of {total} items" + (
             " drawn by seed" if len(indices) < total else ""
         )
+    if shots:
+        info.setting += f", {shots} example{'s' if shots > 1 else ''} before each"
     settings = [task.config.generation_kwargs, task.config.repeats] if task.OUTPUT_TYPE == "generate_until" else None
-    items_hash = _items_hash(_documents(task, indices), [info.version, _plain(settings)])
+    rest = [info.version, _plain(settings), *([shots] if shots else [])]
+    items_hash = _items_hash(_documents(task, indices), rest)
     account = None if source is None else account_of(task.dataset["test"])
     if name == catalog.GENERATION and account is not None and account.kind == "text":
         others = ",".join(task for task in recipe.scoring.tasks if task != name) or catalog.PERPLEXITY
@@ -208,6 +242,19 @@ def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) ->
             fix=f"leave it out, such as --set scoring.tasks=[{others}], or give data.reasoning rows with questions",
         )
     return LoadedTask(name, task, indices, source, items_hash, info, account)
+
+
+def _set_fewshot(name: str, task: Any, wanted: int | None) -> int:
+    """Give a task the recipe's number of examples, where it takes any; returns the number if it is the recipe's.
+
+    Our own tasks have theirs in their documents. As in lm-eval, a task that sets 0 itself stays without examples.
+    """
+    if wanted is None or name in catalog.METRICS:
+        return wanted or 0
+    if task.config.num_fewshot == 0 or task.OUTPUT_TYPE == "loglikelihood_rolling":
+        return 0
+    task.set_config(key="num_fewshot", value=wanted)
+    return wanted
 
 
 def _documents(task: Any, indices: Iterable[int]) -> Iterator[dict[str, Any]]:

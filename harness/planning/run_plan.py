@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.folder import RunFolder
+from harness.planning.dialogues import Dialogue, read_dialogues, with_own_prompts
 from harness.planning.leakage import check_overlap, overlap_lines, unsearched_lines, with_rows
 from harness.planning.lm_tasks import LoadedTask, load_tasks
 from harness.planning.model_names import ModelArgument, parse_models
@@ -39,6 +40,7 @@ class Plan:
         warnings: What the user should know before it starts.
         overlap: The items that are trained on; None if no training data is known.
         is_noise_check: Whether it scores again what was scored already, without the stored answers to that.
+        dialogues: How the base and each model are prompted, by name.
         pools: Members of the models that are reported as a mean, by the name of the mean.
     """
 
@@ -53,6 +55,7 @@ class Plan:
     dense: bool = True
     warnings: tuple[str, ...] = ()
     overlap: OverlapCheck | None = None
+    dialogues: Mapping[str, Dialogue] = field(default_factory=dict)
     pools: Mapping[str, tuple[Model, ...]] = field(default_factory=dict)
     is_noise_check: bool = False
 
@@ -65,6 +68,11 @@ class Plan:
     def adapters(self) -> dict[str, Path]:
         """Folders of the adapters to score, by name."""
         return {model.name: model.folder for model in self.models if model.is_adapter}
+
+    @property
+    def asked_dialogues(self) -> dict[str, Dialogue]:
+        """How each model that is scored is prompted, by name."""
+        return {model.name: self.dialogues[model.name] for model in self.models}
 
     @property
     def own_adapter(self) -> Model | None:
@@ -129,7 +137,10 @@ def make_plan(
         check_target_modules(recipe.lora.target_modules, base)
         check_can_train(recipe, base, device)
     chosen = tuple(_model(argument, recipe, folder, base, score_dtype) for argument in arguments)
+    dialogues, notes = read_dialogues(chosen, base, recipe)
     loaded = load_tasks(list(dict.fromkeys(tasks or recipe.scoring.tasks)), recipe, base)
+    different = {name: own.tokenizer for name, own in dialogues.items() if own.tokenizer != str(base.tokenizer)}
+    loaded = with_own_prompts(loaded, recipe, base, different)
     overlap = find_overlap(chosen, loaded, base)
     rows = next((model.rows for model in chosen if model.trained_here), None)
     return Plan(
@@ -142,7 +153,8 @@ def make_plan(
         train_dtype=train_dtype,
         score_dtype=score_dtype,
         dense=fits_dense(base, score_dtype, device),
-        warnings=(*_warnings(chosen, base, overlap, recipe.trained_on), *remarks(recipe, rows, loaded)),
+        warnings=(*notes, *_warnings(chosen, base, overlap, recipe.trained_on), *remarks(recipe, rows, loaded)),
+        dialogues=dialogues,
         overlap=overlap,
     )
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.engines.kinds import engine_kind
 from reports.document.evidence import Reproduction
 from reports.files import sha256_file, sha256_value
-from tasks.rendering import load_tokenizer
+from tasks.rendering import OVER, load_tokenizer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from harness.planning.dialogues import Dialogue
     from harness.planning.run_plan import Plan
     from harness.scoring.kept_answers import Scored
 
@@ -23,20 +23,26 @@ _TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.js
 
 def reproduction(plan: Plan, scored: Sequence[Scored], engine: str) -> Reproduction:
     """Versions, hashes and settings that decide a run's numbers and that its results do not state elsewhere."""
-    recipe, folder, kind = plan.recipe, plan.base.tokenizer, engine_kind(engine)
+    recipe, base, kind = plan.recipe, plan.dialogues[plan.base.name], engine_kind(engine)
     quantization = recipe.quantization
     double = ", double quantisation" if quantization.is_4bit and quantization.double_quant is not False else ""
-    by_task = {answers.task.name: answers for answers in scored}
+    by_task = {answers.task.name: answers for answers in scored if plan.dialogues[answers.model] == base}
+    by_task = {answers.task.name: answers for answers in scored} | by_task
+    own = [answers for answers in scored if answers is not by_task[answers.task.name] and answers.task.reference]
     return Reproduction(
         engine=" ".join(dict.fromkeys((engine, kind.packages[0], importlib.metadata.version(kind.packages[0])))),
         quantization=quantization.method + double,
         train_dtype=plan.train_dtype,
         score_dtype=plan.score_dtype,
         batching=kind.batching(plan),
-        tokenizer_sha256=tokenizer_hash(folder),
-        chat_template_sha256=chat_template_hash(folder, recipe.format.chat_template),
+        tokenizer_sha256=tokenizer_hash(base.tokenizer),
+        chat_template_sha256=chat_template_hash(base),
         prompts={name: answers.tally.prompts.hexdigest() for name, answers in by_task.items()},
         golds={name: answers.tally.golds.hexdigest() for name, answers in by_task.items()},
+        own_prompts={
+            model: {answers.task.name: answers.tally.prompts.hexdigest() for answers in own if answers.model == model}
+            for model in dict.fromkeys(answers.model for answers in own)
+        },
         generation={
             name: dict(answers.task.task.config.generation_kwargs)
             for name, answers in by_task.items()
@@ -45,13 +51,20 @@ def reproduction(plan: Plan, scored: Sequence[Scored], engine: str) -> Reproduct
     )
 
 
-def tokenizer_hash(folder: Path) -> str:
-    """Hash of the tokenizer's files in a model's folder."""
-    files = sorted({path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern) if path.is_file()})
+def tokenizer_hash(name: str) -> str:
+    """Hash of the files of the tokenizer of this name, see `tasks.rendering.load_tokenizer`."""
+    folders = map(Path, name.split(OVER))
+    files = [
+        path
+        for folder in folders
+        for path in sorted({path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern) if path.is_file()})
+    ]
     return sha256_value([[path.name, sha256_file(path)] for path in files])
 
 
-def chat_template_hash(folder: Path, wanted: str) -> str | None:
-    """Hash of the tokenizer's chat template; None if it has none or the recipe's format does not use it."""
-    template = load_tokenizer(str(folder)).chat_template if wanted == "auto" else None
-    return hashlib.sha256(str(template).encode()).hexdigest() if template else None
+def chat_template_hash(dialogue: Dialogue) -> str | None:
+    """Hash of a model's chat template; None if it has none or the recipe's format does not use it."""
+    tokenizer = load_tokenizer(dialogue.tokenizer)
+    if not dialogue.chat.uses_template(tokenizer):
+        return None
+    return hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest()

@@ -179,7 +179,6 @@ def _labels(scored: Sequence[Scored]) -> dict[tuple[str, str], list[tuple[str, s
 
 
 def _models(plan: Plan) -> list[ModelInfo]:
-    template = plan.recipe.format.chat_template
     return [
         ModelInfo(
             name=model.name,
@@ -188,8 +187,9 @@ def _models(plan: Plan) -> list[ModelInfo]:
             sha256=model.sha256,
             weights=plan.weights,
             weight_bytes=(model.folder / WEIGHTS).stat().st_size if model.is_adapter else None,
-            tokenizer_sha256=tokenizer_hash(model.tokenizer),
-            chat_template_sha256=chat_template_hash(model.tokenizer, template),
+            tokenizer_sha256=tokenizer_hash(plan.dialogues[model.name].tokenizer),
+            chat_template_sha256=chat_template_hash(plan.dialogues[model.name]),
+            answer_ends=plan.dialogues[model.name].ends_in_words(),
             training_data=plan.training_data(model.name),
             trained_here=model.trained_here,
         )

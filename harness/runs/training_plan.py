@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.engines import estimate
+from harness.planning.dialogues import read_dialogues
 from harness.planning.leakage import check_overlap, overlap_lines, unsearched_lines
 from harness.planning.lm_tasks import load_tasks
 from harness.planning.model_names import OWN_ADAPTER
@@ -38,6 +39,7 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
     check_target_modules(recipe.lora.target_modules, base)
     backend = check_can_train(recipe, base, device)
     rows = training_rows(recipe)
+    _, notes = read_dialogues([], base, recipe)
     facts = preflight(recipe, base, rows)
     terminal.say(f"recipe {recipe.name}: {recipe.description}")
     terminal.say(f"base: {base.source}, {facts.total:,} parameters, {recipe.quantization.method}, {dtype} on {device}")
@@ -60,6 +62,8 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
     if facts.altered_turns:
         terminal.say(altered_line(facts.altered_turns), style="yellow")
     terminal.say(f"end token learned: in {facts.ended} of {facts.rows} rows")
+    for note in notes:
+        terminal.say(f"note: {note}", style="yellow")
     _say_overlap(rows, tasks, terminal)
     for text, is_learned in facts.example:
         terminal.say(f"first row, {'trained' if is_learned else 'masked'} part:\n" + _indent(text))

@@ -32,18 +32,20 @@ def answers(
                 "it holds no adapter yet", where=str(folder.path), fix="run `medbench run` first, or ask --models base"
             )
         plan = with_trained_adapter(plan)
-    tokenizer = load_tokenizer(str(plan.base.folder))
-    prompt = render_prompt(tokenizer, get_format(recipe.format.name), question, recipe.format.chat_template)
-    request = GenerateRequest(
-        tuple(encode(tokenizer, prompt)),
-        max_new_tokens or recipe.scoring.max_new_tokens,
-        stop=tuple(recipe.scoring.stop),
-        temperature=recipe.scoring.temperature,
-        top_p=recipe.scoring.top_p,
-        top_k=recipe.scoring.top_k,
-        seed=recipe.seed,
-    )
-    requests = [ModelRequest(model.name, request) for model in plan.models]
+    requests = []
+    for name, dialogue in plan.asked_dialogues.items():
+        tokenizer = load_tokenizer(dialogue.tokenizer)
+        prompt = render_prompt(tokenizer, get_format(recipe.format.name), question, dialogue.chat)
+        request = GenerateRequest(
+            tuple(encode(tokenizer, prompt)),
+            max_new_tokens or recipe.scoring.max_new_tokens,
+            stop=(*recipe.scoring.stop, *dialogue.stop),
+            temperature=recipe.scoring.temperature,
+            top_p=recipe.scoring.top_p,
+            top_k=recipe.scoring.top_k,
+            seed=recipe.seed,
+        )
+        requests.append(ModelRequest(name, request))
     engine = start_engine(plan, Choice("transformers", "one question", 0.0), requests)
     responses = dict(engine.respond(requests))
     texts = {model.name: responses[index] for index, model in enumerate(plan.models)}

@@ -37,14 +37,16 @@ class RequestMaker(TemplateLM):  # type: ignore[misc]
     numbers and equal contexts are held once.
 
     Args:
-        tokenizer: The base's.
+        tokenizer: The model's.
         seed: Of sampled answers; equal prompts differ by how often this maker has met them.
+        stop: Strings that end a generated answer beside those of the task.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, seed: int) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, seed: int, stop: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.tokenizer = tokenizer
         self._seed = seed
+        self._stop = stop
         self._numbers: dict[int, int] = {}
         self._met: Counter[bytes] = Counter()  # sampled prompts by their hash
 
@@ -90,6 +92,7 @@ class RequestMaker(TemplateLM):  # type: ignore[misc]
         for request in requests:
             context, settings = request.args
             single = _generate_request(self.tok_encode(context), settings)
+            single = replace(single, stop=(*single.stop, *self._stop))
             made.append(single if single.temperature == 0 else replace(single, seed=self._seed_of(context)))
         return made
 

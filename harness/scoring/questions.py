@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,12 @@ from lm_eval.filters.custom import CustomFilter
 
 from harness.engines.interface import Request, Response
 from harness.scoring.lm import AnsweredLM, RequestMaker
+from tasks.rendering import load_tokenizer
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
-    from transformers import PreTrainedTokenizerBase
 
+    from harness.planning.dialogues import Dialogue
     from harness.planning.lm_tasks import LoadedTask
 
 BLOCK_SAMPLES = 4096  # held at once: some tens of megabytes; a block's last long answers are alone in their batches
@@ -64,28 +65,40 @@ class Block:
     Attributes:
         number: Its place among the blocks, from 1.
         count: How many blocks there are.
-        questions: By task.
+        questions: By model and task.
     """
 
     number: int
     count: int
-    questions: dict[str, Questions]
+    questions: dict[tuple[str, str], Questions]
 
 
-def question_blocks(tasks: Sequence[LoadedTask], tokenizer: PreTrainedTokenizerBase, seed: int) -> Iterator[Block]:
+def question_blocks(tasks: Sequence[LoadedTask], dialogues: Mapping[str, Dialogue], seed: int) -> Iterator[Block]:
     """All questions of tasks in blocks of equal size, one task after another.
 
     However many items there are, no more than a block's documents, questions and answers need be in memory.
+
+    Args:
+        tasks: The tasks.
+        dialogues: How each model is prompted; those that are prompted alike share their questions.
+        seed: Seed of few-shot examples and sampled answers.
     """
     blocks = list(_divided(tasks))
+    models = {dialogue: model for model, dialogue in dialogues.items()}
     parts = {
-        loaded.name: _parts(
-            loaded, RequestMaker(tokenizer, seed), seed, [b[loaded.name] for b in blocks if loaded.name in b]
+        (dialogue, loaded.name): _parts(
+            loaded.asked(model),
+            RequestMaker(load_tokenizer(dialogue.tokenizer), seed, dialogue.stop),
+            seed,
+            [block[loaded.name] for block in blocks if loaded.name in block],
         )
+        for dialogue, model in models.items()
         for loaded in tasks
     }
     for number, block in enumerate(blocks, 1):
-        yield Block(number, len(blocks), {name: next(parts[name]) for name in block})
+        made = {(dialogue, name): next(parts[dialogue, name]) for name in block for dialogue in models}
+        questions = {(model, name): made[dialogue, name] for name in block for model, dialogue in dialogues.items()}
+        yield Block(number, len(blocks), questions)
 
 
 def make_questions(loaded: LoadedTask, maker: RequestMaker, seed: int) -> Questions:

@@ -24,7 +24,6 @@ from reports.document.reading import read_samples
 from reports.errors import UserError
 from reports.files import read_json, sha256_value, write_json
 from tasks.data import sample_indices
-from tasks.rendering import load_tokenizer
 from training.processes import is_main, process_count
 
 if TYPE_CHECKING:
@@ -140,19 +139,18 @@ class _Rescoring:
     def _blocks(self) -> Iterator[Block]:
         """The questions of each round."""
         plan, seed = self.plan, self.plan.recipe.seed
-        tokenizer = load_tokenizer(str(plan.base.folder))
         drawn = {
             loaded.name: [loaded.indices[place] for place in sample_indices(len(loaded.indices), wanted, seed)]
             for loaded in plan.tasks
             for wanted in [self.items[loaded.name]]
         }
         for part in rounds(drawn, ROUNDS):
-            tasks = [replace(loaded, indices=part[loaded.name]) for loaded in plan.tasks if loaded.name in part]
-            yield from question_blocks(tasks, tokenizer, seed)
+            tasks = [loaded.at(part[loaded.name]) for loaded in plan.tasks if loaded.name in part]
+            yield from question_blocks(tasks, plan.asked_dialogues, seed)
 
     def _requests(self, block: Block) -> list[ModelRequest]:
         """The requests of a round to all models, without duplicates."""
-        return build_requests(block.questions, [pair for pair in self._pairs if pair[1] in block.questions])
+        return build_requests(block.questions, [pair for pair in self._pairs if pair in block.questions])
 
     def _start(self, cache: ResponseCache) -> Engine:
         requests = (request for block in self._blocks() for request in self._requests(block))
@@ -182,11 +180,11 @@ class _Rescoring:
                     raise _TimeIsUp
                 advance(count, model)
 
-            pairs = [pair for pair in self._pairs if pair[1] in block.questions]
+            pairs = [pair for pair in self._pairs if pair in block.questions]
             for (model, task), answers in stream_responses(
                 responses, requests, block.questions, pairs, advance_in_time
             ):
-                questions = block.questions[task]
+                questions = block.questions[model, task]
                 logged = questions.evaluate(answers.__getitem__)["samples"][task]
                 scored[model, task] = make_samples(questions.loaded, model, logged)
         return scored
@@ -197,7 +195,7 @@ class _Rescoring:
         seed = self.plan.recipe.seed
         return sha256_value(
             [
-                [pair_key(self._models[model.name], loaded, seed), self.items[loaded.name]]
+                [pair_key(self._models[model.name], loaded.asked(model.name), seed), self.items[loaded.name]]
                 for model in self.plan.models
                 for loaded in self.plan.tasks
             ]

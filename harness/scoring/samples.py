@@ -11,7 +11,6 @@ from typing import Any
 from harness.planning.lm_tasks import LoadedTask, source_hash
 from reports.comparison.sums import ScoredItem
 from reports.document.schema import MetricInfo, Sample
-from reports.files import sha256_value
 from tasks import catalog
 from tasks.answers import GeneratedText, ScoredText, split_document_answer
 from tasks.data.cells import short_fields
@@ -78,7 +77,7 @@ def _make_sample(loaded: LoadedTask, model: str, entries: list[dict[str, Any]], 
     is_ours = loaded.name in catalog.METRICS
     sample = Sample(
         id=str(document["id"]) if is_ours else str(first["doc_id"]),
-        doc_hash=sha256_value([document["id"], document["prompt"], document["gold"]]) if is_ours else first["doc_hash"],
+        doc_hash=loaded.item_hash(first["doc_id"]) if is_ours else first["doc_hash"],
         model=model,
         task=loaded.name,
         prompt=str(contexts[0]),

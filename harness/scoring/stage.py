@@ -24,7 +24,6 @@ from harness.scoring.kept_answers import Scored, keep, read_kept
 from reports.files import write_json
 from tasks import catalog
 from tasks.pubmedqa import prediction
-from tasks.rendering import load_tokenizer
 from training.processes import is_main, process_count
 from training.stopping import finishing_batches
 
@@ -50,7 +49,7 @@ def score_models(
     setup: dict[str, Any] = {"name": choice.name, "why": choice.why}
     models = {model.name: model_key(plan, choice, model) for model in plan.models}
     keys = {
-        (model, loaded.name): pair_key(models[model], loaded, plan.recipe.seed)
+        (model, loaded.name): pair_key(models[model], loaded.asked(model), plan.recipe.seed)
         for model in models
         for loaded in plan.tasks
     }
@@ -59,7 +58,9 @@ def score_models(
     for (model, task), key in keys.items():
         path = plan.folder.samples(model, task)
         kept = (
-            None if again else read_kept(path, key, model, tasks[task], functools.partial(terminal.say, style="yellow"))
+            None
+            if again
+            else read_kept(path, key, model, tasks[task].asked(model), functools.partial(terminal.say, style="yellow"))
         )
         if kept is not None:
             terminal.say(f"  {model}, {task}: answered already, kept")
@@ -133,14 +134,14 @@ class _Scoring:
                     engine = stack.enter_context(contextlib.closing(self._start(block, requests)))
                 self.stages.setdefault("metrics", 0.0)
                 responses = cached.items() if engine is None else engine.respond(requests)
-                pairs = [pair for pair in self.missing if pair[1] in block.questions]
+                pairs = [pair for pair in self.missing if pair in block.questions]
                 with self.terminal.progress(f"answering{_part(block)}", len(requests) - len(cached)) as advance:
                     complete = stream_responses(responses, requests, block.questions, pairs, advance)
                     for pair, answers in _timed(complete, self.stages, "answer"):
                         if pair not in evaluations:
                             evaluations[pair] = stack.enter_context(contextlib.closing(self._evaluation(pair)))
                         with _stage(self.stages, "metrics"):
-                            evaluations[pair].add(block.questions[pair[1]], answers)
+                            evaluations[pair].add(block.questions[pair], answers)
                             if evaluations[pair].is_whole:
                                 yield evaluations.pop(pair).finish()
                         del answers
@@ -149,17 +150,16 @@ class _Scoring:
     def _blocks(self) -> Iterator[Block]:
         from harness.scoring.questions import question_blocks
 
-        tokenizer = load_tokenizer(str(self.plan.base.folder))
-        return question_blocks(self.plan.tasks, tokenizer, self.plan.recipe.seed)
+        return question_blocks(self.plan.tasks, self.plan.asked_dialogues, self.plan.recipe.seed)
 
     def _evaluation(self, pair: Pair) -> Evaluation:
         model, task = pair
         loaded = next(loaded for loaded in self.plan.tasks if loaded.name == task)
-        return Evaluation(model, loaded, self.plan.folder.samples(model, task) if is_main() else None)
+        return Evaluation(model, loaded.asked(model), self.plan.folder.samples(model, task) if is_main() else None)
 
     def _with_requests(self, block: Block) -> tuple[Block, list[ModelRequest]]:
         """A block with its requests. Cached ones of complete pairs are included: they keep batches as they were."""
-        pairs = [(model.name, task) for model in self.plan.models for task in block.questions]
+        pairs = list(block.questions)
         requests = build_requests(block.questions, pairs)
         needed = set(build_requests(block.questions, [pair for pair in pairs if pair in self.missing]))
         if len(needed) < len(requests):
@@ -190,9 +190,9 @@ class _Scoring:
         return engine
 
     def _all_requests(self) -> Iterator[ModelRequest]:
-        """The requests of all blocks to the base, built again for an engine whose size depends on the longest."""
+        """The requests of all blocks, built again for an engine whose size depends on the longest."""
         for block in self._blocks():
-            yield from build_requests(block.questions, [(self.plan.base.name, task) for task in block.questions])
+            yield from build_requests(block.questions, block.questions)
 
 
 def _part(block: Block) -> str:
@@ -220,17 +220,17 @@ def _timed(items: Iterator[_Item], stages: dict[str, float], name: str) -> Itera
         yield taken.pop()
 
 
-def build_requests(questions: Mapping[str, Questions], pairs: Iterable[Pair]) -> list[ModelRequest]:
-    """The requests of models and tasks, without duplicates; `questions` by task."""
+def build_requests(questions: Mapping[Pair, Questions], pairs: Iterable[Pair]) -> list[ModelRequest]:
+    """The requests of models and tasks, without duplicates."""
     return list(
-        dict.fromkeys(ModelRequest(model, request) for model, task in pairs for request in questions[task].requests())
+        dict.fromkeys(ModelRequest(pair[0], request) for pair in pairs for request in questions[pair].requests())
     )
 
 
 def stream_responses(
     responses: Iterable[tuple[int, Response]],
     requests: Sequence[ModelRequest],
-    questions: Mapping[str, Questions],
+    questions: Mapping[Pair, Questions],
     pairs: Sequence[Pair],
     advance: Advance,
 ) -> Iterator[tuple[Pair, dict[Request, Response]]]:
@@ -239,7 +239,7 @@ def stream_responses(
     Args:
         responses: By index in `requests`, see `harness.engines.interface.Engine.respond`.
         requests: Requests of these pairs, and others whose responses are ignored.
-        questions: By task.
+        questions: By model and task.
         pairs: Models and tasks.
         advance: Called with 1 and the model's name for each new response.
 

@@ -287,6 +287,7 @@ class Reproduction(Strict):
         tokenizer_sha256: Hash over the tokenizer's files.
         chat_template_sha256: Hash of the chat template, or None for plain-text prompts.
         prompts: Hash over ids and prompts, by task.
+        own_prompts: The same by model and task for models that are prompted with their own tokenizer or chat template.
         golds: Hash over ids and gold answers, by task.
         generation: Generation settings, by task.
     """
@@ -299,6 +300,7 @@ class Reproduction(Strict):
     tokenizer_sha256: str
     chat_template_sha256: str | None = None
     prompts: dict[str, str] = Field(default_factory=dict)
+    own_prompts: dict[str, dict[str, str]] = Field(default_factory=dict)
     golds: dict[str, str] = Field(default_factory=dict)
     generation: dict[str, dict[str, Any]] = Field(default_factory=dict)
 

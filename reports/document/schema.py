@@ -96,6 +96,7 @@ class ModelInfo(Strict):
         members: Names of a pool's models.
         tokenizer_sha256: Hash of its tokenizer's files; None for a pool and in results of earlier versions.
         chat_template_sha256: Hash of its chat template; None likewise, or if the recipe's format uses none.
+        answer_ends: Tokens and texts that end its answers; None for a pool and in results of earlier versions.
         training_data: Whether the rows that it was trained on are known, or only declared by the recipe's
             `trained_on`; None in results of earlier versions.
         trained_here: Whether the run's recipe trains it; None for a pool and in results of earlier versions.
@@ -110,6 +111,7 @@ class ModelInfo(Strict):
     members: list[str] = Field(default_factory=list)
     tokenizer_sha256: str | None = None
     chat_template_sha256: str | None = None
+    answer_ends: list[str] | None = None
     training_data: Literal["known", "declared", "unknown"] | None = None
     trained_here: bool | None = None
 

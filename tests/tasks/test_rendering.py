@@ -28,19 +28,20 @@ def test_a_template_that_opens_the_reasoning_itself_leaves_that_to_the_answer():
     class R1:
         chat_template = "yes"
 
-        def apply_chat_template(self, *_, **__):
-            return "<User>Why?<Assistant><think>\n"
+        def apply_chat_template(self, messages, **_):
+            return f"<User>{messages[0]['content']}<Assistant><think>\n"
 
-    assert render_prompt(R1(), SHAPE, "Why?") == "<User>Why?<Assistant>"
-    assert render_prompt(R1(), FORMATS["alpaca"], "Why?") == "<User>Why?<Assistant><think>\n"
+    assert render_prompt(R1(), SHAPE, "Why?") == f"<User>{SHAPE.user_turn('Why?')}<Assistant>"
+    other = FORMATS["alpaca"]
+    assert render_prompt(R1(), other, "Why?") == f"<User>{other.user_turn('Why?')}<Assistant><think>\n"
 
 
 def test_a_template_that_tells_the_date_makes_the_same_prompt_every_day(tiny_model, monkeypatch):
     tokenizer = copy.deepcopy(load_tokenizer(str(tiny_model)))
     told = "{%- if not date_string is defined %}{%- set date_string = strftime_now('%d %b %Y') %}{%- endif %}"
     for template in (told + "Today: {{ date_string }}", "Today: {{ strftime_now('%d %b %Y') }}"):
-        tokenizer.chat_template = template
-        assert render_prompt(tokenizer, SHAPE, "Why?") == "Today: 26 Jul 2024"
+        tokenizer.chat_template = template + " {{ messages[0].content }}"
+        assert render_prompt(tokenizer, SHAPE, "Why?") == f"Today: 26 Jul 2024 {SHAPE.user_turn('Why?')}"
 
 
 def test_the_start_token_appears_once(tiny_model):
@@ -101,7 +102,7 @@ def test_a_chat_template_that_fails_is_named(tiny_model, tmp_path):
     ):
         (tmp_path / "model" / "chat_template.jinja").write_text(template)
         load_tokenizer.cache_clear()
-        with pytest.raises(UserError, match=r"model: its tokenizer fails: "):
+        with pytest.raises(UserError, match=r"model: its chat template fails: .*\n.*format.chat_template=never"):
             render_prompt(load_tokenizer(str(tmp_path / "model")), SHAPE, "Why?")
 
 

@@ -92,7 +92,7 @@ def stub(*tokens, fast=True):
 
     class Stub:
         is_fast = fast
-        bos_token = None
+        bos_token = eos_token_id = None
 
         def __call__(self, text, **_):
             return prompt if text == "q" else whole

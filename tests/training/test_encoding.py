@@ -48,6 +48,15 @@ def test_an_answer_is_learned_with_the_tokens_that_follow_its_prompt(tokenizer):
     assert row.input_ids == [*whole, tokenizer.eos_token_id]
 
 
+@pytest.mark.parametrize("end", ["<|start|>", "</turn>"])
+def test_rows_end_as_the_template_ends_a_turn(tokenizer, end):
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.chat_template = "{% for m in messages %}[{{ m.role }}] {{ m.content }}" + end + "{% endfor %}"
+    row = encode_row(tokenizer, SHAPE, ROW, chat="auto", max_length=500)
+    learned = tokenizer.decode([label for label in row.labels if label != MASKED])
+    assert learned == SHAPE.completion(ROW.reasoning, ROW.response) + end
+
+
 @pytest.mark.parametrize("name", ["alpaca", "think"])
 def test_thinking_that_a_template_opens_is_closed_before_an_answer_in_another_format(tokenizer, name):
     tokenizer = copy.deepcopy(tokenizer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reports.errors import UserError
+from tasks.chat import turn_end
 from training.backends import trackers
 from training.backends.job import Job, Progress
 from training.backends.packing import pack
@@ -124,7 +125,7 @@ def make_trainer(
     rows = [job.train, job.validation]
     if settings.packing:
         rows = [None if dataset is None else pack(dataset, settings.max_length) for dataset in rows]
-    arguments = SFTConfig(**{**_sft_settings(job), **further})
+    arguments = SFTConfig(**{**_sft_settings(job), "pad_token": _pad_token(job, model, tokenizer), **further})
     if arguments.n_gpu > 1:
         # Alone on a machine of several cards, transformers would spread each batch over them with DataParallel, which
         # makes the batch larger than the recipe's and adds up the losses.
@@ -145,6 +146,14 @@ def make_trainer(
     if trainer.is_fsdp_enabled:
         _gather_bytes(trainer)
     return trainer
+
+
+def _pad_token(job: Job, model: Any, tokenizer: Any) -> str:
+    """The tokenizer's pad token, or one that ends answers where it has none or the model has no embedding for it."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, turn_end(tokenizer, job.recipe.format.chat).tokens[0])
+    usable = next(number for number in candidates if number is not None and number < rows)
+    return str(tokenizer.convert_ids_to_tokens(usable))
 
 
 def _gather_bytes(trainer: Any) -> None:

@@ -46,7 +46,7 @@ def probe_tokens(tokenizer: Any, section: FormatSection) -> list[list[int]]:
     shape = get_format(section.name)
     probes = []
     for row in load_reasoning(DataSource(source="samples:reasoning_heldout"), seed=0)[:_PROBES]:
-        prompt = encode(tokenizer, render_prompt(tokenizer, shape, row.question, section.chat_template))
+        prompt = encode(tokenizer, render_prompt(tokenizer, shape, row.question, section.chat))
         answer = tokenizer(shape.completion(row.reasoning, row.response), add_special_tokens=False).input_ids
         probes.append([*prompt, *answer][:_PROBE_TOKENS])
     return probes

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from reports.errors import UserError
 from reports.files import PART, part_of, remove_parts, write_json, write_text
 from reports.readmes.model_card import merged_card
-from tasks.rendering import load_tokenizer
+from tasks.rendering import adapter_tokenizer, load_tokenizer
 from training.exporting.agreement import ARITHMETIC_KL, Agreement, compare, logits, probe_tokens, rounding_tolerance
 from training.exporting.export_log import EXPORT_FILE, BaseWeights, ExportLog
 from training.exporting.merging import load_written, merge, one_message, with_adapter, write_model
@@ -85,8 +85,7 @@ def export_merged(  # noqa: PLR0913 - the last is for tests of what fails while 
     """
     check_weights(adapter.folder, adapter.sha256)
     kept, weights = _kept_weights(recipe, base, adapter, base_weights)
-    has_tokenizer = (adapter.folder / "tokenizer_config.json").is_file()
-    tokenizer = load_tokenizer(str(adapter.folder if has_tokenizer else base.folder))
+    tokenizer = load_tokenizer(adapter_tokenizer(adapter.folder, base.folder))
     probes = probe_tokens(tokenizer, recipe.format)
     device = pick_device()
     with _partial(folder) as part, one_message(base, device):

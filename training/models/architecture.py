@@ -68,6 +68,12 @@ def transformers_config(folder: Path) -> PreTrainedConfig:
     return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
+def embedding_rows(base: Model) -> int | None:
+    """How many token ids the base has an embedding for; None if its configuration does not say."""
+    rows = getattr(transformers_config(base.folder).get_text_config(), "vocab_size", None)
+    return rows if isinstance(rows, int) else None
+
+
 @functools.lru_cache(maxsize=4)
 def model_shell(base: Model) -> Any:
     """The base's layers without weights, on torch's meta device; made once for a base, to look at and not to change.

@@ -21,9 +21,9 @@ from pydantic import (
 
 from reports.names import PlainName
 from tasks.catalog import GENERATION, PERPLEXITY, PUBMEDQA
+from tasks.chat import TEMPLATE_ARGUMENTS, ChatSettings, ChatTemplate, Setting
 from tasks.data import DataSource
 from tasks.formats import FORMATS
-from tasks.rendering import ChatTemplate
 
 Text = Annotated[str, Field(min_length=1)]
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
@@ -158,10 +158,19 @@ class FormatSection(_Section):
     Attributes:
         name: One of `medbench list formats`.
         chat_template: `auto` uses the model's chat template where it has one, `never` plain text.
+        system: System prompt before each question; in the user turn where the chat template has no system turn.
+        chat_template_kwargs: Settings of the chat template, such as `{enable_thinking: false}` for Qwen3.
     """
 
     name: str = "thinking-headings"
     chat_template: ChatTemplate = "auto"
+    system: Text | None = None
+    chat_template_kwargs: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=80)], Setting] = {}
+
+    @property
+    def chat(self) -> ChatSettings:
+        """How a question becomes a prompt."""
+        return ChatSettings(self.chat_template, self.system or "", tuple(sorted(self.chat_template_kwargs.items())))
 
     @field_validator("name")
     @classmethod
@@ -169,6 +178,20 @@ class FormatSection(_Section):
         if name not in FORMATS:
             raise ValueError(f"there is no answer format {name!r}; known: {', '.join(FORMATS)}")
         return name
+
+    @field_validator("chat_template_kwargs")
+    @classmethod
+    def _free(cls, kwargs: dict[str, Setting]) -> dict[str, Setting]:
+        taken = sorted(kwargs.keys() & TEMPLATE_ARGUMENTS)
+        if taken:
+            raise ValueError(f"{taken[0]} is set by medbench, not by the recipe")
+        return kwargs
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.chat_template == "never" and self.chat_template_kwargs:
+            raise ValueError("chat_template_kwargs go with chat_template: auto")
+        return self
 
 
 class TrainerSection(_Section):
@@ -249,6 +272,10 @@ class ScoringSection(_Section):
         top_p: Nucleus sampling: sample from the most likely tokens that together have this probability.
         top_k: Sample from this many of the most likely tokens; 0 from all.
         repeats: Answers sampled for each question; their metrics are averaged.
+        num_fewshot: Examples with their answers before each question, the same ones for all models; for other people's
+            tasks their own number where it is not given.
+        adapter_tokenizer: `own` prompts an adapter with the tokenizer and chat template in its folder, where they
+            differ from the base's; `base` prompts all models with the base's.
         stop: Strings at which generated answers of our own tasks end, such as `["Question:"]`; not part of the answers.
         engine: `transformers`, `vllm` (needs a GPU and the extra), the engine of an installed package, or `auto`: the
             faster of the first two by estimate.
@@ -271,6 +298,8 @@ class ScoringSection(_Section):
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: NonNegativeInt = 0
     repeats: PositiveInt = 1
+    num_fewshot: Annotated[int, Field(ge=0, le=64)] | None = None
+    adapter_tokenizer: Literal["own", "base"] = "own"
     stop: list[Text] = []
     engine: EngineName = "auto"
     adapters: Literal["auto", "merged", "unmerged"] = "auto"
@@ -359,4 +388,5 @@ class Recipe(_Section):
         data = self.data.model_dump(mode="json", include=rows)
         decides = {**self.model_dump(mode="json", include=keep), "data": data}
         decides["trainer"].pop("trackers")
+        decides["format"] = {key: value for key, value in decides["format"].items() if value}  # new settings, unset
         return decides

@@ -120,7 +120,8 @@ class LLM:
                 wanted = {chosen, *(params.logprob_token_ids or ())}
                 logprobs.append({word: _logprob(shares[-1], word) for word in wanted})
                 tokens.append(chosen)
-                if not params.ignore_eos and chosen in params.stop_token_ids:
+                eos = None if params.ignore_eos else model.config.eos_token_id
+                if chosen in {eos, *params.stop_token_ids}:
                     reason = "stop"
                     break
         earlier = None

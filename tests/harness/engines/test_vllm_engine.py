@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 
+from harness.engines.answer_text import AnswerEnd
 from harness.engines.interface import GenerateRequest, PerplexityRequest, ScoreRequest
 from harness.engines.vllm_engine import VllmEngine
 from reports.errors import UserError
@@ -26,7 +27,9 @@ def vllm(monkeypatch, tmp_path):
 
 def start(tiny_model, adapters=None, requests=(), **settings):
     tokenizer = load_tokenizer(str(tiny_model))
-    return VllmEngine(tiny_model, tokenizer, adapters or {}, requests, dtype="float32", settings=settings)
+    ends = settings.pop("ends", None)
+    ends = ends or dict.fromkeys(["base", *(adapters or {})], AnswerEnd(tokenizer, [tokenizer.eos_token_id]))
+    return VllmEngine(tiny_model, tokenizer, adapters or {}, requests, ends=ends, dtype="float32", settings=settings)
 
 
 def everything():
@@ -51,6 +54,21 @@ def test_all_answers_are_those_of_the_transformers_engine_in_one_batch(tiny_mode
             assert one.greedy == other.greedy
         assert one.cost.latency == 0.5
         assert one.cost.seconds >= 0
+
+
+def test_each_model_ends_its_answers_at_its_own_tokens(tiny_model, tiny_run):
+    """Another token than the base's end token, which does not end this model's answers; both engines agree."""
+    tokenizer, folders = load_tokenizer(str(tiny_model)), {"one": tiny_run / "adapter"}
+    requests = [*prompts("base"), *prompts("one")]
+    whole = ask(engine_on(tiny_model, folders), requests)
+    end = whole[-1].tokens[3]
+    ends = {"base": AnswerEnd(tokenizer, []), "one": AnswerEnd(tokenizer, [end])}
+    found = ask(start(tiny_model, folders, requests, ends=ends), requests)
+    for one, other in zip(found, ask(engine_on(tiny_model, folders, ends=ends), requests), strict=True):
+        assert (one.tokens, one.text, one.finish_reason) == (other.tokens, other.text, other.finish_reason)
+    first = whole[-1].tokens.index(end) + 1
+    assert (found[-1].tokens, found[-1].finish_reason) == (whole[-1].tokens[:first], "stop")
+    assert {answer.finish_reason for answer in found[: len(prompts())]} == {"length"}
 
 
 def test_a_text_longer_than_the_window_is_scored_in_windows_one_token_shorter(tiny_model):

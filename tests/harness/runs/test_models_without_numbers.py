@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from harness.engines.interface import NO_TOKEN, GenerateRequest, ScoreRequest
+from harness.engines.answer_text import NO_TOKEN
+from harness.engines.interface import GenerateRequest, ScoreRequest
 from tests.harness.engines.test_engine import ask, engine_on
 
 

@@ -1,0 +1,231 @@
+"""How each model of a run is prompted and what ends its answers, checked on a rendered turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.planning.lm_tasks import LoadedTask, load_tasks
+from reports.errors import UserError
+from reports.files import read_json
+from tasks import catalog
+from tasks.chat import ChatSettings, template_notes, turn_end, unused_kwargs
+from tasks.formats import AnswerFormat, get_format
+from tasks.rendering import adapter_tokenizer, encode, load_tokenizer, render_prompt
+from training.encoding import check_vocabulary
+from training.models.adapters import WEIGHTS
+from training.models.architecture import embedding_rows, model_shell
+from training.models.safetensors_file import read_header
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from training.models.model import Model
+    from training.recipes.recipe import Recipe
+
+_MOST_BYTES = 16 << 20
+_NAMED = 3  # tokens in a message
+_QUESTION, _REASONING, _RESPONSE = "Does rest help?", "Rest helps most people.", "Yes."  # of a rendered turn
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """How one model is prompted and what ends its answers.
+
+    Attributes:
+        tokenizer: Name of its tokenizer and chat template, see `tasks.rendering.load_tokenizer`.
+        chat: How questions become prompts.
+        ends: Tokens that end an answer: the chat template's, the tokenizer's and those of the generation settings.
+        stop: The same as text where the chat template ends a turn with more than one token.
+    """
+
+    tokenizer: str
+    chat: ChatSettings
+    ends: frozenset[int]
+    stop: tuple[str, ...] = ()
+
+    def ends_in_words(self) -> list[str]:
+        """The tokens and texts that end an answer."""
+        return [*map(str, load_tokenizer(self.tokenizer).convert_ids_to_tokens(sorted(self.ends))), *self.stop]
+
+
+def read_dialogues(models: Sequence[Model], base: Model, recipe: Recipe) -> tuple[dict[str, Dialogue], list[str]]:
+    """(the dialogue of the base and of each model by name, what the user should know of them).
+
+    An adapter with a tokenizer or chat template of its own has its own dialogue, unless the recipe says `base`.
+
+    Raises:
+        UserError: A chat template fails, leaves the question out, or does not know a setting of the recipe; or a prompt
+            or an answer has tokens that the model has no embedding for.
+    """
+    own, notes = _read(base, str(base.tokenizer), base, recipe)
+    dialogues = {base.name: own}
+    for model in models:
+        if model.is_base or model.trained_here:
+            dialogues[model.name] = own
+            continue
+        name = adapter_tokenizer(model.folder, base.tokenizer)
+        different = _differences(name, str(base.tokenizer), recipe) if name != str(base.tokenizer) else []
+        if not different:
+            dialogues[model.name] = own
+        elif recipe.scoring.adapter_tokenizer == "base":
+            dialogues[model.name] = own
+            notes.append(
+                f"{model.name} comes with {' and '.join(different)} and is prompted like the base"
+                " (scoring.adapter_tokenizer)"
+            )
+        else:
+            dialogues[model.name], more = _read(model, name, base, recipe)
+            notes.append(
+                f"{model.name} is prompted with the tokenizer in its folder, which has {' and '.join(different)}; the"
+                " items are the same, and scoring.adapter_tokenizer=base prompts it like the base"
+            )
+            notes += more
+    return dialogues, notes + _check_kwargs(dialogues)
+
+
+def with_own_prompts(
+    tasks: Sequence[LoadedTask], recipe: Recipe, base: Model, tokenizers: Mapping[str, str]
+) -> list[LoadedTask]:
+    """The tasks with those of our own as single models are asked them.
+
+    Args:
+        tasks: The tasks as the base is asked them.
+        recipe: The recipe.
+        base: The base.
+        tokenizers: Names of the tokenizers of the models with their own prompts, by model.
+    """
+    ours = [loaded.name for loaded in tasks if loaded.name in catalog.METRICS]
+    own: dict[str, dict[str, LoadedTask]] = {name: {} for name in ours}
+    for model, tokenizer in tokenizers.items() if ours else ():
+        for loaded in load_tasks(ours, recipe, base, tokenizer=tokenizer):
+            own[loaded.name][model] = loaded
+    return [
+        replace(
+            loaded,
+            own={model: replace(task, reference=loaded) for model, task in own.get(loaded.name, {}).items()},
+        )
+        for loaded in tasks
+    ]
+
+
+def _read(model: Model, name: str, base: Model, recipe: Recipe) -> tuple[Dialogue, list[str]]:
+    """The dialogue of a model with the tokenizer of this name, checked; and what is remarkable about it."""
+    chat, answer_format = recipe.format.chat, get_format(recipe.format.name)
+    tokenizer = load_tokenizer(name)
+    end = turn_end(tokenizer, chat)
+    configured = {*_configured_ends(base.folder), *(_configured_ends(model.folder) if model.is_adapter else ())}
+    if tokenizer.eos_token_id is not None:
+        configured.add(int(tokenizer.eos_token_id))
+    ends = frozenset(configured if end.text else configured.union(end.tokens))
+    notes = [f"{model.name}: its chat template {note}" for note in template_notes(tokenizer, chat)]
+    if end.text:
+        notes.append(
+            f"{model.name}: its chat template ends a turn with {end.text}, for which the tokenizer has no token;"
+            " answers end at this text"
+        )
+    elif not configured.issuperset(end.tokens):
+        others = ", ".join(_tokens(tokenizer, configured)) or "none"
+        notes.append(
+            f"{model.name}: its chat template ends a turn with {_tokens(tokenizer, end.tokens)[0]}, which is not among"
+            f" its end tokens ({others}); it ends answers too"
+        )
+    if not ends and not end.text:
+        notes.append(f"{model.name}: nothing is known to end its answers, so they go on to the limit of tokens")
+    if recipe.scoring.num_fewshot and not _shows_reasoning(tokenizer, answer_format, chat):
+        notes.append(f"{model.name}: its chat template leaves the reasoning out of the examples (scoring.num_fewshot)")
+    rows = _embedding_rows(model, base)
+    if rows is not None:
+        _check_turn(tokenizer, answer_format, chat, {*end.tokens, *ends}, rows)
+        beyond = sorted(number for number in tokenizer.get_vocab().values() if number >= rows)
+        if beyond:
+            notes.append(
+                f"{model.name}: its tokenizer has {len(beyond)} tokens beyond the {rows} rows of the embedding"
+                f" ({', '.join(_tokens(tokenizer, beyond))}); a text with one of them cannot be scored"
+            )
+    return Dialogue(name, chat, ends, (end.text,) if end.text else ()), notes
+
+
+def _shows_reasoning(tokenizer: PreTrainedTokenizerBase, answer_format: AnswerFormat, chat: ChatSettings) -> bool:
+    """Whether the answers of earlier turns stand in a prompt as they are."""
+    answer = answer_format.completion(_REASONING, _RESPONSE)
+    return answer in render_prompt(tokenizer, answer_format, "Does sleep help?", chat, [(_QUESTION, answer)])
+
+
+def _check_turn(
+    tokenizer: PreTrainedTokenizerBase, answer_format: AnswerFormat, chat: ChatSettings, ends: Iterable[int], rows: int
+) -> None:
+    """Check that the model has an embedding for each token of a rendered question and its answer."""
+    prompt = render_prompt(tokenizer, answer_format, _QUESTION, chat)
+    answer = answer_format.completion(_REASONING, _RESPONSE)
+    check_vocabulary([*encode(tokenizer, prompt + answer), *ends], tokenizer, rows)
+
+
+def _check_kwargs(dialogues: Mapping[str, Dialogue]) -> list[str]:
+    """Check that settings of the chat template are read by one; returns a note for each template that does not.
+
+    Raises:
+        UserError: No model's chat template reads one of them.
+    """
+    unused = {
+        model: unused_kwargs(load_tokenizer(dialogue.tokenizer), dialogue.chat) for model, dialogue in dialogues.items()
+    }
+    nowhere = set.intersection(*map(set, unused.values()))
+    if nowhere:
+        raise UserError(
+            f"the chat template does not read {', '.join(sorted(nowhere))}",
+            where="format.chat_template_kwargs",
+            fix="check the spelling against the model's chat template, or leave it out",
+        )
+    return [f"{model}: its chat template does not read {', '.join(names)}" for model, names in unused.items() if names]
+
+
+def _differences(name: str, base_name: str, recipe: Recipe) -> list[str]:
+    """In what the tokenizers of an adapter and its base differ, in words."""
+    own, base = load_tokenizer(name), load_tokenizer(base_name)
+    chat, words = recipe.format.chat, []
+    if chat.template != "never" and own.chat_template != base.chat_template:
+        words.append("a chat template" if not base.chat_template else "another chat template")
+    if own.eos_token != base.eos_token:
+        words.append(f"the end token {own.eos_token} instead of {base.eos_token}")
+    vocabulary, others = own.get_vocab(), base.get_vocab()
+    more = [token for token in vocabulary if token not in others]
+    if more:
+        shown = ", ".join(more[:_NAMED]) + (", ..." if more[_NAMED:] else "")
+        words.append(f"{len(more)} more token{'s' if more[1:] else ''} ({shown})")
+    if any(vocabulary.get(token) != number for token, number in others.items()):
+        words.append("other token ids")
+    if own.bos_token != base.bos_token:
+        words.append(f"the start token {own.bos_token} instead of {base.bos_token}")
+    return words
+
+
+def _configured_ends(folder: Path) -> set[int]:
+    """End tokens in a folder's generation settings, or its configuration if it has none."""
+    for name in ("generation_config.json", "config.json"):
+        if (folder / name).is_file():
+            value = read_json(folder / name, _MOST_BYTES)
+            ends = value.get("eos_token_id") if isinstance(value, dict) else None
+            several = ends if isinstance(ends, list) else [ends]
+            return {number for number in several if isinstance(number, int)}
+    return set()
+
+
+def _embedding_rows(model: Model, base: Model) -> int | None:
+    """Rows of a model's embedding; for an adapter those that it brings, or its base's. None if unknown."""
+    rows = embedding_rows(base)
+    if rows is not None and model.is_adapter:
+        saved = {key: tensor for key, tensor in read_header(model.folder / WEIGHTS).items() if ".lora_" not in key}
+        if saved:
+            shell = model_shell(base)
+            embedding = shell.get_input_embeddings()
+            name = next(name for name, module in shell.named_modules() if module is embedding).rpartition(".")[2]
+            rows = max([rows, *(tensor.shape[0] for key, tensor in saved.items() if f".{name}." in key)])
+    return rows
+
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> list[str]:
+    names = [str(token) for token in tokenizer.convert_ids_to_tokens(sorted(ids)[: _NAMED + 1])]
+    return names if len(names) <= _NAMED else [*names[:_NAMED], "..."]

@@ -1,0 +1,190 @@
+"""Renders conversations with a model's chat template, and finds out how the template ends an answer."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from reports.errors import UserError
+from tasks.answer_parts import opened_thinking
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+ChatTemplate = Literal["auto", "never"]
+Setting = bool | int | float | str  # of a chat template
+Message = dict[str, Any]  # role and content
+TEMPLATE_FIX = (
+    "correct the template, or prompt in plain text: --set format.chat_template=never (an adapter with its base's"
+    " template: --set scoring.adapter_tokenizer=base)"
+)
+# Arguments of `apply_chat_template`, and what transformers hands to every template.
+TEMPLATE_ARGUMENTS = {
+    "add_generation_prompt",
+    "chat_template",
+    "continue_final_message",
+    "conversation",
+    "documents",
+    "max_length",
+    "messages",
+    "padding",
+    "return_assistant_tokens_mask",
+    "return_dict",
+    "return_tensors",
+    "strftime_now",
+    "tokenize",
+    "tokenizer_kwargs",
+    "tools",
+    "truncation",
+}
+_QUESTION, _ANSWER = "Does rest help?", "Rest helps most people."  # of the turns that show how a template works
+_TAG = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]")
+# The date for chat templates that include one (Llama 3.1 and later): their own default, so that prompts are the same
+# every day.
+_TODAY = dt.date(2024, 7, 26)
+_ANOTHER_DAY = dt.date(2023, 3, 5)
+
+
+@dataclass(frozen=True)
+class ChatSettings:
+    """How a question becomes a prompt; all settings of a recipe's `format` but the format itself.
+
+    Attributes:
+        template: Whether the model's chat template is used.
+        system: The system prompt; empty for none.
+        kwargs: Settings of the chat template by name, such as ("enable_thinking", False).
+        today: The date for chat templates that insert one.
+    """
+
+    template: ChatTemplate = "auto"
+    system: str = ""
+    kwargs: tuple[tuple[str, Setting], ...] = ()
+    today: dt.date = _TODAY
+
+    def uses_template(self, tokenizer: PreTrainedTokenizerBase | None) -> bool:
+        """Whether prompts are rendered with this tokenizer's chat template."""
+        return self.template != "never" and tokenizer is not None and bool(tokenizer.chat_template)
+
+
+def render_messages(
+    tokenizer: Any, messages: Sequence[Message], chat: ChatSettings, *, answer_follows: bool = True
+) -> str:
+    """A conversation as text, with the system prompt of `chat` before it.
+
+    Where the template has no place for a system turn, the system prompt stands at the start of the first user turn;
+    where it expects contents as lists of parts, they are given as such.
+
+    Args:
+        tokenizer: A tokenizer with a chat template.
+        messages: User and assistant turns.
+        chat: The settings.
+        answer_follows: Whether the text ends with the start of an assistant turn.
+
+    Raises:
+        UserError: The template fails, or the last message is not in what it renders.
+    """
+    failure: UserError | None = None
+    for attempt in _arrangements(messages, chat.system):
+        try:
+            text: str = tokenizer.apply_chat_template(
+                attempt,
+                tokenize=False,
+                add_generation_prompt=answer_follows,
+                **{
+                    "date_string": chat.today.strftime("%d %b %Y"),
+                    "strftime_now": chat.today.strftime,
+                    **dict(chat.kwargs),
+                },
+            )
+        except UserError as error:
+            failure = failure or error
+            continue
+        if _contains(text, messages[-1]["content"]) and _contains(text, chat.system):
+            return text
+    raise failure or UserError(
+        f"its chat template leaves the question out of the prompt: {messages[-1]['content'][:60]!r}",
+        where=str(tokenizer.name_or_path),
+        fix=TEMPLATE_FIX,
+    )
+
+
+def _arrangements(messages: Sequence[Message], system: str) -> Iterator[list[Message]]:
+    """The conversation in the forms that chat templates take."""
+    arranged = [list(messages)]
+    if system:
+        first = {**messages[0], "content": f"{system}\n\n{messages[0]['content']}"}
+        arranged = [[{"role": "system", "content": system}, *messages], [first, *messages[1:]]]
+    yield from arranged
+    for turns in arranged:
+        yield [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in turns]
+
+
+def _contains(text: str, part: str) -> bool:
+    """Whether a text contains another, whatever their white space."""
+    return part in text or "".join(part.split()) in "".join(text.split())
+
+
+class TurnEnd(NamedTuple):
+    """What a model writes at the end of its answer.
+
+    Attributes:
+        tokens: Token ids; empty if nothing is known to end an answer.
+        text: The same as text if it is more than one token, so that it has to be recognised as a stop string.
+    """
+
+    tokens: tuple[int, ...]
+    text: str = ""
+
+
+def turn_end(tokenizer: PreTrainedTokenizerBase, chat: ChatSettings | ChatTemplate = "auto") -> TurnEnd:
+    """How answers end: as the chat template ends an assistant turn, else with the tokenizer's end token."""
+    if isinstance(chat, str):
+        chat = ChatSettings(chat)
+    end = tokenizer.eos_token_id
+    default = TurnEnd(() if end is None else (int(end),))
+    if not chat.uses_template(tokenizer):
+        return default
+    turns = [{"role": "user", "content": _QUESTION}, {"role": "assistant", "content": _ANSWER}]
+    try:
+        rendered = render_messages(tokenizer, turns, replace(chat, system=""), answer_follows=False)
+    except UserError:  # some templates only start answers
+        return default
+    after = rendered.rpartition(_ANSWER)[2].strip() if _ANSWER in rendered else ""
+    tokens = {str(token): number for number, token in tokenizer.added_tokens_decoder.items()}
+    ending = max((text for text in tokens if text and after.startswith(text)), key=len, default=None)
+    if ending is not None:
+        return TurnEnd((tokens[ending],))
+    tag = _TAG.match(after)
+    if tag is None:
+        return default
+    return TurnEnd(tuple(tokenizer(tag[0], add_special_tokens=False).input_ids), tag[0])
+
+
+def template_notes(tokenizer: PreTrainedTokenizerBase, chat: ChatSettings) -> list[str]:
+    """What a chat template does with prompts that its user may not expect; empty if none is used.
+
+    Raises:
+        UserError: The template fails, or leaves the question out of the prompt.
+    """
+    if not chat.uses_template(tokenizer):
+        return []
+    asked: list[Message] = [{"role": "user", "content": _QUESTION}]
+    prompt = render_messages(tokenizer, asked, chat)
+    notes = []
+    if chat.system and f"{chat.system}\n\n{_QUESTION}" in prompt:
+        notes.append("has no system turn: the system prompt stands at the start of the user turn")
+    opened = opened_thinking(prompt)
+    if opened:
+        notes.append(f"opens {opened} itself: what is written before its end counts as reasoning")
+    if render_messages(tokenizer, asked, replace(chat, today=_ANOTHER_DAY)) != prompt:
+        notes.append(f"inserts the date: all prompts say {chat.today:%d %b %Y}, whatever the day")
+    return notes
+
+
+def unused_kwargs(tokenizer: PreTrainedTokenizerBase, chat: ChatSettings) -> list[str]:
+    """Names in `chat.kwargs` that the chat template does not read."""
+    template = str(tokenizer.chat_template) if chat.uses_template(tokenizer) else ""
+    return [name for name, _ in chat.kwargs if not re.search(rf"\b{name}\b", template)]
