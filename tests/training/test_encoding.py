@@ -141,7 +141,8 @@ def test_in_plain_text_earlier_answers_are_learned_too(tokenizer):
 def test_an_earlier_answer_without_the_reasoning_it_was_given_is_not_learned(tokenizer):
     """The templates of reasoning models leave the reasoning of earlier turns out."""
     tokenizer = copy.deepcopy(tokenizer)
-    tokenizer.chat_template = tokenizer.chat_template.replace("m['content']", "m['content'].split('</think>')[-1]")
+    kept = "(m['content'].split('</think>')[-1] if m['role'] == 'assistant' else m['content'])"
+    tokenizer.chat_template = tokenizer.chat_template.replace("m['content']", kept)
     thought = Turn("assistant", "No: walk.", "Few events.")
     talk = ReasoningRow("3", "And ice?", "It cools.", "Yes.", history=(ASKED, thought))
     row = encode_row(tokenizer, get_format("think"), talk, chat="auto", max_length=500)
