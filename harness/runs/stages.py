@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.console import Terminal
 from harness.folder import RunFolder
-from harness.planning.row_accounts import altered_line
+from harness.planning.row_accounts import altered_line, source_accounts
 from reports.document.reading import write_results
 from reports.files import write_text
 from reports.numbers import duration
@@ -55,6 +55,8 @@ def plan_stage(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[s
     )
     for loaded in plan.tasks:
         terminal.say(f"    {loaded.name}: {loaded.info.setting}{' (synthetic)' if loaded.info.synthetic else ''}")
+    for source in source_accounts(recipe, plan.to_train, plan.tasks):
+        terminal.say(f"    {source.role}: {source.source}, {source.account.summary()}")
     for warning in plan.warnings:
         terminal.say(f"  note: {warning}", style="yellow")
     if is_main():

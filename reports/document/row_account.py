@@ -25,6 +25,7 @@ class RowAccount(Strict):
         used: Number of rows left after the selection, the split and the draw.
         split_reasoning: Number of rows whose reasoning was taken from the answer, where markers enclose it, or from a
             field of the turn.
+        marked_responses: Number of violating rows whose response has reasoning of its own, enclosed by markers.
         unused_reasoning: Number of rows whose reasoning the answer format has no part for.
         violations: Format problems of the gold answers: number of rows by problem.
         violating: Number of rows with any of them.
@@ -40,6 +41,7 @@ class RowAccount(Strict):
     unusable: dict[str, int] = Field(default_factory=dict)
     used: int = 0
     split_reasoning: int = 0
+    marked_responses: int = 0
     unused_reasoning: int = 0
     violations: dict[str, int] = Field(default_factory=dict)
     violating: int = 0
@@ -98,10 +100,11 @@ class RowAccount(Strict):
 
     def _way_out(self, key: str) -> str:
         """How to get gold answers that keep the format."""
-        from_response = "reasoning" in self.columns and any(
-            problem.startswith(("duplicate", "extra", "order")) for problem in self.violations
+        marked = self.marked_responses
+        from_response = (
+            f"read the reasoning from the response, where {marked} have it (--set {key}.kind=question-answer), "
         )
-        first = f"read the reasoning from the response (--set {key}.kind=question-answer), " if from_response else ""
+        first = from_response if marked else ""
         return (
             f"{first}correct the rows, choose another format (--set format.name=NAME), or leave them out"
             f" (--set {key}.format_violations=drop)"

@@ -117,7 +117,7 @@ def count_violations(loaded: LoadedRows[ReasoningRow], answer_format: AnswerForm
     if not answer_format.has_reasoning:
         account.unused_reasoning = sum(bool(row.reasoning) for row in loaded.rows)
     if not account.drops_violating:
-        account.violations, account.violating = {}, 0
+        account.violations, account.violating, account.marked_responses = {}, 0, 0
         for _ in compliant(loaded.rows, answer_format, account):
             pass
     return account

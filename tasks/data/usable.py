@@ -11,7 +11,7 @@ from tasks.data.readers import Record
 from tasks.data.shapes import ReasoningRow
 from tasks.data.source import DataSource
 from tasks.data.turns import UnusableRowError
-from tasks.formats import FORMATS, AnswerFormat, gold_problems
+from tasks.formats import FORMATS, AnswerFormat, gold_problems, split_marked
 
 _Row = TypeVar("_Row")
 _SHOWN = 3  # reasons, and places of each
@@ -58,7 +58,7 @@ def _unusable(
     """What is wrong with the rows, with their places; one faulty row is named as any other fault of a file is."""
     number = sum(account.unusable.values())
     fix = "correct the rows, or leave them out with `unusable_rows: drop` for this source"
-    fix += " (--set data.train.unusable_rows=drop)"
+    fix += f" (--set {'data.pubmedqa' if account.kind == 'pubmedqa' else 'data.train'}.unusable_rows=drop)"
     if lacks_reasoning:
         fix += f", or choose a format without reasoning ({_WITHOUT_REASONING})"
     if number == 1:
@@ -107,5 +107,6 @@ def compliant(rows: Iterable[ReasoningRow], answer_format: AnswerFormat, account
             yield row
             continue
         account.violating += 1
+        account.marked_responses += bool(row.reasoning and split_marked(row.response)[0])
         for problem in sorted(problems):
             account.violations[problem] = account.violations.get(problem, 0) + 1

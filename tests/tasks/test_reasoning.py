@@ -79,6 +79,26 @@ def test_a_document_holds_all_that_scoring_and_reports_read(write_rows):
     }
 
 
+def test_of_a_conversation_the_last_answer_is_scored_after_all_earlier_turns(write_rows):
+    spoken = ("Rest?", "<think>Few events.</think>No.", "And ice?", "<think>It cools.</think>Yes.")
+    turns = [{"from": role, "value": text} for role, text in zip(("human", "gpt") * 2, spoken, strict=True)]
+    system = {"from": "system", "value": "Be calm."}
+    (doc,) = reasoning_dataset(reasoning=str(write_rows({"conversations": [system, *turns]})), format="think")["test"]
+    asks = "Put your reasoning between <think> and </think>, then give your answer."
+    assert doc["prompt"] == (
+        f"Be calm.\n\nRest?\n\n{asks}\n\n<think>\nFew events.\n</think>\n\nNo.\n\nAnd ice?\n\n{asks}\n\n"
+    )
+    assert (doc["gold"], doc["response"]) == ("<think>\nIt cools.\n</think>\n\nYes.", "Yes.")
+    assert doc["question"] == "User: Rest?\n\nAssistant: No.\n\nUser: And ice?"
+
+
+def test_of_a_plain_text_every_token_is_scored(tiny_model, write_rows):
+    rows = write_rows({"text": "Rest helps few people."})
+    (doc,) = reasoning_dataset(reasoning=str(rows), format="think", tokenizer=str(tiny_model))["test"]
+    assert (doc["prompt"], doc["gold"], doc["text_bytes"]) == ("", "Rest helps few people.", 22)
+    assert doc["text_tokens"] == [[0, doc["gold_tokens"]]]
+
+
 def test_the_seed_draws_the_rows(write_rows):
     rows = write_rows(*({"question": f"Why {n}?", "complex_cot": "So.", "response": "So.", "id": n} for n in range(6)))
     source = {"source": str(rows), "rows": 3}

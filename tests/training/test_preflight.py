@@ -109,3 +109,18 @@ def test_the_command_prints_the_plan(command, tiny_recipe):
     assert code == 0, err
     for words in ("8,192 trainable parameters", "end token learned", "trained part:", "all weights", "estimated time"):
         assert words in out
+
+
+def test_the_plan_says_what_became_of_every_row(command, tiny_recipe, write_rows):
+    rows = [{"Question": f"{n % 4}?", "Complex_CoT": "" if n == 5 else "So.", "Response": "Yes."} for n in range(8)]
+    settings = ["--set", f"data={{train: {{source: {write_rows(*rows)}, unusable_rows: drop}}}}", "--set"]
+    code, out, err = command("plan", tiny_recipe, *settings, "trainer.eval_steps=null")
+    assert code == 0, err
+    for line in (
+        "rows.jsonl (all rows), 8 rows read as reasoning (question: Question, reasoning: Complex_CoT",
+        "3 duplicates removed, 1 unusable left out, 0 gold answers that violate the format",
+        "3 of 8 rows repeat earlier ones and are left out; --set data.keep_duplicates=true trains on them",
+        "no reasoning, which the format thinking-headings asks for (1)",
+        "rows: 4 trained on, 0 to validate, 0 dropped",
+    ):
+        assert line in out

@@ -62,7 +62,9 @@ def test_gold_answers_that_violate_their_format_are_counted_and_left_out_on_requ
     assert (len(kept.train), len(dropped.train)) == (3, 2)
     problems = {"duplicate: <think>": 1, "duplicate: </think>": 1, "empty: response": 1}
     assert kept.accounts["train"].violations == dropped.accounts["train"].violations == problems
-    assert "--set data.train.kind=question-answer" in kept.accounts["train"].remarks("data.train")[0]
+    (remark,) = kept.accounts["train"].remarks("data.train")
+    assert "read the reasoning from the response, where 1 have it (--set data.train.kind=question-answer)" in remark
+    assert "(--set data.train.format_violations=drop)" in remark
     read = training_rows(
         load_recipe("quickstart", [*settings[:2], "data.train.kind=question-answer", "format.name=plain"])
     )

@@ -9,6 +9,8 @@ from reports.document.evidence import match_text
 from reports.document.reading import read_results
 from tasks.data import ReasoningRow
 from tasks.data.readers import Place
+from tasks.data.turns import Turn
+from tasks.overlap import Passage, TrainingIndex
 from training.splits import TrainingRows
 
 TASKS = ("medbench_pubmedqa", "medbench_perplexity", "medbench_generation")
@@ -193,3 +195,14 @@ def test_a_plan_does_not_call_clean_what_it_could_not_search(tiny_recipe, write_
     assert code == 0, err
     assert "1 of the 2 items of medbench_perplexity have text that cannot be split into words" in printed
     assert "none of" not in printed
+
+
+def test_earlier_turns_of_conversations_are_searched_but_not_their_system_prompts():
+    prompt = Turn("system", "You are a careful doctor who gives short and plain answers to the questions of patients.")
+    earlier = Turn("user", "Which nerve is injured in wrist drop?")
+    row = ReasoningRow(
+        "a", "And why?", "", "It winds round the humerus.", history=(prompt, earlier, Turn("assistant", "Radial."))
+    )
+    index = TrainingIndex([Passage("a", part, text) for part, text in row.passages])
+    items = [Passage("same", "question", earlier.text), Passage("prompt", "question", prompt.text)]
+    assert [(overlap.item, overlap.kind) for overlap in index.find(items)] == [("same", "exact")]

@@ -7,7 +7,7 @@ import pytest
 
 from reports.document.reading import read_results
 from reports.document.schema import Sample
-from reports.files import read_jsonl
+from reports.files import read_json, read_jsonl
 from tasks.data.source import SAMPLES
 
 TASKS = ("medbench_pubmedqa", "medbench_perplexity", "medbench_generation")
@@ -47,6 +47,16 @@ def test_results_hold_scores_comparisons_hashes_and_versions(tiny_run):
     assert sum(count.gold for count in results.classes if count.model == "base") == 6
     assert results.verdict
     assert all(task.synthetic for task in results.tasks)
+
+
+def test_log_results_and_report_say_what_became_of_every_row(tiny_run):
+    accounts = {data.role: data.account for data in read_results(tiny_run).data}
+    logged = read_json(tiny_run / "adapter" / "training_log.json")["sources"]["train"]
+    train = accounts["train"]
+    assert train.model_dump() == logged
+    assert (train.kind, train.read, train.used, train.duplicates, train.violating) == ("reasoning", 96, 6, 0, 0)
+    assert accounts["medbench_perplexity"].read == 36
+    assert "96 rows read as reasoning (question: question" in (tiny_run / "report.md").read_text(encoding="utf-8")
 
 
 def test_figures_are_those_of_the_samples(tiny_run):
