@@ -16,7 +16,7 @@ from tasks.data.selection import Row, check_labels, select
 from tasks.data.shapes import USUAL_COLUMNS, ReasoningRow, shape_of
 from tasks.data.source import DataSource
 from tasks.data.splits import sample_indices
-from tasks.data.usable import NoReasoningError, compliant, lacks, no_reasoning, usable
+from tasks.data.usable import NoReasoningError, compliant, lacks, no_reasoning, some, usable
 from tasks.formats import AnswerFormat
 
 LABELS = ("yes", "no", "maybe")
@@ -95,13 +95,13 @@ def load_rows(
         row = shape.row(record)
         account.split_reasoning += bool(row.reasoning) and "reasoning" not in shape.columns
         if answer_format is not None and answer_format.has_reasoning and not row.has_reasoning:
-            raise NoReasoningError(lacks(answer_format))
+            raise NoReasoningError(lacks(answer_format, "an earlier turn without" if row.reasoning else "no"))
         return row
 
     rows = usable(itertools.chain(head, records), make, source, account)
     if answer_format is not None and source.format_violations == "drop":
         account.drops_violating = True
-        rows = compliant(rows, answer_format, account)
+        rows = some(compliant(rows, answer_format, account), source, account)
     selected, account.duplicates = select(rows, source, keep_duplicates=keep_duplicates)
     return LoadedRows(_drawn(selected, source, seed), account)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -177,7 +177,9 @@ class Shape:
         if self.kind == "conversations":
             turns = read_turns(self.cells.value(record, "messages"))
         elif as_turns(self.cells.value(record, "question")):
-            turns = [turn for name in ("question", "response") for turn in read_turns(self.cells.value(record, name))]
+            answer = self.cells.value(record, "response")
+            spoken = [{"role": "assistant", "content": answer}] if isinstance(answer, str) else answer
+            turns = [*read_turns(self.cells.value(record, "question")), *read_turns(spoken)]
         else:
             return ()
         system = self._optional(record, "system")
@@ -214,20 +216,21 @@ def shape_of(source: DataSource, head: Sequence[Record]) -> Shape:
     for kind, names in kinds.items():
         columns = {name: column for name in names if (column := mapped.get(name) or _usual(names[name], present))}
         missing = [name for name in names if name not in columns and (kind, name) not in _OPTIONAL]
-        is_fit = not missing and mapped.keys() <= {*names, "id"} and set(columns.values()) <= set(present)
-        if is_fit and (source.kind is not None or _suits(kind, columns, head)):
+        is_fit = not missing and mapped.keys() <= {*names, "id"} and set(mapped.values()) <= set(present)
+        is_set = source.kind is not None or not mapped.keys().isdisjoint(("messages", "text"))
+        if is_fit and (is_set or _suits(kind, columns, head)):
             return _shape(kind, columns, mapped.get("id", "id"), present)
     raise _no_shape(source, mapped, head[0], present)
 
 
 def _shape(kind: str, columns: dict[str, str], identifier: str, present: Sequence[str]) -> Shape:
-    optional = {name for name in (*columns, "id") if (kind, name) in _OPTIONAL}
+    optional = {name for name in (*columns, "id") if name == "reasoning" or (kind, name) in _OPTIONAL}
     names: dict[str, tuple[str, ...]] = {name: (column,) for name, column in columns.items()}
     cells = Cells(DataSource(source="rows"), names | {"id": (identifier,)}, optional=optional)
     return Shape(kind, columns, [name for name in present if name not in {*columns.values(), identifier}], cells)
 
 
-def _usual(names: Sequence[str], present: Sequence[str]) -> str | None:
+def _usual(names: Sequence[str], present: Collection[str]) -> str | None:
     spellings = itertools.chain.from_iterable(map(_spellings, names))
     return next((spelling for spelling in spellings if spelling in present), None)
 
@@ -239,6 +242,8 @@ def _suits(kind: str, columns: dict[str, str], head: Sequence[Record]) -> bool:
     if kind == "alpaca":
         names = {str(name).lower() for record in head for name in record.values}
         return columns["question"].lower() == "instruction" and "question" not in names
+    if kind == "text":  # a text beside questions or answers is no plain text
+        return all(not _usual((*_QUESTION, *_RESPONSE), record.values.keys()) for record in head)
     return True
 
 
@@ -284,5 +289,5 @@ def _no_shape(source: DataSource, mapped: dict[str, str], first: Record, present
         f"there is no column for {' and '.join(missing) or f'rows of the kind {kind}'}; {there}",
         where=first.where,
         fix=f"map the columns of the source: columns: {{{mapping}}}{f' ({near})' if near else ''}; rows may also be"
-        " conversations (messages), instructions (instruction, input, output) or plain texts (text)",
+        " conversations (messages), instructions (instruction, input, output) or plain texts (kind: text)",
     )

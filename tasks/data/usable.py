@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from reports.document.row_account import RowAccount, shortened
+from reports.document.row_account import RowAccount, listed, shortened
 from reports.errors import UserError
 from tasks.data.readers import Record
 from tasks.data.shapes import ReasoningRow
@@ -89,9 +90,25 @@ def no_reasoning(reason: str, source: DataSource, account: RowAccount) -> UserEr
     )
 
 
-def lacks(answer_format: AnswerFormat) -> str:
+def lacks(answer_format: AnswerFormat, what: str = "no") -> str:
     """The reason for which rows without reasoning are unusable in a format."""
-    return f"no reasoning, which the format {answer_format.name} asks for"
+    return f"{what} reasoning, which the format {answer_format.name} asks for"
+
+
+def some(rows: Iterable[ReasoningRow], source: DataSource, account: RowAccount) -> Iterator[ReasoningRow]:
+    """The rows whose gold answers keep the format.
+
+    Raises:
+        UserError: There is none.
+    """
+    first = next(iterator := iter(rows), None)
+    if first is None:
+        raise UserError(
+            f"all gold answers violate the answer format: {listed(account.violations)}",
+            where=source.source,
+            fix="correct the rows, choose another format, or keep them: format_violations: keep",
+        )
+    return itertools.chain([first], iterator)
 
 
 def compliant(rows: Iterable[ReasoningRow], answer_format: AnswerFormat, account: RowAccount) -> Iterator[ReasoningRow]:

@@ -249,6 +249,24 @@ SHAPES = {
         "No.",
         [SYSTEM],
     ),
+    "a prompt of turns and its completion as text": (
+        {"prompt": [ASKED], "completion": THOUGHT},
+        {},
+        "question-answer",
+        "Rest?",
+        "Few events.",
+        "No.",
+        [],
+    ),
+    "a text beside a question": (
+        {"question": "Rest?", "answer": "No.", "abstract": "Rest helps few."},
+        {"columns": {"text": "abstract"}},
+        "text",
+        "",
+        "",
+        "Rest helps few.",
+        [],
+    ),
     "plain text": ({"text": "Rest helps few."}, {}, "text", "", "", "Rest helps few.", []),
     "a text in another column": (
         {"abstract": "Rest helps few."},
@@ -295,6 +313,8 @@ def test_a_shape_is_read_into_the_rows_of_the_table(
         ({"prompt": "Rest?", "chosen": "No.", "rejected": "Yes."}, {}, r"preference pairs .*\n.*{response: chosen}"),
         ({"question": "Rest?", "final_decision": "no"}, {}, r"PubMedQA items\n.*set kind: pubmedqa"),
         ({"question": "Rest?", "answer": "No."}, {"kind": "text"}, "no column for text"),
+        ({"text": "Rest?", "answer": "No."}, {}, "no column for question"),
+        ({"talk": "Rest?"}, {"columns": {"messages": "talk"}}, "there is no list of turns"),
         ({"messages": [SAID]}, {}, "the first turn has the role assistant, not user"),
         ({"messages": [ASKED]}, {}, "does not end with an assistant turn"),
         (
@@ -359,3 +379,14 @@ def test_rows_that_repeat_others_are_counted_and_kept_on_request(write_rows):
     assert once.account.duplicates == kept.account.duplicates == 2
     assert "2 duplicates removed" in once.account.summary()
     assert "2 duplicates kept" in kept.account.summary()
+
+
+def test_gold_answers_none_of_which_keeps_the_format_are_an_error_where_they_are_left_out(write_rows):
+    path = write_rows({"question": "Rest?", "reasoning": "<think>Few.</think>", "answer": "No."})
+    with pytest.raises(UserError, match=r"all gold answers violate the answer format: duplicate: </think> \(1\)"):
+        load(path, "think", format_violations="drop")
+
+
+def test_a_column_that_only_some_rows_have_is_read(write_rows):
+    rows = [{"question": "Rest?", "answer": "No."}, {"question": "Ice?", "rationale": "It cools.", "answer": "Yes."}]
+    assert [row.reasoning for row in load(write_rows(*rows)).rows] == ["", "It cools."]
