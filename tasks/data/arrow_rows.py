@@ -1,4 +1,4 @@
-"""Rows of Parquet and Arrow files and of data sets: only the columns that can be used, within a limit on memory."""
+"""Rows of Parquet files and Arrow tables: only the columns that can be used, within a limit on memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from tasks.data.source import MOST_BYTES
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from datasets import Dataset
     from pyarrow.parquet import FileMetaData, ParquetFile
 
 MAX_FIELD = 60  # characters; longer values are texts, not groups
@@ -61,104 +60,6 @@ def parquet_rows(path: Path, needed: Collection[str] | None) -> Iterator[dict[st
         raise UserError(
             f"not readable as Parquet: {first_line(error)}", where=str(path), fix="write the file again"
         ) from error
-
-
-def arrow_rows(path: Path, needed: Collection[str] | None) -> Iterator[dict[str, Any] | UserError]:
-    """Rows of an Arrow file, as `datasets` saves and caches them, as `table_rows` returns them.
-
-    Raises:
-        UserError: The file is broken, has a column twice, or takes too much memory.
-    """
-    import pyarrow as pa
-    from pyarrow import ipc
-
-    try:
-        with pa.memory_map(str(path)) as file:
-            try:
-                reader = ipc.open_stream(file)
-                batches = iter(reader)
-            except pa.ArrowInvalid:
-                reader = ipc.open_file(file)
-                batches = map(reader.get_batch, range(reader.num_record_batches))
-            names = reader.schema.names
-            check_columns(names, str(path))
-            needed = names if needed is None else needed
-            columns = usable_columns(reader.schema, needed)
-            yield from table_rows(_checked(batches, columns, needed, [path], str(path)), names, needed, str(path))
-    except UserError:
-        raise
-    except Exception as error:  # as with Parquet
-        raise UserError(
-            f"not readable as Arrow: {first_line(error)}", where=str(path), fix="write the file again"
-        ) from error
-
-
-def dataset_rows(
-    dataset: Dataset, needed: Collection[str] | None, files: Sequence[Path], where: str
-) -> Iterator[dict[str, Any] | UserError]:
-    """Rows of a data set as `table_rows` returns them.
-
-    Args:
-        dataset: From the hub or from a folder.
-        needed: Columns that must be readable; None for all.
-        files: Files of the folder, which are untrusted; none for the hub, whose files `datasets` has converted.
-        where: For error messages.
-
-    Raises:
-        UserError: The rows take too much memory, or a needed column is damaged.
-    """
-    schema = dataset.data.schema
-    needed = schema.names if needed is None else needed
-    columns = usable_columns(schema, needed)
-    tables = dataset.with_format("arrow", columns=columns).iter(BATCH_ROWS)
-    batches: Iterable[pa.RecordBatch] = (batch for table in tables for batch in table.to_batches())
-    if files:
-        batches = _checked(batches, columns, needed, files, where)
-    return table_rows(batches, schema.names, needed, where)
-
-
-def _checked(
-    batches: Iterable[pa.RecordBatch],
-    columns: Collection[str],
-    needed: Collection[str],
-    files: Sequence[Path],
-    where: str,
-) -> Iterator[pa.RecordBatch]:
-    """Batches of untrusted Arrow files, without damaged columns and long texts that are not needed."""
-    import pyarrow as pa
-
-    size = sum(file.stat().st_size for file in files)
-    total = 0
-    for whole in batches:
-        arrays = {name: whole.column(name) for name in columns if _is_sound(whole.column(name))}
-        damaged = [name for name in columns if name in needed and name not in arrays]
-        if damaged:
-            raise UserError(f"column {damaged[0]} is damaged", where=where, fix="write the data again")
-        total += sum(_decoded_bytes(array) for name, array in arrays.items() if name in needed)
-        if total > most_bytes(size):
-            raise UserError(
-                f"its rows take more than {most_bytes(size) / 1e6:,.0f} MB of memory, for files of"
-                f" {size / 1e6:,.3f} MB",
-                where=where,
-                fix="write only the needed rows and columns, as JSONL",
-            )
-        shown = [array if name in needed else _without_long_texts(array) for name, array in arrays.items()]
-        batch = pa.RecordBatch.from_arrays(shown, names=list(arrays))
-        yield from (batch.slice(first, BATCH_ROWS) for first in range(0, batch.num_rows, BATCH_ROWS))
-
-
-def _is_sound(array: pa.Array) -> bool:
-    """Whether reading the values stays within the file; texts that are not UTF-8 are reported by cell."""
-    import pyarrow as pa
-    from pyarrow import types
-
-    binary = {types.is_string: pa.binary(), types.is_large_string: pa.large_binary()}
-    kind = next((kind for is_kind, kind in binary.items() if is_kind(array.type)), None)
-    try:
-        (array if kind is None else array.view(kind)).validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True
 
 
 def table_rows(
@@ -214,9 +115,9 @@ def _within(
     total = 0
     for batch in file.iter_batches(BATCH_ROWS, columns=columns):
         names = batch.schema.names
-        total += sum(_decoded_bytes(batch.column(name)) for name in names if name in needed)
+        total += sum(decoded_bytes(batch.column(name)) for name in names if name in needed)
         _check_size(total, limit, file.metadata.num_rows, path)
-        arrays = [batch.column(name) if name in needed else _without_long_texts(batch.column(name)) for name in names]
+        arrays = [batch.column(name) if name in needed else without_long_texts(batch.column(name)) for name in names]
         yield pa.RecordBatch.from_arrays(arrays, names=names)
 
 
@@ -236,20 +137,20 @@ def _is_text(array: pa.Array) -> bool:
     return types.is_dictionary(array.type) and not types.is_primitive(array.type.value_type)
 
 
-def _decoded_bytes(array: pa.Array) -> int:
+def decoded_bytes(array: pa.Array) -> int:
     """Bytes of an array's values once its dictionaries are decoded."""
     from pyarrow import compute, types
 
     if _is_text(array):
         return compute.sum(compute.binary_length(array.dictionary).take(array.indices)).as_py() or 0
     if types.is_map(array.type):
-        return _decoded_bytes(array.keys) + _decoded_bytes(array.items)
+        return decoded_bytes(array.keys) + decoded_bytes(array.items)
     if types.is_struct(array.type):
-        return sum(map(_decoded_bytes, array.flatten()))
-    return _decoded_bytes(array.flatten()) if types.is_nested(array.type) else array.nbytes
+        return sum(map(decoded_bytes, array.flatten()))
+    return decoded_bytes(array.flatten()) if types.is_nested(array.type) else array.nbytes
 
 
-def _without_long_texts(array: pa.Array) -> pa.Array:
+def without_long_texts(array: pa.Array) -> pa.Array:
     """The array with None for texts that are too long to group items."""
     import pyarrow as pa
     from pyarrow import compute

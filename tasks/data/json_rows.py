@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import itertools
 import json
@@ -85,6 +86,9 @@ def _whole_file(
     try:
         values = list(_values(raw.decode("utf-8-sig")))
     except (ValueError, RecursionError) as error:
+        if not isinstance(error, UnicodeDecodeError) and raw.removeprefix(codecs.BOM_UTF8).lstrip()[:1] not in b"{[":
+            fix = "fix it, or name it by its kind, such as .csv"
+            raise UserError("the file is not JSON", where=f"{where}, line 1", fix=fix) from error
         if lines and not isinstance(error, UnicodeDecodeError):
             yield from _json_lines(enumerate(io.BytesIO(raw), 1), where)
             return
@@ -199,12 +203,16 @@ def _columns(value: dict[str, Any], needed: Collection[str] | None) -> Iterator[
 
 
 def _is_row(value: dict[str, Any], needed: Collection[str] | None) -> bool:
-    """Whether an object is a single row, as in a file of JSON Lines with one line."""
-    if needed is not None:
-        lists = [member for name, member in value.items() if name not in needed and isinstance(member, list)]
-        holds_rows = any(isinstance(row, dict) and not row.keys().isdisjoint(needed) for rows in lists for row in rows)
-        return not value.keys().isdisjoint(needed) and not holds_rows
-    return not any(isinstance(cell, dict | list) for cell in value.values())
+    """Whether an object is a single row, as in a file of JSON Lines with one line, and not a list of rows with a title.
+
+    A row has more of the needed columns than the objects in its lists, such as the options of a question.
+    """
+    if needed is None:
+        return not any(isinstance(cell, dict | list) for cell in value.values())
+    lists = (member for name, member in value.items() if name not in needed and isinstance(member, list))
+    firsts = (next((row for row in rows if isinstance(row, dict)), {}) for rows in lists)
+    columns = set(needed) - {"id"}
+    return len(columns & value.keys()) > max((len(columns & row.keys()) for row in firsts), default=0)
 
 
 def _are_rows_by_id(value: dict[str, Any], needed: Collection[str] | None) -> bool:

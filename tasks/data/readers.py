@@ -12,9 +12,10 @@ from typing import Any
 
 from reports.errors import UserError
 from reports.files import check_regular
-from tasks.data.arrow_rows import arrow_rows, dataset_rows, parquet_rows
+from tasks.data.arrow_rows import parquet_rows
+from tasks.data.arrow_tables import arrow_rows, check_uncompressed, dataset_rows
 from tasks.data.csv_rows import csv_rows
-from tasks.data.files import DATASET_FILES, check_kind, check_split, same_split
+from tasks.data.files import DATASET_FILES, check_kind, check_split, kind_of, same_split
 from tasks.data.json_rows import json_rows
 from tasks.data.raw_rows import RawRow, without_faults
 from tasks.data.source import MOST_BYTES, DataSource
@@ -161,6 +162,9 @@ def _read_dataset_folder(
     try:
         if saved:
             _check_config(source)
+            for file in files:
+                if kind_of(file) == "Arrow":
+                    check_uncompressed(file)
             dataset = datasets.load_from_disk(str(folder))
             if not isinstance(dataset, dict):
                 check_split(source.split, str(folder))

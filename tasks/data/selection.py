@@ -110,7 +110,7 @@ def read_ids(ids: str | list[str]) -> set[str]:
     if path.suffix != ".json":
         check_regular(path)
         try:
-            return {id_text(line.strip()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
+            return {id_text(line.strip()) for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()}
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"cannot read the list of ids ({error})", where=ids, fix="check the path") from error
     value = read_json(path)

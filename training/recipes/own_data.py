@@ -17,6 +17,13 @@ from training.recipes.recipe_file import REMOVED, Change, load_recipe
 
 _HELD_OUT = 5  # one of so many rows is scored on
 MOST_HELD_OUT = 200
+_SPLIT = "--set data.train.split=NAME; to score on another: --set data.reasoning='{source: FILE, split: NAME}'"
+_FLAGS = {  # by what the readers' messages tell to set
+    "columns:": "--columns question=NAME,reasoning=NAME,answer=NAME",
+    "with split:": _SPLIT,
+    "set split": _SPLIT,
+    "set config": "--set data.train.config=NAME",
+}
 _SUFFIXES = re.compile(r"(\.(jsonl?|ndjson|csv|tsv|parquet|arrow))?(\.(gz|bz2|xz|zst))?$", re.IGNORECASE)
 _MOST_CHARACTERS = 80  # of a recipe's name
 
@@ -46,11 +53,8 @@ def own_data_recipe(
     """
     mapped = {"response" if name == "answer" else name: column for name, column in columns.items()}
     train = {"source": data[0] if len(data) == 1 else [*data], "columns": mapped}
-    name = run_name(DataSource(source=train["source"]))
     changes: dict[tuple[str, str], Change] = {
-        ("name", "--data"): name,
         ("description", "--data"): f"own data with the settings of {Path(recipe).stem}",
-        ("report.title", "--data"): f"medbench: {name}",
         ("data.train", "--data"): train,
         **{(f"data.{key}", "--data"): REMOVED for key in ("validation", "reasoning", "reasoning_rows")},
     }
@@ -61,6 +65,8 @@ def own_data_recipe(
         changes["data.validation_rows", "--data"] = 1
     first = load_recipe(recipe, overrides, changes)
     rows = _count(first)
+    name = run_name(first.data.train)
+    changes |= {("name", "--data"): name, ("report.title", "--data"): f"medbench: {name}"}
     held_out = min(MOST_HELD_OUT, rows // _HELD_OUT or 1)
     if original.data.validation is not None:
         changes["data.validation_rows", "--data"] = held_out
@@ -92,10 +98,10 @@ def _count(recipe: Recipe) -> int:
     try:
         rows = len(load_reasoning(source.model_copy(update={"rows": None}), seed=recipe.seed))
     except UserError as error:
-        if error.fix is None or "columns:" not in error.fix:
+        flags = [flag for key, flag in _FLAGS.items() if key in (error.fix or "")]
+        if not flags:
             raise
-        hint = "on the command line: --columns question=NAME,reasoning=NAME,answer=NAME"
-        raise UserError(error.what, where=error.where, fix=f"{error.fix}; {hint}") from error
+        raise UserError(error.what, where=error.where, fix=f"{error.fix}; on the command line: {flags[0]}") from error
     if rows == 1:
         raise UserError("one row cannot be split", where=source.label, fix="give more rows")
     return rows

@@ -6,6 +6,7 @@ import pytest
 
 from harness.api import open_run
 from harness.commands.options import column_names
+from reports.errors import UserError
 from tasks.data import DataSource
 from training.recipes.own_data import run_name
 from training.splits import held_out_source, training_rows
@@ -58,6 +59,17 @@ def test_settings_come_last(here):
     assert (recipe.name, recipe.data.reasoning_rows, recipe.scoring.tasks) == ("mine", None, ["medbench_pubmedqa"])
     recipe, _ = open_run(data=["rows.jsonl"], columns=COLUMNS, settings=["data.reasoning_rows=7"])
     assert len(training_rows(recipe).train) == 13
+
+
+def test_splits_that_the_data_has_are_chosen_by_settings(here):
+    for split, numbers in {"train": range(20), "test": range(100, 105)}.items():
+        write(here / "data" / f"{split}.jsonl", numbers)
+    with pytest.raises(UserError, match="several splits") as caught:
+        open_run(data="data", columns=COLUMNS)
+    assert "--set data.train.split=NAME" in caught.value.fix
+    settings = ["data.train.split=train", "data.reasoning={source: data, split: test, columns: {question: Prompt}}"]
+    recipe, folder = open_run(data="data", columns=COLUMNS, settings=settings)
+    assert (len(training_rows(recipe).train), recipe.data.reasoning.split, folder.path.name) == (20, "test", "train")
 
 
 def test_the_rows_of_another_recipe_are_replaced(here):

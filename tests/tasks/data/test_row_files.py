@@ -176,6 +176,12 @@ def test_rows_are_read_from_every_layout(here, layout):
     assert [(row.question, row.reasoning, row.response) for row in rows] == TABLE
 
 
+def test_a_single_row_is_not_taken_for_a_list_in_it(here):
+    (here / "row.json").write_text(json.dumps(ROWS[0] | {"options": [{"Response": "a"}, {"Response": "b"}]}))
+    (row,) = load_reasoning(DataSource(source="row.json"), seed=0)
+    assert (row.question, row.response) == (TABLE[0][0], TABLE[0][2])
+
+
 def test_the_order_of_a_list_does_not_matter():
     assert DataSource(source=["b.csv", "a.csv"]) == DataSource(source=["a.csv", "b.csv"])
 
@@ -263,6 +269,16 @@ FAULTS: dict[str, Any] = {
         "rows.json, line 8: not UTF-8 text",
     ),
     "GB18030": (text("rows.csv", "问题,答案\n为什么,因为\n", "gb18030"), {"source": "rows.csv"}, "such as GB18030"),
+    "compressed Arrow": (
+        lambda folder: FRAME.to_feather(folder / "rows.arrow", compression="lz4"),
+        {"source": "rows.arrow"},
+        "rows.arrow: the Arrow file is compressed\n  fix: write it uncompressed, or as Parquet",
+    ),
+    "CSV in .json": (
+        csv("rows.json"),
+        {"source": "rows.json"},
+        "rows.json, line 1: the file is not JSON\n  fix: fix it, ",
+    ),
     "half a gzip file": (
         packed("rows.jsonl.gz", lambda content: gzip.compress(content)[:80]),
         {"source": "rows.jsonl.gz"},
@@ -329,10 +345,23 @@ def test_what_cannot_be_read_is_named_briefly_with_a_way_out(here, fault):
 
 
 def test_a_small_compressed_file_takes_little_memory(here):
-    line = json.dumps(ROWS[0] | {"notes": "x" * 60_000_000}).encode() + b"\n"
-    (here / "rows.jsonl.gz").write_bytes(gzip.compress(line, 1) * 5)
-    with pytest.raises(UserError, match="takes more than 268 MB when decompressed, for a file of 1"):
+    blank = gzip.compress(b" " * 60_000_000 + b"\n", 1)
+    (here / "rows.jsonl.gz").write_bytes(gzip.compress(LINES.encode()) + blank * 5)
+    with pytest.raises(UserError, match=r"takes more than 268 MB when decompressed, for a file of 1\.3"):
         load_reasoning(DataSource(source="rows.jsonl.gz"), seed=0)
+
+
+def test_damaged_arrow_files_are_refused_or_read(here):
+    feather(here)
+    whole = (here / "rows.arrow").read_bytes()
+    refused = 0
+    for place in range(0, len(whole), 16):
+        (here / "rows.arrow").write_bytes(whole[:place] + b"\xff\xff\xff\x7f" + whole[place + 4 :])
+        try:
+            load_reasoning(DataSource(source="rows.arrow"), seed=0)
+        except UserError:
+            refused += 1
+    assert refused > 20
 
 
 def test_a_configuration_can_stand_behind_the_name(hub_data):
