@@ -86,7 +86,7 @@ def render_messages(
     Raises:
         UserError: The template fails, or the last message is not in what it renders.
     """
-    failure: UserError | None = None
+    failures: list[UserError | None] = []
     for attempt in _arrangements(messages, chat.system):
         try:
             text: str = tokenizer.apply_chat_template(
@@ -100,11 +100,12 @@ def render_messages(
                 },
             )
         except UserError as error:
-            failure = failure or error
+            failures.append(error)
             continue
+        failures.append(None)
         if _contains(text, messages[-1]["content"]) and _contains(text, chat.system):
             return text
-    raise failure or UserError(
+    raise failures[0] or UserError(
         f"its chat template leaves the question out of the prompt: {messages[-1]['content'][:60]!r}",
         where=str(tokenizer.name_or_path),
         fix=TEMPLATE_FIX,
@@ -179,9 +180,25 @@ def template_notes(tokenizer: PreTrainedTokenizerBase, chat: ChatSettings) -> li
     opened = opened_thinking(prompt)
     if opened:
         notes.append(f"opens {opened} itself: what is written before its end counts as reasoning")
+    elif skipped := _before_answer(tokenizer, prompt, chat):
+        notes.append(f"leaves it to the model to write {skipped!r} before its answer")
+    start = tokenizer.bos_token
+    if start and tokenizer("a").input_ids[0] == tokenizer.bos_token_id and not prompt.lstrip().startswith(start):
+        notes.append(f"writes no start token: the tokenizer puts {start} before the prompt")
     if render_messages(tokenizer, asked, replace(chat, today=_ANOTHER_DAY)) != prompt:
         notes.append(f"inserts the date: all prompts say {chat.today:%d %b %Y}, whatever the day")
     return notes
+
+
+def _before_answer(tokenizer: PreTrainedTokenizerBase, prompt: str, chat: ChatSettings) -> str:
+    """What a template puts between a prompt and an answer, but for white space and empty thinking; empty if unknown."""
+    turns = [{"role": "user", "content": _QUESTION}, {"role": "assistant", "content": _ANSWER}]
+    try:
+        rendered = render_messages(tokenizer, turns, chat, answer_follows=False)
+    except UserError:  # some templates only start answers
+        return ""
+    between = rendered.removeprefix(prompt).partition(_ANSWER)[0] if rendered.startswith(prompt) else ""
+    return re.sub(r"<think>\s*</think>", "", between).strip()
 
 
 def unused_kwargs(tokenizer: PreTrainedTokenizerBase, chat: ChatSettings) -> list[str]:

@@ -66,8 +66,7 @@ def read_dialogues(models: Sequence[Model], base: Model, recipe: Recipe) -> tupl
         if model.is_base or model.trained_here:
             dialogues[model.name] = own
             continue
-        name = adapter_tokenizer(model.folder, base.tokenizer)
-        different = _differences(name, str(base.tokenizer), recipe) if name != str(base.tokenizer) else []
+        name, different = _own_tokenizer(model, base, recipe)
         if not different:
             dialogues[model.name] = own
         elif recipe.scoring.adapter_tokenizer == "base":
@@ -84,6 +83,18 @@ def read_dialogues(models: Sequence[Model], base: Model, recipe: Recipe) -> tupl
             )
             notes += more
     return dialogues, notes + _check_kwargs(dialogues)
+
+
+def _own_tokenizer(adapter: Model, base: Model, recipe: Recipe) -> tuple[str, list[str]]:
+    """(name of an adapter's tokenizer, in what it differs from the base's in words)."""
+    try:
+        name = adapter_tokenizer(adapter.folder, base.tokenizer)
+        return name, [] if name == str(base.tokenizer) else _differences(name, str(base.tokenizer), recipe)
+    except UserError as error:
+        if recipe.scoring.adapter_tokenizer == "base":
+            return str(adapter.folder), ["a tokenizer that cannot be loaded"]
+        fix = f"{error.fix}; or prompt it like its base: --set scoring.adapter_tokenizer=base"
+        raise UserError(error.what, where=error.where, fix=fix) from error
 
 
 def with_own_prompts(
@@ -191,7 +202,7 @@ def _differences(name: str, base_name: str, recipe: Recipe) -> list[str]:
     if own.eos_token != base.eos_token:
         words.append(f"the end token {own.eos_token} instead of {base.eos_token}")
     vocabulary, others = own.get_vocab(), base.get_vocab()
-    more = [token for token in vocabulary if token not in others]
+    more = sorted(vocabulary.keys() - others.keys(), key=vocabulary.__getitem__)
     if more:
         shown = ", ".join(more[:_NAMED]) + (", ..." if more[_NAMED:] else "")
         words.append(f"{len(more)} more token{'s' if more[1:] else ''} ({shown})")

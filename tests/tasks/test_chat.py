@@ -16,6 +16,7 @@ PARTS = (
     "{% endif %}{% endfor %}<|end|>{% endfor %}"
 )
 PLAIN = "{% for m in messages %}[{{ m.role }}]{{ m.content }}<|end|>{% endfor %}"
+START = "{% if add_generation_prompt %}[assistant]{% endif %}"
 NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('no system turn') }}{% endif %}" + PLAIN
 DROPS_SYSTEM = "{% for m in messages if m.role != 'system' %}[{{ m.role }}]{{ m.content }}<|end|>{% endfor %}"
 NOTHING = "{% for m in messages %}[{{ m.role }}]{% endfor %}"
@@ -104,8 +105,9 @@ def test_nothing_ends_an_answer_without_template_and_end_token(with_template):
     ("template", "note"),
     [
         (PLAIN + "<think>\n", "opens <think> itself: what is written before its end counts as reasoning"),
-        (PLAIN + "{{ strftime_now('%Y') }}", "inserts the date: all prompts say 26 Jul 2024, whatever the day"),
-        (NO_SYSTEM, "has no system turn: the system prompt stands at the start of the user turn"),
+        (PLAIN + "{{ strftime_now('%Y') }}" + START, "inserts the date: all prompts say 26 Jul 2024, whatever the day"),
+        (PLAIN, "leaves it to the model to write '[assistant]' before its answer"),
+        (NO_SYSTEM + START, "has no system turn: the system prompt stands at the start of the user turn"),
     ],
 )
 def test_what_a_template_does_by_itself_is_said(with_template, template, note):
@@ -126,3 +128,6 @@ def test_the_start_token_stands_once_and_no_end_token_is_added(with_template):
         assert encode(tokenizer, text) == [start, *plain]
     assert encode(tokenizer, "\n<|start|>Why?").count(start) == 1
     assert encode(tokenizer, "Why?<|end|>") == [start, *plain, end]
+    tokenizer.chat_template = PLAIN + START
+    note = "writes no start token: the tokenizer puts <|start|> before the prompt"
+    assert template_notes(tokenizer, ChatSettings()) == [note]

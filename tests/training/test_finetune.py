@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import TrainerCallback
+from transformers import AutoTokenizer, TrainerCallback
 
 from reports.errors import UserError
 from reports.files import write_json
@@ -54,6 +54,31 @@ def test_every_lora_layer_has_gradients_after_an_evaluation_in_the_middle(tiny_r
     # At the first step every lora_B is zero, so lora_A can have no gradient; from the second on all have one.
     assert all(value > 0 for name, value in gradients[-1].items()), [n for n, v in gradients[-1].items() if not v]
     assert len(gradients[-1]) == 2 * 7 * 2
+
+
+def tokenizer_with(tiny_model, folder, change):
+    """The tiny model with a changed tokenizer, and its own embedding."""
+    shutil.copytree(tiny_model, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    change(tokenizer)
+    tokenizer.save_pretrained(folder)
+    return f"model.base={folder}"
+
+
+def test_a_pad_token_without_an_embedding_is_not_used(tiny_recipe, tiny_model, tmp_path):
+    """Added without resizing the embedding, as many fine-tuning scripts do; the adapter's files keep it."""
+    base = tokenizer_with(tiny_model, tmp_path / "base", lambda it: it.add_special_tokens({"pad_token": "[PAD]"}))
+    recipe = load_recipe(str(tiny_recipe), [base, "trainer.max_steps=1", "trainer.eval_steps=null"])
+    log = finetune(recipe, find_base(recipe.model), training_rows(recipe), tmp_path / "adapter", ignore)
+    assert log.steps == 1
+    assert AutoTokenizer.from_pretrained(tmp_path / "adapter").pad_token == "[PAD]"
+
+
+def test_a_row_with_a_token_without_an_embedding_is_refused(tiny_recipe, tiny_model, tmp_path):
+    base = tokenizer_with(tiny_model, tmp_path / "base", lambda it: it.add_tokens("warfarin"))
+    recipe = load_recipe(str(tiny_recipe), [base])
+    with pytest.raises(UserError, match=r"token id 500 \(warfarin\) is beyond the 500 rows of the model's embedding"):
+        finetune(recipe, find_base(recipe.model), training_rows(recipe), tmp_path / "adapter", ignore)
 
 
 def test_an_evaluation_in_the_middle_changes_nothing_of_the_training(tiny_recipe, tmp_path):

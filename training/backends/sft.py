@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 from reports.errors import UserError
@@ -125,7 +126,7 @@ def make_trainer(
     rows = [job.train, job.validation]
     if settings.packing:
         rows = [None if dataset is None else pack(dataset, settings.max_length) for dataset in rows]
-    arguments = SFTConfig(**{**_sft_settings(job), "pad_token": _pad_token(job, model, tokenizer), **further})
+    arguments = SFTConfig(**{**_sft_settings(job), **further})
     if arguments.n_gpu > 1:
         # Alone on a machine of several cards, transformers would spread each batch over them with DataParallel, which
         # makes the batch larger than the recipe's and adds up the losses.
@@ -135,7 +136,7 @@ def make_trainer(
         args=arguments,
         train_dataset=rows[0],
         eval_dataset=rows[1],
-        processing_class=tokenizer,
+        processing_class=_with_pad_token(job, model, tokenizer),
         peft_config=lora,
         callbacks=[watch(progress)],
     )
@@ -148,12 +149,16 @@ def make_trainer(
     return trainer
 
 
-def _pad_token(job: Job, model: Any, tokenizer: Any) -> str:
-    """The tokenizer's pad token, or one that ends answers where it has none or the model has no embedding for it."""
+def _with_pad_token(job: Job, model: Any, tokenizer: Any) -> Any:
+    """The tokenizer, padding with a token that ends answers if the model has no embedding for its own pad token."""
     rows = model.get_input_embeddings().weight.shape[0]
-    candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, turn_end(tokenizer, job.recipe.format.chat).tokens[0])
-    usable = next(number for number in candidates if number is not None and number < rows)
-    return str(tokenizer.convert_ids_to_tokens(usable))
+    own = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    if own is not None and own < rows:
+        return tokenizer
+    changed = copy.deepcopy(tokenizer)
+    end = turn_end(tokenizer, job.recipe.format.chat).tokens[0]
+    changed.pad_token = str(tokenizer.convert_ids_to_tokens(end))
+    return changed
 
 
 def _gather_bytes(trainer: Any) -> None:

@@ -13,7 +13,10 @@ from training.models.base_model import find_base
 from training.models.model import Model
 from training.recipes.recipe_file import load_recipe
 
-TURN = "{% for m in messages %}[{{ m.role }}] {{ m.content }}END{% endfor %}"
+TURN = (
+    "{% for m in messages %}[{{ m.role }}] {{ m.content }}END{% endfor %}"
+    "{% if add_generation_prompt %}[assistant] {% endif %}"
+)
 
 
 @pytest.fixture
@@ -27,7 +30,7 @@ def models(tiny_recipe, tiny_model, tiny_run, tmp_path):
         if tokenizer.chat_template is None:
             (folder / "chat_template.jinja").unlink(missing_ok=True)
 
-    def read(change=None, *settings, **adapters):
+    def read(change=None, *settings, spoil=False, **adapters):
         folder = tmp_path / "base"
         if not folder.exists():
             shutil.copytree(tiny_model, folder)
@@ -39,6 +42,8 @@ def models(tiny_recipe, tiny_model, tiny_run, tmp_path):
         for name, own in adapters.items():
             shutil.copytree(tiny_run / "adapter", tmp_path / name)
             save(tmp_path / name, own)
+            if spoil:
+                (tmp_path / name / "tokenizer.json").write_text("{}")
             others.append(Model(name, "adapter", name, tmp_path / name, "0", base.tokenizer, name))
         load_tokenizer.cache_clear()
         return read_dialogues([base, *others], base, recipe)
@@ -146,6 +151,18 @@ def test_a_setting_that_no_template_reads_is_refused(models):
     thinking = template("{% if enable_thinking is not false %}<think>{% endif %}" + TURN.replace("END", "<|end|>"))
     _, notes = models(None, setting, own=thinking)
     assert "base: its chat template does not read enable_thinking" in notes
+
+
+def test_a_tokenizer_that_cannot_be_loaded_may_be_left_alone(models, tmp_path):
+    def read(*settings):
+        shutil.rmtree(tmp_path / "own", ignore_errors=True)
+        return models(None, *settings, own=lambda tokenizer: tokenizer.save_pretrained(tmp_path / "own"), spoil=True)
+
+    with pytest.raises(UserError, match=r"cannot load its tokenizer: .*\n.*or prompt it like its base: --set scoring"):
+        read()
+    dialogues, notes = read("scoring.adapter_tokenizer=base")
+    assert dialogues["own"] == dialogues["base"]
+    assert "own comes with a tokenizer that cannot be loaded and is prompted like the base" in notes[0]
 
 
 def test_a_template_that_drops_the_reasoning_of_examples_is_named(models):
