@@ -105,7 +105,7 @@ def some(rows: Iterable[ReasoningRow], source: DataSource, account: RowAccount) 
     if first is None:
         raise UserError(
             f"all gold answers violate the answer format: {listed(account.violations)}",
-            where=source.source,
+            where=source.label,
             fix="correct the rows, choose another format, or keep them: format_violations: keep",
         )
     return itertools.chain([first], iterator)
