@@ -12,7 +12,7 @@ from tasks.answer_parts import after_opened_thinking
 from tasks.answers import GeneratedText, ScoredText, split_document_answer
 from tasks.data import ReasoningRow, count_violations, load_rows
 from tasks.data.documents import document_set
-from tasks.few_shot import draw_examples, examples_for
+from tasks.few_shot import draw_examples
 from tasks.formats import get_format
 from tasks.rendering import count_scored_tokens, load_tokenizer, text_tokens
 from tasks.task_settings import TaskSettings
@@ -39,7 +39,8 @@ def reasoning_dataset(**settings: Any) -> dict[str, Dataset]:
     drawn = draw_examples(pool, task.shots, task.seed) if task.shots else []
 
     def document(row: ReasoningRow) -> dict[str, Any]:
-        examples = examples_for(row.question, drawn, task.shots)
+        # Conversations may end with the same question, such as "And then?".
+        examples = [one for one in drawn if one.transcript != row.transcript][: task.shots]
         answered = [pair for one in examples for pair in one.answered(answer_format)]
         prompt = "" if row.is_text else task.prompt(row.question, answered, row.history)
         completion = row.response if row.is_text else answer_format.completion(row.reasoning, row.response)
