@@ -74,14 +74,14 @@ class ChatSettings:
 def render_messages(
     tokenizer: Any, messages: Sequence[Message], chat: ChatSettings, *, answer_follows: bool = True
 ) -> str:
-    """A conversation as text, with the system prompt of `chat` before it and before that of the conversation.
+    """A conversation as text, with the system prompt of `chat` before it.
 
     Where the template has no place for a system turn, the system prompt stands at the start of the first user turn;
     where it expects contents as lists of parts, they are given as such.
 
     Args:
         tokenizer: A tokenizer with a chat template.
-        messages: User and assistant turns, perhaps after a system turn.
+        messages: User and assistant turns.
         chat: The settings.
         answer_follows: Whether the text ends with the start of an assistant turn.
 
@@ -90,18 +90,16 @@ def render_messages(
             question depends on that question: an adapter's own template could hold the answers.
     """
     failures: list[UserError | None] = []
-    own = [str(turn["content"]) for turn in messages[:1] if turn["role"] == "system"]
-    system, turns = "\n\n".join(filter(None, [chat.system, *own])), messages[len(own) :]
-    last = turns[-1]["content"]
-    others = _arrangements([*turns[:-1], {**turns[-1], "content": _STAND_IN}], system)
-    for attempt, other in zip(_arrangements(turns, system), others, strict=True):
+    last = messages[-1]["content"]
+    others = _arrangements([*messages[:-1], {**messages[-1], "content": _STAND_IN}], chat.system)
+    for attempt, other in zip(_arrangements(messages, chat.system), others, strict=True):
         try:
             text = _rendered(tokenizer, attempt, chat, answer_follows=answer_follows)
         except UserError as error:
             failures.append(error)
             continue
         failures.append(None)
-        if not (_contains(text, last) and _contains(text, system)):
+        if not (_contains(text, last) and _contains(text, chat.system)):
             continue
         if answer_follows:
             around = _rendered(tokenizer, other, chat, answer_follows=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from reports.errors import UserError
-from tasks.chat import ChatSettings, ChatTemplate
+from tasks.chat import ChatSettings, ChatTemplate, turn_end
 from tasks.rendering import encode_with_offsets, render_turns
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def earlier_answer_tokens(
     prompt: str,
     chat: ChatSettings | ChatTemplate,
 ) -> list[range | None]:
-    """The tokens of each earlier answer in a prompt, with the token that ends its turn.
+    """The tokens of each earlier answer in a prompt, with what ends its turn.
 
     Args:
         tokenizer: Tokenizer of the model.
@@ -47,7 +47,7 @@ def earlier_answer_tokens(
             where="data.train",
             fix="train on conversations of a single turn",
         )
-    spans = _spans(_pieces(tokenizer, answer_format, messages, chat), answers, prompt, _end_tokens(tokenizer))
+    spans = _spans(_pieces(tokenizer, answer_format, messages, chat), answers, prompt, _end(tokenizer, chat))
     _, offsets = encode_with_offsets(tokenizer, prompt)
     return [span and _tokens(span, offsets) for span in spans]
 
@@ -72,9 +72,9 @@ def _pieces(
 
 
 def _spans(
-    pieces: Sequence[str], answers: Sequence[str], prompt: str, ends: Sequence[str]
+    pieces: Sequence[str], answers: Sequence[str], prompt: str, turn_ending: str
 ) -> list[tuple[int, int] | None]:
-    """(start, end) in characters of each answer with its end token; None for an altered one."""
+    """(start, end) in characters of each answer with what ends its turn; None for an altered one."""
     spans: list[tuple[int, int] | None] = []
     position = len(pieces[0]) if prompt.startswith(pieces[0]) else -1
     for answer, following in zip(answers, pieces[1:], strict=True):
@@ -87,16 +87,17 @@ def _spans(
                 fix="set format.chat_template=never, or train on conversations of a single turn",
             )
         text = following.lstrip(" ")
-        token = next((token for token in ends if text.startswith(token)), "")
-        after = len(following) - len(text) + len(token) if token else 0
+        is_ended = bool(turn_ending) and text.startswith(turn_ending)
+        after = len(following) - len(text) + len(turn_ending) if is_ended else 0
         spans.append((position, end + after) if is_verbatim else None)
         position = end + len(following)
     return spans
 
 
-def _end_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Special tokens, the longest first."""
-    return sorted({*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}, key=len, reverse=True)
+def _end(tokenizer: PreTrainedTokenizerBase, chat: ChatSettings | ChatTemplate) -> str:
+    """What the chat template ends an answer with."""
+    end = turn_end(tokenizer, chat)
+    return end.text or "".join(map(str, tokenizer.convert_ids_to_tokens(list(end.tokens))))
 
 
 def _tokens(span: tuple[int, int], offsets: Sequence[tuple[int, int]]) -> range:

@@ -7,7 +7,6 @@ from typing import Protocol, TypeVar
 
 from reports.errors import UserError
 from tasks.data.splits import sample_indices
-from tasks.data.turns import Turn
 
 
 class _HasQuestion(Protocol):
@@ -36,19 +35,3 @@ def draw_examples(pool: Sequence[Row], shots: int, seed: int) -> list[Row]:
 def examples_for(question: str, drawn: Sequence[Row], shots: int) -> list[Row]:
     """The examples before one question: the first that do not ask the same."""
     return [row for row in drawn if row.question.strip() != question.strip()][:shots]
-
-
-def example_turns(examples: Sequence[tuple[str, str, str]], history: Sequence[Turn] = ()) -> list[Turn]:
-    """Examples as turns before a question, or before the conversation that it belongs to.
-
-    Args:
-        examples: (question, reasoning, response) of each.
-        history: The turns of the conversation; a system turn stays the first one.
-    """
-    system = [turn for turn in history[:1] if turn.role == "system"]
-    shots = [
-        turn
-        for question, reasoning, response in examples
-        for turn in (Turn("user", question), Turn("assistant", response, reasoning))
-    ]
-    return [*system, *shots, *history[len(system) :]]

@@ -14,12 +14,13 @@ import numpy as np
 from reports.comparison.sums import value_of_samples
 from reports.document.label_use import NO_LABEL
 from tasks.answers import GeneratedText
-from tasks.data import PubMedQAItem
+from tasks.data import PubMedQAItem, load_pubmedqa
 from tasks.data.documents import document_set
 from tasks.data.rows import LABELS, load_items
 from tasks.data.selection import official_test_ids
 from tasks.data.source import ALL_IDS
-from tasks.few_shot import draw_examples, example_turns, examples_for
+from tasks.few_shot import draw_examples, examples_for
+from tasks.formats import get_format
 from tasks.labels import extract_label
 from tasks.task_settings import TaskSettings
 
@@ -66,10 +67,11 @@ def _in_plain_text(question: Callable[[PubMedQAItem], str]) -> _Prompt:
 
 def _in_format(task: TaskSettings, question: Callable[[PubMedQAItem], str]) -> _Prompt:
     """Prompts in the answer format; the examples' reasoning is the conclusion of their abstracts."""
+    answer_format = get_format(task.format)
 
     def prompt(item: PubMedQAItem, examples: Sequence[PubMedQAItem]) -> str:
-        pairs = [(question(one), one.conclusion, f"{one.answer.capitalize()}.") for one in examples]
-        return task.prompt(question(item), example_turns(pairs))
+        answers = [answer_format.completion(one.conclusion, f"{one.answer.capitalize()}.") for one in examples]
+        return task.prompt(question(item), list(zip(map(question, examples), answers, strict=True)))
 
     return prompt
 
@@ -79,7 +81,7 @@ def _drawn_examples(task: TaskSettings, scored: Sequence[PubMedQAItem]) -> list[
     if not task.shots:
         return []
     ids = {item.id for item in scored}
-    every = load_items(task.pubmedqa.model_copy(update={"ids": ALL_IDS, "rows": None}), seed=task.seed).rows
+    every = load_pubmedqa(task.pubmedqa.model_copy(update={"ids": ALL_IDS, "rows": None}), seed=task.seed)
     others = [item for item in every if item.id not in ids]
     return draw_examples(others if len(others) > task.shots else scored, task.shots, task.seed)
 

@@ -12,7 +12,7 @@ from tasks.answer_parts import after_opened_thinking
 from tasks.answers import GeneratedText, ScoredText, split_document_answer
 from tasks.data import ReasoningRow, count_violations, load_rows
 from tasks.data.documents import document_set
-from tasks.few_shot import draw_examples, example_turns, examples_for
+from tasks.few_shot import draw_examples
 from tasks.formats import get_format
 from tasks.rendering import count_scored_tokens, load_tokenizer, text_tokens
 from tasks.task_settings import TaskSettings
@@ -35,13 +35,14 @@ def reasoning_dataset(**settings: Any) -> dict[str, Dataset]:
     """Held-out rows as lm-eval documents with their prompts; see `TaskSettings` for the settings."""
     task = TaskSettings(**settings)
     tokenizer, answer_format = task.load_tokenizer(), get_format(task.format)
-    drawn = _drawn_examples(task) if task.shots else []
+    pool = load_rows(task.examples, seed=task.seed, answer_format=answer_format).rows if task.shots else []
+    drawn = draw_examples(pool, task.shots, task.seed) if task.shots else []
 
     def document(row: ReasoningRow) -> dict[str, Any]:
-        examples = [
-            (one.question, one.reasoning, one.response) for one in examples_for(row.question, drawn, task.shots)
-        ]
-        prompt = "" if row.is_text else task.prompt(row.question, example_turns(examples, row.history))
+        # Conversations may end with the same question, such as "And then?".
+        examples = [one for one in drawn if one.transcript != row.transcript][: task.shots]
+        answered = [pair for one in examples for pair in one.answered(answer_format)]
+        prompt = "" if row.is_text else task.prompt(row.question, answered, row.history)
         completion = row.response if row.is_text else answer_format.completion(row.reasoning, row.response)
         gold = after_opened_thinking(prompt, completion)
         before = len(gold) - len(completion)
@@ -63,11 +64,6 @@ def reasoning_dataset(**settings: Any) -> dict[str, Dataset]:
 
     loaded = load_rows(task.reasoning, seed=task.seed, answer_format=answer_format)
     return {"test": document_set(map(document, loaded.rows), count_violations(loaded, answer_format))}
-
-
-def _drawn_examples(task: TaskSettings) -> list[ReasoningRow]:
-    rows = load_rows(task.examples, seed=task.seed, answer_format=get_format(task.format)).rows
-    return draw_examples([row for row in rows if not row.is_text], task.shots, task.seed)
 
 
 def perplexity_results(doc: dict[str, Any], results: Sequence[LogLikelihood]) -> dict[str, Any]:

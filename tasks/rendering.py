@@ -8,6 +8,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,11 +155,10 @@ def render_prompt(
     answer_format: AnswerFormat,
     question: str,
     chat: ChatSettings | ChatTemplate = "auto",
+    examples: Sequence[tuple[str, str]] = (),
     history: Sequence[SpokenTurn] = (),
 ) -> str:
     """The prompt for one question, rendered with the chat template if the model has one and `chat` allows it.
-
-    Turns before the question, if there are any, come first in the same rendering.
 
     Some templates (DeepSeek-R1) open the reasoning themselves. If the format starts with the same marker, it belongs to
     the answer and is removed here: the model generates it, training includes it, and `split_answer` sees it. In other
@@ -169,12 +169,20 @@ def render_prompt(
         answer_format: The requested answer format.
         question: The question.
         chat: How it is rendered; `auto` and `never` are settings without a system prompt.
-        history: The turns before the question: those of a conversation, or the examples of few-shot prompts.
+        examples: (question, answer) of the examples of few-shot prompts, as turns of the same conversation.
+        history: The turns before the question.
 
     Raises:
         UserError: The chat template fails, or renders a prompt without the question.
     """
-    return render_turns(tokenizer, answer_format, answer_format.messages(question, history), chat)
+    messages = answer_format.messages(question, history)
+    shots = [
+        {"role": role, "content": text}
+        for asked, answer in examples
+        for role, text in (("user", answer_format.user_turn(asked)), ("assistant", answer.strip()))
+    ]
+    first = int(messages[0]["role"] == "system")
+    return render_turns(tokenizer, answer_format, [*messages[:first], *shots, *messages[first:]], chat)
 
 
 def render_turns(
@@ -183,9 +191,14 @@ def render_turns(
     messages: list[dict[str, str]],
     chat: ChatSettings | ChatTemplate = "auto",
 ) -> str:
-    """The prompt of messages in the wording of a format, of which the last is a question; see `render_prompt`."""
+    """The prompt of messages in the wording of a format, of which the last is a question; see `render_prompt`.
+
+    A system message takes the place of the system prompt of `chat`.
+    """
     if isinstance(chat, str):
         chat = ChatSettings(chat)
+    if messages[0]["role"] == "system":
+        chat, messages = replace(chat, system=messages[0]["content"]), messages[1:]
     if not chat.uses_template(tokenizer):
         return (f"{chat.system}\n\n" if chat.system else "") + answer_format.plain_prompt(messages)
     prompt = render_messages(tokenizer, messages, chat)
@@ -206,8 +219,9 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 def encode_with_offsets(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], list[tuple[int, int]]]:
     """The tokens of `encode`, and the (start, end) of each in characters of the text; the tokenizer must be fast."""
+    ids = encode(tokenizer, text)
     encoded = tokenizer(text, add_special_tokens=not _has_bos(tokenizer, text), return_offsets_mapping=True)
-    return encoded.input_ids, encoded.offset_mapping
+    return ids, encoded.offset_mapping[: len(ids)]
 
 
 def _has_bos(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:

@@ -79,11 +79,13 @@ class TaskSettings(BaseModel):
         name = self.prompt_tokenizer or self.tokenizer_name
         return load_tokenizer(name) if name else None
 
-    def prompt(self, question: str, history: Sequence[SpokenTurn] = ()) -> str:
-        """The prompt of a question, after the turns before it, in the answer format; the same as in training."""
+    def prompt(
+        self, question: str, examples: Sequence[tuple[str, str]] = (), history: Sequence[SpokenTurn] = ()
+    ) -> str:
+        """The prompt of a question in the answer format, the same as in training; see `render_prompt`."""
         chat = ChatSettings(
             "never" if self.chat_template == "never" else "auto",
             self.system,
             tuple(sorted(self.chat_template_kwargs.items())),
         )
-        return render_prompt(self.load_tokenizer(), get_format(self.format), question, chat, history)
+        return render_prompt(self.load_tokenizer(), get_format(self.format), question, chat, examples, history)

@@ -12,7 +12,6 @@ from reports.errors import UserError
 from reports.files import read_json
 from tasks import catalog
 from tasks.chat import ChatSettings, template_notes, turn_end, unused_kwargs
-from tasks.few_shot import example_turns
 from tasks.formats import AnswerFormat, get_format
 from tasks.rendering import adapter_tokenizer, encode, load_tokenizer, render_prompt
 from training.encoding import check_vocabulary
@@ -150,7 +149,7 @@ def _read(model: Model, name: str, base: Model, recipe: Recipe) -> tuple[Dialogu
         notes.append(f"{model.name}: its chat template leaves the reasoning out of the examples (scoring.num_fewshot)")
     rows = _embedding_rows(model, base)
     if rows is not None:
-        _check_turn(tokenizer, answer_format, chat, end.tokens, rows)
+        _check_turn(tokenizer, answer_format, chat, {*end.tokens, *ends}, rows)
         beyond = sorted(number for number in tokenizer.get_vocab().values() if number >= rows)
         if beyond:
             notes.append(
@@ -163,18 +162,16 @@ def _read(model: Model, name: str, base: Model, recipe: Recipe) -> tuple[Dialogu
 def _shows_reasoning(tokenizer: PreTrainedTokenizerBase, answer_format: AnswerFormat, chat: ChatSettings) -> bool:
     """Whether the answers of earlier turns stand in a prompt as they are."""
     answer = answer_format.completion(_REASONING, _RESPONSE)
-    return answer in render_prompt(
-        tokenizer, answer_format, "Does sleep help?", chat, example_turns([(_QUESTION, _REASONING, _RESPONSE)])
-    )
+    return answer in render_prompt(tokenizer, answer_format, "Does sleep help?", chat, [(_QUESTION, answer)])
 
 
 def _check_turn(
-    tokenizer: PreTrainedTokenizerBase, answer_format: AnswerFormat, chat: ChatSettings, end: Iterable[int], rows: int
+    tokenizer: PreTrainedTokenizerBase, answer_format: AnswerFormat, chat: ChatSettings, ends: Iterable[int], rows: int
 ) -> None:
     """Check that the model has an embedding for each token of a rendered question and its answer."""
     prompt = render_prompt(tokenizer, answer_format, _QUESTION, chat)
     answer = answer_format.completion(_REASONING, _RESPONSE)
-    check_vocabulary([*encode(tokenizer, prompt + answer), *end], tokenizer, rows)
+    check_vocabulary([*encode(tokenizer, prompt + answer), *ends], tokenizer, rows)
 
 
 def _check_kwargs(dialogues: Mapping[str, Dialogue]) -> list[str]:

@@ -14,7 +14,7 @@ from tasks.data.cells import Cells
 from tasks.data.readers import Place, Record
 from tasks.data.source import DataSource
 from tasks.data.turns import Turn, as_turns, check_alternation, read_pairs, read_turns
-from tasks.formats import split_marked
+from tasks.formats import AnswerFormat, split_marked
 
 _QUESTION = ("question", "prompt", "query", "input")
 _REASONING = ("complex_cot", "reasoning", "rationale", "cot", "chain_of_thought", "thinking", "reasoning_content")
@@ -111,6 +111,15 @@ class ReasoningRow:
         """All texts, each once."""
         earlier = [text for turn in self.history for text in (turn.text, turn.reasoning)]
         return [*earlier, self.question, self.reasoning, self.response]
+
+    def answered(self, answer_format: AnswerFormat) -> list[tuple[str, str]]:
+        """(question, gold answer) of each turn in the wording of a format, as the examples of a few-shot prompt."""
+        turns = [*self.history, Turn("user", self.question), Turn("assistant", self.response, self.reasoning)]
+        spoken = [turn for turn in turns if turn.role != "system"]
+        return [
+            (asked.text, answer_format.completion(answer.reasoning, answer.text))
+            for asked, answer in zip(spoken[::2], spoken[1::2], strict=True)
+        ]
 
     @property
     def contents(self) -> list[Any]:

@@ -6,8 +6,6 @@ import pytest
 
 from reports.errors import UserError
 from tasks.chat import ChatSettings, template_notes, turn_end, unused_kwargs
-from tasks.data.turns import Turn
-from tasks.few_shot import example_turns
 from tasks.formats import FORMATS
 from tasks.rendering import encode, load_tokenizer, render_prompt
 
@@ -78,23 +76,11 @@ def test_a_template_cannot_know_the_answers(with_template, hint):
 
 
 def test_examples_are_earlier_turns_or_plain_text(with_template):
-    history = example_turns([("One?", "It is first.", "1")])
-    first, answer = SHAPE.user_turn("One?"), SHAPE.completion("It is first.", "1")
-    prompt = render_prompt(with_template(PLAIN), SHAPE, "Why?", history=history)
-    assert prompt == f"[user]{first}<|end|>[assistant]{answer}<|end|>[user]{TURN}<|end|>"
-    assert render_prompt(None, SHAPE, "Why?", history=history) == f"{first}\n\n{answer}\n\n{TURN}\n\n"
-
-
-def test_system_prompts_of_recipe_and_conversation_are_one_turn_before_the_examples(with_template):
-    history = example_turns(
-        [("One?", "", "1")], [Turn("system", "Be kind."), Turn("user", "Hi"), Turn("assistant", "Yes")]
-    )
-    assert [turn.role for turn in history] == ["system", "user", "assistant", "user", "assistant"]
-    prompt = render_prompt(with_template(PLAIN), FORMATS["plain"], "Why?", ChatSettings(system="Be brief."), history)
-    assert prompt == (
-        "[system]Be brief.\n\nBe kind.<|end|>[user]One?<|end|>[assistant]1<|end|>"
-        "[user]Hi<|end|>[assistant]Yes<|end|>[user]Why?<|end|>"
-    )
+    examples = [("One?", "1")]
+    first = SHAPE.user_turn("One?")
+    prompt = render_prompt(with_template(PLAIN), SHAPE, "Why?", examples=examples)
+    assert prompt == f"[user]{first}<|end|>[assistant]1<|end|>[user]{TURN}<|end|>"
+    assert render_prompt(None, SHAPE, "Why?", examples=examples) == f"{first}\n\n1\n\n{TURN}\n\n"
 
 
 def test_settings_reach_the_template(with_template):

@@ -92,6 +92,17 @@ def test_of_a_conversation_the_last_answer_is_scored_after_all_earlier_turns(wri
     assert doc["question"] == "User: Rest?\n\nAssistant: No.\n\nUser: And ice?"
 
 
+def test_an_example_is_a_whole_conversation_after_the_system_prompt(write_rows):
+    def talk(first, answer):
+        spoken = (("system", "Be calm."), ("user", first), ("assistant", answer), ("user", "And then?"))
+        return {"messages": [{"role": role, "content": text} for role, text in (*spoken, ("assistant", "Wait."))]}
+
+    pool = str(write_rows(talk("Heat?", "Yes."), talk("Rest?", "No."), name="pool.jsonl"))
+    rows = str(write_rows(talk("Rest?", "No.")))
+    (doc,) = reasoning_dataset(reasoning=rows, examples=pool, shots=1, format="plain")["test"]
+    assert doc["prompt"] == ("Be calm.\n\nHeat?\n\nYes.\n\nAnd then?\n\nWait.\n\nRest?\n\nNo.\n\nAnd then?\n\n")
+
+
 def test_of_a_plain_text_every_token_is_scored(tiny_model, write_rows):
     rows = write_rows({"text": "Rest helps few people."})
     (doc,) = reasoning_dataset(reasoning=str(rows), format="think", tokenizer=str(tiny_model))["test"]

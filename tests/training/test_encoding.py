@@ -109,6 +109,21 @@ TAGS = (
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 
+# Refuses system turns; the tokenizer has no token for the end of a turn (Gemma with another's tokenizer).
+GEMMA = (
+    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    "<start_of_turn>{{ m.role }}\n{{ m.content }}<end_of_turn>\n{% endfor %}"
+    "{% if add_generation_prompt %}<start_of_turn>assistant\n{% endif %}"
+)
+
+
+def test_a_system_turn_stands_in_the_question_where_the_template_has_none(tokenizer):
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.chat_template = GEMMA
+    row = encode_row(tokenizer, get_format("plain"), TALK, chat="auto", max_length=500)
+    assert tokenizer.decode(row.input_ids).startswith("<start_of_turn>user\nBe calm.\n\nRest?<end_of_turn>")
+    assert learned_texts(tokenizer, row) == ["No: walk.<end_of_turn>", "Yes, for an hour.<end_of_turn>"]
+
 
 @pytest.mark.parametrize("template", [None, LLAMA, TAGS], ids=["ChatML", "Llama 2", "tags"])
 def test_a_conversation_is_the_templates_rendering_and_every_answer_is_learned(tokenizer, template):

@@ -6,7 +6,6 @@ import pytest
 
 from reports.document.reading import read_results, read_samples
 from tasks.data import DataSource, load_pubmedqa, load_reasoning
-from tasks.few_shot import example_turns
 from tasks.formats import get_format
 from tasks.pubmedqa import abstract_cot_dataset, abstract_dataset
 from tasks.rendering import load_tokenizer, render_prompt
@@ -36,8 +35,8 @@ def test_examples_are_earlier_turns_from_the_training_rows(command, tiny_recipe,
     for prompt in prompts(tmp_path, task).values():
         turns = [turn.removeprefix("user\n").split(f"\n\n{SHAPE.instruction}")[0] for turn in prompt.split("<|start|>")]
         asked = [question for question in turns if question in rows]
-        history = example_turns([(one, rows[one].reasoning, rows[one].response) for one in asked])
-        assert prompt == render_prompt(tokenizer, SHAPE, turns[-2], history=history)
+        examples = [(one, SHAPE.completion(rows[one].reasoning, rows[one].response)) for one in asked]
+        assert prompt == render_prompt(tokenizer, SHAPE, turns[-2], examples=examples)
         shown.add(tuple(asked))
     assert [len(questions) for questions in shown] == [2]
     code_after = score(command, tiny_recipe, tmp_path, task, "scoring.num_fewshot=1", "scoring.max_new_tokens=2")
