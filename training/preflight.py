@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks.rendering import load_tokenizer
 from training.encoding import MASKED, encode_rows
-from training.memory_estimate import estimated_memory, full_finetuning_memory, quantised_layers
+from training.memory_estimate import estimated_memory, full_finetuning_memory
 from training.models.architecture import architecture
 
 if TYPE_CHECKING:
@@ -66,10 +66,12 @@ def preflight(recipe: Recipe, base: Model, rows: TrainingRows) -> Preflight:
     longest = max(lengths)
     first = encoded.rows[0]
     masked = first.labels.count(MASKED)  # the prompt, which comes first
+    layers = architecture(base)
     trainable = sum(
         recipe.lora.r * (inputs + outputs)
-        for name, (inputs, outputs) in quantised_layers(base).items()
-        if any(name == target or name.endswith(f".{target}") for target in recipe.lora.target_modules)
+        for name, (inputs, outputs) in layers.linear.items()
+        if name != layers.head
+        and any(name == target or name.endswith(f".{target}") for target in recipe.lora.target_modules)
     )
     return Preflight(
         rows=len(encoded.rows),
@@ -79,7 +81,7 @@ def preflight(recipe: Recipe, base: Model, rows: TrainingRows) -> Preflight:
         lengths={quantile: int(np.percentile(lengths, quantile)) for quantile in _QUANTILES},
         example=(tokenizer.decode(first.input_ids[:masked]), tokenizer.decode(first.input_ids[masked:])),
         trainable=trainable,
-        total=architecture(base).parameters,
+        total=layers.parameters,
         memory=estimated_memory(recipe, base, longest, trainable),
         full_memory=full_finetuning_memory(recipe, base, longest),
     )

@@ -80,11 +80,12 @@ class TransformersEngine:
         device = self._model.hardware
         self._budget = Budget(batch_tokens or device.batch_tokens)
         end = AnswerEnd(tokenizer, end_tokens(model.generation_config, tokenizer))
-        rows = batch_rows or device.batch_rows
+        mode = self._model.generation_mode
+        rows = (batch_rows or device.batch_rows) if mode == "padded" else 1
         self._decoder: Decoder | PaddedDecoder = (
             Decoder(self._model, end, rows, self._budget)
             if self.stats.shares_prefixes
-            else PaddedDecoder(model, end, self.max_length, rows, device)
+            else PaddedDecoder(model, end, self.max_length, rows, device, cached=mode != "uncached")
         )
         self.setup: dict[str, str | float] = {
             "engine": "transformers",

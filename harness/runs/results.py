@@ -187,6 +187,7 @@ def _models(plan: Plan) -> list[ModelInfo]:
             source=model.source,
             sha256=model.sha256,
             weights=plan.weights,
+            quantized_share=plan.weight_format.share,
             weight_bytes=(model.folder / WEIGHTS).stat().st_size if model.is_adapter else None,
             tokenizer_sha256=tokenizer_hash(model.tokenizer),
             chat_template_sha256=chat_template_hash(model.tokenizer, template),

@@ -95,6 +95,8 @@ class TrainingResult(BaseModel):
         device: The card's name, or `cpu`.
         processes: How many trained together, each with its own batch.
         attention: The implementation that ran.
+        quantized_share: Share of the layers' weights that bitsandbytes held in 4 or 8 bits, counted in the model that
+            was trained; None if a checkpoint is quantised otherwise, and in logs of earlier versions.
         seconds: Of the training itself, without loading; where it went on from a checkpoint, since then.
         seconds_per_step: Median time from one step's end to the next's, with nothing else in between.
         tokens_per_second: Tokens of rows, neither padding nor validation counted.
@@ -112,6 +114,7 @@ class TrainingResult(BaseModel):
     epochs: float
     trainable_parameters: int
     total_parameters: int
+    quantized_share: float | None = None
     seconds: float
     seconds_per_step: float
     tokens_per_second: float

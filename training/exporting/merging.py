@@ -13,7 +13,8 @@ from reports.files import file_mode
 from training.machine_failures import is_out_of_memory
 from training.models.base_model import model_config
 from training.models.device import torch_dtype
-from training.models.loading import cast_weights, is_quantised, quiet_bitsandbytes
+from training.models.loading import cast_weights, quiet_bitsandbytes
+from training.models.weight_format import is_quantised
 
 if TYPE_CHECKING:
     from training.models.device import Device, DTypeName
