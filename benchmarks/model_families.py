@@ -1,6 +1,7 @@
 """Trains and scores tiny random models of many families, compares with transformers and PEFT, writes docs/models.md.
 
-    python -m benchmarks.model_families [--out benchmarks/results/model_families.json] [--page docs/models.md] [FAMILY ...]
+    python -m benchmarks.model_families --out benchmarks/results/model_families.json --page docs/models.md
+    python -m benchmarks.model_families FAMILY ...
 
 On a CPU, in float32. Each model gets an adapter from the TRL backend on its NF4 weights (three steps), and responds to
 the same requests as base and with the adapter, merged and unmerged, on its own weights and on its NF4 values, through
@@ -12,14 +13,13 @@ differ by at most 0.003 nats, and greedy answers are equal, or the family fails.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+from benchmarks.plain_reference import reference_loss, reference_responses
 from benchmarks.tiny_models import FAMILIES, make_model
 from harness.engines.adapter_switch import AdapterMode
 from harness.engines.interface import GenerateRequest, ModelRequest, ScoreRequest, ScoreResponse
@@ -28,7 +28,6 @@ from harness.environment import describe
 from reports.errors import UserError
 from reports.files import write_json, write_text
 from tasks.rendering import load_tokenizer
-from training.encoding import MASKED, encode_rows
 from training.finetune import finetune
 from training.models.base_model import find_base
 from training.models.device import DTypeName, device_of
@@ -100,7 +99,7 @@ def check(family: str, work: Path) -> Outcome:
         return Outcome(str(error))
     return Outcome(
         four_bit_share=log.quantized_share or 0.0,
-        loss_difference=abs(log.losses[0]["loss"] - _reference_loss(base, recipe)),
+        loss_difference=abs(log.losses[0]["loss"] - reference_loss(base, recipe)),
         adapter_effect=max(outcome.adapter_effect for outcome in scored),
         merged=scored[0].merged,
         difference=max(outcome.difference for outcome in scored),
@@ -113,7 +112,7 @@ def check(family: str, work: Path) -> Outcome:
 def _score(base: Model, adapter: Path, quantization: QuantizationSection | None) -> Outcome:
     """Compare the engine with the reference, merged where that is possible and unmerged."""
     requests = _requests(generate=quantization is None)
-    wanted = _reference(base, adapter, quantization, requests)
+    wanted = reference_responses(base, adapter, quantization, requests)
     half = len(wanted) // 2  # the base's, then the adapter's
     pairs = zip(wanted[:half], wanted[half:], strict=True)
     effects = [abs(a - b) for a, b in pairs if isinstance(a, float) and isinstance(b, float)]
@@ -146,21 +145,6 @@ def _rounding(base: Model, adapter: Path) -> float:
         logprobs.append([value for score in scores if isinstance(score, ScoreResponse) for value in score.logprobs])
     exact, *rounded = logprobs
     return max(abs(a - b) for values in rounded for a, b in zip(values, exact, strict=True))
-
-
-def _reference_loss(base: Model, recipe: Recipe) -> float:
-    """Mean loss of the base over the trained tokens of all rows, one row at a time: that of the first step."""
-    import torch
-
-    model = _plain(base, recipe.quantization)
-    total, tokens = 0.0, 0
-    for row in encode_rows(load_tokenizer(str(base.folder)), recipe, training_rows(recipe).train).rows:
-        labels = torch.tensor(row.labels[1:])
-        with torch.inference_mode():
-            logits = model(torch.tensor([row.input_ids])).logits[0, :-1]
-        total += float(torch.nn.functional.cross_entropy(logits, labels, reduction="sum", ignore_index=MASKED))
-        tokens += int((labels != MASKED).sum())
-    return total / tokens
 
 
 def _recipe(folder: Path, layers: Sequence[str]) -> Recipe:
@@ -224,68 +208,18 @@ def _engine(
     )
 
 
-def _reference(
-    base: Model, adapter: Path, quantization: QuantizationSection | None, requests: Sequence[ModelRequest]
-) -> list[float | tuple[int, ...]]:
-    """The log-likelihood of each scored request and the greedy tokens of each prompt, by transformers and PEFT."""
-    import torch
-    from peft import PeftModel
-
-    end = load_tokenizer(str(base.folder)).eos_token_id
-    model = PeftModel.from_pretrained(_plain(base, quantization), str(adapter)).eval()
-    values: list[float | tuple[int, ...]] = []
-    with torch.inference_mode():
-        for name, request in requests:
-            with model.disable_adapter() if name == BASE else contextlib.nullcontext():
-                if isinstance(request, GenerateRequest):
-                    values.append(_greedy(model, request, end))
-                elif isinstance(request, ScoreRequest):
-                    values.append(_log_likelihood(model, request))
-    return values
+_HEAD = """\
+| family | trains | weights in NF4 | largest difference, nats | adapter is scored | vLLM's own list |
+|---|---|---|---|---|---|
+"""
+_BEGIN, _END = "<!-- families -->\n", "<!-- /families -->"
 
 
-def _plain(base: Model, quantization: QuantizationSection | None) -> Any:
-    import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
-
-    settings: dict[str, Any] = {"dtype": torch.float32}
-    if quantization is not None:
-        settings["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.float32,
-        )
-    model = AutoModelForCausalLM.from_pretrained(base.folder, **settings)
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False  # would round to bfloat16
-    return model
-
-
-def _log_likelihood(model: Any, request: ScoreRequest) -> float:
-    import torch
-
-    logprobs = model(torch.tensor([[*request.context, *request.continuation]])).logits[0].double().log_softmax(-1)
-    start = len(request.context) - 1
-    return sum(float(logprobs[start + place, token]) for place, token in enumerate(request.continuation))
-
-
-def _greedy(model: Any, request: GenerateRequest, end: int) -> tuple[int, ...]:
-    import torch
-
-    tokens = list(request.prompt)
-    while len(tokens) < len(request.prompt) + request.max_new_tokens:
-        tokens.append(int(model(torch.tensor([tokens])).logits[0, -1].argmax()))
-        if tokens[-1] == end:
-            break
-    return tuple(tokens[len(request.prompt) :])
-
-
-def page(outcomes: dict[str, Outcome]) -> str:
-    """docs/models.md: a table of what works for each family."""
-    rows = [_row(name, outcome) for name, outcome in outcomes.items()]
-    return _PAGE.format(table="\n".join(rows), tolerance=TOLERANCE)
+def put_table(page: Path, outcomes: Mapping[str, Outcome]) -> None:
+    """Write the table of what works for each family between the markers of docs/models.md."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
+    table = _HEAD + "".join(f"{_row(name, outcome)}\n" for name, outcome in outcomes.items())
+    write_text(page, f"{before}{_BEGIN}{table}{_END}{rest.partition(_END)[2]}")
 
 
 def _row(name: str, outcome: Outcome) -> str:
@@ -322,7 +256,7 @@ def main() -> None:
             {"command": command, "tolerance": TOLERANCE, "families": values, "environment": describe(_CPU)},
         )
     if args.page is not None:
-        write_text(args.page, page(outcomes))
+        put_table(args.page, outcomes)
     sys.exit(0 if all(outcome.holds for outcome in outcomes.values()) else 1)
 
 

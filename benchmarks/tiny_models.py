@@ -62,6 +62,7 @@ class Family:
         layers: Names of the linear layers that adapters are trained on.
         pad_token: Whether configuration and tokenizer have a pad token.
         examples: Models of this family that people fine-tune.
+        vllm: What vLLM's documentation lists for it (commit 0046f770, November 2026).
     """
 
     config: str
@@ -69,6 +70,7 @@ class Family:
     layers: tuple[str, ...] = _LLAMA_LAYERS
     pad_token: bool = True
     examples: str = ""
+    vllm: str = "with LoRA"
 
 
 FAMILIES: dict[str, Family] = {
@@ -135,6 +137,7 @@ FAMILIES: dict[str, Family] = {
         ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"),
         pad_token=False,
         examples="Pythia, GPT-NeoX",
+        vllm="without LoRA",
     ),
     "falcon": Family(
         "FalconConfig",
@@ -142,6 +145,7 @@ FAMILIES: dict[str, Family] = {
         ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"),
         pad_token=False,
         examples="Falcon 7B and 40B",
+        vllm="without LoRA",
     ),
     "falcon-alibi": Family(
         "FalconConfig",
@@ -149,6 +153,7 @@ FAMILIES: dict[str, Family] = {
         ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"),
         pad_token=False,
         examples="Falcon RW",
+        vllm="without LoRA",
     ),
     "opt": Family(
         "OPTConfig",
@@ -157,7 +162,11 @@ FAMILIES: dict[str, Family] = {
         examples="OPT, Galactica",
     ),
     "biogpt": Family(
-        "BioGptConfig", _WIDE, ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"), examples="BioGPT"
+        "BioGptConfig",
+        _WIDE,
+        ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
+        examples="BioGPT",
+        vllm="not listed",
     ),
     "gpt2": Family(
         "GPT2Config",
@@ -165,6 +174,7 @@ FAMILIES: dict[str, Family] = {
         ("c_attn", "c_proj", "c_fc"),
         pad_token=False,
         examples="GPT-2, BioMedLM",
+        vllm="without LoRA",
     ),
     "granite": Family(
         "GraniteConfig",
@@ -193,7 +203,7 @@ FAMILIES: dict[str, Family] = {
         examples="SmolLM3",
     ),
     "olmo2": Family("Olmo2Config", _WIDE, examples="OLMo 2"),
-    "stablelm": Family("StableLmConfig", _WIDE | {"use_qkv_bias": True}, examples="StableLM 2"),
+    "stablelm": Family("StableLmConfig", _WIDE | {"use_qkv_bias": True}, examples="StableLM 2", vllm="without LoRA"),
     "starcoder2": Family(
         "Starcoder2Config",
         _WIDE | {"sliding_window": 24},
@@ -205,6 +215,7 @@ FAMILIES: dict[str, Family] = {
         {"hidden_size": 64, "n_layer": 2, "n_head": 4, "initializer_range": 0.15},
         ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"),
         examples="BLOOM",
+        vllm="without LoRA",
     ),
     "mpt": Family(
         "MptConfig",
@@ -212,6 +223,7 @@ FAMILIES: dict[str, Family] = {
         ("Wqkv", "out_proj", "up_proj", "down_proj"),
         pad_token=False,
         examples="MPT",
+        vllm="without LoRA",
     ),
     "glm4": Family(
         "Glm4Config",
@@ -251,12 +263,6 @@ FAMILIES: dict[str, Family] = {
         _WIDE | {"num_hidden_layers": 4, "layer_types": ["conv", "full_attention"] * 2},
         ("q_proj", "k_proj", "v_proj", "in_proj", "out_proj", "w1", "w2", "w3"),
         examples="LFM2",
-    ),
-    "mamba": Family(
-        "MambaConfig",
-        {"hidden_size": 64, "num_hidden_layers": 2, "state_size": 8, "initializer_range": 0.15},
-        ("in_proj", "x_proj", "out_proj"),
-        examples="Mamba",
     ),
 }
 
