@@ -1,7 +1,6 @@
 """Trains and scores tiny random models of many families, compares with transformers and PEFT, writes docs/models.md.
 
-    python -m benchmarks.model_families --out benchmarks/results/model_families.json --page docs/models.md
-    python -m benchmarks.model_families FAMILY ...
+    python -m benchmarks.model_families [--write | --check] [FAMILY ...]
 
 On a CPU, in float32. Each model gets an adapter from the TRL backend on its NF4 weights (three steps), and responds to
 the same requests as base and with the adapter, merged and unmerged, on its own weights and on its NF4 values, through
@@ -26,7 +25,7 @@ from harness.engines.interface import GenerateRequest, ModelRequest, ScoreReques
 from harness.engines.transformers_engine import TransformersEngine
 from harness.environment import describe
 from reports.errors import UserError
-from reports.files import write_json, write_text
+from reports.files import read_json, write_json, write_text
 from tasks.rendering import load_tokenizer
 from training.finetune import finetune
 from training.models.base_model import find_base
@@ -37,6 +36,14 @@ from training.recipes.recipe import QuantizationSection, Recipe
 from training.splits import training_rows
 
 TOLERANCE = 0.003  # nats
+_HERE = Path(__file__).resolve().parent
+PAGE = _HERE.parent / "docs" / "models.md"
+RESULTS = _HERE / "results" / "model_families.json"
+_BEGIN, _END = "<!-- families: python -m benchmarks.model_families -->\n", "<!-- families:end -->"
+_HEAD = """\
+| family | trains | weights in NF4 | largest difference, nats | adapter is scored | vLLM's own list |
+|---|---|---|---|---|---|
+"""
 _ADAPTER = "adapter"
 _NEW_TOKENS = 10
 _ROWS = 4
@@ -208,18 +215,18 @@ def _engine(
     )
 
 
-_HEAD = """\
-| family | trains | weights in NF4 | largest difference, nats | adapter is scored | vLLM's own list |
-|---|---|---|---|---|---|
-"""
-_BEGIN, _END = "<!-- families -->\n", "<!-- /families -->"
+def table(outcomes: Mapping[str, Outcome]) -> str:
+    """What works for each family, as Markdown."""
+    return _HEAD + "".join(f"{_row(name, outcome)}\n" for name, outcome in outcomes.items())
 
 
-def put_table(page: Path, outcomes: Mapping[str, Outcome]) -> None:
-    """Write the table of what works for each family between the markers of docs/models.md."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
-    table = _HEAD + "".join(f"{_row(name, outcome)}\n" for name, outcome in outcomes.items())
-    write_text(page, f"{before}{_BEGIN}{table}{_END}{rest.partition(_END)[2]}")
+def filled(text: str, outcomes: Mapping[str, Outcome]) -> str:
+    """The page with the table in its place."""
+    before, begin, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not (begin and end):
+        sys.exit(f"{PAGE.name} has no place for the table: {_BEGIN.strip()} and {_END}")
+    return f"{before}{begin}{table(outcomes)}{end}{after}"
 
 
 def _row(name: str, outcome: Outcome) -> str:
@@ -237,26 +244,26 @@ def _row(name: str, outcome: Outcome) -> str:
 def main() -> None:
     """Check families, print and write what was measured, and fail if one does not hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("families", nargs="*", metavar="FAMILY", default=[*FAMILIES])
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--page", type=Path)
+    parser.add_argument("families", nargs="*", metavar="FAMILY")
+    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name} and the table in {PAGE.name}")
+    parser.add_argument("--check", action="store_true", help="run nothing; exit 1 where the table is stale")
     args = parser.parse_args()
+    text = PAGE.read_text(encoding="utf-8")
+    if args.check:
+        kept = {name: Outcome(**values) for name, values in read_json(RESULTS)["families"].items()}
+        sys.exit(0 if filled(text, kept) == text else f"{PAGE.name} is stale")
     outcomes = {}
     for family in args.families or FAMILIES:
         with tempfile.TemporaryDirectory() as work:
             outcomes[family] = check(family, Path(work))
         print(family, "holds" if outcomes[family].holds else "FAILS", outcomes[family], flush=True)
-    if args.out is not None:
-        command = (
-            "python -m benchmarks.model_families --out benchmarks/results/model_families.json --page docs/models.md"
-        )
+    if args.write:
         values = {family: asdict(outcome) for family, outcome in outcomes.items()}
+        command = "python -m benchmarks.model_families --write"
         write_json(
-            args.out,
-            {"command": command, "tolerance": TOLERANCE, "families": values, "environment": describe(_CPU)},
+            RESULTS, {"command": command, "tolerance": TOLERANCE, "families": values, "environment": describe(_CPU)}
         )
-    if args.page is not None:
-        put_table(args.page, outcomes)
+        write_text(PAGE, filled(text, outcomes))
     sys.exit(0 if all(outcome.holds for outcome in outcomes.values()) else 1)
 
 

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from benchmarks.tiny_models import make_model
+from reports.document.reading import read_results
 from reports.errors import UserError
+from training.log import read_log
 from training.models.architecture import architecture, model_shell
 from training.models.base_model import find_base
 from training.models.device import device_of
@@ -98,6 +100,13 @@ def test_a_quantised_checkpoint_is_called_by_its_own_method(tiny_model, tmp_path
         held = weight_format(find_base(ModelSection(base=str(folder))), quantization)
         assert held.summary == summary
         assert held.in_scoring("float16", dense=True) == words
+
+
+def test_the_training_log_and_the_results_state_the_share(tiny_run):
+    log, results = read_log(tiny_run / "adapter"), read_results(tiny_run)
+    assert log.quantized_share == results.training.quantized_share == 1
+    assert [model.quantized_share for model in results.models] == [1, 1]
+    assert results.reproduction.quantization == "nf4, double quantisation"
 
 
 def test_a_base_that_is_quantised_otherwise_than_planned_is_an_error(tiny_model, tmp_path):
