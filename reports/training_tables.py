@@ -91,7 +91,8 @@ def full_finetuning_table(results: Results) -> Table | None:
     if training is None or not training.estimated_memory or not training.full_finetuning_memory:
         return None
     own, full = training.estimated_memory, training.full_finetuning_memory
-    quantised = _section(results.recipe, "quantization").get("method") != "none"
+    share = training.quantized_share
+    quantised = _section(results.recipe, "quantization").get("method") != "none" if share is None else share > 0
     sizes = [(name, own.get(name, 0), full.get(name, 0)) for name in {**own, **full}]
     computed = sum(own.values())
     rows = [(name.capitalize(), gib_text(left), gib_text(right)) for name, left, right in sizes]
@@ -141,6 +142,9 @@ def _configuration(results: Results) -> list[tuple[str, str]]:
     method = str(quantization.get("method"))
     double = method in ("nf4", "fp4") and quantization.get("double_quant") is not False
     weights = _QUANTISATION.get(method, method) + (" with double quantisation" if double else "")
+    actual = results.reproduction.quantization if results.reproduction is not None else ""
+    if actual and actual != method + (", double quantisation" if double else ""):
+        weights = actual  # such as a part of the weights, or a checkpoint that is quantised already
     adapter = (
         f"LoRA r {lora.get('r')}, alpha {lora.get('alpha', 0):g}, dropout {lora.get('dropout', 0):g}, on"
         f" {', '.join(lora.get('target_modules', []))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from training.models.architecture import architecture, model_shell
@@ -28,16 +29,17 @@ def estimated_memory(recipe: Recipe, base: Model, longest: int, trainable: int) 
         longest: Tokens of the longest row.
         trainable: Parameters of the adapter.
     """
-    layers = [inputs * outputs for inputs, outputs in quantised_layers(base).values()]
+    sizes = architecture(base)
+    layers = [math.prod(sizes.linear[name]) for name in sizes.quantisable]
     inside = sum(layers)
     states = 2 if recipe.trainer.optimizer.endswith("8bit") else 2 * _FLOAT32
     estimate = {
-        "base weights": inside * _bytes_per_weight(recipe) + (architecture(base).parameters - inside) * _HALF,
+        "base weights": inside * _bytes_per_weight(recipe) + (sizes.parameters - inside) * _HALF,
         "adapter": trainable * _FLOAT32,
         "gradients": trainable * _FLOAT32,
         "optimizer": trainable * states,
         **_passing(recipe, base, longest),
-        "one layer dequantised": max(layers) * _HALF,
+        "one layer dequantised": max(layers, default=0) * _HALF,
     }
     return {name: round(size) for name, size in estimate.items()}
 
@@ -82,12 +84,6 @@ def _passing(recipe: Recipe, base: Model, longest: int) -> dict[str, int]:
     }[recipe.trainer.gradient_checkpointing]
     logits = 3 * min(_LOGIT_TOKENS, tokens) * int(config.vocab_size) * _FLOAT32
     return {"activations": kept + one_layer, "logits": logits}
-
-
-def quantised_layers(base: Model) -> dict[str, tuple[int, int]]:
-    """(inputs, outputs) of the linear layers that quantisation replaces and adapters change: all but the output."""
-    layers = architecture(base)
-    return {name: shape for name, shape in layers.linear.items() if name != layers.head}
 
 
 def _bytes_per_weight(recipe: Recipe) -> float:

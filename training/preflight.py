@@ -10,7 +10,7 @@ import numpy as np
 
 from tasks.rendering import load_tokenizer
 from training.encoding import MASKED, EncodedRow, check_vocabulary, encode_rows
-from training.memory_estimate import estimated_memory, full_finetuning_memory, quantised_layers
+from training.memory_estimate import estimated_memory, full_finetuning_memory
 from training.models.architecture import architecture, embedding_rows
 
 if TYPE_CHECKING:
@@ -70,10 +70,12 @@ def preflight(recipe: Recipe, base: Model, rows: TrainingRows) -> Preflight:
     check_vocabulary(encoded.token_ids(), tokenizer, embedding_rows(base))
     lengths = [len(row.input_ids) for row in encoded.rows]
     longest = max(lengths)
+    layers = architecture(base)
     trainable = sum(
         recipe.lora.r * (inputs + outputs)
-        for name, (inputs, outputs) in quantised_layers(base).items()
-        if any(name == target or name.endswith(f".{target}") for target in recipe.lora.target_modules)
+        for name, (inputs, outputs) in layers.linear.items()
+        if name != layers.head
+        and any(name == target or name.endswith(f".{target}") for target in recipe.lora.target_modules)
     )
     return Preflight(
         rows=len(encoded.rows),
@@ -84,7 +86,7 @@ def preflight(recipe: Recipe, base: Model, rows: TrainingRows) -> Preflight:
         altered_turns=encoded.altered_turns,
         example=_parts(tokenizer, encoded.rows[0]),
         trainable=trainable,
-        total=architecture(base).parameters,
+        total=layers.parameters,
         memory=estimated_memory(recipe, base, longest, trainable),
         full_memory=full_finetuning_memory(recipe, base, longest),
     )

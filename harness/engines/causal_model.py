@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from harness.engines.attention import use_own_attention
+from harness.engines.generation_mode import generation_mode
 from harness.engines.key_values import PrefixKVCache, SlotKVCache
 from harness.engines.windows import model_window
 from reports.errors import UserError
 from training.models.device import device_of
+from training.models.probes import agree, is_causal, own_logprobs, probe_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -53,20 +55,60 @@ class CausalModel:
         token_bytes: Memory of one token's keys and values.
         logit_rows: Rows of float32 logits held at once.
         stats: What it has computed so far.
+        generation_mode: How its own forward can generate, where `stats.shares_prefixes` is not set.
     """
 
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, device: Device | None = None
     ) -> None:
         self.model = model
+        # Without the layer that makes logits; Llama 4's `base_model` is of another class.
+        self._decoder = model.base_model if model.base_model is not model else getattr(model, "model", model)
         self.hardware = device or device_of(model.device)
         self.device = model.device
         self.max_length = model_window(model.config, tokenizer)
         self._tokenizer_name = str(tokenizer.name_or_path)
-        self.stats = EngineStats(use_own_attention(model, self.hardware))
         vocab_size = int(model.get_output_embeddings().weight.shape[0])
-        self.token_bytes = _key_value_bytes(model)
         self.logit_rows = max(1, self.hardware.logit_bytes // (4 * vocab_size))
+        self._check(tokenizer)
+        self.token_bytes = _key_value_bytes(model) if self.stats.shares_prefixes else 0
+
+    def _check(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Switch to the own attention if scores stay the same.
+
+        Raises:
+            UserError: The model is no causal one, or its logits are not those of its head.
+        """
+        tokens = tuple(probe_tokens(self.model, tokenizer))
+        expected = own_logprobs(self.model, tokens)
+        kind = type(self.model).__name__
+        if not is_causal(self.model, tokens, expected):
+            raise UserError(
+                f"{kind} is no causal language model: what it predicts depends on later tokens",
+                where=self._tokenizer_name,
+                fix="give a causal language model; of one for both, set is_decoder=true in its config.json",
+            )
+        self.stats = EngineStats(use_own_attention(self.model, self.hardware))
+        if self.stats.shares_prefixes and not self._agrees(tokens, expected):
+            self.model.set_attn_implementation("sdpa")
+            self.stats.shares_prefixes = False
+        if not self._agrees(tokens, expected):
+            raise UserError(
+                f"{kind} computes its logits otherwise than by its output layer, which this engine does not support",
+                where=self._tokenizer_name,
+                fix="set scoring.engine=vllm if vLLM supports the model, or report it as an issue of medbench",
+            )
+        own = self.stats.shares_prefixes
+        self.generation_mode = "padded" if own else generation_mode(self.model, tokens, expected)
+        self.stats = EngineStats(self.stats.shares_prefixes)
+
+    @torch.inference_mode()
+    def _agrees(self, tokens: Tokens, expected: torch.Tensor) -> bool:
+        """Whether passes of this class give the expected log-probabilities."""
+        if self._decoder is self.model:
+            return False
+        logits = self.logits(self.states([tokens])[0][0])
+        return agree(self.model, logits.float().log_softmax(-1), expected)
 
     def states(
         self, rows: Sequence[Tokens], before: PrefixKVCache | None = None, of: Sequence[int] = (), *, keep: bool = False
@@ -90,11 +132,11 @@ class CausalModel:
             valid[number, : len(row)] = True
         ids, valid = ids.to(self.device), valid.to(self.device)
         if not self.stats.shares_prefixes:
-            return self.model.base_model(ids, attention_mask=valid.long(), use_cache=False).last_hidden_state, None
+            return self._decoder(ids, attention_mask=valid.long(), use_cache=False).last_hidden_state, None
         if before is None and not keep:
-            return self.model.base_model(ids, use_cache=False).last_hidden_state, None
+            return self._decoder(ids, use_cache=False).last_hidden_state, None
         kept = PrefixKVCache(valid, before, of)
-        output = self.model.base_model(
+        output = self._decoder(
             ids,
             attention_mask=kept.mask(longest),
             position_ids=kept.positions(longest),
@@ -125,7 +167,7 @@ class CausalModel:
             length: Above the last position, at most the slots' tokens.
         """
         self.stats.decoded += len(tokens)
-        output = self.model.base_model(
+        output = self._decoder(
             tokens.clamp(min=0)[:, None],  # NO_TOKEN in slots of ended answers
             attention_mask=slots.step(positions, length),
             position_ids=positions[:, None],
@@ -143,7 +185,7 @@ class CausalModel:
             logits = logits * scale
         if scale := getattr(config, "logits_scaling", None):
             logits = logits / scale
-        cap = getattr(config, "final_logit_softcapping", None)
+        cap = getattr(config, "final_logit_softcapping", None) or getattr(config, "logits_soft_cap", None)
         return logits if cap is None else cap * (logits / cap).tanh()
 
 
@@ -151,7 +193,10 @@ def _key_value_bytes(model: PreTrainedModel) -> int:
     config = model.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return int(2 * config.num_hidden_layers * heads * width * model.dtype.itemsize)
+    widths = 2 * width
+    if getattr(config, "kv_lora_rank", None):  # DeepSeek's attention keeps what it expands for all heads
+        widths = config.qk_nope_head_dim + config.qk_rope_head_dim + config.v_head_dim
+    return int(config.num_hidden_layers * heads * widths * model.dtype.itemsize)
 
 
 class Budget:

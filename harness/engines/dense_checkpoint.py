@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reports.files import sha256_value
-from training.models.loading import is_quantised
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,8 +23,7 @@ def dense_checkpoint(plan: Plan, load: Callable[[], PreTrainedModel]) -> Path:
         plan: The run, with base, quantisation and dtype.
         load: Loads the base with dense weights.
     """
-    quantised = plan.recipe.scoring.base == "as_trained" and plan.recipe.quantization.method != "none"
-    if not (quantised or is_quantised(plan.base)):
+    if not plan.weight_format.is_quantised:
         return plan.base.folder
     mark = sha256_value([plan.base.sha256, plan.base.config_sha256, plan.weights, plan.train_dtype, plan.device.type])
     folder = plan.folder.path / "cache" / f"dense-{mark[:16]}"

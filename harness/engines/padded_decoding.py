@@ -1,6 +1,7 @@
 """Generation with left padding and transformers' own cache, for models that `attend` does not fit.
 
-Sliding windows, recurrent layers and the like have caches of their own kind.
+Sliding windows, recurrent layers and the like have caches of their own kind. Models that cannot continue padded rows
+generate one row at a time, those without a cache that transformers fills pass over the whole row for each token.
 """
 
 from __future__ import annotations
@@ -30,13 +31,17 @@ class PaddedDecoder:
         max_length: The model's window in tokens.
         rows: Prompts continued at once; halved for good when memory runs out.
         device: What it computes on.
+        cached: Whether the model continues rows from transformers' cache; else each token takes a pass over its row.
     """
 
-    def __init__(self, model: PreTrainedModel, max_length: int, rows: int, device: Device) -> None:
+    def __init__(
+        self, model: PreTrainedModel, max_length: int, rows: int, device: Device, *, cached: bool = True
+    ) -> None:
         self._model = model
         self._max_length = max_length
         self._rows = rows
         self._device = device
+        self._cached = cached
 
     @torch.inference_mode()
     def generate(
@@ -76,9 +81,17 @@ class PaddedDecoder:
         while live:
             stop_if_asked()
             started = time.perf_counter()
-            output = self._model(
-                ids, attention_mask=mask, position_ids=positions, past_key_values=cache, logits_to_keep=1
-            )
+            if self._cached:
+                output = self._model(
+                    ids,
+                    attention_mask=mask,
+                    position_ids=positions,
+                    past_key_values=cache,
+                    use_cache=True,  # which configurations saved after training turn off
+                    logits_to_keep=1,
+                )
+            else:
+                output = self._model(torch.tensor([live[0].written], device=self._model.device))
             requests, draws = [sequence.request for sequence in live], [sequence.draw() for sequence in live]
             chosen = choose(output.logits[:, -1], requests, draws)
             share = (time.perf_counter() - started) / len(live)
@@ -94,7 +107,7 @@ class PaddedDecoder:
                     yield sequence, response
             kept = torch.tensor(unfinished, device=mask.device, dtype=torch.long)
             if unfinished and len(unfinished) < len(live):
-                cache.batch_select_indices(kept)
+                cache.reorder_cache(kept)  # of all kinds of layers; batch_select_indices is not
             live = [live[number] for number in unfinished]
             mask, positions = mask[kept], positions[kept, -1:] + 1
             mask = torch.cat([mask, mask.new_ones(len(live), 1)], 1)

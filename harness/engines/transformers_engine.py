@@ -83,11 +83,12 @@ class TransformersEngine:
         self._budget = Budget(batch_tokens or device.batch_tokens)
         self._end = AnswerEnd(tokenizer, end_tokens(model.generation_config, tokenizer))
         self._ends = ends or {}
-        rows = batch_rows or device.batch_rows
+        mode = self._model.generation_mode
+        rows = (batch_rows or device.batch_rows) if mode == "padded" else 1
         self._decoder: Decoder | PaddedDecoder = (
             Decoder(self._model, rows, self._budget)
             if self.stats.shares_prefixes
-            else PaddedDecoder(model, self.max_length, rows, device)
+            else PaddedDecoder(model, self.max_length, rows, device, cached=mode != "uncached")
         )
         self.setup: dict[str, str | float] = {
             "engine": "transformers",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -22,8 +22,9 @@ from training.log import FILE
 from training.models.adapters import check_target_modules, find_adapter
 from training.models.base_model import find_base
 from training.models.device import Device, DTypeName, pick_device
-from training.models.loading import check_weights, describe_weights, fits_dense
+from training.models.loading import check_weights, fits_dense
 from training.models.model import Model
+from training.models.weight_format import WeightFormat, weight_format
 from training.recipes.recipe import Recipe
 from training.splits import TrainingRows, training_rows
 
@@ -111,9 +112,14 @@ class Plan:
         return "declared" if any(model.has_declared_rows for model in models) else "known"
 
     @property
+    def weight_format(self) -> WeightFormat:
+        """How the base's weights are quantised while scoring."""
+        return weight_format(self.base, self.base.quantization)
+
+    @property
     def weights(self) -> str:
         """How weights are held while scoring, in words."""
-        return describe_weights(self.base.quantization, self.score_dtype, dense=self.dense)
+        return self.weight_format.in_scoring(self.score_dtype, dense=self.dense)
 
 
 def make_plan(
@@ -156,7 +162,7 @@ def make_plan(
         train_dtype=train_dtype,
         score_dtype=score_dtype,
         dense=fits_dense(base, score_dtype, device),
-        warnings=(*notes, *_warnings(chosen, base, overlap, recipe.trained_on), *remarks(recipe, rows, loaded)),
+        warnings=(*notes, *_warnings(chosen, base, overlap, recipe), *remarks(recipe, rows, loaded)),
         dialogues=dialogues,
         overlap=overlap,
     )
@@ -224,10 +230,12 @@ def _all_rows(model: Model, base: Model) -> TrainingRows | None:
     return combined(parts) if parts else None
 
 
-def _warnings(models: Sequence[Model], base: Model, overlap: OverlapCheck | None, declared: Iterable[str]) -> list[str]:
-    """Warn of adapters that name another base, of those whose training data is unknown, and of leakage."""
+def _warnings(models: Sequence[Model], base: Model, overlap: OverlapCheck | None, recipe: Recipe) -> list[str]:
+    """Warn of dense weights, adapters that name another base, unknown training data, and leakage."""
+    trains = any(model.trained_here for model in models)
+    held = weight_format(base, recipe.quantization if trains else base.quantization).warning
     adapters = [model for model in models if model.is_adapter and not model.trained_here]
-    unused = sorted({*declared} - {base.name, *(model.name for model in adapters)})
+    unused = sorted({*recipe.trained_on} - {base.name, *(model.name for model in adapters)})
     bases = [
         f"{model.name} says it was trained on {model.base_name}; its layers fit {base.source}, so it is scored on that"
         for model in adapters
@@ -240,7 +248,12 @@ def _warnings(models: Sequence[Model], base: Model, overlap: OverlapCheck | None
         if model.unknown_rows
     ]
     unknown += [f"trained_on names {name}, which is not a model from elsewhere in this run" for name in unused]
-    return bases + unknown + ([] if overlap is None else overlap_lines(overlap) + unsearched_lines(overlap))
+    return (
+        [held] * bool(held)
+        + bases
+        + unknown
+        + ([] if overlap is None else overlap_lines(overlap) + unsearched_lines(overlap))
+    )
 
 
 def _last(name: str) -> str:

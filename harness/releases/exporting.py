@@ -15,7 +15,7 @@ from harness.logs import log_to
 from reports.errors import UserError
 from training.models.adapters import CONFIG, find_adapter, locate_adapter, read_settings
 from training.models.base_model import find_base
-from training.models.loading import is_quantised
+from training.models.weight_format import is_quantised
 from training.recipes.recipe_file import QUICKSTART, load_recipe
 
 if TYPE_CHECKING:

@@ -52,6 +52,7 @@ def pool_models(plan: Plan, scored: Sequence[Scored]) -> Pooled:
                 source=f"mean of {', '.join(member.name for member in members)}",
                 sha256=sha256_value([[member.sha256, member.config_sha256] for member in members]),
                 weights=plan.weights,
+                quantized_share=plan.weight_format.share,
                 training_data=plan.training_data(name),
                 members=[member.name for member in members],
             )

@@ -12,6 +12,7 @@ from harness.engines.kinds import engine_kind
 from reports.document.evidence import Reproduction
 from reports.files import sha256_file, sha256_value
 from tasks.rendering import OVER, load_tokenizer
+from training.models.weight_format import weight_format
 
 if TYPE_CHECKING:
     from harness.planning.dialogues import Dialogue
@@ -24,14 +25,12 @@ _TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.js
 def reproduction(plan: Plan, scored: Sequence[Scored], engine: str) -> Reproduction:
     """Versions, hashes and settings that decide a run's numbers and that its results do not state elsewhere."""
     recipe, base, kind = plan.recipe, plan.dialogues[plan.base.name], engine_kind(engine)
-    quantization = recipe.quantization
-    double = ", double quantisation" if quantization.is_4bit and quantization.double_quant is not False else ""
     by_task = {answers.task.name: answers for answers in scored if plan.dialogues[answers.model] == base}
     by_task = {answers.task.name: answers for answers in scored} | by_task
     own = [answers for answers in scored if answers is not by_task[answers.task.name] and answers.task.reference]
     return Reproduction(
         engine=" ".join(dict.fromkeys((engine, kind.packages[0], importlib.metadata.version(kind.packages[0])))),
-        quantization=quantization.method + double,
+        quantization=weight_format(plan.base, recipe.quantization).summary,
         train_dtype=plan.train_dtype,
         score_dtype=plan.score_dtype,
         batching=kind.batching(plan),

@@ -189,6 +189,7 @@ def _model_info(plan: Plan, model: Model) -> ModelInfo:
         sha256=model.sha256,
         config_sha256=model.config_sha256,
         weights=plan.weights,
+        quantized_share=plan.weight_format.share,
         weight_bytes=(model.folder / WEIGHTS).stat().st_size if model.is_adapter else None,
         tokenizer_sha256=tokenizer_hash(dialogue.tokenizer),
         chat_template_sha256=chat_template_hash(dialogue),

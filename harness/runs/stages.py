@@ -35,6 +35,7 @@ def plan_stage(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[s
     from harness.engines import estimate
     from harness.engines.choice import choose_engine
     from harness.planning.run_plan import make_plan
+    from training.models.weight_format import weight_format
 
     plan = make_plan(recipe, folder, models, tasks, lambda line: terminal.say(f"  {line}"))
     terminal.say(f"  base {plan.base.source} on {plan.device}, scored as {plan.weights}")
@@ -42,9 +43,10 @@ def plan_stage(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[s
         trainer = recipe.trainer
         steps = f"{trainer.max_steps} steps" if trainer.max_steps else f"{trainer.epochs:g} epochs"
         effective = trainer.batch_size * trainer.gradient_accumulation
+        held = weight_format(plan.base, recipe.quantization)
         seconds = estimate.train_seconds(recipe, plan.base, plan.to_train, plan.device, plan.train_dtype)
         terminal.say(
-            f"  train: {steps} of {effective} rows out of {len(plan.to_train.train)}, {recipe.quantization.method},"
+            f"  train: {steps} of {effective} rows out of {len(plan.to_train.train)}, {held.summary},"
             f" LoRA r {recipe.lora.r}, format {recipe.format.name}: about {duration(seconds)}"
         )
     choice = choose_engine(plan)

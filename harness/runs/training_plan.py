@@ -16,6 +16,7 @@ from training.backends.choice import check_can_train, unsloth_unsupported
 from training.models.adapters import check_target_modules
 from training.models.base_model import find_base_config
 from training.models.device import pick_device
+from training.models.weight_format import weight_format
 from training.preflight import Preflight, preflight
 from training.splits import training_rows
 
@@ -40,9 +41,12 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
     backend = check_can_train(recipe, base, device)
     rows = training_rows(recipe)
     _, notes = read_dialogues([], base, recipe)
+    held = weight_format(base, recipe.quantization)
     facts = preflight(recipe, base, rows)
     terminal.say(f"recipe {recipe.name}: {recipe.description}")
-    terminal.say(f"base: {base.source}, {facts.total:,} parameters, {recipe.quantization.method}, {dtype} on {device}")
+    terminal.say(f"base: {base.source}, {facts.total:,} parameters, {held.summary}, {dtype} on {device}")
+    if held.warning:
+        terminal.say(f"note: {held.warning}", style="yellow")
     terminal.say(f"backend: {backend}{_why_not(recipe, device)}")
     share = 100 * facts.trainable / facts.total
     terminal.say(

@@ -94,6 +94,8 @@ class ModelInfo(Strict):
         config_sha256: Hash of what the weights are used with: an adapter's own settings (without the name of its base)
             and tokenizer, or a base's configuration; None for a pool and in results of earlier versions.
         weights: Quantisation and dtype of the weights in scoring, in words.
+        quantized_share: Share of the layers' weights, embeddings and head not counted, that is quantised in scoring;
+            None if unknown, and in results of earlier versions.
         weight_bytes: Size of an adapter's weight file.
         members: Names of a pool's models.
         tokenizer_sha256: Hash of its tokenizer's files; None for a pool and in results of earlier versions.
@@ -109,6 +111,7 @@ class ModelInfo(Strict):
     source: str
     sha256: str
     weights: str
+    quantized_share: float | None = None
     weight_bytes: int | None = None
     members: list[str] = Field(default_factory=list)
     tokenizer_sha256: str | None = None
@@ -205,6 +208,7 @@ class Training(Strict):
         processes: Number of processes, each with its own batch.
         dtype: Dtype of the computation.
         attention: Attention implementation.
+        quantized_share: Share of the layers' weights that was quantised, counted in the model that was trained.
         batch_size: Rows per device and batch as used; None in results of earlier versions, like all newer fields.
         gradient_accumulation: Batches per device and step.
         seconds: Duration of training and validation; since the checkpoint, if training was resumed.
@@ -234,6 +238,7 @@ class Training(Strict):
     gradient_accumulation: int | None = None
     trainable_parameters: int
     total_parameters: int = Field(gt=0)
+    quantized_share: float | None = None
     seconds: float
     seconds_per_step: float | None = None
     tokens_per_second: float | None = None

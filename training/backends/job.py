@@ -96,6 +96,8 @@ class TrainingResult(BaseModel):
         device: Name of the GPU, or `cpu`.
         processes: Number of processes, each with its own batch.
         attention: Attention implementation.
+        quantized_share: Share of the layers' weights that bitsandbytes held in 4 or 8 bits, counted in the model that
+            was trained; None if a checkpoint is quantised otherwise, and in logs of earlier versions.
         seconds: Time of the training without loading; after a resumption, since the checkpoint.
         seconds_per_step: Median time between the ends of consecutive steps, without validation and saving.
         tokens_per_second: Training tokens per second, without padding and validation.
@@ -113,6 +115,7 @@ class TrainingResult(BaseModel):
     epochs: float
     trainable_parameters: int
     total_parameters: int
+    quantized_share: float | None = None
     seconds: float
     seconds_per_step: float
     tokens_per_second: float

@@ -5,15 +5,18 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from reports.errors import UserError
+from reports.errors import UserError, first_line
 from tasks.chat import turn_end
 from training.backends import trackers
 from training.backends.job import Job, Progress
 from training.backends.packing import pack
 from training.backends.watching import CHECKPOINTS, watch
+from training.machine_failures import is_out_of_memory
 from training.models.architecture import architecture
 from training.models.loading import quiet_bitsandbytes
-from training.processes import process_count
+from training.models.probes import agree, own_logprobs, probe_tokens
+from training.models.weight_format import quantised_weights
+from training.processes import is_sharded, process_count
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -103,6 +106,43 @@ def pick_attention(wanted: str, base: Model, *, dtype: DTypeName, device: Device
     if wanted != "auto":
         return wanted
     return "flash_attention_2" if runs and architecture(base).flash_attention else None
+
+
+def pick_loss(model: Any, tokenizer: Any) -> str:
+    """TRL's `loss_type`: the loss in chunks, which spares memory, where its logits are the model's own.
+
+    TRL computes them from the output layer by itself, and does not know every way of scaling them, such as Granite's.
+
+    Raises:
+        UserError: The model cannot compute with its quantised weights.
+    """
+    import torch
+
+    config = model.config.get_text_config()
+    if is_sharded():  # weights are not in place yet
+        return "nll" if getattr(config, "logits_scaling", None) not in (None, 1) else "chunked_nll"
+    tokens = probe_tokens(model, tokenizer)
+    try:
+        expected = own_logprobs(model, tokens)
+    except RuntimeError as error:
+        if not quantised_weights(model) or is_out_of_memory(error):
+            raise
+        what = f"{type(model).__name__} does not compute with quantised weights: {first_line(error)[:300]}"
+        raise UserError(what, where="quantization.method", fix="set quantization.method=none") from error
+    with torch.inference_mode():
+        states = model.base_model(torch.tensor([tokens], device=model.device)).last_hidden_state[0]
+        logits = model.get_output_embeddings()(states).float()
+    scale = getattr(config, "logit_scale", None) or getattr(config, "output_multiplier", None) or 1.0
+    cap = getattr(config, "final_logit_softcapping", None)
+    logits = logits * scale if cap is None else cap * (logits * scale / cap).tanh()
+    return "chunked_nll" if agree(model, logits.log_softmax(-1), expected) else "nll"
+
+
+def balancing(model: Any) -> dict[str, float]:
+    """TRL's setting that leaves out the loss that balances experts, of models whose experts it cannot count."""
+    config = model.config.get_text_config()
+    balances = getattr(config, "output_router_logits", None) is not None
+    return {"router_aux_loss_coef": 0.0} if balances and not hasattr(config, "num_experts") else {}
 
 
 def make_trainer(

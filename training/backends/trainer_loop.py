@@ -13,6 +13,7 @@ from reports.document.schema import MemoryUse
 from reports.files import read_json
 from training.backends.job import Job, Progress, TrainingResult
 from training.backends.watching import last_checkpoint
+from training.models.weight_format import quantised_share
 from training.processes import is_main, process_count
 from training.stopping import finishing_batches
 
@@ -20,6 +21,7 @@ from training.stopping import finishing_batches
 def run(trainer: Any, job: Job, progress: Progress, backend: str) -> TrainingResult:
     """Train from the first step, or the last checkpoint, to the end, and save the adapter in `job.made`."""
     trainable, total = trainer.model.get_nb_trainable_parameters()  # counts packed weights only before FSDP shards
+    share = quantised_share(trainer.model, job.base)
     before = job.device.used_memory()
     job.device.reset_peak_memory()
     times: list[float] = []
@@ -51,6 +53,7 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> TrainingRes
         epochs=round(epochs, 4),
         trainable_parameters=int(trainable),
         total_parameters=int(total),
+        quantized_share=share,
         seconds=round(seconds, 3),
         seconds_per_step=round(seconds_per_step, 4),
         tokens_per_second=round(tokens_per_step / seconds_per_step, 1),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from reports.errors import UserError, first_line
 from tasks.rendering import load_tokenizer
 from training.backends.casting import cast_once_a_step
 from training.backends.job import Job, Progress, TrainingResult
 from training.backends.packing import check_apart
-from training.backends.sft import lora_config, make_trainer, pick_attention
+from training.backends.sft import balancing, lora_config, make_trainer, pick_attention, pick_loss
 from training.backends.trainer_loop import run
 from training.models.loading import load_base
 
@@ -43,6 +44,23 @@ def train(
         model.config.use_cache = False  # with a cache, transformers takes a packed sequence for one row
     offload = recipe.trainer.gradient_checkpointing == "offload" and job.device.supports_pinned_memory
     tokenizer = load_tokenizer(str(job.base.folder))
-    trainer = make(job, model, tokenizer, progress, lora_config(job), activation_offloading=offload)
+    loss = pick_loss(model, tokenizer)
+    try:
+        trainer = make(
+            job,
+            model,
+            tokenizer,
+            progress,
+            lora_config(job),
+            activation_offloading=offload,
+            loss_type=loss,
+            **balancing(model),
+        )
+    except ValueError as error:
+        raise UserError(
+            f"TRL or PEFT cannot train this model so: {first_line(error)[:500]}",
+            where=f"{job.base.source}, lora.target_modules: {', '.join(recipe.lora.target_modules)}",
+            fix="set other lora.target_modules, or take another base",
+        ) from error
     cast(trainer, job)
     return run(trainer, job, progress, NAME)

@@ -22,8 +22,9 @@ from training.exporting.provenance import records
 from training.log import TrainedOn, check_hashes, read_log
 from training.models.base_model import config_hash, model_config, weights_hash
 from training.models.device import DTypeName, pick_device
-from training.models.loading import describe_weights, has_dense_form, is_quantised, load_for_scoring
+from training.models.loading import load_for_scoring
 from training.models.model import Model
+from training.models.weight_format import has_dense_form, is_quantised, weight_format
 
 if TYPE_CHECKING:
     from training.recipes.recipe import Recipe
@@ -140,7 +141,7 @@ def _kept_weights(recipe: Recipe, base: Model, adapter: Model, base_weights: Bas
     kept = log.dtype if log is not None else pick_device().default_dtype(recipe.model.dtype)  # type: ignore[assignment]
     if is_quantised(base):
         return kept, f"its own quantised checkpoint, dequantised once to {kept}"
-    return kept, describe_weights(recipe.quantization, kept)
+    return kept, weight_format(base, recipe.quantization).in_scoring(kept, dense=True)
 
 
 def _tolerance(effect: Agreement, merged: Any, dtype: DTypeName) -> float:

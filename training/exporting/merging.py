@@ -14,7 +14,8 @@ from training.machine_failures import is_out_of_memory
 from training.models.adapters import load_adapter
 from training.models.base_model import model_config
 from training.models.device import torch_dtype
-from training.models.loading import cast_weights, is_quantised
+from training.models.loading import cast_weights
+from training.models.weight_format import is_quantised
 
 if TYPE_CHECKING:
     from training.models.device import Device, DTypeName

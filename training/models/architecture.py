@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.metadata
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +28,11 @@ class Architecture:
     """The layers of a causal language model.
 
     Attributes:
-        linear: (inputs, outputs) of every linear layer, by its name.
+        linear: (inputs, outputs) of every linear layer, by its name; GPT-2's Conv1D is one.
         head: The linear layer that makes logits; None where there is none of its own.
+        quantisable: Names of the linear layers that bitsandbytes replaces: neither the head nor linear layers of a
+            model's own class, such as Falcon's.
+        layer_weights: Weights of all matrices but embeddings and head, those of experts in one tensor included.
         parameters: Of the whole model; weights that two layers share count once.
         layers: Of the decoder.
         flash_attention: Whether transformers can run it with FlashAttention.
@@ -35,9 +40,21 @@ class Architecture:
 
     linear: dict[str, tuple[int, int]]
     head: str | None
+    quantisable: list[str]
+    layer_weights: int
     parameters: int
     layers: int
     flash_attention: bool
+
+    @property
+    def quantisable_weights(self) -> int:
+        """Number of weights of the layers that bitsandbytes replaces."""
+        return sum(math.prod(self.linear[name]) for name in self.quantisable)
+
+    @property
+    def quantisable_share(self) -> float:
+        """Share of `layer_weights` that bitsandbytes quantises."""
+        return self.quantisable_weights / self.layer_weights if self.layer_weights else 0.0
 
 
 @functools.lru_cache(maxsize=4)
@@ -109,14 +126,50 @@ def _read(path: Path) -> Architecture | None:
 
 def _build(base: Model) -> Architecture:
     from torch import nn
+    from transformers.pytorch_utils import Conv1D
 
     shell = model_shell(base)
-    modules = {name: module for name, module in shell.named_modules() if isinstance(module, nn.Linear)}
+    linear = {name: module for name, module in shell.named_modules() if isinstance(module, nn.Linear | Conv1D)}
     head = shell.get_output_embeddings()
+    embeddings = {id(module.weight) for module in shell.modules() if isinstance(module, nn.Embedding) or module is head}
     return Architecture(
-        linear={name: (module.in_features, module.out_features) for name, module in modules.items()},
-        head=next((name for name, module in modules.items() if module is head), None),
+        linear={name: _shape(module) for name, module in linear.items()},
+        head=next((name for name, module in linear.items() if module is head), None),
+        quantisable=_quantisable(shell, linear),
+        layer_weights=sum(
+            parameter.numel()
+            for parameter in shell.parameters()
+            if parameter.ndim > 1 and id(parameter) not in embeddings
+        ),
         parameters=sum(parameter.numel() for parameter in shell.parameters()),
         layers=int(getattr(shell.config.get_text_config(), "num_hidden_layers", 1)),
         flash_attention=bool(getattr(shell, "_supports_flash_attn", False)),
     )
+
+
+def _shape(layer: Any) -> tuple[int, int]:
+    """(inputs, outputs) of a linear layer."""
+    from torch import nn
+
+    inputs, outputs = layer.weight.shape[::-1] if isinstance(layer, nn.Linear) else layer.weight.shape
+    return int(inputs), int(outputs)
+
+
+def _quantisable(shell: Any, linear: Mapping[str, Any]) -> list[str]:
+    """Names of the layers that transformers has bitsandbytes replace (`replace_with_bnb_linear`)."""
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+    from transformers.quantizers.base import HfQuantizer
+    from transformers.quantizers.quantizers_utils import should_convert_module
+
+    own = getattr(shell.config, "quantization_config", None) or {}  # of a checkpoint that is quantised already
+    skipped = HfQuantizer.get_modules_to_not_convert(
+        shell,
+        own.get("llm_int8_skip_modules") if isinstance(own, dict) else None,
+        shell._keep_in_fp32_modules,  # noqa: SLF001 - transformers has no public name for it
+    )
+    return [
+        name
+        for name, module in linear.items()
+        if (type(module) is nn.Linear or isinstance(module, Conv1D)) and should_convert_module(name, skipped)
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from pathlib import Path
@@ -29,6 +30,7 @@ _MOST_INDEX_BYTES = 64 << 20
 # More are no model that there is, but hours of making layers: the greatest value of a setting by a word in its name.
 _MOST = {"layers": 1000, "experts": 4096, "heads": 1 << 16, "size": 1 << 24, "dim": 1 << 24}
 _MOST_LAYERS_TIMES_EXPERTS = 1 << 16
+_ADAPTER_CONFIG = "adapter_config.json"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -39,6 +41,8 @@ def find_base(model: ModelSection, say: Callable[[str], None] | None = None) -> 
         UserError: It cannot be found or fetched, or holds no safetensors.
     """
     name, public_name, folder = _locate(model, _HUB_FILES, say)
+    refuse_links_out(folder)
+    _check_no_adapter(folder, model.base)
     _check_weights(folder)
     return base_model(folder, name, weights_hash(folder), public_name, config_hash(folder))
 
@@ -51,6 +55,7 @@ def find_base_config(model: ModelSection, say: Callable[[str], None] | None = No
     """
     name, public_name, folder = _locate(model, [pattern for pattern in _HUB_FILES if "safetensors" not in pattern], say)
     refuse_links_out(folder)
+    _check_no_adapter(folder, model.base)
     config = folder / "config.json"
     if not config.is_file():
         raise UserError("there is no config.json in it", where=str(folder), fix="give a model folder")
@@ -123,12 +128,8 @@ def _check_weights(folder: Path) -> None:
     """Check that a folder's weights are complete safetensors files of its own, before any is loaded.
 
     Raises:
-        UserError: A link leads out of the folder, a file is broken, or the index names files elsewhere.
+        UserError: A file is broken, or the index names files elsewhere.
     """
-    refuse_links_out(folder)
-    if (folder / "adapter_config.json").is_file():  # with which transformers would load the base that it names instead
-        what, fix = "it holds an adapter, not a whole model", "give its base, and the adapter with --models NAME=FOLDER"
-        raise UserError(what, where=str(folder), fix=fix)
     for path in sorted(folder.glob("*.safetensors")):
         read_header(path)
     for path in sorted(folder.glob("*.safetensors.index.json")):
@@ -139,6 +140,34 @@ def _check_weights(folder: Path) -> None:
         for file in {str(name) for name in files.values()}:
             if not is_plain_name(file) or not (folder / file).is_file():
                 raise UserError(f"the file {file[:100]!r} is not in the folder", where=str(path), fix="fetch it again")
+
+
+def _check_no_adapter(folder: Path, name: str) -> None:
+    """Check that a base's folder contains no adapter, which transformers would attach to it, unasked and unchecked.
+
+    Args:
+        folder: The folder.
+        name: The base as the recipe names it.
+
+    Raises:
+        UserError: It does; the message says whether there is a base beside it.
+    """
+    if not (folder / _ADAPTER_CONFIG).is_file():
+        return
+    if (folder / "config.json").is_file() and any(
+        path.name != "adapter_model.safetensors" for path in folder.glob("*.safetensors")
+    ):
+        what = (
+            f"this base folder contains an adapter too ({_ADAPTER_CONFIG}), which transformers would attach to the base"
+        )
+        old, new = shlex.quote(str(folder)), shlex.quote(str(folder / "adapter"))
+        separate = f"mkdir {new} && mv {old}/adapter_* {new}"
+        fetch = f"hf download {name} --exclude 'adapter_*' --local-dir FOLDER, and set model.base=FOLDER"
+        fix = separate if Path(name).expanduser().is_dir() else fetch
+        fix += "; the adapter is scored with --models base,NAME=ITS-FOLDER"
+        raise UserError(what, where=str(folder), fix=fix)
+    what, fix = "it holds an adapter, not a whole model", "give its base, and the adapter with --models NAME=FOLDER"
+    raise UserError(what, where=str(folder), fix=fix)
 
 
 def weights_hash(folder: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from reports.errors import UserError, first_line, is_failure
@@ -13,6 +13,7 @@ from training.models.base_model import model_config
 from training.models.checkpoint import check_checkpoint
 from training.models.device import Device, DTypeName, torch_dtype
 from training.models.model import Model
+from training.models.weight_format import WeightFormat, has_dense_form, own_method, quantised_weights, weight_format
 from training.processes import is_sharded
 from training.recipes.recipe import QuantizationSection
 
@@ -45,12 +46,13 @@ def load_base(
     from transformers import AutoModelForCausalLM
 
     check_weights(base)
+    held = weight_format(base, quantization)
     config: dict[str, Any] = {"dtype": torch_dtype(dtype), "device_map": {"": device.place}}
     if attention is not None:
         config["attn_implementation"] = attention
     try:
         with quiet_bitsandbytes():
-            if quantization is not None and quantization.method != "none" and not is_quantised(base):
+            if quantization is not None and held.by_recipe and held.is_quantised:
                 config["quantization_config"] = _bitsandbytes(quantization, dtype)
             model, loaded = AutoModelForCausalLM.from_pretrained(
                 base.folder,
@@ -63,20 +65,14 @@ def load_base(
     except ImportError as error:
         raise UserError(
             f"loading it needs a package that is not here: {first_line(error)}",
-            where=f"{base.folder} (quantised with {_own_method(base) or 'unknown'})",
+            where=f"{base.folder} (quantised with {own_method(base) or 'unknown'})",
             fix="install it (`pip install gptqmodel` for GPTQ), or give a base that is not quantised",
         ) from error
     except BaseException as error:
         if not is_failure(error):
             raise
         raise _unloadable(base, error) from error
-    if loaded["missing_keys"]:
-        name = min(loaded["missing_keys"])
-        raise UserError(
-            f"{len(loaded['missing_keys'])} of its weights are missing, such as {name[:200]}, and would be random",
-            where=str(base.folder),
-            fix="fetch the model again",
-        )
+    _check_loaded(model, base, held, missing=loaded["missing_keys"], unexpected=loaded["unexpected_keys"])
     _keep_gradients(model)
     return model
 
@@ -90,13 +86,37 @@ def _unloadable(base: Model, error: BaseException) -> UserError:
     )
 
 
+def _check_loaded(
+    model: Any, base: Model, held: WeightFormat, *, missing: Collection[str], unexpected: Collection[str]
+) -> None:
+    """Check that a loaded model is the base, whole, with nothing added, and quantised as the plan says.
+
+    Raises:
+        UserError: It is not.
+    """
+    where = str(base.folder)
+    if missing:
+        what = f"{len(missing)} of its weights are missing, such as {min(missing)[:200]}, and would be random"
+        raise UserError(what, where=where, fix="fetch the model again")
+    if extra := [name for name in unexpected if ".lora_" in name]:
+        what = f"its files hold {len(extra)} weights of an adapter, such as {min(extra)[:200]}, which would be ignored"
+        raise UserError(what, where=where, fix="merge the adapter with PEFT's merge_and_unload, and save that model")
+    if any(type(module).__module__.startswith("peft.") for module in model.modules()):
+        raise UserError("loading it attached an adapter to it", where=where, fix="move the adapter out of the folder")
+    if has_dense_form(base):
+        quantised, planned = quantised_weights(model), architecture(base).quantisable_weights
+        if quantised != (planned if held.is_quantised else 0):
+            what = f"{held.method} was to quantise {planned:,} weights, but {quantised:,} are quantised"
+            raise UserError(what, where=where, fix="set quantization.method=none, which needs no bitsandbytes")
+
+
 def check_weights(base: Model) -> None:
     """See that the base's files hold the weights that its configuration means.
 
     Raises:
         UserError: They do not.
     """
-    check_checkpoint(base, _own_method(base))
+    check_checkpoint(base, own_method(base))
 
 
 def fits_dense(base: Model, dtype: DTypeName, device: Device) -> bool:
@@ -132,11 +152,12 @@ def load_for_scoring(
     Raises:
         UserError: As `load_base`, or part of the weights that the checkpoint should hold quantised are not.
     """
-    quantised = quantization is not None and quantization.method != "none"
-    model = load_base(base, quantization, dtype=train_dtype if quantised else dtype, device=device)
+    held = weight_format(base, quantization)
+    quantised_here = held.is_quantised and held.by_recipe
+    model = load_base(base, quantization, dtype=train_dtype if quantised_here else dtype, device=device)
     if not has_dense_form(base):
         return model.eval()  # GPTQ and its like have no dense form here; their own kernels score
-    if dense and (quantised or is_quantised(base)):
+    if dense and quantised_weights(model):
         try:
             model.dequantize(dtype=torch_dtype(train_dtype))
         except Exception as error:
@@ -157,33 +178,6 @@ def cast_weights(model: Any, dtype: DTypeName) -> Any:
         if parameter.is_floating_point():
             parameter.data = parameter.data.to(torch_dtype(dtype))
     return model
-
-
-def describe_weights(quantization: QuantizationSection | None, dtype: DTypeName, *, dense: bool = True) -> str:
-    """How weights are held while scoring, for reports."""
-    if quantization is None or quantization.method == "none":
-        return f"{dtype}, not quantised"
-    double = " with double quantisation" if quantization.is_4bit and quantization.double_quant is not False else ""
-    held = f"dequantised once to {dtype}" if dense else f"held so, computed in {dtype}"
-    return f"{quantization.method.upper()}{double}, {held}"
-
-
-def is_quantised(base: Model) -> bool:
-    """Whether the base's own checkpoint is quantised already; then it is taken as it is."""
-    return _own_method(base) is not None
-
-
-def has_dense_form(base: Model) -> bool:
-    """Whether the base's checkpoint is dense, or quantised by bitsandbytes, which can be turned back."""
-    return _own_method(base) in (None, "bitsandbytes")
-
-
-def _own_method(base: Model) -> str | None:
-    """What the base's own checkpoint is quantised with; None if it is not."""
-    config = model_config(base).get("quantization_config")
-    if not config:
-        return None
-    return str(config.get("quant_method", "bitsandbytes")) if isinstance(config, dict) else "unknown"
 
 
 def _bitsandbytes(quantization: QuantizationSection, dtype: DTypeName) -> Any:

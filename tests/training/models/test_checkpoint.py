@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 
 import pytest
 import torch
@@ -9,8 +10,9 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from reports.errors import UserError
+from training.models.adapters import find_adapter
 from training.models.architecture import model_shell
-from training.models.base_model import find_base
+from training.models.base_model import find_base, find_base_config
 from training.models.device import device_of
 from training.models.loading import check_weights, load_base, load_for_scoring
 from training.models.model import base_model
@@ -195,9 +197,30 @@ def test_a_bases_hash_covers_what_decides_its_answers(model, file, change):
     assert after.config_sha256 != before.config_sha256
 
 
-def test_a_base_with_an_adapters_configuration_is_refused(model):
-    """Transformers would load the base that the adapter names, from anywhere."""
-    adapter = {"peft_type": "LORA", "base_model_name_or_path": "/elsewhere"}
-    (model / "adapter_config.json").write_text(json.dumps(adapter))
+@pytest.mark.parametrize("find", [find_base, find_base_config], ids=["weights", "configuration"])
+def test_a_base_folder_with_an_adapter_beside_the_weights_is_rejected_with_a_command_that_separates_them(
+    model, adapter, find
+):
+    """Transformers would attach the adapter, or load the base that the adapter names, from anywhere."""
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        shutil.copy(adapter / name, model)
+    with pytest.raises(UserError, match="this base folder contains an adapter too") as caught:
+        find(ModelSection(base=str(model)))
+    command, _, rest = caught.value.fix.partition("; ")
+    assert rest == "the adapter is scored with --models base,NAME=ITS-FOLDER"
+    subprocess.run(command, shell=True, check=True)
+    base = find(ModelSection(base=str(model)))
+    assert find_adapter("mine", str(model / "adapter"), base).is_adapter
+
+
+def test_a_folder_with_an_adapter_alone_is_no_base(adapter):
     with pytest.raises(UserError, match="it holds an adapter, not a whole model"):
-        find_base(ModelSection(base=str(model)))
+        find_base(ModelSection(base=str(adapter)))
+
+
+def test_adapter_weights_within_the_bases_own_file_are_not_ignored(model):
+    weights = load_file(model / "model.safetensors")
+    weights["model.layers.0.self_attn.q_proj.lora_A.weight"] = torch.zeros(4, 64)
+    save_file(weights, model / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match=r"1 weights of an adapter, such as model\.layers\.0.*lora_A"):
+        load_base(find_base(ModelSection(base=str(model))), None, dtype="float32", device=device_of("cpu"))
