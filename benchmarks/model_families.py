@@ -18,8 +18,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.families import FAMILIES
 from benchmarks.plain_reference import reference_loss, reference_responses
-from benchmarks.tiny_models import FAMILIES, make_model
+from benchmarks.tiny_models import make_model
 from harness.engines.adapter_switch import AdapterMode
 from harness.engines.interface import GenerateRequest, ModelRequest, ScoreRequest, ScoreResponse
 from harness.engines.transformers_engine import TransformersEngine
@@ -93,7 +94,7 @@ def check(family: str, work: Path) -> Outcome:
     """Train and score a tiny model of a family.
 
     Args:
-        family: Its name in `benchmarks.tiny_models.FAMILIES`.
+        family: Its name in `benchmarks.families.FAMILIES`.
         work: An empty folder.
     """
     recipe = _recipe(make_model(family, work / "base"), FAMILIES[family].layers)
@@ -233,7 +234,8 @@ def _row(name: str, outcome: Outcome) -> str:
     family = FAMILIES[name]
     title = f"`{name}`{f': {family.examples}' if family.examples else ''}"
     if not outcome.holds:
-        reason = outcome.error.partition("\n")[0] or f"differs by {outcome.difference:.2g} nats"
+        worst = max(outcome.difference, outcome.loss_difference)
+        reason = outcome.error.partition("\n")[0] or f"differs by {worst:.2g} nats"
         return f"| {title} | fails: {reason} | | | | {family.vllm} |"
     return (
         f"| {title} | yes | {100 * outcome.four_bit_share:.1f} % | {outcome.difference:.0e} |"

@@ -79,7 +79,7 @@ class CausalModel:
         Raises:
             UserError: The model is no causal one, or its logits are not those of its head.
         """
-        tokens = tuple(probe_tokens(self.model, tokenizer))
+        tokens = tuple(probe_tokens(self.model, tokenizer))[: self.max_length]
         expected = own_logprobs(self.model, tokens)
         kind = type(self.model).__name__
         if not is_causal(self.model, tokens, expected):
@@ -89,10 +89,12 @@ class CausalModel:
                 fix="give a causal language model; of one for both, set is_decoder=true in its config.json",
             )
         self.stats = EngineStats(use_own_attention(self.model, self.hardware))
-        if self.stats.shares_prefixes and not self._agrees(tokens, expected):
+        agrees = self._agrees(tokens, expected)
+        if self.stats.shares_prefixes and not agrees:
             self.model.set_attn_implementation("sdpa")
             self.stats.shares_prefixes = False
-        if not self._agrees(tokens, expected):
+            agrees = self._agrees(tokens, expected)
+        if not agrees:
             raise UserError(
                 f"{kind} computes its logits otherwise than by its output layer, which this engine does not support",
                 where=self._tokenizer_name,

@@ -107,7 +107,8 @@ def _check_loaded(
         quantised, planned = quantised_weights(model), architecture(base).quantisable_weights
         if quantised != (planned if held.is_quantised else 0):
             what = f"{held.method} was to quantise {planned:,} weights, but {quantised:,} are quantised"
-            raise UserError(what, where=where, fix="set quantization.method=none, which needs no bitsandbytes")
+            dense = "set quantization.method=none" if held.by_recipe else "give the model that is not quantised"
+            raise UserError(what, where=where, fix=dense)
 
 
 def check_weights(base: Model) -> None:

@@ -7,8 +7,9 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM
 
+from benchmarks.families import FAMILIES
 from benchmarks.model_families import check
-from benchmarks.tiny_models import FAMILIES, make_model, make_tokenizer
+from benchmarks.tiny_models import make_model, make_tokenizer
 from reports.errors import UserError
 from tests.harness.engines.test_engine import ask, check_scores, engine_on, few_shot, prompts, scores
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from benchmarks.tiny_models import FAMILIES, make_config, make_tokenizer
+from benchmarks.families import FAMILIES
+from benchmarks.tiny_models import make_config, make_tokenizer
 from training.backends.sft import balancing, pick_loss
 
 
