@@ -153,9 +153,8 @@ def _read(model: Model, name: str, base: Model, recipe: Recipe) -> tuple[Dialogu
         beyond = sorted(number for number in tokenizer.get_vocab().values() if number >= rows)
         if beyond:
             notes.append(
-                f"{model.name}: its tokenizer has {len(beyond)} token{'s' if beyond[1:] else ''} beyond the {rows} rows of"
-                " the embedding"
-                f" ({', '.join(_tokens(tokenizer, beyond))}); a text with one of them cannot be scored"
+                f"{model.name}: its tokenizer has {len(beyond)} token{'s' if beyond[1:] else ''} beyond the {rows} rows"
+                f" of the embedding ({', '.join(_tokens(tokenizer, beyond))}); a text with one of them cannot be scored"
             )
     return Dialogue(name, chat, ends, (end.text,) if end.text else ()), notes
 
