@@ -25,6 +25,7 @@ from training.machine_failures import machine_error
 from training.stopping import Stopped, stopping_on_signals
 
 _USAGE, _FAULT = 2, 4
+_NO_FOLDERS = ("--policy", "--baseline", "--candidate", "--store")  # options of `gate` whose values hold no verdict
 
 app = typer.Typer(
     name="medbench",
@@ -89,7 +90,8 @@ def _remove_verdicts(words: list[str]) -> None:
     from harness.releases.gate_reports import remove_reports
 
     for before, word in pairwise(words):
-        if word and before not in ("--policy", "--baseline", "--candidate", "--store"):
+        is_folder = bool(word) and not word.startswith("-") and before not in _NO_FOLDERS
+        if is_folder or word.startswith("--out="):
             with contextlib.suppress(OSError, ValueError):
                 remove_reports(Path(word.removeprefix("--out=")))
 

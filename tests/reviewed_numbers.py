@@ -112,6 +112,7 @@ REVIEWED = {
     "docs/scoring.md": {
         f"{BLOCK_SAMPLES:,} samples": "limit",
         "vLLM 0.26": "a version",
+        "26 July 2024": "the date that chat templates insert",
         "exit codes 130 and 143": "by POSIX, 128 and the signal's number",
         f"re-scores {NOISE_ITEMS} items of each task": "setting",
         f"at least {NOISE_ITEMS} items were re-scored": "limit",

@@ -137,7 +137,7 @@ def test_estimates_are_near_what_was_measured_on_an_h200(plan, llama_8b):
 
 def test_a_training_is_estimated_from_the_mean_length_of_its_rows(plan):
     made = plan("trainer.max_steps=null", "trainer.epochs=2", "trainer.batch_size=1", "trainer.max_length=512")
-    row = SimpleNamespace(question="q" * 35, reasoning="r" * 70, response="a" * 35)
+    row = SimpleNamespace(texts=("q" * 35, "r" * 70, "a" * 35))
     rows = SimpleNamespace(train=[row] * 10)
     seconds = estimate.train_seconds(made.recipe, made.base, rows, made.device, "float32", lambda *_: 1e9)
     tokens = 2 * 10 * (140 / 3.5 + 60)

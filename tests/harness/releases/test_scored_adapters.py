@@ -66,7 +66,7 @@ def into_folder(path):
         (lambda folder: replace_by(os.mkfifo)(folder / WEIGHTS), "neither a file nor a folder"),
         (lambda folder: replace_by(os.mkfifo)(folder / CONFIG), "neither a file nor a folder"),
         (lambda folder: into_folder(folder / WEIGHTS), f"there is no {WEIGHTS} in it"),
-        (lambda folder: into_folder(folder / CONFIG), f"there is no {CONFIG} in it"),
+        (lambda folder: into_folder(folder / CONFIG), f"it is no adapter but holds {CONFIG}"),
         (lambda folder: (folder / CONFIG).write_text("{"), "invalid JSON"),
         (lambda folder: (folder / WEIGHTS).write_bytes(b""), "its weights"),
         (
