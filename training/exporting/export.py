@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from reports.errors import UserError
 from reports.files import PART, part_of, remove_parts, write_json, write_text
 from reports.readmes.model_card import merged_card
+from tasks.chat import turn_end
 from tasks.rendering import adapter_tokenizer, load_tokenizer
 from training.exporting.agreement import ARITHMETIC_KL, Agreement, compare, logits, probe_tokens, rounding_tolerance
 from training.exporting.export_log import EXPORT_FILE, BaseWeights, ExportLog
-from training.exporting.merging import load_written, merge, one_message, with_adapter, write_model
+from training.exporting.merging import add_turn_end, load_written, merge, one_message, with_adapter, write_model
 from training.exporting.provenance import records
 from training.log import TrainedOn, check_hashes, read_log
 from training.models.base_model import config_hash, model_config, weights_hash
@@ -107,6 +108,7 @@ def export_merged(  # noqa: PLR0913 - the last is for tests of what fails while 
         tolerance = _tolerance(effect, merged, dtype)
         write(merged, base, part, max_shard_size)
         tokenizer.save_pretrained(part)
+        add_turn_end(part, turn_end(tokenizer, recipe.format.chat))
         del model, wrapped, merged
         device.release_memory()
         say("  loading the written folder and comparing")

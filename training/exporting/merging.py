@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.errors import UserError, first_line
-from reports.files import file_mode
+from reports.files import file_mode, write_json
 from training.machine_failures import is_out_of_memory
 from training.models.adapters import load_adapter
 from training.models.base_model import model_config
@@ -18,6 +19,7 @@ from training.models.loading import cast_weights
 from training.models.weight_format import is_quantised
 
 if TYPE_CHECKING:
+    from tasks.chat import TurnEnd
     from training.models.device import Device, DTypeName
     from training.models.model import Model
 
@@ -83,6 +85,16 @@ def write_model(model: Any, base: Model, part: Path, max_shard_size: str) -> Non
         shutil.copyfile(generation, part / _GENERATION)
     for file in part.glob("*.safetensors"):
         file.chmod(file_mode())  # safetensors ignores the umask and makes them private
+
+
+def add_turn_end(part: Path, end: TurnEnd) -> None:
+    """Add the token that ends an answer to the end tokens in a folder's generation settings, for other programs."""
+    path = part / _GENERATION
+    settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    ends = settings.get("eos_token_id")
+    known = [] if ends is None else ends if isinstance(ends, list) else [ends]
+    if not end.text and not set(end.tokens) <= set(known):
+        write_json(path, settings | {"eos_token_id": [*known, *end.tokens]})
 
 
 def load_written(part: Path, device: Device) -> Any:

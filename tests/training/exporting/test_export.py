@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 from reports.errors import UserError
 from tests.training.exporting.conftest import load
@@ -183,6 +184,18 @@ def test_odd_generation_settings_of_the_base_are_kept(tiny_model, tiny_run, tmp_
     (base / "generation_config.json").write_text(json.dumps({**settings, "do_sample": False, "temperature": 0.6}))
     _, folder = merge(tiny_run / "adapter", f"model.base={base}")
     assert json.loads((folder / "generation_config.json").read_text())["temperature"] == 0.6
+
+
+def test_the_token_that_ends_a_turn_ends_answers_of_the_exported_model(tiny_run, tmp_path, merge):
+    adapter = shutil.copytree(tiny_run / "adapter", tmp_path / "own")
+    (adapter / "training_log.json").unlink()
+    template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}<|start|>{% endfor %}"
+    (adapter / "chat_template.jinja").write_text(template)
+    _, folder = merge(adapter)
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), load(folder)
+    assert tokenizer.chat_template == template
+    own = model.config.eos_token_id
+    assert model.generation_config.eos_token_id == [own, tokenizer.convert_tokens_to_ids("<|start|>")]
 
 
 def test_what_a_killed_export_left_is_no_hindrance(tiny_run, merge, tmp_path):
