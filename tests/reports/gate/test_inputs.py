@@ -7,7 +7,8 @@ import pytest
 
 from reports.document.schema import MetricInfo, TaskInfo
 from reports.errors import UserError
-from reports.gate.inputs import ItemScore, check_values, read_items
+from reports.files import sha256_value
+from reports.gate.inputs import ItemScore, check_values, read_items, slice_hash, slice_hashes, slice_value
 from tests.reports.gate.examples import ACCURACY, ROUGE, inputs, shifted
 
 
@@ -22,6 +23,19 @@ def test_a_model_is_looked_up_in_its_results():
     assert candidate.score("t", "m").model == "adapter"
     assert baseline.score("t", "m").model == "base"
     assert candidate.score("t", "n") is candidate.score("x", "m") is None
+
+
+def test_slices_are_read_from_samples_and_from_the_hashes_of_stored_baselines():
+    sample = inputs(ROUGE, *shifted(20, 0.1))[0].items["t"]["1"]
+    hashes = {"class": sha256_value("yes")[:16], "speciality": sha256_value("cardiology")[:16]}
+    assert [slice_value(sample, name) for name in ("class", "speciality", "x")] == ["yes", "cardiology", None]
+    assert [slice_hash(sample, name) for name in ("class", "speciality", "x")] == [*hashes.values(), None]
+    assert slice_hashes(sample) == hashes
+    stored = ItemScore(id="1", doc_hash="1", metrics={}, slices=hashes)
+    assert slice_value(stored, "class") is None
+    assert [slice_hash(stored, name) for name in ("class", "x")] == [hashes["class"], None]
+    assert slice_hashes(stored) == hashes
+    assert slice_hashes(sample.model_copy(update={"gold": None})) == {"speciality": hashes["speciality"]}
 
 
 @pytest.fixture
@@ -96,6 +110,7 @@ def test_values_as_their_kind_requires(kind, values):
         ("mean", (0.5, 1.0), "is a pair, which mean cannot be"),
         ("perplexity", -31.2, "is one number, which perplexity cannot be"),
         ("batch_calibrated", 1.0, "is one number, which batch_calibrated cannot be"),
+        ("batch_calibrated", (), "has no numbers"),
         ("mean", -1.1e15, "is -1100000000000000.0, which is out of range"),
         ("perplexity", (-2e15, 1.0), "is (-2000000000000000.0, 1.0), which is out of range"),
         ("proportion", 0.5, "is 0.5, neither right (1) nor wrong (0)"),
