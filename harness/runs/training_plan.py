@@ -101,7 +101,7 @@ def _say_data(recipe: Recipe, rows: TrainingRows, tasks: Sequence[LoadedTask], t
     """How the rows of each source are read, how many are left out or faulty, and what to do about it."""
     for account in source_accounts(recipe, rows, tasks):
         terminal.say(f"{account.role}: {account.source}, {account.account.summary()}")
-        for remark in account.account.remarks(account.key):
+        for remark in account.remarks():
             terminal.say(f"  {remark}", style="yellow")
 
 

@@ -138,7 +138,8 @@ class DataSource(BaseModel):
             raise UserError(
                 "there is no such data file",
                 where=self.label,
-                fix="check the path; a hub data set is written owner/name, a built-in sample samples:NAME",
+                fix=f"check the path (relative ones start at {Path.cwd()}); a hub data set is written owner/name, a"
+                " built-in sample samples:NAME",
             )
         return files
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -62,6 +63,11 @@ def as_turns(value: Any) -> list[Any] | None:
     return value if isinstance(value, list) and all(isinstance(turn, dict) for turn in value) else None
 
 
+def is_list_text(value: Any) -> bool:
+    """Whether a cell is the text of a list of objects, whatever the notation."""
+    return isinstance(value, str) and re.match(r"\s*\[\s*\{", value) is not None
+
+
 def read_turns(value: Any) -> list[Turn]:
     """The turns in a cell.
 
@@ -69,9 +75,23 @@ def read_turns(value: Any) -> list[Turn]:
         UnusableRowError: There is none, or one of them cannot be used.
     """
     turns = as_turns(value)
+    if turns is None and is_list_text(value):
+        raise UnusableRowError(
+            "the conversation is Python's notation of a list, as pandas' to_csv writes it, and not JSON: save the rows"
+            " with to_json(orient='records', lines=True)"
+        )
     if not turns:
         raise UnusableRowError("the conversation is empty" if value in (None, [], "") else "there is no list of turns")
-    return [_read_turn(turn) for turn in turns]
+    return [_read_turn(turn) for turn in turns if not _is_empty_system_turn(turn)]
+
+
+def _is_empty_system_turn(turn: dict[str, Any]) -> bool:
+    """Whether a turn is a system turn without text, which many data sets have where there is no system prompt."""
+    role = next((turn[key] for key in _ROLE_KEYS if turn.get(key)), None)
+    content = [turn[key] for key in _TEXT_KEYS if turn.get(key) is not None]
+    return _ROLES.get(str(role).strip().lower()) == "system" and all(
+        isinstance(text, str) and not text.strip() for text in content
+    )
 
 
 def check_alternation(turns: Sequence[Turn]) -> tuple[Turn, ...]:

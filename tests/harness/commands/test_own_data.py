@@ -5,7 +5,7 @@ import json
 import pytest
 
 from harness.api import open_run
-from harness.commands.options import column_names
+from harness.commands.options import column_names, recipe_and_data
 from reports.errors import UserError
 from tasks.data import DataSource
 from training.recipes.own_data import run_name
@@ -72,6 +72,54 @@ def test_splits_that_the_data_has_are_chosen_by_settings(here):
     assert (len(training_rows(recipe).train), recipe.data.reasoning.split, folder.path.name) == (20, "test", "train")
 
 
+def test_plain_texts_are_not_asked_for_answers(here):
+    (here / "notes.jsonl").write_text("".join(f'{{"text": "Note {number}."}}\n' for number in range(10)))
+    lines: list[str] = []
+    recipe, _ = open_run(data="notes.jsonl", say=lines.append)
+    assert recipe.scoring.tasks == ["medbench_perplexity"]
+    assert "left out: medbench_generation, since plain texts hold no questions to answer" in lines
+
+
+def test_the_numbers_of_a_split_are_those_of_the_rows_that_the_format_can_use(here):
+    write(here / "rows.jsonl", range(10))
+    with (here / "rows.jsonl").open("a") as file:
+        file.write('{"Prompt": "Q", "Answer": "A"}\n' * 5)
+    lines: list[str] = []
+    settings = ["data.train.unusable_rows=drop", "data.train.rows=3"]
+    recipe, _ = open_run(data="rows.jsonl", columns=COLUMNS, settings=settings, say=lines.append)
+    assert lines[1] == "split by seed 42: 2 rows to score on, 3 to train on"
+    assert len(training_rows(recipe).train) == 3
+
+
+@pytest.mark.parametrize(
+    ("row", "flag"),
+    [
+        ({"frage": "Rest?", "answer": "No."}, "--columns question=NAME"),
+        ({"question": "Rest?", "answer": "No."}, "--columns reasoning=NAME"),
+        ({"prompt": "Rest?", "chosen": "No.", "rejected": "Yes."}, "--columns response=chosen"),
+        ({"question": "Rest?", "final_decision": "no"}, "--set data.train.kind=pubmedqa"),
+    ],
+)
+def test_the_way_out_is_a_flag(write_rows, row, flag):
+    with pytest.raises(UserError) as caught:
+        open_run(data=str(write_rows(row, row | {"id": "other"})))
+    assert caught.value.fix.endswith(f"; on the command line: {flag}")
+
+
+@pytest.mark.parametrize(
+    ("words", "data", "recipe", "others"),
+    [
+        (["tiny.yaml"], None, "tiny.yaml", []),
+        (["quickstart"], ["a.csv"], "quickstart", []),
+        (["b.csv", "cards", "tiny.yaml"], ["a.csv"], "tiny.yaml", ["b.csv", "cards"]),
+        (["b.csv", "owner/name"], ["a.csv"], None, ["b.csv", "owner/name"]),
+    ],
+)
+def test_words_without_an_option_are_a_recipe_or_more_data(here, words, data, recipe, others):
+    (here / "cards").mkdir()
+    assert recipe_and_data(words, data) == (recipe, others)
+
+
 def test_the_rows_of_another_recipe_are_replaced(here):
     write(here / "rows.jsonl", range(20))
     recipe, _ = open_run("llama32-3b-think", data="rows.jsonl", columns=COLUMNS)
@@ -108,6 +156,8 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(here, command):
     ("words", "message"),
     [
         (("run", "rows.jsonl"), "medbench run rows.jsonl: it belongs to no option"),
+        (("plan", "quickstart", "rows.jsonl"), "medbench plan rows.jsonl: it belongs to no option"),
+        (("train", "--data", "one.jsonl", "two.jsonl"), "two.jsonl, in a list: there is no such data file"),
         (
             ("plan", "--columns", "question=Prompt"),
             "--columns: there are no rows to read columns of\n  fix: add --data",
