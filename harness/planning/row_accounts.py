@@ -75,6 +75,6 @@ def remarks(recipe: Recipe, rows: TrainingRows | None, tasks: Sequence[LoadedTas
 def altered_line(turns: int) -> str:
     """What happens to earlier answers that the chat template alters."""
     return (
-        f"{turns} answers of earlier turns are not learned: the chat template alters them, as it does where it leaves"
-        " out their reasoning"
+        f"{turns} answers of earlier turns are not learned, because the chat template alters them; templates of"
+        " reasoning models leave out earlier reasoning"
     )

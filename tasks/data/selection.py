@@ -178,7 +178,9 @@ def describe_selection(source: DataSource) -> str:
         words = f"split {source.split}" if source.split else "all rows"
     else:
         words = describe_ids(read_ids(source.ids)) or (
-            f"ids of {Path(source.ids).name}" if isinstance(source.ids, str) else f"{len(source.ids)} listed ids"
+            f"ids of {Path(source.ids).name}"
+            if isinstance(source.ids, str)
+            else f"{len(source.ids)} listed id{'s' if len(source.ids) > 1 else ''}"
         )
     if source.start or source.stop:
         words += f", positions {source.start} to {'the end' if source.stop is None else source.stop - 1}"

@@ -1,4 +1,4 @@
-"""Tells the shape of rows from their columns, and reads a row of any shape."""
+"""Infers the shape of rows from their columns, and reads a row of any shape."""
 
 from __future__ import annotations
 

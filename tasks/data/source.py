@@ -47,7 +47,7 @@ class DataSource(BaseModel):
         rows: Sample this many rows with the seed of the run; all rows by default.
         start: Exclude the rows before this position in the source, counted from 0; for published set-ups.
         stop: Exclude this position and those after it.
-        kind: Shape of the rows, told from their columns if not given: `reasoning` (question, reasoning, response),
+        kind: Shape of the rows, inferred from their columns if not given: `reasoning` (question, reasoning, response),
             `question-answer`, `alpaca` (instruction, input, output), `conversations` or plain `text`. `pubmedqa` trains
             on rows of PubMedQA; their answer is the label and the conclusion. `pubmedqa-abstract` puts the abstract
             before the question, as scoring does.

@@ -87,11 +87,17 @@ def read_turns(value: Any) -> list[Turn]:
 
 def _is_empty_system_turn(turn: dict[str, Any]) -> bool:
     """Whether a turn is a system turn without text, which many data sets have where there is no system prompt."""
-    role = next((turn[key] for key in _ROLE_KEYS if turn.get(key)), None)
-    content = [turn[key] for key in _TEXT_KEYS if turn.get(key) is not None]
-    return _ROLES.get(str(role).strip().lower()) == "system" and all(
-        isinstance(text, str) and not text.strip() for text in content
-    )
+    content = _first(turn, _TEXT_KEYS)
+    return _role(turn) == "system" and (content is None or (isinstance(content, str) and not content.strip()))
+
+
+def _first(turn: dict[str, Any], keys: Sequence[str]) -> Any:
+    """The first value that is there, or None."""
+    return next((turn[key] for key in keys if turn.get(key) is not None), None)
+
+
+def _role(turn: dict[str, Any]) -> Role | None:
+    return _ROLES.get(str(_first(turn, _ROLE_KEYS)).strip().lower())
 
 
 def check_alternation(turns: Sequence[Turn]) -> tuple[Turn, ...]:
@@ -135,16 +141,15 @@ def read_pairs(value: Any) -> list[Turn]:
 
 
 def _read_turn(turn: dict[str, Any]) -> Turn:
-    name = next((turn[key] for key in _ROLE_KEYS if turn.get(key)), None)
-    role = _ROLES.get(str(name).strip().lower())
-    if name is None or role is None:
+    name, role = _first(turn, _ROLE_KEYS), _role(turn)
+    if role is None:
         what = "no role" if name is None else f"the role {str(name)[:40]!r}"
         raise UnusableRowError(f"a turn has {what}; known: system, user, assistant (human, gpt)")
     if any(turn.get(key) for key in _CALL_KEYS):
         raise UnusableRowError("a turn calls a tool, which is not supported")
     if turn.get("weight") == 0 or turn.get("train") is False:
         raise UnusableRowError("a turn is excluded from training (weight or train), which is not supported")
-    text = _text(next((turn[key] for key in _TEXT_KEYS if turn.get(key) is not None), None)).strip()
+    text = _text(_first(turn, _TEXT_KEYS)).strip()
     if not text:
         raise UnusableRowError(f"a turn of the role {role} is empty")
     if role != "assistant":

@@ -47,7 +47,7 @@ def own_data_recipe(
         columns: Names of the columns in the data by the names that medbench uses, or `answer` for `response`.
         base: The base model, or None for the recipe's.
         overrides: `key.path=value`.
-        say: Is told what was done.
+        say: Receives a sentence on each thing that was decided.
 
     Raises:
         UserError: The data or the recipe cannot be used.
@@ -86,7 +86,8 @@ def own_data_recipe(
     held_out = resolved.data.reasoning_rows or 0
     if is_split and held_out:
         trained_on = min(rows - held_out, source.rows or rows)
-        say(f"split by seed {resolved.seed}: {held_out:,} rows to score on, {trained_on:,} to train on")
+        noun = "rows" if held_out > 1 else "row"
+        say(f"split by seed {resolved.seed}: {held_out:,} {noun} to score on, {trained_on:,} to train on")
     if left_out and resolved.scoring.tasks == kept:
         say(f"left out: {', '.join(left_out)}, whose items are synthetic; set data.pubmedqa.source to score on others")
     if unanswerable and resolved.scoring.tasks == kept:
