@@ -90,6 +90,8 @@ class DataSource(BaseModel):
     def _possible(self) -> Self:
         if self.stop is not None and self.stop <= self.start:
             raise ValueError("stop must be greater than start")
+        if {"answer", "response"} <= self.columns.keys():
+            raise ValueError("columns maps both answer and response, which mean the same: map one of them")
         return self
 
     @property

@@ -44,7 +44,7 @@ def own_data_recipe(
     Args:
         recipe: Name or file of the recipe with all other settings.
         data: Files, folders, globs or a hub data set.
-        columns: Names of the columns in the data by the names that medbench uses, or `answer` for `response`.
+        columns: Names of the columns in the data by the names that medbench uses.
         base: The base model, or None for the recipe's.
         overrides: `key.path=value`.
         say: Receives a sentence on each thing that was decided.
@@ -52,8 +52,7 @@ def own_data_recipe(
     Raises:
         UserError: The data or the recipe cannot be used.
     """
-    mapped = {"response" if name == "answer" else name: column for name, column in columns.items()}
-    train = {"source": data[0] if len(data) == 1 else [*data], "columns": mapped}
+    train = {"source": data[0] if len(data) == 1 else [*data], "columns": dict(columns)}
     changes: dict[tuple[str, str], Change] = {
         ("description", "--data"): f"own data with the settings of {Path(recipe).stem}",
         ("data.train", "--data"): train,

@@ -43,7 +43,7 @@ def test_rows_are_split_by_seed_and_the_quickstart_decides_the_rest(here):
     assert recipe.scoring.tasks == ["medbench_perplexity", "medbench_generation"]
     assert (recipe.name, str(folder.path)) == ("my-q-a", "runs/my-q-a")
     assert lines == [
-        "data: My Q&A.jsonl, 50 different rows, question from Prompt, reasoning from Rationale, response from Answer",
+        "data: My Q&A.jsonl, 50 different rows, question from Prompt, reasoning from Rationale, answer from Answer",
         "split by seed 3: 10 rows to score on, 40 to train on",
         "left out: medbench_pubmedqa, whose items are synthetic; set data.pubmedqa.source to score on others",
         "all other settings are those of quickstart; name of the run: my-q-a",
@@ -78,6 +78,14 @@ def test_plain_texts_are_not_asked_for_answers(here):
     recipe, _ = open_run(data="notes.jsonl", say=lines.append)
     assert recipe.scoring.tasks == ["medbench_perplexity"]
     assert "left out: medbench_generation, since plain texts hold no questions to answer" in lines
+
+
+def test_columns_of_pubmedqa_rows_can_be_mapped(here):
+    rows = [{"question": f"{n}?", "context": ["Some."], "label": "no", "long_answer": "No."} for n in range(5)]
+    (here / "items.json").write_text(json.dumps(rows))
+    settings = ["data.train.kind=pubmedqa", "format.name=plain"]
+    recipe, _ = open_run(data="items.json", columns={"answer": "label"}, settings=settings)
+    assert {row.response for row in training_rows(recipe).train} == {"No. No."}
 
 
 def test_the_numbers_of_a_split_are_those_of_the_rows_that_the_format_can_use(here):
@@ -169,6 +177,7 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(here, command):
             "one row cannot",
         ),
         (("run", "--data", "one.jsonl", "--columns", "Prompt"), "--columns Prompt: 'Prompt' is not NAME=COLUMN"),
+        (("run", "--data", "one.jsonl", "--columns", "answer=Answer,response=Answer"), "both answer and response"),
         (("run", "--data", "one.jsonl", "--columns", "a=b,a=c"), "--columns a=b,a=c: a is there twice"),
     ],
 )
