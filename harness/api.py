@@ -249,6 +249,7 @@ def score(  # noqa: PLR0913 - one for each flag of the command
 def plan(
     recipe: str | None = None,
     *,
+    seed: int | None = None,
     settings: Sequence[str] = (),
     quiet: bool = False,
     data: str | Sequence[str] = (),
@@ -260,7 +261,9 @@ def plan(
 
     log_to(None)
     terminal = Terminal(quiet=quiet)
-    resolved, _ = open_run(recipe, settings=settings, data=data, columns=columns, base=base, say=terminal.say)
+    resolved, _ = open_run(
+        recipe, seed=seed, settings=settings, data=data, columns=columns, base=base, say=terminal.say
+    )
     return print_plan(resolved, terminal)
 
 

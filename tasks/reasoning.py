@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from reports.comparison.sums import value_of_samples
+from reports.errors import UserError
 from tasks.answer_parts import after_opened_thinking
 from tasks.answers import GeneratedText, ScoredText, split_document_answer
 from tasks.data import ReasoningRow, count_violations, load_rows
@@ -28,6 +29,8 @@ from tasks.text_metrics import (
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from tasks.formats import AnswerFormat
+
 LogLikelihood = tuple[float, bool]
 
 
@@ -35,8 +38,8 @@ def reasoning_dataset(**settings: Any) -> dict[str, Dataset]:
     """Held-out rows as lm-eval documents with their prompts; see `TaskSettings` for the settings."""
     task = TaskSettings(**settings)
     tokenizer, answer_format = task.load_tokenizer(), get_format(task.format)
-    pool = load_rows(task.examples, seed=task.seed, answer_format=answer_format).rows if task.shots else []
-    drawn = draw_examples(pool, task.shots, task.seed) if task.shots else []
+    loaded = load_rows(task.reasoning, seed=task.seed, answer_format=answer_format)
+    drawn = _drawn_examples(task, answer_format) if task.shots and loaded.account.kind != "text" else []
 
     def document(row: ReasoningRow) -> dict[str, Any]:
         # Conversations may end with the same question, such as "And then?".
@@ -62,8 +65,23 @@ def reasoning_dataset(**settings: Any) -> dict[str, Dataset]:
             "tokenizer": task.tokenizer_name,
         }
 
-    loaded = load_rows(task.reasoning, seed=task.seed, answer_format=answer_format)
     return {"test": document_set(map(document, loaded.rows), count_violations(loaded, answer_format))}
+
+
+def _drawn_examples(task: TaskSettings, answer_format: AnswerFormat) -> list[ReasoningRow]:
+    """The rows that examples are taken from.
+
+    Raises:
+        UserError: They are plain texts, or too few.
+    """
+    pool = load_rows(task.examples, seed=task.seed, answer_format=answer_format)
+    if pool.account.kind == "text":
+        raise UserError(
+            f"the examples come from the training rows, and {task.examples.label} holds plain texts without questions",
+            where="scoring.num_fewshot",
+            fix="set it to 0, or give data.train rows with questions",
+        )
+    return draw_examples(pool.rows, task.shots, task.seed)
 
 
 def perplexity_results(doc: dict[str, Any], results: Sequence[LogLikelihood]) -> dict[str, Any]:

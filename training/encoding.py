@@ -80,7 +80,9 @@ def encode_row(
     Of a conversation, the answers of all turns are learned; of a plain text, all of it.
     """
     if row.is_text:
-        ids = [*encode(tokenizer, row.response), *turn_end(tokenizer, "never").tokens]
+        ids, end = encode(tokenizer, row.response), turn_end(tokenizer, "never").tokens
+        if tuple(ids[-len(end) :]) != end:  # a conversation as text often has the end token already
+            ids += end
         labels = [MASKED, *ids[1:]]  # nothing predicts the first token
         return EncodedRow(ids[:max_length], labels[:max_length], truncated=len(ids) > max_length)
     messages = answer_format.messages(row.question, row.history)

@@ -16,6 +16,9 @@ Recipe = Annotated[
 RecipeArgument = Annotated[
     str | None, typer.Argument(help="A recipe's name or YAML file; the quickstart if not given.")
 ]
+RecipeOrData = Annotated[
+    list[str] | None, typer.Argument(metavar="[recipe]", help="The same as --recipe, or more files of --data.")
+]
 Run = Annotated[Path, typer.Argument(help="A run folder.")]
 Models = Annotated[
     str,
@@ -63,6 +66,32 @@ def numbers(text: str | None) -> list[int] | None:
         return None if text is None else [int(number) for number in text.split(",")]
     except ValueError:
         raise UserError("not a list of whole numbers", where=f"--seeds {text}", fix="write --seeds 1,2,3") from None
+
+
+def all_data(command: str, data: list[str] | None, more: list[str] | None) -> list[str]:
+    """The sources after `--data`, and those that a shell puts behind the first in place of a glob.
+
+    Raises:
+        UserError: There is no `--data` that they could belong to.
+    """
+    if more and not data:
+        raise UserError("it belongs to no option", where=f"{command} {more[0]}", fix=f"see {command} --help")
+    return [*(data or ()), *(more or ())]
+
+
+def recipe_and_data(words: list[str] | None, data: list[str] | None) -> tuple[str | None, list[str]]:
+    """The recipe, if it is among the words without an option, and the others, which belong to `--data`."""
+    others = list(words or ())
+    recipe = next((word for word in others if not data or _is_recipe(word)), None)
+    if recipe is not None:
+        others.remove(recipe)
+    return recipe, others
+
+
+def _is_recipe(word: str) -> bool:
+    """Whether a word next to `--data` is a recipe: a YAML file, or a bare name that is no path."""
+    suffix = Path(word).suffix
+    return suffix in (".yaml", ".yml") or not (suffix or "/" in word or Path(word).exists())
 
 
 def column_names(texts: list[str] | None) -> dict[str, str]:

@@ -16,18 +16,19 @@ from harness.commands.options import (
     MoreData,
     Out,
     Recipe,
-    RecipeArgument,
+    RecipeOrData,
     Seed,
     Seeds,
     Settings,
     Tasks,
+    all_data,
     column_names,
     numbers,
+    recipe_and_data,
     split_names,
 )
 from harness.console import Terminal
 from harness.planning.model_names import DEFAULT_MODELS
-from reports.errors import UserError
 
 
 def run(  # noqa: PLR0913, PLR0917 - one for each flag
@@ -48,11 +49,9 @@ def run(  # noqa: PLR0913, PLR0917 - one for each flag
     """The main job: plan, train the adapter where needed, score all models on the same questions, compare, report."""
     import harness
 
-    if more_data and not data:
-        raise UserError("it belongs to no option", where=f"medbench run {more_data[0]}", fix="see medbench run --help")
     harness.run(
         recipe,
-        data=[*(data or ()), *(more_data or ())],
+        data=all_data("medbench run", data, more_data),
         columns=column_names(columns),
         base=base,
         models=models,
@@ -67,8 +66,10 @@ def run(  # noqa: PLR0913, PLR0917 - one for each flag
 
 
 def plan(
-    recipe: RecipeArgument = None,
+    words: RecipeOrData = None,
+    recipe: Recipe = None,
     settings: Settings = None,
+    seed: Seed = None,
     data: Data = None,
     columns: Columns = None,
     base: Base = None,
@@ -76,7 +77,15 @@ def plan(
     """Say what a training will do, before it does: rows, lengths, an example, parameters, memory, time."""
     import harness
 
-    harness.plan(recipe, settings=settings or (), data=data or (), columns=column_names(columns), base=base)
+    named, more_data = (None, words) if recipe else recipe_and_data(words, data)
+    harness.plan(
+        recipe or named,
+        settings=settings or (),
+        seed=seed,
+        data=all_data("medbench plan", data, more_data),
+        columns=column_names(columns),
+        base=base,
+    )
 
 
 def train(
@@ -85,6 +94,7 @@ def train(
     out: Out = None,
     seed: Seed = None,
     data: Data = None,
+    more_data: MoreData = None,
     columns: Columns = None,
     base: Base = None,
 ) -> None:
@@ -96,7 +106,7 @@ def train(
         settings=settings or (),
         out=out,
         seed=seed,
-        data=data or (),
+        data=all_data("medbench train", data, more_data),
         columns=column_names(columns),
         base=base,
     )

@@ -228,13 +228,15 @@ def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) ->
         info.setting = f"{source.public_name}, {selection}; {len(indices)} of {total} items" + (
             " drawn by seed" if len(indices) < total else ""
         )
+    account = None if source is None else account_of(task.dataset["test"])
+    is_text = account is not None and account.kind == "text"
     if shots:
-        info.setting += f", {shots} example{'s' if shots > 1 else ''} before each"
+        examples = f"{shots} example{'s' if shots > 1 else ''}"
+        info.setting += ", plain texts without examples" if is_text else f", {examples} before each"
     settings = [task.config.generation_kwargs, task.config.repeats] if task.OUTPUT_TYPE == "generate_until" else None
     rest = [info.version, _plain(settings), *([shots] if shots else [])]
     items_hash = _items_hash(_documents(task, indices), rest)
-    account = None if source is None else account_of(task.dataset["test"])
-    if name == catalog.GENERATION and account is not None and account.kind == "text":
+    if name == catalog.GENERATION and is_text:
         others = ",".join(task for task in recipe.scoring.tasks if task != name) or catalog.PERPLEXITY
         raise UserError(
             "plain texts hold no questions to answer, only text for the perplexity",

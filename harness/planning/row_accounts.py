@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from training.recipes.recipe import Recipe
     from training.splits import TrainingRows
 
+_TRAINING = "training data"
+
 
 class SourceAccount(NamedTuple):
     """One source.
@@ -31,13 +33,17 @@ class SourceAccount(NamedTuple):
     source: str
     account: RowAccount
 
+    def remarks(self) -> list[str]:
+        """What the user should know about rows that are left out or faulty, a sentence each."""
+        return self.account.remarks(self.key, is_trained_on=self.role == _TRAINING)
+
 
 def source_accounts(recipe: Recipe, rows: TrainingRows | None, tasks: Sequence[LoadedTask]) -> list[SourceAccount]:
     """The sources of the training rows and of the scored items, each once."""
     data, accounts = recipe.data, []
     trained = {} if rows is None else rows.accounts
     if "train" in trained:
-        accounts.append(_account("training data", "data.train", data.train, trained["train"]))
+        accounts.append(_account(_TRAINING, "data.train", data.train, trained["train"]))
     if "validation" in trained and data.validation is not None:
         accounts.append(_account("validation data", "data.validation", data.validation, trained["validation"]))
     for loaded in tasks:
@@ -62,13 +68,13 @@ def remarks(recipe: Recipe, rows: TrainingRows | None, tasks: Sequence[LoadedTas
     return [
         f"{source.role}, {source.source}: {remark}"
         for source in source_accounts(recipe, rows, tasks)
-        for remark in source.account.remarks(source.key)
+        for remark in source.remarks()
     ]
 
 
 def altered_line(turns: int) -> str:
     """What happens to earlier answers that the chat template alters."""
     return (
-        f"{turns} answers of earlier turns are not learned: the chat template alters them, as it does where it leaves"
-        " out their reasoning"
+        f"{turns} answers of earlier turns are not learned, because the chat template alters them; templates of"
+        " reasoning models leave out earlier reasoning"
     )

@@ -74,7 +74,9 @@ def _answers(run: Path, model: str, task: str) -> dict[str, Sample]:
     path = RunFolder(run).samples(model, task)
     if not path.is_file():
         raise UserError(
-            f"the run holds no answers of {model} to {task}", where=str(run), fix="name others with --models or --task"
+            f"the run holds no answers of {model} to {task}",
+            where=str(run),
+            fix="name others with --models or --task, or have them answered: medbench score --out RUN --tasks TASK",
         )
     return {sample.id: sample for sample in read_samples(path) if sample.repeat == 0}
 

@@ -60,7 +60,7 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
         f" alone is longer than {recipe.trainer.max_length} tokens)"
     )
     low, middle, high, longest = facts.lengths.values()
-    terminal.say(f"tokens a row: {middle} in the middle, 5 % below {low}, 5 % above {high}, longest {longest}")
+    terminal.say(f"tokens per row: median {middle}, 5 % below {low}, 5 % above {high}, longest {longest}")
     cut = 100 * facts.truncated / facts.rows
     terminal.say(f"cut at {recipe.trainer.max_length} tokens: {facts.truncated} rows ({cut:.1f} %)")
     if facts.altered_turns:
@@ -91,7 +91,7 @@ def _say_memory(facts: Preflight, terminal: Terminal) -> None:
     """The estimated memory by component, beside what fine-tuning all weights would take."""
     terminal.say("estimated memory while training on a GPU, beside fine-tuning all weights on the same batches:")
     sizes = [(name, size, facts.full_memory[name]) for name, size in facts.memory.items()]
-    sizes.append(("together", facts.memory_bytes, sum(facts.full_memory.values())))
+    sizes.append(("total", facts.memory_bytes, sum(facts.full_memory.values())))
     rows = [(name, f"{size / GIB:.2f}", f"{full / GIB:.2f}") for name, size, full in sizes]
     terminal.table(("component", "this recipe, GiB", "all weights, GiB"), rows)
     terminal.say("  (computed; all weights: weights and gradients in 16 bits, AdamW states in 32 bits)")
@@ -101,7 +101,7 @@ def _say_data(recipe: Recipe, rows: TrainingRows, tasks: Sequence[LoadedTask], t
     """How the rows of each source are read, how many are left out or faulty, and what to do about it."""
     for account in source_accounts(recipe, rows, tasks):
         terminal.say(f"{account.role}: {account.source}, {account.account.summary()}")
-        for remark in account.account.remarks(account.key):
+        for remark in account.remarks():
             terminal.say(f"  {remark}", style="yellow")
 
 

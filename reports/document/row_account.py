@@ -68,15 +68,16 @@ class RowAccount(Strict):
             ]
         )
 
-    def remarks(self, key: str) -> list[str]:
+    def remarks(self, key: str, *, is_trained_on: bool = True) -> list[str]:
         """What the user should know about rows that are left out, changed or faulty, a sentence each with a way out.
 
         Args:
             key: Key of the source in the recipe, such as `data.train`.
+            is_trained_on: Whether the used rows are trained on; held-out rows may be from the same source.
         """
         remarks = []
         if self.duplicates and not self.keeps_duplicates:
-            keep = "; --set data.keep_duplicates=true trains on them" if key == "data.train" else ""
+            keep = "; --set data.keep_duplicates=true trains on them" if key == "data.train" and is_trained_on else ""
             remarks.append(f"{self.duplicates} of {self.read} rows repeat earlier ones and are left out{keep}")
         if self.unusable:
             number = sum(self.unusable.values())
@@ -114,7 +115,7 @@ class RowAccount(Strict):
 def shortened(names: Sequence[str], most: int = 12) -> str:
     """The names, of many only the first."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(name or "a column without a name" for name in names[:most]) + more
 
 
 def listed(counts: dict[str, int]) -> str:

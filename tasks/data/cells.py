@@ -68,7 +68,7 @@ class Cells:
         """The cell as a non-blank text."""
         value = self.value(record, name)
         if not isinstance(value, str) or not value.strip():
-            content = "nothing" if value in (None, "") else "blanks" if isinstance(value, str) else repr(value)[:40]
+            content = _kind(value)
             raise UserError(
                 f"column {name} should hold a text, found {content}", where=record.where, fix="fix or remove the row"
             )
@@ -83,6 +83,13 @@ class Cells:
         if record.key is not None:
             return id_text(_valid_unicode(record.key, "the key", record.where))
         return id_text(self.value(record, "id"))
+
+
+def _kind(value: Any) -> str:
+    """What a cell holds instead of a text, in words."""
+    if isinstance(value, str) or value is None:
+        return "blanks" if value else "nothing"
+    return "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else repr(value)[:40]
 
 
 def _valid_unicode(value: Any, name: str, where: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
@@ -98,12 +98,19 @@ def load_rows(
             raise NoReasoningError(lacks(answer_format, "an earlier turn without" if row.reasoning else "no"))
         return row
 
-    rows = usable(itertools.chain(head, records), make, source, account)
-    if answer_format is not None and source.format_violations == "drop":
-        account.drops_violating = True
-        rows = some(compliant(rows, answer_format, account), source, account)
+    rows = _kept(usable(itertools.chain(head, records), make, source, account), source, answer_format, account)
     selected, account.duplicates = select(rows, source, keep_duplicates=keep_duplicates)
     return LoadedRows(_drawn(selected, source, seed), account)
+
+
+def _kept(
+    rows: Iterable[ReasoningRow], source: DataSource, answer_format: AnswerFormat | None, account: RowAccount
+) -> Iterable[ReasoningRow]:
+    """The rows without those that violate their format, if the source leaves these out."""
+    if answer_format is None or source.format_violations != "drop":
+        return rows
+    account.drops_violating = True
+    return some(compliant(rows, answer_format, account), source, account)
 
 
 def count_violations(loaded: LoadedRows[ReasoningRow], answer_format: AnswerFormat) -> RowAccount:
@@ -160,10 +167,10 @@ def _pubmedqa_rows(
     source: DataSource, seed: int, answer_format: AnswerFormat | None, *, keep_duplicates: bool
 ) -> LoadedRows[ReasoningRow]:
     """PubMedQA items as rows without reasoning."""
-    loaded = load_items(source, seed=seed, keep_duplicates=keep_duplicates)
+    loaded = load_items(source.model_copy(update={"rows": None}), seed=seed, keep_duplicates=keep_duplicates)
     if answer_format is not None and answer_format.has_reasoning:
         raise no_reasoning(lacks(answer_format), source, loaded.account)
-    rows = [
+    rows = (
         ReasoningRow(
             item.id,
             item.question if source.kind == "pubmedqa" else item.with_abstract,
@@ -172,8 +179,9 @@ def _pubmedqa_rows(
             place=item.place,
         )
         for item in loaded.rows
-    ]
-    return LoadedRows(rows, loaded.account)
+    )
+    kept = list(_kept(rows, source, answer_format, loaded.account))
+    return LoadedRows(_drawn(kept, source, seed), loaded.account)
 
 
 def _contexts(value: Any, where: str) -> tuple[str, ...]:

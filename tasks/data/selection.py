@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from reports.errors import UserError
 from reports.files import check_regular, read_json
 from tasks.data.files import kind_of
-from tasks.data.readers import read_records
+from tasks.data.readers import Place, read_records
 from tasks.data.source import ALL_IDS, OFFICIAL_TEST, PUBMEDQA_HUB_ID, DataSource
 
 _HOW_ALL = "`ids: all` (--set data.pubmedqa.ids=all) takes all rows"
@@ -24,12 +24,15 @@ _GROUND_TRUTH = "test_ground_truth.json"  # as the official repository calls the
 _OFFICIAL_TEST_FILE = Path(__file__).resolve().parent / "pubmedqa_test_ids.txt"
 
 
-class _HasId(Protocol):
+class _Selectable(Protocol):
     @property
     def id(self) -> str: ...
 
+    @property
+    def place(self) -> Place | None: ...
 
-Row = TypeVar("Row", bound=_HasId)
+
+Row = TypeVar("Row", bound=_Selectable)
 _Item = TypeVar("_Item")
 
 
@@ -47,8 +50,13 @@ def select(rows: Iterable[Row], source: DataSource, *, keep_duplicates: bool = F
     ids = []
     for row in rows:
         ids.append(row.id)
-        if by_id.setdefault(row.id, row) != row:
-            raise UserError(f"two different rows have the id {row.id}", where=source.label, fix="make the ids unique")
+        first = by_id.setdefault(row.id, row)
+        if first != row:
+            raise UserError(
+                f"two different rows have the id {row.id}: {first.place} and {row.place}",
+                where=source.label,
+                fix="make the ids unique, or rename their column: rows without ids get them from their texts",
+            )
     wanted = set(by_id) if source.ids in (None, ALL_IDS) else read_ids(source.ids)
     unwanted = set() if source.exclude_ids is None else read_ids(source.exclude_ids)
     missing = sorted(wanted - set(by_id))
@@ -170,7 +178,9 @@ def describe_selection(source: DataSource) -> str:
         words = f"split {source.split}" if source.split else "all rows"
     else:
         words = describe_ids(read_ids(source.ids)) or (
-            f"ids of {Path(source.ids).name}" if isinstance(source.ids, str) else f"{len(source.ids)} listed ids"
+            f"ids of {Path(source.ids).name}"
+            if isinstance(source.ids, str)
+            else f"{len(source.ids)} listed id{'s' if len(source.ids) > 1 else ''}"
         )
     if source.start or source.stop:
         words += f", positions {source.start} to {'the end' if source.stop is None else source.stop - 1}"

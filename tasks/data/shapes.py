@@ -1,4 +1,4 @@
-"""Tells the shape of rows from their columns, and reads a row of any shape."""
+"""Infers the shape of rows from their columns, and reads a row of any shape."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reports.errors import UserError, did_you_mean
 from tasks.data.cells import Cells
 from tasks.data.readers import Place, Record
 from tasks.data.source import DataSource
-from tasks.data.turns import Turn, as_turns, check_alternation, read_pairs, read_turns
+from tasks.data.turns import Turn, as_turns, check_alternation, is_list_text, read_pairs, read_turns
 from tasks.formats import AnswerFormat, split_marked
 
 _QUESTION = ("question", "prompt", "query", "input")
@@ -238,7 +238,8 @@ def _usual(names: Sequence[str], present: Collection[str]) -> str | None:
 def _suits(kind: str, columns: dict[str, str], head: Sequence[Record]) -> bool:
     """Whether rows with these columns are of a kind, where the names alone do not tell."""
     if kind == "conversations":
-        return any(as_turns(record.values.get(columns["messages"])) for record in head)
+        cells = [record.values.get(columns["messages"]) for record in head]
+        return any(as_turns(cell) or is_list_text(cell) for cell in cells)
     if kind == "alpaca":
         names = {str(name).lower() for record in head for name in record.values}
         return columns["question"].lower() == "instruction" and "question" not in names
@@ -256,7 +257,7 @@ def _no_shape(source: DataSource, mapped: dict[str, str], first: Record, present
             return UserError(
                 f"there is no column {column}; {there}",
                 where=first.where,
-                fix=f"correct columns: {{{name}: ...}} of the source{f' ({near})' if near else ''}",
+                fix=f"correct columns: {{{name}: NAME}} of the source{f' ({near})' if near else ''}",
             )
     if set(_PREFERENCES) <= set(present):
         to = "messages" if as_turns(first.values.get("chosen")) else "response"

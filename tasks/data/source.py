@@ -47,7 +47,7 @@ class DataSource(BaseModel):
         rows: Sample this many rows with the seed of the run; all rows by default.
         start: Exclude the rows before this position in the source, counted from 0; for published set-ups.
         stop: Exclude this position and those after it.
-        kind: Shape of the rows, told from their columns if not given: `reasoning` (question, reasoning, response),
+        kind: Shape of the rows, inferred from their columns if not given: `reasoning` (question, reasoning, response),
             `question-answer`, `alpaca` (instruction, input, output), `conversations` or plain `text`. `pubmedqa` trains
             on rows of PubMedQA; their answer is the label and the conclusion. `pubmedqa-abstract` puts the abstract
             before the question, as scoring does.
@@ -90,6 +90,8 @@ class DataSource(BaseModel):
     def _possible(self) -> Self:
         if self.stop is not None and self.stop <= self.start:
             raise ValueError("stop must be greater than start")
+        if {"answer", "response"} <= self.columns.keys():
+            raise ValueError("columns maps both answer and response, which mean the same: map one of them")
         return self
 
     @property
@@ -138,7 +140,8 @@ class DataSource(BaseModel):
             raise UserError(
                 "there is no such data file",
                 where=self.label,
-                fix="check the path; a hub data set is written owner/name, a built-in sample samples:NAME",
+                fix=f"check the path (relative ones start at {Path.cwd()}); a hub data set is written owner/name, a"
+                " built-in sample samples:NAME",
             )
         return files
 

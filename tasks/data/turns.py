@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -62,6 +63,11 @@ def as_turns(value: Any) -> list[Any] | None:
     return value if isinstance(value, list) and all(isinstance(turn, dict) for turn in value) else None
 
 
+def is_list_text(value: Any) -> bool:
+    """Whether a cell is the text of a list of objects, whatever the notation."""
+    return isinstance(value, str) and re.match(r"\s*\[\s*\{", value) is not None
+
+
 def read_turns(value: Any) -> list[Turn]:
     """The turns in a cell.
 
@@ -69,9 +75,29 @@ def read_turns(value: Any) -> list[Turn]:
         UnusableRowError: There is none, or one of them cannot be used.
     """
     turns = as_turns(value)
+    if turns is None and is_list_text(value):
+        raise UnusableRowError(
+            "the conversation is Python's notation of a list, as pandas' to_csv writes it, and not JSON: save the rows"
+            " with to_json(orient='records', lines=True)"
+        )
     if not turns:
         raise UnusableRowError("the conversation is empty" if value in (None, [], "") else "there is no list of turns")
-    return [_read_turn(turn) for turn in turns]
+    return [_read_turn(turn) for turn in turns if not _is_empty_system_turn(turn)]
+
+
+def _is_empty_system_turn(turn: dict[str, Any]) -> bool:
+    """Whether a turn is a system turn without text, which many data sets have where there is no system prompt."""
+    content = _first(turn, _TEXT_KEYS)
+    return _role(turn) == "system" and (content is None or (isinstance(content, str) and not content.strip()))
+
+
+def _first(turn: dict[str, Any], keys: Sequence[str]) -> Any:
+    """The first value that is there, or None."""
+    return next((turn[key] for key in keys if turn.get(key) is not None), None)
+
+
+def _role(turn: dict[str, Any]) -> Role | None:
+    return _ROLES.get(str(_first(turn, _ROLE_KEYS)).strip().lower())
 
 
 def check_alternation(turns: Sequence[Turn]) -> tuple[Turn, ...]:
@@ -115,16 +141,15 @@ def read_pairs(value: Any) -> list[Turn]:
 
 
 def _read_turn(turn: dict[str, Any]) -> Turn:
-    name = next((turn[key] for key in _ROLE_KEYS if turn.get(key)), None)
-    role = _ROLES.get(str(name).strip().lower())
-    if name is None or role is None:
+    name, role = _first(turn, _ROLE_KEYS), _role(turn)
+    if role is None:
         what = "no role" if name is None else f"the role {str(name)[:40]!r}"
         raise UnusableRowError(f"a turn has {what}; known: system, user, assistant (human, gpt)")
     if any(turn.get(key) for key in _CALL_KEYS):
         raise UnusableRowError("a turn calls a tool, which is not supported")
     if turn.get("weight") == 0 or turn.get("train") is False:
         raise UnusableRowError("a turn is excluded from training (weight or train), which is not supported")
-    text = _text(next((turn[key] for key in _TEXT_KEYS if turn.get(key) is not None), None)).strip()
+    text = _text(_first(turn, _TEXT_KEYS)).strip()
     if not text:
         raise UnusableRowError(f"a turn of the role {role} is empty")
     if role != "assistant":

@@ -59,6 +59,8 @@ def _unusable(
     """What is wrong with the rows, with their places; one faulty row is named as any other fault of a file is."""
     number = sum(account.unusable.values())
     fix = "correct the rows, or leave them out with `unusable_rows: drop` for this source"
+    if any(reason.startswith("there is no column") for reason in places):
+        fix = f"give all rows of the source the same columns, or {fix.partition(', or ')[2]}"
     fix += f" (--set {'data.pubmedqa' if account.kind == 'pubmedqa' else 'data.train'}.unusable_rows=drop)"
     if lacks_reasoning:
         fix += f", or choose a format without reasoning ({_WITHOUT_REASONING})"

@@ -122,9 +122,9 @@ def test_such_a_cell_does_not_matter_in_a_column_that_nothing_needs(write, kind)
         (pa.array([1.0, float("nan"), 2.0]), "1.0"),
         (pa.array([None, "a", "b"]), "nothing"),
         (pa.array([b"a"] * 3), "b'a'"),
-        (pa.array([["a"]] * 3), "['a']"),
-        (pa.array([{"a": "b"}] * 3), "{'a': 'b'}"),
-        (pa.array([[("a", "b")]] * 3, pa.map_(pa.string(), pa.string())), "[('a', 'b')]"),
+        (pa.array([["a"]] * 3), "a list"),
+        (pa.array([{"a": "b"}] * 3), "an object"),
+        (pa.array([[("a", "b")]] * 3, pa.map_(pa.string(), pa.string())), "a list"),
     ],
 )
 def test_other_cells_than_texts_are_refused_by_row(write, cells, content):

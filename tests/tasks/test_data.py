@@ -148,7 +148,10 @@ def test_all_rows_are_taken_where_ids_say_so(tmp_path):
             [{"topic": "Why?", "Complex_CoT": "x", "Response": "y"}],
             "line 1: there is no column for question; the columns",
         ),
-        ([{**ROW, "id": "a"}, {**ROW, "id": "a", "response": "No."}], "two different rows have the id a"),
+        (
+            [{**ROW, "id": "a"}, {**ROW, "id": "a", "response": "No."}],
+            "rows have the id a: rows.jsonl, line 1 and",
+        ),
         ([{**ROW, "question": 3}], "line 1: column question should hold a text, found 3"),
     ],
 )

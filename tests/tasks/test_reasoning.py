@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reports.errors import UserError
 from tasks.answers import GeneratedText, ScoredText
 from tasks.data import DataSource, load_reasoning
 from tasks.reasoning import generation_results, perplexity, perplexity_results, ratio, reasoning_dataset
@@ -108,6 +109,15 @@ def test_of_a_plain_text_every_token_is_scored(tiny_model, write_rows):
     (doc,) = reasoning_dataset(reasoning=str(rows), format="think", tokenizer=str(tiny_model))["test"]
     assert (doc["prompt"], doc["gold"], doc["text_bytes"]) == ("", "Rest helps few people.", 22)
     assert doc["text_tokens"] == [[0, doc["gold_tokens"]]]
+
+
+def test_plain_texts_take_no_examples_and_give_none(write_rows):
+    texts = str(write_rows({"text": "Rest helps."}, {"text": "Ice cools."}, name="texts.jsonl"))
+    rows = str(write_rows({"question": "Rest?", "answer": "No."}, {"question": "Ice?", "answer": "Yes."}))
+    (doc, _) = reasoning_dataset(reasoning=texts, examples=rows, shots=1, format="plain")["test"]
+    assert doc["prompt"] == ""
+    with pytest.raises(UserError, match=r"scoring.num_fewshot: .*texts.jsonl holds plain texts without questions"):
+        reasoning_dataset(reasoning=rows, examples=texts, shots=1, format="plain")
 
 
 def test_the_seed_draws_the_rows(write_rows):

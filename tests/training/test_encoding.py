@@ -173,6 +173,11 @@ def test_a_conversation_whose_last_question_does_not_fit_still_teaches_its_first
     assert learned_texts(tokenizer, rows.rows[0]) == ["No: walk.<|end|>"]
 
 
+def test_a_text_that_has_its_end_token_gets_no_second(tokenizer):
+    row = encode_row(tokenizer, SHAPE, ReasoningRow("1", "", "", "Rest.<|end|>"), chat="auto", max_length=500)
+    assert tokenizer.decode(row.input_ids) == "Rest.<|end|>"
+
+
 def test_of_a_plain_text_all_is_learned(tokenizer):
     text = "Rest helps few people."
     row = encode_row(tokenizer, SHAPE, ReasoningRow("5", "", "", text), chat="auto", max_length=500)

@@ -49,6 +49,9 @@ def test_rows_that_repeat_each_other_are_on_the_same_side(write_rows):
     assert (len(divided.train), len(divided.validation), len(held_out)) == (9, 1, 1)
     assert not ids(divided.train) & (ids(divided.validation) | ids(held_out))
     assert len(training_rows(load_recipe("quickstart", [source])).train) == 5
+    removed = training_rows(load_recipe("quickstart", [source])).accounts["train"]
+    assert "data.keep_duplicates=true" in removed.remarks("data.train")[0]
+    assert "data.keep_duplicates" not in removed.remarks("data.train", is_trained_on=False)[0]
 
 
 def test_gold_answers_that_violate_their_format_are_counted_and_left_out_on_request(write_rows):

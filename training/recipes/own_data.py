@@ -11,18 +11,19 @@ from pathlib import Path
 from reports.errors import UserError
 from reports.names import is_plain_name
 from tasks.catalog import GENERATION, PERPLEXITY, PUBMEDQA_LABELS
-from tasks.data import DataSource, load_reasoning
+from tasks.data import DataSource, LoadedRows, ReasoningRow, load_rows
+from tasks.formats import get_format
 from training.recipes.recipe import Recipe
 from training.recipes.recipe_file import REMOVED, Change, load_recipe
 
 _HELD_OUT = 5  # one of so many rows is scored on
 MOST_HELD_OUT = 200
 _SPLIT = "--set data.train.split=NAME; to score on another: --set data.reasoning='{source: FILE, split: NAME}'"
-_FLAGS = {  # by what the readers' messages tell to set
-    "columns:": "--columns question=NAME,reasoning=NAME,answer=NAME",
-    "with split:": _SPLIT,
-    "set split": _SPLIT,
-    "set config": "--set data.train.config=NAME",
+_FLAGS: dict[str, Callable[[str], str]] = {  # by what the readers' messages tell to set; the first that matches
+    r"columns: \{(.*?)\}": lambda mapping: f"--columns {mapping.replace(': ', '=').replace(', ', ',')}",
+    r"(with|set) split": lambda _: _SPLIT,
+    r"set config": lambda _: "--set data.train.config=NAME",
+    r"set kind: (\w+)": lambda kind: f"--set data.train.kind={kind}",
 }
 _SUFFIXES = re.compile(r"(\.(jsonl?|ndjson|csv|tsv|parquet|arrow))?(\.(gz|bz2|xz|zst))?$", re.IGNORECASE)
 _MOST_CHARACTERS = 80  # of a recipe's name
@@ -43,16 +44,15 @@ def own_data_recipe(
     Args:
         recipe: Name or file of the recipe with all other settings.
         data: Files, folders, globs or a hub data set.
-        columns: Names of the columns in the data by the names that medbench uses, or `answer` for `response`.
+        columns: Names of the columns in the data by the names that medbench uses.
         base: The base model, or None for the recipe's.
         overrides: `key.path=value`.
-        say: Is told what was done.
+        say: Receives a sentence on each thing that was decided.
 
     Raises:
         UserError: The data or the recipe cannot be used.
     """
-    mapped = {"response" if name == "answer" else name: column for name, column in columns.items()}
-    train = {"source": data[0] if len(data) == 1 else [*data], "columns": mapped}
+    train = {"source": data[0] if len(data) == 1 else [*data], "columns": dict(columns)}
     changes: dict[tuple[str, str], Change] = {
         ("description", "--data"): f"own data with the settings of {Path(recipe).stem}",
         ("data.train", "--data"): train,
@@ -64,7 +64,8 @@ def own_data_recipe(
     if original.data.validation is not None:
         changes["data.validation_rows", "--data"] = 1
     first = load_recipe(recipe, overrides, changes)
-    rows = _count(first)
+    loaded = _load(first)
+    rows = len(loaded.rows)
     name = run_name(first.data.train)
     changes |= {("name", "--data"): name, ("report.title", "--data"): f"medbench: {name}"}
     held_out = min(MOST_HELD_OUT, rows // _HELD_OUT or 1)
@@ -74,37 +75,46 @@ def own_data_recipe(
     if is_split:
         changes["data.reasoning_rows", "--data"] = held_out
     left_out = [task for task in first.scoring.tasks if first.data.pubmedqa.is_sample and task in PUBMEDQA_LABELS]
-    kept = [task for task in first.scoring.tasks if task not in left_out] or [PERPLEXITY, GENERATION]
+    unanswerable = [GENERATION] if is_split and loaded.account.kind == "text" else []
+    kept = [task for task in first.scoring.tasks if task not in (*left_out, *unanswerable)]
+    kept = kept or [PERPLEXITY, *([] if unanswerable else [GENERATION])]
     changes["scoring.tasks", "--data"] = kept
     resolved = load_recipe(recipe, overrides, changes)
     source = resolved.data.train
     say(f"data: {source.public_name}, {rows:,} different rows{_mapping(source)}")
     held_out = resolved.data.reasoning_rows or 0
     if is_split and held_out:
-        say(f"split by seed {resolved.seed}: {held_out:,} rows to score on, {rows - held_out:,} to train on")
+        trained_on = min(rows - held_out, source.rows or rows)
+        noun = "rows" if held_out > 1 else "row"
+        say(f"split by seed {resolved.seed}: {held_out:,} {noun} to score on, {trained_on:,} to train on")
     if left_out and resolved.scoring.tasks == kept:
         say(f"left out: {', '.join(left_out)}, whose items are synthetic; set data.pubmedqa.source to score on others")
+    if unanswerable and resolved.scoring.tasks == kept:
+        say(f"left out: {GENERATION}, since plain texts hold no questions to answer")
     say(f"all other settings are those of {Path(recipe).stem}; name of the run: {name}")
     return resolved
 
 
-def _count(recipe: Recipe) -> int:
-    """Number of different rows of the training source.
+def _load(recipe: Recipe) -> LoadedRows[ReasoningRow]:
+    """All different rows of the training source.
 
     Raises:
         UserError: It cannot be read, or has a single row.
     """
     source = recipe.data.train
     try:
-        rows = len(load_reasoning(source.model_copy(update={"rows": None}), seed=recipe.seed))
+        loaded = load_rows(
+            source.model_copy(update={"rows": None}), seed=recipe.seed, answer_format=get_format(recipe.format.name)
+        )
     except UserError as error:
-        flags = [flag for key, flag in _FLAGS.items() if key in (error.fix or "")]
-        if not flags:
+        matches = ((flag, re.search(pattern, error.fix or "")) for pattern, flag in _FLAGS.items())
+        flag = next((flag(match[match.lastindex or 0]) for flag, match in matches if match), None)
+        if flag is None:
             raise
-        raise UserError(error.what, where=error.where, fix=f"{error.fix}; on the command line: {flags[0]}") from error
-    if rows == 1:
+        raise UserError(error.what, where=error.where, fix=f"{error.fix}; on the command line: {flag}") from error
+    if len(loaded.rows) == 1:
         raise UserError("one row cannot be split", where=source.label, fix="give more rows")
-    return rows
+    return loaded
 
 
 def _mapping(source: DataSource) -> str:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from harness.api import open_run
-from harness.commands.options import column_names
+from harness.commands.options import column_names, recipe_and_data
 from reports.errors import UserError
 from tasks.data import DataSource
 from training.recipes.own_data import run_name
@@ -43,7 +43,7 @@ def test_rows_are_split_by_seed_and_the_quickstart_decides_the_rest(here):
     assert recipe.scoring.tasks == ["medbench_perplexity", "medbench_generation"]
     assert (recipe.name, str(folder.path)) == ("my-q-a", "runs/my-q-a")
     assert lines == [
-        "data: My Q&A.jsonl, 50 different rows, question from Prompt, reasoning from Rationale, response from Answer",
+        "data: My Q&A.jsonl, 50 different rows, question from Prompt, reasoning from Rationale, answer from Answer",
         "split by seed 3: 10 rows to score on, 40 to train on",
         "left out: medbench_pubmedqa, whose items are synthetic; set data.pubmedqa.source to score on others",
         "all other settings are those of quickstart; name of the run: my-q-a",
@@ -70,6 +70,62 @@ def test_splits_that_the_data_has_are_chosen_by_settings(here):
     settings = ["data.train.split=train", "data.reasoning={source: data, split: test, columns: {question: Prompt}}"]
     recipe, folder = open_run(data="data", columns=COLUMNS, settings=settings)
     assert (len(training_rows(recipe).train), recipe.data.reasoning.split, folder.path.name) == (20, "test", "train")
+
+
+def test_plain_texts_are_not_asked_for_answers(here):
+    (here / "notes.jsonl").write_text("".join(f'{{"text": "Note {number}."}}\n' for number in range(10)))
+    lines: list[str] = []
+    recipe, _ = open_run(data="notes.jsonl", say=lines.append)
+    assert recipe.scoring.tasks == ["medbench_perplexity"]
+    assert "left out: medbench_generation, since plain texts hold no questions to answer" in lines
+
+
+def test_columns_of_pubmedqa_rows_can_be_mapped(here):
+    rows = [{"question": f"{n}?", "context": ["Some."], "label": "no", "long_answer": "No."} for n in range(5)]
+    (here / "items.json").write_text(json.dumps(rows))
+    settings = ["data.train.kind=pubmedqa", "format.name=plain"]
+    recipe, _ = open_run(data="items.json", columns={"answer": "label"}, settings=settings)
+    assert {row.response for row in training_rows(recipe).train} == {"No. No."}
+
+
+def test_the_numbers_of_a_split_are_those_of_the_rows_that_the_format_can_use(here):
+    write(here / "rows.jsonl", range(10))
+    with (here / "rows.jsonl").open("a") as file:
+        file.write('{"Prompt": "Q", "Answer": "A"}\n' * 5)
+    lines: list[str] = []
+    settings = ["data.train.unusable_rows=drop", "data.train.rows=3"]
+    recipe, _ = open_run(data="rows.jsonl", columns=COLUMNS, settings=settings, say=lines.append)
+    assert lines[1] == "split by seed 42: 2 rows to score on, 3 to train on"
+    assert len(training_rows(recipe).train) == 3
+
+
+@pytest.mark.parametrize(
+    ("row", "flag"),
+    [
+        ({"frage": "Rest?", "answer": "No."}, "--columns question=NAME"),
+        ({"question": "Rest?", "answer": "No."}, "--columns reasoning=NAME"),
+        ({"prompt": "Rest?", "chosen": "No.", "rejected": "Yes."}, "--columns response=chosen"),
+        ({"question": "Rest?", "final_decision": "no"}, "--set data.train.kind=pubmedqa"),
+    ],
+)
+def test_the_way_out_is_a_flag(write_rows, row, flag):
+    with pytest.raises(UserError) as caught:
+        open_run(data=str(write_rows(row, row | {"id": "other"})))
+    assert caught.value.fix.endswith(f"; on the command line: {flag}")
+
+
+@pytest.mark.parametrize(
+    ("words", "data", "recipe", "others"),
+    [
+        (["tiny.yaml"], None, "tiny.yaml", []),
+        (["quickstart"], ["a.csv"], "quickstart", []),
+        (["b.csv", "cards", "tiny.yaml"], ["a.csv"], "tiny.yaml", ["b.csv", "cards"]),
+        (["b.csv", "owner/name"], ["a.csv"], None, ["b.csv", "owner/name"]),
+    ],
+)
+def test_words_without_an_option_are_a_recipe_or_more_data(here, words, data, recipe, others):
+    (here / "cards").mkdir()
+    assert recipe_and_data(words, data) == (recipe, others)
 
 
 def test_the_rows_of_another_recipe_are_replaced(here):
@@ -108,6 +164,8 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(here, command):
     ("words", "message"),
     [
         (("run", "rows.jsonl"), "medbench run rows.jsonl: it belongs to no option"),
+        (("plan", "quickstart", "rows.jsonl"), "medbench plan rows.jsonl: it belongs to no option"),
+        (("train", "--data", "one.jsonl", "two.jsonl"), "two.jsonl, in a list: there is no such data file"),
         (
             ("plan", "--columns", "question=Prompt"),
             "--columns: there are no rows to read columns of\n  fix: add --data",
@@ -119,6 +177,7 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(here, command):
             "one row cannot",
         ),
         (("run", "--data", "one.jsonl", "--columns", "Prompt"), "--columns Prompt: 'Prompt' is not NAME=COLUMN"),
+        (("run", "--data", "one.jsonl", "--columns", "answer=Answer,response=Answer"), "both answer and response"),
         (("run", "--data", "one.jsonl", "--columns", "a=b,a=c"), "--columns a=b,a=c: a is there twice"),
     ],
 )

@@ -315,6 +315,7 @@ def test_a_shape_is_read_into_the_rows_of_the_table(
         ({"question": "Rest?", "answer": "No."}, {"kind": "text"}, "no column for text"),
         ({"text": "Rest?", "answer": "No."}, {}, "no column for question"),
         ({"talk": "Rest?"}, {"columns": {"messages": "talk"}}, "there is no list of turns"),
+        ({"messages": str([ASKED, SAID])}, {}, r"Python's notation of a list.*to_json"),
         ({"messages": [SAID]}, {}, "the first turn has the role assistant, not user"),
         ({"messages": [ASKED]}, {}, "does not end with an assistant turn"),
         (
@@ -385,6 +386,34 @@ def test_gold_answers_none_of_which_keeps_the_format_are_an_error_where_they_are
     path = write_rows({"question": "Rest?", "reasoning": "<think>Few.</think>", "answer": "No."})
     with pytest.raises(UserError, match=r"all gold answers violate the answer format: duplicate: </think> \(1\)"):
         load(path, "think", format_violations="drop")
+
+
+def test_pubmedqa_rows_that_violate_the_format_are_left_out_before_rows_are_drawn(write_rows):
+    conclusions = ("Rest helps.", "<think>Few.</think>", "Ice cools.", "<think>Few.</think>")
+    rows = [
+        {"question": f"{n}?", "context": ["Some."], "final_decision": "no", "long_answer": text}
+        for n, text in enumerate(conclusions)
+    ]
+    loaded = load(write_rows(*rows), "plain", kind="pubmedqa", format_violations="drop", rows=2)
+    assert [row.response for row in loaded.rows] == ["No. Rest helps.", "No. Ice cools."]
+    assert (loaded.account.violating, loaded.account.drops_violating) == (2, True)
+
+
+def test_files_of_several_shapes_in_one_source_are_refused(write_rows):
+    path = write_rows({"messages": [ASKED, SAID]}, {"question": "Rest?", "answer": "No."})
+    with pytest.raises(UserError, match="there is no column messages; found question, answer") as caught:
+        load(path)
+    assert "give all rows of the source the same columns" in caught.value.fix
+
+
+def test_cells_that_are_no_text_are_one_reason(write_rows):
+    with pytest.raises(UserError, match="2 of the 2 rows cannot be used: column text should hold a text, found a list"):
+        load(write_rows({"text": ["Rest."]}, {"text": ["Ice."]}))
+
+
+def test_an_empty_system_turn_is_none(write_rows):
+    (row,) = load(write_rows({"messages": [CALM | {"content": " "}, ASKED, SAID]})).rows
+    assert row.history == ()
 
 
 def test_a_column_that_only_some_rows_have_is_read(write_rows):
