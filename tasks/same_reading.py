@@ -20,7 +20,7 @@ _PLAIN_DECODERS: tuple[dict[str, Any], ...] = (
     {"type": "Fuse"},
     {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
 )
-_SHOWN = 60
+_SHOWN = 6  # words
 
 
 def check_decoder(own: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase) -> None:
@@ -54,12 +54,12 @@ def check_reading(own: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase, t
     Raises:
         UserError: They say something else.
     """
-    ours, theirs = (_without_space(_read(tokenizer, base, text)) for tokenizer in (own, base))
-    if ours not in (theirs, _without_space(text)):
-        at = next((n for n, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), 0)
-        start = max(at - _SHOWN // 3, 0)
-        shown = ours[start : start + _SHOWN], theirs[start : start + _SHOWN]
-        raise _error(own, f"reads {shown[0]!r} where its base's reads {shown[1]!r} (white space left out)")
+    ours, theirs = (_read(tokenizer, base, text) for tokenizer in (own, base))
+    if _without_space(ours) not in map(_without_space, (theirs, text)):
+        words = ours.split(), theirs.split()
+        at = next((n for n, pair in enumerate(zip(*words, strict=False)) if pair[0] != pair[1]), 0)
+        shown = [" ".join(some[at : at + _SHOWN]) for some in words]
+        raise _error(own, f"reads {shown[0]!r} where its base's reads {shown[1]!r}")
 
 
 def _read(tokenizer: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase, text: str) -> str:
@@ -74,8 +74,8 @@ def _without_space(text: str) -> str:
 
 def _decoders(tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
     """The parts of a fast tokenizer's decoder."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    decoder = json.loads(backend.to_str())["decoder"] if hasattr(backend, "to_str") else None
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)  # none of slow tokenizers
+    decoder = None if backend is None else json.loads(backend.to_str())["decoder"]
     return _parts(decoder) if decoder else []
 
 
@@ -87,9 +87,8 @@ def _parts(decoder: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _keeps_text(part: dict[str, Any]) -> bool:
     """Whether a decoder changes no more than bytes, white space and its marks."""
-    is_space = part["type"] == "Strip" and part["content"] == " "
-    is_metaspace = part["type"] == "Metaspace" and part["replacement"] == "▁"
-    return part["type"] == "ByteLevel" or is_space or is_metaspace
+    marks = {"ByteLevel": True, "Strip": part.get("content") == " ", "Metaspace": part.get("replacement") == "▁"}
+    return marks.get(part["type"], False)
 
 
 def _error(tokenizer: PreTrainedTokenizerBase, what: str) -> UserError:

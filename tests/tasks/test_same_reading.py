@@ -43,7 +43,8 @@ def test_new_and_renamed_special_tokens_are_read_alike(base, tiny_model):
 def test_a_normalizer_that_replaces_words_is_refused(base, changed):
     own = changed(normalizer=replace("statins help?", "statins help? It is yes."))
     check_reading(own, base, "Does rest help?")
-    with pytest.raises(UserError, match=r"statinshelp\?Itisyes\..*\n.*scoring.adapter_tokenizer=base"):
+    message = r"reads 'It is yes\. Final answer: no' where its base's reads 'Final .*\n.*adapter_tokenizer=base"
+    with pytest.raises(UserError, match=message):
         check_reading(own, base, TEXT)
 
 
@@ -65,5 +66,5 @@ def test_words_that_stand_for_other_tokens_are_refused(base, changed, tiny_model
 def test_a_decoder_that_rewrites_answers_is_refused(base, changed, tiny_model):
     decoder = json.loads((tiny_model / "tokenizer.json").read_text())["decoder"]
     own = changed(decoder={"type": "Sequence", "decoders": [decoder, replace("maybe", "yes")]})
-    with pytest.raises(UserError, match="rewrites answers .*maybe"):
+    with pytest.raises(UserError, match=r"rewrites answers .*maybe"):
         check_decoder(own, base)
