@@ -54,18 +54,18 @@ def check_reading(own: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase, t
     Raises:
         UserError: They say something else.
     """
-    ours, theirs = (_read(tokenizer, base, text) for tokenizer in (own, base))
+    ids = [tokenizer(text, add_special_tokens=False).input_ids for tokenizer in (own, base)]
+    if ids[0] == ids[1]:
+        return
+    ours, theirs = (
+        str(base.convert_tokens_to_string([str(token) for token in tokenizer.convert_ids_to_tokens(numbers)]))
+        for tokenizer, numbers in zip((own, base), ids, strict=True)
+    )
     if _without_space(ours) not in map(_without_space, (theirs, text)):
         words = ours.split(), theirs.split()
         at = next((n for n, pair in enumerate(zip(*words, strict=False)) if pair[0] != pair[1]), 0)
         shown = [" ".join(some[at : at + _SHOWN]) for some in words]
         raise _error(own, f"reads {shown[0]!r} where its base's reads {shown[1]!r}")
-
-
-def _read(tokenizer: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase, text: str) -> str:
-    """What the tokens of a text say, written by the base's decoder."""
-    ids = tokenizer(text, add_special_tokens=False).input_ids
-    return str(base.convert_tokens_to_string([str(token) for token in tokenizer.convert_ids_to_tokens(ids)]))
 
 
 def _without_space(text: str) -> str:
