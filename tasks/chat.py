@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -42,7 +43,6 @@ TEMPLATE_ARGUMENTS = {
 }
 _QUESTION, _ANSWER = "Does rest help?", "Rest helps most people."  # of the turns that show how a template works
 _MOST_ADDED = 1_000_000  # characters that a chat template may add
-_STAND_IN = "Which of the two is meant in this case?"  # for a question, to see what the template writes around it
 _TAG = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]")
 # The date for chat templates that include one (Llama 3.1 and later): their own default, so that prompts are the same
 # every day.
@@ -86,13 +86,14 @@ def render_messages(
         answer_follows: Whether the text ends with the start of an assistant turn.
 
     Raises:
-        UserError: The template fails, the last message is not in what it renders, or what it writes around the last
-            question depends on that question: an adapter's own template could hold the answers.
+        UserError: The template fails, the last message is not in what it renders, or what it writes around the turns
+            depends on what they say: an adapter's own template could hold the answers.
     """
     failures: list[UserError | None] = []
     last = messages[-1]["content"]
-    others = _arrangements([*messages[:-1], {**messages[-1], "content": _STAND_IN}], chat.system)
-    for attempt, other in zip(_arrangements(messages, chat.system), others, strict=True):
+    others = [{**message, "content": _stand_in(position)} for position, message in enumerate(messages)]
+    arranged = zip(_arrangements(messages, chat.system), _arrangements(others, chat.system), strict=True)
+    for attempt, other in arranged:
         try:
             text = _rendered(tokenizer, attempt, chat, answer_follows=answer_follows)
         except UserError as error:
@@ -103,10 +104,46 @@ def render_messages(
             continue
         if answer_follows:
             around = _rendered(tokenizer, other, chat, answer_follows=True)
-            if _without_space(around.replace(_STAND_IN, last)) != _without_space(text):
+            if text not in _with_contents(around, messages):
                 raise _faulty(tokenizer, f"writes other text around this question than around others: {last[:60]!r}")
         return text
     raise failures[0] or _faulty(tokenizer, f"leaves the question out of the prompt: {last[:60]!r}")
+
+
+def _stand_in(position: int) -> str:
+    """A text in place of a turn's own, to see what a template writes around it."""
+    return f"Which of the {position + 2} is meant in this case?"
+
+
+_Form = Callable[[str], str]
+_FORMS: tuple[_Form, ...] = (str, str.strip, str.lstrip, str.rstrip, lambda text: " ".join(text.split()))
+
+
+def _without_reasoning(text: str) -> str:
+    return text.rpartition("</think>")[2]
+
+
+_ANSWER_FORMS: tuple[_Form, ...] = (
+    *_FORMS,
+    _without_reasoning,
+    lambda text: _without_reasoning(text).strip(),
+    lambda text: _without_reasoning(text).lstrip("\n"),
+)
+
+
+def _with_contents(around: str, messages: Sequence[Message]) -> Iterator[str]:
+    """What a template may write with the contents of messages in place of the stand-ins.
+
+    Templates may trim contents and leave the reasoning out of earlier answers. White space around them is fixed, since
+    it could tell an adapter the answer.
+    """
+    has_answers = any(message["role"] == "assistant" for message in messages)
+    for form, answer_form in itertools.product(_FORMS, _ANSWER_FORMS if has_answers else _FORMS[:1]):
+        text = around
+        for position, message in enumerate(messages):
+            content = (answer_form if message["role"] == "assistant" else form)(message["content"])
+            text = text.replace(_stand_in(position), content)
+        yield text
 
 
 def _rendered(tokenizer: Any, messages: Sequence[Message], chat: ChatSettings, *, answer_follows: bool) -> str:

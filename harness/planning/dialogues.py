@@ -14,6 +14,7 @@ from tasks import catalog
 from tasks.chat import ChatSettings, template_notes, turn_end, unused_kwargs
 from tasks.formats import AnswerFormat, get_format
 from tasks.rendering import adapter_tokenizer, encode, load_tokenizer, render_prompt
+from tasks.same_reading import check_decoder, check_ids
 from training.encoding import check_vocabulary
 from training.models.adapters import WEIGHTS
 from training.models.architecture import embedding_rows, model_shell
@@ -39,12 +40,14 @@ class Dialogue:
         chat: How questions become prompts.
         ends: Tokens that end an answer: the chat template's, the tokenizer's and those of the generation settings.
         stop: The same as text where the chat template ends a turn with more than one token.
+        base_tokenizer: Name of the base's tokenizer if it is another one, which has to read texts alike.
     """
 
     tokenizer: str
     chat: ChatSettings
     ends: frozenset[int]
     stop: tuple[str, ...] = ()
+    base_tokenizer: str = ""
 
     def ends_in_words(self) -> list[str]:
         """The tokens and texts that end an answer."""
@@ -76,7 +79,9 @@ def read_dialogues(models: Sequence[Model], base: Model, recipe: Recipe) -> tupl
                 " (scoring.adapter_tokenizer)"
             )
         else:
-            dialogues[model.name], more = _read(model, name, base, recipe)
+            _check_like_base(model, name, base)
+            dialogue, more = _read(model, name, base, recipe)
+            dialogues[model.name] = replace(dialogue, base_tokenizer=str(base.tokenizer))
             notes.append(
                 f"{model.name} is prompted with the tokenizer in its folder, which has {' and '.join(different)}; the"
                 " items are the same, and scoring.adapter_tokenizer=base prompts it like the base"
@@ -95,6 +100,17 @@ def _own_tokenizer(adapter: Model, base: Model, recipe: Recipe) -> tuple[str, li
             return str(adapter.folder), ["a tokenizer that cannot be loaded"]
         fix = f"{error.fix}; or prompt it like its base: --set scoring.adapter_tokenizer=base"
         raise UserError(error.what, where=error.where, fix=fix) from error
+
+
+def _check_like_base(adapter: Model, name: str, base: Model) -> None:
+    """Check that an adapter's tokenizer stands for the same text as its base's; the items' text is checked later.
+
+    An adapter with an embedding of its own may number its tokens as it likes.
+    """
+    own, other = load_tokenizer(name), load_tokenizer(str(base.tokenizer))
+    check_decoder(own, other)
+    if not _own_embeddings(adapter, base):
+        check_ids(own, other)
 
 
 def with_own_prompts(
@@ -227,14 +243,18 @@ def _configured_ends(folder: Path) -> set[int]:
 def _embedding_rows(model: Model, base: Model) -> int | None:
     """Rows of a model's embedding; for an adapter those that it brings, or its base's. None if unknown."""
     rows = embedding_rows(base)
-    if rows is not None and model.is_adapter:
-        saved = {key: tensor for key, tensor in read_header(model.folder / WEIGHTS).items() if ".lora_" not in key}
-        if saved:
-            shell = model_shell(base)
-            embedding = shell.get_input_embeddings()
-            name = next(name for name, module in shell.named_modules() if module is embedding).rpartition(".")[2]
-            rows = max([rows, *(tensor.shape[0] for key, tensor in saved.items() if f".{name}." in key)])
-    return rows
+    return rows and max([rows, *(_own_embeddings(model, base) if model.is_adapter else ())])
+
+
+def _own_embeddings(adapter: Model, base: Model) -> list[int]:
+    """Rows of the embeddings, whole or of single tokens, that an adapter brings."""
+    saved = {key: tensor for key, tensor in read_header(adapter.folder / WEIGHTS).items() if ".lora_" not in key}
+    if not saved:
+        return []
+    shell = model_shell(base)
+    embedding = shell.get_input_embeddings()
+    name = next(name for name, module in shell.named_modules() if module is embedding).rpartition(".")[2]
+    return [tensor.shape[0] for key, tensor in saved.items() if f".{name}." in key]
 
 
 def _tokens(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> list[str]:

@@ -21,6 +21,7 @@ from harness.engines.interface import (
 from reports.errors import UserError
 from tasks.answers import GeneratedText, ScoredText
 from tasks.rendering import encode
+from tasks.same_reading import check_reading
 from tasks.task_settings import new_token_limit
 
 if TYPE_CHECKING:
@@ -40,13 +41,21 @@ class RequestMaker(TemplateLM):  # type: ignore[misc]
         tokenizer: The model's.
         seed: Of sampled answers; equal prompts differ by how often this maker has met them.
         stop: Strings that end a generated answer beside those of the task.
+        base: The tokenizer of the model's base if the model has its own; it has to read every text alike.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, seed: int, stop: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        seed: int,
+        stop: tuple[str, ...] = (),
+        base: PreTrainedTokenizerBase | None = None,
+    ) -> None:
         super().__init__()
         self.tokenizer = tokenizer
         self._seed = seed
         self._stop = stop
+        self._base = base
         self._numbers: dict[int, int] = {}
         self._met: Counter[bytes] = Counter()  # sampled prompts by their hash
 
@@ -62,7 +71,13 @@ class RequestMaker(TemplateLM):  # type: ignore[misc]
         return self.eot_token_id if start is None else int(start)
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:  # noqa: FBT001
-        """Token ids, with the start token exactly once by default."""
+        """Token ids, with the start token exactly once by default.
+
+        Raises:
+            UserError: The tokenizer of the model's base reads something else.
+        """
+        if self._base is not None:
+            check_reading(self.tokenizer, self._base, string)
         if add_special_tokens is None:
             ids = encode(self.tokenizer, string)
         else:

@@ -88,7 +88,7 @@ def question_blocks(tasks: Sequence[LoadedTask], dialogues: Mapping[str, Dialogu
     parts = {
         (dialogue, loaded.name): _parts(
             loaded.asked(model),
-            RequestMaker(load_tokenizer(dialogue.tokenizer), seed, dialogue.stop),
+            _request_maker(dialogue, seed),
             seed,
             [block[loaded.name] for block in blocks if loaded.name in block],
         )
@@ -99,6 +99,11 @@ def question_blocks(tasks: Sequence[LoadedTask], dialogues: Mapping[str, Dialogu
         made = {(dialogue, name): next(parts[dialogue, name]) for name in block for dialogue in models}
         questions = {(model, name): made[dialogue, name] for name in block for model, dialogue in dialogues.items()}
         yield Block(number, len(blocks), questions)
+
+
+def _request_maker(dialogue: Dialogue, seed: int) -> RequestMaker:
+    base = load_tokenizer(dialogue.base_tokenizer) if dialogue.base_tokenizer else None
+    return RequestMaker(load_tokenizer(dialogue.tokenizer), seed, dialogue.stop, base)
 
 
 def make_questions(loaded: LoadedTask, maker: RequestMaker, seed: int) -> Questions:

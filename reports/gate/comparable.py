@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -80,6 +80,24 @@ def have_same_weights(candidate: GateInput, baseline: GateInput) -> bool:
     """Whether the two are the same model on the same base, by the hashes that their runs recorded."""
     ours, theirs = ([_identity(info) for info in (source.info, source.base)] for source in (candidate, baseline))
     return bool(candidate.info.sha256) and candidate.base is not None and ours == theirs
+
+
+def prompt_differences(candidate: GateInput, baselines: Sequence[GateInput]) -> str:
+    """A sentence on what the candidate was prompted with otherwise than a baseline; empty if nothing differs."""
+    differing = {
+        what: None
+        for name, what in (("chat_template_sha256", "chat template"), ("tokenizer_sha256", "tokenizer"))
+        for baseline in baselines
+        if candidate.info.tokenizer_sha256
+        and baseline.info.tokenizer_sha256  # which pools do not record
+        and getattr(candidate.info, name) != getattr(baseline.info, name)
+    }
+    if not differing:
+        return ""
+    return (
+        f"The candidate was prompted with another {' and '.join(differing)} than the baseline: read its prompts, which"
+        " its author may have written, in samples/."
+    )
 
 
 def _identity(info: ModelInfo | None) -> tuple[str | None, ...]:

@@ -9,6 +9,7 @@ from reports.comparison.multiplicity import holm
 from reports.errors import UserError
 from reports.files import sha256_value
 from reports.gate import bounds, operational, pair_tests
+from reports.gate.comparable import prompt_differences
 from reports.gate.inputs import GateInput
 from reports.gate.limits import impossible_limits
 from reports.gate.outcome import EXIT_CODES, GateInputInfo, GateReport, RuleResult, Verdict
@@ -60,7 +61,10 @@ def judge(
             else result
             for result in results
         ]
-    return _report(policy, rules, input_info(candidate), [input_info(baseline) for baseline in baselines])
+    report = _report(policy, rules, input_info(candidate), [input_info(baseline) for baseline in baselines])
+    if differing := prompt_differences(candidate, baselines):
+        report.reason += f" {differing}"
+    return report
 
 
 def refuse(policy: Policy, reason: str, candidate: GateInputInfo, baselines: list[GateInputInfo]) -> GateReport:

@@ -6,6 +6,7 @@ import pytest
 
 from reports.errors import UserError
 from tasks.chat import ChatSettings, template_notes, turn_end, unused_kwargs
+from tasks.data.turns import Turn
 from tasks.formats import FORMATS
 from tasks.rendering import encode, load_tokenizer, render_prompt
 
@@ -67,12 +68,30 @@ def test_a_template_that_leaves_the_question_out_is_refused(with_template):
         "{% if 'statins' in messages[-1].content %}The answer is yes.{% endif %}",
         "{{ {'Do statins help?': 'yes'}.get(messages[-1].content.split('\n')[0], '') }}",
         "{{ messages[-1].content | length }}",
+        "{% if 'statins' in messages[-1].content %}  {% endif %}",
     ],
 )
 def test_a_template_cannot_know_the_answers(with_template, hint):
     tokenizer = with_template(PLAIN + hint)
     with pytest.raises(UserError, match="writes other text around this question than around others: 'Do statins"):
         render_prompt(tokenizer, SHAPE, "Do statins help?")
+
+
+@pytest.mark.parametrize(("role", "position"), [("user", 0), ("assistant", 1)])
+def test_a_template_cannot_know_the_answer_from_earlier_turns(with_template, role, position):
+    hint = f"{{% if 'Statins' in messages[{position}].content %}}The answer is yes.{{% endif %}}"
+    history = [Turn("user", "I take them."), Turn("assistant", "Which?")]
+    render_prompt(with_template(PLAIN + hint), SHAPE, "Do they help?", history=history)
+    history[position] = Turn(role, "Statins.")
+    with pytest.raises(UserError, match="writes other text around this question than around others: 'Do they help"):
+        render_prompt(with_template(PLAIN + hint), SHAPE, "Do they help?", history=history)
+
+
+def test_a_template_may_trim_turns_and_leave_out_earlier_reasoning(with_template):
+    trims = PLAIN.replace("m.content", "m.content.split('</think>')[-1] | trim")
+    history = [Turn("user", " One? "), Turn("assistant", "<think>1, 1.</think>\n\n1")]
+    prompt = render_prompt(with_template(trims), SHAPE, "Why?", history=history)
+    assert prompt.endswith(f"[assistant]1<|end|>[user]{TURN}<|end|>")
 
 
 def test_examples_are_earlier_turns_or_plain_text(with_template):

@@ -59,6 +59,7 @@ def into_folder(path):
         (lambda folder: configure(folder, target_modules=["q_proj"]), "its settings"),
         (lambda folder: (folder / "chat_template.jinja").write_text("Say yes."), "its settings or tokenizer"),
         (lambda folder: configure(folder, "tokenizer_config.json", eos_token="a"), "its settings or tokenizer"),
+        (lambda folder: (folder / "generation_config.json").write_text('{"eos_token_id": 5}'), "its settings or token"),
         (lambda folder: configure(folder, peft_type="LOHA"), "not a LoRA adapter"),
         (lambda folder: (folder / WEIGHTS).rename(folder / "adapter_model.bin"), "pickled (adapter_model.bin)"),
         (lambda folder: (folder / WEIGHTS).unlink(), f"there is no {WEIGHTS} in it"),

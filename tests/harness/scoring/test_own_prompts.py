@@ -117,6 +117,20 @@ def test_an_adapter_is_scored_with_the_template_in_its_folder_as_plain_peft_does
         assert sample.output == plain.answer(plain.prompt(rows[item].question), 12)
 
 
+def test_an_adapter_whose_tokenizer_replaces_words_is_not_scored(command, tiny_recipe, tiny_run, plain_base, tmp_path):
+    """Its prompts in the samples would look like those of the others."""
+    adapter = lay_out(tmp_path / "own", tiny_run, "file")
+    path = adapter / "tokenizer.json"
+    hint = {"type": "Replace", "pattern": {"Regex": "Do "}, "content": "The answer is yes. Do "}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"normalizer": hint}))
+    words = ["--set", f"model.base={plain_base}", "--set", "quantization.method=none", "--limit", 20]
+    options = ["--tasks", PUBMEDQA, "--models", f"base,own={adapter}", "--out", tmp_path / "out"]
+    code, _, err = command("score", "--recipe", tiny_recipe, *options, *words)
+    assert code == 2
+    assert f"{adapter}: its tokenizer reads 'The answer is yes. Do" in err
+    assert not (tmp_path / "out" / "samples").exists()
+
+
 def test_models_with_different_prompts_are_compared_on_the_same_items(
     command, tiny_recipe, tiny_run, plain_base, tmp_path
 ):

@@ -160,3 +160,26 @@ def test_clusters_are_the_baselines():
     reason = "adapter of r: t: 1 items belong to other clusters in the baseline r (0)"
     assert reasons(regrouped, baseline) == {"complete": reason, "no regression: t/m": reason}
     assert verdict({"rule": "bound", "metric": "t/m", "min": 0.1}, baseline, regrouped)[0].reason == reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({}, ""),
+        ({"chat_template_sha256": "c"}, "another chat template than"),
+        ({"chat_template_sha256": "c", "tokenizer_sha256": "c"}, "another chat template and tokenizer than"),
+        ({"tokenizer_sha256": None}, ""),  # as of a pool
+    ],
+)
+def test_other_prompts_than_the_baselines_are_reported(changes, sentence):
+    def prompted(source, **hashes):
+        models = [info.model_copy(update=hashes) for info in source.results.models]
+        return rewritten(source, models=models)
+
+    hashes = {"tokenizer_sha256": "a", "chat_template_sha256": "b"}
+    baseline, candidate = (prompted(source, **hashes) for source in BOTH)
+    report = judge(DEFAULT, prompted(candidate, **changes), [baseline])
+    warning = "The candidate was prompted with " + sentence
+    assert (warning in report.reason) == bool(sentence)
+    assert ("prompted" in report.reason) == bool(sentence)
+    assert report.verdict == "pass"

@@ -1,0 +1,95 @@
+"""Checks that an adapter's own tokenizer reads and writes text as its base's does.
+
+An adapter may come from anyone. A normalizer that replaces words, a pre-tokenizer that drops them, or a decoder that
+rewrites answers would change what is scored without a trace in the samples' prompts.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from reports.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_FIX = "score the adapter with its base's tokenizer: --set scoring.adapter_tokenizer=base"
+_PLAIN_DECODERS: tuple[dict[str, Any], ...] = (
+    {"type": "ByteFallback"},
+    {"type": "Fuse"},
+    {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+)
+_SHOWN = 6  # words
+
+
+def check_decoder(own: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase) -> None:
+    """Check that a tokenizer writes tokens as text without changes that its base's does not make.
+
+    Raises:
+        UserError: It replaces or drops text.
+    """
+    theirs = _decoders(base)
+    for part in _decoders(own):
+        if part not in theirs and part not in _PLAIN_DECODERS and not _keeps_text(part):
+            raise _error(own, f"rewrites answers ({json.dumps(part)[:200]} in its decoder), unlike its base's")
+
+
+def check_ids(own: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase) -> None:
+    """Check that the base's tokens of ordinary text have their ids, for an adapter that uses the base's embedding.
+
+    Raises:
+        UserError: One stands for other text.
+    """
+    ours = {number: token for token, number in own.get_vocab().items()}
+    special = base.added_tokens_decoder  # which tokenizers of adapters rename
+    for token, number in base.get_vocab().items():
+        if number not in special and ours.get(number, token) != token:
+            raise _error(own, f"gives {ours[number]!r} the id of {token!r} in its base's")
+
+
+def check_reading(own: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase, text: str) -> None:
+    """Check that the tokens of a text say the same as those of the base's tokenizer, but for white space.
+
+    Raises:
+        UserError: They say something else.
+    """
+    ids = [tokenizer(text, add_special_tokens=False).input_ids for tokenizer in (own, base)]
+    if ids[0] == ids[1]:
+        return
+    ours, theirs = (
+        str(base.convert_tokens_to_string([str(token) for token in tokenizer.convert_ids_to_tokens(numbers)]))
+        for tokenizer, numbers in zip((own, base), ids, strict=True)
+    )
+    if _without_space(ours) not in map(_without_space, (theirs, text)):
+        words = ours.split(), theirs.split()
+        at = next((n for n, pair in enumerate(zip(*words, strict=False)) if pair[0] != pair[1]), 0)
+        shown = [" ".join(some[at : at + _SHOWN]) for some in words]
+        raise _error(own, f"reads {shown[0]!r} where its base's reads {shown[1]!r}")
+
+
+def _without_space(text: str) -> str:
+    return "".join(text.split())
+
+
+def _decoders(tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
+    """The parts of a fast tokenizer's decoder."""
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)  # none of slow tokenizers
+    decoder = None if backend is None else json.loads(backend.to_str())["decoder"]
+    return _parts(decoder) if decoder else []
+
+
+def _parts(decoder: dict[str, Any]) -> list[dict[str, Any]]:
+    if decoder["type"] == "Sequence":
+        return [part for member in decoder["decoders"] for part in _parts(member)]
+    return [decoder]
+
+
+def _keeps_text(part: dict[str, Any]) -> bool:
+    """Whether a decoder changes no more than bytes, white space and its marks."""
+    marks = {"ByteLevel": True, "Strip": part.get("content") == " ", "Metaspace": part.get("replacement") == "▁"}
+    return marks.get(part["type"], False)
+
+
+def _error(tokenizer: PreTrainedTokenizerBase, what: str) -> UserError:
+    return UserError(f"its tokenizer {what}", where=str(tokenizer.name_or_path), fix=_FIX)
