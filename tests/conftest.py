@@ -155,6 +155,19 @@ def set_argv(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the plots of reports empty, which take most of the time of a report; for tests of something else."""
+    from markupsafe import Markup
+
+    from reports.page.svg import Plot
+
+    for module in ("plots", "sample_plots", "configuration_views"):
+        monkeypatch.setattr(
+            f"reports.page.{module}.plot", lambda _, title, words, *__, **___: Plot(title, words, Markup("<svg></svg>"))
+        )
+
+
+@pytest.fixture
 def free_disk_bytes(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Make every disk seem to have so many bytes left; a disk is full for no argument."""
     return lambda count: monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=count))

@@ -16,5 +16,7 @@ from harness.__main__ import main
 
 for words in json.loads(sys.argv[1]):
     sys.argv = ["medbench", *words]
-    config = LaunchConfig(1, 1, 2, run_id="tests", rdzv_backend="c10d", rdzv_endpoint="localhost:0", start_method="fork")
+    config = LaunchConfig(
+        1, 1, 2, run_id="tests", rdzv_backend="c10d", rdzv_endpoint="localhost:0", start_method="fork"
+    )
     elastic_launch(config, main)()

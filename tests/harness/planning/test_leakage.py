@@ -4,6 +4,8 @@ import json
 import shutil
 from types import SimpleNamespace
 
+import pytest
+
 from harness.planning.leakage import check_overlap, overlap_lines, unsearched_lines
 from reports.document.evidence import match_text
 from reports.document.reading import read_results
@@ -12,6 +14,8 @@ from tasks.data.readers import Place
 from tasks.data.turns import Turn
 from tasks.overlap import Passage, TrainingIndex
 from training.splits import TrainingRows
+
+pytestmark = pytest.mark.usefixtures("without_plots")
 
 TASKS = ("medbench_pubmedqa", "medbench_perplexity", "medbench_generation")
 

@@ -14,6 +14,8 @@ from benchmarks.crash_proof import Bench, answered, lasting
 from harness.engines.kinds import ENGINES
 from reports.document.reading import read_results
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):

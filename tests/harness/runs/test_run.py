@@ -10,6 +10,8 @@ from reports.document.schema import Sample
 from reports.files import read_json, read_jsonl
 from tasks.data.source import SAMPLES
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 TASKS = ("medbench_pubmedqa", "medbench_perplexity", "medbench_generation")
 
 
