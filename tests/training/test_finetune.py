@@ -211,7 +211,7 @@ def test_another_adapter_in_the_folder_is_moved_aside_not_lost(tiny_recipe, tmp_
     assert (tmp_path / "adapter.old-1" / "precious").exists()
 
 
-@pytest.mark.parametrize("setting", ["lora.dropout=0.0", "lora.dropout=0.1", "model.dtype=bfloat16"])
+@pytest.mark.parametrize("setting", ["lora.dropout=0.1", "model.dtype=bfloat16"])
 def test_a_killed_training_goes_on_and_ends_with_the_same_adapter(tiny_recipe, tmp_path, setting):
     settings = ["trainer.max_steps=8", "trainer.save_steps=2", "trainer.eval_steps=3", setting]
     recipe = load_recipe(str(tiny_recipe), settings)
