@@ -73,8 +73,8 @@ def test_the_rows_of_an_adapter_given_by_its_folder_are_known_by_the_log_beside_
     (unknown / "training_log.json").unlink()
     words = ("--models", f"base,mine={tiny_run / 'adapter'},other={unknown}", "--tasks", "medbench_perplexity")
     asked = ("--set", "data.reasoning.source=samples:reasoning_train", "--limit", "96", "--out", out)
-    asked += ("--set", "scoring.noise_items=0")
-    code, printed, err = command("run", "--recipe", tiny_recipe, *words, *asked)
+    fast = ("--set", "scoring.noise_items=0")
+    code, printed, err = command("run", "--recipe", tiny_recipe, *words, *asked, *fast)
     assert code == 0, err
     results = read_results(out)
     assert results.overlap.models == ["mine"]
