@@ -210,18 +210,22 @@ def render_turns(
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """Token ids of a prompt, with the model's BOS token exactly once and no end token but those in the text."""
-    adds = not _has_bos(tokenizer, text)
-    ids: list[int] = tokenizer(text, add_special_tokens=adds).input_ids
-    end = tokenizer.eos_token_id
-    # Some tokenizers (`add_eos_token`) end every text, after which no answer follows.
-    return ids[:-1] if adds and ids and ids[-1] == end and tokenizer("a").input_ids[-1] == end else ids
+    return _ids(tokenizer, text, tokenizer(text, add_special_tokens=not _has_bos(tokenizer, text)))
 
 
 def encode_with_offsets(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], list[tuple[int, int]]]:
     """The tokens of `encode`, and the (start, end) of each in characters of the text; the tokenizer must be fast."""
-    ids = encode(tokenizer, text)
     encoded = tokenizer(text, add_special_tokens=not _has_bos(tokenizer, text), return_offsets_mapping=True)
+    ids = _ids(tokenizer, text, encoded)
     return ids, encoded.offset_mapping[: len(ids)]
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, text: str, encoded: Any) -> list[int]:
+    """Token ids of an encoded text without an end token that the tokenizer added, after which no answer follows."""
+    ids: list[int] = encoded.input_ids
+    end = tokenizer.eos_token_id
+    adds_end = ids and ids[-1] == end and not _has_bos(tokenizer, text) and tokenizer("a").input_ids[-1] == end
+    return ids[:-1] if adds_end else ids
 
 
 def _has_bos(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:

@@ -96,9 +96,15 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         gc.freeze()
 
 
+def pytest_collectstart() -> None:
+    """Stop the collector until all tests are there: a third of the time of importing them is its, and nothing ends."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Keep the collector from what is imported before the first test, also in processes forked from here (mutmut)."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -152,6 +158,19 @@ def tiny_run(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def set_argv(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Give this process a command line: results record it, and other people's commands read nothing else."""
     return lambda *words: monkeypatch.setattr(sys, "argv", [*map(str, words)])
+
+
+@pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the plots of reports empty, which take most of the time of a report; for tests of something else."""
+    from markupsafe import Markup
+
+    from reports.page.svg import Plot
+
+    for module in ("plots", "sample_plots", "configuration_views"):
+        monkeypatch.setattr(
+            f"reports.page.{module}.plot", lambda _, title, words, *__, **___: Plot(title, words, Markup("<svg></svg>"))
+        )
 
 
 @pytest.fixture

@@ -11,9 +11,7 @@ import tomllib
 
 import pytest
 import yaml
-from markupsafe import Markup
 
-from reports.page.svg import Plot
 from reports.version import __version__
 from tests.conftest import tiny_recipe_value
 from tests.pages import PAGES, ROOT, WALKTHROUGHS, blocks, commands, name_of, shown_commands, text_of
@@ -35,7 +33,6 @@ PLACEHOLDERS = {
 }
 PARSED_ONLY = ("medqa_4options",)  # its questions are on the hub
 EXIT_CODES = {"gate": (0, 1, 3), "readme": (0, 1)}  # that are no faults
-SVG = Markup("<svg></svg>")
 
 
 def anchors(page):
@@ -102,10 +99,8 @@ def place(tiny_model, tmp_path_factory):
 
 
 @pytest.fixture
-def medbench(place, command, monkeypatch):
+def medbench(place, command, without_plots, monkeypatch):
     """Run a `medbench` command of a page in that folder, for real but for the report's plots, which take longest."""
-    for module in ("plots", "sample_plots", "configuration_views"):
-        monkeypatch.setattr(f"reports.page.{module}.plot", lambda _, title, words, *__, **___: Plot(title, words, SVG))
     monkeypatch.chdir(place)
     monkeypatch.setenv("MEDBENCH_HOME", str(place / "home"))
     monkeypatch.setattr("training.recipes.recipe_file.RECIPES_FOLDER", place / "recipes")

@@ -218,7 +218,9 @@ def no_control(text):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_terminal_shows_text_and_every_command_ends_as_it_must(outputs, command, monkeypatch, tmp_path, kind):
+def test_the_terminal_shows_text_and_every_command_ends_as_it_must(
+    outputs, command, without_plots, monkeypatch, tmp_path, kind
+):
     run, other = (shutil.copytree(outputs(name)[0], tmp_path / name.replace(" ", "-")) for name in (kind, "harmless"))
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.chdir(tmp_path)

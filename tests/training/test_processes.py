@@ -1,4 +1,4 @@
-"""Several processes of one training: the same losses and adapter as one, at the same effective batch."""
+"""Several processes of one training: what they share, and what is refused (together: test_two_processes.py)."""
 
 import os
 import subprocess
@@ -35,44 +35,26 @@ def test_a_whole_run_is_refused_in_several_processes(tiny_recipe, command, tmp_p
     assert "`medbench run` runs in one process" in error
 
 
-@pytest.fixture
-def train(tiny_recipe, command, tmp_path):
-    """Train in this process, and in two with a module as the command: both logs, and what the two said."""
-
-    def call(module, *settings):
-        given = (word for each in (*_SETTINGS, *settings) for word in ("--set", each))
-        words = ["train", "--recipe", str(tiny_recipe), *given]
-        code, _, error = command(*words, "--out", tmp_path / "one")
-        assert code == 0, error
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", module]
-        done = subprocess.run(
-            [*launcher, *words, "--out", str(tmp_path / "two")],
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        one, two = (read_log(tmp_path / name / "adapter") for name in ("one", "two"))
-        return one, two, done.stdout
-
-    return call
-
-
-def test_two_processes_train_the_adapter_that_one_trains(train):
-    one, two, said = train("harness")
-    assert said.count("loss ") == 1, "only one process speaks"
-    assert (two.processes, two.batch_size, two.gradient_accumulation) == (2, 2, 1)
-    assert [each.get("loss") for each in two.losses] == pytest.approx([each.get("loss") for each in one.losses])
-
-
 @pytest.mark.slow
-def test_sharded_weights_are_gathered_bit_for_bit(train):
-    one, two, _ = train("tests.training.sharded", "model.dtype=bfloat16")
+def test_sharded_weights_are_gathered_bit_for_bit(tiny_recipe, command, tmp_path):
+    settings = (*_SETTINGS, "model.dtype=bfloat16")
+    words = ["train", "--recipe", str(tiny_recipe), *(word for setting in settings for word in ("--set", setting))]
+    code, _, error = command(*words, "--out", tmp_path / "one")
+    assert code == 0, error
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "tests.training.sharded"]
+    done = subprocess.run(
+        [*launcher, *words, "--out", str(tmp_path / "two")],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (read_log(tmp_path / name / "adapter") for name in ("one", "two"))
     assert (two.processes, two.total_parameters) == (2, one.total_parameters)
     for key in ("loss", "grad_norm", "eval_loss"):
-        wanted = [each[key] for each in one.losses if key in each]
-        assert [each[key] for each in two.losses if key in each] == pytest.approx(wanted, rel=1e-5), key
+        wanted = [losses[key] for losses in one.losses if key in losses]
+        assert [losses[key] for losses in two.losses if key in losses] == pytest.approx(wanted, rel=1e-5), key
 
 
 @pytest.mark.parametrize(

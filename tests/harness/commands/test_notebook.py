@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -46,9 +47,9 @@ def test_the_recipes_and_settings_that_it_names_are_real(notebook):
         assert load_recipe(row["recipe"], words[1::2]).trainer.max_steps
 
 
-def test_it_runs_from_top_to_bottom_and_shows_the_report(notebook, tiny_model, tmp_path, monkeypatch):
-    from nbclient import NotebookClient
-
+@pytest.fixture
+def small(notebook, tiny_model):
+    """The notebook with small settings, without the cells for Colab."""
     (parameters,) = tagged(notebook, "parameters")
     values = {
         "trainer.max_steps": 2,
@@ -59,14 +60,54 @@ def test_it_runs_from_top_to_bottom_and_shows_the_report(notebook, tiny_model, t
     settings = " ".join(f'--set "{key}={value}"' for key, value in values.items())
     parameters.source += f"\nLIMIT = 2\nSETTINGS = {settings!r}"
     notebook.cells = [cell for cell in notebook.cells if "colab-only" not in cell.metadata.get("tags", ())]
-    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    NotebookClient(notebook, timeout=200, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    shown = {cell.id: json.dumps(cell.get("outputs", [])) for cell in notebook.cells}
+    return notebook
+
+
+def check_outputs(shown, folder):
+    """Check what the cells show, by their names, and what the run left."""
     assert "recipe quickstart" in shown["plan"]
     assert "trainable parameters" in shown["plan"]
     assert "Result" in shown["run"]
     assert "## Results" in shown["report"]
+    assert (folder / "runs" / "colab.zip").stat().st_size > 10_000
+    assert (folder / "runs" / "colab" / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def test_its_cells_run_from_top_to_bottom_and_show_the_report(small, command, tmp_path, monkeypatch):
+    """In a shell of this process, whose lines with "!" call the command here."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # the shell replaces it
+    shell = InteractiveShell(config=Config(HistoryManager={"enabled": False}), ipython_dir=str(tmp_path / "ipython"))
+    printed = []
+
+    def system(line):
+        words = shlex.split(shell.var_expand(line, depth=1))
+        assert words[:2] == ["TTY_COMPATIBLE=0", "medbench"]
+        code, out, err = command(*words[2:])
+        printed.append(out + err)
+        shell.user_ns["_exit_code"] = code
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shell, "system", system)
+    shown = {}
+    for cell in small.cells:
+        if cell.cell_type == "code":
+            printed.clear()
+            done = shell.run_cell(cell.source)
+            done.raise_error()
+            shown[cell.id] = "".join(printed) + getattr(done.result, "data", "")
+    check_outputs(shown, tmp_path)
+
+
+@pytest.mark.slow
+def test_it_runs_in_a_kernel_of_its_own(small, tmp_path, monkeypatch):
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    NotebookClient(small, timeout=200, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = {cell.id: json.dumps(cell.get("outputs", [])) for cell in small.cells}
+    check_outputs(shown, tmp_path)
     assert "text/markdown" in shown["report"]
-    assert (tmp_path / "runs" / "colab.zip").stat().st_size > 10_000
-    assert (tmp_path / "runs" / "colab" / "adapter" / "adapter_model.safetensors").is_file()

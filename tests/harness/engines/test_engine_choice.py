@@ -26,6 +26,8 @@ from training.models.architecture import architecture
 from training.models.device import Cuda
 from training.models.model import Model
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 SPEED = Path(__file__).parents[3] / "benchmarks" / "results" / "gpu" / "speed.json"
 
 

@@ -21,6 +21,8 @@ from tests.fake_torch import MIB, fake_torch
 from training.models.device import Mps, device_of
 from training.splits import training_rows
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 
 class MpsStandIn(Mps):
     """Apple's GPU by what it says of itself, with its tensors on the CPU."""

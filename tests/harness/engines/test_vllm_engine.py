@@ -15,6 +15,8 @@ from tasks.rendering import load_tokenizer
 from tests.harness.engines import fake_vllm
 from tests.harness.engines.test_engine import ask, draw, engine_on, few_shot, prompts, scores
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 
 @pytest.fixture(autouse=True)
 def vllm(monkeypatch, tmp_path):

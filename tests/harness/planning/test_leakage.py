@@ -4,6 +4,8 @@ import json
 import shutil
 from types import SimpleNamespace
 
+import pytest
+
 from harness.planning.leakage import check_overlap, overlap_lines, unsearched_lines
 from reports.document.evidence import match_text
 from reports.document.reading import read_results
@@ -13,13 +15,26 @@ from tasks.data.turns import Turn
 from tasks.overlap import Passage, TrainingIndex
 from training.splits import TrainingRows
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 TASKS = ("medbench_pubmedqa", "medbench_perplexity", "medbench_generation")
 
 
 def test_questions_that_are_trained_on_are_told(tiny_recipe, tmp_path, command):
     """Training rows are asked: the run says so before it starts, at the top of its report and at its scores."""
     out, source = tmp_path / "run", "data.reasoning.source=samples:reasoning_train"
-    words = ("--tasks", "medbench_perplexity", "--set", source, "--limit", "96", "--out", out)
+    words = (
+        "--out",
+        out,
+        "--tasks",
+        "medbench_perplexity",
+        "--set",
+        source,
+        "--limit",
+        "96",
+        "--set",
+        "scoring.noise_items=0",
+    )
     code, printed, err = command("run", "--recipe", tiny_recipe, *words, "--set", "trainer.keep_best=true")
     assert code == 0, err
     assert "8 of the 96 items of medbench_perplexity share text with rows that are trained on (8 exact)" in printed
@@ -58,7 +73,8 @@ def test_the_rows_of_an_adapter_given_by_its_folder_are_known_by_the_log_beside_
     (unknown / "training_log.json").unlink()
     words = ("--models", f"base,mine={tiny_run / 'adapter'},other={unknown}", "--tasks", "medbench_perplexity")
     asked = ("--set", "data.reasoning.source=samples:reasoning_train", "--limit", "96", "--out", out)
-    code, printed, err = command("run", "--recipe", tiny_recipe, *words, *asked)
+    fast = ("--set", "scoring.noise_items=0")
+    code, printed, err = command("run", "--recipe", tiny_recipe, *words, *asked, *fast)
     assert code == 0, err
     results = read_results(out)
     assert results.overlap.models == ["mine"]

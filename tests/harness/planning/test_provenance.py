@@ -18,6 +18,8 @@ from training.models.base_model import find_base
 from training.recipes.recipe import ModelSection
 from training.recipes.recipe_file import load_recipe
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 TASK = "medbench_perplexity"
 TRAINED = "data.reasoning.source=samples:reasoning_train"
 

@@ -10,6 +10,8 @@ from huggingface_hub import ModelCard
 
 from tests.harness.releases.conftest import REPO, TOKEN, change_results
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 
 def test_a_dry_run_says_everything_and_sends_nothing(hub, run, command):
     code, out, err = command("push", run, REPO)

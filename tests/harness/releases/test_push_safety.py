@@ -12,6 +12,8 @@ from harness.releases.local_paths import shorten_paths
 from tests.harness.releases.conftest import REPO, TOKEN, change_results, refused
 from tests.harness.test_killed_commands import run_killed
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 
 def test_no_folder_of_this_machine_is_uploaded(hub, run, tiny_model, tmp_path, command):
     """The recipe names the base and the data by where they lie here, and so do results, log and command line."""

@@ -13,6 +13,8 @@ from reports.errors import UserError
 from reports.files import write_json
 from tests.harness.releases.conftest import REPO
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 CONFIG, WEIGHTS, LOG = "adapter_config.json", "adapter_model.safetensors", "training_log.json"
 
 

@@ -12,6 +12,8 @@ from reports.document.reading import read_results, write_results
 from reports.errors import UserError
 from reports.files import sha256_file, write_json
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 TASK = "medbench_perplexity"
 WEIGHTS = "adapter/adapter_model.safetensors"
 

@@ -14,6 +14,8 @@ from benchmarks.crash_proof import Bench, answered, lasting
 from harness.engines.kinds import ENGINES
 from reports.document.reading import read_results
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
@@ -155,7 +157,7 @@ def test_a_full_disk_while_training_keeps_the_checkpoints(store, tiny_recipe, ti
         return save(tensors, filename, *args, **kwargs)
 
     monkeypatch.setattr("peft.peft_model.safe_save_file", full)
-    words = ("run", "--recipe", tiny_recipe, "--out", tmp_path / "run", "--set", "trainer.save_steps=1")
+    words = ("train", "--recipe", tiny_recipe, "--out", tmp_path / "run", "--set", "trainer.save_steps=1")
     code, _, err = command(*words)
     assert code == 2
     assert "the disk cannot be written to" in err

@@ -11,6 +11,8 @@ from harness.engines.answer_text import NO_TOKEN
 from harness.engines.interface import GenerateRequest, ScoreRequest
 from tests.harness.engines.test_engine import ask, engine_on
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 
 def with_saved_modules(adapter, folder, tiny_model, size):
     """A copy of an adapter that brings a norm and a head of its own, with such large weights."""

@@ -13,6 +13,8 @@ from reports.document.checksums import write_facts
 from reports.document.reading import read_results
 from reports.rating_sheet import ASPECTS, Rating
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )

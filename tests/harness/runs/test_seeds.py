@@ -4,6 +4,8 @@ import pytest
 
 from reports.document.reading import read_results
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 TASKS = ("medbench_pubmedqa", "medbench_perplexity", "medbench_generation")
 
 

@@ -14,6 +14,8 @@ from harness.api import open_run
 from harness.engines.kinds import ENGINES
 from harness.runs.unchanged import is_unchanged, remember, signature
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 
 @pytest.fixture
 def finished(tiny_recipe, tiny_run, tmp_path):

@@ -10,6 +10,8 @@ from tasks.formats import get_format
 from tasks.pubmedqa import abstract_cot_dataset, abstract_dataset
 from tasks.rendering import load_tokenizer, render_prompt
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 SHAPE = get_format("thinking-headings")
 
 

@@ -25,6 +25,8 @@ from tests.harness.plugins import HashEngine, use_engine
 from tests.reports.comparison.test_compare_models import MEAN, samples
 from training.recipes.recipe_file import load_recipe
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 TASK = "medbench_pubmedqa"
 
 

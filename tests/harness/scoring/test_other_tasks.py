@@ -9,6 +9,8 @@ from reports.files import read_jsonl
 from training.models.base_model import find_base
 from training.recipes.recipe_file import load_recipe
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 
 def test_other_tasks_are_scored_compared_and_reported_beside_ours(hub, tiny_recipe, tiny_run, tmp_path, command):
     out = tmp_path / "run"

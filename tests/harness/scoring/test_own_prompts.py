@@ -13,6 +13,8 @@ from reports.document.reading import read_results, read_samples
 from tasks.data import DataSource, load_reasoning
 from tasks.formats import get_format
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 PERPLEXITY, GENERATION, PUBMEDQA = "medbench_perplexity", "medbench_generation", "medbench_pubmedqa"
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}<|end|>{% endfor %}"

@@ -8,6 +8,8 @@ from reports.errors import UserError
 from reports.files import read_jsonl
 from training.recipes.recipe_file import load_recipe
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 SAMPLING = ("scoring.temperature=1.0", "scoring.repeats=3", "scoring.top_k=40", "scoring.top_p=0.95")
 
 

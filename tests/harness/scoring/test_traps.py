@@ -13,6 +13,8 @@ from tasks.formats import get_format
 from tasks.rendering import load_tokenizer, render_prompt
 from tests.harness.engines.test_engine import ask, check_scores, draw, engine_on, plain_logprob, scores
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 
 def load(folder, dtype=torch.float32):
     return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
