@@ -1,13 +1,10 @@
 """Few-shot examples: from the recipe to the prompts of our tasks and of other people's."""
 
-import json
-
 import pytest
 
 from reports.document.reading import read_results, read_samples
-from tasks.data import DataSource, load_pubmedqa, load_reasoning
+from tasks.data import DataSource, load_reasoning
 from tasks.formats import get_format
-from tasks.pubmedqa import abstract_cot_dataset, abstract_dataset
 from tasks.rendering import load_tokenizer, render_prompt
 
 pytestmark = pytest.mark.usefixtures("without_plots")
@@ -43,39 +40,6 @@ def test_examples_are_earlier_turns_from_the_training_rows(command, tiny_recipe,
     assert [len(questions) for questions in shown] == [2]
     code_after = score(command, tiny_recipe, tmp_path, task, "scoring.num_fewshot=1", "scoring.max_new_tokens=2")
     assert "answered already, kept" not in code_after
-
-
-@pytest.fixture
-def items(tmp_path):
-    """Five PubMedQA items, of which the last two are scored."""
-    value = {
-        str(number): {"QUESTION": f"Question {number}?", "CONTEXTS": ["Text."], "final_decision": label}
-        for number, label in enumerate(["yes", "no", "maybe", "yes", "no"])
-    }
-    (tmp_path / "items.json").write_text(json.dumps(value))
-    return {"source": str(tmp_path / "items.json"), "ids": ["3", "4"]}
-
-
-def test_pubmedqa_takes_items_that_are_not_scored(items):
-    rows = abstract_dataset(pubmedqa=items, shots=2, seed=1)["test"]
-    ends = [row["prompt"].rpartition("Abstract:")[0] for row in rows]
-    assert ends[0] == ends[1]
-    shown = {
-        f"{item.with_abstract}\nAnswer: {item.answer}": item.id
-        for item in load_pubmedqa(DataSource(source=items["source"]), seed=0)
-    }
-    examples = ends[0].removesuffix("\n\n").split("\n\n")
-    assert len(examples) == 2
-    assert {shown[example] for example in examples} < {"0", "1", "2"}
-    assert rows[0]["prompt"].endswith("Abstract: Text.\nQuestion: Question 3?\nAnswer:")
-
-
-def test_where_all_items_are_scored_the_examples_are_others_of_them(items):
-    rows = abstract_cot_dataset(pubmedqa=items | {"ids": "all"}, shots=4, seed=1)["test"]
-    for number, row in enumerate(rows):
-        asked = [other for other in range(5) if f"Question {other}?" in row["prompt"]]
-        assert asked == [0, 1, 2, 3, 4]
-        assert row["prompt"].count(f"Question {number}?") == 1
 
 
 def test_too_few_rows_are_one_message(command, tiny_recipe, tmp_path):
