@@ -67,7 +67,8 @@ def outcome(run, place):
     """`refused` with an error that names the key, or `shown` everywhere that results are; a block may have nothing."""
     message = refusal(render, run)
     if message is not None:
-        named = (".".join(map(str, place)), ".".join(map(str, place[:-1])), "schema version")
+        named = [".".join(map(str, place)), ".".join(map(str, place[:-1])), "schema version"]
+        named += ["no task "] if place[-1] in ("name", "key") else []  # where it is referred to
         assert any(name and name in message for name in named), message
         return "refused"
     for name in BLOCKS:

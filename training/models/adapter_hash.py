@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from reports.files import read_json, sha256_file, sha256_value
 
@@ -30,6 +31,11 @@ def settings_hash(path: Path) -> str:
         UserError: It is not JSON.
     """
     value = read_json(path, _MOST_CONFIG_BYTES)
-    settings = {key: value[key] for key in value if key != _BASE_NAME} if isinstance(value, dict) else value
+    settings = {key: _ordered(value[key]) for key in value if key != _BASE_NAME} if isinstance(value, dict) else value
     files = {file for pattern in _PROMPTING for file in path.parent.glob(pattern) if file.is_file()}
     return sha256_value([settings, [[file.name, sha256_file(file)] for file in sorted(files)]])
+
+
+def _ordered(value: Any) -> Any:
+    """A list of names in order: PEFT writes sets, such as the target modules, in an order that changes by process."""
+    return sorted(value) if isinstance(value, list) and all(isinstance(name, str) for name in value) else value

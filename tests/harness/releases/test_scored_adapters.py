@@ -92,8 +92,10 @@ def test_whatever_was_changed_after_scoring_is_noticed(run, adapter, policy, wit
     assert reason in caught.value.what
 
 
-def test_the_name_of_the_base_may_be_shortened(run, adapter, policy):
-    configure(adapter, base_model_name_or_path="tiny")
+def test_the_name_of_the_base_may_be_shortened_and_modules_may_stand_in_any_order(run, adapter, policy):
+    modules = json.loads((adapter / CONFIG).read_text())["target_modules"]
+    assert len(modules) > 1
+    configure(adapter, base_model_name_or_path="tiny", target_modules=modules[::-1])
     assert gate(run, policy=policy, quiet=True).verdict == "pass"
 
 
