@@ -48,7 +48,7 @@ def main() -> None:
 
     manager = TaskManager(include_path=str(args.tasks), include_defaults=False)
     maker = RequestMaker(load_tokenizer(args.model), 0)
-    folders = {name: Path(folder) for name, folder in (each.split("=", 1) for each in args.adapter)}
+    folders = {name: Path(folder) for name, folder in (pair.split("=", 1) for pair in args.adapter)}
     questions: dict[tuple[str, str], Any] = {}
     for name in sorted(path.stem for path in args.tasks.glob("*.yaml")):
         task = manager.load([name])["tasks"][name]

@@ -181,10 +181,11 @@ def _arrangements(messages: Sequence[Message], system: str) -> Iterator[list[Mes
 
 def _contains(text: str, part: str) -> bool:
     """Whether a text contains another, whatever their white space."""
-    return part in text or _without_space(part) in _without_space(text)
+    return part in text or without_space(part) in without_space(text)
 
 
-def _without_space(text: str) -> str:
+def without_space(text: str) -> str:
+    """A text without its white space, for comparison."""
     return "".join(text.split())
 
 

@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from reports.errors import UserError
+from tasks.chat import without_space
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -61,15 +62,11 @@ def check_reading(own: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase, t
         str(base.convert_tokens_to_string([str(token) for token in tokenizer.convert_ids_to_tokens(numbers)]))
         for tokenizer, numbers in zip((own, base), ids, strict=True)
     )
-    if _without_space(ours) not in map(_without_space, (theirs, text)):
+    if without_space(ours) not in map(without_space, (theirs, text)):
         words = ours.split(), theirs.split()
         at = next((n for n, pair in enumerate(zip(*words, strict=False)) if pair[0] != pair[1]), 0)
         shown = [" ".join(some[at : at + _SHOWN]) for some in words]
         raise _error(own, f"reads {shown[0]!r} where its base's reads {shown[1]!r}")
-
-
-def _without_space(text: str) -> str:
-    return "".join(text.split())
 
 
 def _decoders(tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:

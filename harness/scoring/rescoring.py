@@ -148,9 +148,13 @@ class _Rescoring:
             tasks = [loaded.at(part[loaded.name]) for loaded in plan.tasks if loaded.name in part]
             yield from question_blocks(tasks, plan.asked_dialogues, seed)
 
+    def _pairs_of(self, block: Block) -> list[tuple[str, str]]:
+        """The models and tasks that a round asks."""
+        return [pair for pair in self._pairs if pair in block.questions]
+
     def _requests(self, block: Block) -> list[ModelRequest]:
         """The requests of a round to all models, without duplicates."""
-        return build_requests(block.questions, [pair for pair in self._pairs if pair in block.questions])
+        return build_requests(block.questions, self._pairs_of(block))
 
     def _start(self, cache: ResponseCache) -> Engine:
         requests = (request for block in self._blocks() for request in self._requests(block))
@@ -180,9 +184,8 @@ class _Rescoring:
                     raise _TimeIsUp
                 advance(count, model)
 
-            pairs = [pair for pair in self._pairs if pair in block.questions]
             for (model, task), answers in stream_responses(
-                responses, requests, block.questions, pairs, advance_in_time
+                responses, requests, block.questions, self._pairs_of(block), advance_in_time
             ):
                 questions = block.questions[model, task]
                 logged = questions.evaluate(answers.__getitem__)["samples"][task]

@@ -42,7 +42,7 @@ def _unknown_base(candidate: GateInput, baselines: Sequence[GateInput]) -> str:
     """Why the training data of an adapter's base is unknown; empty if it is known or no baseline of its own.
 
     The base of a baseline needs no record: what it was trained on, the baseline was too. A baseline of the candidate's
-    own run says nothing of the base, since whoever wrote the recipe chose it for both.
+    own run does not vouch for the base, since whoever wrote the recipe chose it for both.
     """
     given = [baseline.base for baseline in baselines if baseline.results is not candidate.results]
     if not given or candidate.info.kind == "base":

@@ -269,13 +269,13 @@ def _no_shape(source: DataSource, mapped: dict[str, str], first: Record, present
     if any(str(name).lower() == "final_decision" for name in present):
         return UserError("the rows are PubMedQA items", where=first.where, fix="set kind: pubmedqa for this source")
     kind = source.kind or ("reasoning" if "reasoning" in mapped else "question-answer")
-    known = {*KINDS[kind], "id"} if source.kind else {"id", *itertools.chain.from_iterable(KINDS.values())}
-    odd = sorted(mapped.keys() - known)
+    mappable = {*KINDS[kind], "id"} if source.kind else {"id", *itertools.chain.from_iterable(KINDS.values())}
+    odd = sorted(mapped.keys() - mappable)
     if odd:
         return UserError(
             f"the column mapping names {', '.join(odd)}",
             where=f"columns of {source.label}",
-            fix=f"map only {', '.join(sorted(known))}",
+            fix=f"map only {', '.join(sorted(mappable))}",
         )
     missing = [
         name

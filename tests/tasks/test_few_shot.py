@@ -53,8 +53,8 @@ def test_where_all_items_are_scored_the_examples_are_others_of_them(items):
     everything = {"source": items["source"], "ids": "all"}
     rows = abstract_cot_dataset(pubmedqa=everything, shots=4, seed=1)["test"]
     for number, row in enumerate(rows):
-        asked = [other for other in range(5) if f"Question {other}?" in row["prompt"]]
-        assert asked == [0, 1, 2, 3, 4]
+        shown = [other for other in range(5) if f"Question {other}?" in row["prompt"]]
+        assert shown == [0, 1, 2, 3, 4]
         assert row["prompt"].count(f"Question {number}?") == 1
         assert row["prompt"].rstrip().rpartition("Question: ")[2].startswith(f"Question {number}?")
 

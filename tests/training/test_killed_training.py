@@ -40,9 +40,9 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_adapter(tiny_recipe, t
     log = finetune(recipe, base, rows, folder, lambda *progress: notes.append(progress[2]))
     assert "resuming from step 4, where an earlier training stopped" in notes
     assert log.losses == whole.losses
-    files = [each / "adapter_model.safetensors" for each in (folder, tmp_path / "whole" / "adapter")]
+    files = [adapter / "adapter_model.safetensors" for adapter in (folder, tmp_path / "whole" / "adapter")]
     assert files[0].read_bytes() == files[1].read_bytes()
-    assert [each.name for each in folder.parent.iterdir()] == ["adapter"]
+    assert [path.name for path in folder.parent.iterdir()] == ["adapter"]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_training_killed_after_its_last_step_trains_no_step_more(tiny_recipe, 
         finetune(recipe, base, rows, folder, ignore, with_trainer(killed_at_the_end))
     log = finetune(recipe, base, rows, folder, ignore)
     assert (log.steps, log.epochs, log.losses) == (whole.steps, whole.epochs, whole.losses)
-    files = [each / "adapter_model.safetensors" for each in (folder, tmp_path / "whole" / "adapter")]
+    files = [adapter / "adapter_model.safetensors" for adapter in (folder, tmp_path / "whole" / "adapter")]
     assert files[0].read_bytes() == files[1].read_bytes()
 
 

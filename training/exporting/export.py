@@ -18,9 +18,10 @@ from tasks.chat import turn_end
 from tasks.rendering import adapter_tokenizer, load_tokenizer
 from training.exporting.agreement import ARITHMETIC_KL, Agreement, compare, logits, probe_tokens, rounding_tolerance
 from training.exporting.export_log import EXPORT_FILE, BaseWeights, ExportLog
-from training.exporting.merging import add_turn_end, load_written, merge, one_message, with_adapter, write_model
+from training.exporting.merging import add_turn_end, load_written, merge, one_message, write_model
 from training.exporting.provenance import records
 from training.log import TrainedOn, check_hashes, read_log
+from training.models.adapters import load_adapter
 from training.models.base_model import config_hash, model_config, weights_hash
 from training.models.device import DTypeName, pick_device
 from training.models.loading import load_for_scoring
@@ -99,7 +100,7 @@ def export_merged(  # noqa: PLR0913 - the last is for tests of what fails while 
             dtype=kept,
             device=device,
         )
-        wrapped = with_adapter(model, adapter)
+        wrapped = load_adapter(model, adapter.folder)
         wanted = logits(wrapped, probes)
         with wrapped.disable_adapter():
             effect = compare(wanted, logits(wrapped, probes))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from reports.errors import UserError, first_line
 from reports.files import file_mode, write_json
 from training.machine_failures import is_out_of_memory
-from training.models.adapters import load_adapter
 from training.models.base_model import model_config
 from training.models.device import torch_dtype
 from training.models.loading import cast_weights
@@ -24,11 +23,6 @@ if TYPE_CHECKING:
     from training.models.model import Model
 
 _GENERATION = "generation_config.json"
-
-
-def with_adapter(model: Any, adapter: Model) -> Any:
-    """The base with the adapter on it, unmerged, in evaluation mode."""
-    return load_adapter(model, adapter.folder)
 
 
 def merge(wrapped: Any, dtype: DTypeName) -> Any:

@@ -148,10 +148,10 @@ KINDS = {
 
 def check_answers(engine, name, reference):
     """Log-likelihoods within 0.003 nats of a plain model's, and the same greedy answers."""
-    asked = scores(name, count=4)
-    generated = [(name, GenerateRequest(request.context, 8)) for _, request in asked[:2]]
-    responses = ask(engine, [*asked, *generated])
-    for (_, request), response in zip(asked, responses[:4], strict=True):
+    scored = scores(name, count=4)
+    generated = [(name, GenerateRequest(request.context, 8)) for _, request in scored[:2]]
+    responses = ask(engine, [*scored, *generated])
+    for (_, request), response in zip(scored, responses[:4], strict=True):
         assert response.logprob == pytest.approx(plain_logprob(reference, request), abs=0.003)
     for (_, request), response in zip(generated, responses[4:], strict=True):
         assert list(response.tokens) == plain_tokens(reference, request)

@@ -65,12 +65,12 @@ def test_each_model_ends_its_answers_at_its_own_tokens(tiny_model, tiny_run):
     whole = ask(engine_on(tiny_model, folders), requests)
     end = whole[-1].tokens[3]
     ends = {"base": AnswerEnd(tokenizer, []), "one": AnswerEnd(tokenizer, [end])}
-    found = ask(start(tiny_model, folders, requests, ends=ends), requests)
-    for one, other in zip(found, ask(engine_on(tiny_model, folders, ends=ends), requests), strict=True):
+    answers = ask(start(tiny_model, folders, requests, ends=ends), requests)
+    for one, other in zip(answers, ask(engine_on(tiny_model, folders, ends=ends), requests), strict=True):
         assert (one.tokens, one.text, one.finish_reason) == (other.tokens, other.text, other.finish_reason)
     first = whole[-1].tokens.index(end) + 1
-    assert (found[-1].tokens, found[-1].finish_reason) == (whole[-1].tokens[:first], "stop")
-    assert {answer.finish_reason for answer in found[: len(prompts())]} == {"length"}
+    assert (answers[-1].tokens, answers[-1].finish_reason) == (whole[-1].tokens[:first], "stop")
+    assert {answer.finish_reason for answer in answers[: len(prompts())]} == {"length"}
 
 
 def test_a_text_longer_than_the_window_is_scored_in_windows_one_token_shorter(tiny_model):

@@ -45,7 +45,7 @@ def test_two_processes_train_the_adapter_that_one_trains(two, tiny_recipe, tmp_p
     harness.train(str(tiny_recipe), out=tmp_path / "one", settings=TRAINING, quiet=True)
     one, both = (read_log(folder / "adapter") for folder in (tmp_path / "one", two[0]))
     assert (both.processes, both.batch_size, both.gradient_accumulation) == (2, 2, 1)
-    assert [each.get("loss") for each in both.losses] == pytest.approx([each.get("loss") for each in one.losses])
+    assert [row.get("loss") for row in both.losses] == pytest.approx([row.get("loss") for row in one.losses])
 
 
 def test_results_are_those_of_one_process(two, tiny_run):

@@ -33,10 +33,10 @@ def test_examples_are_earlier_turns_from_the_training_rows(command, tiny_recipe,
     shown = set()
     for prompt in prompts(tmp_path, task).values():
         turns = [turn.removeprefix("user\n").split(f"\n\n{SHAPE.instruction}")[0] for turn in prompt.split("<|start|>")]
-        asked = [question for question in turns if question in rows]
-        examples = [(one, SHAPE.completion(rows[one].reasoning, rows[one].response)) for one in asked]
+        questions = [question for question in turns if question in rows]
+        examples = [(one, SHAPE.completion(rows[one].reasoning, rows[one].response)) for one in questions]
         assert prompt == render_prompt(tokenizer, SHAPE, turns[-2], examples=examples)
-        shown.add(tuple(asked))
+        shown.add(tuple(questions))
     assert [len(questions) for questions in shown] == [2]
     code_after = score(command, tiny_recipe, tmp_path, task, "scoring.num_fewshot=1", "scoring.max_new_tokens=2")
     assert "answered already, kept" not in code_after

@@ -200,6 +200,6 @@ def test_the_command_for_a_merge_works(tiny_model, tmp_path, monkeypatch):
     merged = tmp_path / shlex.split(setting)[1].removeprefix("model.base=")
     ids = torch.tensor([[5, 6, 7, 8]])
     wanted = PeftModel.from_pretrained(resized(), folder)(ids).logits
-    found = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32)(ids).logits
-    assert torch.allclose(found, wanted, atol=1e-3)
+    logits = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32)(ids).logits
+    assert torch.allclose(logits, wanted, atol=1e-3)
     assert (merged / "tokenizer.json").is_file()
