@@ -196,3 +196,22 @@ def leakage_speed(speed: dict[str, Any]) -> tuple[float, ...]:
     result = speed["result"]
     rows, words = result["rows"], result["words_of_rows"]
     return rows, words / rows, result["items"], result["processor_seconds"], result["peak_bytes"] / 1e9
+
+
+def template_counts(key: str, expected: int) -> Values:
+    """(how often it held, how often it could), over all templates and layouts of `benchmarks.gpu_templates`."""
+
+    def values(results: Any) -> tuple[Any, ...]:
+        layouts = _template_layouts(results)
+        return sum(layout[key] for layout in layouts), sum(expected * layout["items"] for layout in layouts)
+
+    return values
+
+
+def largest_template_difference(results: Any) -> tuple[Any, ...]:
+    """The largest difference of a log-likelihood, in nats."""
+    return (max(layout["largest_difference_of_a_log_likelihood_in_nats"] for layout in _template_layouts(results)),)
+
+
+def _template_layouts(results: Any) -> list[Any]:
+    return [run[layout] for run in results["templates"].values() for layout in ("unsloth", "trl", "axolotl")]

@@ -76,6 +76,11 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
             ),
             ("lm-eval's own work take {:.0f} of the {:.0f} s", values.outside_the_engine),
         ],
+        "gpu/templates.json": [
+            ("{} of {} prompts are those of Unsloth's", values.template_counts("prompts_as_unsloth_renders_them", 2)),
+            ("{} of {} greedy answers", values.template_counts("equal_greedy_answers", 1)),
+            ("differ by at most {:.4f} nats", values.largest_template_difference),
+        ],
         "cpu_speed_real.json": [("base and one adapter take {:.0f} s, stock lm-eval {:.0f} s", values.cpu_seconds)],
         NOISE_LIMITS: [
             ("{} of {} choices changed on a CPU (upper limit {:.1f} %)", values.noise_choices("cpu", "bfloat16")),
