@@ -49,6 +49,20 @@ def check_ids(own: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase) -> No
             raise _error(own, f"gives {ours[number]!r} the id of {token!r} in its base's")
 
 
+def divide_alike(own: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase) -> bool:
+    """Whether two tokenizers turn every text into the same tokens and back, as far as their files say."""
+    ours, theirs = (getattr(tokenizer, "backend_tokenizer", None) for tokenizer in (own, base))  # none of slow ones
+    if ours is None or theirs is None:
+        return type(own) is type(base)
+    return _backend(ours) == _backend(theirs)
+
+
+def _backend(backend: Any) -> dict[str, Any]:
+    """A fast tokenizer without what only batches read."""
+    settings = json.loads(backend.to_str())
+    return {key: value for key, value in settings.items() if key not in ("truncation", "padding")}
+
+
 def check_reading(own: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase, text: str) -> None:
     """Check that the tokens of a text say the same as those of the base's tokenizer, but for white space.
 

@@ -14,7 +14,7 @@ from tasks import catalog
 from tasks.chat import ChatSettings, template_notes, turn_end, unused_kwargs
 from tasks.formats import AnswerFormat, get_format
 from tasks.rendering import adapter_tokenizer, encode, load_tokenizer, render_prompt
-from tasks.same_reading import check_decoder, check_ids
+from tasks.same_reading import check_decoder, check_ids, divide_alike
 from training.encoding import check_vocabulary
 from training.models.adapters import WEIGHTS
 from training.models.architecture import embedding_rows, model_shell
@@ -57,7 +57,8 @@ class Dialogue:
 def read_dialogues(models: Sequence[Model], base: Model, recipe: Recipe) -> tuple[dict[str, Dialogue], list[str]]:
     """(the dialogue of the base and of each model by name, what the user should know of them).
 
-    An adapter with a tokenizer or chat template of its own has its own dialogue, unless the recipe says `base`.
+    An adapter with a tokenizer or chat template of its own has its own dialogue, unless the recipe says `base`. Another
+    whole model always has; it equals the base's if nothing is different. A served model is prompted like the base.
 
     Raises:
         UserError: A chat template fails, leaves the question out, or does not know a setting of the recipe; or a prompt
@@ -66,8 +67,12 @@ def read_dialogues(models: Sequence[Model], base: Model, recipe: Recipe) -> tupl
     own, notes = _read(base, str(base.tokenizer), base, recipe)
     dialogues = {base.name: own}
     for model in models:
-        if model.is_base or model.trained_here:
+        if model.is_base or model.trained_here or model.is_served:
             dialogues[model.name] = own
+            continue
+        if model.has_own_weights:
+            dialogues[model.name], more = _of_whole_model(model, base, recipe)
+            notes += more
             continue
         name, different = _own_tokenizer(model, base, recipe)
         if not different:
@@ -88,6 +93,22 @@ def read_dialogues(models: Sequence[Model], base: Model, recipe: Recipe) -> tupl
             )
             notes += more
     return dialogues, notes + _check_kwargs(dialogues)
+
+
+def _of_whole_model(model: Model, base: Model, recipe: Recipe) -> tuple[Dialogue, list[str]]:
+    """(the dialogue of a model with all its weights, what the user should know of it)."""
+    name, base_name = str(model.tokenizer), str(base.tokenizer)
+    different = _differences(name, base_name, recipe)
+    if not (different or divide_alike(load_tokenizer(name), load_tokenizer(base_name))):
+        different = ["another way to divide text into tokens"]
+    dialogue, notes = _read(model, name if different else base_name, model, recipe)
+    if different:
+        notes.insert(
+            0,
+            f"{model.name} is prompted with its own tokenizer, which has {' and '.join(different)}; the items are the"
+            " same",
+        )
+    return dialogue, notes
 
 
 def _own_tokenizer(adapter: Model, base: Model, recipe: Recipe) -> tuple[str, list[str]]:
@@ -210,7 +231,7 @@ def _check_kwargs(dialogues: Mapping[str, Dialogue]) -> list[str]:
 
 
 def _differences(name: str, base_name: str, recipe: Recipe) -> list[str]:
-    """In what the tokenizers of an adapter and its base differ, in words."""
+    """In what the tokenizers of a model and the base differ, in words."""
     own, base = load_tokenizer(name), load_tokenizer(base_name)
     chat, words = recipe.format.chat, []
     if chat.template != "never" and own.chat_template != base.chat_template:

@@ -38,7 +38,12 @@ def plan_stage(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[s
     from training.models.weight_format import weight_format
 
     plan = make_plan(recipe, folder, models, tasks, lambda line: terminal.say(f"  {line}"))
-    terminal.say(f"  base {plan.base.source} on {plan.device}, scored as {plan.weights}")
+    if not plan.loads_base:
+        terminal.say(f"  base {plan.base.source}: its prompts only, since neither it nor an adapter is scored")
+    for part in plan.parts:
+        what = f"{', '.join(m.name for m in part.models)}: " if part.base.has_own_weights or part.is_served else "base "
+        what += ", ".join(m.source for m in part.models) if part.is_served else f"{part.base.source} on {plan.device}"
+        terminal.say(f"  {what}, scored as {part.weights}")
     if plan.to_train is not None:
         trainer = recipe.trainer
         steps = f"{trainer.max_steps} steps" if trainer.max_steps else f"{trainer.epochs:g} epochs"

@@ -79,8 +79,8 @@ class GateInput:
 
     @property
     def base(self) -> ModelInfo | None:
-        """The base that the model was scored on, which a base is itself; None in results of earlier versions."""
-        return self.info if self.info.kind == "base" else self.results.base
+        """The base that the model was scored on, which a whole model is itself; None in results of earlier versions."""
+        return self.info if self.info.is_whole else self.results.base
 
     @property
     def scored_tasks(self) -> list[TaskInfo]:

@@ -137,7 +137,8 @@ def _unknown(candidate: GateInput) -> tuple[str, str]:
     check, reason = candidate.results.overlap, f"what {candidate.model} was trained on is unknown"
     if check is None or candidate.model not in check.models or candidate.info.training_data == "unknown":
         return reason, candidate.model
-    return (f"{reason}: {candidate.unknown_base}", "base") if candidate.unknown_base else ("", "")
+    owner = candidate.model if candidate.info.is_whole else "base"
+    return (f"{reason}: {candidate.unknown_base}", owner) if candidate.unknown_base else ("", "")
 
 
 def _unsearched(check: OverlapCheck) -> str:

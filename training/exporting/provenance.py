@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from reports.errors import UserError
@@ -19,25 +20,52 @@ def records(model: Model) -> list[TrainedOn]:
     """Fine-tunes recorded beside a model's weights; empty for a base that medbench did not export.
 
     Raises:
-        UserError: An adapter has no record, or the record names other weights, or says that the rows are unknown.
+        UserError: Another model has no record, or the record names other weights, or says that the rows are unknown.
     """
     log: TrainingLog | ExportLog | None
+    if model.is_served:
+        raise UserError("a server does not say")
     if model.is_adapter:
         name, log = FILE, read_log(model.folder)
         if log is None:
             raise UserError(f"no {FILE} beside it records the rows")
         trained_on: list[TrainedOn] | None = [log.trained_on]
     else:
-        name, path = EXPORT_FILE, model.folder / EXPORT_FILE
-        if not path.is_file():
-            return []
-        log = checked(ExportLog, read_json(path), what="the log of an export", where=EXPORT_FILE, fix="export again")
+        name, log = EXPORT_FILE, export_log(model)
+        if log is None:
+            if model.is_base:
+                return []
+            raise UserError(f"no {name} beside it records the rows")
         trained_on = log.trained_on
     if log.weights_sha256 != model.sha256:
         raise UserError(f"{name} does not record the hash of these weights")
     if trained_on is None:
         raise UserError(f"{name} says that the rows are unknown")
     return trained_on
+
+
+def export_log(model: Model) -> ExportLog | None:
+    """What medbench's export wrote beside a whole model; None if it did not export it.
+
+    Raises:
+        UserError: It is no such log.
+    """
+    path = model.folder / EXPORT_FILE
+    if not path.is_file():
+        return None
+    return checked(ExportLog, read_json(path), what="the log of an export", where=EXPORT_FILE, fix="export again")
+
+
+def unrecorded_base(model: Model) -> str:
+    """Hash of the weights that a model's export merged an adapter into, unless what they were trained on is recorded.
+
+    Empty if there is no export of these weights.
+    """
+    with contextlib.suppress(UserError):
+        log = export_log(model)
+        if log is not None and log.weights_sha256 == model.sha256 and len(log.trained_on or ()) < 2:  # noqa: PLR2004 - the adapter's and its base's
+            return log.base_sha256
+    return ""
 
 
 def recorded_rows(model: Model) -> TrainingRows | None:

@@ -284,6 +284,8 @@ class ScoringSection(_Section):
             runs out.
         batch_rows: Rows generated at once; likewise.
         vllm: Settings handed to `vllm.LLM`, such as `{tensor_parallel_size: 2}`; those that name files or code are not.
+        across: Whether models on this machine and models behind servers are compared in one run, although their
+            differences are also those of two engines.
         noise_items: Items of each task that are scored again in another arithmetic to measure numerical noise; `auto`
             takes 100 of each task for which a tenth of the scoring time is enough, 0 takes none.
     """
@@ -306,6 +308,7 @@ class ScoringSection(_Section):
     batch_tokens: Annotated[int, Field(ge=64)] | None = None
     batch_rows: PositiveInt | None = None
     vllm: dict[str, bool | int | float | str] = {}
+    across: bool = False
     noise_items: Literal["auto"] | NonNegativeInt = "auto"
 
     @field_validator("vllm")
