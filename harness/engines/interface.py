@@ -143,6 +143,7 @@ class AllRequests:
     build: Callable[[], Iterator[ModelRequest]]
 
     def __iter__(self) -> Iterator[ModelRequest]:
+        """Build them."""
         return self.build()
 
 

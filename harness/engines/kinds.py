@@ -175,7 +175,7 @@ def engine_kind(name: str) -> EngineKind:
     installed = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if name not in installed:
         raise UserError(
-            f"no engine is named {name!r}; installed: {', '.join(sorted({*ENGINES, *installed}))}",
+            f"no engine is named {name!r}; installed: {', '.join(sorted({*ENGINES, *installed} - {SERVED}))}",
             where="scoring.engine",
             fix="set one of these or auto, or install the package with the engine",
         )

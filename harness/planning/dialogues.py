@@ -41,6 +41,7 @@ class Dialogue:
         ends: Tokens that end an answer: the chat template's, the tokenizer's and those of the generation settings.
         stop: The same as text where the chat template ends a turn with more than one token.
         base_tokenizer: Name of the base's tokenizer if it is another one, which has to read texts alike.
+        is_whole: Whether its tokenizer is that of another whole model, which has to read texts as they stand.
     """
 
     tokenizer: str
@@ -48,6 +49,7 @@ class Dialogue:
     ends: frozenset[int]
     stop: tuple[str, ...] = ()
     base_tokenizer: str = ""
+    is_whole: bool = False
 
     def ends_in_words(self) -> list[str]:
         """The tokens and texts that end an answer."""
@@ -103,6 +105,8 @@ def _of_whole_model(model: Model, base: Model, recipe: Recipe) -> tuple[Dialogue
         different = ["another way to divide text into tokens"]
     dialogue, notes = _read(model, name if different else base_name, model, recipe)
     if different:
+        check_decoder(load_tokenizer(name), load_tokenizer(base_name), whole=True)
+        dialogue = replace(dialogue, is_whole=True)
         notes.insert(
             0,
             f"{model.name} is prompted with its own tokenizer, which has {' and '.join(different)}; the items are the"

@@ -85,8 +85,8 @@ def measure_noise(
 ) -> NoiseMeter:
     """Score some items again, as far as `scoring.noise_items` and a tenth of the scoring time allow.
 
-    With all models on this machine, in float32 where the run is in 16 bits and the memory allows it, else in batches of another shape. Tasks that are
-    not measured get the fixed limits of a committed benchmark.
+    With all models on this machine, in float32 where the run is in 16 bits and the memory allows it, else in batches of
+    another shape. Tasks that are not measured get the fixed limits of a committed benchmark.
 
     Args:
         plan: The plan of the run.
