@@ -153,6 +153,25 @@ def test_a_tokenizer_that_only_divides_otherwise_is_a_models_own(plan, copy):
     assert "another way to divide text into tokens" in planned.warnings[0]
 
 
+@pytest.mark.parametrize(("word", "read_as"), [("of ", "of course yes "), ("the ", "")])
+def test_a_whole_model_whose_tokenizer_replaces_words_is_not_scored(score, copy, word, read_as):
+    tokenizer = json.loads((copy / "tokenizer.json").read_text())
+    tokenizer["normalizer"] = {"type": "Replace", "pattern": {"String": word}, "content": read_as}
+    (copy / "tokenizer.json").write_text(json.dumps(tokenizer))
+    said = score(f"base,full={copy}", code=2)
+    assert "its tokenizer reads" in said
+    assert str(copy) in said
+
+
+def test_a_whole_model_whose_decoder_rewrites_answers_is_not_scored(plan, copy):
+    tokenizer = json.loads((copy / "tokenizer.json").read_text())
+    rewrite = {"type": "Replace", "pattern": {"String": "no"}, "content": "yes"}
+    tokenizer["decoder"] = {"type": "Sequence", "decoders": [tokenizer["decoder"], rewrite]}
+    (copy / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(UserError, match=r"rewrites answers(?s:.*)fix: give the model with the tokenizer"):
+        plan(f"base,full={copy}")
+
+
 def test_rows_of_an_export_count_only_for_its_weights(plan, merged, copy, wide_model):
     assert plan(f"base,full={merged}").training_data("full") == "known"
     shutil.copy(wide_model / "config.json", copy)
