@@ -37,9 +37,9 @@ def _convert(path: Path, work: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    source, how = path.parent, {"gguf_file": path.name, "trust_remote_code": False}
-    tokenizer = AutoTokenizer.from_pretrained(source, **how)
-    loaded = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, **how)
+    source, file = path.parent, path.name
+    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=file, trust_remote_code=False)
+    loaded = AutoModelForCausalLM.from_pretrained(source, gguf_file=file, dtype=torch.float32, trust_remote_code=False)
     settings = {key: value for key, value in loaded.config.to_dict().items() if key != "quantization_config"}
     model = type(loaded)(type(loaded.config).from_dict(settings))
     model.load_state_dict(loaded.state_dict())
