@@ -136,7 +136,10 @@ class ServedClient:
         if last.is_timeout:
             fix = "raise scoring.served.timeout or lower scoring.served.concurrency, and run the same command again"
         else:
-            fix = "check that the server runs and is not overloaded, and run the same command again"
+            fix = (
+                "check that the server runs and what its log says, lower scoring.served.concurrency if it is overloaded"
+            )
+            fix += " (vLLM on a CPU with adapters fails at more than 1), and run the same command again"
         raise MachineError(
             f"{self._quoted(last.reason)}{again}", where=self.url, fix=f"{fix}; what is answered is kept"
         )

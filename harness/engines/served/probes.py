@@ -49,6 +49,8 @@ def with_dialect(model: ServedModel) -> tuple[ServedModel, list[str]]:
     prompt, refusals = probe_prompts(model)[1], []
     for form in _FORMS:
         attempt = replace(model, dialect=form)
+        if form.prompts == "chat":
+            prompt = _chat_prompt(model) or prompt
         try:
             reply = _reply(attempt, prompt)
         except RefusedError as error:
@@ -69,6 +71,15 @@ def with_dialect(model: ServedModel) -> tuple[ServedModel, list[str]]:
     raise refusals[-1]
 
 
+def _chat_prompt(model: ServedModel) -> Tokens | None:
+    """A short question in the tokenizer's chat template, if it has one."""
+    if not model.tokenizer.chat_template:
+        return None
+    messages = [{"role": "user", "content": _TEXTS[-1]}]
+    ids = model.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    return tuple(ids)
+
+
 def _reply(model: ServedModel, prompt: Tokens) -> dict[str, Any]:
     settings = {model.dialect.limit: 1, "temperature": 0}
     if model.dialect.extras:
@@ -81,9 +92,11 @@ def _counted(model: ServedModel, prompt: Tokens, count: int | None) -> tuple[Ser
     if count is None:
         notes.append("it does not report how many tokens it read, so cut prompts are only noticed by log-probabilities")
     if model.dialect.prompts == "chat":
-        if chat_messages(model.tokenizer, prompt) is None:
-            notes.append("it puts its own chat template around prompts that have none")
         added = 0 if count is None else count - len(prompt)
+        if added and chat_messages(model.tokenizer, prompt):
+            notes.append(
+                f"its own chat template makes prompts {abs(added)} tokens {'longer' if added > 0 else 'shorter'} than ours"
+            )
         return replace(model, dialect=replace(model.dialect, added=added)), notes
     if count is not None and count != len(prompt):
         if model.strict:

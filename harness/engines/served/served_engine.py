@@ -23,6 +23,7 @@ from harness.engines.interface import (
 from harness.engines.rows import PartScore, ScoringBatch, Tokens
 from harness.engines.served.client import ServedClient, list_models, server_facts
 from harness.engines.served.probes import answer_alike, check_greedy, with_dialect, with_log_likelihoods
+from harness.engines.served.prompts import chat_messages
 from harness.engines.served.served_model import ServedModel
 from harness.engines.served.workers import run_jobs
 from harness.engines.windows import fit_to_context
@@ -50,6 +51,7 @@ class ServedEngine:
         strict: Whether it is an error if a server read other prompts than it was sent, rather than a note.
 
     Attributes:
+        models: The models, asked in the dialects of their servers.
         facts: What the servers report, by model; see `server_facts`.
         notes: What the probes noticed, as in `setup["note"]`.
 
@@ -71,17 +73,17 @@ class ServedEngine:
         self._settings = settings
         self.facts = {name: server_facts(url, served, settings) for name, (url, served) in models.items()}
         self._clients = {url: ServedClient(url, settings) for url in {url for url, _ in models.values()}}
-        self._models: dict[str, ServedModel] = {}
+        self.models: dict[str, ServedModel] = {}
         self._no_scores: dict[str, str] = {}
         self.notes: list[str] = []
         for name, (url, served) in models.items():
             model = ServedModel(name, served, self._clients[url], tokenizer, ends[name], strict=strict)
-            self._models[name] = self._probe(model)
+            self.models[name] = self._probe(model)
         self._compare()
         self.max_length = {name: self._window(name, tokenizer) - 1 for name in models}
         self._check(requests)
         self.capabilities: frozenset[Capability] = CAPABILITIES - ({"log_likelihoods"} if self._no_scores else set())
-        dialects = [model.dialect for model in self._models.values()]
+        dialects = [model.dialect for model in self.models.values()]
         ways = {dialect.whole or ("logprobs" if dialect.next_ids or dialect.top else "none") for dialect in dialects}
         self.setup: dict[str, str | float] = {
             "engine": "served",
@@ -103,9 +105,9 @@ class ServedEngine:
             scored = [(index, request) for index, request in own if not isinstance(request, GenerateRequest)]
             batch = ScoringBatch([request for _, request in scored], self.max_length[name])
             indices = [index for index, _ in scored]
-            jobs += [_ScoreJob(self._models[name], *row, batch, indices) for row in self._rows(name, batch)]
+            jobs += [_ScoreJob(self.models[name], *row, batch, indices) for row in self._rows(name, batch)]
             jobs += [
-                _GenerateJob(self._models[name], index, request, *fit_to_context(request, self.max_length[name] + 1))
+                _GenerateJob(self.models[name], index, request, *fit_to_context(request, self.max_length[name] + 1))
                 for index, request in own
                 if isinstance(request, GenerateRequest)
             ]
@@ -139,7 +141,7 @@ class ServedEngine:
 
     def _compare(self) -> None:
         """Note models that answer like another of the run on the same server, or like the adapter's parent there."""
-        models = list(self._models.values())
+        models = list(self.models.values())
         for number, model in enumerate(models):
             others = [other for other in models[:number] if other.client is model.client]
             others = [other for other in others if other.served_name != model.served_name]
@@ -165,9 +167,9 @@ class ServedEngine:
 
     def _check(self, requests: Iterable[ModelRequest]) -> None:
         """Note requests that are longer than a server's context, and send the longest that is not."""
-        count: dict[str, int] = dict.fromkeys(self._models, 0)
-        longer = dict(count)
-        longest: dict[str, Tokens] = dict.fromkeys(self._models, ())
+        count: dict[str, int] = dict.fromkeys(self.models, 0)
+        longer, others = dict(count), dict(count)
+        longest: dict[str, Tokens] = dict.fromkeys(self.models, ())
         for name, request in requests:
             self._check_scores([ModelRequest(name, request)])
             tokens, limit = _tokens(request), self.max_length[name] + 1
@@ -175,22 +177,27 @@ class ServedEngine:
             if isinstance(request, GenerateRequest):
                 prompt, _ = fit_to_context(request, limit)
                 longer[name] += len(prompt) < len(tokens)
+                model = self.models[name]
+                others[name] += model.dialect.prompts == "chat" and chat_messages(model.tokenizer, prompt) is None
             else:
                 prompt = tokens[: limit - 1]
                 longer[name] += len(tokens) >= limit
             longest[name] = max(longest[name], prompt, key=len)
-        for name, model in self._models.items():
+        for name, model in self.models.items():
             if longer[name]:
                 what = f"{longer[name]} of {count[name]} requests are longer than the server's context"
                 cut = "prompts lose their start, texts are scored in windows"
                 self.notes.append(f"{name}: {what} of {self.max_length[name] + 1} tokens ({cut})")
+            if others[name]:
+                what = f"{others[name]} of {count[name]} prompts are no messages of our chat template"
+                self.notes.append(f"{name}: {what}, and get the server's around them")
             if longest[name] and model.dialect.prompts != "text":
                 model.ask(longest[name], {model.dialect.limit: 1, "temperature": 0})
 
     def _check_scores(self, requests: Iterable[ModelRequest]) -> None:
         for name, request in requests:
             if name in self._no_scores and not isinstance(request, GenerateRequest):
-                model, words = self._models[name], (PUBMEDQA_COT, PUBMEDQA_QUESTION_COT, GENERATION)
+                model, words = self.models[name], (PUBMEDQA_COT, PUBMEDQA_QUESTION_COT, GENERATION)
                 raise model.error(
                     f"log-likelihoods of {name} cannot be scored: {self._no_scores[name]}",
                     f"choose tasks that are answered in words (--tasks {','.join(words)}), or a server that gives"
@@ -199,7 +206,7 @@ class ServedEngine:
 
     def _rows(self, name: str, batch: ScoringBatch) -> Iterator[tuple[Tokens, int, list[tuple[int, Tokens]]]]:
         """(prompt, number of tokens to score at its end or 0 for the next one, parts) of each HTTP request."""
-        model = self._models[name]
+        model = self.models[name]
         for row in batch.rows:
             if row.scored == 1 and (model.dialect.next_ids or not model.dialect.whole):
                 for start in range(0, len(row.targets), _MOST_TOKEN_IDS):

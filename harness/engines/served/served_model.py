@@ -134,11 +134,12 @@ class ServedModel:
         Raises:
             UserError: The server refuses, another model replies, or it has read another number of tokens.
         """
-        body, path = {"model": self.served_name, **settings}, "completions"
+        body, path, expected = {"model": self.served_name, **settings}, "completions", len(prompt)
         if self.dialect.prompts == "chat":
             path = "chat/completions"
-            whole = [{"role": "user", "content": decode(self.tokenizer, prompt)}]
-            body["messages"] = chat_messages(self.tokenizer, prompt) or whole
+            messages = chat_messages(self.tokenizer, prompt)
+            body["messages"] = messages or [{"role": "user", "content": decode(self.tokenizer, prompt)}]
+            expected += self.dialect.added if messages else 0
         else:
             body["prompt"] = list(prompt) if self.dialect.prompts == "token ids" else self._text(prompt)
             body |= _EXACT if self.dialect.extras else {}
@@ -148,16 +149,16 @@ class ServedModel:
             raise self.error(what, "check its adapters and routes")
         count = prompt_count(reply)
         if counted and self.strict and count is not None:
-            self.check_count(len(prompt), count)
+            self.check_count(expected, count)
         return reply
 
     def check_count(self, sent: int, count: int) -> None:
-        """Compare the number of tokens of a prompt with what the server read.
+        """Compare the number of tokens of a prompt, in the server's template, with what the server read.
 
         Raises:
             UserError: They differ, by more than a chat template varies.
         """
-        difference = count - sent - self.dialect.added
+        difference = count - sent
         if difference == 0 or (self.dialect.prompts == "chat" and difference >= -_MOST_CUT):
             return
         if difference < 0:
