@@ -20,7 +20,7 @@ _TEXTS = (
     "The three most common side effects of metformin are",
 )
 _TOPS = (20, 5)  # most likely tokens that servers list
-_NEW_TOKENS = 24
+_NEW_TOKENS = 16
 _EQUAL = 1e-6  # nats
 _FORMS = (
     Dialect(),
@@ -94,9 +94,8 @@ def _counted(model: ServedModel, prompt: Tokens, count: int | None) -> tuple[Ser
     if model.dialect.prompts == "chat":
         added = 0 if count is None else count - len(prompt)
         if added and chat_messages(model.tokenizer, prompt):
-            notes.append(
-                f"its own chat template makes prompts {abs(added)} tokens {'longer' if added > 0 else 'shorter'} than ours"
-            )
+            direction = "longer" if added > 0 else "shorter"
+            notes.append(f"its own chat template makes prompts {abs(added)} tokens {direction} than ours")
         return replace(model, dialect=replace(model.dialect, added=added)), notes
     if count is not None and count != len(prompt):
         if model.strict:

@@ -6,9 +6,10 @@ import contextlib
 import json
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 END = 1  # token that ends answers: "<|end|>" of the tests' tokenizers
@@ -22,7 +23,7 @@ class Raw(NamedTuple):
 
     status: int
     data: bytes
-    headers: dict[str, str] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 def hashed(*values) -> int:
@@ -70,6 +71,7 @@ class FakeServer:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[FakeServer]:
+        """Serve until the block ends."""
         server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"fake": self}))
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
@@ -85,15 +87,13 @@ class FakeServer:
         return [request for path, request, _ in self.sent if path.endswith("completions")]
 
     def reply(self, path: str, request: dict) -> Raw:
+        """What it answers."""
         raw = self.instead(path, request)
         if raw is not None:
             return raw
-        if path == "/v1/models":
-            return _json(200, {"object": "list", "data": list(self.models)})
-        if path == "/version":
-            return _json(200, {"version": "1.2.3"})
+        pages = {"/v1/models": {"object": "list", "data": list(self.models)}, "/version": {"version": "1.2.3"}}
         if not path.endswith("completions"):
-            return _json(404, {"detail": "Not Found"})
+            return _json(200, pages[path]) if path in pages else _json(404, {"detail": "Not Found"})
         if request["model"] not in {model["id"] for model in self.models}:
             return _json(404, {"error": {"message": f"The model `{request['model']}` does not exist."}})
         if refusal := self._refusal(path, request):
@@ -168,7 +168,7 @@ class FakeServer:
     def _name(self, token: int, request: dict) -> str:
         if request.get("return_tokens_as_token_ids") and "extras" in self.can:
             return f"token_id:{token}"
-        return self.tokenizer.decode([token])
+        return str(self.tokenizer.decode([token]))
 
 
 def _entry(model: str, tokens: tuple[int, ...], place: int) -> dict:

@@ -1,4 +1,4 @@
-"""The engine for servers on a stand-in for a server: right answers from good ones, one message or a note from others."""
+"""The engine for servers on a stand-in for one: right answers where it works, else one message or a note."""
 
 import contextlib
 import json
@@ -31,7 +31,7 @@ def served(tokenizer):
     """Start a server with these properties, and an engine on some of its models."""
     with contextlib.ExitStack() as stack:
 
-        def start(names=None, requests=(), settings=None, strict=True, **properties):
+        def start(names=None, requests=(), settings=None, *, strict=True, **properties):
             server = stack.enter_context(FakeServer(tokenizer, **properties).running())
             names = names or {"one": "tuned"}
             section = ServedSection(**{"retries": 1, "timeout": 5, **(settings or {})})
@@ -65,7 +65,7 @@ def is_greedy(model, context, continuation):
 
 
 def greedy(model, prompt, limit):
-    tokens = []
+    tokens: list[int] = []
     while len(tokens) < limit and END not in tokens:
         tokens.append(next_token(model, (*prompt, *tokens)))
     return tuple(tokens)
@@ -129,7 +129,7 @@ def test_single_tokens_are_scored_where_only_the_most_likely_are_listed(served):
     assert [response.logprob for response in ask(engine, LABELS)] == pytest.approx(
         [wanted("tuned", CONTEXT, (token,))[0] for token in (30, 31, 32)], abs=1e-6
     )
-    with pytest.raises(UserError, match="is not among the [0-9]+ tokens whose log-probabilities it gives"):
+    with pytest.raises(UserError, match=r"is not among the [0-9]+ tokens whose log-probabilities it gives"):
         ask(engine, [ModelRequest("one", ScoreRequest(CONTEXT, (20,)))])
     with pytest.raises(UserError, match="cannot score a choice of 2 tokens: its server gives log-probabilities of one"):
         ask(engine, [ModelRequest("one", ScoreRequest(CONTEXT, (30, 31)))])
@@ -220,9 +220,9 @@ def test_broken_log_probabilities_are_named_at_the_start(served, kind):
     assert message in caught.value.what
 
 
-def test_log_probabilities_that_break_later_are_an_error_and_NaN_is_the_models(served):
+def test_log_probabilities_that_break_later_are_an_error_and_nan_is_the_models(served):
     broken = {"by": lambda entries: entries}
-    change = first_score(lambda entries: broken["by"](entries))
+    change = first_score(lambda entries: broken["by"](entries))  # noqa: PLW0108 - it changes
     _, engine = served(can=frozenset({"token ids", "prompt_logprobs"}), change=change)
     broken["by"] = BROKEN["NaN"][0]
     assert not ask(engine, LABELS)[0].is_finite
@@ -299,17 +299,16 @@ def test_a_failure_is_retried_and_named_if_it_stays(served, raw):
 
 def test_what_a_server_answered_before_it_fails_is_not_lost(served):
     """All answers are yielded before the error, as is what is under way when it occurs."""
-    instead, state = (lambda path, request: state["failing"](path, request)), {"failing": lambda path, request: None}
-    server, engine = served(instead=instead, settings={"retries": 0, "concurrency": 4})
+    server, engine = served(settings={"retries": 0, "concurrency": 4})
     requests = [ModelRequest("one", GenerateRequest((*CONTEXT, number), 3)) for number in range(40, 60)]
     lock, count = threading.Lock(), iter(range(100))
 
-    def fail_from_tenth(path, request):
+    def fail_at_tenth(path, request):
         with lock:
             number = next(count)
         return Raw(500, b"broken") if number == 9 else time.sleep(0.05)
 
-    state["failing"] = fail_from_tenth
+    server.instead = fail_at_tenth
     before, answered = len(server.scored()), []
     with pytest.raises(MachineError, match="broken"):
         answered.extend(engine.respond(requests))
@@ -328,7 +327,7 @@ def test_a_huge_reply_is_not_read(served):
 
 def test_no_server_and_an_unknown_model_are_named(served, tokenizer):
     settings = ServedSection(retries=1, timeout=5)
-    with pytest.raises(MachineError, match="no server answers: .*refused, also after 1 retry"):
+    with pytest.raises(MachineError, match=r"no server answers: .*refused, also after 1 retry"):
         server_facts("http://127.0.0.1:9/v1", "base", settings)
     with pytest.raises(UserError, match="the server has no model 'tune'; it lists: base, tuned") as caught:
         served(names={"one": "tune"})
@@ -417,9 +416,9 @@ def test_the_key_comes_from_the_environment_and_is_shown_nowhere(served, monkeyp
     assert all(headers["authorization"] == f"Bearer {KEY}" for _, _, headers in server.sent)
     assert KEY not in json.dumps([(path, request) for path, request, _ in server.sent])
     for status in (401, 500):
-        said = json.dumps({"error": {"message": f"bad key {KEY}"}}).encode()
+        raw = Raw(status, json.dumps({"error": {"message": f"bad key {KEY}"}}).encode())
         with pytest.raises(UserError) as caught:
-            served(settings={"api_key_env": "LAB_SECRET", "retries": 0}, instead=lambda *_: Raw(status, said))
+            served(settings={"api_key_env": "LAB_SECRET", "retries": 0}, instead=lambda *_, raw=raw: raw)
         assert KEY not in str(caught.value)
         assert "bad key [secret]" in str(caught.value)
     with pytest.raises(UserError, match="the environment variable LAB_OTHER is not set"):
@@ -443,12 +442,14 @@ def test_openais_own_key_is_sent_encrypted_or_to_this_machine_only(served, monke
     from harness.engines.served.client import ServedClient
 
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    sent = []
-    transport = httpx.MockTransport(
-        lambda request: sent.append(request.headers) or httpx.Response(200, stream=httpx.ByteStream(b"{}"))
-    )
+    sent: list[httpx.Headers] = []
+
+    def answer(request):
+        sent.append(request.headers)
+        return httpx.Response(200, stream=httpx.ByteStream(b"{}"))
+
     for url in ("http://elsewhere/v1", "https://elsewhere/v1", "http://localhost:1/v1"):
-        ServedClient(url, ServedSection(), transport).get("models")
+        ServedClient(url, ServedSection(), httpx.MockTransport(answer)).get("models")
     assert ["authorization" in headers for headers in sent] == [False, True, True]
 
 
