@@ -47,7 +47,8 @@ class ServedEngine:
         tokenizer: The models' tokenizer.
         ends: Recognises the end of an answer, by model.
         settings: `scoring.served` of the recipe.
-        requests: Requests that will follow, if known: those that cannot be answered are an error at the start.
+        requests: All requests that will follow: those that cannot be answered are an error at the start, those that are
+            cut are in its note. Without them both are found when they are asked.
         strict: Whether it is an error if a server read other prompts than it was sent, rather than a note.
 
     Attributes:
@@ -66,7 +67,7 @@ class ServedEngine:
         *,
         ends: Mapping[str, AnswerEnd],
         settings: ServedSection,
-        requests: Iterable[ModelRequest] = (),
+        requests: Iterable[ModelRequest] | None = None,
         strict: bool = True,
     ) -> None:
         started = time.perf_counter()
@@ -81,7 +82,6 @@ class ServedEngine:
             self.models[name] = self._probe(model)
         self._compare()
         self.max_length = {name: self._window(name, tokenizer) - 1 for name in models}
-        self._check(requests)
         self.capabilities: frozenset[Capability] = CAPABILITIES - ({"log_likelihoods"} if self._no_scores else set())
         dialects = [model.dialect for model in self.models.values()]
         ways = {dialect.whole or ("logprobs" if dialect.next_ids or dialect.top else "none") for dialect in dialects}
@@ -91,14 +91,16 @@ class ServedEngine:
             "log_likelihoods": join_words(sorted(ways)),
             "concurrency": settings.concurrency,
             "max_model_len": min(self.max_length.values()) + 1,
-            "start_seconds": round(time.perf_counter() - started, 3),
         }
-        if self.notes:
-            self.setup["note"] = "; ".join(self.notes)
+        self._is_checked = requests is not None
+        self._check(requests or ())
+        self.setup["start_seconds"] = round(time.perf_counter() - started, 3)
 
     def respond(self, requests: Sequence[ModelRequest]) -> Iterator[tuple[int, Response]]:
         """Responses of all models in the order in which their servers complete them."""
         self._check_scores(requests)
+        if not self._is_checked:
+            self._check(requests)
         jobs: list[_Job] = []
         for name in dict.fromkeys(request.model for request in requests):
             own = [(index, request) for index, (model, request) in enumerate(requests) if model == name]
@@ -193,6 +195,8 @@ class ServedEngine:
                 self.notes.append(f"{name}: {what}, and get the server's around them")
             if longest[name] and model.dialect.prompts != "text":
                 model.ask(longest[name], {model.dialect.limit: 1, "temperature": 0})
+        if self.notes:
+            self.setup["note"] = "; ".join(self.notes)
 
     def _check_scores(self, requests: Iterable[ModelRequest]) -> None:
         for name, request in requests:

@@ -5,11 +5,12 @@ import json
 import threading
 import time
 
+import httpx
 import pytest
 
 from harness.engines.answer_text import AnswerEnd
 from harness.engines.interface import GenerateRequest, ModelRequest, PerplexityRequest, ScoreRequest
-from harness.engines.served.client import server_facts
+from harness.engines.served.client import ServedClient, server_facts
 from harness.engines.served.served_engine import ServedEngine
 from reports.errors import MachineError, UserError
 from tasks.rendering import load_tokenizer
@@ -325,6 +326,18 @@ def test_a_huge_reply_is_not_read(served):
         ask(engine, LABELS)
 
 
+def test_a_reply_without_end_is_given_up():
+    def drops():
+        while True:
+            time.sleep(0.05)
+            yield b" "
+
+    answer = httpx.MockTransport(lambda _: httpx.Response(200, content=drops()))
+    client = ServedClient("http://localhost:1/v1", ServedSection(timeout=0.5, retries=3), answer)
+    with pytest.raises(MachineError, match=r"did not finish its reply within 0.5 s, also after 1 retry"):
+        client.post("completions", {})
+
+
 def test_no_server_and_an_unknown_model_are_named(served, tokenizer):
     settings = ServedSection(retries=1, timeout=5)
     with pytest.raises(MachineError, match=r"no server answers: .*refused, also after 1 retry"):
@@ -394,6 +407,9 @@ def test_requests_longer_than_the_servers_context_are_counted_and_fitted(served)
     (response,) = ask(engine, requests[:1])
     assert server.scored()[-1]["prompt"] == list(prompt[-236:])
     assert response.tokens == greedy("tuned", prompt[-236:], 20)
+    _, engine = served(requests=None)
+    ask(engine, requests)
+    assert "one: 1 of 4 requests are longer than" in engine.setup["note"]
     _, engine = served(requests=requests, settings={"context": 64})
     assert engine.setup["max_model_len"] == 64
 
@@ -437,10 +453,6 @@ def test_addresses_with_credentials_or_none_are_rejected_unshown(url):
 
 
 def test_openais_own_key_is_sent_encrypted_or_to_this_machine_only(served, monkeypatch):
-    import httpx
-
-    from harness.engines.served.client import ServedClient
-
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     sent: list[httpx.Headers] = []
 
