@@ -58,6 +58,10 @@ class RefusedError(UserError):
         self.status = status
 
 
+class FailingError(MachineError):
+    """A server answered with failures (5xx, 429, no JSON), also after retries."""
+
+
 @dataclass(eq=False)
 class _AttemptError(Exception):
     """A failed attempt that may succeed later."""
@@ -65,6 +69,7 @@ class _AttemptError(Exception):
     reason: str
     wait: float | None = None  # seconds, as the server asks
     is_timeout: bool = False
+    is_answer: bool = False
 
 
 class ServedClient:
@@ -140,9 +145,8 @@ class ServedClient:
                 "check that the server runs and what its log says, lower scoring.served.concurrency if it is overloaded"
             )
             fix += " (vLLM on a CPU with adapters fails at more than 1), and run the same command again"
-        raise MachineError(
-            f"{self._quoted(last.reason)}{again}", where=self.url, fix=f"{fix}; what is answered is kept"
-        )
+        kind = FailingError if last.is_answer else MachineError
+        raise kind(f"{self._quoted(last.reason)}{again}", where=self.url, fix=f"{fix}; what is answered is kept")
 
     def _attempt(self, method: str, path: str, body: dict[str, Any] | None, most: float = math.inf) -> Any:
         import httpx
@@ -175,13 +179,13 @@ class ServedClient:
             value = json.loads(data)
             return map_texts(value, replace_surrogates) if b"\\ud" in data.lower() else value
         except (ValueError, RecursionError) as error:
-            raise _AttemptError(f"the server's reply to {path} is no JSON, or is cut off") from error
+            raise _AttemptError(f"the server's reply to {path} is no JSON, or is cut off", is_answer=True) from error
 
     def _refusal(self, response: httpx.Response, path: str, data: bytes) -> Exception:
         status, said = response.status_code, self._quoted(_message(data))
         what = f"the server answers {path} with status {status}{f': {said}' if said else ''}"
         if status in _AGAIN or status >= 500:  # noqa: PLR2004
-            return _AttemptError(what, _retry_after(response.headers.get("retry-after")))
+            return _AttemptError(what, _retry_after(response.headers.get("retry-after")), is_answer=True)
         if status in (401, 403):
             variable = self._settings.api_key_env or DEFAULT_KEY
             state = "the server refuses the key in it" if self._key else "it is not set or not sent"
@@ -197,8 +201,11 @@ class ServedClient:
 
 
 def list_models(client: ServedClient) -> dict[str, dict[str, str]]:
-    """What the server's list of models says about each, by its name there."""
-    listed = client.get("models")
+    """What the server's list of models says about each, by its name there; empty if it has no list."""
+    try:
+        listed = client.get("models")
+    except (RefusedError, FailingError):
+        return {}
     entries = listed.get("data") if isinstance(listed, dict) else None
     models = {}
     for entry in entries if isinstance(entries, list) else ():
@@ -228,6 +235,9 @@ def server_facts(url: str, served_name: str, settings: ServedSection | None = No
     client = ServedClient(url, settings or ServedSection())
     try:
         models = list_models(client)
+        if not models:
+            _check_answers(client, served_name)
+            models = {served_name: {"listed": "no"}}
         if served_name not in models:
             names = ", ".join(sorted(models)[:_MOST_NAMES]) or "none"
             raise UserError(
@@ -245,6 +255,19 @@ def server_facts(url: str, served_name: str, settings: ServedSection | None = No
         return facts
     finally:
         client.close()
+
+
+def _check_answers(client: ServedClient, served_name: str) -> None:
+    """Ask a model that no list names, as behind `transformers serve`.
+
+    Raises:
+        UserError: The server does not answer with it.
+    """
+    body = {"model": served_name, "max_tokens": 1}
+    try:
+        client.post("completions", {**body, "prompt": "A"})
+    except RefusedError:
+        client.post("chat/completions", {**body, "messages": [{"role": "user", "content": "A"}]})
 
 
 def _reported(client: ServedClient, path: str, names: dict[str, str]) -> dict[str, str]:

@@ -131,10 +131,12 @@ class ServedEngine:
 
     def _probe(self, model: ServedModel) -> ServedModel:
         names = list_models(model.client)
-        own = names[model.served_name]
+        own = names.get(model.served_name, {})
         same = {name for name, card in names.items() if "root" in card and card == own}
         model = replace(model, others=frozenset(names) - same - {model.served_name})
         model, notes = with_dialect(model)
+        if not names:
+            notes.append("its server does not list its models, so it may answer with any")
         model, why = with_log_likelihoods(model)
         if why:
             self._no_scores[model.name] = why

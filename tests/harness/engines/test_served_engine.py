@@ -354,6 +354,22 @@ def test_another_model_in_the_reply_is_an_error_and_another_name_a_note(served):
     assert engine.setup["note"] == "one: its replies name another model: 'tuned-2026'"
 
 
+def test_a_server_without_a_list_of_models_is_asked_for_the_model(served):
+    """As `transformers serve` on a local folder: an empty list or a failure, texts only, no further settings."""
+    for listed in (Raw(500, b"Internal Server Error"), Raw(200, b'{"data": []}'), Raw(404, b"")):
+        _, engine = served(
+            instead=lambda path, _, listed=listed: listed if path == "/v1/models" else None,
+            can=frozenset({"text"}),
+            settings={"retries": 0},
+        )
+        assert engine.facts["one"] == {"id": "tuned", "listed": "no", "version": "1.2.3"}
+        assert "one: its server does not list its models, so it may answer with any" in engine.setup["note"]
+        (response,) = ask(engine, [ModelRequest("one", GenerateRequest(CONTEXT, 5))])
+        assert response.text == engine_text(engine, greedy("tuned", CONTEXT, 5))
+    with pytest.raises(UserError, match="The model `other` does not exist"):
+        served(names={"one": "other"}, instead=lambda path, _: Raw(404, b"") if path == "/v1/models" else None)
+
+
 def test_prompts_that_are_not_read_as_sent_are_errors_or_notes(served):
     longest = [ModelRequest("one", GenerateRequest(tuple(range(30, 130)), 4))]
     faults = {
