@@ -21,19 +21,31 @@ def export(
     ] = None,
     settings: Settings = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="The folder to write; RUN/merged or ADAPTER-merged if not given.")
+        Path | None,
+        typer.Option("--out", help="The folder or .gguf file to write; RUN/merged or ADAPTER-merged if not given."),
     ] = None,
     base: Annotated[
         BaseWeights, typer.Option("--base", help="Merge into the base as training saw it, or into its own weights.")
     ] = "as_trained",
     dtype: Annotated[MergedDType, typer.Option("--dtype", help="Of the merged weights.")] = "bfloat16",
     max_shard_size: Annotated[str, typer.Option("--max-shard-size", help="Of one file of weights.")] = "5GB",
+    gguf: Annotated[
+        str | None,
+        typer.Option("--gguf", help="Write a GGUF file of this type: f16, bf16, f32, q8_0, q4_0, q4_k_m, ..."),
+    ] = None,
 ) -> None:
-    """Merge an adapter into its base: a plain model folder, checked against the unmerged adapter."""
+    """Merge an adapter into its base: a plain model folder or GGUF file, checked against the unmerged adapter."""
     import harness
 
     harness.export(
-        source, out, recipe=recipe, settings=settings or (), base=base, dtype=dtype, max_shard_size=max_shard_size
+        source,
+        out,
+        recipe=recipe,
+        settings=settings or (),
+        base=base,
+        dtype=dtype,
+        max_shard_size=max_shard_size,
+        gguf=gguf,
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from reports.errors import UserError
-from reports.files import read_json
+from reports.files import read_json, sha256_file
 from reports.strict import checked
 from training.exporting.export_log import EXPORT_FILE, ExportLog
 from training.finetune import rows_hash
@@ -40,14 +41,45 @@ def records(model: Model) -> list[TrainedOn]:
     return trained_on
 
 
+def gguf_log_path(file: Path) -> Path:
+    """Where `medbench export --gguf` saves the log of a file: FILE.gguf.json beside it."""
+    return file.with_name(f"{file.name}.json")
+
+
+def gguf_records(file: Path) -> list[TrainedOn]:
+    """Fine-tunes recorded beside a GGUF file; empty for a file without a record.
+
+    Raises:
+        UserError: The record is of another file, or says that the rows are unknown.
+    """
+    path = gguf_log_path(file)
+    if not path.is_file():
+        return []
+    log = checked(ExportLog, read_json(path), what="the log of an export", where=path.name, fix="export again")
+    if log.gguf is None or log.gguf.sha256 != sha256_file(file):
+        raise UserError(f"{path.name} does not record the hash of this file")
+    if log.trained_on is None:
+        raise UserError(f"{path.name} says that the rows are unknown")
+    return log.trained_on
+
+
 def recorded_rows(model: Model) -> TrainingRows | None:
     """Rows of all fine-tunes recorded beside a model's weights, read again; None if `records` is empty.
 
     Raises:
-        UserError: As `records`; or the data cannot be read, or has changed since.
+        UserError: As `records` and `rows_of`.
+    """
+    return rows_of(records(model))
+
+
+def rows_of(trained_on: Sequence[TrainedOn]) -> TrainingRows | None:
+    """Rows of recorded fine-tunes, read again; None if there are none.
+
+    Raises:
+        UserError: The data cannot be read, or has changed since.
     """
     parts = []
-    for record in records(model):
+    for record in trained_on:
         # Logs of earlier versions do not record the format, and so read all rows, with reasoning or without.
         rows = training_rows(check_recipe({"format": {"name": "plain"}, **record.recipe}, FILE))
         if rows_hash(rows.train) != record.data_sha256:

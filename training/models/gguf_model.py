@@ -44,14 +44,13 @@ def gguf_model(path: Path, say: Callable[[str], None] | None = None) -> Path:
             transformers would leave out, or the disk is full.
     """
     header = read_gguf_header(path)
-    _check_architecture(header, path)
     digest = sha256_file(path)
 
     def make(work: Path) -> dict[str, str]:
         if say is not None:
             kinds = ", ".join(sorted({tensor.type for tensor in header.tensors.values()}))
             say(f"reading {path.name} ({header.elements / 1e6:,.0f} M weights as {kinds}), once")
-        dtype = _convert(path, header, work / "model")
+        dtype = convert_gguf(path, work / "model")
         if sha256_file(path) != digest:
             raise UserError("the file changed while it was read", where=str(path), fix="try again")
         if say is not None:
@@ -75,11 +74,17 @@ def _check_architecture(header: GgufHeader, path: Path) -> None:
         )
 
 
-def _convert(path: Path, header: GgufHeader, folder: Path) -> str:
-    """Write the model folder; the dtype of its weights."""
+def convert_gguf(path: Path, folder: Path) -> str:
+    """Write a file's model folder, and return the dtype of its weights.
+
+    Raises:
+        UserError: As `gguf_model`.
+    """
     import torch
     from transformers import GenerationConfig
 
+    header = read_gguf_header(path)
+    _check_architecture(header, path)
     tokenizer = gguf_tokenizer(header, path)
     with _one_message(path, header):
         model = _empty_model(path, header)

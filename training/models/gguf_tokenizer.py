@@ -198,9 +198,9 @@ def _frame(backend: Any, first: str, last: str) -> None:
     from tokenizers import processors
 
     if first or last:
-        frame = [*([first] if first else []), "$A", *([last] if last else [])]
-        second = [f"{part}:1" for part in frame]
+        single, second = ([token for token in (first, text, last) if token] for text in ("$A", "$B"))
+        pair = [*single, *(f"{token}:1" for token in second)]
         ids = [(token, backend.token_to_id(token)) for token in {first, last} - {""}]
-        backend.post_processor = processors.TemplateProcessing(single=frame, pair=[*frame, *second], special_tokens=ids)
+        backend.post_processor = processors.TemplateProcessing(single=single, pair=pair, special_tokens=ids)
     elif type(backend.decoder).__name__ == "ByteLevel":
         backend.post_processor = processors.ByteLevel(trim_offsets=False)
