@@ -141,8 +141,8 @@ def _export_gguf(
     if log.gguf is not None:
         _say(log, terminal)
         terminal.say(
-            f"  {kind}, {log.gguf.bytes / 1e6:,.0f} MB, written by {log.gguf.written_by}: compared with the merged model,"
-            f" {log.gguf.tensors} tensors, {log.gguf.texts:,} tokenised texts, mean KL divergence"
+            f"  {kind}, {log.gguf.bytes / 1e6:,.0f} MB, written by {log.gguf.written_by}: compared with the merged"
+            f" model, {log.gguf.tensors} tensors, {log.gguf.texts:,} tokenised texts, mean KL divergence"
             f" {log.gguf.mean_kl:.2g} nats, same most likely token {log.gguf.same_top_token:.1%}"
         )
     terminal.say(f"\nmodel: {target}")

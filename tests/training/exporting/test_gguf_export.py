@@ -132,7 +132,7 @@ LLAMA3 = {
         {"vocab_size": 512},
         {"eos_token_id": [1, 7]},
     ],
-    ids=lambda changes: "-".join(changes),
+    ids="-".join,
 )
 def test_settings_of_the_family_come_back(tiny_model, tmp_path, changes):
     folder = model_of((tiny_model, tmp_path / "model"), **changes)
@@ -175,7 +175,7 @@ def test_a_weight_too_large_for_the_type_is_one_message(tiny_model, tmp_path):
 )
 def test_a_model_that_the_file_would_not_describe_is_refused(tiny_model, tmp_path, changes):
     folder = model_of((tiny_model, tmp_path / "model"), **changes)
-    with pytest.raises(UserError, match=rf"with .* = .*\n.*MEDBENCH_LLAMA_CPP"):
+    with pytest.raises(UserError, match=r"with .* = .*\n.*MEDBENCH_LLAMA_CPP"):
         write_llama(folder, tmp_path / "x.gguf", "f16", "x")
 
 
@@ -339,7 +339,7 @@ def test_a_wrong_file_of_llama_cpp_is_not_saved(merged, write, llama_cpp, tiny_m
 
 def test_a_failing_converter_is_one_message(write, llama_cpp, tmp_path):
     llama_cpp(converter="")
-    with pytest.raises(UserError, match="convert_hf_to_gguf.py failed: ERROR: Model XForCausalLM is not supported"):
+    with pytest.raises(UserError, match=r"convert_hf_to_gguf\.py failed: ERROR: Model XForCausalLM is not supported"):
         write("f16")
     assert list((tmp_path / "gguf").iterdir()) == []
 

@@ -70,7 +70,7 @@ def weights(folder):
 def test_the_folder_has_the_files_weights_tokenizer_and_template(tiny_gguf, tiny_model, home):
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-    said = []
+    said: list[str] = []
     folder = gguf_model(tiny_gguf, said.append)
     assert folder.parent == home / "models"
     assert any("bfloat16" in line for line in said)  # the values of the bfloat16 model, also in the f16 file
@@ -90,7 +90,7 @@ def test_the_folder_has_the_files_weights_tokenizer_and_template(tiny_gguf, tiny
 
 def test_a_file_is_converted_once(tiny_gguf, home):
     first = gguf_model(tiny_gguf)
-    said = []
+    said: list[str] = []
     copied = shutil.copy(tiny_gguf, home / "other-name.gguf")
     assert gguf_model(copied, said.append) == first
     assert said == []
