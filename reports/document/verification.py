@@ -132,7 +132,7 @@ class EndsPart(Strict):
         answers: Number of items with a generated answer on both sides.
         reference_ended: Number of the reference's answers that ended before the token limit.
         target_ended: The target's.
-        stopping: Whether answers stop alike; `inconclusive` without answers.
+        stopping: Whether the same share of answers ends by itself, within 5 points; `inconclusive` without answers.
     """
 
     reference: list[str] = Field(default_factory=list)
@@ -280,12 +280,16 @@ class VerificationParts(Strict):
     reasons: list[str] = Field(default_factory=list)
     items_needed: int | None = None
 
+    @property
+    def judged(self) -> list[MetricPart | LikelihoodsPart]:
+        """The parts that all have to be equivalent."""
+        return [*self.metrics, *([self.likelihoods] if self.likelihoods is not None else [])]
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         """Reject a document that is called equivalent although one of its parts is not."""
-        parts = [part.outcome for part in (*self.metrics, *([self.likelihoods] if self.likelihoods else []))]
         differs = self.prompts.differs or self.ends.missing or self.ends.stopping == "different"
-        if self.outcome == "equivalent" and (not parts or differs or set(parts) != {"equivalent"}):
+        if self.outcome == "equivalent" and (differs or {part.outcome for part in self.judged} != {"equivalent"}):
             raise ValueError("the outcome is equivalent, but a part of it is not")
         return self
 
