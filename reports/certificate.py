@@ -1,4 +1,4 @@
-"""Sentences of the certificate: why an outcome is what it is, and the whole in one line."""
+"""The certificate of `medbench verify` as text: one sentence, the reasons, a table, and a Markdown page."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from reports.document.verification import (
     VerificationParts,
     VerifyOutcome,
 )
-from reports.numbers import amount_text, interval_text, join_words, signed_text
+from reports.numbers import MISSING, amount_text, interval_text, join_words, signed_text, value_text
+from reports.tables import Table
+from reports.text import cut, plain_markdown, visible
 
+_SHOWN = 800
 _EXPLAINED_BY = {"rounding": "rounding", "kernel": "another kernel"}
 
 
@@ -46,6 +49,77 @@ def summary(document: Verification) -> str:
     text = f"Deployed as {document.target.form}: {verdict} {document.items:,} items"
     text += f" ({numbers})" if numbers else ""
     return f"{text}; cause: {document.cause.sentence}" if document.cause else text
+
+
+def parts_table(document: Verification) -> Table:
+    """A table with a row for each part that was compared."""
+    prompts, ends = document.prompts, document.ends
+    rows = (
+        [("Prompts", f"{prompts.items:,} items", f"{prompts.equal:,} equal", "", "", prompts.note)]
+        if prompts.items
+        else []
+    )
+    if ends.target is not None:
+        rows.append(("End tokens", ", ".join(ends.reference), ", ".join(ends.target), "", "", ""))
+    if ends.answers:
+        counts = (f"{ends.reference_ended:,} of {ends.answers:,}", f"{ends.target_ended:,}")
+        rows.append(("Answers that end by themselves", *counts, "", "", ends.stopping))
+    for answers in document.answers:
+        change = f"{answers.changed:,} changed"
+        change += f", {answers.explained:,} by what is explained" if answers.explained is not None else ""
+        name = "Chosen labels" if answers.kind == "choices" else "Generated answers"
+        rows.append((name, f"{answers.items:,} items", change, "", "", ""))
+    if likelihoods := document.likelihoods:
+        excess = f"{likelihoods.excess:.2g} unexplained" + (
+            "" if likelihoods.high is None else f" [{likelihoods.low:.2g}, {likelihoods.high:.2g}]"
+        )
+        limit = f"{likelihoods.margin:g} nats per token"
+        rows.append(
+            ("Log-likelihoods", f"{likelihoods.items:,} items", nats_text(document), excess, limit, likelihoods.outcome)
+        )
+    for metric in document.metrics:
+        values = (value_text(metric.reference, metric.info), value_text(metric.target, metric.info))
+        change = MISSING if metric.difference is None else signed_text(metric.difference, metric.info)
+        ends_text = interval_text(metric.low, metric.high, metric.info, signed=True)
+        cells = (f"{change} {ends_text}".rstrip(), amount_text(metric.margin, metric.info), metric.outcome)
+        rows.append((f"{metric.task}: {metric.info.title}", *values, *cells))
+    return Table(("Compared", "Evaluated", "Deployed", "Difference", "Margin", "Outcome"), tuple(rows), figures=False)
+
+
+def facts(document: Verification) -> list[str]:
+    """Cause, reasons, what explains the difference, notes and provenance, one sentence each."""
+    reference, target = document.reference, document.target
+    level = f"Intervals are at {document.confidence:.0%}; inside the margin, they show equivalence."
+    versions = ", ".join(f"{name} {version}" for name, version in document.versions.items())
+    server = ", ".join(f"{name} {value}" for name, value in target.server.items())
+    return [
+        *([f"Cause: {document.cause.sentence}"] if document.cause else []),
+        *document.reasons,
+        *(part.description for part in document.explained),
+        *document.notes,
+        level,
+        f"Evaluated: {reference.model} of {reference.run}, weights {reference.sha256[:12]}, {reference.engine}.",
+        f"Deployed: {target.label}, {target.form}, files {(target.sha256 or MISSING)[:12]}, {target.engine or MISSING}"
+        + (f", {server}." if server else "."),
+        f"Verified on {document.created} by medbench {document.medbench_version}"
+        + (f" ({versions})." if versions else "."),
+    ]
+
+
+def markdown(document: Verification) -> str:
+    """The certificate as a Markdown page (`verify.md`), with all text from models, files and servers escaped."""
+    lines = [f"- {_line(fact)}" for fact in facts(document)]
+    return "\n\n".join([f"## medbench verify: {document.outcome}", body(document), "\n".join(lines)]) + "\n"
+
+
+def body(document: Verification) -> str:
+    """Sentence and table of the certificate in Markdown."""
+    return f"{_line(summary(document))}.\n\n{parts_table(document).markdown(_line)}"
+
+
+def _line(text: str) -> str:
+    """A text on one line, shortened and escaped."""
+    return plain_markdown(cut(visible(" ".join(text.split())), _SHOWN))
 
 
 def metric_text(metric: MetricPart) -> str:

@@ -12,14 +12,16 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from reports.document.reading import read_document
-from reports.document.schema import MetricInfo
+from reports.document.schema import MetricInfo, Results
 from reports.errors import UserError
 from reports.files import sha256_value, write_json
 from reports.names import PlainName
 from reports.strict import Strict
+from reports.text import cut, map_texts, visible
 
 SCHEMA_VERSION = "1.0"
 VERIFY_FILE = "verify.json"
+_SHOWN = 400  # characters of a text
 _FIX = "verify again: medbench verify RUN TARGET"
 
 VerifyOutcome = Literal["equivalent", "different", "inconclusive"]
@@ -342,6 +344,27 @@ def read_verification(path: Path) -> Verification:
     if not document.is_as_written():
         raise UserError("the file was changed after medbench wrote it (SHA-256)", where=str(path), fix=_FIX)
     return document
+
+
+def certificate_of(run: Path, results: Results) -> tuple[Verification | None, str]:
+    """(the certificate in a run folder as texts to show, why there is none to show); empty if the folder has none."""
+    path = run / VERIFY_FILE
+    if not path.exists():
+        return None, ""
+    try:
+        document = read_verification(path)
+    except UserError as error:
+        return None, f"{VERIFY_FILE} cannot be shown: {error.what}; {error.fix}."
+    models = {_identity(info.name, info.sha256, info.config_sha256) for info in results.models}
+    if _identity(document.reference.model, document.reference.sha256, document.reference.config_sha256) not in models:
+        return None, f"{VERIFY_FILE} is about another model than those of this run; {_FIX}."
+    shown = map_texts(document.model_dump(), lambda text: visible(cut(text, _SHOWN)))
+    return Verification.model_validate(shown), ""
+
+
+def _identity(*texts: str | None) -> tuple[str, ...]:
+    """A model's name and hashes, the same whether its document is as read or as shown."""
+    return tuple(visible(text or "")[:_SHOWN] for text in texts)
 
 
 def _values(document: Verification) -> dict[str, Any]:

@@ -144,10 +144,12 @@ def likelihood_difference(
         else:
             subtracted = subtracted + part
     units = [ours[key].unit for key in keys]
-    old, new = (_unit_means([side[key].per_token for key in keys], keys, units) for side in (ours, theirs))
     parts = _unit_means(remaining - subtracted, keys, units)
     differing = int((_unit_means(remaining, keys, units) > margin).sum())
-    unrelated = (1 - differing / len(parts)) * (sample_variance(old) + sample_variance(new))
+    alike = 1 - differing / len(parts) if sample_variance(parts) else 1.0
+    unrelated = alike * sum(
+        sample_variance(_unit_means(_within_tasks(side, keys), keys, units)) for side in (ours, theirs)
+    )
     excess = MeanDifference(float(parts.mean()), parts, differing, unrelated)
     return LikelihoodDifference(keys, changes, sizes, total if explained else None, excess)
 
@@ -186,6 +188,15 @@ def _changed(before: Answers, after: Answers, kind: str) -> list[bool]:
 def _are_same(ours: Likelihood, theirs: Likelihood | None) -> bool:
     """Whether both have log-likelihoods of the same texts."""
     return theirs is not None and ours.nats.keys() == theirs.nats.keys()
+
+
+def _within_tasks(values: Mapping[Key, Likelihood], keys: Sequence[Key]) -> Values:
+    """Each item's mean log-likelihood of a token, less that of its task."""
+    tasks = np.array([task for task, *_ in keys])
+    nats = np.array([values[key].per_token for key in keys])
+    for task in set(tasks):
+        nats[tasks == task] -= nats[tasks == task].mean()
+    return nats
 
 
 def _unit_means(values: Iterable[float], keys: Sequence[Key], units: Sequence[str]) -> Values:
