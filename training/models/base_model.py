@@ -43,7 +43,7 @@ def find_base(model: ModelSection, say: Callable[[str], None] | None = None) -> 
     name, public_name, folder = _locate(model, _HUB_FILES, say)
     refuse_links_out(folder)
     _check_no_adapter(folder, model.base)
-    _check_weights(folder)
+    check_files(folder)
     return base_model(folder, name, weights_hash(folder), public_name, config_hash(folder))
 
 
@@ -124,7 +124,7 @@ def _refusal(error: Exception) -> tuple[str, str]:
     )
 
 
-def _check_weights(folder: Path) -> None:
+def check_files(folder: Path) -> None:
     """Check that a folder's weights are complete safetensors files of its own, before any is loaded.
 
     Raises:
