@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -50,3 +50,9 @@ class WeightFindings:
     causes: list[Cause]
     notes: list[str]
     evidence: Mapping[str, float | str]
+
+
+def name_some(names: Sequence[str], most: int = 3) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{', '.join(name[:100] for name in names[:most])}{more}"

@@ -196,5 +196,5 @@ def _bitsandbytes() -> Any:
     from training.models.loading import quiet_bitsandbytes
 
     with quiet_bitsandbytes():
-        import bitsandbytes.functional as functional
+        from bitsandbytes import functional
     return functional

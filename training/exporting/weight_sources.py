@@ -104,14 +104,16 @@ class BaseWeights:
     Attributes:
         names: Shape of each weight; a head that shares the embedding's weight is not listed.
         shared: Name of the listed weight by the name of one that shares it.
+        vocabulary: Names of the embedding and the head, of which each row is a token's.
         forms: How to read a weight, by form; the first form is the one that was evaluated.
-        dtype: What the quantised weights were turned back into; None if the base was evaluated with its own.
+        is_dequantised: Whether the weights that were evaluated are dequantised ones.
     """
 
     names: Mapping[str, tuple[int, ...]]
     shared: Mapping[str, str]
+    vocabulary: frozenset[str]
     forms: Mapping[str, Callable[[str], torch.Tensor]]
-    dtype: DTypeName | None
+    is_dequantised: bool
 
 
 def open_base(base: Model, quantization: QuantizationSection | None, train_dtype: DTypeName) -> BaseWeights:
@@ -122,12 +124,19 @@ def open_base(base: Model, quantization: QuantizationSection | None, train_dtype
     """
     shell = model_shell(base)
     names, shared = _weight_names(shell)
+    vocabulary = frozenset(
+        f"{name}.weight"
+        for name, module in shell.named_modules()
+        if module in (shell.get_input_embeddings(), shell.get_output_embeddings())
+    )
     held = weight_format(base, quantization)
     if is_quantised(base):
         cpu = device_of("cpu")
         model = load_for_scoring(base, quantization, train_dtype=train_dtype, dtype=train_dtype, device=cpu)
         weights = model.state_dict()
-        return BaseWeights(names, shared, {AS_EVALUATED: lambda name: weights[name].float()}, train_dtype)
+        return BaseWeights(
+            names, shared, vocabulary, {AS_EVALUATED: lambda name: weights[name].float()}, is_dequantised=True
+        )
     files = WeightFiles(base.folder, names, shell.base_model_prefix)
     if missing := sorted(names.keys() - files.shapes.keys()):
         raise UserError(
@@ -136,7 +145,7 @@ def open_base(base: Model, quantization: QuantizationSection | None, train_dtype
             fix="compare answers instead of weights",
         )
     if not held.is_quantised or quantization is None:
-        return BaseWeights(names, shared, {AS_EVALUATED: files.__getitem__}, None)
+        return BaseWeights(names, shared, vocabulary, {AS_EVALUATED: files.__getitem__}, is_dequantised=False)
     layers = {f"{layer}.weight" for layer in architecture(base).quantisable}
     as_held = _as_held(held.method, double_quant=held.double_quant, dtype=torch_dtype(train_dtype))
 
@@ -144,7 +153,9 @@ def open_base(base: Model, quantization: QuantizationSection | None, train_dtype
         weight = files[name].to(torch_dtype(train_dtype))
         return (as_held(weight) if name in layers else weight).float()
 
-    return BaseWeights(names, shared, {AS_EVALUATED: evaluated, FULL: files.__getitem__}, train_dtype)
+    return BaseWeights(
+        names, shared, vocabulary, {AS_EVALUATED: evaluated, FULL: files.__getitem__}, is_dequantised=True
+    )
 
 
 def _weight_names(shell: torch.nn.Module) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
@@ -212,11 +223,62 @@ def adapter_changes(base: Model, folder: Path) -> dict[str, Change]:
     return changes
 
 
-def open_target(folder: Path, base: Model, weights: BaseWeights) -> WeightFiles:
-    """A target's weights by the names of its base's.
+@dataclass(frozen=True)
+class Comparison:
+    """A target next to its base and the adapters that it may hold.
+
+    Attributes:
+        base: The base's weights.
+        target: The target's.
+        adapters: Changes by name of the weight, by name of the adapter; the first is the reference's if it has one.
+    """
+
+    base: BaseWeights
+    target: WeightFiles
+    adapters: Mapping[str, Mapping[str, Change]]
+
+    def names(self) -> list[str]:
+        """Weights to compare: a head that shares the embedding's only if the target or an adapter separates them."""
+        own = [
+            name
+            for name in self.base.shared
+            if name in self.target.shapes or any(name in changes for changes in self.adapters.values())
+        ]
+        return [*self.base.names, *own]
+
+    def saved_name(self, name: str) -> str:
+        """The name under which the target holds a weight."""
+        return name if name in self.target.shapes else self.base.shared.get(name, name)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of the base's weight."""
+        return self.base.names[self.base.shared.get(name, name)]
+
+    def tensors(self, name: str) -> tuple[torch.Tensor, dict[str, torch.Tensor], list[torch.Tensor | None]]:
+        """(the target's weight, the base's by form, each adapter's change of it), the rows that both have."""
+        target = self.target[self.saved_name(name)]
+        rows = min(len(target), self.shape(name)[0])
+        bases: dict[str, torch.Tensor] = {}
+        for form, read in self.base.forms.items():
+            weight = read(self.base.shared.get(name, name))[:rows]
+            if not any(weight.equal(other) for other in bases.values()):
+                bases[form] = weight
+        changes = [found[name].dense()[:rows] if name in found else None for found in self.adapters.values()]
+        return target[:rows], bases, changes
+
+
+def compare_with(
+    target: Path,
+    base: Model,
+    adapters: Mapping[str, Path],
+    quantization: QuantizationSection | None,
+    train_dtype: DTypeName,
+) -> Comparison:
+    """Open a target, its base and adapters; nothing large is read yet.
 
     Raises:
-        UserError: They cannot be read or are not dense.
+        UserError: One cannot be read, is not dense, or no plain LoRA.
     """
-    shell = model_shell(base)
-    return WeightFiles(folder, {**weights.names, **weights.shared}, shell.base_model_prefix)
+    weights = open_base(base, quantization, train_dtype)
+    files = WeightFiles(target, {**weights.names, **weights.shared}, model_shell(base).base_model_prefix)
+    return Comparison(weights, files, {name: adapter_changes(base, folder) for name, folder in adapters.items()})

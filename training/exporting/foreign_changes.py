@@ -1,0 +1,103 @@
+"""What changed a weight that neither base, adapter nor rounding explains: a low-rank product, a swap, a factor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from training.exporting.value_types import can_round, round_to
+from training.exporting.weight_fits import FACTOR_ERROR, WeightFit
+
+if TYPE_CHECKING:
+    import torch
+
+    from training.exporting.weight_sources import Comparison
+
+_MOST_RANK = 256
+_ABOVE_NOISE = 1.1  # times the largest singular value of rounding alone
+_ABOVE_ASSUMED = 1.5  # the same where the rounding cannot be repeated here, and even noise stands for it
+_FEW = 16  # singular values that are computed where the largest is wanted
+_FEW_ROWS = 0.1  # share of rows that may hold nearly all of a difference by themselves
+_ALIKE = 0.25  # share of the energy that another explanation may leave
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """A change of low rank beside what is expected of a weight.
+
+    Attributes:
+        rank: Singular values above those of rounding.
+        energy: Sum of their squares.
+    """
+
+    rank: int
+    energy: float
+
+
+def low_rank_change(fit: WeightFit, comparison: Comparison, form: str, factor: float) -> LowRank | None:
+    """The change of low rank that explains a weight; None if there is none.
+
+    Rounding gives a spectrum without large values (Marchenko and Pastur 1967); an adapter stands out from it even where
+    its norm is smaller. What it leaves has to be rounding.
+
+    Args:
+        fit: The weight.
+        comparison: Where to read it.
+        form: Of the base.
+        factor: Multiple of the reference's change that is there too.
+    """
+    target, bases, changes = comparison.tensors(fit.name)
+    expected = bases[form] + (factor * changes[0] if changes and changes[0] is not None else 0.0)
+    off = target - expected
+    most = min(_MOST_RANK, min(off.shape) // 4)
+    values = _singular_values(off, 2 * most)
+    rank = int((values[: most + 1] > max(_largest_of_rounding(expected, fit), FACTOR_ERROR * float(values[0]))).sum())
+    energy = float(values[:rank].square().sum())
+    rest = float(off.norm()) ** 2 - energy
+    explained = fit.by_grid(form) + FACTOR_ERROR**2 * energy
+    return LowRank(rank, energy) if 0 < rank <= most and rest <= explained else None
+
+
+def _largest_of_rounding(expected: torch.Tensor, fit: WeightFit) -> float:
+    """Largest singular value that rounding a weight to the target's type explains."""
+    if can_round(fit.values):
+        return _ABOVE_NOISE * float(_singular_values(round_to(expected, fit.values) - expected, _FEW)[0])
+    rows, columns = expected.shape
+    return _ABOVE_ASSUMED * math.sqrt(fit.values.step_energy) * (math.sqrt(rows) + math.sqrt(columns))
+
+
+def _singular_values(matrix: torch.Tensor, count: int) -> torch.Tensor:
+    """The largest singular values, descending, by a random projection (Halko et al. 2011) with a fixed seed."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        values: torch.Tensor = torch.svd_lowrank(matrix, q=min(count, *matrix.shape), niter=2)[1]
+    return values
+
+
+def describe(fit: WeightFit, all_fits: Sequence[WeightFit], comparison: Comparison, form: str) -> str:
+    """In what way a weight differs, in words that follow its name."""
+    if not fit.gram and fit.multiple_energy <= fit.by_grid(form) + FACTOR_ERROR**2 * fit.base_energy:
+        return f"{fit.multiple:.3g} times the base's"
+    target, own = fit.sketch
+    off = float((target - own).square().sum())
+    for other in all_fits:
+        if other is not fit and other.sketch[1].shape == target.shape and other.shape == fit.shape:
+            if float((target - other.sketch[1]).square().sum()) < _ALIKE * off:
+                return f"that of {other.name}"
+    weight, bases, _ = comparison.tensors(fit.name)
+    if weight.ndim == 2:  # noqa: PLR2004
+        base = bases[form]
+        norms = [tensor.norm(dim=1).sort().values for tensor in (weight, base)]
+        apart = float((weight - base).norm()) ** 2
+        if float((norms[0] - norms[1]).norm()) ** 2 < _ALIKE**2 * apart and apart > fit.base_energy * _ALIKE:
+            return "its rows in another order"
+        largest = (weight - base).square().sum(1).sort(descending=True).values
+        few = int((largest.cumsum(0) < (1 - _ALIKE**2) * apart).sum()) + 1
+        if few < _FEW_ROWS * len(weight):
+            return f"{few} of its {len(weight):,} rows differ"
+    share = math.sqrt(fit.left(form) / fit.base_energy) if fit.base_energy else math.inf
+    return f"by {share:.1%} of its norm"
