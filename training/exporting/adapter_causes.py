@@ -17,7 +17,9 @@ from training.exporting.weight_fits import FACTOR_ERROR, SIGMAS, Factor, pooled
 if TYPE_CHECKING:
     from training.exporting.weight_sources import Comparison
 
-_LOOKED_AT = 6  # weights whose singular values are computed
+_LOOKED_AT = 4  # weights whose singular values are computed
+_PRECISE = 0.5 / SIGMAS  # standard error with which none and all of a change are told apart in one weight
+_MOSTLY = 0.5  # of the adapter's change, beside another adapter's that is not independent of it
 _MOST_LISTED = 20  # names in evidence
 
 
@@ -57,14 +59,16 @@ def adapter_causes(
         clear = changed
     factor = pooled(item.factor for item in clear)
     evidence = _factor_evidence(factor, clear) if changed else {}
-    is_whole = has_reference and factor.agrees(1.0)
+    is_whole = has_reference and (factor.agrees(1.0) or bool(spread and factor.value > _MOSTLY))
     suspects = spread or ([] if is_whole else clear)
     if others and suspects and (named := _named(weights, others, evidence, has_reference=has_reference)):
         cause, explained = named
         return AdapterFindings([cause], [], [item for item in unexplained if item not in explained], evidence)
     if suspects and (ranks := _low_rank(suspects, comparison, is_whole=is_whole)):
         cause = _unnamed(ranks, evidence, len(spread), is_whole=is_whole, has_reference=has_reference)
-        return AdapterFindings([cause], [], [item for item in unexplained if item not in spread], evidence)
+        rest = [item for item in unexplained if item not in spread]
+        left = [item for item in rest if not _low_rank([item], comparison, is_whole=is_whole)]
+        return AdapterFindings([cause], [], left, evidence)
     causes, notes = _scale(clear, evidence) if clear else ([], [])
     return AdapterFindings(causes, notes, unexplained, evidence)
 
@@ -151,7 +155,8 @@ def _unnamed(
 ) -> Cause:
     """The cause where an unknown adapter is in the weights."""
     rank = statistics.median_high(item.rank for item in ranks)
-    what = f"the weights hold another adapter, of rank {rank}, {'besides' if is_whole else 'instead of'} the one that was evaluated"
+    how = "besides" if is_whole else "instead of"
+    what = f"the weights hold another adapter, of rank {rank}, {how} the one that was evaluated"
     if not has_reference:
         what = f"the weights hold an adapter of rank {rank}, although the base alone was evaluated"
     return Cause("wrong_adapter", what, {**evidence, "rank": rank, "unexplained_weights": unexplained})
@@ -162,12 +167,15 @@ def _scale(clear: Sequence[Explained], evidence: dict[str, float | str]) -> tupl
     whole = pooled(item.factor for item in clear)
     if whole.agrees(0.0) and whole.agrees(1.0):
         return [], [_hidden(clear)]
-    shown = [item for item in clear if math.isfinite(item.factor.error)] or list(clear)
+    shown = [item for item in clear if item.factor.error <= _PRECISE]
+    if not shown:
+        return _of_all(whole, evidence), []
     center = _weighted_median(shown)
     alike = [item for item in shown if item.factor.agrees(center)]
     if 2 * len(alike) <= len(shown):
         values = sorted(item.factor.value for item in shown)
-        what = f"the adapter's scale differs between weights: its change is there {values[0]:.3g} to {values[-1]:.3g} times"
+        span = f"{values[0]:.3g} to {values[-1]:.3g}"
+        what = f"the adapter's scale differs between weights: its change is there {span} times"
         return [Cause("adapter_scale", what, {**evidence, "least": values[0], "most": values[-1]})], []
     factor = pooled(item.factor for item in alike)
     evidence = {**evidence, **_factor_evidence(factor, alike)}
@@ -183,7 +191,7 @@ def _scale(clear: Sequence[Explained], evidence: dict[str, float | str]) -> tupl
                 names = [item.fit.name for item in some]
                 what = f"the adapter {words} in {len(some):,} of {len(shown):,} weights: {name_some(names)}"
                 factors = ", ".join(f"{item.factor.value:.3g}" for item in some[:_MOST_LISTED])
-                listed = {
+                listed: dict[str, float | str] = {
                     "weights": len(some),
                     "of": len(shown),
                     "names": ", ".join(names[:_MOST_LISTED]),

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from training.exporting.weight_fits import Factor, WeightFit
-
-By = Literal["dtype", "grid", ""]
+from training.exporting.weight_fits import By, Factor, WeightFit
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class Explained:
     @property
     def factor(self) -> Factor:
         """The factor of the reference's change."""
-        return self.fit.fits[self.form].factor
+        return self.fit.fits[self.form].factors[self.by]
 
     @property
     def left(self) -> float:

@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 
     from training.exporting.weight_sources import Comparison
 
-_MOST_RANK = 256
+_MOST_RANK = 128
 _ABOVE_NOISE = 1.1  # times the largest singular value of rounding alone
 _ABOVE_ASSUMED = 1.5  # the same where the rounding cannot be repeated here, and even noise stands for it
-_FEW = 16  # singular values that are computed where the largest is wanted
 _FEW_ROWS = 0.1  # share of rows that may hold nearly all of a difference by themselves
 _ALIKE = 0.25  # share of the energy that another explanation may leave
 
@@ -52,29 +51,36 @@ def low_rank_change(fit: WeightFit, comparison: Comparison, form: str, factor: f
     expected = bases[form] + (factor * changes[0] if changes and changes[0] is not None else 0.0)
     off = target - expected
     most = min(_MOST_RANK, min(off.shape) // 4)
-    values = _singular_values(off, 2 * most)
-    rank = int((values[: most + 1] > max(_largest_of_rounding(expected, fit), FACTOR_ERROR * float(values[0]))).sum())
+    values = _singular_values(off)
+    rank = int(
+        (values[: most + 1] > max(_largest_of_rounding(expected, off, fit), FACTOR_ERROR * float(values[0]))).sum()
+    )
     energy = float(values[:rank].square().sum())
     rest = float(off.norm()) ** 2 - energy
     explained = fit.by_grid(form) + FACTOR_ERROR**2 * energy
     return LowRank(rank, energy) if 0 < rank <= most and rest <= explained else None
 
 
-def _largest_of_rounding(expected: torch.Tensor, fit: WeightFit) -> float:
-    """Largest singular value that rounding a weight to the target's type explains."""
+def _largest_of_rounding(expected: torch.Tensor, off: torch.Tensor, fit: WeightFit) -> float:
+    """Largest singular value that rounding to the target's type explains, of values as far off in any way."""
+    import torch
+
     if can_round(fit.values):
-        return _ABOVE_NOISE * float(_singular_values(round_to(expected, fit.values) - expected, _FEW)[0])
+        some = expected + off.square().mean().sqrt() * torch.randn(
+            off.shape, generator=torch.Generator().manual_seed(0)
+        )
+        return _ABOVE_NOISE * float(_singular_values(round_to(some, fit.values) - some)[0])
     rows, columns = expected.shape
     return _ABOVE_ASSUMED * math.sqrt(fit.values.step_energy) * (math.sqrt(rows) + math.sqrt(columns))
 
 
-def _singular_values(matrix: torch.Tensor, count: int) -> torch.Tensor:
+def _singular_values(matrix: torch.Tensor) -> torch.Tensor:
     """The largest singular values, descending, by a random projection (Halko et al. 2011) with a fixed seed."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        values: torch.Tensor = torch.svd_lowrank(matrix, q=min(count, *matrix.shape), niter=2)[1]
+        values: torch.Tensor = torch.svd_lowrank(matrix, q=min(2 * _MOST_RANK, *matrix.shape), niter=2)[1]
     return values
 
 
@@ -85,9 +91,9 @@ def describe(fit: WeightFit, all_fits: Sequence[WeightFit], comparison: Comparis
     target, own = fit.sketch
     off = float((target - own).square().sum())
     for other in all_fits:
-        if other is not fit and other.sketch[1].shape == target.shape and other.shape == fit.shape:
-            if float((target - other.sketch[1]).square().sum()) < _ALIKE * off:
-                return f"that of {other.name}"
+        is_same_shape = other is not fit and other.shape == fit.shape
+        if is_same_shape and float((target - other.sketch[1]).square().sum()) < _ALIKE * off:
+            return f"that of {other.name}"
     weight, bases, _ = comparison.tensors(fit.name)
     if weight.ndim == 2:  # noqa: PLR2004
         base = bases[form]

@@ -1,4 +1,4 @@
-"""Finds out in what a shipped model's tokenizer, chat template and end tokens differ from those it was evaluated with."""
+"""Finds out in what the tokenizer, chat template and end tokens of a shipped model differ from the evaluated one's."""
 
 from __future__ import annotations
 

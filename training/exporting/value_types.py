@@ -135,12 +135,17 @@ def _float_type(weights: torch.Tensor) -> FloatType:
 
 def _some_blocks(weights: torch.Tensor, block: int, most: int) -> torch.Tensor:
     """Blocks from all over a tensor, without those of zeros: [blocks, block]."""
+    blocks = weights.reshape(-1, block)
+    blocks = blocks[spread_indices(len(blocks), most)]
+    return blocks[blocks.any(1)]
+
+
+def spread_indices(count: int, most: int) -> torch.Tensor:
+    """At most so many of the indices below a count, evenly spread."""
     import torch
 
-    blocks = weights.reshape(-1, block)
-    if len(blocks) > most:
-        blocks = blocks[torch.linspace(0, len(blocks) - 1, most).long()]
-    return blocks[blocks.any(1)]
+    some = min(count, most)
+    return torch.arange(some) * count // max(some, 1)
 
 
 def _grid_energy(blocks: torch.Tensor, grid: _Grid, dtype: FloatType) -> float | None:
@@ -189,7 +194,8 @@ def _code_energy(weights: torch.Tensor, name: str, dtype: FloatType) -> float | 
 def _codes(name: str) -> torch.Tensor:
     import torch
 
-    return torch.sort(_bitsandbytes().get_4bit_type(name, device="cpu", blocksize=_CODE_BLOCK)).values.unique()
+    codes: torch.Tensor = torch.unique(_bitsandbytes().get_4bit_type(name, device="cpu", blocksize=_CODE_BLOCK))
+    return codes
 
 
 def _bitsandbytes() -> Any:

@@ -133,7 +133,10 @@ def _left_over(left: list[Explained], weights: list[Explained], comparison: Comp
         f"{len(left):,} of {len(weights):,} weights differ by more than rounding explains: {', '.join(details)}{more}"
     )
     if share > _UNRELATED and 2 * len(left) > len(weights):
-        what = f"the weights are those of another model: {len(left):,} of {len(weights):,} are {share:.0%} of the base's norm away"
+        what = (
+            f"the weights are those of another model: {len(left):,} of {len(weights):,} are {share:.0%} of the base's"
+            " norm away from it"
+        )
     evidence: dict[str, float | str] = {
         "weights": len(left),
         "of": len(weights),
@@ -152,7 +155,7 @@ def _precision(weights: list[Explained], *, is_missing: bool) -> list[Cause]:
     causes = []
     forms = [item for item in weights if len(item.fit.fits) > 1 and item.by]
     full = [item for item in forms if item.form == FULL]
-    if full and not (is_missing and all(item.by == "dtype" for item in full)):
+    if full and not (is_missing and len(full) == len(forms)):  # which is the base as it was published
         which = (
             ""
             if len(full) == len(forms)
@@ -172,7 +175,7 @@ def _precision(weights: list[Explained], *, is_missing: bool) -> list[Cause]:
         error = math.sqrt(sum(item.fit.fits[item.form].grid_energy for item in grids))
         change = math.sqrt(sum(item.fit.change_energy for item in grids))
         size = math.sqrt(sum(item.fit.base_energy for item in grids))
-        evidence = {
+        evidence: dict[str, float | str] = {
             "type": counts[0][0],
             "weights": len(grids),
             "rounding_norm": error,

@@ -1,8 +1,8 @@
 """Fits one weight of a target as its base's weight plus a multiple of the adapter's change, and what rounding explains.
 
-The factor is a least-squares coefficient. Rounding is no independent noise where the base lies on the grid already: a
-change of less than half a step disappears. So the factor compares what the target shows of the change with what the
-merged weights would show after the same rounding, and rows give its standard error.
+Rounding is no independent noise where the base lies on the grid already: a change of less than half a step disappears,
+and more of a doubled change shows than twice. So a factor compares what the target shows of the change with what the
+base plus several multiples of it would show after the same rounding; rows give its standard error.
 """
 
 from __future__ import annotations
@@ -10,16 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from training.exporting.value_types import ROUNDOFF, ValueType, can_round, round_to, value_type
+from training.exporting.value_types import ROUNDOFF, ValueType, can_round, round_to, spread_indices, value_type
 from training.exporting.weight_sources import AS_EVALUATED, FULL
 
 if TYPE_CHECKING:
     import torch
 
+By = Literal["dtype", "grid", ""]
 SIGMAS = 5.0  # by chance 6e-7 of normal values are further away; a model has hundreds of weights and a few factors
 FACTOR_ERROR = 2 * ROUNDOFF["bfloat16"]  # relative, of an adapter's factor that is computed in bfloat16
+MULTIPLES = (-1.0, 0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+_ONCE = MULTIPLES.index(1.0)
+_INTERPOLATION = 0.1  # relative error of a factor between them, where rounding hides small changes
 _ROWS = 128  # for the factor, of each weight
 _FEWEST_ROWS = 8  # that a spread is estimated from, by their weight (Kish's effective sample size)
 _TWICE = 2.0  # energy of two roundings, as of weights that were rounded to 16 bits before
@@ -28,41 +32,89 @@ _SKETCH = 1024  # values of each weight that stay in memory
 
 
 @dataclass(frozen=True)
-class Factor:
-    """A multiple of an adapter's change, from sums over rows.
+class Response:
+    """What the base plus a multiple of the change would show of the change after rounding.
 
     Attributes:
-        shown: Sum over rows of x, what the target shows of the change.
-        total: Sum of y, what the merged weights show of it after the same rounding.
-        squares: Sums of x x, x y and y y.
+        shown: Sum over rows of y, the product of the change with what rounding leaves of it.
+        crossed: Sum of x y, where x is what the target shows.
+        squared: Sum of y y.
     """
 
     shown: float = 0.0
-    total: float = 0.0
-    squares: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    crossed: float = 0.0
+    squared: float = 0.0
+
+    def __add__(self, other: Response) -> Response:
+        """Both together."""
+        return Response(self.shown + other.shown, self.crossed + other.crossed, self.squared + other.squared)
+
+
+@dataclass(frozen=True)
+class Factor:
+    """The multiple of an adapter's change that a target shows.
+
+    Attributes:
+        shown: Sum over rows of x, the product of the change with the target minus the rounded base.
+        squared: Sum of x x.
+        responses: What each of `MULTIPLES` would show.
+    """
+
+    shown: float = 0.0
+    squared: float = 0.0
+    responses: tuple[Response, ...] = (Response(),) * len(MULTIPLES)
 
     def __add__(self, other: Factor) -> Factor:
         """Both together."""
-        xx, xy, yy = (a + b for a, b in zip(self.squares, other.squares, strict=True))
-        return Factor(self.shown + other.shown, self.total + other.total, (xx, xy, yy))
+        responses = tuple(one + more for one, more in zip(self.responses, other.responses, strict=True))
+        return Factor(self.shown + other.shown, self.squared + other.squared, responses)
+
+    @property
+    def total(self) -> float:
+        """What the whole change would show."""
+        return self.responses[_ONCE].shown
 
     @property
     def value(self) -> float:
-        """The factor; NaN if rounding hides the change."""
-        return self.shown / self.total if self.total > 0 else math.nan
+        """The factor, between the multiples by interpolation; NaN if rounding hides the change."""
+        low = self._segment()
+        first, second = self.responses[low].shown, self.responses[low + 1].shown
+        if second <= first:
+            return math.nan
+        return MULTIPLES[low] + (MULTIPLES[low + 1] - MULTIPLES[low]) * (self.shown - first) / (second - first)
 
     @property
     def error(self) -> float:
-        """Its standard error (Cochran 1977, section 6.4, the ratio of two sums); infinite if too few rows show it."""
-        xx, xy, yy = self.squares
-        if self.total <= 0 or self.total**2 < _FEWEST_ROWS * yy:
+        """Its standard error; infinite if too few rows show the change."""
+        once = self.responses[_ONCE]
+        if once.shown <= 0 or once.shown**2 < _FEWEST_ROWS * once.squared or math.isnan(self.value):
             return math.inf
-        spread = xx - 2 * self.value * xy + self.value**2 * yy
-        return math.sqrt(max(spread, 0.0)) / self.total
+        nearest = min(range(len(MULTIPLES)), key=lambda index: abs(MULTIPLES[index] - self.value))
+        return self._spread(nearest) / self._slope()
 
     def agrees(self, value: float) -> bool:
         """Whether a factor is within its error and that of computing it in 16 bits."""
-        return not abs(self.value - value) > SIGMAS * self.error + FACTOR_ERROR * max(1.0, abs(value))
+        slack = FACTOR_ERROR * max(1.0, abs(value))
+        if value not in MULTIPLES:
+            return not abs(self.value - value) > SIGMAS * self.error + slack + _INTERPOLATION * abs(value)
+        index = MULTIPLES.index(value)
+        off = abs(self.shown - self.responses[index].shown)
+        return not off > SIGMAS * self._spread(index) + slack * max(self._slope(), self.total)
+
+    def _segment(self) -> int:
+        """Index of the multiple below the factor."""
+        inner = range(1, len(MULTIPLES) - 1)
+        return sum(self.shown > self.responses[index].shown for index in inner)
+
+    def _slope(self) -> float:
+        low = self._segment()
+        return (self.responses[low + 1].shown - self.responses[low].shown) / (MULTIPLES[low + 1] - MULTIPLES[low])
+
+    def _spread(self, index: int) -> float:
+        """Standard error of the sum of x, from what a multiple of y leaves of it in the rows."""
+        response = self.responses[index]
+        explained = response.crossed**2 / response.squared if response.squared else 0.0
+        return math.sqrt(max(self.squared - explained, 0.0))
 
 
 @dataclass(frozen=True)
@@ -72,14 +124,15 @@ class Fit:
     Attributes:
         energy: Sum of squares of target minus base.
         products: Of target minus base with the change of each adapter.
-        factor: Of the reference's change.
+        factors: Of the reference's change if values are rounded to their `dtype`, to their `grid`, or if something else
+            changed them, so that what rounding hides is a matter of chance.
         dtype_energy: Sum of squares that rounding to the target's dtype explains.
         grid_energy: The same for its grid; 0 without one.
     """
 
     energy: float
     products: tuple[float, ...]
-    factor: Factor
+    factors: Mapping[By, Factor]
     dtype_energy: float
     grid_energy: float
 
@@ -156,14 +209,11 @@ def fit_weight(
         changes: That each adapter makes, the reference first; None where it makes none.
         is_dequantised: Whether the base's weights were dequantised when it was evaluated, to any dtype.
     """
-    import torch
-
     values = value_type(target)
-    rows = torch.linspace(0, len(target) - 1, min(len(target), _ROWS)).long()
+    rows = spread_indices(len(target), _ROWS)
     adapters = changes if any(change is not None for change in changes) else ()
     gram = tuple(tuple(_product(first, second) for second in adapters) for first in adapters)
     change = adapters[0] if adapters else None
-    some = target[rows]
     own = next(iter(bases.values()))
     fits = {}
     for form, base in bases.items():
@@ -176,16 +226,22 @@ def fit_weight(
         grid = values.step_energy * target.numel() if values.grid else 0.0
         if values.grid and can_round(values):
             grid = max(grid, _energy(round_to(merged[rows], values) - merged[rows]) * len(target) / len(rows))
+        kinds: dict[By, ValueType] = {"dtype": plain, "grid": values, "": ValueType("float32")}
+        factors = {
+            by: Factor() if change is None else _factor(target[rows], base[rows], change[rows], kind)
+            for by, kind in kinds.items()
+            if kind.grid or by != "grid"
+        }
         fits[form] = Fit(
             energy=_energy(off),
             products=tuple(_product(off, other) for other in adapters),
-            factor=Factor() if change is None else _factor(some, base[rows], change[rows], values),
+            factors=factors,
             dtype_energy=_TWICE * _energy(round_to(merged, plain) - merged) + slack,
             grid_energy=grid,
         )
     size = _energy(own)
     multiple = _product(target, own) / size if size else math.nan
-    places = torch.linspace(0, target.numel() - 1, min(target.numel(), _SKETCH)).long()
+    places = spread_indices(target.numel(), _SKETCH)
     return WeightFit(
         name,
         tuple(target.shape),
@@ -200,11 +256,14 @@ def fit_weight(
 
 
 def _factor(target: torch.Tensor, base: torch.Tensor, change: torch.Tensor, values: ValueType) -> Factor:
-    """How much of a change some rows show."""
-    before, after = round_to(base, values), round_to(base + change, values)
-    x = ((target - before).double() * change).sum(-1)
-    y = ((after - before).double() * change).sum(-1)
-    return Factor(float(x.sum()), float(y.sum()), (float(x @ x), float(x @ y), float(y @ y)))
+    """How much of a change some rows show, and what multiples of it would."""
+    before, exact = round_to(base, values), change.double()
+    x = ((target - before) * exact).sum(-1)
+    responses = []
+    for multiple in MULTIPLES:
+        y = ((round_to(base + multiple * change, values) - before) * exact).sum(-1)
+        responses.append(Response(float(y.sum()), float(x @ y), float(y @ y)))
+    return Factor(float(x.sum()), float(x @ x), tuple(responses))
 
 
 def _energy(tensor: torch.Tensor) -> float:

@@ -203,7 +203,8 @@ def adapter_changes(base: Model, folder: Path) -> dict[str, Change]:
     with LayerSwap(shell):
         wrapped = attach(shell, settings, saved, folder)
         scales, weights = layer_scales(wrapped), converted_weights(wrapped, saved, folder)
-    changes, used = {}, set()
+    changes: dict[str, Change] = {}
+    used: set[str] = set()
     for layer, scale in scales.items():
         for down, up in (_FACTORS, _EMBEDDING_FACTORS):
             pair = f"{PREFIX}{layer}{down}", f"{PREFIX}{layer}{up}"
