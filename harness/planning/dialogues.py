@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.planning.lm_tasks import LoadedTask, load_tasks
 from reports.errors import UserError
-from reports.files import read_json
 from tasks import catalog
 from tasks.chat import ChatSettings, template_notes, turn_end, unused_kwargs
 from tasks.formats import AnswerFormat, get_format
@@ -18,6 +16,7 @@ from tasks.same_reading import check_decoder, check_ids
 from training.encoding import check_vocabulary
 from training.models.adapters import WEIGHTS
 from training.models.architecture import embedding_rows, model_shell
+from training.models.base_model import configured_ends
 from training.models.safetensors_file import read_header
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from training.models.model import Model
     from training.recipes.recipe import Recipe
 
-_MOST_BYTES = 16 << 20
 _NAMED = 3  # tokens in a message
 _QUESTION, _REASONING, _RESPONSE = "Does rest help?", "Rest helps most people.", "Yes."  # of a rendered turn
 
@@ -143,7 +141,7 @@ def _read(model: Model, name: str, base: Model, recipe: Recipe) -> tuple[Dialogu
     chat, answer_format = recipe.format.chat, get_format(recipe.format.name)
     tokenizer = load_tokenizer(name)
     end = turn_end(tokenizer, chat)
-    configured = {*_configured_ends(base.folder), *(_configured_ends(model.folder) if model.is_adapter else ())}
+    configured = {*configured_ends(base.folder), *(configured_ends(model.folder) if model.is_adapter else ())}
     if tokenizer.eos_token_id is not None:
         configured.add(int(tokenizer.eos_token_id))
     ends = frozenset(configured if end.text else configured.union(end.tokens))
@@ -227,17 +225,6 @@ def _differences(name: str, base_name: str, recipe: Recipe) -> list[str]:
     if own.bos_token != base.bos_token:
         words.append(f"the start token {own.bos_token} instead of {base.bos_token}")
     return words
-
-
-def _configured_ends(folder: Path) -> set[int]:
-    """End tokens in a folder's generation settings, or its configuration if it has none."""
-    for name in ("generation_config.json", "config.json"):
-        if (folder / name).is_file():
-            value = read_json(folder / name, _MOST_BYTES)
-            ends = value.get("eos_token_id") if isinstance(value, dict) else None
-            several = ends if isinstance(ends, list) else [ends]
-            return {number for number in several if isinstance(number, int)}
-    return set()
 
 
 def _embedding_rows(model: Model, base: Model) -> int | None:

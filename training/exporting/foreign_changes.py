@@ -52,24 +52,24 @@ def low_rank_change(fit: WeightFit, comparison: Comparison, form: str, factor: f
     off = target - expected
     most = min(_MOST_RANK, min(off.shape) // 4)
     values = _singular_values(off)
-    rank = int(
-        (values[: most + 1] > max(_largest_of_rounding(expected, off, fit), FACTOR_ERROR * float(values[0]))).sum()
-    )
+    floor = max(_largest_of_rounding(expected, off, fit, form), FACTOR_ERROR * float(values[0]))
+    rank = int((values[: most + 1] > floor).sum())
     energy = float(values[:rank].square().sum())
     rest = float(off.norm()) ** 2 - energy
     explained = fit.by_grid(form) + FACTOR_ERROR**2 * energy
     return LowRank(rank, energy) if 0 < rank <= most and rest <= explained else None
 
 
-def _largest_of_rounding(expected: torch.Tensor, off: torch.Tensor, fit: WeightFit) -> float:
+def _largest_of_rounding(expected: torch.Tensor, off: torch.Tensor, fit: WeightFit, form: str) -> float:
     """Largest singular value that rounding to the target's type explains, of values as far off in any way."""
     import torch
 
     if can_round(fit.values):
-        some = expected + off.square().mean().sqrt() * torch.randn(
-            off.shape, generator=torch.Generator().manual_seed(0)
-        )
-        return _ABOVE_NOISE * float(_singular_values(round_to(some, fit.values) - some)[0])
+        noise = torch.randn(off.shape, generator=torch.Generator().manual_seed(0))
+        both = (expected, expected + off.square().mean().sqrt() * noise)
+        return _ABOVE_NOISE * max(float(_singular_values(round_to(some, fit.values) - some)[0]) for some in both)
+    if fit.left(form) <= fit.by_grid(form):
+        return math.inf  # the rounding may have an order of its own, as that of q4_0, whose mean is not zero
     rows, columns = expected.shape
     return _ABOVE_ASSUMED * math.sqrt(fit.values.step_energy) * (math.sqrt(rows) + math.sqrt(columns))
 

@@ -242,6 +242,17 @@ def model_config(base: Model) -> dict[str, object]:
     return value
 
 
+def configured_ends(folder: Path) -> set[int]:
+    """End tokens in a folder's generation settings, or its configuration if it has none."""
+    for name in ("generation_config.json", "config.json"):
+        if (folder / name).is_file():
+            value = read_json(folder / name, _MOST_CONFIG_BYTES)
+            ends = value.get("eos_token_id") if isinstance(value, dict) else None
+            several = ends if isinstance(ends, list) else [ends]
+            return {number for number in several if isinstance(number, int)}
+    return set()
+
+
 def config_settings(value: object) -> Iterator[tuple[str, object]]:
     """(key, value) of all settings, those of parts of the model too."""
     for key, setting in value.items() if isinstance(value, dict) else ():

@@ -26,11 +26,10 @@ def as_trained(weights: dict[str, torch.Tensor], dtype: torch.dtype = torch.floa
 
     def held(weight: torch.Tensor) -> torch.Tensor:
         packed, state = functional.quantize_4bit(weight.to(dtype), quant_type="nf4", compress_statistics=True)
-        return functional.dequantize_4bit(packed, state)
+        dense: torch.Tensor = functional.dequantize_4bit(packed, state)
+        return dense
 
-    return {
-        name: (held(weight) if is_layer(name) else weight.to(dtype)).float() for name, weight in weights.items()
-    }
+    return {name: (held(weight) if is_layer(name) else weight.to(dtype)).float() for name, weight in weights.items()}
 
 
 def changes(adapter: Path) -> dict[str, torch.Tensor]:
