@@ -156,9 +156,9 @@ def _unnamed(
     """The cause where an unknown adapter is in the weights."""
     rank = statistics.median_high(item.rank for item in ranks)
     how = "besides" if is_whole else "instead of"
-    what = f"the weights hold another adapter, of rank {rank}, {how} the one that was evaluated"
+    what = f"the weights hold another adapter, of rank {rank} or near it, {how} the one that was evaluated"
     if not has_reference:
-        what = f"the weights hold an adapter of rank {rank}, although the base alone was evaluated"
+        what = f"the weights hold an adapter of rank {rank} or near it, although the base alone was evaluated"
     return Cause("wrong_adapter", what, {**evidence, "rank": rank, "unexplained_weights": unexplained})
 
 

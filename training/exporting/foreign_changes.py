@@ -19,6 +19,7 @@ _MOST_RANK = 128
 _ABOVE_NOISE = 1.1  # times the largest singular value of rounding alone
 _ABOVE_ASSUMED = 1.5  # the same where the rounding cannot be repeated here, and even noise stands for it
 _FEW_ROWS = 0.1  # share of rows that may hold nearly all of a difference by themselves
+_MOSTLY = 0.5  # of the reference's change, which is then taken to be there
 _ALIKE = 0.25  # share of the energy that another explanation may leave
 
 
@@ -52,26 +53,31 @@ def low_rank_change(fit: WeightFit, comparison: Comparison, form: str, factor: f
     off = target - expected
     most = min(_MOST_RANK, min(off.shape) // 4)
     values = _singular_values(off)
-    floor = max(_largest_of_rounding(expected, off, fit, form), FACTOR_ERROR * float(values[0]))
-    rank = int((values[: most + 1] > floor).sum())
+    largest, explained = _rounding(expected, off, fit, form)
+    rank = int((values[: most + 1] > max(largest, FACTOR_ERROR * float(values[0]))).sum())
     energy = float(values[:rank].square().sum())
     rest = float(off.norm()) ** 2 - energy
-    explained = fit.by_grid(form) + FACTOR_ERROR**2 * energy
-    return LowRank(rank, energy) if 0 < rank <= most and rest <= explained else None
+    return LowRank(rank, energy) if 0 < rank <= most and rest <= explained + FACTOR_ERROR**2 * energy else None
 
 
-def _largest_of_rounding(expected: torch.Tensor, off: torch.Tensor, fit: WeightFit, form: str) -> float:
-    """Largest singular value that rounding to the target's type explains, of values as far off in any way."""
+def _rounding(expected: torch.Tensor, off: torch.Tensor, fit: WeightFit, form: str) -> tuple[float, float]:
+    """(largest singular value, sum of squares) that rounding to the target's type explains.
+
+    Of the expected values, and of values as far off in any way: rounding leaves values alone that are on the grid.
+    """
     import torch
 
     if can_round(fit.values):
         noise = torch.randn(off.shape, generator=torch.Generator().manual_seed(0))
         both = (expected, expected + off.square().mean().sqrt() * noise)
-        return _ABOVE_NOISE * max(float(_singular_values(round_to(some, fit.values) - some)[0]) for some in both)
+        errors = [round_to(some, fit.values) - some for some in both]
+        largest = max(float(_singular_values(error)[0]) for error in errors)
+        energy = max(float(error.norm()) ** 2 for error in errors)
+        return _ABOVE_NOISE * largest, fit.by_grid(form) + 2 * energy
     if fit.left(form) <= fit.by_grid(form):
-        return math.inf  # the rounding may have an order of its own, as that of q4_0, whose mean is not zero
-    rows, columns = expected.shape
-    return _ABOVE_ASSUMED * math.sqrt(fit.values.step_energy) * (math.sqrt(rows) + math.sqrt(columns))
+        return math.inf, 0.0  # the rounding may have an order of its own, as that of q4_0, whose mean is not zero
+    even = math.sqrt(fit.values.step_energy) * (math.sqrt(expected.shape[0]) + math.sqrt(expected.shape[1]))
+    return _ABOVE_ASSUMED * even, fit.by_grid(form)
 
 
 def _singular_values(matrix: torch.Tensor) -> torch.Tensor:
@@ -94,9 +100,11 @@ def describe(fit: WeightFit, all_fits: Sequence[WeightFit], comparison: Comparis
         is_same_shape = other is not fit and other.shape == fit.shape
         if is_same_shape and float((target - other.sketch[1]).square().sum()) < _ALIKE * off:
             return f"that of {other.name}"
-    weight, bases, _ = comparison.tensors(fit.name)
+    weight, bases, changes = comparison.tensors(fit.name)
     if weight.ndim == 2:  # noqa: PLR2004
         base = bases[form]
+        if changes and changes[0] is not None and fit.best_factor(form) > _MOSTLY:
+            base = base + changes[0]
         norms = [tensor.norm(dim=1).sort().values for tensor in (weight, base)]
         apart = float((weight - base).norm()) ** 2
         if float((norms[0] - norms[1]).norm()) ** 2 < _ALIKE**2 * apart and apart > fit.base_energy * _ALIKE:

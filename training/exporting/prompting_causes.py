@@ -76,7 +76,7 @@ def find_prompting_causes(
             other_text = text
         same_text = _prompt(other, text, marks)
         prompts = _prompt(own, text, marks), _prompt(other, other_text, marks)
-        for cause in _differences(item, *prompts, same_text.tokens, own, other):
+        for cause in _differences(item, *prompts, same_text, own, other):
             first.setdefault(cause.key, cause)
     return [*first.values(), *_end_causes(own, other, target, chat)]
 
@@ -103,7 +103,7 @@ def _differences(
     item: int,
     own: _Prompt,
     other: _Prompt,
-    same_text: list[int],
+    same_text: _Prompt,
     tokenizer: PreTrainedTokenizerBase,
     others: PreTrainedTokenizerBase,
 ) -> Iterator[Cause]:
@@ -113,7 +113,7 @@ def _differences(
         item: Number of the question.
         own: The evaluated prompt.
         other: The target's.
-        same_text: The target's tokens of the evaluated text, without start tokens.
+        same_text: The evaluated text with the target's tokenizer.
         tokenizer: The evaluated tokenizer.
         others: The target's.
     """
@@ -131,19 +131,20 @@ def _differences(
         }
         where = f"first at character {place:,} of item {item}"
         yield Cause("template", f"{what}, {where}: {shown[1]!r} instead of {shown[0]!r}", evidence)
-    if own.tokens != same_text:
-        place = _first_difference(own.tokens, same_text)
-        names = [_token(some, ids, place) for some, ids in ((tokenizer, own.tokens), (others, same_text))]
+    if own.tokens != same_text.tokens:
+        place = _first_difference(own.tokens, same_text.tokens)
+        names = [_token(some, ids, place) for some, ids in ((tokenizer, own.tokens), (others, same_text.tokens))]
         what = f"the tokenizer reads the same text as other tokens, first at token {place:,} of item {item}"
         evidence = {"item": item, "token": place, "expected": names[0], "actual": names[1]}
         yield Cause("tokenizer", f"{what}: {names[1]} instead of {names[0]}", evidence)
-    evidence = {"item": item, "token": 0, "expected": own.starts, "actual": other.added}
+    added = other.added if own.text == other.text else same_text.added  # what another template leaves out is its fault
+    evidence = {"item": item, "token": 0, "expected": own.starts, "actual": added}
     start = tokenizer.bos_token or others.bos_token
-    if other.added < own.starts:
+    if added < own.starts:
         what = f"the prompt begins without the start token {start}, which the evaluated one has"
         yield Cause("missing_bos", what, evidence)
-    elif other.added > max(own.starts, own.added):
-        what = f"the prompt begins with {other.added} start tokens ({start}) instead of {own.starts}"
+    elif added > max(own.starts, own.added):
+        what = f"the prompt begins with {added} start tokens ({start}) instead of {own.starts}"
         yield Cause("double_bos", what, evidence)
 
 

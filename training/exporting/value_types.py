@@ -181,13 +181,14 @@ def _code_energy(weights: torch.Tensor, name: str, dtype: FloatType) -> float | 
         return None
     blocks = _some_blocks(weights, _CODE_BLOCK, _BLOCKS)
     codes = _codes(name)
-    scaled = blocks / blocks.abs().amax(1, keepdim=True)
+    largest = blocks.abs().amax(1, keepdim=True)
+    scaled = blocks / largest
     nearest = codes[torch.bucketize(scaled.contiguous(), (codes[1:] + codes[:-1]) / 2)]
-    slack = 2 * nearest.abs() * (ROUNDOFF[dtype] + _ARITHMETIC) + _ARITHMETIC
+    slack = 2 * nearest.abs() * (ROUNDOFF[dtype] + _ARITHMETIC) + _ARITHMETIC + 2 * _SUBNORMAL[dtype] / largest
     if float(((scaled - nearest).abs() <= slack).all(1).float().mean()) < 1 - _MOST_OFF:
         return None
     gap = (codes[1:] - codes[:-1]).square().mean()  # an even share of the values in each gap
-    return float(gap / 12 * blocks.abs().amax(1).square().mean())
+    return float(gap / 12 * largest.square().mean())
 
 
 @functools.cache
