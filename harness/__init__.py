@@ -15,9 +15,24 @@ if TYPE_CHECKING:
     from harness.releases.exporting import export
     from harness.releases.gating import gate
     from harness.releases.publishing import push
+    from harness.releases.verifying import verify
     from harness.sweeps.sweeping import compare, sweep
 
-__all__ = ["ask", "compare", "export", "gate", "open_run", "plan", "push", "report", "run", "score", "sweep", "train"]
+__all__ = [
+    "ask",
+    "compare",
+    "export",
+    "gate",
+    "open_run",
+    "plan",
+    "push",
+    "report",
+    "run",
+    "score",
+    "sweep",
+    "train",
+    "verify",
+]
 
 importlib.import_module("medbench")  # before all others: it makes sure that `tasks` and its like are ours
 
@@ -27,6 +42,7 @@ _ELSEWHERE = {
     "gate": "harness.releases.gating",
     "push": "harness.releases.publishing",
     "sweep": "harness.sweeps.sweeping",
+    "verify": "harness.releases.verifying",
 }
 
 

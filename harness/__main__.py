@@ -60,6 +60,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "diff": reports.diff,
     "export": release.export,
     "push": release.push,
+    "verify": release.verify,
     "list": listing.list_names,
     "compare": comparing.compare,
     "sweep": comparing.sweep,

@@ -113,6 +113,8 @@ REVIEWED = {
         f"{BLOCK_SAMPLES:,} samples": "limit",
         "vLLM 0.26": "a version",
         "26 July 2024": "the date that chat templates insert",
+        "`timeout` | 300 |": "setting",
+        "429": "an HTTP status",
         "exit codes 130 and 143": "by POSIX, 128 and the signal's number",
         f"re-scores {NOISE_ITEMS} items of each task": "setting",
         f"at least {NOISE_ITEMS} items were re-scored": "limit",
@@ -131,5 +133,7 @@ REVIEWED = {
         "2 rows of 2,048 tokens": "setting of benchmarks/gpu_recipes.py",
         "for 60 steps see": "setting of benchmarks/gpu_backends.py",
         "issue 1945": "number of an issue",
+        "no block of 32": "llama.cpp's block",
+        "1,000 texts": "limit",
     },
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.engines.interface import GenerateRequest, PerplexityRequest, Request
-from harness.engines.kinds import engine_kind
+from harness.engines.kinds import engine_kind, served_facts
 from reports.files import dumps, sha256_file, sha256_value
 from reports.version import __version__
 from training.models.adapters import CONFIG
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from training.models.model import Model
 
 _MODEL_CODE = ("adapter_config", "adapter_layers", "adapters", "device", "loading")
-ENGINE_CODE = ("harness/engines/*.py", *(f"training/models/{name}.py" for name in _MODEL_CODE))
+ENGINE_CODE = ("harness/engines/**/*.py", *(f"training/models/{name}.py" for name in _MODEL_CODE))
 _TASK_CODE = ("harness/scoring/*.py", "tasks/**/*.py", "tasks/**/*.yaml")
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,19 +35,21 @@ def model_key(plan: Plan, choice: Choice, model: Model, version: str = __version
     """Hash over everything but the requests that decides the responses of one model of a plan.
 
     Weights, configuration and tokenizer of base and adapter, what ends an answer, how they are held and computed, and
-    the code that does it.
+    the code that does it. Of a served model, its address and name and what the server says of itself.
     """
-    scoring, dialogue = plan.recipe.scoring, plan.dialogues[model.name]
+    plan = plan.part_of(model)
+    engine, scoring, dialogue = choice.engine_of(plan), plan.recipe.scoring, plan.dialogues[model.name]
     return sha256_value(
         [
             version,
             _code(ENGINE_CODE),
-            {name: importlib.metadata.version(name) for name in engine_kind(choice.name).packages},
+            {name: importlib.metadata.version(name) for name in engine_kind(engine).packages},
             plan.base.sha256,
             small_files(plan.base.folder),
             [model.sha256, sha256_file(model.folder / CONFIG), scoring.adapters] if model.is_adapter else None,
             [plan.weights, plan.train_dtype, plan.score_dtype, plan.dense, plan.device.type],
-            [choice.name, scoring.batch_tokens, scoring.batch_rows, scoring.vllm if choice.name == "vllm" else None],
+            [engine, scoring.batch_tokens, scoring.batch_rows, scoring.vllm if engine == "vllm" else None],
+            [model.url, model.served_name, served_facts(model, scoring.served)] if model.is_served else None,
             [dialogue.tokenizer == str(plan.base.tokenizer) or small_files(model.folder), sorted(dialogue.ends)],
             plan.is_noise_check,
         ]

@@ -1,4 +1,4 @@
-"""The commands that give a trained adapter to others: `medbench export` and `medbench push`."""
+"""The commands around giving a trained adapter to others: `medbench export`, `medbench verify`, `medbench push`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from harness.commands.options import Settings
+from harness.commands.options import Limit, Settings, Tasks, split_names
 
 # As in training.exporting.export_log and training.models.device, which `--help` must not wait for.
 BaseWeights = Literal["as_trained", "full"]
@@ -21,19 +21,31 @@ def export(
     ] = None,
     settings: Settings = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="The folder to write; RUN/merged or ADAPTER-merged if not given.")
+        Path | None,
+        typer.Option("--out", help="The folder or .gguf file to write; RUN/merged or ADAPTER-merged if not given."),
     ] = None,
     base: Annotated[
         BaseWeights, typer.Option("--base", help="Merge into the base as training saw it, or into its own weights.")
     ] = "as_trained",
     dtype: Annotated[MergedDType, typer.Option("--dtype", help="Of the merged weights.")] = "bfloat16",
     max_shard_size: Annotated[str, typer.Option("--max-shard-size", help="Of one file of weights.")] = "5GB",
+    gguf: Annotated[
+        str | None,
+        typer.Option("--gguf", help="Write a GGUF file of this type: f16, bf16, f32, q8_0, q4_0, q4_k_m, ..."),
+    ] = None,
 ) -> None:
-    """Merge an adapter into its base: a plain model folder, checked against the unmerged adapter."""
+    """Merge an adapter into its base: a plain model folder or GGUF file, checked against the unmerged adapter."""
     import harness
 
     harness.export(
-        source, out, recipe=recipe, settings=settings or (), base=base, dtype=dtype, max_shard_size=max_shard_size
+        source,
+        out,
+        recipe=recipe,
+        settings=settings or (),
+        base=base,
+        dtype=dtype,
+        max_shard_size=max_shard_size,
+        gguf=gguf,
     )
 
 
@@ -49,3 +61,33 @@ def push(
     import harness
 
     harness.push(source, repo, execute=execute, public=public, samples=samples, licence=licence)
+
+
+def verify(
+    run: Annotated[Path, typer.Argument(help="The run folder with the evaluated model.")],
+    target: Annotated[
+        str, typer.Argument(help="What is deployed: a folder, FILE.gguf, a hub id, or http://HOST/v1#MODEL.")
+    ],
+    model: Annotated[
+        str,
+        typer.Option("--model", metavar="NAME[=FOLDER]", help="The evaluated model of RUN; its adapter if not given."),
+    ] = "adapter",
+    policy: Annotated[
+        Path | None, typer.Option("--policy", help="A gate's policy, whose rule deployed_equals sets the margins.")
+    ] = None,
+    limit: Limit = None,
+    tasks: Tasks = None,
+    settings: Settings = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The folder to write; RUN/verify/TARGET if not given.")
+    ] = None,
+) -> None:
+    """Certify that a deployed model is the evaluated one: exit code 0 if so, 1 if not, 2 bad input, 3 unclear."""
+    import harness
+    from reports.document.verification import VERIFY_EXIT_CODES
+
+    certificate = harness.verify(
+        run, target, model=model, policy=policy, limit=limit, tasks=split_names(tasks), settings=settings or (), out=out
+    )
+    if code := VERIFY_EXIT_CODES[certificate.document.outcome]:
+        raise typer.Exit(code)

@@ -136,6 +136,17 @@ class GenerateResponse:
         return self.tokens[-1:] != (NO_TOKEN,)
 
 
+@dataclass(frozen=True)
+class AllRequests:
+    """All requests of a plan, built again by each iteration over them."""
+
+    build: Callable[[], Iterator[ModelRequest]]
+
+    def __iter__(self) -> Iterator[ModelRequest]:
+        """Build them."""
+        return self.build()
+
+
 Response = ScoreResponse | GenerateResponse
 Capability = Literal["log_likelihoods", "generation", "adapters", "replay"]
 CAPABILITIES: frozenset[Capability] = frozenset({"log_likelihoods", "generation", "adapters"})
@@ -154,7 +165,7 @@ class EngineConfig:
     """What an engine is constructed with.
 
     Attributes:
-        plan: The run: recipe, models, tasks, device and dtypes.
+        plan: The run, or its part with one base: recipe, models, tasks, device and dtypes.
         load: Loads the base in evaluation mode on its device.
         tokenizer: The base's tokenizer.
         ends: Recognises the end of an answer, by model; adapters may have tokenizers of their own.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,8 +18,12 @@ from training.processes import process_count
 if TYPE_CHECKING:
     from harness.engines.interface import Engine, EngineConfig
     from harness.planning.run_plan import Plan
+    from training.models.model import Model
+    from training.recipes.recipe import ServedSection
 
 ENTRY_POINTS = "medbench.engines"
+SERVED = "served"
+_SERVED_SECONDS = 0.2  # for each request, with several on their way at once
 
 
 @dataclass(frozen=True)
@@ -28,11 +33,11 @@ class EngineKind:
     Attributes:
         title: Its name in messages.
         start: Constructs it with the base and the adapters of a plan.
-        seconds: Estimated seconds of scoring a whole plan, loading included.
+        seconds: Estimated seconds of scoring a plan with one base, loading included.
         packages: Packages that compute its responses, by distribution; cached responses are only reused with the same
             versions. Results name the first.
         batching: How it forms batches, in words for the results.
-        unsupported: Why it cannot score a plan, or None.
+        unsupported: Why it cannot score a plan with one base, or None.
         capabilities: What it can do, see `harness.engines.interface.Engine`.
     """
 
@@ -104,6 +109,36 @@ def _vllm_unsupported(plan: Plan) -> Unsupported | None:
     return None
 
 
+def _start_served(config: EngineConfig) -> Engine:
+    """Start the engine for models behind servers; its package is imported by name, since it needs an HTTP client."""
+    module = importlib.import_module("harness.engines.served.served_engine")
+    models = {model.name: (model.url, model.served_name) for model in config.plan.models}
+    settings = config.plan.recipe.scoring.served
+    own = (request for request in config.requests if request.model in models)
+    engine: Engine = module.ServedEngine(models, config.tokenizer, ends=config.ends, settings=settings, requests=own)
+    return engine
+
+
+def _served_seconds(plan: Plan) -> float:
+    return _SERVED_SECONDS * len(plan.models) * sum(len(loaded.indices) * loaded.answers for loaded in plan.tasks)
+
+
+def _served_unsupported(plan: Plan) -> Unsupported | None:
+    if plan.is_served:
+        return None
+    return Unsupported("models on this machine need another one", "leave scoring.engine at auto")
+
+
+def served_facts(model: Model, settings: ServedSection) -> dict[str, str]:
+    """What the server of a model says of itself, which is part of the key of its answers.
+
+    Raises:
+        UserError: The server does not answer, or does not have the model.
+    """
+    client = importlib.import_module("harness.engines.served.client")
+    return dict(client.server_facts(model.url, model.served_name, settings))
+
+
 ENGINES = {
     "transformers": EngineKind(
         title="transformers",
@@ -120,6 +155,14 @@ ENGINES = {
         batching=lambda plan: f"by vllm, {plan.recipe.scoring.vllm or 'its own settings'}",
         unsupported=_vllm_unsupported,
     ),
+    SERVED: EngineKind(
+        title="the engine for servers",
+        start=_start_served,
+        seconds=_served_seconds,
+        packages=("httpx",),
+        batching=lambda _: "by the server",
+        unsupported=_served_unsupported,
+    ),
 }
 
 
@@ -134,7 +177,7 @@ def engine_kind(name: str) -> EngineKind:
     installed = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if name not in installed:
         raise UserError(
-            f"no engine is named {name!r}; installed: {', '.join(sorted({*ENGINES, *installed}))}",
+            f"no engine is named {name!r}; installed: {', '.join(sorted({*ENGINES, *installed} - {SERVED}))}",
             where="scoring.engine",
             fix="set one of these or auto, or install the package with the engine",
         )

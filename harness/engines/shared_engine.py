@@ -28,7 +28,8 @@ class SharedEngine:
         self._engine = engine
         self._state = _join_processes()
         self.capabilities = engine.capabilities
-        self.setup = {**engine.setup, "processes": self._state.num_processes}
+        self.setup = engine.setup  # to which it may add later
+        self.setup["processes"] = self._state.num_processes
 
     def respond(self, requests: Sequence[ModelRequest]) -> Iterator[tuple[int, Response]]:
         """Respond model by model, once all processes have finished a model."""

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.planning.lm_tasks import LoadedTask, load_tasks
 from reports.errors import UserError
-from reports.files import read_json
 from tasks import catalog
 from tasks.chat import ChatSettings, template_notes, turn_end, unused_kwargs
 from tasks.formats import AnswerFormat, get_format
 from tasks.rendering import adapter_tokenizer, encode, load_tokenizer, render_prompt
-from tasks.same_reading import check_decoder, check_ids
+from tasks.same_reading import check_decoder, check_ids, divide_alike
 from training.encoding import check_vocabulary
 from training.models.adapters import WEIGHTS
 from training.models.architecture import embedding_rows, model_shell
+from training.models.base_model import configured_ends
 from training.models.safetensors_file import read_header
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from training.models.model import Model
     from training.recipes.recipe import Recipe
 
-_MOST_BYTES = 16 << 20
 _NAMED = 3  # tokens in a message
 _QUESTION, _REASONING, _RESPONSE = "Does rest help?", "Rest helps most people.", "Yes."  # of a rendered turn
 
@@ -41,6 +39,7 @@ class Dialogue:
         ends: Tokens that end an answer: the chat template's, the tokenizer's and those of the generation settings.
         stop: The same as text where the chat template ends a turn with more than one token.
         base_tokenizer: Name of the base's tokenizer if it is another one, which has to read texts alike.
+        is_whole: Whether its tokenizer is that of another whole model, which has to read texts as they stand.
     """
 
     tokenizer: str
@@ -48,6 +47,7 @@ class Dialogue:
     ends: frozenset[int]
     stop: tuple[str, ...] = ()
     base_tokenizer: str = ""
+    is_whole: bool = False
 
     def ends_in_words(self) -> list[str]:
         """The tokens and texts that end an answer."""
@@ -57,7 +57,8 @@ class Dialogue:
 def read_dialogues(models: Sequence[Model], base: Model, recipe: Recipe) -> tuple[dict[str, Dialogue], list[str]]:
     """(the dialogue of the base and of each model by name, what the user should know of them).
 
-    An adapter with a tokenizer or chat template of its own has its own dialogue, unless the recipe says `base`.
+    An adapter with a tokenizer or chat template of its own has its own dialogue, unless the recipe says `base`. Another
+    whole model always has; it equals the base's if nothing is different. A served model is prompted like the base.
 
     Raises:
         UserError: A chat template fails, leaves the question out, or does not know a setting of the recipe; or a prompt
@@ -66,8 +67,12 @@ def read_dialogues(models: Sequence[Model], base: Model, recipe: Recipe) -> tupl
     own, notes = _read(base, str(base.tokenizer), base, recipe)
     dialogues = {base.name: own}
     for model in models:
-        if model.is_base or model.trained_here:
+        if model.is_base or model.trained_here or model.is_served:
             dialogues[model.name] = own
+            continue
+        if model.has_own_weights:
+            dialogues[model.name], more = _of_whole_model(model, base, recipe)
+            notes += more
             continue
         name, different = _own_tokenizer(model, base, recipe)
         if not different:
@@ -88,6 +93,24 @@ def read_dialogues(models: Sequence[Model], base: Model, recipe: Recipe) -> tupl
             )
             notes += more
     return dialogues, notes + _check_kwargs(dialogues)
+
+
+def _of_whole_model(model: Model, base: Model, recipe: Recipe) -> tuple[Dialogue, list[str]]:
+    """(the dialogue of a model with all its weights, what the user should know of it)."""
+    name, base_name = str(model.tokenizer), str(base.tokenizer)
+    different = _differences(name, base_name, recipe)
+    if not (different or divide_alike(load_tokenizer(name), load_tokenizer(base_name))):
+        different = ["another way to divide text into tokens"]
+    dialogue, notes = _read(model, name if different else base_name, model, recipe)
+    if different:
+        check_decoder(load_tokenizer(name), load_tokenizer(base_name), whole=True)
+        dialogue = replace(dialogue, is_whole=True)
+        notes.insert(
+            0,
+            f"{model.name} is prompted with its own tokenizer, which has {' and '.join(different)}; the items are the"
+            " same",
+        )
+    return dialogue, notes
 
 
 def _own_tokenizer(adapter: Model, base: Model, recipe: Recipe) -> tuple[str, list[str]]:
@@ -143,7 +166,7 @@ def _read(model: Model, name: str, base: Model, recipe: Recipe) -> tuple[Dialogu
     chat, answer_format = recipe.format.chat, get_format(recipe.format.name)
     tokenizer = load_tokenizer(name)
     end = turn_end(tokenizer, chat)
-    configured = {*_configured_ends(base.folder), *(_configured_ends(model.folder) if model.is_adapter else ())}
+    configured = {*configured_ends(base.folder), *(configured_ends(model.folder) if model.is_adapter else ())}
     if tokenizer.eos_token_id is not None:
         configured.add(int(tokenizer.eos_token_id))
     ends = frozenset(configured if end.text else configured.union(end.tokens))
@@ -210,7 +233,7 @@ def _check_kwargs(dialogues: Mapping[str, Dialogue]) -> list[str]:
 
 
 def _differences(name: str, base_name: str, recipe: Recipe) -> list[str]:
-    """In what the tokenizers of an adapter and its base differ, in words."""
+    """In what the tokenizers of a model and the base differ, in words."""
     own, base = load_tokenizer(name), load_tokenizer(base_name)
     chat, words = recipe.format.chat, []
     if chat.template != "never" and own.chat_template != base.chat_template:
@@ -227,17 +250,6 @@ def _differences(name: str, base_name: str, recipe: Recipe) -> list[str]:
     if own.bos_token != base.bos_token:
         words.append(f"the start token {own.bos_token} instead of {base.bos_token}")
     return words
-
-
-def _configured_ends(folder: Path) -> set[int]:
-    """End tokens in a folder's generation settings, or its configuration if it has none."""
-    for name in ("generation_config.json", "config.json"):
-        if (folder / name).is_file():
-            value = read_json(folder / name, _MOST_BYTES)
-            ends = value.get("eos_token_id") if isinstance(value, dict) else None
-            several = ends if isinstance(ends, list) else [ends]
-            return {number for number in several if isinstance(number, int)}
-    return set()
 
 
 def _embedding_rows(model: Model, base: Model) -> int | None:

@@ -7,17 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
+from typing import get_args
 
 from reports.errors import UserError
 from reports.names import by_number, is_plain_name
 from training.models.adapters import CONFIG
 from training.models.model import BASE, Kind
+from training.models.source_kind import GGUF, local_kind
 
 OWN_ADAPTER = "adapter"  # name of the recipe's own adapter
 DEFAULT_MODELS = f"{BASE},{OWN_ADAPTER}"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_FIX = "write base, adapter, or NAME=folder-or-hub-id, separated by commas"
-_KINDS: dict[str, Kind] = {BASE: "base", OWN_ADAPTER: "adapter"}
+_SOURCE = f"folder, hub id, FILE{GGUF} or http://HOST/v1#MODEL"
+_FIX = f"write base, adapter, or NAME=SOURCE with a {_SOURCE} as the source, separated by commas"
+_OWN: dict[str, Kind] = {BASE: "base", OWN_ADAPTER: "adapter"}  # what a recipe has itself
+_KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind) if kind != BASE}  # that a source may have
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,12 @@ class ModelArgument:
 
     Attributes:
         name: Name in results.
-        kind: As in `Model`.
-        source: Folder or hub id; None for the base and the recipe's own adapter.
+        kind: As in `Model`; None for a hub id, whose files decide.
+        source: Folder, hub id, GGUF file or address; None for the base and the recipe's own adapter.
     """
 
     name: str
-    kind: Kind
+    kind: Kind | None
     source: str | None
 
     @property
@@ -41,11 +45,17 @@ class ModelArgument:
 
     def __str__(self) -> str:
         """The argument as it is written in `--models`."""
-        return self.name if self.source is None else f"{self.name}={self.source}"
+        if self.source is None:
+            return self.name
+        kind = "" if self.kind in (None, local_kind(self.source)) else f"{self.kind}:"
+        return f"{self.name}={kind}{self.source}"
 
 
 def parse_models(text: str) -> list[ModelArgument]:
-    """Parse `base,adapter,NAME=SOURCE`; a folder with wildcards as a source is all adapters that it matches.
+    r"""Parse `base,adapter,NAME=SOURCE,NAME=KIND:SOURCE`; a path with wildcards is all models that it matches.
+
+    What stands before a colon is a kind only if it is the name of one; in `C:\x` or `http://...` it is part of the
+    source. The name left of `=` says nothing about the kind.
 
     Raises:
         UserError: A name is wrong, given twice, or has no source; or a wildcard matches something else.
@@ -53,39 +63,47 @@ def parse_models(text: str) -> list[ModelArgument]:
     models: dict[str, ModelArgument] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, source = (piece.strip() for piece in part.partition("="))
-        if (name in _KINDS) == bool(equals) or (equals and not source):
-            what = f"{name} takes no source" if equals and source else f"{name} needs a source: {name}=folder-or-hub-id"
+        kind, colon, rest = (piece.strip() for piece in source.partition(":"))
+        given = _KINDS.get(kind) if colon else None
+        source = source if given is None else rest
+        if (name in _OWN) == bool(equals) or (equals and not source):
+            what = f"{name} takes no source" if equals and source else f"{name} needs a source: {name}=SOURCE"
             raise UserError(what[:200], where=f"--models {text}", fix=_FIX)
-        sources = _expand(name, source) if equals else {name: None}
-        for model, folder in sources.items():
+        sources = _expand(name, source, given) if equals else {name: None}
+        for model, path in sources.items():
             if not (_NAME.fullmatch(model) and is_plain_name(model)):
                 what = f"{model[:80]!r} is no name for a model (letters, digits, '.', '_', '-')"
                 raise UserError(what, where=f"--models {text}", fix=_FIX)
             if model in models:
                 fix = "give each model a name of its own"
                 raise UserError(f"the name {model} is given twice", where=f"--models {text}", fix=fix)
-            models[model] = ModelArgument(model, _KINDS.get(model, "adapter"), folder)
+            models[model] = ModelArgument(model, _OWN[model] if path is None else given or local_kind(path), path)
     if not models:
         raise UserError("no model is named", where="--models", fix="write base,adapter")
     return list(models.values())
 
 
-def _expand(name: str, source: str) -> Mapping[str, str]:
-    """Name and source of each adapter that a source with wildcards matches, by the numbers in their folders' names.
+def _expand(name: str, source: str, kind: Kind | None) -> Mapping[str, str]:
+    """Name and source of each model that a path with wildcards matches, by the numbers in their paths.
 
     The names end with what the wildcards match: `NAME=out/checkpoint-*` gives `NAME-checkpoint-30` and so on.
     """
     pattern = Path(source).expanduser()
-    if not has_magic(source) or pattern.exists():
+    if not has_magic(source) or pattern.exists() or (kind or local_kind(source)) == "served":
         return {name: source}
-    folders = [path for path in map(Path, glob(str(pattern))) if path.is_dir()]  # noqa: PTH207 - leaves out hidden ones
-    others = [path for path in folders if not (path / CONFIG).is_file()]
-    if not folders or others:
-        what = f"{others[0].name} is no adapter: it has no {CONFIG}" if others else "no folder matches"
-        fix = "write a pattern that matches folders of adapters only, such as NAME=FOLDER/checkpoint-*"
+    matches = [Path(path) for path in glob(str(pattern))]  # noqa: PTH207 - leaves out hidden ones
+    paths = [path for path in matches if path.is_dir() or path.suffix.lower() == GGUF]
+    others = [path for path in paths if path.is_dir() and not _is_model(path)]
+    if not paths or others:
+        what = f"{others[0].name} is no model: it has no {CONFIG} and no config.json" if others else "nothing matches"
+        fix = "write a pattern that matches models only, such as NAME=FOLDER/checkpoint-*"
         raise UserError(what, where=f"--models {name}={source}", fix=fix)
     wild = [place for place, part in enumerate(pattern.parts) if has_magic(part)]
     return {
         "-".join([name, *(path.parts[place] for place in wild)]): str(path)
-        for path in sorted(folders, key=lambda path: by_number(str(path)))
+        for path in sorted(paths, key=lambda path: by_number(str(path)))
     }
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / CONFIG).is_file() or (folder / "config.json").is_file()

@@ -9,24 +9,22 @@ from typing import Literal
 
 from harness.folder import RunFolder
 from harness.planning.dialogues import Dialogue, read_dialogues, with_own_prompts
-from harness.planning.leakage import check_overlap, overlap_lines, unsearched_lines, with_rows
+from harness.planning.find_models import find_model, find_recipe_base, with_kinds, with_weights
+from harness.planning.leakage import check_overlap, overlap_lines, unsearched_lines
 from harness.planning.lm_tasks import LoadedTask, load_tasks
-from harness.planning.model_names import ModelArgument, parse_models
+from harness.planning.model_names import parse_models
 from harness.planning.row_accounts import remarks
 from reports.document.evidence import OverlapCheck
 from reports.errors import UserError
 from training.backends.choice import check_can_train
 from training.exporting.provenance import combined
-from training.finetune import fingerprint, trained_adapter
-from training.log import FILE
-from training.models.adapters import check_target_modules, find_adapter
-from training.models.base_model import find_base
+from training.models.adapters import check_target_modules
 from training.models.device import Device, DTypeName, pick_device
-from training.models.loading import check_weights, fits_dense
+from training.models.loading import fits_dense
 from training.models.model import Model
 from training.models.weight_format import WeightFormat, weight_format
 from training.recipes.recipe import Recipe
-from training.splits import TrainingRows, training_rows
+from training.splits import TrainingRows
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,8 @@ class Plan:
     """What a run will do; `dataclasses.replace` makes another one.
 
     Attributes:
-        base: The recipe's base, which adapters are scored on, also if it is not among `models`.
+        base: The recipe's base, which adapters are scored on, also if it is not among `models`; in the part of another
+            whole model that model.
         models: The models to score, in the order given.
         tasks: The tasks to score each model on.
         dense: Whether quantised weights are dequantised once, which they are if they fit into the device's memory.
@@ -64,6 +63,30 @@ class Plan:
     def baseline(self) -> Model:
         """The model that the others are compared with: the base if it is scored, else the first."""
         return next((model for model in self.models if model.is_base), self.models[0])
+
+    @property
+    def parts(self) -> list[Plan]:
+        """The plan divided into what one engine holds: the base and its adapters, each whole model, all served ones."""
+        parts = [self.part_of(model) for model in self.models]
+        return list({tuple(model.name for model in part.models): part for part in parts}.values())
+
+    def part_of(self, model: Model) -> Plan:
+        """The part in which a model is scored; a whole model is the base of its own."""
+        if model.has_own_weights:
+            dense = fits_dense(model, self.score_dtype, self.device)
+            return replace(self, base=model, models=(model,), dense=dense)
+        alike = (m for m in self.models if not m.has_own_weights and m.is_served == model.is_served)
+        return replace(self, models=tuple(alike))
+
+    @property
+    def is_served(self) -> bool:
+        """Whether servers answer for all models."""
+        return all(model.is_served for model in self.models)
+
+    @property
+    def loads_base(self) -> bool:
+        """Whether the base or an adapter on it is scored."""
+        return any(model.is_base or model.is_adapter for model in self.models)
 
     @property
     def adapters(self) -> dict[str, Path]:
@@ -119,6 +142,8 @@ class Plan:
     @property
     def weights(self) -> str:
         """How weights are held while scoring, in words."""
+        if self.is_served:
+            return "by the server, which may not say how"
         return self.weight_format.in_scoring(self.score_dtype, dense=self.dense)
 
 
@@ -134,18 +159,15 @@ def make_plan(
     Raises:
         UserError: Models, adapters, data or tasks that the user has to fix.
     """
-    arguments = parse_models(models)
+    arguments = with_kinds(parse_models(models), say)
     device = pick_device()
     train_dtype = device.default_dtype(recipe.model.dtype)
     score_dtype = device.default_dtype(recipe.model.dtype if recipe.scoring.dtype == "auto" else recipe.scoring.dtype)
-    quantization = recipe.quantization if recipe.scoring.base == "as_trained" else None
-    base = replace(find_base(recipe.model, say), quantization=quantization)
-    check_weights(base)
-    base = with_rows(base, recipe.trained_on)
+    base = find_recipe_base(recipe, arguments, say)
     if any(argument.is_own_adapter for argument in arguments):
         check_target_modules(recipe.lora.target_modules, base)
         check_can_train(recipe, base, device)
-    chosen = tuple(_model(argument, recipe, folder, base, score_dtype) for argument in arguments)
+    chosen = tuple(find_model(argument, recipe, folder, base, score_dtype, say) for argument in arguments)
     dialogues, notes = read_dialogues(chosen, base, recipe)
     loaded = load_tasks(list(dict.fromkeys(tasks or recipe.scoring.tasks)), recipe, base)
     different = {name: own.tokenizer for name, own in dialogues.items() if own.tokenizer != str(base.tokenizer)}
@@ -168,46 +190,13 @@ def make_plan(
     )
 
 
-def _model(argument: ModelArgument, recipe: Recipe, folder: RunFolder, base: Model, dtype: DTypeName) -> Model:
-    """The model that is meant, with the rows it was trained on if they are known."""
-    if argument.kind == "base":
-        return base
-    if argument.source is not None:
-        return with_rows(find_adapter(argument.name, argument.source, base, dtype), recipe.trained_on)
-    rows = training_rows(recipe)
-    own = Model(
-        name=argument.name,
-        kind=argument.kind,
-        source=f"trained by this recipe on {base.source}",
-        folder=folder.adapter,
-        sha256="",
-        tokenizer=base.tokenizer,
-        public_name=argument.name,
-        quantization=base.quantization,
-        rows=rows,
-        trained_here=True,
-    )
-    log = trained_adapter(folder.adapter, fingerprint(recipe, base, rows))
-    if log is None:
-        return own
-    if log.weights_sha256 is None:
-        own = replace(own, rows=None, unknown_rows=f"{FILE} does not record the hash of its weights")
-    return _trained(own, base, dtype)
-
-
-def _trained(own: Model, base: Model, dtype: DTypeName) -> Model:
-    """The recipe's own adapter with the weights that training has written, checked and hashed."""
-    adapter = find_adapter(own.name, str(own.folder), base, dtype)
-    return replace(own, sha256=adapter.sha256, base_name=adapter.base_name, config_sha256=adapter.config_sha256)
-
-
 def with_trained_adapter(plan: Plan) -> Plan:
     """The plan once the recipe's own adapter is trained.
 
     Raises:
         UserError: The adapter is not there or broken.
     """
-    models = (_trained(m, plan.base, plan.score_dtype) if m.trained_here else m for m in plan.models)
+    models = (with_weights(m, plan.base, plan.score_dtype) if m.trained_here else m for m in plan.models)
     return replace(plan, models=tuple(models))
 
 
@@ -231,14 +220,14 @@ def _all_rows(model: Model, base: Model) -> TrainingRows | None:
 
 
 def _warnings(models: Sequence[Model], base: Model, overlap: OverlapCheck | None, recipe: Recipe) -> list[str]:
-    """Warn of dense weights, adapters that name another base, unknown training data, and leakage."""
+    """Warn of dense weights, adapters that name another base, two engines, unknown training data, and leakage."""
     trains = any(model.trained_here for model in models)
     held = weight_format(base, recipe.quantization if trains else base.quantization).warning
-    adapters = [model for model in models if model.is_adapter and not model.trained_here]
-    unused = sorted({*recipe.trained_on} - {base.name, *(model.name for model in adapters)})
+    others = [model for model in models if not model.is_base and not model.trained_here]
+    unused = sorted({*recipe.trained_on} - {base.name, *(model.name for model in others)})
     bases = [
         f"{model.name} says it was trained on {model.base_name}; its layers fit {base.source}, so it is scored on that"
-        for model in adapters
+        for model in others
         if model.base_name and _last(model.base_name) != _last(base.public_name)
     ]
     unknown = [
@@ -248,8 +237,12 @@ def _warnings(models: Sequence[Model], base: Model, overlap: OverlapCheck | None
         if model.unknown_rows
     ]
     unknown += [f"trained_on names {name}, which is not a model from elsewhere in this run" for name in unused]
+    served = [model.name for model in models if model.is_served]
+    engines = f"{', '.join(served)} answered from a server and the others on this machine (scoring.across), so their"
+    engines += " differences are also those of two engines"
     return (
         [held] * bool(held)
+        + [engines] * (0 < len(served) < len(models))
         + bases
         + unknown
         + ([] if overlap is None else overlap_lines(overlap) + unsearched_lines(overlap))

@@ -16,10 +16,11 @@ from reports.document.checksums import verified_facts
 from reports.document.evidence import HUMAN_RATING
 from reports.document.reading import read_results
 from reports.document.schema import Results, Sample
+from reports.document.verification import Verification, read_verification
 from reports.errors import UserError
 from reports.gate.inputs import GateInput, ItemScore, check_values, read_items
 from reports.gate.outcome import GateInputInfo, GateReport
-from reports.gate.policy import DEFAULT, Policy
+from reports.gate.policy import DEFAULT, DeployedEquals, Policy
 from reports.names import is_plain_name
 from training.recipes.strict_yaml import check, read_yaml
 
@@ -65,6 +66,7 @@ def gate(
         raise UserError("no baseline is given", where="--baseline", fix="give a run or a stored baseline")
     try:
         ours = read_run(run, candidate, avoid=baseline is None)
+        ours = replace(ours, certificates=_read_certificates(run, rules))
         try:
             theirs = _read_baselines(ours, run, names, Path(store))
         except UnfinishedError as reason:
@@ -154,6 +156,18 @@ def read_run(run: Path, model: str | None, *, avoid: bool = False) -> GateInput:
         trained_here=name in own_adapters(results) and results.training is not None,
         has_weights=has_weights,
     )
+
+
+def _read_certificates(run: Path, policy: Policy) -> dict[str, Verification | str]:
+    """The certificates that the policy asks for, or what is wrong with one, by file; missing ones are left out."""
+    certificates: dict[str, Verification | str] = {}
+    for rule in policy.rules:
+        if isinstance(rule, DeployedEquals) and (path := run / rule.file).exists():
+            try:
+                certificates[rule.file] = read_verification(path)
+            except UserError as error:
+                certificates[rule.file] = f"{rule.file} cannot be used: {error.what}; {error.fix}"
+    return certificates
 
 
 def run_and_model(text: str) -> tuple[Path, str | None]:

@@ -17,6 +17,7 @@ from harness.releases.local_paths import shorten_paths
 from harness.releases.push_source import Source, find_source
 from reports.document.reading import read_results
 from reports.document.schema import Results
+from reports.document.verification import certificate_of
 from reports.errors import UserError
 from reports.files import PART, part_of, remove_parts_of, write_json, write_text
 from reports.names import is_hub_id
@@ -162,12 +163,16 @@ def _publish_card(
     path = folder / _CARD
     if not path.is_file():
         return
+    certificate = None
+    if results is not None and origin.run is not None:
+        certificate, _ = certificate_of(origin.run.path, results)
     upload.card = published_card(
         path.read_text(encoding="utf-8"),
         results=results,
         candidate=candidate,
         licence=licence,
         merged=(origin.model / EXPORT_FILE).is_file(),
+        certificate=certificate if certificate is not None and certificate.reference.model == candidate else None,
     )
     write_text(path, upload.card.text)
 

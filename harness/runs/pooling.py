@@ -45,14 +45,15 @@ def pool_models(plan: Plan, scored: Sequence[Scored]) -> Pooled:
                 apart = [member.samples for member in several]
                 pooled.scores.append(compare_models.score_pool(metric, name, apart, mean))
                 pooled.tested.append(compare_models.compare_pool(metric, baseline.samples, name, apart)[0])
+        part = plan.part_of(members[0])
         pooled.models.append(
             ModelInfo(
                 name=name,
                 kind="pool",
                 source=f"mean of {', '.join(member.name for member in members)}",
                 sha256=sha256_value([[member.sha256, member.config_sha256] for member in members]),
-                weights=plan.weights,
-                quantized_share=plan.weight_format.share,
+                weights=part.weights,
+                quantized_share=part.weight_format.share,
                 training_data=plan.training_data(name),
                 members=[member.name for member in members],
             )

@@ -65,7 +65,7 @@ def assemble(
         recipe=plan.recipe.model_dump(mode="json"),
         environment=describe(plan.device),
         models=[*(_model_info(plan, model) for model in plan.models), *pooled.models],
-        base=_model_info(plan, plan.base),
+        base=_model_info(plan, plan.base) if plan.loads_base else None,
         data=_data(plan),
         tasks=list(tasks.values()),
         training=_training(plan, trained_now=any(name.startswith("train") for name in stages)),
@@ -181,21 +181,22 @@ def _labels(scored: Sequence[Scored]) -> dict[tuple[str, str], list[tuple[str, s
 
 
 def _model_info(plan: Plan, model: Model) -> ModelInfo:
-    dialogue = plan.dialogues[model.name]
+    dialogue, part = plan.dialogues[model.name], plan.part_of(model)
     return ModelInfo(
         name=model.name,
         kind=model.kind,
         source=model.source,
         sha256=model.sha256,
         config_sha256=model.config_sha256,
-        weights=plan.weights,
-        quantized_share=plan.weight_format.share,
+        weights=part.weights,
+        quantized_share=None if model.is_served else part.weight_format.share,
         weight_bytes=(model.folder / WEIGHTS).stat().st_size if model.is_adapter else None,
         tokenizer_sha256=tokenizer_hash(dialogue.tokenizer),
         chat_template_sha256=chat_template_hash(dialogue),
         answer_ends=dialogue.ends_in_words(),
         training_data=plan.training_data(model.name),
         trained_here=model.trained_here,
+        unrecorded_base=model.unrecorded_base or None,
     )
 
 

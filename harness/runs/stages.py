@@ -38,7 +38,12 @@ def plan_stage(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[s
     from training.models.weight_format import weight_format
 
     plan = make_plan(recipe, folder, models, tasks, lambda line: terminal.say(f"  {line}"))
-    terminal.say(f"  base {plan.base.source} on {plan.device}, scored as {plan.weights}")
+    if not plan.loads_base:
+        terminal.say(f"  base {plan.base.source}: its prompts only, since neither it nor an adapter is scored")
+    for part in plan.parts:
+        what = f"{', '.join(m.name for m in part.models)}: " if part.base.has_own_weights or part.is_served else "base "
+        what += ", ".join(m.source for m in part.models) if part.is_served else f"{part.base.source} on {plan.device}"
+        terminal.say(f"  {what}, scored as {part.weights}")
     if plan.to_train is not None:
         trainer = recipe.trainer
         steps = f"{trainer.max_steps} steps" if trainer.max_steps else f"{trainer.epochs:g} epochs"
@@ -138,7 +143,7 @@ def score_stage(plan: Plan, terminal: Terminal, stages: dict[str, float], *, aga
             plan = plan.without(error.model)
             terminal.say(f"  note: {plan.warnings[-1]}", style="yellow")
     started = time.perf_counter()
-    results = assemble(plan, scored, noise, command=_command(), stages=stages, engine=engine)
+    results = assemble(plan, scored, noise, command=command_line(), stages=stages, engine=engine)
     results = add_ratings(results, plan.folder)
     stages["compare"] = round(time.perf_counter() - started, 3)
     if is_main():
@@ -147,7 +152,7 @@ def score_stage(plan: Plan, terminal: Terminal, stages: dict[str, float], *, aga
     return results
 
 
-def _command() -> str:
+def command_line() -> str:
     """The command line, with the program's own path left out."""
     words: list[Any] = sys.argv[1:] if Path(sys.argv[0]).name in ("medbench", "__main__.py") else []
     return redact(" ".join(["medbench", *words])) if words else "Python API"

@@ -117,7 +117,7 @@ def _source(source: DataSource) -> Iterator[Path]:
 
 def _local(source: str) -> Path:
     path = Path(source).expanduser()
-    if not path.is_dir():
+    if not path.exists():
         raise LookupError(source)
     return path
 

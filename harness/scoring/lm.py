@@ -21,7 +21,6 @@ from harness.engines.interface import (
 from reports.errors import UserError
 from tasks.answers import GeneratedText, ScoredText
 from tasks.rendering import encode
-from tasks.same_reading import check_reading
 from tasks.task_settings import new_token_limit
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class RequestMaker(TemplateLM):  # type: ignore[misc]
         tokenizer: The model's.
         seed: Of sampled answers; equal prompts differ by how often this maker has met them.
         stop: Strings that end a generated answer beside those of the task.
-        base: The tokenizer of the model's base if the model has its own; it has to read every text alike.
+        check: Called with every text, to raise if the tokenizer reads something else; None trusts it.
     """
 
     def __init__(
@@ -49,13 +48,13 @@ class RequestMaker(TemplateLM):  # type: ignore[misc]
         tokenizer: PreTrainedTokenizerBase,
         seed: int,
         stop: tuple[str, ...] = (),
-        base: PreTrainedTokenizerBase | None = None,
+        check: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__()
         self.tokenizer = tokenizer
         self._seed = seed
         self._stop = stop
-        self._base = base
+        self._check = check
         self._numbers: dict[int, int] = {}
         self._met: Counter[bytes] = Counter()  # sampled prompts by their hash
 
@@ -74,10 +73,10 @@ class RequestMaker(TemplateLM):  # type: ignore[misc]
         """Token ids, with the start token exactly once by default.
 
         Raises:
-            UserError: The tokenizer of the model's base reads something else.
+            UserError: The tokenizer reads something else than the text.
         """
-        if self._base is not None:
-            check_reading(self.tokenizer, self._base, string)
+        if self._check is not None:
+            self._check(string)
         if add_special_tokens is None:
             ids = encode(self.tokenizer, string)
         else:

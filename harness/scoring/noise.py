@@ -83,10 +83,10 @@ def with_noise(
 def measure_noise(
     plan: Plan, scored: Sequence[Scored], engine: Mapping[str, Any], terminal: Terminal, *, again: bool = False
 ) -> NoiseMeter:
-    """Score some items again with all models, as far as `scoring.noise_items` and a tenth of the scoring time allow.
+    """Score some items again, as far as `scoring.noise_items` and a tenth of the scoring time allow.
 
-    In float32 where the run is in 16 bits and the memory allows it, else in batches of another shape. Tasks that are
-    not measured get the fixed limits of a committed benchmark.
+    With all models on this machine, in float32 where the run is in 16 bits and the memory allows it, else in batches of
+    another shape. Tasks that are not measured get the fixed limits of a committed benchmark.
 
     Args:
         plan: The plan of the run.
@@ -95,6 +95,9 @@ def measure_noise(
         terminal: Says what is measured.
         again: Reuse no earlier measurement.
     """
+    if plan.is_served:
+        unmeasured = {loaded.name: "not measured, since servers answered" for loaded in plan.tasks}
+        return NoiseMeter(scored, {}, NoiseCheck(method="", unmeasured=unmeasured, seconds=0.0))
     changed, method = _other_arithmetic(plan)
     is_float32 = changed.score_dtype != plan.score_dtype
     started = float(engine.get("start_seconds", _UNKNOWN_START_SECONDS))
@@ -130,7 +133,8 @@ def _summary(method: str, budget: NoiseBudget, rescored: Rescored) -> NoiseCheck
 def _other_arithmetic(plan: Plan) -> tuple[Plan, str]:
     """The plan with everything that scoring again changes but the items, and the change in words."""
     update: dict[str, object] = {"engine": "transformers"}
-    float32_size = _FLOAT32_BYTES * architecture(plan.base).parameters
+    plan = replace(plan, models=tuple(model for model in plan.models if not model.is_served))
+    float32_size = _FLOAT32_BYTES * max(architecture(part.base).parameters for part in plan.parts)
     if plan.score_dtype != "float32" and float32_size <= _MEMORY_SHARE * plan.device.available_memory():
         changed, method = replace(plan, score_dtype="float32"), f"in float32 instead of {plan.score_dtype}"
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from lm_eval.filters.custom import CustomFilter
 from harness.engines.interface import Request, Response
 from harness.scoring.lm import AnsweredLM, RequestMaker
 from tasks.rendering import load_tokenizer
+from tasks.same_reading import check_own_reading, check_reading
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -102,8 +104,12 @@ def question_blocks(tasks: Sequence[LoadedTask], dialogues: Mapping[str, Dialogu
 
 
 def _request_maker(dialogue: Dialogue, seed: int) -> RequestMaker:
-    base = load_tokenizer(dialogue.base_tokenizer) if dialogue.base_tokenizer else None
-    return RequestMaker(load_tokenizer(dialogue.tokenizer), seed, dialogue.stop, base)
+    own, check = load_tokenizer(dialogue.tokenizer), None
+    if dialogue.is_whole:
+        check = functools.partial(check_own_reading, own)
+    elif dialogue.base_tokenizer:
+        check = functools.partial(check_reading, own, load_tokenizer(dialogue.base_tokenizer))
+    return RequestMaker(own, seed, dialogue.stop, check)
 
 
 def make_questions(loaded: LoadedTask, maker: RequestMaker, seed: int) -> Questions:

@@ -14,6 +14,7 @@ from harness.answers.answer_keys import model_key, pair_key, store_key
 from harness.answers.cached_engine import load_engine
 from harness.answers.stored_answers import ResponseCache, opened_store
 from harness.engines.choice import choose_engine
+from harness.engines.interface import AllRequests
 from harness.engines.shared_engine import slowest_process
 from harness.scoring.noise_budget import rounds
 from harness.scoring.questions import question_blocks
@@ -157,7 +158,7 @@ class _Rescoring:
         return build_requests(block.questions, self._pairs_of(block))
 
     def _start(self, cache: ResponseCache) -> Engine:
-        requests = (request for block in self._blocks() for request in self._requests(block))
+        requests = AllRequests(lambda: (one for block in self._blocks() for one in self._requests(block)))
         return load_engine(self.plan, self._choice, requests, cache)
 
     def _is_over(self, seconds: float) -> bool:

@@ -16,7 +16,7 @@ from harness.answers.answer_keys import model_key, pair_key, store_key
 from harness.answers.cached_engine import load_engine
 from harness.answers.stored_answers import ResponseCache, opened_store
 from harness.engines.choice import Choice, choose_engine
-from harness.engines.interface import Engine, ModelRequest, NotFiniteError, Request, Response
+from harness.engines.interface import AllRequests, Engine, ModelRequest, NotFiniteError, Request, Response
 from harness.engines.shared_engine import in_all_processes
 from harness.planning.run_plan import Plan
 from harness.scoring.evaluation import Evaluation
@@ -128,6 +128,8 @@ class _Scoring:
                             if evaluations[pair].is_whole:
                                 yield evaluations.pop(pair).finish()
                         del answers
+                if engine is not None:
+                    self._note_setup(engine)
                 del block, requests, cached, responses  # free them before the next block is built
 
     def _blocks(self) -> Iterator[Block]:
@@ -160,17 +162,26 @@ class _Scoring:
         return cached
 
     def _start(self, block: Block, requests: Sequence[ModelRequest]) -> Engine:
-        plan, count = self.plan, len(self.plan.adapters)
-        self.terminal.say(
-            f"  loading {plan.base.source} ({plan.weights}), {count} adapter(s); engine: {self.choice.name}"
-        )
-        all_requests = requests if block.count == 1 else self._all_requests()
-        engine = load_engine(plan, self.choice, all_requests, self.cache)
-        self.stages["start"] = float(engine.setup["start_seconds"])
+        for part in self.plan.parts:
+            what = f"loading {part.base.source} ({part.weights}), {len(part.adapters)} adapter(s)"
+            if part.is_served:
+                what = f"asking {', '.join(model.source for model in part.models)}"
+            self.terminal.say(f"  {what}; engine: {self.choice.engine_of(part)}")
+        all_requests = requests if block.count == 1 else AllRequests(self._all_requests)
+        engine = load_engine(self.plan, self.choice, all_requests, self.cache)
+        self.stages["start"] = 0.0
+        self._note_setup(engine)
+        return engine
+
+    def _note_setup(self, engine: Engine) -> None:
+        """Note how the engine is set up; one with several bases starts parts of it while it responds."""
+        started = float(engine.setup["start_seconds"])
+        if "answer" in self.stages:
+            self.stages["answer"] = round(self.stages["answer"] - started + self.stages["start"], 3)
+        self.stages["start"] = started
         self.setup.update(engine.setup)
         if is_main():
             self.cache.keep_setup(engine.setup)
-        return engine
 
     def _all_requests(self) -> Iterator[ModelRequest]:
         """The requests of all blocks, built again for an engine whose size depends on the longest."""

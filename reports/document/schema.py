@@ -88,7 +88,8 @@ class ModelInfo(Strict):
 
     Attributes:
         name: Name in `--models`.
-        kind: `base`, an `adapter` on it, another `full` model, or a `pool` of adapters trained with several seeds.
+        kind: `base`, an `adapter` on it, another `full` model, one from a `gguf` file, one that is `served`, or a
+            `pool` of adapters trained with several seeds.
         source: Hub id, built-in name, or the folder's name.
         sha256: Hash of the weight files; for a pool, hash over those of its members.
         config_sha256: Hash of what the weights are used with: an adapter's own settings (without the name of its base)
@@ -104,10 +105,12 @@ class ModelInfo(Strict):
         training_data: Whether the rows that it was trained on are known, or only declared by the recipe's
             `trained_on`; None in results of earlier versions.
         trained_here: Whether the run's recipe trains it; None for a pool and in results of earlier versions.
+        unrecorded_base: Hash of the weights that its export merged an adapter into, if no record says what these were
+            trained on; else None.
     """
 
     name: PlainName
-    kind: Literal["base", "adapter", "full", "pool"]
+    kind: Literal["base", "adapter", "full", "gguf", "served", "pool"]
     source: str
     sha256: str
     weights: str
@@ -120,6 +123,17 @@ class ModelInfo(Strict):
     answer_ends: list[str] | None = None
     training_data: Literal["known", "declared", "unknown"] | None = None
     trained_here: bool | None = None
+    unrecorded_base: str | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has all its weights itself, so that the run's base says nothing of it."""
+        return self.kind == "base" or self.is_other_whole
+
+    @property
+    def is_other_whole(self) -> bool:
+        """Whether it is a whole model beside the recipe's base."""
+        return self.kind in ("full", "gguf", "served")
 
 
 class DataInfo(Strict):

@@ -71,7 +71,11 @@ def _versions(candidate: GateInput, baseline: GateInput, task: str) -> str:
     """Which versions or settings differ between the two; empty if none does."""
     if candidate.results is baseline.results:
         return ""
-    ours, theirs = (dict(_provenance(source, task)) for source in (candidate, baseline))
+    by_recipe = not (candidate.info.is_other_whole or baseline.info.is_other_whole)
+    across = all(_setting(source, "across") for source in (candidate, baseline))
+    ours, theirs = (
+        dict(_provenance(source, task, by_recipe=by_recipe, across=across)) for source in (candidate, baseline)
+    )
     differing = [f"{name} ({value}, baseline {theirs[name]})" for name, value in ours.items() if value != theirs[name]]
     return f"scored differently from the baseline: {'; '.join(differing)}" if differing else ""
 
@@ -107,8 +111,16 @@ def _identity(info: ModelInfo | None) -> tuple[str | None, ...]:
     return (info.kind, info.sha256, info.config_sha256, info.tokenizer_sha256, info.chat_template_sha256)
 
 
-def _provenance(source: GateInput, task: str) -> Iterator[tuple[str, object]]:
-    """Names and values of the versions and settings that change the scores of the same items."""
+def _provenance(source: GateInput, task: str, *, by_recipe: bool, across: bool) -> Iterator[tuple[str, object]]:
+    """Names and values of the versions and settings that change the scores of the same items.
+
+    Args:
+        source: Candidate or baseline.
+        task: The task.
+        by_recipe: Whether recipes decide how the weights of both are held; those of another whole model are scored as
+            they are, so only the dtype that computes with them has to be the same.
+        across: Whether both recipes allow a server's answers to be compared with this machine's.
+    """
     results = source.results
     yield f"the version of {task}", next((info.version for info in results.tasks if info.name == task), None)
     yield f"the data of {task}", next((data.sha256[:12] for data in results.data if data.role == task), None)
@@ -116,10 +128,19 @@ def _provenance(source: GateInput, task: str) -> Iterator[tuple[str, object]]:
     packages = results.environment.get("packages")
     for name in _SCORERS:
         yield name, packages.get(name) if isinstance(packages, dict) else None
-    scoring = results.recipe.get("scoring")
     for name in _SETTINGS:
-        yield f"scoring.{name}", scoring.get(name) if isinstance(scoring, dict) else None
-    yield "how weights are held while scoring", source.info.weights
+        yield f"scoring.{name}", _setting(source, name)
+    if by_recipe:
+        yield "how weights are held while scoring", source.info.weights
+    else:
+        yield "the dtype of scoring", results.reproduction.score_dtype if results.reproduction else None
+    if not across:
+        yield "what answered", "a server" if source.info.kind == "served" else "this machine"
+
+
+def _setting(source: GateInput, name: str) -> object:
+    scoring = source.results.recipe.get("scoring")
+    return scoring.get(name) if isinstance(scoring, dict) else None
 
 
 def _items(candidate: GateInput, baseline: GateInput, task: str) -> str:

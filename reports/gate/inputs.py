@@ -13,6 +13,7 @@ from pydantic import Field
 from reports.document.evidence import HUMAN_RATING
 from reports.document.reading import checked_sample
 from reports.document.schema import MetricInfo, ModelInfo, Results, Sample, Score, TaskInfo
+from reports.document.verification import Verification
 from reports.errors import UserError
 from reports.files import read_jsonl, sha256_value
 from reports.strict import Strict
@@ -54,6 +55,7 @@ class GateInput:
         trained_here: Whether the training in the results is that of this model.
         has_weights: Whether its weights are in the run folder, and are those that were scored.
         expected: The tasks that the candidate is judged on; those of its results if empty.
+        certificates: The certificates of `medbench verify` that the policy asks for, or what is wrong, by file.
         unknown_base: Why the training data of the candidate's base is unknown; empty if it is not.
     """
 
@@ -66,6 +68,7 @@ class GateInput:
     has_weights: bool = False
     expected: tuple[TaskInfo, ...] = ()
     unknown_base: str = ""
+    certificates: Mapping[str, Verification | str] = field(default_factory=dict)
 
     @property
     def tasks(self) -> Sequence[TaskInfo]:
@@ -79,8 +82,8 @@ class GateInput:
 
     @property
     def base(self) -> ModelInfo | None:
-        """The base that the model was scored on, which a base is itself; None in results of earlier versions."""
-        return self.info if self.info.kind == "base" else self.results.base
+        """The base that the model was scored on, which a whole model is itself; None in results of earlier versions."""
+        return self.info if self.info.is_whole else self.results.base
 
     @property
     def scored_tasks(self) -> list[TaskInfo]:

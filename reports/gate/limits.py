@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 
 from reports.document.schema import MetricInfo
+from reports.gate.deployed import main_metrics
 from reports.gate.inputs import MAX_VALUE, GateInput
 from reports.gate.policy import (
     Bound,
     Change,
+    DeployedEquals,
     MustPass,
     NonInferiority,
     NoRegression,
@@ -24,7 +27,11 @@ _NOT_NEGATIVE = ("perplexity", "bits_per_byte")
 
 def impossible_limits(policy: Policy, candidate: GateInput) -> list[str]:
     """The limits that are outside the range of a metric that the rule matches, one message for each rule."""
-    faults = []
+    faults = [
+        f"{rule_name(rule)}: {fault}"
+        for rule in policy.rules
+        if isinstance(rule, DeployedEquals) and (fault := _unused_margin(rule, candidate))
+    ]
     for rule in policy.rules:
         targets = expand(rule, candidate) if isinstance(rule, OnMetric | MustPass) else []
         for target in targets if isinstance(targets, list) else ():
@@ -32,6 +39,18 @@ def impossible_limits(policy: Policy, candidate: GateInput) -> list[str]:
                 faults.append(f"{rule_name(rule)}: {fault}")
                 break
     return faults
+
+
+def _unused_margin(rule: DeployedEquals, candidate: GateInput) -> str:
+    """What is wrong with a margin of a certificate: that no metric has it, or that no share can be as large."""
+    pairs = main_metrics(candidate.scored_tasks)
+    for name, margin in rule.margins.items():
+        metrics = [info for task, info in pairs if fnmatchcase(f"{task.name}/{info.key}", name)]
+        if not metrics:
+            return f"the margin of {name} belongs to no main metric of the candidate"
+        if fault := next(_too_large(f"the difference of {name}", 1.0, margin=margin), ""):
+            return fault
+    return ""
 
 
 def _faults(target: Target) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,6 +71,10 @@ class MeanDifference:
         if skew:
             ends += [3 * (math.cbrt(1 + skew * (end - skew / 6)) - 1) / skew for end in ends]
         return self.value - error * max(ends), self.value - error * min(ends)
+
+    def mirrored(self) -> MeanDifference:
+        """The same with the opposite sign."""
+        return replace(self, value=-self.value, parts=-self.parts)
 
     def items_to_exceed(self, limit: float, truth: float, confidence: float, power: float) -> int | None:
         """See `Difference`."""

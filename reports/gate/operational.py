@@ -1,4 +1,4 @@
-"""The rules that are not about a metric: memory, speed, size, truncation, leakage and completeness."""
+"""The rules that are not about a metric: memory, speed, size, truncation, leakage, completeness, deployment."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 from reports.document.evidence import OverlapCheck, match_text
 from reports.document.schema import TaskInfo
 from reports.gate.comparable import unusable
+from reports.gate.deployed import Judgement, deployed_equals
 from reports.gate.inputs import GateInput
 from reports.gate.outcome import MovedSample, RuleResult, Verdict
 from reports.gate.policy import (
     AdapterSize,
     Complete,
     Contamination,
+    DeployedEquals,
     Leakage,
     Operational,
     PeakMemory,
@@ -35,9 +37,6 @@ def judge(rule: Operational, candidate: GateInput) -> RuleResult:
         {"name": rule_name(rule), "rule": rule.rule, "advisory": rule.advisory, "verdict": verdict}
         | {"reason": reason, **fields}
     )
-
-
-Judgement = tuple[Verdict, str, dict[str, Any]]
 
 
 def _peak_memory(rule: PeakMemory, candidate: GateInput) -> Judgement:
@@ -137,7 +136,8 @@ def _unknown(candidate: GateInput) -> tuple[str, str]:
     check, reason = candidate.results.overlap, f"what {candidate.model} was trained on is unknown"
     if check is None or candidate.model not in check.models or candidate.info.training_data == "unknown":
         return reason, candidate.model
-    return (f"{reason}: {candidate.unknown_base}", "base") if candidate.unknown_base else ("", "")
+    owner = candidate.model if candidate.info.is_whole else "base"
+    return (f"{reason}: {candidate.unknown_base}", owner) if candidate.unknown_base else ("", "")
 
 
 def _unsearched(check: OverlapCheck) -> str:
@@ -201,4 +201,5 @@ _JUDGES: dict[type, Callable[[Any, GateInput], Judgement]] = {
     Leakage: _overlap,
     Contamination: _overlap,
     Complete: _complete,
+    DeployedEquals: deployed_equals,
 }

@@ -12,7 +12,7 @@ from pydantic import Field
 from reports.gate.policy import Policy
 from reports.strict import Strict
 
-SCHEMA_VERSION = "1.3"
+SCHEMA_VERSION = "1.4"
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 Outcome = Literal["better", "worse", "equivalent", "different", "inconclusive", "identical"]

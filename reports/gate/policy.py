@@ -9,9 +9,12 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from reports.names import PlainName
+
 Text = Annotated[str, Field(min_length=1, max_length=300)]
 Margin = Annotated[float, Field(gt=0)]
 Confidence = Annotated[float, Field(ge=0.5, lt=1)]
+MetricName = Annotated[str, Field(pattern=r"^[^/]+/[^/]+$", max_length=200)]
 
 
 _Bounded = TypeVar("_Bounded", bound="_OnMetric")
@@ -42,7 +45,7 @@ class _OnMetric(_Named):
         ids: Only these items.
     """
 
-    metric: Annotated[str, Field(pattern=r"^[^/]+/[^/]+$", max_length=200)]
+    metric: MetricName
     where: dict[Text, Text | list[Text]] = {}
     ids: list[Text] = []
 
@@ -206,8 +209,26 @@ class Complete(_Named):
     rule: Literal["complete"] = "complete"
 
 
+class DeployedEquals(_Named):
+    """A certificate of `medbench verify` in the run folder says that the deployed model equals the candidate.
+
+    Attributes:
+        file: Name of the certificate.
+        margins: Largest differences by `TASK/METRIC`, of which either part may be a pattern: absolute for shares, else
+            as a share of the candidate's value. The metric's smallest relevant difference if not given.
+        max_nats_per_token: Largest mean absolute difference of log-likelihoods, explained or not.
+        tasks: Tasks that the certificate has to cover; all that the candidate is judged on if empty.
+    """
+
+    rule: Literal["deployed_equals"] = "deployed_equals"
+    file: PlainName = "verify.json"
+    margins: dict[MetricName, Margin] = {}
+    max_nats_per_token: Margin | None = None
+    tasks: list[Text] = []
+
+
 OnMetric = Bound | Change | Superiority | NonInferiority | NoRegression
-Operational = PeakMemory | Throughput | AdapterSize | Truncated | Leakage | Contamination | Complete
+Operational = PeakMemory | Throughput | AdapterSize | Truncated | Leakage | Contamination | Complete | DeployedEquals
 AnyRule = OnMetric | MustPass | Operational
 Rule = Annotated[AnyRule, Field(discriminator="rule")]
 

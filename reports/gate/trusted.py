@@ -39,20 +39,29 @@ def with_expected_tasks(policy: Policy, candidate: GateInput, baselines: Sequenc
 
 
 def _unknown_base(candidate: GateInput, baselines: Sequence[GateInput]) -> str:
-    """Why the training data of an adapter's base is unknown; empty if it is known or no baseline of its own.
+    """Why the training data of the base of an adapter or export is unknown; empty if it is known.
 
     The base of a baseline needs no record: what it was trained on, the baseline was too. A baseline of the candidate's
     own run does not vouch for the base, since whoever wrote the recipe chose it for both.
     """
     given = [baseline.base for baseline in baselines if baseline.results is not candidate.results]
-    if not given or candidate.info.kind == "base":
+    merged, base = candidate.info.unrecorded_base, candidate.base
+    if not given or (candidate.info.is_whole and merged is None):
         return ""
-    base = candidate.base
     if base is None:
         return f"the results of {candidate.run} do not record its base"
-    if base.training_data in ("known", "declared") or base.sha256 in {info.sha256 for info in given if info}:
-        return ""
-    return f"its base {base.source} (SHA-256 {base.sha256[:12]}...) is not that of the baseline, nor recorded"
+    trusted = {sha256 for info in given if info for sha256 in (info.sha256, info.unrecorded_base)}
+    if merged is not None:
+        name, sha256, own = "the base that it was merged into", merged, candidate.results.base
+        is_recorded = own is not None and own.sha256 == merged and own.training_data in ("known", "declared")
+    else:
+        name, sha256 = f"its base {base.source}", base.sha256
+        is_recorded = base.training_data in ("known", "declared")
+    return (
+        ""
+        if is_recorded or sha256 in trusted
+        else f"{name} (SHA-256 {sha256[:12]}...) is not that of the baseline, nor recorded"
+    )
 
 
 def _named_tasks(policy: Policy) -> list[str]:

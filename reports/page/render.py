@@ -9,9 +9,11 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
+from reports import certificate as certificates
 from reports import noise_tables, tables, training_tables
 from reports.document.reading import displayed_results, read_scored
 from reports.document.schema import Results
+from reports.document.verification import certificate_of
 from reports.errors import UserError
 from reports.files import write_text
 from reports.page import answers, caveats, configuration_views, plots, sample_plots, sample_tables
@@ -48,6 +50,7 @@ def render(run: Path, templates: Path | None = None) -> tuple[Path, Path]:
 def report_context(run: Path, results: Results) -> dict[str, Any]:
     """Build the context of the report templates; docs/reports.md lists every name."""
     digests = digest(run, results)
+    certificate, uncertified = certificate_of(run, results)
     settings = results.recipe.get("report", {})
     examples = answers.side_by_side(results, digests, int(settings.get("samples", 0)))
     plotted = displayed_results(results, _LABEL)
@@ -64,7 +67,9 @@ def report_context(run: Path, results: Results) -> dict[str, Any]:
         "results": results,
         "title": settings.get("title", results.name),
         "advice": tables.NOT_MEDICAL_ADVICE,
-        "missing": caveats.missing(results, digests),
+        "missing": [*caveats.missing(results, digests), *([uncertified] if uncertified else [])],
+        "certificate": certificate,
+        "certificates": certificates,
         "limits": caveats.LIMITS,
         "tables": tables,
         "training_tables": training_tables,

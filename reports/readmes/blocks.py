@@ -1,4 +1,4 @@
-"""Blocks that `medbench readme` writes between markers: results, training, memory, examples, environment, template."""
+"""Blocks that `medbench readme` writes between markers: results, training, examples, verify and others, template."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reports import tables, training_tables
+from reports.certificate import body
 from reports.comparison.verdict import label_collapses
 from reports.document.reading import displayed_results, read_results
 from reports.document.schema import Results
+from reports.document.verification import certificate_of
 from reports.errors import UserError
 from reports.numbers import MISSING
 from reports.page import answers
@@ -105,10 +107,18 @@ def _environment(_: Path, results: Results) -> str:
     return tables.provenance_table(results).markdown()
 
 
+def _verify(run: Path, results: Results) -> str:
+    certificate, fault = certificate_of(run if run.is_dir() else run.parent, results)
+    if fault:
+        raise UserError(fault.rstrip("."), where=str(run), fix="run `medbench verify` on this run again")
+    return "" if certificate is None else body(certificate)
+
+
 BLOCKS: dict[str, Callable[[Path, Results], str]] = {
     "results": lambda _, results: results_text(results),
     "training": _training,
     "memory": _memory,
     "examples": _examples,
     "environment": _environment,
+    "verify": _verify,
 }

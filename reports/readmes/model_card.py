@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reports.certificate import summary
 from reports.document.reading import displayed_results
 from reports.document.schema import Results
+from reports.document.verification import Verification
 from reports.errors import UserError
 from reports.names import is_hub_id
 from reports.readmes.blocks import results_text
@@ -144,7 +146,13 @@ class PublishedCard:
 
 
 def published_card(
-    card: str, *, results: Results | None, candidate: str, licence: str | None, merged: bool
+    card: str,
+    *,
+    results: Results | None,
+    candidate: str,
+    licence: str | None,
+    merged: bool,
+    certificate: Verification | None = None,
 ) -> PublishedCard:
     """Add a run's results to a folder's card: a table for people, and benchmark results for the hub.
 
@@ -156,6 +164,7 @@ def published_card(
         results: Results of the run that scored the model, if any.
         candidate: The model's name in them.
         licence: Replaces the card's own, if given.
+        certificate: Certificate of the deployed model, if there is one of this candidate.
         merged: Whether this is the merged model; the scores are those of the unmerged adapter.
 
     Raises:
@@ -171,6 +180,7 @@ def published_card(
         if results is not None:
             benchmarks = _benchmarks(results, candidate)
             facts = ["- Scored before the merge, with the adapter on its base."] if merged else []
+            facts += [f"- {plain_markdown(summary(certificate))}."] if certificate is not None else []
             shown = displayed_results(results)
             verdict = "\n".join([*facts, *(f"- {plain_markdown(sentence)}" for sentence in shown.verdict)])
             updated.text = f"{updated.text.rstrip()}\n\n## Results\n\n{verdict}\n\n{results_text(shown, candidate)}\n"

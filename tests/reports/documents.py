@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from reports.document.checksums import write_facts
 from reports.document.schema import Results, Sample
+from reports.document.verification import Verification, write_verification
 from reports.files import sha256_value, write_json, write_jsonl
 from reports.text import map_texts, replace_surrogates
 from training.recipes.recipe import Recipe
@@ -68,6 +69,15 @@ def results_value(text: Callable[[str], str], names: dict[str, str] = NAMES) -> 
     return value
 
 
+def certificate(text: Callable[[str], str], names: dict[str, str] = NAMES) -> Verification:
+    """A certificate of the adapter with every optional part, whose outcome is `different`."""
+    value: dict[str, Any] = example(Verification, text, names) | {"outcome": "different", "schema_version": "1.0"}
+    value["prompts"] |= {"items": 4}
+    adapter = results_value(text, names)["models"][1]
+    value["reference"] |= {"model": adapter["name"]} | {key: adapter[key] for key in ("sha256", "config_sha256")}
+    return Verification.model_validate(map_texts(value, replace_surrogates))
+
+
 def sample_values(text: Callable[[str], str], model: str, names: dict[str, str] = NAMES) -> list[dict[str, Any]]:
     """Samples of a model as JSON: one chose a label, one is a generated answer in a wrong format."""
     sample = example(Sample, text, names) | {"model": model, "metrics": {METRIC: 0.5, "reasoning_tokens": 7.0}}
@@ -88,6 +98,7 @@ def write_document(folder: Path, text: Callable[[str], str], names: dict[str, st
     """Write the run folder of a results document with its samples, in place of what is there."""
     shutil.rmtree(folder, ignore_errors=True)
     write_json(folder / "results.json", with_checksum(results_value(text, names)))
+    write_verification(folder / "verify.json", certificate(text, names))
     for model in (names["base"], names["model"]):
         path = folder / "samples" / model / f"{names['task']}.jsonl"
         write_jsonl(path, sample_values(text, model, names))

@@ -15,6 +15,7 @@ from markdown_it import MarkdownIt
 
 from harness.console import printable
 from harness.logs import log_to
+from reports import certificate as certificates
 from reports.gate.junit import junit_xml
 from reports.gate.outcome import GateReport
 from reports.gate.policy import DEFAULT
@@ -23,7 +24,7 @@ from reports.page.render import render
 from reports.readmes.blocks import BLOCKS
 from reports.readmes.readme import update
 from reports.text import code_span, fenced, plain_markdown
-from tests.reports.documents import NAMES, example, write_document
+from tests.reports.documents import NAMES, certificate, example, write_document
 
 EVERYTHING = (
     "</style></script></title></textarea>--><script>document.title='PW'+'NED'</script><img src=http://localhost:9/i"
@@ -181,6 +182,14 @@ def test_gate_reports_keep_their_structure(kind):
         assert printable(line) == line
     markdown(hostile).encode()
     junit_xml(hostile).encode()
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_certificates_keep_their_structure(kind):
+    hostile = certificates.markdown(certificate(HOSTILE[kind], HOSTILE_NAMES))
+    assert structure(hostile) == structure(certificates.markdown(certificate(harmless, NAMES)))
+    assert re.findall(r"##\[|^\s*::", hostile, re.MULTILINE) == []
+    hostile.encode()
 
 
 PLACES = ["{}", "- {}", "1. {}\n", "### {}", "> {}", "a\n{}\nb", "**a {}**", "{}:\n\nb"]

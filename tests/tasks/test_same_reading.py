@@ -7,7 +7,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from reports.errors import UserError
-from tasks.same_reading import check_decoder, check_ids, check_reading
+from tasks.same_reading import check_decoder, check_ids, check_own_reading, check_reading
 
 TEXT = "Do statins help? Final answer: no"
 
@@ -46,6 +46,35 @@ def test_a_normalizer_that_replaces_words_is_refused(base, changed):
     message = r"reads 'It is yes\. Final answer: no' where its base's reads 'Final .*\n.*adapter_tokenizer=base"
     with pytest.raises(UserError, match=message):
         check_reading(own, base, TEXT)
+
+
+def test_a_whole_models_tokenizer_reads_the_text_as_it_stands(base, changed):
+    for text in (TEXT, f"<|start|>user\n {TEXT}<|end|>\n\n", "naïve \ufb01bres\u200b, 5 µg", "日本 😀", ""):
+        check_own_reading(base, text)
+    lower = changed(normalizer={"type": "Sequence", "normalizers": [{"type": "NFKC"}, {"type": "Lowercase"}]})
+    for text in (TEXT, "\uff26\uff55\uff4c\uff4c \ufb01bres"):
+        check_own_reading(lower, text)
+
+
+@pytest.mark.parametrize(
+    "normalizer", [("help?", "help? It is yes."), ("answer: no", ""), ("Do ", "Why do "), ("no", "on"), (TEXT, "")]
+)
+def test_a_whole_models_tokenizer_that_reads_something_else_is_refused(changed, normalizer):
+    own = changed(normalizer=replace(*normalizer))
+    check_own_reading(own, "Is rest useful?")
+    with pytest.raises(UserError, match=r"reads (?s:.*) where the text is (?s:.*)trained with"):
+        check_own_reading(own, TEXT)
+
+
+def test_characters_without_a_token_may_be_missing(tiny_model):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.WordLevel({"<unk>": 0, "Do": 1, "statins": 2, "help": 3}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    own = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
+    for text in ("Do statins help", "Do 日本 help", "日本 help", "Do 日本", "日本"):
+        check_own_reading(own, text)
 
 
 def test_a_tokenizer_that_drops_text_is_refused(base, changed):

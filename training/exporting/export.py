@@ -91,7 +91,7 @@ def export_merged(  # noqa: PLR0913 - the last is for tests of what fails while 
     tokenizer = load_tokenizer(adapter_tokenizer(adapter.folder, base.folder))
     probes = probe_tokens(tokenizer, recipe.format)
     device = pick_device()
-    with _partial(folder) as part, one_message(base, device):
+    with partial(folder) as part, one_message(base, device):
         say(f"  the adapter on {base.source} ({weights}), run on {len(probes)} texts for comparison")
         model = load_for_scoring(
             base,
@@ -244,11 +244,11 @@ def _describe(recipe: Recipe, adapter: Model, part: Path, log: ExportLog) -> Non
 
 
 @contextlib.contextmanager
-def _partial(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside the final one, on the same disk; removed afterwards unless it was renamed.
+def partial(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside the final folder or file, on the same disk; removed afterwards unless it was renamed.
 
     Raises:
-        UserError: The final folder exists, or cannot be created.
+        UserError: The final one exists, or cannot be created.
     """
     if folder.exists():
         raise UserError(
@@ -265,7 +265,7 @@ def _partial(folder: Path) -> Iterator[Path]:
         raise UserError(
             f"cannot write the model ({error.strerror or type(error).__name__})",
             where=str(folder),
-            fix="check the folder's rights and the free disk space",
+            fix="check its folder's rights and the free disk space",
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)

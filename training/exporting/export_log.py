@@ -1,4 +1,4 @@
-"""The log of an export, saved in its folder as `export.json`: what was merged, and how well the two agree."""
+"""The log of an export, saved in its folder as `export.json`, or beside a GGUF file: what was merged, and how well."""
 
 from __future__ import annotations
 
@@ -11,6 +11,34 @@ from training.models.device import DTypeName
 
 EXPORT_FILE = "export.json"
 BaseWeights = Literal["as_trained", "full"]
+
+
+class GgufLog(BaseModel):
+    """A GGUF file written from the merged weights, and how far it agrees with them.
+
+    Attributes:
+        sha256: Hash of the file; the log counts only for this file.
+        type: Such as `q8_0`.
+        bytes: Size of the file.
+        written_by: `medbench` or `llama.cpp`.
+        tensors: Number of tensors that were read back and compared.
+        relative_error: Largest relative error of a tensor, as root mean squares: what its type loses.
+        texts: Number of texts that the tokenizers of file and merged model turn into the same tokens.
+        mean_kl: Mean divergence of the file's predictions from the merged model's, in nats.
+        same_top_token: Share of positions at which both have the same argmax token.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    sha256: str
+    type: str
+    bytes: int
+    written_by: Literal["medbench", "llama.cpp"]
+    tensors: int
+    relative_error: float
+    texts: int
+    mean_kl: float
+    same_top_token: float
 
 
 class ExportLog(BaseModel):
@@ -35,6 +63,7 @@ class ExportLog(BaseModel):
         weights_sha256: Hash of the weight files, as of any base model; the log counts only for these weights.
         config_sha256: Hash of the configuration, as of any base model; empty in logs of earlier versions.
         trained_on: Rows of the adapter and of earlier fine-tunes in its base, or None if unknown.
+        gguf: The GGUF file beside which this log is saved; None for a model folder.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -61,3 +90,4 @@ class ExportLog(BaseModel):
     weights_sha256: str = ""
     config_sha256: str = ""
     trained_on: Annotated[list[TrainedOn], Field(min_length=1)] | None = None
+    gguf: GgufLog | None = None

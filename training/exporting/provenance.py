@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 
 from reports.errors import UserError
-from reports.files import read_json
+from reports.files import read_json, sha256_file
 from reports.strict import checked
 from training.exporting.export_log import EXPORT_FILE, ExportLog
 from training.finetune import rows_hash
@@ -19,19 +21,22 @@ def records(model: Model) -> list[TrainedOn]:
     """Fine-tunes recorded beside a model's weights; empty for a base that medbench did not export.
 
     Raises:
-        UserError: An adapter has no record, or the record names other weights, or says that the rows are unknown.
+        UserError: Another model has no record, or the record names other weights, or says that the rows are unknown.
     """
     log: TrainingLog | ExportLog | None
+    if model.is_served:
+        raise UserError("a server does not say")
     if model.is_adapter:
         name, log = FILE, read_log(model.folder)
         if log is None:
             raise UserError(f"no {FILE} beside it records the rows")
         trained_on: list[TrainedOn] | None = [log.trained_on]
     else:
-        name, path = EXPORT_FILE, model.folder / EXPORT_FILE
-        if not path.is_file():
-            return []
-        log = checked(ExportLog, read_json(path), what="the log of an export", where=EXPORT_FILE, fix="export again")
+        name, log = EXPORT_FILE, export_log(model)
+        if log is None:
+            if model.is_base:
+                return []
+            raise UserError(f"no {name} beside it records the rows")
         trained_on = log.trained_on
     if log.weights_sha256 != model.sha256:
         raise UserError(f"{name} does not record the hash of these weights")
@@ -40,14 +45,69 @@ def records(model: Model) -> list[TrainedOn]:
     return trained_on
 
 
+def export_log(model: Model) -> ExportLog | None:
+    """What medbench's export wrote beside a whole model; None if it did not export it.
+
+    Raises:
+        UserError: It is no such log.
+    """
+    path = model.folder / EXPORT_FILE
+    if not path.is_file():
+        return None
+    return checked(ExportLog, read_json(path), what="the log of an export", where=EXPORT_FILE, fix="export again")
+
+
+def unrecorded_base(model: Model) -> str:
+    """Hash of the weights that a model's export merged an adapter into, unless what they were trained on is recorded.
+
+    Empty if there is no export of these weights.
+    """
+    with contextlib.suppress(UserError):
+        log = export_log(model)
+        if log is not None and log.weights_sha256 == model.sha256 and len(log.trained_on or ()) < 2:  # noqa: PLR2004 - the adapter's and its base's
+            return log.base_sha256
+    return ""
+
+
+def gguf_log_path(file: Path) -> Path:
+    """Where `medbench export --gguf` saves the log of a file: FILE.gguf.json beside it."""
+    return file.with_name(f"{file.name}.json")
+
+
+def gguf_records(file: Path) -> list[TrainedOn]:
+    """Fine-tunes recorded beside a GGUF file; empty for a file without a record.
+
+    Raises:
+        UserError: The record is of another file, or says that the rows are unknown.
+    """
+    path = gguf_log_path(file)
+    if not path.is_file():
+        return []
+    log = checked(ExportLog, read_json(path), what="the log of an export", where=path.name, fix="export again")
+    if log.gguf is None or log.gguf.sha256 != sha256_file(file):
+        raise UserError(f"{path.name} does not record the hash of this file")
+    if log.trained_on is None:
+        raise UserError(f"{path.name} says that the rows are unknown")
+    return log.trained_on
+
+
 def recorded_rows(model: Model) -> TrainingRows | None:
     """Rows of all fine-tunes recorded beside a model's weights, read again; None if `records` is empty.
 
     Raises:
-        UserError: As `records`; or the data cannot be read, or has changed since.
+        UserError: As `records` and `rows_of`.
+    """
+    return rows_of(records(model))
+
+
+def rows_of(trained_on: Sequence[TrainedOn]) -> TrainingRows | None:
+    """Rows of recorded fine-tunes, read again; None if there are none.
+
+    Raises:
+        UserError: The data cannot be read, or has changed since.
     """
     parts = []
-    for record in records(model):
+    for record in trained_on:
         # Logs of earlier versions do not record the format, and so read all rows, with reasoning or without.
         rows = training_rows(check_recipe({"format": {"name": "plain"}, **record.recipe}, FILE))
         if rows_hash(rows.train) != record.data_sha256:

@@ -114,7 +114,7 @@ def _no_adapter(folder: Path) -> UserError:
     ]
     below = sorted(paths, key=by_number)
     if not below:
-        return UserError(f"there is no {CONFIG} in it", where=str(folder), fix="give the folder of a PEFT adapter")
+        return UserError(f"there is no {CONFIG} in it", where=str(folder), fix=_other_fix(folder))
     more = f" and {len(below) - _MOST_NAMED} more" if len(below) > _MOST_NAMED else ""
     pattern = "checkpoint-*" if all(re.fullmatch(r"checkpoint-\d+", path) for path in below) else "*"
     everything = f", or all of them: 'NAME={folder}/{pattern}'" if all("/" not in path for path in below) else ""
@@ -123,6 +123,14 @@ def _no_adapter(folder: Path) -> UserError:
         where=str(folder),
         fix=f"name one of them, such as NAME={folder / below[-1]}{everything}",
     )
+
+
+def _other_fix(folder: Path) -> str:
+    """What to give instead of a folder that holds neither an adapter nor a model's configuration."""
+    files = sorted(path.name for path in folder.glob("*.gguf"))
+    if files:
+        return f"name the file: NAME={folder / files[0]}"
+    return "give the folder of a PEFT adapter, or of a whole model with its config.json"
 
 
 def load_adapter(model: Any, folder: Path) -> PeftModel:

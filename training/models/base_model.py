@@ -1,10 +1,11 @@
-"""Finds the base model of a recipe: a folder with safetensors and a tokenizer, on disk or fetched from the hub."""
+"""Finds models with all their weights, on disk or on the hub: a recipe's base, and others of `--models`."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 
@@ -40,10 +41,23 @@ def find_base(model: ModelSection, say: Callable[[str], None] | None = None) -> 
     Raises:
         UserError: It cannot be found or fetched, or holds no safetensors.
     """
-    name, public_name, folder = _locate(model, _HUB_FILES, say)
+    return _checked(model.base, *_locate(model.base, model.revision, f"model.base: {model.base}", say))
+
+
+def find_full(name: str, source: str, say: Callable[[str], None] | None = None) -> Model:
+    """A model of `--models` with all its weights, given by folder, hub id or built-in name.
+
+    Raises:
+        UserError: As `find_base`.
+    """
+    model = _checked(source, *_locate(source, None, f"--models {name}={source}", say))
+    return replace(model, name=name, kind="full")
+
+
+def _checked(given: str, name: str, public_name: str, folder: Path) -> Model:
     refuse_links_out(folder)
-    _check_no_adapter(folder, model.base)
-    _check_weights(folder)
+    _check_no_adapter(folder, given)
+    check_files(folder)
     return base_model(folder, name, weights_hash(folder), public_name, config_hash(folder))
 
 
@@ -53,7 +67,9 @@ def find_base_config(model: ModelSection, say: Callable[[str], None] | None = No
     Raises:
         UserError: It cannot be found or fetched.
     """
-    name, public_name, folder = _locate(model, [pattern for pattern in _HUB_FILES if "safetensors" not in pattern], say)
+    patterns = [pattern for pattern in _HUB_FILES if "safetensors" not in pattern]
+    where = f"model.base: {model.base}"
+    name, public_name, folder = _locate(model.base, model.revision, where, say, patterns)
     refuse_links_out(folder)
     _check_no_adapter(folder, model.base)
     config = folder / "config.json"
@@ -62,19 +78,25 @@ def find_base_config(model: ModelSection, say: Callable[[str], None] | None = No
     return base_model(folder, name, sha256_file(config), public_name)
 
 
-def _locate(model: ModelSection, patterns: list[str], say: Callable[[str], None] | None) -> tuple[str, str, Path]:
-    """(name, public name, folder) of a recipe's base, fetched where it is neither built in nor on this machine."""
-    if model.base == QUICKSTART_MODEL:
-        return model.base, HUB_ID, quickstart_model(say)
-    folder = Path(model.base).expanduser()
+def _locate(
+    source: str,
+    revision: str | None,
+    where: str,
+    say: Callable[[str], None] | None,
+    patterns: Sequence[str] = _HUB_FILES,
+) -> tuple[str, str, Path]:
+    """(name, public name, folder) of a model, fetched where it is neither built in nor on this machine."""
+    if source == QUICKSTART_MODEL:
+        return source, HUB_ID, quickstart_model(say)
+    folder = Path(source).expanduser()
     if folder.is_dir():
         folder = folder.resolve()
         return folder.name, folder.name, folder
-    if is_hub_id(model.base):
-        return model.base, model.base, fetch_from_hub(model.base, model.revision, say, patterns)
+    if is_hub_id(source):
+        return source, source, fetch_from_hub(source, revision, say, patterns)
     raise UserError(
         "there is no such model folder",
-        where=f"model.base: {model.base}",
+        where=where,
         fix=f"check the path; a hub model is written owner/name, the built-in one {QUICKSTART_MODEL}",
     )
 
@@ -124,7 +146,7 @@ def _refusal(error: Exception) -> tuple[str, str]:
     )
 
 
-def _check_weights(folder: Path) -> None:
+def check_files(folder: Path) -> None:
     """Check that a folder's weights are complete safetensors files of its own, before any is loaded.
 
     Raises:
@@ -240,6 +262,17 @@ def model_config(base: Model) -> dict[str, object]:
         what = f"it has {greatest['layers']} layers of {greatest['experts']} experts"
         raise UserError(what, where=str(path), fix="fetch the model again")
     return value
+
+
+def configured_ends(folder: Path) -> set[int]:
+    """End tokens in a folder's generation settings, or its configuration if it has none."""
+    for name in ("generation_config.json", "config.json"):
+        if (folder / name).is_file():
+            value = read_json(folder / name, _MOST_CONFIG_BYTES)
+            ends = value.get("eos_token_id") if isinstance(value, dict) else None
+            several = ends if isinstance(ends, list) else [ends]
+            return {number for number in several if isinstance(number, int)}
+    return set()
 
 
 def config_settings(value: object) -> Iterator[tuple[str, object]]:

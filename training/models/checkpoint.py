@@ -40,7 +40,7 @@ def check_checkpoint(base: Model, quantised_by: str | None) -> None:
     Raises:
         UserError: The configuration is of a larger or another model.
     """
-    tensors = {name: tensor for path in _files(base.folder) for name, tensor in read_header(path).items()}
+    tensors = {name: tensor for path in weight_files(base.folder) for name, tensor in read_header(path).items()}
     config = base.folder / "config.json"
     if quantised_by == "bitsandbytes" and not any(tensor.dtype in _INTEGER_BYTES for tensor in tensors.values()):
         raise UserError(
@@ -102,7 +102,7 @@ def _layer_counts(shell: Any, tensors: Iterable[str]) -> Iterator[tuple[str, int
             yield name, len(module), max(len(module), held - further) if held > len(module) else held
 
 
-def _files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
     """The files that transformers loads: the one whole file, or those of the index, which was checked before."""
     if not (folder / _WHOLE).is_file() and (folder / _INDEX).is_file():
         index = read_json(folder / _INDEX, _MOST_INDEX_BYTES)

@@ -1,4 +1,4 @@
-"""A model: the base of a recipe, an adapter on it, or another model with weights of its own."""
+"""A model: the base of a recipe, an adapter on it, another model with all its weights, or one behind a server."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ if TYPE_CHECKING:
     from training.splits import TrainingRows
 
 BASE = "base"  # name of a recipe's base
-Kind = Literal["base", "adapter", "full"]
+Kind = Literal["base", "adapter", "full", "gguf", "served"]
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model on disk.
+    """A model on disk, or behind a server.
 
     Attributes:
         name: Name in `--models`, in results and in the run folder.
-        kind: `base` is the recipe's base, `adapter` a LoRA on it, `full` another model with all its weights.
+        kind: `base` is the recipe's base, `adapter` a LoRA on it, `full` another model with all its weights, `gguf` one
+            whose weights come from a GGUF file, `served` one that a server answers for.
         source: Hub id, built-in name or the folder's name without the folders above it; how an untrained adapter will
             be trained.
-        folder: Folder of its files.
-        sha256: Hash of its weights; empty for an adapter that is not trained yet.
+        folder: Folder of its files; for a served model its base's, for a GGUF file that of the dequantised weights.
+        sha256: Hash of its weights; empty for an adapter that is not trained yet; for a served model a hash of its
+            address and name.
         config_sha256: Hash of the configuration that its weights are used with; empty for an adapter that is not
             trained yet, and in plans.
-        tokenizer: Folder of its tokenizer and chat template; for an adapter its base's.
+        tokenizer: Folder of its tokenizer and chat template; for an adapter and a served model the base's.
         public_name: Name that other people know it by: the hub id if it has one, else `source`.
         base_name: Base that an adapter's configuration names; empty if it names none.
         quantization: How its weights are quantised while it is scored; None for the weights as they are on disk.
@@ -36,6 +38,10 @@ class Model:
             without a record.
         has_declared_rows: Whether its training data is only what the recipe declares (`trained_on`).
         trained_here: Whether the recipe of the run trains it.
+        unrecorded_base: Hash of the weights that its export merged an adapter into, if no record says what these were
+            trained on; else empty.
+        url: Address of the server's API, such as `http://localhost:8000/v1`; empty if it is not served.
+        served_name: Name that the server gives it.
     """
 
     name: str
@@ -52,6 +58,9 @@ class Model:
     unknown_rows: str = field(default="", compare=False)
     has_declared_rows: bool = False
     trained_here: bool = False
+    unrecorded_base: str = field(default="", compare=False)
+    url: str = ""
+    served_name: str = ""
 
     @property
     def is_base(self) -> bool:
@@ -67,6 +76,16 @@ class Model:
     def is_adapter(self) -> bool:
         """Whether it changes the base instead of having all weights itself."""
         return self.kind == "adapter"
+
+    @property
+    def has_own_weights(self) -> bool:
+        """Whether it is a whole model on this machine beside the recipe's base."""
+        return self.kind in ("full", "gguf")
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a server answers for it."""
+        return self.kind == "served"
 
 
 def base_model(

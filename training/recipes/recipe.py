@@ -257,6 +257,25 @@ class TrainerSection(_Section):
         return self
 
 
+class ServedSection(_Section):
+    """Requests to servers (`served=` in `--models`).
+
+    Attributes:
+        concurrency: Requests at once to one server.
+        timeout: Seconds until a request has to be answered.
+        retries: Further attempts after status 429 or 5xx, a broken connection, or a damaged reply.
+        api_key_env: Environment variable with the API key; if not given, `OPENAI_API_KEY` where it is set, which is
+            only sent over https or to this machine.
+        context: Tokens of the servers' context, if they do not report it or less should be used.
+    """
+
+    concurrency: Annotated[int, Field(ge=1, le=512)] = 8
+    timeout: PositiveFloat = 300.0
+    retries: Annotated[int, Field(ge=0, le=20)] = 5
+    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=80)] | None = None
+    context: Annotated[int, Field(ge=16)] | None = None
+
+
 class ScoringSection(_Section):
     """Which tasks every model is scored on, and how.
 
@@ -284,6 +303,9 @@ class ScoringSection(_Section):
             runs out.
         batch_rows: Rows generated at once; likewise.
         vllm: Settings handed to `vllm.LLM`, such as `{tensor_parallel_size: 2}`; those that name files or code are not.
+        across: Whether models on this machine and models behind servers are compared in one run, although their
+            differences are also those of two engines.
+        served: Requests to servers.
         noise_items: Items of each task that are scored again in another arithmetic to measure numerical noise; `auto`
             takes 100 of each task for which a tenth of the scoring time is enough, 0 takes none.
     """
@@ -306,6 +328,8 @@ class ScoringSection(_Section):
     batch_tokens: Annotated[int, Field(ge=64)] | None = None
     batch_rows: PositiveInt | None = None
     vllm: dict[str, bool | int | float | str] = {}
+    across: bool = False
+    served: ServedSection = ServedSection()
     noise_items: Literal["auto"] | NonNegativeInt = "auto"
 
     @field_validator("vllm")

@@ -156,3 +156,20 @@ def test_a_quantised_base_is_written_out_dense_once(tiny_recipe, tmp_path):
     full, _ = open_run(str(tiny_recipe), out=tmp_path / "run", settings=["scoring.base=full"])
     plan = make_plan(full, folder, "base", ["medbench_pubmedqa"])
     assert dense_checkpoint(plan, load) == plan.base.folder
+
+
+def test_each_whole_model_is_started_and_ended_by_itself(tiny_recipe, tiny_model, wide_model, tmp_path):
+    from harness.api import open_run
+    from harness.engines.choice import Choice, start_engine
+    from harness.planning.run_plan import make_plan
+
+    recipe, folder = open_run(str(tiny_recipe), out=tmp_path / "run", settings=["scoring.base=full"])
+    plan = make_plan(recipe, folder, f"base,wide={wide_model}", ["medbench_perplexity"])
+    requests = [*scores("wide"), *scores("base")]
+    engine = start_engine(plan, Choice("vllm", "", 0.0), requests)
+    answers = ask(engine, requests)
+    engine.close()
+    wanted = [*ask(engine_on(wide_model), scores("base")), *ask(engine_on(tiny_model), scores("base"))]
+    for one, other in zip(answers, wanted, strict=True):
+        assert list(one.logprobs) == pytest.approx(list(other.logprobs), rel=1e-6, abs=1e-4)
+    assert (engine.setup["loads"], engine.setup["engine"]) == (2, "vllm")

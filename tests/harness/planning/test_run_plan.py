@@ -24,7 +24,7 @@ def test_models_are_given_by_name_or_by_name_and_source():
     assert parse_models("base, adapter,mine=owner/name") == [
         ModelArgument("base", "base", None),
         ModelArgument("adapter", "adapter", None),
-        ModelArgument("mine", "adapter", "owner/name"),
+        ModelArgument("mine", None, "owner/name"),
     ]
     assert [str(model) for model in parse_models("mine = a/b,adapter")] == ["mine=a/b", "adapter"]
     assert [model.is_own_adapter for model in parse_models("base,adapter,mine=a/b")] == [False, True, False]
@@ -32,7 +32,7 @@ def test_models_are_given_by_name_or_by_name_and_source():
         parse_models("base=folder")
 
 
-def test_a_folder_with_wildcards_is_all_adapters_that_it_matches(tmp_path, monkeypatch):
+def test_a_path_with_wildcards_is_all_models_that_it_matches(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("out/checkpoint-100", "out/checkpoint-20", "runs/a/adapter", "runs/b/adapter", "[x]*"):
         (tmp_path / name).mkdir(parents=True)
@@ -47,9 +47,12 @@ def test_a_folder_with_wildcards_is_all_adapters_that_it_matches(tmp_path, monke
         "f=[x]*",
     ]
     assert [model.name for model in parse_models(f"d={tmp_path}/out/c*")] == ["d-checkpoint-20", "d-checkpoint-100"]
-    with pytest.raises(UserError, match=r"d=out/x\*: no folder matches"):
+    (tmp_path / "model-f16.gguf").touch()
+    assert parse_models("d=*.gguf") == [ModelArgument("d-model-f16.gguf", "gguf", "model-f16.gguf")]
+    assert [model.kind for model in parse_models("d=full:out/checkpoint-*")] == ["full", "full"]
+    with pytest.raises(UserError, match=r"d=out/x\*: nothing matches"):
         parse_models("d=out/x*")
-    with pytest.raises(UserError, match=r"logs is no adapter: it has no adapter_config.json"):
+    with pytest.raises(UserError, match=r"logs is no model: it has no adapter_config.json and no config.json"):
         parse_models("d=out/*")
     with pytest.raises(UserError, match="the name d-checkpoint-20 is given twice"):
         parse_models("d-checkpoint-20=x,d=out/checkpoint-*")

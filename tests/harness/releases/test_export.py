@@ -99,3 +99,41 @@ def test_a_run_that_another_process_works_in_is_left_alone(run, command):
         code, _, err = command("export", run)
     assert code == 2
     assert "another medbench is working" in err
+
+
+def test_a_gguf_file_is_written_into_the_run_or_where_out_says(run, tmp_path, command):
+    code, out, err = command("export", run, "--gguf", "q8_0")
+    assert code == 0, err
+    assert "q8_0, " in out
+    assert "1,000 tokenised texts" in out
+    assert f"model: {run / 'merged-q8_0.gguf'}" in out
+    assert not (run / "merged").exists()
+    log = json.loads((run / "merged-q8_0.gguf.json").read_text())
+    assert log["gguf"]["type"] == "q8_0"
+    assert log["adapter_kl"] > log["gguf"]["mean_kl"]
+    assert command("export", run, "--gguf", "q8_0")[0] == 2
+    code, out, err = command("export", run, "--gguf", "f16", "--out", tmp_path / "files")
+    assert code == 0, err
+    assert (tmp_path / "files" / "merged-f16.gguf").is_file()
+
+
+def test_an_exported_folder_becomes_a_gguf_file_without_another_merge(run, tmp_path, command):
+    import harness
+
+    merged = harness.export(run, dtype="float32", quiet=True)
+    log = harness.export(run / "merged", tmp_path / "mine.gguf", gguf="f32", quiet=True)
+    assert (tmp_path / "mine.gguf").is_file()
+    assert log.gguf.relative_error == 0.0
+    assert log.model_copy(update={"gguf": None}) == merged
+    config = run / "merged" / "config.json"
+    config.write_text(config.read_text() + " ")
+    code, _, err = command("export", run / "merged", "--gguf", "f16")
+    assert code == 2
+    assert "not those that the export wrote" in err
+
+
+@pytest.mark.parametrize("kind", ["q9", "Q8_0", ""])
+def test_a_type_that_there_is_not_is_refused_before_anything_is_read(kind, command):
+    code, _, err = command("export", "no/such/run", "--gguf", kind)
+    assert code == 2
+    assert "no such type" in err

@@ -1,0 +1,248 @@
+"""Looks at a deployed model before it is scored: files by their weights and prompts, endpoints by their replies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from harness.releases.endpoint_causes import Finding, answer_findings, prompt_findings
+from reports.document.verification import Cause, PromptDifference, PromptsPart
+
+if TYPE_CHECKING:
+    from harness.console import Terminal
+    from harness.planning.run_plan import Plan
+    from harness.releases.endpoint_causes import Observation
+    from harness.releases.hypotheses import OwnWeights
+    from reports.document.verification import VerifyOutcome
+    from training.models.model import Model
+
+# First cause that fits: what changes prompts or ends explains changed log-probabilities, not the other way round.
+_ORDER = (
+    "template",
+    "tokenizer",
+    "double_bos",
+    "missing_bos",
+    "context_cut",
+    "end_token",
+    "missing_adapter",
+    "wrong_adapter",
+    "merged_twice",
+    "adapter_scale",
+    "weights",
+    "precision",
+    "sampling",
+    "unidentified",
+)
+KERNEL_NATS = 0.05  # per token, of 16-bit kernels that differ; measured through the base where the server has it
+_NEAR_TIES = 0.2  # share of an answer's tokens that follow a near tie, which another kernel decides
+_SHOWN_TOKENS = 8
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a look at the target shows.
+
+    Attributes:
+        form: What the target is in words.
+        findings: Causes that show without scoring.
+        server: What its server says about itself.
+        prompts: Comparison with the prompts that the target renders itself; None if medbench renders them.
+        ends: Tokens that end its answers; None if they cannot be seen.
+        has_likelihoods: Whether it gives log-probabilities.
+        notes: What could not be seen.
+        observed: Its replies, of an endpoint.
+        own: Our weights, of an endpoint.
+    """
+
+    form: str
+    findings: Sequence[Finding] = ()
+    server: dict[str, str] = field(default_factory=dict)
+    prompts: PromptsPart | None = None
+    ends: list[str] | None = None
+    has_likelihoods: bool = True
+    notes: Sequence[str] = ()
+    observed: Sequence[Observation] = ()
+    own: OwnWeights | None = None
+
+    def causes(self, outcome: VerifyOutcome, noise: float | None) -> list[Cause]:
+        """The causes of a difference, first the one that comes first in the chain from prompt to answer.
+
+        Args:
+            outcome: Of the comparison; an equivalent model has no cause.
+            noise: What the engines' arithmetic explains, in nats per token; None if it was not measured.
+        """
+        if outcome == "equivalent":
+            return []
+        findings = list(self.findings)
+        if self.own is not None and self.observed:
+            findings += _endpoint_findings(self.own, self.observed, findings, noise)
+        if not findings and outcome == "different":
+            findings = [
+                Finding("unidentified", "cause not identifiable: weights, prompts and ends are as evaluated", {})
+            ]
+        findings.sort(key=lambda finding: _ORDER.index(finding.key))
+        return [
+            Cause(
+                key=finding.key,
+                sentence=finding.sentence,
+                evidence={key: float(value) for key, value in finding.evidence.items() if not isinstance(value, str)},
+            )
+            for finding in findings
+        ]
+
+
+def _endpoint_findings(
+    own: OwnWeights, observed: Sequence[Observation], prompts: Sequence[Finding], noise: float | None
+) -> list[Finding]:
+    """What re-scoring our own weights shows about an endpoint's replies."""
+    from harness.releases.hypotheses import Hypothesis, identify, predict
+
+    cut = next((finding for finding in prompts if finding.key == "context_cut"), None)
+    tokens_read = int(cut.evidence["tokens_read"]) if cut is not None else 0
+    usable = [one for one in observed if one.logprobs is not None]
+    if not usable:
+        usable = [one for one in observed if one.answers]
+        noise = _NEAR_TIES
+    findings, _ = identify(own, usable, KERNEL_NATS if noise is None else noise, tokens_read) if usable else ([], None)
+    seen = {finding.key for finding in prompts}
+    findings = [finding for finding in findings if finding.key not in seen]
+    if prompts:  # which explain what is left
+        findings = [finding for finding in findings if finding.key != "unidentified"]
+    answered = [one for one in observed if one.answers]
+    if answered:
+        generation = answer_findings(answered, predict(own, answered, [Hypothesis()])[Hypothesis()])
+        is_explained = bool(findings or prompts)
+        findings += [finding for finding in generation if finding.key == "sampling" or not is_explained]
+    return findings
+
+
+def inspect(plan: Plan, evaluated: Model, target: Model, longest: int, terminal: Terminal) -> Inspection:
+    """Look at the target of a plan.
+
+    Args:
+        plan: The plan that scores both.
+        evaluated: The model that the run evaluated.
+        target: The deployed one.
+        longest: Tokens of the run's longest request.
+        terminal: Gets a line.
+    """
+    if target.is_served:
+        return _inspect_endpoint(plan, evaluated, target, longest, terminal)
+    return _inspect_files(plan, evaluated, target, terminal)
+
+
+def _inspect_files(plan: Plan, evaluated: Model, target: Model, terminal: Terminal) -> Inspection:
+    from tasks.data import DataSource, load_reasoning
+    from tasks.formats import get_format
+    from training.exporting.prompting_causes import find_prompting_causes
+    from training.exporting.weight_causes import find_weight_causes
+
+    if target.is_adapter:
+        same = target.sha256 == evaluated.sha256
+        finding = Finding(
+            "wrong_adapter", "it is another adapter than the evaluated one, by the hash of its weights", {}
+        )
+        return Inspection("adapter", [] if same else [finding])
+    terminal.say("  comparing weights, prompts and end tokens with the evaluated model's")
+    questions = [row.question for row in load_reasoning(DataSource(source="samples:reasoning_heldout"), seed=0)]
+    prompting = find_prompting_causes(
+        plan.dialogues[evaluated.name].tokenizer,
+        target.folder,
+        questions,
+        get_format(plan.recipe.format.name),
+        plan.recipe.format.chat,
+    )
+    weights = find_weight_causes(
+        plan.base,
+        evaluated.folder if evaluated.is_adapter else None,
+        target.folder,
+        quantization=plan.base.quantization,
+        train_dtype=plan.train_dtype,
+    )
+    findings = [Finding(cause.key, cause.sentence, cause.evidence) for cause in (*prompting, *weights.causes)]
+    values = weights.evidence.get("type", "")
+    form = f"{values} {'GGUF' if target.kind == 'gguf' else 'model folder'}".strip()
+    return Inspection(form, findings, notes=weights.notes)
+
+
+def _inspect_endpoint(plan: Plan, evaluated: Model, target: Model, longest: int, terminal: Terminal) -> Inspection:
+    from harness.engines.answer_text import AnswerEnd
+    from harness.engines.served.client import ServedClient, server_facts
+    from harness.engines.served.probes import with_dialect, with_log_likelihoods
+    from harness.engines.served.served_model import ServedModel
+    from harness.releases.hypotheses import OwnWeights
+    from harness.releases.observing import observe
+    from tasks.rendering import load_tokenizer
+    from training.models.loading import load_for_scoring
+
+    dialogue = plan.dialogues[evaluated.name]
+    tokenizer = load_tokenizer(dialogue.tokenizer)
+    end = AnswerEnd(tokenizer, dialogue.ends)
+    settings = plan.recipe.scoring.served
+    terminal.say("  asking the endpoint how it renders prompts, and twice for the same answers")
+    client = ServedClient(target.url, settings)
+    try:
+        model = ServedModel(target.name, target.served_name, client, tokenizer, end, strict=False)
+        model, _ = with_log_likelihoods(with_dialect(model)[0])
+        observed = observe(model, plan.recipe.format.name, plan.recipe.format.chat, longest)
+    finally:
+        client.close()
+    own = OwnWeights(
+        load=lambda: load_for_scoring(
+            plan.base,
+            plan.base.quantization,
+            train_dtype=plan.train_dtype,
+            dtype=plan.score_dtype,
+            device=plan.device,
+            dense=True,
+        ),
+        tokenizer=tokenizer,
+        adapter=evaluated.folder if evaluated.is_adapter else None,
+        others={},
+        end=end,
+        device=plan.device,
+        dtype=plan.score_dtype,
+    )
+    return Inspection(
+        "server",
+        prompt_findings(observed, tokenizer.bos_token_id),
+        server=server_facts(target.url, target.served_name, settings),
+        prompts=_chat_prompts(observed, tokenizer),
+        has_likelihoods=model.dialect.whole is not None,
+        observed=observed,
+        own=own,
+    )
+
+
+def _chat_prompts(observed: Sequence[Observation], tokenizer: object) -> PromptsPart:
+    """Comparison of the prompts that the chat endpoint renders with ours."""
+    shown = [one for one in observed if one.chat_prompt is not None]
+    if not shown:
+        note = "the server does not tell which tokens its chat template makes; only their number was compared"
+        return PromptsPart(note=note)
+    different = [(number, one) for number, one in enumerate(shown) if one.chat_prompt != one.prompt]
+    first = None
+    if different:
+        number, one = different[0]
+        first = first_difference("chat endpoint", str(number), one.prompt, one.chat_prompt or (), tokenizer)
+    return PromptsPart(items=len(shown), equal=len(shown) - len(different), first=first)
+
+
+def first_difference(
+    task: str, item: str, reference: Sequence[int], target: Sequence[int], tokenizer: object
+) -> PromptDifference:
+    """The first tokens in which two prompts differ, and their text."""
+    pairs = zip(reference, target, strict=False)
+    place = next((index for index, (a, b) in enumerate(pairs) if a != b), min(len(reference), len(target)))
+    ours, theirs = (list(tokens[place : place + _SHOWN_TOKENS]) for tokens in (reference, target))
+    decode = tokenizer.decode  # type: ignore[attr-defined]
+    return PromptDifference(
+        task=task,
+        item=item,
+        position=place,
+        reference=ours,
+        target=theirs,
+        reference_text=decode(ours),
+        target_text=decode(theirs),
+    )

@@ -1,0 +1,243 @@
+"""Names what is wrong with an endpoint: its replies are compared with what our own weights predict under each fault."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+# A fault explains the replies if it leaves at most this share of the difference, or what the engines' noise explains.
+_LEFT = 0.1
+_NOISE_MARGIN = 2.0
+_CONFIDENCE = 0.99
+_MOST_REPEATS_DIFFER = 0.1  # of greedy replies to the same prompt; near ties differ between batches
+_CHAT = {
+    "double_bos": "its chat endpoint puts a second start token before prompts",
+    "missing_bos": "its chat endpoint leaves out the start token of prompts",
+    "template": "its chat endpoint renders other prompts",
+}
+_MIN_PREFIX = 3  # tokens of an answer that stop where ours does
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Replies of an endpoint about one item.
+
+    Attributes:
+        prompt: Token ids of the item's prompt as medbench renders it.
+        target: Token ids of the gold answer.
+        logprobs: Log-probability in nats of each token of `target`; None if the endpoint gives none.
+        sent: Tokens of the request for these.
+        counted: Tokens that the endpoint counted in it; None if it counts none.
+        chat_prompt: Token ids that its chat endpoint makes of the question; None if it does not tell.
+        chat_counted: How many these are; None if it does not tell.
+        answers: Greedy answers of its chat endpoint to the same question, as token ids.
+        ended: Whether the first of them ended by itself.
+    """
+
+    prompt: tuple[int, ...]
+    target: tuple[int, ...]
+    logprobs: tuple[float, ...] | None = None
+    sent: int = 0
+    counted: int | None = None
+    chat_prompt: tuple[int, ...] | None = None
+    chat_counted: int | None = None
+    answers: tuple[tuple[int, ...], ...] = ()
+    ended: bool = True
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What our own weights give for one item under a hypothesis.
+
+    Attributes:
+        logprobs: Log-probability in nats of each token of the target.
+        answer: Greedy answer, as token ids.
+        ended: Whether it ended by itself.
+    """
+
+    logprobs: tuple[float, ...]
+    answer: tuple[int, ...] = ()
+    ended: bool = True
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A cause of a difference.
+
+    Attributes:
+        key: As in `reports.document.verification`.
+        sentence: What is wrong, for people.
+        evidence: The numbers that it rests on.
+    """
+
+    key: str
+    sentence: str
+    evidence: Mapping[str, float | str]
+
+
+def prompt_findings(observed: Sequence[Observation], bos: int | None) -> list[Finding]:
+    """What an endpoint does to prompts: cuts them, adds or leaves out the start token, or renders another template.
+
+    Args:
+        observed: Its replies.
+        bos: The start token; None if the tokenizer has none.
+    """
+    return [finding for finding in (_cut(observed), _chat(observed, bos)) if finding is not None]
+
+
+def _cut(observed: Sequence[Observation]) -> Finding | None:
+    """The endpoint reads fewer tokens than were sent, and the same number of all longer requests."""
+    cut = [(one.sent, one.counted) for one in observed if one.counted is not None and one.counted < one.sent - 1]
+    cut += [
+        (len(one.prompt), one.chat_counted)
+        for one in observed
+        if one.chat_counted is not None and one.chat_counted < len(one.prompt) - 1
+    ]
+    if not cut:
+        return None
+    kept, times = Counter(counted for _, counted in cut).most_common(1)[0]
+    if times < len(cut) or (len(cut) == 1 and len(observed) > 1 and kept < min(len(one.prompt) for one in observed)):
+        return None  # different numbers: another template, not a cut
+    sentence = (
+        f"the endpoint reads {kept} tokens of a request: {len(cut)} of {len(observed)} requests are longer (up to"
+        f" {max(sent for sent, _ in cut)}) and lose the rest"
+    )
+    return Finding("context_cut", sentence, {"tokens_read": kept, "requests_cut": len(cut)})
+
+
+def _chat(observed: Sequence[Observation], bos: int | None) -> Finding | None:
+    """What the chat endpoint does to prompts that are not cut, by tokens if it tells them, else by their number."""
+    shown = [(one.prompt, one.chat_prompt) for one in observed if one.chat_prompt is not None]
+    different = [(own, chat) for own, chat in shown if own != chat]
+    if different:
+        key = next((key for key, start in _starts(bos) if all(start(*pair) for pair in different)), "template")
+        evidence: dict[str, float | str] = {"prompts": len(shown), "different": len(different)}
+        if key == "template":
+            evidence["first_difference"] = _first_difference(*different[0])
+        return Finding(key, f"{_CHAT[key]}: {len(different)} of {len(shown)} prompts differ", evidence)
+    shifts = [] if shown else [one.chat_counted - len(one.prompt) for one in observed if one.chat_counted is not None]
+    only_longer_ones = len(set(shifts)) > 1 and max(shifts) <= 0 and 0 in shifts  # which are cut
+    if not any(shifts) or only_longer_ones:
+        return None
+    by_one = {1: "double_bos", -1: "missing_bos"} if bos is not None and len(set(shifts)) == 1 else {}
+    key = by_one.get(shifts[0], "template")
+    evidence = {"prompts": len(shifts), "least_more_tokens": min(shifts), "most_more_tokens": max(shifts)}
+    return Finding(key, f"{_CHAT[key]}, by the number of tokens that it counts", evidence)
+
+
+def _starts(bos: int | None) -> list[tuple[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]]]:
+    """(cause, whether a prompt of ours and one of the endpoint differ by it) for faults of the start token."""
+    if bos is None:
+        return []
+    return [
+        ("double_bos", lambda own, chat: chat == (bos, *own)),
+        ("missing_bos", lambda own, chat: own == (bos, *chat)),
+    ]
+
+
+def _first_difference(first: Sequence[int], second: Sequence[int]) -> int:
+    pairs = zip(first, second, strict=False)
+    return next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
+
+
+def errors(observed: Sequence[Observation], predicted: Sequence[Prediction]) -> np.ndarray:
+    """[items] How far a hypothesis is from the replies.
+
+    Mean absolute difference of log-probabilities in nats per token; where the endpoint gives none, the share of the
+    answer, from 0 to 1, that follows the first token in which the answers differ.
+    """
+    return np.array([_error(one, prediction) for one, prediction in zip(observed, predicted, strict=True)])
+
+
+def _error(one: Observation, prediction: Prediction) -> float:
+    if one.logprobs is not None:
+        if len(one.logprobs) != len(prediction.logprobs):
+            return math.inf
+        return float(np.mean(np.abs(np.subtract(one.logprobs, prediction.logprobs)))) if one.logprobs else 0.0
+    answer = one.answers[0] if one.answers else ()
+    length = min(len(answer), len(prediction.answer)) or max(len(answer), len(prediction.answer))
+    return 1.0 - _first_difference(answer, prediction.answer) / length if length else 0.0
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The hypothesis that fits best.
+
+    Attributes:
+        names: It, and those that the items cannot tell from it; empty if none explains the replies.
+        error: Mean of `errors` under it.
+        unexplained: Mean of `errors` under our weights as they are.
+        is_different: Whether the replies differ from our weights by more than noise at all.
+    """
+
+    names: tuple[str, ...]
+    error: float
+    unexplained: float
+    is_different: bool
+
+
+def best_fit(wrong: Mapping[str, np.ndarray], reference: str, noise: float) -> Fit:
+    """The hypothesis under which our own weights predict an endpoint's replies.
+
+    Args:
+        wrong: `errors` by hypothesis, all over the same items.
+        reference: The hypothesis without a fault.
+        noise: What the engines' arithmetic explains of an error, in its unit.
+    """
+    means = {name: float(values.mean()) for name, values in wrong.items()}
+    unexplained, allowed = means[reference], _NOISE_MARGIN * noise
+    if unexplained <= allowed:
+        return Fit((reference,), unexplained, unexplained, is_different=False)
+    best = min(means, key=means.__getitem__)
+    if best == reference or means[best] > max(allowed, _LEFT * unexplained):
+        return Fit((), means[best], unexplained, is_different=True)
+    alike = [name for name in wrong if name != best and not _is_worse(wrong[name], wrong[best], noise)]
+    if reference in alike:
+        return Fit((), means[best], unexplained, is_different=True)
+    return Fit((best, *alike), means[best], unexplained, is_different=True)
+
+
+def _is_worse(other: np.ndarray, best: np.ndarray, noise: float) -> bool:
+    """Whether one hypothesis is further from the replies than another; paired over items, one-sided t."""
+    with np.errstate(invalid="ignore"):
+        differences = other - best
+    if not np.isfinite(differences).all():
+        return bool(other.mean() > best.mean())
+    mean, deviation, count = differences.mean(), differences.std(ddof=1) if len(other) > 1 else 0.0, len(other)
+    bound = mean - stats.t.ppf(_CONFIDENCE, max(count - 1, 1)) * deviation / math.sqrt(count)
+    return bool(bound > 0 and mean > noise / 2)
+
+
+def answer_findings(observed: Sequence[Observation], predicted: Sequence[Prediction]) -> list[Finding]:
+    """What an endpoint does while it generates: samples instead of taking the argmax, or misses the end token.
+
+    Args:
+        observed: Replies of an endpoint whose log-probabilities and prompts are ours.
+        predicted: What our weights give.
+    """
+    repeated = [one for one in observed if len(one.answers) > 1]
+    changed = sum(one.answers[0] != one.answers[1] for one in repeated)
+    results = []
+    if repeated and changed > _MOST_REPEATS_DIFFER * len(repeated) and changed > 1:
+        sentence = f"{changed} of {len(repeated)} answers change when the same greedy request is sent again: it samples"
+        results.append(Finding("sampling", sentence, {"repeated": len(repeated), "changed": changed}))
+    stopped = [
+        (one, prediction)
+        for one, prediction in zip(observed, predicted, strict=True)
+        if prediction.ended and one.answers and len(prediction.answer) >= _MIN_PREFIX
+    ]
+    past = [
+        one
+        for one, prediction in stopped
+        if len(one.answers[0]) > len(prediction.answer)
+        and one.answers[0][: len(prediction.answer)] == prediction.answer
+    ]
+    if past and len(past) > len(stopped) / 2:
+        sentence = f"{len(past)} of {len(stopped)} answers go on after the token that ends ours"
+        results.append(Finding("end_token", sentence, {"answers": len(stopped), "past_the_end": len(past)}))
+    return results

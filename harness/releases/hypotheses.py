@@ -1,0 +1,269 @@
+"""Predicts an endpoint's replies from our own weights under faults: other scales, adapters, roundings and prompts."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.engines.interface import GenerateRequest, GenerateResponse, ModelRequest, Request, ScoreRequest
+from harness.releases.endpoint_causes import Finding, Fit, Observation, Prediction, best_fit, errors
+from training.exporting.variants import ROUNDINGS, merged, round_weights, scaled_adapter
+from training.models.model import BASE
+
+if TYPE_CHECKING:
+    import numpy as np
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from harness.engines.answer_text import AnswerEnd
+    from training.models.device import Device, DTypeName
+
+_FACTORS = (0.0, 0.5, 2.0)
+_LEADING = 3  # of the best hypotheses
+_NEAR = 2.0  # a fit within this multiple of the noise ends the search
+_FACTOR_CAUSES = {
+    0.0: ("missing_adapter", "it answers as the base: the adapter is missing"),
+    2.0: ("merged_twice", "the adapter counts twice, as where it was merged into the weights and loaded beside them"),
+}
+_BOS_CAUSES = {
+    "double": ("double_bos", "a second start token stands before prompts"),
+    "missing": ("missing_bos", "prompts lack their start token"),
+}
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """Our own weights with some faults; without any by default.
+
+    Attributes:
+        factor: What the adapter's change of the weights is multiplied by.
+        adapter: Name of another adapter in place of the reference's.
+        rounding: GGUF type that the weights are rounded to; empty for none.
+        embeddings: Whether embedding and output layer are rounded too.
+        bos: `double` or `missing` where the start token is; empty if it is as it should be.
+        tokens_read: Only so many tokens of a request are read, its last; 0 for all.
+    """
+
+    factor: float = 1.0
+    adapter: str = ""
+    rounding: str = ""
+    embeddings: bool = True
+    bos: str = ""
+    tokens_read: int = 0
+
+    @property
+    def faults(self) -> list[tuple[str, str]]:
+        """(cause key, sentence) of each fault."""
+        faults = []
+        if self.adapter:
+            faults.append(("wrong_adapter", f"it answers as another adapter of the run: {self.adapter}"))
+        elif self.factor != 1:
+            default = ("adapter_scale", f"the adapter's scale is {self.factor:g} of what it should be")
+            faults.append(_FACTOR_CAUSES.get(self.factor, default))
+        if self.bos:
+            faults.append(_BOS_CAUSES[self.bos])
+        if self.tokens_read:
+            faults.append(("context_cut", f"only the last {self.tokens_read} tokens of a request are read"))
+        if self.rounding:
+            which = "" if self.embeddings else ", all but the embeddings"
+            faults.append(("precision", f"the weights are rounded to {self.rounding}{which}"))
+        return faults
+
+
+@dataclass(frozen=True)
+class OwnWeights:
+    """The reference model on this machine.
+
+    Attributes:
+        load: Loads the base as it is scored, on its device.
+        adapter: Folder of the reference adapter; None if the base itself is the reference.
+        others: Folders of other adapters, by name.
+        end: Recognises the end of an answer.
+        dtype: Of merged weights.
+    """
+
+    load: Callable[[], PreTrainedModel]
+    tokenizer: PreTrainedTokenizerBase
+    adapter: Path | None
+    others: Mapping[str, Path]
+    end: AnswerEnd
+    device: Device
+    dtype: DTypeName
+
+
+def identify(
+    own: OwnWeights, observed: Sequence[Observation], noise: float, tokens_read: int = 0
+) -> tuple[list[Finding], Fit]:
+    """(the faults under which our weights predict an endpoint's replies best, how well they do).
+
+    Single faults are tried first, then pairs with the best of them, and roundings where these leave something. No
+    findings if there is no difference; one with the key `unidentified` if no hypothesis explains it.
+
+    Args:
+        own: The reference.
+        observed: The endpoint's replies.
+        noise: What the engines' arithmetic explains, in the unit of `errors`.
+        tokens_read: Number of tokens that the endpoint was seen to read of longer requests; 0 if it reads all.
+    """
+    none = Hypothesis()
+    wrong = {none: errors(observed, predict(own, observed, [none])[none])}
+    fit = _fit(wrong, noise)
+    if not fit.is_different:
+        return [], fit
+    others = [Hypothesis(adapter=name) for name in own.others]
+    scales = [Hypothesis(factor=factor) for factor in _FACTORS] if own.adapter is not None else []
+    starts = [Hypothesis(bos=kind) for kind in ("double", "missing")] if own.tokenizer.bos_token_id is not None else []
+    cuts = [Hypothesis(tokens_read=tokens_read)] if tokens_read else []
+    roundings = [Hypothesis(rounding=kind, embeddings=whole) for kind in ROUNDINGS for whole in (True, False)]
+    for candidates in ([*scales, *others, *starts, *cuts], roundings):
+        for count in (1, _LEADING):  # how many of the best so far are combined with all others
+            tried = [*candidates, *(_both(best, other) for best in _best(wrong, count) for other in candidates)]
+            new = [hypothesis for hypothesis in dict.fromkeys(tried) if hypothesis not in wrong]
+            for hypothesis, predictions in predict(own, observed, new).items():
+                wrong[hypothesis] = errors(observed, predictions)
+            fit = _fit(wrong, noise)
+            if fit.names and fit.error <= _NEAR * noise:
+                return _findings(wrong, fit), fit
+    return _findings(wrong, fit), fit
+
+
+def _best(wrong: Mapping[Hypothesis, np.ndarray], count: int) -> list[Hypothesis]:
+    return sorted(wrong, key=lambda hypothesis: float(wrong[hypothesis].mean()))[:count]
+
+
+def _both(first: Hypothesis, second: Hypothesis) -> Hypothesis:
+    """The faults of both; of two that exclude each other, the first's."""
+    default = Hypothesis()
+    parts = {
+        name: value
+        for name, value in vars(second).items()
+        if value != getattr(default, name) and getattr(first, name) == getattr(default, name)
+    }
+    if first.adapter or first.factor != 1:
+        parts = {name: value for name, value in parts.items() if name not in ("adapter", "factor")}
+    if first.rounding:
+        parts.pop("embeddings", None)
+    return replace(first, **parts)
+
+
+def _fit(wrong: Mapping[Hypothesis, np.ndarray], noise: float) -> Fit:
+    return best_fit({str(hypothesis): values for hypothesis, values in wrong.items()}, str(Hypothesis()), noise)
+
+
+def _findings(wrong: Mapping[Hypothesis, np.ndarray], fit: Fit) -> list[Finding]:
+    by_name = {str(hypothesis): hypothesis for hypothesis in wrong}
+    evidence: dict[str, float | str] = {"difference": fit.unexplained, "left": fit.error, "hypotheses": len(wrong)}
+    if not fit.names:
+        sentence = "cause not identifiable: none of the faults that were tried explains the replies"
+        return [Finding("unidentified", sentence, evidence)]
+    best, *alike = (by_name[name].faults for name in fit.names)
+    alternatives = [" and ".join(sentence for _, sentence in faults) for faults in alike]
+    if alternatives:
+        evidence["cannot_be_told_from"] = "; ".join(alternatives)
+    return [Finding(key, sentence, evidence) for key, sentence in best]
+
+
+def predict(
+    own: OwnWeights, observed: Sequence[Observation], hypotheses: Iterable[Hypothesis]
+) -> dict[Hypothesis, list[Prediction]]:
+    """What our weights give for the items of some observations under each hypothesis."""
+    hypotheses = list(hypotheses)
+    predictions: dict[Hypothesis, list[Prediction]] = {}
+    plain = [hypothesis for hypothesis in hypotheses if not hypothesis.rounding]
+    with tempfile.TemporaryDirectory() as work:
+        if plain:
+            adapters = _adapters(own, plain, Path(work))
+            names = {hypothesis: _name(own, hypothesis) for hypothesis in plain}
+            predictions |= _ask(own, own.load, adapters, names, observed)
+        for weights in dict.fromkeys(_weights(hypothesis) for hypothesis in hypotheses if hypothesis.rounding):
+            same = [hypothesis for hypothesis in hypotheses if _weights(hypothesis) == weights]
+            folder = _adapters(own, same, Path(work)).get(_name(own, weights))
+            predictions |= _ask(own, lambda: _rounded(own, folder, weights), {}, dict.fromkeys(same, BASE), observed)  # noqa: B023 - called at once
+    return {hypothesis: predictions[hypothesis] for hypothesis in hypotheses}
+
+
+def _weights(hypothesis: Hypothesis) -> Hypothesis:
+    return replace(hypothesis, bos="", tokens_read=0)
+
+
+def _name(own: OwnWeights, hypothesis: Hypothesis) -> str:
+    """Name of the model that has a hypothesis's weights before rounding."""
+    if hypothesis.adapter:
+        return f"other {hypothesis.adapter}"
+    return BASE if own.adapter is None or hypothesis.factor == 0 else f"{hypothesis.factor:g}"
+
+
+def _adapters(own: OwnWeights, hypotheses: Iterable[Hypothesis], work: Path) -> dict[str, Path]:
+    folders: dict[str, Path] = {}
+    for hypothesis in hypotheses:
+        name = _name(own, hypothesis)
+        if name == BASE or name in folders:
+            continue
+        assert own.adapter is not None
+        if hypothesis.adapter:
+            folders[name] = own.others[hypothesis.adapter]
+        elif hypothesis.factor == 1:
+            folders[name] = own.adapter
+        else:
+            copy = work / name
+            folders[name] = copy if copy.is_dir() else scaled_adapter(own.adapter, hypothesis.factor, copy)
+    return folders
+
+
+def _rounded(own: OwnWeights, adapter: Path | None, hypothesis: Hypothesis) -> PreTrainedModel:
+    model = merged(own.load(), adapter, own.dtype)
+    return round_weights(model, hypothesis.rounding, embeddings=hypothesis.embeddings).eval()
+
+
+def _ask(
+    own: OwnWeights,
+    load: Callable[[], PreTrainedModel],
+    adapters: Mapping[str, Path],
+    names: Mapping[Hypothesis, str],
+    observed: Sequence[Observation],
+) -> dict[Hypothesis, list[Prediction]]:
+    from harness.engines.transformers_engine import TransformersEngine
+
+    requests: list[ModelRequest] = []
+    for hypothesis, name in names.items():
+        for one in observed:
+            requests += [ModelRequest(name, request) for request in _requests(own, hypothesis, one)]
+    distinct = list(dict.fromkeys(requests))
+    ends = dict.fromkeys([BASE, *adapters], own.end)
+    engine = TransformersEngine(load, own.tokenizer, adapters, ends=ends, device=own.device)
+    with contextlib.closing(engine):
+        responses = {distinct[index]: response for index, response in engine.respond(distinct)}
+    predictions: dict[Hypothesis, list[Prediction]] = {}
+    for hypothesis, name in names.items():
+        predictions[hypothesis] = []
+        for one in observed:
+            score, *generated = (responses[ModelRequest(name, request)] for request in _requests(own, hypothesis, one))
+            assert not isinstance(score, GenerateResponse)
+            prediction = Prediction(tuple(score.logprobs))
+            for answer in generated:
+                assert isinstance(answer, GenerateResponse)
+                tokens = tuple(token for token in answer.tokens if token not in own.end.ends)
+                prediction = replace(prediction, answer=tokens, ended=answer.finish_reason == "stop")
+            predictions[hypothesis].append(prediction)
+    return predictions
+
+
+def _requests(own: OwnWeights, hypothesis: Hypothesis, one: Observation) -> list[Request]:
+    """The log-likelihood of an item's target, and its answer if the endpoint gave one."""
+    bos = own.tokenizer.bos_token_id
+    prompt = one.prompt
+    if hypothesis.bos == "double":
+        prompt = (bos, *prompt)
+    elif hypothesis.bos == "missing" and prompt[:1] == (bos,) and len(prompt) > 1:
+        prompt = prompt[1:]
+    kept = prompt
+    if hypothesis.tokens_read:
+        kept = prompt[-max(1, hypothesis.tokens_read - len(one.target)) :]
+        prompt = prompt[-hypothesis.tokens_read :]
+    requests: list[Request] = [ScoreRequest(kept, one.target)]
+    if one.answers:
+        requests.append(GenerateRequest(prompt, max(map(len, one.answers)) or 1))
+    return requests

@@ -1,0 +1,342 @@
+"""`medbench verify`: whether a deployed model answers as the model that a run evaluated, and if not, why."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.console import Terminal
+from harness.folder import RunFolder
+from harness.logs import log_to
+from harness.runs.stages import command_line
+from reports.certificate import markdown, summary
+from reports.document.reading import read_results, read_samples
+from reports.document.verification import (
+    VERIFY_FILE,
+    DeployedTarget,
+    EndsPart,
+    PromptsPart,
+    Reference,
+    Verification,
+    VerificationParts,
+    write_verification,
+)
+from reports.errors import UserError
+from reports.files import write_text
+from reports.verification.equivalence import ALPHA, judge, margins_of
+from reports.verification.likelihoods import Explanation
+from reports.version import __version__
+from training.machine_failures import raise_machine_errors
+from training.models.model import BASE
+
+if TYPE_CHECKING:
+    from harness.planning.run_plan import Plan
+    from harness.releases.causes import Inspection
+    from harness.scoring.kept_answers import Scored
+    from reports.document.schema import ModelInfo, Results
+    from reports.document.verification import Cause
+    from reports.gate.policy import Policy
+    from reports.verification.likelihoods import Answers
+    from training.models.model import Model
+
+EVALUATED, DEPLOYED, DEPLOYED_BASE = "evaluated", "deployed", "deployed_base"
+_SETTINGS = ("scoring.across=true", "scoring.noise_items=0")
+_LONGEST = 1024  # tokens of a request, where the run has no samples
+_PACKAGES = ("torch", "transformers", "peft", "httpx")
+_UNNAMED = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What `verify` wrote.
+
+    Attributes:
+        document: The certificate.
+        folder: The folder with `verify.json` and `verify.md`.
+    """
+
+    document: Verification
+    folder: Path
+
+
+def verify(  # noqa: PLR0913 - one for each flag of the command
+    run: str | Path,
+    target: str,
+    *,
+    model: str = "adapter",
+    policy: str | Path | None = None,
+    limit: int | None = None,
+    tasks: Sequence[str] | None = None,
+    settings: Sequence[str] = (),
+    out: str | Path | None = None,
+    quiet: bool = False,
+) -> Certificate:
+    """Compare a deployed model with the one that a run evaluated, on the run's items, and write a certificate.
+
+    Args:
+        run: The run folder.
+        target: What is deployed: a folder, a GGUF file, a hub id, or `http://HOST/v1#MODEL`.
+        model: The evaluated model's name in the run; one from elsewhere as `NAME=FOLDER`.
+        policy: A gate's policy, whose rule `deployed_equals` sets the margins.
+        limit: Items for each task; the run's by default.
+        tasks: Tasks instead of the run's.
+        settings: `key.path=value` overrides of the run's recipe.
+        out: The folder to write; by default `RUN/verify/TARGET`, and the certificate in `RUN` too, where the gate reads
+            it.
+        quiet: Print nothing.
+
+    Raises:
+        UserError: The run, its model, the target or the policy cannot be used.
+    """
+    from harness.releases.gating import load_policy
+
+    terminal = Terminal(quiet=quiet)
+    home = RunFolder(Path(run))
+    results = read_results(home.path)
+    info, source = _reference(results, model, home)
+    folder = RunFolder(Path(out) if out is not None else home.path / "verify" / _label(target))
+    folder.make()
+    with raise_machine_errors(), folder.lock():
+        log_to(folder.log)
+        plan = _plan(home, folder, source, target, limit, tasks or [task.name for task in results.tasks], settings)
+        _check_reference(plan, info, home)
+        rules = None if policy is None else load_policy(Path(policy))
+        document = _compare(plan, home, info, rules, terminal)
+        for place in {folder.path, home.path if out is None else folder.path}:
+            write_verification(place / VERIFY_FILE, document)
+            write_text(place / "verify.md", markdown(document))
+    terminal.say(f"\n{summary(document)}")
+    terminal.say(str(folder.path / VERIFY_FILE))
+    return Certificate(document, folder.path)
+
+
+def _label(target: str) -> str:
+    """A name for the target's folder, from the end of its source."""
+    last = target.rstrip("/").rpartition("/")[2] if "#" not in target else target.partition("://")[2]
+    return _UNNAMED.sub("-", last).strip("-.")[:80] or "target"
+
+
+def _reference(results: Results, model: str, home: RunFolder) -> tuple[ModelInfo, str | None]:
+    """(the evaluated model in the results, the source of its adapter; None for the base)."""
+    name, _, source = model.partition("=")
+    info = next((info for info in results.models if info.name == name), None)
+    if info is None:
+        names = ", ".join(info.name for info in results.models)
+        raise UserError(f"the run scored no model named {name!r}", where="--model", fix=f"choose from {names}")
+    if info.kind == "base" or source:
+        return info, source or None
+    if name != "adapter":
+        fix = f"say where it is: --model {name}=FOLDER"
+        raise UserError(f"{name} is not in the run folder", where="--model", fix=fix)
+    return info, str(home.adapter)
+
+
+def _plan(
+    home: RunFolder,
+    folder: RunFolder,
+    source: str | None,
+    target: str,
+    limit: int | None,
+    tasks: Sequence[str],
+    settings: Sequence[str],
+) -> Plan:
+    from harness.planning.run_plan import make_plan
+    from training.recipes.recipe_file import check_recipe, load_recipe
+
+    recipe = load_recipe(str(home.recipe), [*_SETTINGS, *settings])
+    if limit is not None:
+        value = recipe.model_dump(mode="json")
+        value["scoring"]["limit"] = limit
+        recipe = check_recipe(value, "--limit")
+    evaluated = "" if source is None else f",{EVALUATED}={source}"
+    models = f"{BASE}{evaluated},{DEPLOYED}={target}"
+    plan = make_plan(recipe, folder, models, tasks)
+    parent = _served_parent(plan)
+    return make_plan(recipe, folder, f"{models},{DEPLOYED_BASE}={parent}", tasks) if parent else plan
+
+
+def _served_parent(plan: Plan) -> str | None:
+    """Address of the base on the target's server, if the server says which it is.
+
+    Not of a quantised base, which the server holds otherwise: its difference would be more than another kernel's.
+    """
+    from harness.engines.served.client import server_facts
+
+    model = _model(plan, DEPLOYED)
+    if model.kind != "served" or plan.weight_format.is_quantised:
+        return None
+    parent = server_facts(model.url, model.served_name, plan.recipe.scoring.served).get("parent")
+    return f"{model.url}#{parent}" if parent and parent != model.served_name else None
+
+
+def _model(plan: Plan, name: str) -> Model:
+    return next(model for model in plan.models if model.name == name)
+
+
+def _check_reference(plan: Plan, info: ModelInfo, home: RunFolder) -> None:
+    """See that the evaluated model's weights are still those that the run scored."""
+    own = next((model for model in plan.models if model.name == EVALUATED), plan.base)
+    if own.sha256 != info.sha256:
+        raise UserError(
+            f"the weights of {info.name} are not those that the run scored",
+            where=str(home.path),
+            fix="score the run again (`medbench score --out RUN`), then verify",
+        )
+
+
+def _compare(plan: Plan, home: RunFolder, info: ModelInfo, policy: Policy | None, terminal: Terminal) -> Verification:
+    """Score both sides, judge their equivalence, and find the causes of a difference."""
+    from harness.releases.causes import inspect
+
+    terminal.heading("Verify")
+    evaluated = next((model for model in plan.models if model.name == EVALUATED), plan.base)
+    inspection = inspect(plan, evaluated, _model(plan, DEPLOYED), _longest(home, info.name), terminal)
+    try:
+        scored, engine, notes = _scores(plan, inspection, terminal)
+    except UserError as error:
+        if not inspection.findings:
+            raise
+        parts = _unscored(inspection, error)
+        return _document(
+            plan, info, inspection, parts, inspection.causes("different", None), {"name": "none"}, [], home
+        )
+    parts = _judged(plan, scored, evaluated.name, inspection, policy)
+    noise = next((part.nats_per_token for part in parts.explained), None)
+    return _document(plan, info, inspection, parts, inspection.causes(parts.outcome, noise), engine, notes, home)
+
+
+def _unscored(inspection: Inspection, error: UserError) -> VerificationParts:
+    """What is certain of a target that reads other prompts than it is sent, so that it cannot be scored."""
+    return VerificationParts(
+        items=len(inspection.observed),
+        confidence=1 - 2 * ALPHA,
+        prompts=inspection.prompts or PromptsPart(),
+        outcome="different",
+        reasons=[f"It was not scored on the run's items: {error.what}."],
+    )
+
+
+def _judged(
+    plan: Plan, scored: Sequence[Scored], evaluated: str, inspection: Inspection, policy: Policy | None
+) -> VerificationParts:
+    answers = {model.name: _answers(plan.folder, scored, model.name) for model in plan.models}
+    kernel = []
+    if DEPLOYED_BASE in answers:
+        description = "The base answered the same items through the run's engine and through the server."
+        kernel = [Explanation("kernel", description, before=answers[BASE], after=answers[DEPLOYED_BASE])]
+    deployed = [answered for answered in scored if answered.model == DEPLOYED]
+    return judge(
+        [answered.task.info.model_copy(update={"metrics": answered.metrics}) for answered in deployed],
+        answers[evaluated],
+        answers[DEPLOYED],
+        margins=margins_of(policy),
+        explained=kernel,
+        prompts=inspection.prompts or _prompts(plan, answers, evaluated),
+        ends=_ends(plan, evaluated, inspection),
+    )
+
+
+def _longest(home: RunFolder, model: str) -> int:
+    """Tokens of the longest prompt of a run with its answer."""
+    samples = (sample for path in home.samples(model, "x").parent.glob("*.jsonl") for sample in read_samples(path))
+    return max(((sample.prompt_tokens or 0) + (sample.output_tokens or 0) for sample in samples), default=_LONGEST)
+
+
+def _scores(plan: Plan, inspection: Inspection, terminal: Terminal) -> tuple[list[Scored], dict[str, Any], list[str]]:
+    """(scores of all models, how the engine was set up, what was left out)."""
+    from harness.scoring.stage import score_models
+
+    notes = list(inspection.notes)
+    if not inspection.has_likelihoods:
+        answered = [loaded for loaded in plan.tasks if loaded.task.OUTPUT_TYPE == "generate_until"]
+        left_out = [loaded.name for loaded in plan.tasks if loaded not in answered]
+        if not answered:
+            raise UserError(
+                "the server gives no log-probabilities, which all tasks of the run need",
+                where=_model(plan, DEPLOYED).source,
+                fix="name tasks that are answered in words: --tasks medbench_pubmedqa_cot,medbench_generation",
+            )
+        if left_out:
+            notes.append(f"the server gives no log-probabilities, so {', '.join(left_out)} are left out")
+        plan = replace(plan, tasks=answered)
+    scored, engine = score_models(plan, terminal, {})
+    return scored, engine, notes
+
+
+def _answers(folder: RunFolder, scored: Sequence[Scored], model: str) -> Answers:
+    return {
+        answered.task.name: list(read_samples(folder.samples(model, answered.task.name)))
+        for answered in scored
+        if answered.model == model
+    }
+
+
+def _prompts(plan: Plan, answers: Mapping[str, Answers], evaluated: str) -> PromptsPart:
+    """Compare the tokens of both models' prompts, as medbench renders them with the tokenizers in their folders."""
+    from harness.releases.causes import first_difference
+    from tasks.rendering import encode, load_tokenizer
+
+    own, other = (load_tokenizer(plan.dialogues[name].tokenizer) for name in (evaluated, DEPLOYED))
+    items, equal, first = 0, 0, None
+    for task, samples in answers[evaluated].items():
+        theirs = {(sample.id, sample.repeat): sample for sample in answers[DEPLOYED].get(task, ())}
+        for sample in samples:
+            if (match := theirs.get((sample.id, sample.repeat))) is None:
+                continue
+            pair = encode(own, sample.prompt), encode(other, match.prompt)
+            items += 1
+            equal += pair[0] == pair[1]
+            if pair[0] != pair[1] and first is None:
+                first = first_difference(task, sample.id, *pair, other)
+    return PromptsPart(items=items, equal=equal, first=first)
+
+
+def _ends(plan: Plan, evaluated: str, inspection: Inspection) -> EndsPart:
+    """What ends the answers of both; a server does not tell."""
+    target = None if inspection.observed else plan.dialogues[DEPLOYED].ends_in_words()
+    return EndsPart(reference=plan.dialogues[evaluated].ends_in_words(), target=target)
+
+
+def _document(
+    plan: Plan,
+    info: ModelInfo,
+    inspection: Inspection,
+    parts: VerificationParts,
+    causes: list[Cause],
+    engine: Mapping[str, Any],
+    notes: Sequence[str],
+    home: RunFolder,
+) -> Verification:
+    target, evaluated = _model(plan, DEPLOYED), _model(plan, EVALUATED if info.kind != "base" else BASE)
+    name = str(engine.get("engine", engine["name"]))
+    return Verification(
+        **dict(parts),
+        medbench_version=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command_line(),
+        versions={package: importlib.metadata.version(package) for package in _PACKAGES},
+        reference=Reference(
+            run=home.path.resolve().name,
+            model=info.name,
+            sha256=info.sha256,
+            config_sha256=info.config_sha256,
+            base_sha256=plan.base.sha256,
+            weights=plan.part_of(evaluated).weights,
+            engine=name,
+        ),
+        target=DeployedTarget(
+            kind=target.kind,
+            label=target.source,
+            form=inspection.form,
+            sha256=None if target.is_served else target.sha256,
+            server=inspection.server,
+            engine="server" if target.is_served else name,
+        ),
+        causes=causes,
+        notes=[*plan.warnings, *notes],
+    )

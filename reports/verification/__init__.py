@@ -1,0 +1,1 @@
+"""Equivalence of a deployed model to the evaluated one, and the certificate that says so."""
