@@ -105,6 +105,7 @@ def test_a_merge_in_16_bit_arithmetic_and_float16_values_saved_as_float32_have_n
         (1.5, "adapter_scale"),
     ],
 )
+@pytest.mark.slow
 def test_the_adapters_factor_is_found(case, factor, key, dtype):
     findings = case.find(planted.plus(case.trained, case.change, factor), dtype)
     assert [cause.key for cause in findings.causes] == [key]
@@ -113,6 +114,7 @@ def test_the_adapters_factor_is_found(case, factor, key, dtype):
 
 @pytest.mark.parametrize("grid", planted.GRIDS)
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.slow
 def test_quantised_weights_are_named_with_their_type(case, grid, dtype):
     findings = case.find(planted.quantised(case.merged, grid), dtype)
     assert [cause.key for cause in findings.causes] == ["precision"]
@@ -161,6 +163,7 @@ def test_a_dense_base_has_one_form(model, adapter, tmp_path):
 
 @pytest.mark.parametrize("rank", [2, 4, 8])
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.slow
 def test_another_adapter_is_found_with_its_rank_and_named_if_it_is_known(case, tmp_path, rank, dtype):
     other = planted.make_lora(case.adapter, tmp_path / "other", seed=8, rank=rank)
     third = planted.make_lora(case.adapter, tmp_path / "third", seed=9)
@@ -294,6 +297,7 @@ def test_weights_that_are_not_dense_are_refused(case):
 
 
 @pytest.mark.parametrize("seed", range(6))
+@pytest.mark.slow
 def test_factor_type_and_rank_are_right_for_any_adapter(model, adapter, tmp_path, seed):
     """Over ranks, sizes, factors and types drawn at random."""
     generator = torch.Generator().manual_seed(seed)
@@ -322,6 +326,7 @@ def test_factor_type_and_rank_are_right_for_any_adapter(model, adapter, tmp_path
 @pytest.mark.parametrize("size", [1.0, 1e-3])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("grid", ["", "nf4", "fp4", "int8", *planted.GRIDS])
+@pytest.mark.slow
 def test_the_type_of_values_is_found_from_the_values(grid, dtype, size, seed):
     values = size * torch.randn(96, 256, generator=torch.Generator().manual_seed(seed))
     rounded = round_to(values, ValueType(dtype, grid))
