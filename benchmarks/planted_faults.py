@@ -45,9 +45,7 @@ def verify_with(run: Path, faults: Faults, limit: int) -> dict[str, Any]:
     tasks = ["medbench_perplexity"]
     with serving(model) as url, tempfile.TemporaryDirectory() as out:
         target = f"{url}#adapter"
-        document = harness.verify(
-            run, target, limit=limit, tasks=tasks, settings=settings, out=out, quiet=True
-        ).document
+        document = harness.verify(run, target, limit=limit, tasks=tasks, settings=settings, out=out, quiet=True)
     return {
         "outcome": document.outcome,
         "causes": [cause.model_dump() for cause in document.causes],

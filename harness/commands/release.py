@@ -86,8 +86,8 @@ def verify(
     import harness
     from reports.document.verification import VERIFY_EXIT_CODES
 
-    certificate = harness.verify(
+    document = harness.verify(
         run, target, model=model, policy=policy, limit=limit, tasks=split_names(tasks), settings=settings or (), out=out
     )
-    if code := VERIFY_EXIT_CODES[certificate.document.outcome]:
+    if code := VERIFY_EXIT_CODES[document.outcome]:
         raise typer.Exit(code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -110,13 +109,12 @@ def _vllm_unsupported(plan: Plan) -> Unsupported | None:
 
 
 def _start_served(config: EngineConfig) -> Engine:
-    """Start the engine for models behind servers; its package is imported by name, since it needs an HTTP client."""
-    module = importlib.import_module("harness.engines.served.served_engine")
+    from harness.engines.served.served_engine import ServedEngine
+
     models = {model.name: (model.url, model.served_name) for model in config.plan.models}
     settings = config.plan.recipe.scoring.served
     own = (request for request in config.requests if request.model in models)
-    engine: Engine = module.ServedEngine(models, config.tokenizer, ends=config.ends, settings=settings, requests=own)
-    return engine
+    return ServedEngine(models, config.tokenizer, ends=config.ends, settings=settings, requests=own)
 
 
 def _served_seconds(plan: Plan) -> float:
@@ -135,8 +133,9 @@ def served_facts(model: Model, settings: ServedSection) -> dict[str, str]:
     Raises:
         UserError: The server does not answer, or does not have the model.
     """
-    client = importlib.import_module("harness.engines.served.client")
-    return dict(client.server_facts(model.url, model.served_name, settings))
+    from harness.engines.served.client import server_facts
+
+    return server_facts(model.url, model.served_name, settings)
 
 
 ENGINES = {

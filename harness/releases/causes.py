@@ -4,37 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from harness.releases.endpoint_causes import Finding, answer_findings, prompt_findings
-from reports.document.verification import Cause, PromptDifference, PromptsPart
+from harness.releases.endpoint_causes import answer_findings, prompt_findings
+from reports.document import verification
+from reports.document.verification import CauseKey, PromptDifference, PromptsPart
+from training.exporting.causes import Cause, first_difference
 
 if TYPE_CHECKING:
     from harness.console import Terminal
     from harness.planning.run_plan import Plan
-    from harness.releases.endpoint_causes import Observation
+    from harness.releases.endpoint_causes import Observation, Prediction
     from harness.releases.hypotheses import OwnWeights
     from reports.document.verification import VerifyOutcome
     from training.models.model import Model
 
-# First cause that fits: what changes prompts or ends explains changed log-probabilities, not the other way round.
-_ORDER = (
-    "template",
-    "tokenizer",
-    "double_bos",
-    "missing_bos",
-    "context_cut",
-    "end_token",
-    "missing_adapter",
-    "wrong_adapter",
-    "merged_twice",
-    "adapter_scale",
-    "weights",
-    "precision",
-    "sampling",
-    "unidentified",
-)
-KERNEL_NATS = 0.05  # per token, of 16-bit kernels that differ; measured through the base where the server has it
+_ORDER = get_args(CauseKey)
+_KERNEL_NATS = 0.05  # per token, of 16-bit kernels that differ; measured through the base where the server has it
 _NEAR_TIES = 0.2  # share of an answer's tokens that follow a near tie, which another kernel decides
 _SHOWN_TOKENS = 8
 
@@ -48,7 +34,6 @@ class Inspection:
         findings: Causes that show without scoring.
         server: What its server says about itself.
         prompts: Comparison with the prompts that the target renders itself; None if medbench renders them.
-        ends: Tokens that end its answers; None if they cannot be seen.
         has_likelihoods: Whether it gives log-probabilities.
         notes: What could not be seen.
         observed: Its replies, of an endpoint.
@@ -56,16 +41,15 @@ class Inspection:
     """
 
     form: str
-    findings: Sequence[Finding] = ()
+    findings: Sequence[Cause] = ()
     server: dict[str, str] = field(default_factory=dict)
     prompts: PromptsPart | None = None
-    ends: list[str] | None = None
     has_likelihoods: bool = True
     notes: Sequence[str] = ()
     observed: Sequence[Observation] = ()
     own: OwnWeights | None = None
 
-    def causes(self, outcome: VerifyOutcome, noise: float | None) -> list[Cause]:
+    def causes(self, outcome: VerifyOutcome, noise: float | None) -> list[verification.Cause]:
         """The causes of a difference, first the one that comes first in the chain from prompt to answer.
 
         Args:
@@ -78,12 +62,10 @@ class Inspection:
         if self.own is not None and self.observed:
             findings += _endpoint_findings(self.own, self.observed, findings, noise)
         if not findings and outcome == "different":
-            findings = [
-                Finding("unidentified", "cause not identifiable: weights, prompts and ends are as evaluated", {})
-            ]
+            findings = [Cause("unidentified", "cause not identifiable: weights, prompts and ends are as evaluated", {})]
         findings.sort(key=lambda finding: _ORDER.index(finding.key))
         return [
-            Cause(
+            verification.Cause(
                 key=finding.key,
                 sentence=finding.sentence,
                 evidence={key: float(value) for key, value in finding.evidence.items() if not isinstance(value, str)},
@@ -93,28 +75,32 @@ class Inspection:
 
 
 def _endpoint_findings(
-    own: OwnWeights, observed: Sequence[Observation], prompts: Sequence[Finding], noise: float | None
-) -> list[Finding]:
+    own: OwnWeights, observed: Sequence[Observation], prompts: Sequence[Cause], noise: float | None
+) -> list[Cause]:
     """What re-scoring our own weights shows about an endpoint's replies."""
     from harness.releases.hypotheses import Hypothesis, identify, predict
 
     cut = next((finding for finding in prompts if finding.key == "context_cut"), None)
     tokens_read = int(cut.evidence["tokens_read"]) if cut is not None else 0
-    usable = [one for one in observed if one.logprobs is not None]
+    none = Hypothesis()
+    replies = list(zip(observed, predict(own, observed, [none])[none], strict=True))
+    usable = [pair for pair in replies if pair[0].logprobs is not None]
+    answered = [pair for pair in replies if pair[0].answers]
     if not usable:
-        usable = [one for one in observed if one.answers]
-        noise = _NEAR_TIES
-    findings, _ = identify(own, usable, KERNEL_NATS if noise is None else noise, tokens_read) if usable else ([], None)
+        usable, noise = answered, _NEAR_TIES
+    allowed = _KERNEL_NATS if noise is None else noise
+    findings = identify(own, *_columns(usable), allowed, tokens_read) if usable else []
     seen = {finding.key for finding in prompts}
     findings = [finding for finding in findings if finding.key not in seen]
     if prompts:  # which explain what is left
         findings = [finding for finding in findings if finding.key != "unidentified"]
-    answered = [one for one in observed if one.answers]
-    if answered:
-        generation = answer_findings(answered, predict(own, answered, [Hypothesis()])[Hypothesis()])
-        is_explained = bool(findings or prompts)
-        findings += [finding for finding in generation if finding.key == "sampling" or not is_explained]
-    return findings
+    is_explained = bool(findings or prompts)
+    generation = answer_findings(*_columns(answered))
+    return findings + [finding for finding in generation if finding.key == "sampling" or not is_explained]
+
+
+def _columns(pairs: Sequence[tuple[Observation, Prediction]]) -> tuple[list[Observation], list[Prediction]]:
+    return [one for one, _ in pairs], [prediction for _, prediction in pairs]
 
 
 def inspect(plan: Plan, evaluated: Model, target: Model, longest: int, terminal: Terminal) -> Inspection:
@@ -140,9 +126,7 @@ def _inspect_files(plan: Plan, evaluated: Model, target: Model, terminal: Termin
 
     if target.is_adapter:
         same = target.sha256 == evaluated.sha256
-        finding = Finding(
-            "wrong_adapter", "it is another adapter than the evaluated one, by the hash of its weights", {}
-        )
+        finding = Cause("wrong_adapter", "it is another adapter than the evaluated one, by the hash of its weights", {})
         return Inspection("adapter", [] if same else [finding])
     terminal.say("  comparing weights, prompts and end tokens with the evaluated model's")
     questions = [row.question for row in load_reasoning(DataSource(source="samples:reasoning_heldout"), seed=0)]
@@ -160,7 +144,7 @@ def _inspect_files(plan: Plan, evaluated: Model, target: Model, terminal: Termin
         quantization=plan.base.quantization,
         train_dtype=plan.train_dtype,
     )
-    findings = [Finding(cause.key, cause.sentence, cause.evidence) for cause in (*prompting, *weights.causes)]
+    findings = [*prompting, *weights.causes]
     values = weights.evidence.get("type", "")
     form = f"{values} {'GGUF' if target.kind == 'gguf' else 'model folder'}".strip()
     return Inspection(form, findings, notes=weights.notes)
@@ -225,16 +209,15 @@ def _chat_prompts(observed: Sequence[Observation], tokenizer: object) -> Prompts
     first = None
     if different:
         number, one = different[0]
-        first = first_difference("chat endpoint", str(number), one.prompt, one.chat_prompt or (), tokenizer)
+        first = prompt_difference("chat endpoint", str(number), one.prompt, one.chat_prompt or (), tokenizer)
     return PromptsPart(items=len(shown), equal=len(shown) - len(different), first=first)
 
 
-def first_difference(
+def prompt_difference(
     task: str, item: str, reference: Sequence[int], target: Sequence[int], tokenizer: object
 ) -> PromptDifference:
     """The first tokens in which two prompts differ, and their text."""
-    pairs = zip(reference, target, strict=False)
-    place = next((index for index, (a, b) in enumerate(pairs) if a != b), min(len(reference), len(target)))
+    place = first_difference(reference, target)
     ours, theirs = (list(tokens[place : place + _SHOWN_TOKENS]) for tokens in (reference, target))
     decode = tokenizer.decode  # type: ignore[attr-defined]
     return PromptDifference(

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 from scipy import stats
+
+from training.exporting.causes import Cause, first_difference
+
+if TYPE_CHECKING:
+    from reports.document.verification import CauseKey
 
 # A fault explains the replies if it leaves at most this share of the difference, or what the engines' noise explains.
 _LEFT = 0.1
@@ -20,6 +26,7 @@ _CHAT = {
     "missing_bos": "its chat endpoint leaves out the start token of prompts",
     "template": "its chat endpoint renders other prompts",
 }
+_Hypothesis = TypeVar("_Hypothesis", bound=Hashable)
 _MIN_PREFIX = 3  # tokens of an answer that stop where ours does
 
 
@@ -65,22 +72,7 @@ class Prediction:
     ended: bool = True
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A cause of a difference.
-
-    Attributes:
-        key: As in `reports.document.verification`.
-        sentence: What is wrong, for people.
-        evidence: The numbers that it rests on.
-    """
-
-    key: str
-    sentence: str
-    evidence: Mapping[str, float | str]
-
-
-def prompt_findings(observed: Sequence[Observation], bos: int | None) -> list[Finding]:
+def prompt_findings(observed: Sequence[Observation], bos: int | None) -> list[Cause]:
     """What an endpoint does to prompts: cuts them, adds or leaves out the start token, or renders another template.
 
     Args:
@@ -90,7 +82,7 @@ def prompt_findings(observed: Sequence[Observation], bos: int | None) -> list[Fi
     return [finding for finding in (_cut(observed), _chat(observed, bos)) if finding is not None]
 
 
-def _cut(observed: Sequence[Observation]) -> Finding | None:
+def _cut(observed: Sequence[Observation]) -> Cause | None:
     """The endpoint reads fewer tokens than were sent, and the same number of all longer requests."""
     cut = [(one.sent, one.counted) for one in observed if one.counted is not None and one.counted < one.sent - 1]
     cut += [
@@ -107,30 +99,34 @@ def _cut(observed: Sequence[Observation]) -> Finding | None:
         f"the endpoint reads {kept} tokens of a request: {len(cut)} of {len(observed)} requests are longer (up to"
         f" {max(sent for sent, _ in cut)}) and lose the rest"
     )
-    return Finding("context_cut", sentence, {"tokens_read": kept, "requests_cut": len(cut)})
+    return Cause("context_cut", sentence, {"tokens_read": kept, "requests_cut": len(cut)})
 
 
-def _chat(observed: Sequence[Observation], bos: int | None) -> Finding | None:
+def _chat(observed: Sequence[Observation], bos: int | None) -> Cause | None:
     """What the chat endpoint does to prompts that are not cut, by tokens if it tells them, else by their number."""
     shown = [(one.prompt, one.chat_prompt) for one in observed if one.chat_prompt is not None]
     different = [(own, chat) for own, chat in shown if own != chat]
     if different:
-        key = next((key for key, start in _starts(bos) if all(start(*pair) for pair in different)), "template")
+        key: CauseKey = next(
+            (key for key, start in _starts(bos) if all(start(*pair) for pair in different)), "template"
+        )
         evidence: dict[str, float | str] = {"prompts": len(shown), "different": len(different)}
         if key == "template":
-            evidence["first_difference"] = _first_difference(*different[0])
-        return Finding(key, f"{_CHAT[key]}: {len(different)} of {len(shown)} prompts differ", evidence)
+            evidence["first_difference"] = first_difference(*different[0])
+        return Cause(key, f"{_CHAT[key]}: {len(different)} of {len(shown)} prompts differ", evidence)
     shifts = [] if shown else [one.chat_counted - len(one.prompt) for one in observed if one.chat_counted is not None]
     only_longer_ones = len(set(shifts)) > 1 and max(shifts) <= 0 and 0 in shifts  # which are cut
     if not any(shifts) or only_longer_ones:
         return None
-    by_one = {1: "double_bos", -1: "missing_bos"} if bos is not None and len(set(shifts)) == 1 else {}
+    by_one: dict[int, CauseKey] = (
+        {1: "double_bos", -1: "missing_bos"} if bos is not None and len(set(shifts)) == 1 else {}
+    )
     key = by_one.get(shifts[0], "template")
     evidence = {"prompts": len(shifts), "least_more_tokens": min(shifts), "most_more_tokens": max(shifts)}
-    return Finding(key, f"{_CHAT[key]}, by the number of tokens that it counts", evidence)
+    return Cause(key, f"{_CHAT[key]}, by the number of tokens that it counts", evidence)
 
 
-def _starts(bos: int | None) -> list[tuple[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]]]:
+def _starts(bos: int | None) -> list[tuple[CauseKey, Callable[[tuple[int, ...], tuple[int, ...]], bool]]]:
     """(cause, whether a prompt of ours and one of the endpoint differ by it) for faults of the start token."""
     if bos is None:
         return []
@@ -138,11 +134,6 @@ def _starts(bos: int | None) -> list[tuple[str, Callable[[tuple[int, ...], tuple
         ("double_bos", lambda own, chat: chat == (bos, *own)),
         ("missing_bos", lambda own, chat: own == (bos, *chat)),
     ]
-
-
-def _first_difference(first: Sequence[int], second: Sequence[int]) -> int:
-    pairs = zip(first, second, strict=False)
-    return next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
 
 
 def errors(observed: Sequence[Observation], predicted: Sequence[Prediction]) -> np.ndarray:
@@ -161,27 +152,27 @@ def _error(one: Observation, prediction: Prediction) -> float:
         return float(np.mean(np.abs(np.subtract(one.logprobs, prediction.logprobs)))) if one.logprobs else 0.0
     answer = one.answers[0] if one.answers else ()
     length = min(len(answer), len(prediction.answer)) or max(len(answer), len(prediction.answer))
-    return 1.0 - _first_difference(answer, prediction.answer) / length if length else 0.0
+    return 1.0 - first_difference(answer, prediction.answer) / length if length else 0.0
 
 
 @dataclass(frozen=True)
-class Fit:
+class Fit(Generic[_Hypothesis]):
     """The hypothesis that fits best.
 
     Attributes:
-        names: It, and those that the items cannot tell from it; empty if none explains the replies.
+        hypotheses: It, and those that the items cannot tell from it; empty if none explains the replies.
         error: Mean of `errors` under it.
         unexplained: Mean of `errors` under our weights as they are.
         is_different: Whether the replies differ from our weights by more than noise at all.
     """
 
-    names: tuple[str, ...]
+    hypotheses: tuple[_Hypothesis, ...]
     error: float
     unexplained: float
     is_different: bool
 
 
-def best_fit(wrong: Mapping[str, np.ndarray], reference: str, noise: float) -> Fit:
+def best_fit(wrong: Mapping[_Hypothesis, np.ndarray], reference: _Hypothesis, noise: float) -> Fit[_Hypothesis]:
     """The hypothesis under which our own weights predict an endpoint's replies.
 
     Args:
@@ -189,14 +180,14 @@ def best_fit(wrong: Mapping[str, np.ndarray], reference: str, noise: float) -> F
         reference: The hypothesis without a fault.
         noise: What the engines' arithmetic explains of an error, in its unit.
     """
-    means = {name: float(values.mean()) for name, values in wrong.items()}
+    means = {hypothesis: float(values.mean()) for hypothesis, values in wrong.items()}
     unexplained, allowed = means[reference], _NOISE_MARGIN * noise
     if unexplained <= allowed:
         return Fit((reference,), unexplained, unexplained, is_different=False)
     best = min(means, key=means.__getitem__)
     if best == reference or means[best] > max(allowed, _LEFT * unexplained):
         return Fit((), means[best], unexplained, is_different=True)
-    alike = [name for name in wrong if name != best and not _is_worse(wrong[name], wrong[best], noise)]
+    alike = [other for other in wrong if other != best and not _is_worse(wrong[other], wrong[best], noise)]
     if reference in alike:
         return Fit((), means[best], unexplained, is_different=True)
     return Fit((best, *alike), means[best], unexplained, is_different=True)
@@ -213,7 +204,7 @@ def _is_worse(other: np.ndarray, best: np.ndarray, noise: float) -> bool:
     return bool(bound > 0 and mean > noise / 2)
 
 
-def answer_findings(observed: Sequence[Observation], predicted: Sequence[Prediction]) -> list[Finding]:
+def answer_findings(observed: Sequence[Observation], predicted: Sequence[Prediction]) -> list[Cause]:
     """What an endpoint does while it generates: samples instead of taking the argmax, or misses the end token.
 
     Args:
@@ -225,7 +216,7 @@ def answer_findings(observed: Sequence[Observation], predicted: Sequence[Predict
     results = []
     if repeated and changed > _MOST_REPEATS_DIFFER * len(repeated) and changed > 1:
         sentence = f"{changed} of {len(repeated)} answers change when the same greedy request is sent again: it samples"
-        results.append(Finding("sampling", sentence, {"repeated": len(repeated), "changed": changed}))
+        results.append(Cause("sampling", sentence, {"repeated": len(repeated), "changed": changed}))
     stopped = [
         (one, prediction)
         for one, prediction in zip(observed, predicted, strict=True)
@@ -239,5 +230,5 @@ def answer_findings(observed: Sequence[Observation], predicted: Sequence[Predict
     ]
     if past and len(past) > len(stopped) / 2:
         sentence = f"{len(past)} of {len(stopped)} answers go on after the token that ends ours"
-        results.append(Finding("end_token", sentence, {"answers": len(stopped), "past_the_end": len(past)}))
+        results.append(Cause("end_token", sentence, {"answers": len(stopped), "past_the_end": len(past)}))
     return results

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.engines.interface import GenerateRequest, GenerateResponse, ModelRequest, Request, ScoreRequest
-from harness.releases.endpoint_causes import Finding, Fit, Observation, Prediction, best_fit, errors
-from training.exporting.variants import ROUNDINGS, merged, round_weights, scaled_adapter
+from harness.releases.endpoint_causes import Fit, Observation, Prediction, best_fit, errors
+from training.exporting.causes import Cause
+from training.exporting.merging import merge
+from training.exporting.variants import ROUNDINGS, round_weights, scaled_adapter
+from training.models.adapters import load_adapter
 from training.models.model import BASE
 
 if TYPE_CHECKING:
@@ -19,16 +22,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from harness.engines.answer_text import AnswerEnd
+    from reports.document.verification import CauseKey
     from training.models.device import Device, DTypeName
 
 _FACTORS = (0.0, 0.5, 2.0)
 _LEADING = 3  # of the best hypotheses
 _NEAR = 2.0  # a fit within this multiple of the noise ends the search
-_FACTOR_CAUSES = {
+_FACTOR_CAUSES: dict[float, tuple[CauseKey, str]] = {
     0.0: ("missing_adapter", "it answers as the base: the adapter is missing"),
     2.0: ("merged_twice", "the adapter counts twice, as where it was merged into the weights and loaded beside them"),
 }
-_BOS_CAUSES = {
+_BOS_CAUSES: dict[str, tuple[CauseKey, str]] = {
     "double": ("double_bos", "a second start token stands before prompts"),
     "missing": ("missing_bos", "prompts lack their start token"),
 }
@@ -55,13 +59,16 @@ class Hypothesis:
     tokens_read: int = 0
 
     @property
-    def faults(self) -> list[tuple[str, str]]:
+    def faults(self) -> list[tuple[CauseKey, str]]:
         """(cause key, sentence) of each fault."""
-        faults = []
+        faults: list[tuple[CauseKey, str]] = []
         if self.adapter:
             faults.append(("wrong_adapter", f"it answers as another adapter of the run: {self.adapter}"))
         elif self.factor != 1:
-            default = ("adapter_scale", f"the adapter's scale is {self.factor:g} of what it should be")
+            default: tuple[CauseKey, str] = (
+                "adapter_scale",
+                f"the adapter's scale is {self.factor:g} of what it should be",
+            )
             faults.append(_FACTOR_CAUSES.get(self.factor, default))
         if self.bos:
             faults.append(_BOS_CAUSES[self.bos])
@@ -95,24 +102,29 @@ class OwnWeights:
 
 
 def identify(
-    own: OwnWeights, observed: Sequence[Observation], noise: float, tokens_read: int = 0
-) -> tuple[list[Finding], Fit]:
-    """(the faults under which our weights predict an endpoint's replies best, how well they do).
+    own: OwnWeights,
+    observed: Sequence[Observation],
+    reference: Sequence[Prediction],
+    noise: float,
+    tokens_read: int = 0,
+) -> list[Cause]:
+    """The faults under which our weights predict an endpoint's replies best.
 
     Single faults are tried first, then pairs with the best of them, and roundings where these leave something. No
-    findings if there is no difference; one with the key `unidentified` if no hypothesis explains it.
+    causes if there is no difference; one with the key `unidentified` if no hypothesis explains it.
 
     Args:
         own: The reference.
         observed: The endpoint's replies.
+        reference: What our weights predict without a fault.
         noise: What the engines' arithmetic explains, in the unit of `errors`.
         tokens_read: Number of tokens that the endpoint was seen to read of longer requests; 0 if it reads all.
     """
     none = Hypothesis()
-    wrong = {none: errors(observed, predict(own, observed, [none])[none])}
-    fit = _fit(wrong, noise)
+    wrong = {none: errors(observed, reference)}
+    fit = best_fit(wrong, none, noise)
     if not fit.is_different:
-        return [], fit
+        return []
     others = [Hypothesis(adapter=name) for name in own.others]
     scales = [Hypothesis(factor=factor) for factor in _FACTORS] if own.adapter is not None else []
     starts = [Hypothesis(bos=kind) for kind in ("double", "missing")] if own.tokenizer.bos_token_id is not None else []
@@ -124,10 +136,10 @@ def identify(
             new = [hypothesis for hypothesis in dict.fromkeys(tried) if hypothesis not in wrong]
             for hypothesis, predictions in predict(own, observed, new).items():
                 wrong[hypothesis] = errors(observed, predictions)
-            fit = _fit(wrong, noise)
-            if fit.names and fit.error <= _NEAR * noise:
-                return _findings(wrong, fit), fit
-    return _findings(wrong, fit), fit
+            fit = best_fit(wrong, none, noise)
+            if fit.hypotheses and fit.error <= _NEAR * noise:
+                return _causes(fit, len(wrong))
+    return _causes(fit, len(wrong))
 
 
 def _best(wrong: Mapping[Hypothesis, np.ndarray], count: int) -> list[Hypothesis]:
@@ -149,21 +161,16 @@ def _both(first: Hypothesis, second: Hypothesis) -> Hypothesis:
     return replace(first, **parts)
 
 
-def _fit(wrong: Mapping[Hypothesis, np.ndarray], noise: float) -> Fit:
-    return best_fit({str(hypothesis): values for hypothesis, values in wrong.items()}, str(Hypothesis()), noise)
-
-
-def _findings(wrong: Mapping[Hypothesis, np.ndarray], fit: Fit) -> list[Finding]:
-    by_name = {str(hypothesis): hypothesis for hypothesis in wrong}
-    evidence: dict[str, float | str] = {"difference": fit.unexplained, "left": fit.error, "hypotheses": len(wrong)}
-    if not fit.names:
+def _causes(fit: Fit[Hypothesis], tried: int) -> list[Cause]:
+    evidence: dict[str, float | str] = {"difference": fit.unexplained, "left": fit.error, "hypotheses": tried}
+    if not fit.hypotheses:
         sentence = "cause not identifiable: none of the faults that were tried explains the replies"
-        return [Finding("unidentified", sentence, evidence)]
-    best, *alike = (by_name[name].faults for name in fit.names)
+        return [Cause("unidentified", sentence, evidence)]
+    best, *alike = (hypothesis.faults for hypothesis in fit.hypotheses)
     alternatives = [" and ".join(sentence for _, sentence in faults) for faults in alike]
     if alternatives:
         evidence["cannot_be_told_from"] = "; ".join(alternatives)
-    return [Finding(key, sentence, evidence) for key, sentence in best]
+    return [Cause(key, sentence, evidence) for key, sentence in best]
 
 
 def predict(
@@ -214,7 +221,9 @@ def _adapters(own: OwnWeights, hypotheses: Iterable[Hypothesis], work: Path) -> 
 
 
 def _rounded(own: OwnWeights, adapter: Path | None, hypothesis: Hypothesis) -> PreTrainedModel:
-    model = merged(own.load(), adapter, own.dtype)
+    model = own.load()
+    if adapter is not None:
+        model = merge(load_adapter(model, adapter), own.dtype)
     return round_weights(model, hypothesis.rounding, embeddings=hypothesis.embeddings).eval()
 
 

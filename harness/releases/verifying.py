@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.api import open_run
 from harness.console import Terminal
 from harness.folder import RunFolder
 from harness.logs import log_to
@@ -51,19 +52,6 @@ _PACKAGES = ("torch", "transformers", "peft", "httpx")
 _UNNAMED = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-@dataclass(frozen=True)
-class Certificate:
-    """What `verify` wrote.
-
-    Attributes:
-        document: The certificate.
-        folder: The folder with `verify.json` and `verify.md`.
-    """
-
-    document: Verification
-    folder: Path
-
-
 def verify(  # noqa: PLR0913 - one for each flag of the command
     run: str | Path,
     target: str,
@@ -75,7 +63,7 @@ def verify(  # noqa: PLR0913 - one for each flag of the command
     settings: Sequence[str] = (),
     out: str | Path | None = None,
     quiet: bool = False,
-) -> Certificate:
+) -> Verification:
     """Compare a deployed model with the one that a run evaluated, on the run's items, and write a certificate.
 
     Args:
@@ -112,7 +100,7 @@ def verify(  # noqa: PLR0913 - one for each flag of the command
             write_text(place / "verify.md", markdown(document))
     terminal.say(f"\n{summary(document)}")
     terminal.say(str(folder.path / VERIFY_FILE))
-    return Certificate(document, folder.path)
+    return document
 
 
 def _label(target: str) -> str:
@@ -146,13 +134,8 @@ def _plan(
     settings: Sequence[str],
 ) -> Plan:
     from harness.planning.run_plan import make_plan
-    from training.recipes.recipe_file import check_recipe, load_recipe
 
-    recipe = load_recipe(str(home.recipe), [*_SETTINGS, *settings])
-    if limit is not None:
-        value = recipe.model_dump(mode="json")
-        value["scoring"]["limit"] = limit
-        recipe = check_recipe(value, "--limit")
+    recipe, _ = open_run(str(home.recipe), limit=limit, settings=[*_SETTINGS, *settings])
     evaluated = "" if source is None else f",{EVALUATED}={source}"
     models = f"{BASE}{evaluated},{DEPLOYED}={target}"
     plan = make_plan(recipe, folder, models, tasks)
@@ -278,7 +261,7 @@ def _answers(folder: RunFolder, scored: Sequence[Scored], model: str) -> Answers
 
 def _prompts(plan: Plan, answers: Mapping[str, Answers], evaluated: str) -> PromptsPart:
     """Compare the tokens of both models' prompts, as medbench renders them with the tokenizers in their folders."""
-    from harness.releases.causes import first_difference
+    from harness.releases.causes import prompt_difference
     from tasks.rendering import encode, load_tokenizer
 
     own, other = (load_tokenizer(plan.dialogues[name].tokenizer) for name in (evaluated, DEPLOYED))
@@ -292,7 +275,7 @@ def _prompts(plan: Plan, answers: Mapping[str, Answers], evaluated: str) -> Prom
             items += 1
             equal += pair[0] == pair[1]
             if pair[0] != pair[1] and first is None:
-                first = first_difference(task, sample.id, *pair, other)
+                first = prompt_difference(task, sample.id, *pair, other)
     return PromptsPart(items=items, equal=equal, first=first)
 
 

@@ -26,11 +26,13 @@ _FIX = "verify again: medbench verify RUN TARGET"
 
 VerifyOutcome = Literal["equivalent", "different", "inconclusive"]
 VERIFY_EXIT_CODES: dict[VerifyOutcome, int] = {"equivalent": 0, "different": 1, "inconclusive": 3}
+# In the order from prompt to answer: what changes prompts or ends explains changed log-probabilities, not the reverse.
 CauseKey = Literal[
     "template",
     "tokenizer",
-    "missing_bos",
     "double_bos",
+    "missing_bos",
+    "context_cut",
     "end_token",
     "missing_adapter",
     "wrong_adapter",
@@ -39,7 +41,6 @@ CauseKey = Literal[
     "weights",
     "precision",
     "sampling",
-    "context_cut",
     "unidentified",
 ]
 Count = Annotated[int, Field(ge=0)]

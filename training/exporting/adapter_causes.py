@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from training.exporting.causes import Cause, CauseKey, name_some
+from reports.document.verification import CauseKey
+from training.exporting.causes import Cause, name_some
 from training.exporting.explained_weights import Explained
 from training.exporting.foreign_changes import LowRank, low_rank_change
 from training.exporting.weight_fits import FACTOR_ERROR, SIGMAS, Factor, pooled

@@ -4,22 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from itertools import zip_longest
 
-CauseKey = Literal[
-    "template",
-    "tokenizer",
-    "missing_bos",
-    "double_bos",
-    "end_token",
-    "missing_adapter",
-    "wrong_adapter",
-    "merged_twice",
-    "adapter_scale",
-    "weights",
-    "precision",
-    "unidentified",
-]
+from reports.document.verification import CauseKey
 
 
 @dataclass(frozen=True)
@@ -56,3 +43,9 @@ def name_some(names: Sequence[str], most: int = 3) -> str:
     """The first few names, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return f"{', '.join(name[:100] for name in names[:most])}{more}"
+
+
+def first_difference(first: Sequence[object], second: Sequence[object]) -> int:
+    """The first place at which two sequences differ, or one of them ends."""
+    pairs = enumerate(zip_longest(first, second))
+    return next((place for place, (one, other) in pairs if one != other), len(first))

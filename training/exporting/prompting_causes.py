@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile, zip_longest
+from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from reports.document.verification import CauseKey
 from reports.errors import UserError
 from tasks.chat import turn_end
 from tasks.rendering import encode, load_tokenizer, render_prompt
-from training.exporting.causes import Cause, CauseKey
+from training.exporting.causes import Cause, first_difference
 from training.models.base_model import configured_ends
 
 if TYPE_CHECKING:
@@ -119,20 +120,20 @@ def _differences(
     """
     evidence: dict[str, float | str]
     if own.text != other.text:
-        place = _first_difference(own.text, other.text)
+        place = first_difference(own.text, other.text)
         shown = [text[place : place + _SHOWN] for text in (own.text, other.text)]
         what = "the chat template writes another prompt" if others.chat_template else "there is no chat template"
         evidence = {
             "item": item,
             "character": place,
-            "token": _first_difference(own.tokens, other.tokens),
+            "token": first_difference(own.tokens, other.tokens),
             "expected": shown[0],
             "actual": shown[1],
         }
         where = f"first at character {place:,} of item {item}"
         yield Cause("template", f"{what}, {where}: {shown[1]!r} instead of {shown[0]!r}", evidence)
     if own.tokens != same_text.tokens:
-        place = _first_difference(own.tokens, same_text.tokens)
+        place = first_difference(own.tokens, same_text.tokens)
         names = [_token(some, ids, place) for some, ids in ((tokenizer, own.tokens), (others, same_text.tokens))]
         what = f"the tokenizer reads the same text as other tokens, first at token {place:,} of item {item}"
         evidence = {"item": item, "token": place, "expected": names[0], "actual": names[1]}
@@ -146,11 +147,6 @@ def _differences(
     elif added > max(own.starts, own.added):
         what = f"the prompt begins with {added} start tokens ({start}) instead of {own.starts}"
         yield Cause("double_bos", what, evidence)
-
-
-def _first_difference(first: Sequence[Any], second: Sequence[Any]) -> int:
-    pairs = enumerate(zip_longest(first, second))
-    return next((place for place, (one, other) in pairs if one != other), len(first))
 
 
 def _token(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], place: int) -> str:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from reports.files import write_json
-from training.models.adapters import CONFIG, WEIGHTS, load_adapter
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-    from training.models.device import DTypeName
+from reports.files import read_json, write_json
+from training.models.adapters import CONFIG, WEIGHTS
 
 ROUNDINGS = ("q8_0", "q5_0", "q4_1", "q4_0")
 
@@ -22,18 +16,11 @@ def scaled_adapter(folder: Path, factor: float, out: Path) -> Path:
     """Write a copy of a LoRA adapter whose change of the weights is multiplied by `factor`."""
     out.mkdir(parents=True)
     shutil.copyfile(folder / WEIGHTS, out / WEIGHTS)
-    settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    settings = read_json(folder / CONFIG)
     settings["lora_alpha"] *= factor
     settings["alpha_pattern"] = {name: factor * alpha for name, alpha in (settings.get("alpha_pattern") or {}).items()}
     write_json(out / CONFIG, settings)
     return out
-
-
-def merged(model: PreTrainedModel, adapter: Path | None, dtype: DTypeName) -> Any:
-    """A loaded base with an adapter in its weights, each rounded once to `dtype`; the base itself without one."""
-    from training.exporting.merging import merge
-
-    return model if adapter is None else merge(load_adapter(model, adapter), dtype)
 
 
 def round_weights(model: Any, kind: str, *, embeddings: bool = True) -> Any:

@@ -51,9 +51,9 @@ def several(engines, recorded=()):
 
 
 def test_each_request_gets_the_response_of_its_model():
-    asked = requests("full", "base", "other", "adapter")
-    responses = dict(several(Engines()).respond(asked))
-    assert responses == {index: hash_response(*request) for index, request in enumerate(asked)}
+    needed = requests("full", "base", "other", "adapter")
+    responses = dict(several(Engines()).respond(needed))
+    assert responses == {index: hash_response(*request) for index, request in enumerate(needed)}
 
 
 def test_one_base_is_in_memory_at_a_time_and_the_last_one_goes_on():
@@ -72,20 +72,20 @@ def test_one_base_is_in_memory_at_a_time_and_the_last_one_goes_on():
 
 
 def test_a_base_whose_responses_are_all_recorded_is_not_loaded():
-    engines, asked = Engines(), requests("base", "full")
-    done = [request for request in asked if request.model == "base"]
-    responses = dict(several(engines, done).respond(asked))
-    assert {asked[index].model for index in responses} == {"full"}
+    engines, needed = Engines(), requests("base", "full")
+    done = [request for request in needed if request.model == "base"]
+    responses = dict(several(engines, done).respond(needed))
+    assert {needed[index].model for index in responses} == {"full"}
     assert engines.events == ["start full", "full 3"]
 
 
 @pytest.mark.parametrize(("replays", "received"), [(False, 2), (True, 3)])
 def test_recorded_responses_go_to_engines_that_replay_them(replays, received):
     engines = Engines(CAPABILITIES | {"replay"} if replays else CAPABILITIES)
-    asked = requests("full")
-    responses = dict(several(engines, asked[:1]).respond(asked))
+    needed = requests("full")
+    responses = dict(several(engines, needed[:1]).respond(needed))
     assert engines.events == ["start full", f"full {received}"]
-    assert {index: responses[index] for index in (1, 2)} == {n: hash_response(*asked[n]) for n in (1, 2)}
+    assert {index: responses[index] for index in (1, 2)} == {n: hash_response(*needed[n]) for n in (1, 2)}
 
 
 def test_an_engine_that_does_not_start_leaves_nothing_in_memory():

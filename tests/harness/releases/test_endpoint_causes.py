@@ -99,7 +99,7 @@ def fit(**means):
 )
 def test_the_hypothesis_that_explains_the_replies_is_named(means, names, is_different):
     best = fit(**means)
-    assert (set(best.names), best.is_different) == (names, is_different)
+    assert (set(best.hypotheses), best.is_different) == (names, is_different)
 
 
 def answered(*answers, ended=True):

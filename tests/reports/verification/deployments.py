@@ -82,13 +82,13 @@ def random_nats(items, seed=0):
 
 def document(parts, causes=(), **reference):
     """A whole certificate of the adapter of `tests.reports.gate.examples`."""
-    known = {"run": "r", "model": "adapter", "sha256": "b", "base_sha256": "a", "engine": "transformers"}
+    facts = {"run": "r", "model": "adapter", "sha256": "b", "base_sha256": "a", "engine": "transformers"}
     return Verification(
         **parts.model_dump(),
         medbench_version="1",
         created="2026-11-29",
         command="medbench verify r model.gguf",
-        reference=Reference(**known | reference),
+        reference=Reference(**facts | reference),
         target=DeployedTarget(kind="gguf", label="model.gguf", form="q8_0 GGUF", sha256="c"),
         causes=list(causes),
     )

@@ -106,18 +106,18 @@ def test_an_equal_target_is_equivalent_with_the_number_of_items_asked_for_and_ne
 
         return parts
 
-    asked = metric(draw(60)(np.random.default_rng(0))).items_needed
-    assert 60 < asked < 2000
-    assert share("equivalent", draw(asked), metric) >= 0.8
-    assert share("different", draw(asked), metric) <= LIMIT
+    needed = metric(draw(60)(np.random.default_rng(0))).items_needed
+    assert 60 < needed < 2000
+    assert share("equivalent", draw(needed), metric) >= 0.8
+    assert share("different", draw(needed), metric) <= LIMIT
 
 
 def test_rounding_to_8_bits_is_equivalent_on_500_items_and_4_bits_are_different():
     nats = random_nats(500)
     for size, outcome in ((0.005, "equivalent"), (0.08, "different")):
-        found = share(
+        rate = share(
             outcome,
             lambda rng, size=size: judge([CHOICES], quiz(nats), quiz(nats + normal(500, size)(rng))),
             likelihoods,
         )
-        assert found >= 0.95, size
+        assert rate >= 0.95, size

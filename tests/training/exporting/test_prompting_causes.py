@@ -28,10 +28,10 @@ def causes(tiny_model, tmp_path):
         if change:
             change(folder)
         load_tokenizer.cache_clear()
-        found = find_prompting_causes(
+        listed = find_prompting_causes(
             str(reference or tiny_model), folder, QUESTIONS, get_format("thinking-headings"), chat or ChatSettings()
         )
-        return {cause.key: cause for cause in found}
+        return {cause.key: cause for cause in listed}
 
     return find
 
@@ -78,9 +78,9 @@ def test_a_template_that_is_missing_or_fails_is_a_cause_not_an_error(causes, tmp
 
 
 def test_a_start_token_from_template_and_tokenizer_is_a_double_one(causes):
-    found = causes(add_start)
-    assert [*found] == ["double_bos"]
-    assert (found["double_bos"].evidence["expected"], found["double_bos"].evidence["actual"]) == (1, 2)
+    by_key = causes(add_start)
+    assert [*by_key] == ["double_bos"]
+    assert (by_key["double_bos"].evidence["expected"], by_key["double_bos"].evidence["actual"]) == (1, 2)
 
 
 def test_two_start_tokens_in_both_are_no_difference(causes, tiny_model, tmp_path):
@@ -106,16 +106,16 @@ def test_other_ids_of_the_same_text_are_the_tokenizers(causes):
         vocabulary["o"], vocabulary["e"] = vocabulary["e"], vocabulary["o"]
         path.write_text(json.dumps(value))
 
-    found = causes(swap)
-    assert [*found] == ["tokenizer"]
-    assert found["tokenizer"].evidence["expected"] != found["tokenizer"].evidence["actual"]
+    by_key = causes(swap)
+    assert [*by_key] == ["tokenizer"]
+    assert by_key["tokenizer"].evidence["expected"] != by_key["tokenizer"].evidence["actual"]
 
 
 @pytest.mark.parametrize("settings", ["{}", '{"eos_token_id": 7}', '{"eos_token_id": [7, 9]}'])
 def test_end_tokens_without_the_templates_are_named(causes, settings):
-    found = causes(lambda folder: (folder / "generation_config.json").write_text(settings))
-    assert [*found] == ["end_token"]
-    assert found["end_token"].evidence["expected"] == "<|end|>"
+    by_key = causes(lambda folder: (folder / "generation_config.json").write_text(settings))
+    assert [*by_key] == ["end_token"]
+    assert by_key["end_token"].evidence["expected"] == "<|end|>"
 
 
 def test_another_end_token_of_the_tokenizer_is_named(causes):

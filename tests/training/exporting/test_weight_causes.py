@@ -181,9 +181,9 @@ def test_a_second_adapter_beside_the_right_one_is_found(case, tmp_path):
     other = planted.make_lora(case.adapter, tmp_path / "other", seed=8)
     both = planted.plus(case.merged, planted.changes(other))
     for others in ({}, {"other": other}):
-        found = case.find(both, others=others).causes
-        assert [cause.key for cause in found] == ["wrong_adapter"]
-        assert "besides" in found[0].sentence
+        causes = case.find(both, others=others).causes
+        assert [cause.key for cause in causes] == ["wrong_adapter"]
+        assert "besides" in causes[0].sentence
 
 
 def test_another_adapter_in_quantised_weights_is_two_causes(case, tmp_path):
