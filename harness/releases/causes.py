@@ -145,7 +145,7 @@ def _inspect_files(plan: Plan, evaluated: Model, target: Model, terminal: Termin
         train_dtype=plan.train_dtype,
     )
     findings = [*prompting, *weights.causes]
-    values = weights.evidence.get("type", "")
+    values = str(weights.evidence["types"]).partition(":")[0]  # the most frequent type of the weights
     form = f"{values} {'GGUF' if target.kind == 'gguf' else 'model folder'}".strip()
     return Inspection(form, findings, notes=weights.notes)
 
