@@ -15,6 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from harness.api import open_run
+from training.models.quickstart_model import quickstart_model
+
 
 @dataclass(frozen=True)
 class Faults:
@@ -28,6 +31,8 @@ class Faults:
         runs_on: Whether its end token is missing.
         temperature: At which it samples whatever is requested; 0 for greedy answers.
         context: Tokens that it reads of a request, its last; 0 for all.
+        adapter: Folder of another adapter; empty for the right one.
+        full_base: Whether the base is not quantised as the run's is.
         noise: Standard deviation of random changes of all weights, as a share of each weight's own.
     """
 
@@ -38,28 +43,28 @@ class Faults:
     runs_on: bool = False
     temperature: float = 0.0
     context: int = 0
+    adapter: str = ""
+    full_base: bool = False
     noise: float = 0.0
 
 
 class PlantedModel:
-    """A base and its adapter with faults; `base` is served beside it without them.
+    """A run's base and its adapter with faults; `base` is served beside it without them.
 
     Args:
-        base: Folder of the base.
-        adapter: Folder of the adapter.
+        run: Folder of the run.
         faults: What is wrong with `adapter`.
     """
 
-    def __init__(self, base: Path, adapter: Path, faults: Faults) -> None:
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+    def __init__(self, run: Path, faults: Faults) -> None:
+        from transformers import AutoTokenizer
 
         self.faults = faults
-        self.tokenizer = AutoTokenizer.from_pretrained(base)
+        self.tokenizer = AutoTokenizer.from_pretrained(quickstart_model())
         self._lock = threading.Lock()
-        load = {"dtype": torch.bfloat16, "local_files_only": True}
-        self._models = {"base": AutoModelForCausalLM.from_pretrained(base, **load).eval()}
-        self._models["adapter"] = _changed(AutoModelForCausalLM.from_pretrained(base, **load), adapter, faults).eval()
+        adapter = Path(faults.adapter) if faults.adapter else run / "adapter"
+        self._models = {"base": _base(run, full=False).eval()}
+        self._models["adapter"] = _changed(_base(run, full=faults.full_base), adapter, faults).eval()
 
     def read(self, name: str, tokens: list[int]) -> list[int]:
         """The tokens of a prompt that the model reads."""
@@ -97,6 +102,24 @@ class PlantedModel:
             messages, add_generation_prompt=True, chat_template=template, return_dict=True
         )["input_ids"]
         return [self.tokenizer.bos_token_id] * (self.faults.starts if name == "adapter" else 0) + list(tokens)
+
+
+def _base(run: Path, *, full: bool) -> Any:
+    """The base in bfloat16: its own weights, or those that are left of them after the run's quantisation."""
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    settings: dict[str, Any] = {"dtype": torch.bfloat16, "local_files_only": True, "device_map": {"": "cpu"}}
+    quantization = open_run(str(run / "recipe.yaml"))[0].quantization
+    if full or not quantization.is_4bit:
+        return AutoModelForCausalLM.from_pretrained(quickstart_model(), **settings)
+    settings["quantization_config"] = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=quantization.method,
+        bnb_4bit_use_double_quant=quantization.double_quant is not False,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    return AutoModelForCausalLM.from_pretrained(quickstart_model(), **settings).dequantize(dtype=torch.bfloat16)
 
 
 def _changed(model: Any, adapter: Path, faults: Faults) -> Any:

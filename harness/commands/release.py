@@ -63,7 +63,7 @@ def push(
     harness.push(source, repo, execute=execute, public=public, samples=samples, licence=licence)
 
 
-def verify(
+def verify(  # noqa: PLR0913, PLR0917 - one for each flag
     run: Annotated[Path, typer.Argument(help="The run folder with the evaluated model.")],
     target: Annotated[
         str, typer.Argument(help="What is deployed: a folder, FILE.gguf, a hub id, or http://HOST/v1#MODEL.")
@@ -72,6 +72,14 @@ def verify(
         str,
         typer.Option("--model", metavar="NAME[=FOLDER]", help="The evaluated model of RUN; its adapter if not given."),
     ] = "adapter",
+    others: Annotated[
+        list[str] | None,
+        typer.Option("--other", metavar="NAME=FOLDER", help="An adapter that may be deployed by mistake; repeatable."),
+    ] = None,
+    rounded_to: Annotated[
+        str | None,
+        typer.Option("--rounded-to", help="GGUF type that it is meant to have, such as q8_0, which explains a part."),
+    ] = None,
     policy: Annotated[
         Path | None, typer.Option("--policy", help="A gate's policy, whose rule deployed_equals sets the margins.")
     ] = None,
@@ -87,7 +95,16 @@ def verify(
     from reports.document.verification import VERIFY_EXIT_CODES
 
     document = harness.verify(
-        run, target, model=model, policy=policy, limit=limit, tasks=split_names(tasks), settings=settings or (), out=out
+        run,
+        target,
+        model=model,
+        others=others or (),
+        rounded_to=rounded_to,
+        policy=policy,
+        limit=limit,
+        tasks=split_names(tasks),
+        settings=settings or (),
+        out=out,
     )
     if code := VERIFY_EXIT_CODES[document.outcome]:
         raise typer.Exit(code)

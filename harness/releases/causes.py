@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from harness.releases.endpoint_causes import answer_findings, prompt_findings
@@ -103,18 +105,21 @@ def _columns(pairs: Sequence[tuple[Observation, Prediction]]) -> tuple[list[Obse
     return [one for one, _ in pairs], [prediction for _, prediction in pairs]
 
 
-def inspect(plan: Plan, evaluated: Model, target: Model, longest: int, terminal: Terminal) -> Inspection:
+def inspect(
+    plan: Plan, evaluated: Model, target: Model, others: Mapping[str, Path], longest: int, terminal: Terminal
+) -> Inspection:
     """Look at the target of a plan.
 
     Args:
         plan: The plan that scores both.
         evaluated: The model that the run evaluated.
         target: The deployed one.
+        others: Folders of other adapters that an endpoint may serve.
         longest: Tokens of the run's longest request.
         terminal: Gets a line.
     """
     if target.is_served:
-        return _inspect_endpoint(plan, evaluated, target, longest, terminal)
+        return _inspect_endpoint(plan, evaluated, target, others, longest, terminal)
     return _inspect_files(plan, evaluated, target, terminal)
 
 
@@ -150,7 +155,9 @@ def _inspect_files(plan: Plan, evaluated: Model, target: Model, terminal: Termin
     return Inspection(form, findings, notes=weights.notes)
 
 
-def _inspect_endpoint(plan: Plan, evaluated: Model, target: Model, longest: int, terminal: Terminal) -> Inspection:
+def _inspect_endpoint(
+    plan: Plan, evaluated: Model, target: Model, others: Mapping[str, Path], longest: int, terminal: Terminal
+) -> Inspection:
     from harness.engines.answer_text import AnswerEnd
     from harness.engines.served.client import ServedClient, server_facts
     from harness.engines.served.probes import with_dialect, with_log_likelihoods
@@ -172,18 +179,15 @@ def _inspect_endpoint(plan: Plan, evaluated: Model, target: Model, longest: int,
         observed = observe(model, plan.recipe.format.name, plan.recipe.format.chat, longest)
     finally:
         client.close()
+    load = partial(
+        load_for_scoring, plan.base, train_dtype=plan.train_dtype, dtype=plan.score_dtype, device=plan.device
+    )
     own = OwnWeights(
-        load=lambda: load_for_scoring(
-            plan.base,
-            plan.base.quantization,
-            train_dtype=plan.train_dtype,
-            dtype=plan.score_dtype,
-            device=plan.device,
-            dense=True,
-        ),
+        load=partial(load, plan.base.quantization),
+        load_full=partial(load, None) if plan.weight_format.is_quantised and plan.weight_format.by_recipe else None,
         tokenizer=tokenizer,
         adapter=evaluated.folder if evaluated.is_adapter else None,
-        others={},
+        others=others,
         end=end,
         device=plan.device,
         dtype=plan.score_dtype,

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.engines.interface import GenerateRequest, GenerateResponse, ModelRequest, Request, ScoreRequest
 from harness.releases.endpoint_causes import Fit, Observation, Prediction, best_fit, errors
@@ -32,6 +32,7 @@ _FACTOR_CAUSES: dict[float, tuple[CauseKey, str]] = {
     0.0: ("missing_adapter", "it answers as the base: the adapter is missing"),
     2.0: ("merged_twice", "the adapter counts twice, as where it was merged into the weights and loaded beside them"),
 }
+_GROUPS = (("factor", "adapter"), ("full_base",), ("rounding", "embeddings"), ("bos",), ("tokens_read",))  # of faults
 _BOS_CAUSES: dict[str, tuple[CauseKey, str]] = {
     "double": ("double_bos", "a second start token stands before prompts"),
     "missing": ("missing_bos", "prompts lack their start token"),
@@ -45,6 +46,7 @@ class Hypothesis:
     Attributes:
         factor: What the adapter's change of the weights is multiplied by.
         adapter: Name of another adapter in place of the reference's.
+        full_base: Whether the adapter is on the base's own weights, where the run's base is quantised.
         rounding: GGUF type that the weights are rounded to; empty for none.
         embeddings: Whether embedding and output layer are rounded too.
         bos: `double` or `missing` where the start token is; empty if it is as it should be.
@@ -53,6 +55,7 @@ class Hypothesis:
 
     factor: float = 1.0
     adapter: str = ""
+    full_base: bool = False
     rounding: str = ""
     embeddings: bool = True
     bos: str = ""
@@ -74,6 +77,8 @@ class Hypothesis:
             faults.append(_BOS_CAUSES[self.bos])
         if self.tokens_read:
             faults.append(("context_cut", f"only the last {self.tokens_read} tokens of a request are read"))
+        if self.full_base:
+            faults.append(("precision", "its base is not quantised, as that of the evaluated model is"))
         if self.rounding:
             which = "" if self.embeddings else ", all but the embeddings"
             faults.append(("precision", f"the weights are rounded to {self.rounding}{which}"))
@@ -86,6 +91,7 @@ class OwnWeights:
 
     Attributes:
         load: Loads the base as it is scored, on its device.
+        load_full: Loads it without the run's quantisation; None if there is none.
         adapter: Folder of the reference adapter; None if the base itself is the reference.
         others: Folders of other adapters, by name.
         end: Recognises the end of an answer.
@@ -93,6 +99,7 @@ class OwnWeights:
     """
 
     load: Callable[[], PreTrainedModel]
+    load_full: Callable[[], PreTrainedModel] | None
     tokenizer: PreTrainedTokenizerBase
     adapter: Path | None
     others: Mapping[str, Path]
@@ -121,6 +128,7 @@ def identify(
         tokens_read: Number of tokens that the endpoint was seen to read of longer requests; 0 if it reads all.
     """
     none = Hypothesis()
+    observed = [one if one.logprobs is None else replace(one, answers=()) for one in observed]  # answers say less
     wrong = {none: errors(observed, reference)}
     fit = best_fit(wrong, none, noise)
     if not fit.is_different:
@@ -130,7 +138,8 @@ def identify(
     starts = [Hypothesis(bos=kind) for kind in ("double", "missing")] if own.tokenizer.bos_token_id is not None else []
     cuts = [Hypothesis(tokens_read=tokens_read)] if tokens_read else []
     roundings = [Hypothesis(rounding=kind, embeddings=whole) for kind in ROUNDINGS for whole in (True, False)]
-    for candidates in ([*scales, *others, *starts, *cuts], roundings):
+    full = [Hypothesis(full_base=True)] if own.load_full is not None else []
+    for candidates in ([*scales, *others, *full, *starts, *cuts], roundings):
         for count in (1, _LEADING):  # how many of the best so far are combined with all others
             tried = [*candidates, *(_both(best, other) for best in _best(wrong, count) for other in candidates)]
             new = [hypothesis for hypothesis in dict.fromkeys(tried) if hypothesis not in wrong]
@@ -148,17 +157,12 @@ def _best(wrong: Mapping[Hypothesis, np.ndarray], count: int) -> list[Hypothesis
 
 def _both(first: Hypothesis, second: Hypothesis) -> Hypothesis:
     """The faults of both; of two that exclude each other, the first's."""
-    default = Hypothesis()
-    parts = {
-        name: value
-        for name, value in vars(second).items()
-        if value != getattr(default, name) and getattr(first, name) == getattr(default, name)
-    }
-    if first.adapter or first.factor != 1:
-        parts = {name: value for name, value in parts.items() if name not in ("adapter", "factor")}
-    if first.rounding:
-        parts.pop("embeddings", None)
-    return replace(first, **parts)
+    none = Hypothesis()
+    parts: dict[str, Any] = {}
+    for group in _GROUPS:
+        names = [name for name in group if getattr(first, name) != getattr(none, name)]
+        parts |= {name: getattr(first if names else second, name) for name in group}
+    return Hypothesis(**parts)
 
 
 def _causes(fit: Fit[Hypothesis], tried: int) -> list[Cause]:
@@ -181,10 +185,12 @@ def predict(
     predictions: dict[Hypothesis, list[Prediction]] = {}
     plain = [hypothesis for hypothesis in hypotheses if not hypothesis.rounding]
     with tempfile.TemporaryDirectory() as work:
-        if plain:
-            adapters = _adapters(own, plain, Path(work))
-            names = {hypothesis: _name(own, hypothesis) for hypothesis in plain}
-            predictions |= _ask(own, own.load, adapters, names, observed)
+        for full_base in (False, True):
+            same = [hypothesis for hypothesis in plain if hypothesis.full_base == full_base]
+            if same:
+                adapters = _adapters(own, same, Path(work))
+                names = {hypothesis: _name(own, hypothesis) for hypothesis in same}
+                predictions |= _ask(own, _load(own, same[0]), adapters, names, observed)
         for weights in dict.fromkeys(_weights(hypothesis) for hypothesis in hypotheses if hypothesis.rounding):
             same = [hypothesis for hypothesis in hypotheses if _weights(hypothesis) == weights]
             folder = _adapters(own, same, Path(work)).get(_name(own, weights))
@@ -194,6 +200,13 @@ def predict(
 
 def _weights(hypothesis: Hypothesis) -> Hypothesis:
     return replace(hypothesis, bos="", tokens_read=0)
+
+
+def _load(own: OwnWeights, hypothesis: Hypothesis) -> Callable[[], PreTrainedModel]:
+    if not hypothesis.full_base:
+        return own.load
+    assert own.load_full is not None
+    return own.load_full
 
 
 def _name(own: OwnWeights, hypothesis: Hypothesis) -> str:
@@ -209,10 +222,11 @@ def _adapters(own: OwnWeights, hypotheses: Iterable[Hypothesis], work: Path) -> 
         name = _name(own, hypothesis)
         if name == BASE or name in folders:
             continue
-        assert own.adapter is not None
         if hypothesis.adapter:
             folders[name] = own.others[hypothesis.adapter]
-        elif hypothesis.factor == 1:
+            continue
+        assert own.adapter is not None
+        if hypothesis.factor == 1:
             folders[name] = own.adapter
         else:
             copy = work / name
@@ -221,7 +235,7 @@ def _adapters(own: OwnWeights, hypotheses: Iterable[Hypothesis], work: Path) -> 
 
 
 def _rounded(own: OwnWeights, adapter: Path | None, hypothesis: Hypothesis) -> PreTrainedModel:
-    model = own.load()
+    model = _load(own, hypothesis)()
     if adapter is not None:
         model = merge(load_adapter(model, adapter), own.dtype)
     return round_weights(model, hypothesis.rounding, embeddings=hypothesis.embeddings).eval()

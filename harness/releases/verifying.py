@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from reports.verification.likelihoods import Answers
     from training.models.model import Model
 
-EVALUATED, DEPLOYED, DEPLOYED_BASE = "evaluated", "deployed", "deployed_base"
+EVALUATED, DEPLOYED, DEPLOYED_BASE, ROUNDED = "evaluated", "deployed", "deployed_base", "rounded"
 _SETTINGS = ("scoring.across=true", "scoring.noise_items=0")
 _LONGEST = 1024  # tokens of a request, where the run has no samples
 _PACKAGES = ("torch", "transformers", "peft", "httpx")
@@ -57,6 +58,8 @@ def verify(  # noqa: PLR0913 - one for each flag of the command
     target: str,
     *,
     model: str = "adapter",
+    others: Sequence[str] = (),
+    rounded_to: str | None = None,
     policy: str | Path | None = None,
     limit: int | None = None,
     tasks: Sequence[str] | None = None,
@@ -70,6 +73,9 @@ def verify(  # noqa: PLR0913 - one for each flag of the command
         run: The run folder.
         target: What is deployed: a folder, a GGUF file, a hub id, or `http://HOST/v1#MODEL`.
         model: The evaluated model's name in the run; one from elsewhere as `NAME=FOLDER`.
+        others: Other adapters on the same base as `NAME=FOLDER`, which an endpoint may serve by mistake.
+        rounded_to: GGUF type that the target is meant to have, such as `q8_0`: the difference that this rounding makes
+            to our own weights is explained.
         policy: A gate's policy, whose rule `deployed_equals` sets the margins.
         limit: Items for each task; the run's by default.
         tasks: Tasks instead of the run's.
@@ -79,7 +85,7 @@ def verify(  # noqa: PLR0913 - one for each flag of the command
         quiet: Print nothing.
 
     Raises:
-        UserError: The run, its model, the target or the policy cannot be used.
+        UserError: The run, its model, the target, another adapter or the policy cannot be used.
     """
     from harness.releases.gating import load_policy
 
@@ -91,10 +97,15 @@ def verify(  # noqa: PLR0913 - one for each flag of the command
     folder.make()
     with raise_machine_errors(), folder.lock():
         log_to(folder.log)
-        plan = _plan(home, folder, source, target, limit, tasks or [task.name for task in results.tasks], settings)
+        models = {EVALUATED: source} if source is not None else {}
+        models[DEPLOYED] = target
+        with tempfile.TemporaryDirectory() as work:
+            if rounded_to is not None:
+                models[ROUNDED] = _rounded(info, source, rounded_to, Path(work))
+            plan = _plan(home, folder, models, limit, tasks or [task.name for task in results.tasks], settings)
         _check_reference(plan, info, home)
         rules = None if policy is None else load_policy(Path(policy))
-        document = _compare(plan, home, info, rules, terminal)
+        document = _compare(plan, home, info, _others(others, plan, home), rounded_to, rules, terminal)
         for place in {folder.path, home.path if out is None else folder.path}:
             write_verification(place / VERIFY_FILE, document)
             write_text(place / "verify.md", markdown(document))
@@ -127,8 +138,7 @@ def _reference(results: Results, model: str, home: RunFolder) -> tuple[ModelInfo
 def _plan(
     home: RunFolder,
     folder: RunFolder,
-    source: str | None,
-    target: str,
+    models: Mapping[str, str],
     limit: int | None,
     tasks: Sequence[str],
     settings: Sequence[str],
@@ -136,11 +146,26 @@ def _plan(
     from harness.planning.run_plan import make_plan
 
     recipe, _ = open_run(str(home.recipe), limit=limit, settings=[*_SETTINGS, *settings])
-    evaluated = "" if source is None else f",{EVALUATED}={source}"
-    models = f"{BASE}{evaluated},{DEPLOYED}={target}"
-    plan = make_plan(recipe, folder, models, tasks)
+    words = ",".join([BASE, *(f"{name}={source}" for name, source in models.items())])
+    plan = make_plan(recipe, folder, words, tasks)
     parent = _served_parent(plan)
-    return make_plan(recipe, folder, f"{models},{DEPLOYED_BASE}={parent}", tasks) if parent else plan
+    return make_plan(recipe, folder, f"{words},{DEPLOYED_BASE}={parent}", tasks) if parent else plan
+
+
+def _rounded(info: ModelInfo, source: str | None, kind: str, work: Path) -> str:
+    """Path of a GGUF file of the evaluated model's weights, rounded to a type.
+
+    Raises:
+        UserError: There is no such type, it cannot be written here, or the evaluated model is no adapter.
+    """
+    from harness.releases.exporting import export
+
+    if source is None:
+        fix = f"leave it out, or score the rounded file beside {info.name} (medbench score --models)"
+        raise UserError("only an adapter can be merged and rounded here", where="--rounded-to", fix=fix)
+    path = work / f"rounded-{kind}.gguf"
+    export(source, path, gguf=kind, quiet=True)
+    return str(path)
 
 
 def _served_parent(plan: Plan) -> str | None:
@@ -172,13 +197,38 @@ def _check_reference(plan: Plan, info: ModelInfo, home: RunFolder) -> None:
         )
 
 
-def _compare(plan: Plan, home: RunFolder, info: ModelInfo, policy: Policy | None, terminal: Terminal) -> Verification:
+def _others(others: Sequence[str], plan: Plan, home: RunFolder) -> dict[str, Path]:
+    """Folders of other adapters by name: those that were named, and the run's own where another is evaluated."""
+    from training.models.adapters import find_adapter
+
+    folders = {}
+    for text in others:
+        name, separator, source = text.partition("=")
+        if not (name and separator and source):
+            what = f"{text!r} names no adapter"
+            raise UserError(what, where="--other", fix="write NAME=FOLDER, such as --other previous=runs/old/adapter")
+        folders[name] = find_adapter(name, source, plan.base).folder
+    evaluated = next((model.folder for model in plan.models if model.name == EVALUATED), None)
+    if home.adapter.is_dir() and (evaluated is None or evaluated.resolve() != home.adapter.resolve()):
+        folders.setdefault("adapter", home.adapter)
+    return folders
+
+
+def _compare(
+    plan: Plan,
+    home: RunFolder,
+    info: ModelInfo,
+    others: Mapping[str, Path],
+    rounded_to: str | None,
+    policy: Policy | None,
+    terminal: Terminal,
+) -> Verification:
     """Score both sides, judge their equivalence, and find the causes of a difference."""
     from harness.releases.causes import inspect
 
     terminal.heading("Verify")
     evaluated = next((model for model in plan.models if model.name == EVALUATED), plan.base)
-    inspection = inspect(plan, evaluated, _model(plan, DEPLOYED), _longest(home, info.name), terminal)
+    inspection = inspect(plan, evaluated, _model(plan, DEPLOYED), others, _longest(home, info.name), terminal)
     try:
         scored, engine, notes = _scores(plan, inspection, terminal)
     except UserError as error:
@@ -188,8 +238,8 @@ def _compare(plan: Plan, home: RunFolder, info: ModelInfo, policy: Policy | None
         return _document(
             plan, info, inspection, parts, inspection.causes("different", None), {"name": "none"}, [], home
         )
-    parts = _judged(plan, scored, evaluated.name, inspection, policy)
-    noise = next((part.nats_per_token for part in parts.explained), None)
+    parts = _judged(plan, scored, evaluated.name, inspection, rounded_to, policy)
+    noise = next((part.nats_per_token for part in parts.explained if part.kind == "kernel"), None)
     return _document(plan, info, inspection, parts, inspection.causes(parts.outcome, noise), engine, notes, home)
 
 
@@ -205,20 +255,29 @@ def _unscored(inspection: Inspection, error: UserError) -> VerificationParts:
 
 
 def _judged(
-    plan: Plan, scored: Sequence[Scored], evaluated: str, inspection: Inspection, policy: Policy | None
+    plan: Plan,
+    scored: Sequence[Scored],
+    evaluated: str,
+    inspection: Inspection,
+    rounded_to: str | None,
+    policy: Policy | None,
 ) -> VerificationParts:
     answers = {model.name: _answers(plan.folder, scored, model.name) for model in plan.models}
-    kernel = []
+    explained = []
+    if ROUNDED in answers:
+        description = f"The evaluated model's own weights, rounded to {rounded_to}, answered the same items."
+        rounding = Explanation("rounding", description, answers[evaluated], answers[ROUNDED], is_exact=True)
+        explained.append(rounding)
     if DEPLOYED_BASE in answers:
         description = "The base answered the same items through the run's engine and through the server."
-        kernel = [Explanation("kernel", description, before=answers[BASE], after=answers[DEPLOYED_BASE])]
+        explained.append(Explanation("kernel", description, before=answers[BASE], after=answers[DEPLOYED_BASE]))
     deployed = [answered for answered in scored if answered.model == DEPLOYED]
     return judge(
         [answered.task.info.model_copy(update={"metrics": answered.metrics}) for answered in deployed],
         answers[evaluated],
         answers[DEPLOYED],
         margins=margins_of(policy),
-        explained=kernel,
+        explained=explained,
         prompts=inspection.prompts or _prompts(plan, answers, evaluated),
         ends=_ends(plan, evaluated, inspection),
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reports.errors import UserError
-from reports.files import read_json, sha256_file
+from reports.files import read_json
 from reports.strict import checked
 from training.exporting.export_log import EXPORT_FILE, ExportLog
 from training.finetune import rows_hash
@@ -32,13 +32,13 @@ def records(model: Model) -> list[TrainedOn]:
             raise UserError(f"no {FILE} beside it records the rows")
         trained_on: list[TrainedOn] | None = [log.trained_on]
     else:
-        name, log = EXPORT_FILE, export_log(model)
+        name, log = _log_path(model).name, export_log(model)
         if log is None:
             if model.is_base:
                 return []
             raise UserError(f"no {name} beside it records the rows")
         trained_on = log.trained_on
-    if log.weights_sha256 != model.sha256:
+    if not _is_of(log, model):
         raise UserError(f"{name} does not record the hash of these weights")
     if trained_on is None:
         raise UserError(f"{name} says that the rows are unknown")
@@ -51,10 +51,21 @@ def export_log(model: Model) -> ExportLog | None:
     Raises:
         UserError: It is no such log.
     """
-    path = model.folder / EXPORT_FILE
+    path = _log_path(model)
     if not path.is_file():
         return None
-    return checked(ExportLog, read_json(path), what="the log of an export", where=EXPORT_FILE, fix="export again")
+    return checked(ExportLog, read_json(path), what="the log of an export", where=path.name, fix="export again")
+
+
+def _log_path(model: Model) -> Path:
+    return model.folder / EXPORT_FILE if model.file is None else gguf_log_path(model.file)
+
+
+def _is_of(log: TrainingLog | ExportLog, model: Model) -> bool:
+    """Whether a log records the hash of a model's weights, or of its GGUF file."""
+    if model.file is None:
+        return log.weights_sha256 == model.sha256
+    return isinstance(log, ExportLog) and log.gguf is not None and log.gguf.sha256 == model.file_sha256
 
 
 def unrecorded_base(model: Model) -> str:
@@ -64,7 +75,7 @@ def unrecorded_base(model: Model) -> str:
     """
     with contextlib.suppress(UserError):
         log = export_log(model)
-        if log is not None and log.weights_sha256 == model.sha256 and len(log.trained_on or ()) < 2:  # noqa: PLR2004 - the adapter's and its base's
+        if log is not None and _is_of(log, model) and len(log.trained_on or ()) < 2:  # noqa: PLR2004 - the adapter's and its base's
             return log.base_sha256
     return ""
 
@@ -72,23 +83,6 @@ def unrecorded_base(model: Model) -> str:
 def gguf_log_path(file: Path) -> Path:
     """Where `medbench export --gguf` saves the log of a file: FILE.gguf.json beside it."""
     return file.with_name(f"{file.name}.json")
-
-
-def gguf_records(file: Path) -> list[TrainedOn]:
-    """Fine-tunes recorded beside a GGUF file; empty for a file without a record.
-
-    Raises:
-        UserError: The record is of another file, or says that the rows are unknown.
-    """
-    path = gguf_log_path(file)
-    if not path.is_file():
-        return []
-    log = checked(ExportLog, read_json(path), what="the log of an export", where=path.name, fix="export again")
-    if log.gguf is None or log.gguf.sha256 != sha256_file(file):
-        raise UserError(f"{path.name} does not record the hash of this file")
-    if log.trained_on is None:
-        raise UserError(f"{path.name} says that the rows are unknown")
-    return log.trained_on
 
 
 def recorded_rows(model: Model) -> TrainingRows | None:

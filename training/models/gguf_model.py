@@ -32,8 +32,8 @@ _SAME = {
 }
 
 
-def gguf_model(path: Path, say: Callable[[str], None] | None = None) -> Path:
-    """The folder of a GGUF file's model, dequantised on first use and kept in medbench's cache.
+def gguf_model(path: Path, say: Callable[[str], None] | None = None) -> tuple[Path, str]:
+    """(folder of a GGUF file's model, hash of the file); dequantised on first use and kept in medbench's cache.
 
     Args:
         path: The file, which is not trusted.
@@ -58,7 +58,7 @@ def gguf_model(path: Path, say: Callable[[str], None] | None = None) -> Path:
         return {"file": path.name, "sha256": digest, "dtype": dtype}
 
     needed = 4 * header.elements + _OTHER_FILES_BYTES
-    return cached_folder(f"gguf-{digest[:32]}-{_VERSION}", f"the weights of {path.name}", needed, make)
+    return cached_folder(f"gguf-{digest[:32]}-{_VERSION}", f"the weights of {path.name}", needed, make), digest
 
 
 def _check_architecture(header: GgufHeader, path: Path) -> None:

@@ -40,6 +40,8 @@ class Model:
         trained_here: Whether the recipe of the run trains it.
         unrecorded_base: Hash of the weights that its export merged an adapter into, if no record says what these were
             trained on; else empty.
+        file: The GGUF file that its weights come from; None for other kinds.
+        file_sha256: Hash of that file.
         url: Address of the server's API, such as `http://localhost:8000/v1`; empty if it is not served.
         served_name: Name that the server gives it.
     """
@@ -59,6 +61,8 @@ class Model:
     has_declared_rows: bool = False
     trained_here: bool = False
     unrecorded_base: str = field(default="", compare=False)
+    file: Path | None = None
+    file_sha256: str = ""
     url: str = ""
     served_name: str = ""
 

@@ -84,7 +84,9 @@ def find_gguf(name: str, source: str, whole: Callable[[str, str], Model], say: C
     from training.models.gguf_model import gguf_model
 
     path = gguf_path(name, source)
-    return replace(whole(name, str(gguf_model(path, say))), kind="gguf", source=path.name, public_name=path.name)
+    folder, digest = gguf_model(path, say)
+    model = whole(name, str(folder))
+    return replace(model, kind="gguf", source=path.name, public_name=path.name, file=path, file_sha256=digest)
 
 
 def served_model(name: str, source: str, base: Model) -> Model:

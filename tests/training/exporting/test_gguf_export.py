@@ -17,9 +17,11 @@ from tests.training.exporting.conftest import ignore, load
 from training.exporting.gguf_check import TEXTS, check_texts, compare_settings, compare_tokenizers, compare_weights
 from training.exporting.gguf_export import check_gguf_type, export_gguf
 from training.exporting.gguf_llama import OWN_TYPES, write_llama
-from training.exporting.provenance import gguf_log_path, gguf_records
+from training.exporting.provenance import gguf_log_path, records
+from training.models.base_model import find_full
 from training.models.gguf_file import read_gguf_header
 from training.models.gguf_model import convert_gguf, gguf_model
+from training.models.source_kind import find_gguf
 
 PROMPT = [[0, 5, 9, 31, 77, 140, 12, 8]]
 
@@ -46,6 +48,11 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path / "home"))
 
 
+def found(file):
+    """The model of a file, as `--models` finds it."""
+    return find_gguf("deployed", str(file), find_full, None)
+
+
 def tokenizer_of(folder):
     from transformers import AutoTokenizer
 
@@ -55,7 +62,7 @@ def tokenizer_of(folder):
 @pytest.mark.parametrize("kind", ["f16", "bf16", "f32"])
 def test_a_16_bit_file_predicts_what_the_merged_model_does(merged, write, home, kind):
     log, file = write(kind)
-    folder = gguf_model(file)
+    folder, _ = gguf_model(file)
     dtype = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32}[kind]
     expected, actual = load(merged[1], dtype=dtype).float(), load(folder, dtype=torch.float32)
     ids = torch.tensor(PROMPT)
@@ -77,17 +84,20 @@ def test_a_smaller_type_is_further_from_the_merged_model(write, tmp_path):
     assert logs["f16"].bytes > logs["q8_0"].bytes > logs["q4_0"].bytes
 
 
-def test_the_log_beside_the_file_names_its_training_rows(merged, write):
+def test_the_log_beside_the_file_names_its_training_rows(merged, write, home):
     log, file = write("q8_0")
     assert json.loads(gguf_log_path(file).read_text()) == log.model_dump(mode="json")
     assert gguf_log_path(file).name == "tiny.gguf.json"
-    assert gguf_records(file) == merged[0].trained_on
+    assert records(found(file)) == merged[0].trained_on
     assert sorted(path.name for path in file.parent.iterdir()) == ["tiny.gguf", "tiny.gguf.json"]
     other = shutil.copy(file, file.with_name("copied.gguf"))
-    assert gguf_records(Path(other)) == []
-    file.write_bytes(file.read_bytes() + b"x")
-    with pytest.raises(UserError, match="does not record the hash of this file"):
-        gguf_records(file)
+    with pytest.raises(UserError, match=r"no copied\.gguf\.json beside it records the rows"):
+        records(found(Path(other)))
+    gguf_log_path(file).rename(gguf_log_path(Path(other)))
+    write("f16", file.with_name("f16.gguf"))
+    shutil.copy(gguf_log_path(file.with_name("f16.gguf")), gguf_log_path(file))
+    with pytest.raises(UserError, match="does not record the hash of these weights"):
+        records(found(file))
 
 
 def test_nothing_is_overwritten(write):

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reports.errors import UserError
+from reports.files import sha256_file
 from tests.conftest import make_model
 from training.exporting.gguf_llama import Weights, write_llama
 from training.models.gguf_file import read_gguf_header
@@ -71,7 +72,7 @@ def test_the_folder_has_the_files_weights_tokenizer_and_template(tiny_gguf, tiny
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     said: list[str] = []
-    folder = gguf_model(tiny_gguf, said.append)
+    folder, _ = gguf_model(tiny_gguf, said.append)
     assert folder.parent == home / "models"
     assert any("bfloat16" in line for line in said)  # the values of the bfloat16 model, also in the f16 file
     own, read = AutoTokenizer.from_pretrained(tiny_model), AutoTokenizer.from_pretrained(folder)
@@ -89,10 +90,10 @@ def test_the_folder_has_the_files_weights_tokenizer_and_template(tiny_gguf, tiny
 
 
 def test_a_file_is_converted_once(tiny_gguf, home):
-    first = gguf_model(tiny_gguf)
+    first, digest = gguf_model(tiny_gguf)
     said: list[str] = []
     copied = shutil.copy(tiny_gguf, home / "other-name.gguf")
-    assert gguf_model(copied, said.append) == first
+    assert gguf_model(copied, said.append) == (first, digest) == (first, sha256_file(tiny_gguf))
     assert said == []
     assert {path.name for path in (home / "models").iterdir()} == {first.name, f".{first.name}.lock"}
 

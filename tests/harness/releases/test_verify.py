@@ -1,0 +1,97 @@
+"""`medbench verify` on files: the outcome, its causes, its files, and a rounding that is meant."""
+
+import json
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+import harness
+from reports.document.verification import VERIFY_FILE
+from reports.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("home")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDBENCH_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def merged(tiny_run, tmp_path_factory):
+    """The tiny run's adapter in its base, in the dtype that it was scored in."""
+    folder = tmp_path_factory.mktemp("exports") / "merged"
+    harness.export(tiny_run, folder, dtype="float32", quiet=True)
+    return folder
+
+
+@pytest.fixture
+def verify(tiny_run, tmp_path):
+    def call(target, **settings):
+        return harness.verify(tiny_run, str(target), out=tmp_path / "certificate", quiet=True, **settings)
+
+    return call
+
+
+def keys(document):
+    return [cause.key for cause in document.causes]
+
+
+def test_a_merged_model_answers_as_the_adapter_on_its_base(merged, verify, tmp_path):
+    document = verify(merged)
+    assert document.likelihoods.largest < 1e-5
+    assert document.prompts.equal == document.prompts.items == 6 * 3
+    assert all(part.reference == part.target for part in document.metrics)
+    assert document.causes == []
+    assert document.outcome == "inconclusive"  # of six items for each task
+    assert json.loads((tmp_path / "certificate" / VERIFY_FILE).read_text())["outcome"] == "inconclusive"
+    assert "12 items are too few" in (tmp_path / "certificate" / "verify.md").read_text()
+
+
+def test_a_base_without_its_adapter_is_different(tiny_model, verify):
+    document = verify(tiny_model)
+    assert (document.outcome, keys(document)) == ("different", ["missing_adapter"])
+    assert document.likelihoods.mean_size > 0.1
+
+
+def test_another_adapter_is_named_by_the_hash_of_its_weights(tiny_run, verify, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "adapter_config.json").write_bytes((tiny_run / "adapter" / "adapter_config.json").read_bytes())
+    weights = load_file(tiny_run / "adapter" / "adapter_model.safetensors")
+    save_file({name: -weight for name, weight in weights.items()}, other / "adapter_model.safetensors")
+    assert keys(verify(other)) == ["wrong_adapter"]
+
+
+def test_a_rounding_that_is_meant_explains_its_difference(tiny_run, verify, tmp_path):
+    file = tmp_path / "deployed.gguf"
+    harness.export(tiny_run, file, gguf="q4_0", quiet=True)
+    document = verify(file)
+    assert (document.outcome, keys(document)) == ("different", ["precision"])
+    assert document.explained == []
+    meant = verify(file, rounded_to="q4_0")
+    (part,) = meant.explained
+    assert (part.kind, part.items) == ("rounding", 18)
+    assert meant.likelihoods.mean_size == document.likelihoods.mean_size > 0.02
+    assert meant.likelihoods.explained == pytest.approx(meant.likelihoods.mean_size)
+    assert meant.likelihoods.excess == pytest.approx(0)
+    other = verify(file, rounded_to="q8_0")  # is not what the file has
+    assert other.likelihoods.excess > 0.02
+    assert keys(other) == ["precision"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"others": ["nowhere"]}, "--other: 'nowhere' names no adapter"),
+        ({"others": ["previous=nowhere"]}, "nowhere"),
+        ({"rounded_to": "q9"}, "no such type"),
+        ({"model": "base", "rounded_to": "q8_0"}, "only an adapter can be merged and rounded"),
+        ({"model": "nobody"}, "the run scored no model named 'nobody'"),
+    ],
+)
+def test_what_cannot_be_used_is_one_message(verify, merged, settings, message):
+    with pytest.raises(UserError, match=message):
+        verify(merged, **settings)
