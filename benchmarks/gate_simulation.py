@@ -33,9 +33,11 @@ from benchmarks.gate_exact import (
     power_when_asked,
 )
 from reports.comparison.proportions import POWER
+from reports.comparison.sums import Clusters
 from reports.document.schema import MetricInfo
 from reports.files import write_json
 from reports.gate.estimate import Difference, paired
+from reports.gate.label_difference import label_difference
 from reports.gate.units import units_of
 
 if TYPE_CHECKING:
@@ -49,6 +51,9 @@ NEAR = 1.1  # the gate asks for at most this multiple of the smallest sufficient
 ITEMS = range(20, 1001)
 SIMULATED_ITEMS = (20, 50, 200)
 _LABEL_SHARES = (0.55, 0.34, 0.11)  # as in PubMedQA's test set
+_RARE_SHARES = (0.6, 0.35, 0.05)
+_RECALL = 0.9
+_NO_LABEL = 3
 _HALF = 0.5
 _NAT_LEVEL = 2.5  # mean negative log-likelihood of a token
 
@@ -78,6 +83,22 @@ def macro_f1(generator: np.random.Generator, items: int, loss: float) -> tuple[V
     return np.stack([gold, first], 1).astype(float), np.stack([gold, second], 1).astype(float)
 
 
+def rare_label(generator: np.random.Generator, items: int, loss: float) -> tuple[Values, Values]:
+    """(gold, predicted) labels of a model that is right or gives no label, and of one that is worse on a rare label.
+
+    With a recall r and nothing else predicted as a label, its F1 is 2 r / (1 + r). The rare label occurs at least once:
+    macro-F1 counts only labels that do.
+    """
+    gold = generator.choice(3, items, p=_RARE_SHARES)
+    gold[0] = len(_RARE_SHARES) - 1
+    right, own = generator.random((2, items))
+    f1 = 2 * _RECALL / (1 + _RECALL) - len(_RARE_SHARES) * loss
+    lower = f1 / (2 - f1)
+    first = np.where(right < _RECALL, gold, _NO_LABEL)
+    lost = (gold == len(_RARE_SHARES) - 1) & (own >= lower / _RECALL)
+    return np.stack([gold, first], 1).astype(float), np.stack([gold, np.where(lost, _NO_LABEL, first)], 1).astype(float)
+
+
 def rouge(generator: np.random.Generator, items: int, loss: float) -> tuple[Values, Values]:
     """Skewed values between 0 and 1, half of them shared by the models."""
     first, second, shared = generator.beta(1.2, 6, (3, items))
@@ -88,6 +109,10 @@ def rouge(generator: np.random.Generator, items: int, loss: float) -> tuple[Valu
 METRICS: dict[str, tuple[MetricInfo, Draw]] = {
     "perplexity": (MetricInfo(key="m", title="Perplexity", kind="perplexity", higher_is_better=False), perplexity),
     "macro_f1": (MetricInfo(key="m", title="Macro-F1", kind="macro_f1", higher_is_better=True, percent=True), macro_f1),
+    "macro_f1_of_a_rare_label": (
+        MetricInfo(key="m", title="Macro-F1", kind="macro_f1", higher_is_better=True, percent=True),
+        rare_label,
+    ),
     "rouge_l": (MetricInfo(key="m", title="ROUGE-L", higher_is_better=True, percent=True), rouge),
 }
 
@@ -103,7 +128,11 @@ class _Item(NamedTuple):
 def differences(name: str, items: int, loss: float, seed: int) -> tuple[Difference, Difference, float]:
     """A drawn candidate's gain, the same less the tolerated loss, and the limit of that."""
     metric, draw = METRICS[name]
-    tables = [_table(metric, values) for values in draw(np.random.default_rng(seed), items, loss)]
+    sides = draw(np.random.default_rng(seed), items, loss)
+    if metric.kind == "macro_f1":
+        gain = label_difference(*(_labelled(metric, values) for values in sides))
+        return gain, gain, -MARGIN
+    tables = [_table(metric, values) for values in sides]
     plain = paired(metric.kind, *tables, sign=metric.sign)
     if metric.is_share:
         return plain, plain, -MARGIN
@@ -114,10 +143,12 @@ def _table(metric: MetricInfo, values: Values) -> Values:
     """What each item adds to a metric, shape [items, columns]."""
     if metric.kind == "mean":
         return np.stack([values, np.ones(len(values))], 1)
-    if metric.kind == "perplexity":
-        return values
+    return values
+
+
+def _labelled(metric: MetricInfo, values: Values) -> Clusters:
     items = [_Item(f"{number:06}", {metric.key: value}) for number, value in enumerate(values.tolist())]
-    return units_of(metric, cast("Any", items), labels=len(_LABEL_SHARES)).table
+    return units_of(metric, cast("Any", items), labels=_NO_LABEL + 1)
 
 
 def drawn_passes(name: str, items: int, loss: float, seed: int) -> dict[str, bool]:

@@ -71,6 +71,7 @@ REVIEWED = {
         f"{_SUPERIORITY} for superiority and non-inferiority, {_NO_REGRESSION} for": "default confidences",
         f"are {100 * (2 * _SUPERIORITY - 1):.0f} % and {100 * (2 * _NO_REGRESSION - 1):.0f} % intervals": "two-sided",
         f"below {MIN_ITEMS} items": "limit of the tests",
+        f"Below {MIN_ITEMS} items of the rarest": "limit of the tests of macro-F1",
         "39 identical answers are inconclusive": "example, in tests/reports/gate/test_judging.py",
         f"that loses {_MARGIN:.0f} points could": "the same example",
         "the 95 % upper limit": "SPREAD_CONFIDENCE of reports/gate/estimate.py",

@@ -6,7 +6,7 @@ from typing import Any
 
 from reports.comparison.sums import value_of_clusters
 from reports.gate.comparable import unusable
-from reports.gate.estimate import Difference, Single, paired, single
+from reports.gate.estimate import Difference, Single, single
 from reports.gate.inputs import GateInput
 from reports.gate.mean_difference import MIN_ITEMS
 from reports.gate.outcome import RuleResult
@@ -38,7 +38,7 @@ def change(rule: Change, target: Target, candidate: GateInput, baseline: GateInp
     limit = _limit(rule.min, rule.max) + (" of the baseline's" if rule.relative else "")
     confidence = rule.confidence or 0.95
     fields = comparison_fields(selected, confidence, target.metric.sign, _relevant(target, selected)) | {"limit": limit}
-    estimate = paired(selected.kind, selected.before, selected.after)
+    estimate = selected.difference()
     description = f"{target.metric.title} changed by {signed_text(fields['difference'], target.metric)}"
     if rule.relative:
         if fields["baseline"] <= 0:

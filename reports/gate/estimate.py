@@ -39,6 +39,7 @@ class Difference(Protocol):
         value: The difference itself.
         items: Number of independent units.
         differing: Number of units on which the two models differ.
+        caution: Why a loss cannot be ruled out with any values of these items, in words; else empty.
     """
 
     @property
@@ -47,6 +48,8 @@ class Difference(Protocol):
     def items(self) -> int: ...  # noqa: D102
     @property
     def differing(self) -> int: ...  # noqa: D102
+    @property
+    def caution(self) -> str: ...  # noqa: D102
 
     def p_above(self, limit: float) -> float:
         """One-sided p-value of "the difference is at most `limit`"; low if it is above."""
@@ -72,6 +75,7 @@ class CountedDifference:
     gained: int
     lost: int
     items: int
+    caution: str = ""
 
     @property
     def value(self) -> float:

@@ -41,6 +41,7 @@ class MeanDifference:
     parts: Values
     differing: int
     unrelated: float
+    caution: str = ""
 
     @property
     def items(self) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.comparison.sums import value_of_clusters
-from reports.gate.estimate import Difference, paired
+from reports.gate.estimate import Difference
 from reports.gate.mean_difference import MIN_ITEMS
 from reports.gate.outcome import Outcome, RuleResult, Verdict
 from reports.gate.policy import NonInferiority, NoRegression, Superiority
@@ -87,10 +87,10 @@ def _gain(target: Target, selected: Selected, margin: float) -> Gain:
     """The gain with its limit at the rule's margin, negative for a tolerated loss."""
     sign = target.metric.sign
     limit = math.copysign(margin_of(target, abs(margin), value_of_clusters(selected.kind, selected.before)), margin)
-    plain = paired(selected.kind, selected.before, selected.after, sign=sign)
+    plain = selected.difference(sign=sign)
     if not target.is_relative or margin == 0:
         return Gain(plain, plain, limit, limit)
-    shifted = paired(selected.kind, selected.before, selected.after, sign=sign, share=sign * margin)
+    shifted = selected.difference(sign=sign, share=sign * margin)
     return Gain(plain, shifted, 0.0, limit)
 
 
@@ -103,7 +103,7 @@ def comparison_fields(selected: Selected, confidence: float, sign: int, relevant
         sign: 1 if higher is better, -1 if lower is, 0 if neither.
         relevant: The smallest difference that matters, in the metric's unit.
     """
-    difference = paired(selected.kind, selected.before, selected.after)
+    difference = selected.difference()
     low, high = difference.bounds(confidence) if difference.items >= MIN_ITEMS else (-math.inf, math.inf)
     outcome: Outcome = "inconclusive"
     if difference.differing == 0:
@@ -154,6 +154,8 @@ def _undecided(
     if gain.plain.items >= needed:
         return f"{selected.items} items are enough for {aim} with {power:.0%} power", None
     items = selected.as_items(needed)
+    if gain.plain.caution:
+        return f"{gain.plain.caution}: about {items:,} items", items
     return f"{selected.items} items are too few: it takes about {items:,} for {aim} with {power:.0%} power", items
 
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.comparison.sums import label_count, value_of_clusters
+from reports.comparison.sums import Clusters, label_count, value_of_clusters
 from reports.document.schema import MetricInfo, MetricKind, Sample
 from reports.gate.comparable import have_same_weights, incomparable, some, unusable
-from reports.gate.estimate import pseudo_values
+from reports.gate.estimate import Difference, paired, pseudo_values
 from reports.gate.inputs import GateInput, ItemScore, slice_hash, slice_value
+from reports.gate.label_difference import label_difference
 from reports.gate.outcome import MovedSample, RuleResult, Verdict
 from reports.gate.policy import Bound, Change, MustPass, OnMetric, is_pattern, rule_name, slice_text
 from reports.gate.units import members, units_of
@@ -62,8 +63,8 @@ class Selected:
         kind: The metric's kind; `mean` instead of `proportion` unless each unit is one item with one answer.
         samples: The candidate's items.
         others: The baseline's items; empty if the rule does not compare.
-        before: What each unit adds to the baseline's value, shape [units, columns].
-        after: What each unit adds to the candidate's value, shape [units, columns].
+        baseline: The baseline's contributions.
+        candidate: The candidate's, in the same units.
         items: Number of different items.
         are_same_model: Whether the two models have the same weights and every value is the same.
     """
@@ -71,10 +72,26 @@ class Selected:
     kind: MetricKind
     samples: list[ItemScore | Sample]
     others: list[ItemScore | Sample]
-    before: Values
-    after: Values
+    baseline: Clusters
+    candidate: Clusters
     items: int
     are_same_model: bool = False
+
+    @property
+    def before(self) -> Values:
+        """What each unit adds to the baseline's value, shape [units, columns]."""
+        return self.baseline.table
+
+    @property
+    def after(self) -> Values:
+        """What each unit adds to the candidate's value, shape [units, columns]."""
+        return self.candidate.table
+
+    def difference(self, *, sign: int = 1, share: float = 0.0) -> Difference:
+        """The candidate's value minus (1 + `share`) times the baseline's, times `sign`."""
+        if self.kind == "macro_f1":
+            return label_difference(self.baseline, self.candidate, sign=sign, share=share)
+        return paired(self.kind, self.before, self.after, sign=sign, share=share)
 
     def as_items(self, units: int) -> int:
         """Convert a number of units to items, with as many items per unit as here."""
@@ -141,7 +158,7 @@ def select(target: Target, candidate: GateInput, baseline: GateInput, *, compare
     before = units_of(metric, others, ours, labels=labels) if compares else after
     kind: MetricKind = "mean" if metric.kind == "proportion" and not after.are_right_or_wrong else metric.kind
     same = compares and have_same_weights(candidate, baseline) and np.array_equal(before.table, after.table)
-    return Selected(kind, ours, others, before.table, after.table, after.items, same)
+    return Selected(kind, ours, others, before, after, after.items, same)
 
 
 def _slice(

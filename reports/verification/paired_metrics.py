@@ -7,17 +7,15 @@ reject exactly if the interval at 1 - 2 `ALPHA` lies inside the margin.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.comparison.inference import Inference
-from reports.comparison.metric_inference import difference as difference_of
 from reports.comparison.sums import label_count, value_of_clusters, with_value
 from reports.document.schema import MetricInfo, Sample, TaskInfo
 from reports.document.verification import MetricPart, VerifyOutcome
 from reports.gate.estimate import Difference, paired
+from reports.gate.label_difference import label_difference
 from reports.gate.mean_difference import MIN_ITEMS
 from reports.gate.units import units_of
 from reports.verification.likelihoods import Answers, Explanation
@@ -40,10 +38,6 @@ class PairedTest:
         explained: Difference that is explained; None if nothing explains any.
         items: Number of items.
         missing: Number of answers that only the reference has.
-        inference: The interval of the report for metrics that are no counts of right answers, which the gate's is
-            joined with: the jackknife alone is too narrow where a label is rare.
-        rarest: Number of items of the rarest gold label, if the metric has labels; below `MIN_ITEMS`, no interval of
-            macro-F1 holds its level, so it is never equivalent.
     """
 
     values: tuple[float, float] | None
@@ -52,30 +46,20 @@ class PairedTest:
     explained: float | None
     items: int
     missing: int
-    inference: Inference | None = None
-    rarest: int = MIN_ITEMS
 
     @property
     def bounds(self) -> tuple[float, float]:
         """The interval at 1 - 2 `ALPHA`, infinite if nothing can be tested."""
         if self.difference is None:
             return -math.inf, math.inf
-        low, high = self.difference.bounds(1 - ALPHA)
-        if self.inference is None:
-            return low, high
-        ends = self.inference.ends(2 * ALPHA)
-        return min(low, ends[0]), max(high, ends[1])
+        return self.difference.bounds(1 - ALPHA)
 
     @property
     def p_equivalence(self) -> float:
         """The larger p-value of the two one-sided tests."""
         if self.difference is None or not self.margin:
             return 1.0
-        p_values = [self.difference.p_above(-self.margin), self.difference.p_below(self.margin)]
-        if self.inference is not None:
-            is_inside = abs(self.inference.estimate) < self.margin
-            p_values += [self.inference.p_value(end) / 2 for end in (-self.margin, self.margin)] if is_inside else [1.0]
-        return max(p_values)
+        return max(self.difference.p_above(-self.margin), self.difference.p_below(self.margin))
 
     @property
     def p_difference(self) -> float:
@@ -89,7 +73,7 @@ class PairedTest:
     def outcome(self, p_adjusted: float) -> VerifyOutcome:
         """`equivalent` if the interval lies inside the margin, else `different` if a difference is shown."""
         low, high = self.bounds
-        if not self.missing and self.rarest >= MIN_ITEMS and -self.margin < low and high < self.margin:
+        if not self.missing and -self.margin < low and high < self.margin:
             return "equivalent"
         return "different" if p_adjusted < ALPHA else "inconclusive"
 
@@ -97,8 +81,6 @@ class PairedTest:
         """Items with which an equal target is shown to be equivalent; None if there are as many, or none are enough."""
         if self.difference is None or not self.margin:
             return None
-        if self.rarest < MIN_ITEMS:
-            return math.ceil(self.items * MIN_ITEMS / self.rarest)
         needed = self.difference.items_to_exceed(-self.margin, 0.0, 1 - ALPHA, (1 + POWER) / 2)
         if needed is None or needed <= self.difference.items:
             return None
@@ -127,10 +109,11 @@ def metric_test(
     before, after = _tables(info, pairs)
     old, new = (value_of_clusters(info.kind, side.table) for side in (before, after))
     kind = "mean" if info.kind == "proportion" and not after.are_right_or_wrong else info.kind
-    difference = paired(kind, before.table, after.table) if len(after.table) >= MIN_ITEMS else None
-    inference = None if kind == "proportion" or difference is None else difference_of(info, before, after, seed=0)
-    margin = margins.of(task.name, info, old)
-    return PairedTest((old, new), difference, margin, total, after.items, missing, inference, _rarest(info, pairs))
+    difference: Difference | None = None
+    if len(after.table) >= MIN_ITEMS:
+        is_labelled = kind == "macro_f1"
+        difference = label_difference(before, after) if is_labelled else paired(kind, before.table, after.table)
+    return PairedTest((old, new), difference, margins.of(task.name, info, old), total, after.items, missing)
 
 
 def stopping_test(reference: Answers, target: Answers, explained: Sequence[Explanation]) -> PairedTest:
@@ -148,8 +131,8 @@ def metric_part(task: TaskInfo, info: MetricInfo, test: PairedTest, p_adjusted: 
     old, new = test.values or (None, None)
     outcome = test.outcome(p_adjusted)
     caution = f"the target has no value for {test.missing} answers" if test.missing else ""
-    if not caution and test.rarest < MIN_ITEMS:
-        caution = f"only {test.rarest} items of the rarest label, it takes {MIN_ITEMS}"
+    if not caution and test.difference is not None:
+        caution = test.difference.caution
     if not caution and test.difference is None:
         caution = f"fewer than {MIN_ITEMS} independent items" if test.items else "there are no items to compare"
     return MetricPart(
@@ -187,13 +170,6 @@ def _tables(info: MetricInfo, pairs: Sequence[tuple[Sample, Sample]]) -> list[An
     sides = [[pair[side] for pair in pairs] for side in (0, 1)]
     labels = label_count(info, *sides)
     return [units_of(info, side, sides[0], labels=labels) for side in sides]
-
-
-def _rarest(info: MetricInfo, pairs: Sequence[tuple[Sample, Sample]]) -> int:
-    if info.kind != "macro_f1":
-        return MIN_ITEMS
-    golds = {ours.id: ours.metrics[info.key] for ours, _ in pairs}
-    return min(Counter(value[0] for value in golds.values() if isinstance(value, tuple)).values())
 
 
 def _change(info: MetricInfo, pairs: Sequence[tuple[Sample, Sample]]) -> float:

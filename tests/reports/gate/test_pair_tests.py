@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from reports.comparison.proportions import score_p_value
+from reports.comparison.sums import Clusters
 from reports.document.schema import MetricInfo
 from reports.gate.estimate import CountedDifference, paired
 from reports.gate.pair_tests import Gain, Regression, comparison_fields, margin_of
@@ -31,7 +32,8 @@ def answers(gained, lost, items=400, metric=ACCURACY, **rule):
 
 
 def selected(gained, lost, items):
-    before, after = (np.stack([values, np.ones(items)], 1) for values in right_and_wrong(gained, lost, items))
+    tables = (np.stack([values, np.ones(items)], 1) for values in right_and_wrong(gained, lost, items))
+    before, after = (Clusters(table, table, np.arange(items), 1) for table in tables)
     return Selected("proportion", [], [], before, after, items)
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from reports.comparison.sums import Clusters
 from reports.document.evidence import HUMAN_RATING
 from reports.document.schema import MetricInfo, Sample, TaskInfo
 from reports.gate.inputs import ItemScore, slice_hashes
@@ -144,8 +145,8 @@ def test_right_or_wrong_is_a_mean_where_units_are_not_single_answers():
 
 
 def test_units_are_rounded_up_to_items():
-    table = np.ones((3, 2))
-    assert Selected("mean", [], [], table, table, 4).as_items(2) == 3
+    units = Clusters(np.ones((3, 2)), np.ones((4, 2)), np.array([0, 0, 1, 2]), 1)
+    assert Selected("mean", [], [], units, units, 4).as_items(2) == 3
 
 
 def test_labels_that_one_model_alone_gives_have_columns_for_both():
