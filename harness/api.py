@@ -108,7 +108,7 @@ def run(  # noqa: PLR0913 - one for each flag of the command
         recipe: As in `open_run`, like out, limit, seed, settings, data, columns and base.
         models: `base`, `adapter`, `NAME=SOURCE`, separated by commas, in any order. A source is a folder or hub id of
             an adapter or a whole model, a GGUF file, or `http://HOST/v1#MODEL`; `NAME=KIND:SOURCE` says which it is.
-        tasks: lm-eval task names instead of the recipe's.
+        tasks: lm-eval task names, or paths of your own task files or folders of them, instead of the recipe's.
         out: The run folder.
         limit: Items for each task.
         seed: Instead of the recipe's.
