@@ -156,7 +156,7 @@ def load_tasks(
     for name in names:
         if name not in available:
             near = did_you_mean(name, available, most=3)
-            fix = f"{near} medbench's own: {', '.join(sorted(ours))}; see `medbench list tasks`"
+            fix = f"{near} medbench's own: {', '.join(sorted(ours))}; see `medbench list tasks`; a task file of your own is named by its path"
             raise UserError(f"lm-eval knows no task {name!r}", where="--tasks", fix=fix)
     loaded: dict[str, LoadedTask] = {}
     for name in names:
@@ -164,7 +164,7 @@ def load_tasks(
             if task_name not in loaded:
                 source = _source(task_name, recipe, held_out)
                 loaded[task_name] = _prepare(task_name, task, recipe, source, own.definition(name, task_name))
-    _check_limits(recipe.scoring.limits, [*names, *loaded], {*ours, *loaded}, index)
+    _check_limits(recipe.scoring.limits, [*names, *loaded], {*ours, *own.tasks, *loaded}, index)
     return list(loaded.values())
 
 
