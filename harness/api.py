@@ -202,7 +202,7 @@ def train(
     )
     with _working_in(folder):
         log_to(folder.log if is_main() else None)
-        plan = plan_stage(resolved, folder, OWN_ADAPTER, None, terminal)
+        plan = plan_stage(resolved, folder, OWN_ADAPTER, None, terminal, trains_only=True)
         if plan.to_train is not None:
             return train_stage(plan, plan.to_train, terminal, {})
         terminal.say(f"the adapter in {folder.adapter} is of this recipe, data and base: nothing to train")

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.planning.item_hashes import items_hash, source_hash
+from harness.planning.load_task import load_task
 from harness.task_files.item_checks import check_items, examples_hash
 from harness.task_files.lm_eval_names import name_check
-from harness.task_files.load_errors import load_error
-from harness.task_files.own_tasks import Definition, OwnTasks, read_own_tasks
+from harness.task_files.own_tasks import Definition, read_own_tasks
 from reports.document.row_account import RowAccount
 from reports.document.schema import MetricInfo, TaskInfo
-from reports.errors import UserError, did_you_mean, first_line
+from reports.errors import UnreachableError, UserError, did_you_mean
 from reports.files import sha256_value
 from reports.json_text import plain
 from reports.names import is_plain_name
@@ -28,7 +28,6 @@ from training.models.model import Model
 from training.recipes.recipe import Recipe, ScoringSection
 from training.splits import example_source, held_out_source
 
-_OURS = "medbench_"
 _Index = Callable[[], Mapping[str, Any]]
 
 
@@ -110,7 +109,12 @@ def lm_eval_tasks() -> dict[str, Any]:
 
 
 def load_tasks(
-    names: Sequence[str], recipe: Recipe, base: Model, index: _Index = lm_eval_tasks, tokenizer: str | None = None
+    names: Sequence[str],
+    recipe: Recipe,
+    base: Model,
+    index: _Index = lm_eval_tasks,
+    tokenizer: str | None = None,
+    unreachable: dict[str, UnreachableError] | None = None,
 ) -> list[LoadedTask]:
     """Load tasks by name, groups taken apart into theirs.
 
@@ -120,6 +124,7 @@ def load_tasks(
         base: The base.
         index: Gives lm-eval's own tasks by name.
         tokenizer: Name of the tokenizer that prompts are rendered with, if it is not the base's.
+        unreachable: Gets the tasks whose data cannot be fetched from here, by name, instead of an error.
 
     Raises:
         UserError: A name is unknown to lm-eval, a task file is faulty, or a task's data cannot be had.
@@ -156,11 +161,19 @@ def load_tasks(
     for name in names:
         if name not in available:
             near = did_you_mean(name, available, most=3)
-            fix = f"{near} medbench's own: {', '.join(sorted(ours))}; see `medbench list tasks`; a task file of your own is named by its path"
+            fix = f"{near} a task file of your own is named by its path;"
+            fix += f" medbench's own: {', '.join(sorted(ours))}; see `medbench list tasks`"
             raise UserError(f"lm-eval knows no task {name!r}", where="--tasks", fix=fix)
     loaded: dict[str, LoadedTask] = {}
     for name in names:
-        for task_name, task in _load(manager, name, own).items():
+        try:
+            tasks = load_task(manager, name, own)
+        except UnreachableError as error:
+            if unreachable is None:
+                raise
+            unreachable[name] = error
+            continue
+        for task_name, task in tasks.items():
             if task_name not in loaded:
                 source = _source(task_name, recipe, held_out)
                 loaded[task_name] = _prepare(task_name, task, recipe, source, own.definition(name, task_name))
@@ -179,23 +192,6 @@ def _check_limits(limits: Iterable[str], chosen: Sequence[str], single: Collecti
             near = did_you_mean(name, single)
             fix = f"{near} Limits are given for single tasks, such as {', '.join(sorted(single)[:4])}"
             raise UserError(f"lm-eval knows no single task {name!r}", where="scoring.limits", fix=fix)
-
-
-def _load(manager: Any, name: str, own: OwnTasks) -> dict[str, Any]:
-    try:
-        return dict(manager.load([name])["tasks"])
-    except UserError:
-        raise
-    except Exception as error:  # a task may fetch its data set, run its own code, or need a package that is not there
-        if name.startswith(_OURS):
-            raise
-        if name in own.tasks:
-            raise load_error(error, name, own.tasks) from error
-        raise UserError(
-            f"lm-eval could not load it: {first_line(error)}",
-            where=f"task {name}",
-            fix="its data comes from the hub: check the network, or leave the task out",
-        ) from error
 
 
 def _source(name: str, recipe: Recipe, held_out: DataSource) -> DataSource | None:

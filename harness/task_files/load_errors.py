@@ -10,7 +10,9 @@ from typing import Any
 
 from harness.task_files.own_tasks import OwnTask
 from harness.task_files.task_code import code_files
+from harness.task_files.task_data import is_hub_data
 from reports.errors import UserError, did_you_mean, first_line
+from reports.hub_access import hub_error
 
 _SHOWN = 12  # columns in a message
 # Functions of lm-eval's tasks, by the key of the file that decides what they do.
@@ -121,6 +123,13 @@ def _in_split(error: Exception, frames: Sequence[tuple[FrameType, int]], task: O
 
 def _unreadable(error: Exception, task: OwnTask) -> UserError:
     """Data that `datasets` cannot read; the error that says why is often the cause of the one it raises."""
+    where = task.where("dataset_path")
+    if is_hub_data(task.config):
+        path = str(task.config["dataset_path"])
+        refusal = hub_error(error, "data set", path, where=where)
+        if refusal is not None:
+            both = f"{refusal.what}; nor is there a folder {path} beside the task file or in the working directory"
+            return type(refusal)(both, where=where, fix=refusal.fix)
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
@@ -128,7 +137,7 @@ def _unreadable(error: Exception, task: OwnTask) -> UserError:
         return _no_rows(task)
     return UserError(
         f"its data cannot be read ({type(cause).__name__}: {first_line(cause)})",
-        where=task.where("dataset_path"),
+        where=where,
         fix="correct the data, or the kind of file in dataset_path and the settings in dataset_kwargs",
     )
 

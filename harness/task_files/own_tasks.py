@@ -12,7 +12,7 @@ from harness.task_files.find_files import is_path, read_task_files, yaml_files
 from harness.task_files.groups import changes_tasks, inline_task, members, prepared_group
 from harness.task_files.task_checks import check_keys, check_name, check_task
 from harness.task_files.task_code import code_files, code_hashes, with_code
-from harness.task_files.task_data import LocalData
+from harness.task_files.task_data import LocalData, is_hub_data
 from harness.task_files.task_yaml import TaskFile, read_task_file
 from reports.errors import UserError
 from reports.files import sha256_value
@@ -86,6 +86,11 @@ class OwnTasks:
         """Names of tasks that no file of the user's defines: of `names`, and of what groups list."""
         groups = [task.file for task in self.tasks.values() if task.is_group]
         return {*names, *(name for file in groups for name, _ in members(file))} - self.tasks.keys()
+
+    def is_from_hub(self, name: str) -> bool:
+        """Whether lm-eval may ask the hub for the data of a task or group."""
+        task = self.tasks.get(name)
+        return task is None or task.is_group or is_hub_data(task.config)
 
     def definition(self, name: str, task: str) -> Definition | None:
         """What own files say of a task that was loaded by its name or by that of a group; None if nothing."""

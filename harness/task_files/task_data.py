@@ -19,6 +19,12 @@ _READERS = {"json": "JSON", "csv": "CSV", "parquet": "Parquet", "arrow": "Arrow"
 _KINDS = {"JSON": "json", "JSON Lines": "json", "CSV": "csv", "TSV": "csv", "Parquet": "parquet", "Arrow": "arrow"}
 
 
+def is_hub_data(config: Mapping[str, Any]) -> bool:
+    """Whether the data of a configuration for lm-eval is on the hub: neither a file, nor a folder, nor made by code."""
+    path = config.get("dataset_path")
+    return isinstance(path, str) and path not in _READERS and not Path(path).is_absolute()
+
+
 class LocalData:
     """The local data of one task.
 
