@@ -23,11 +23,10 @@ REFUSALS: dict[str, tuple[int, str]] = {
 
 
 class _Hub(BaseHTTPRequestHandler):
-    def do_HEAD(self) -> None:
-        self._answer()
-
     def do_GET(self) -> None:
         self._answer()
+
+    do_HEAD = do_GET  # noqa: N815 - http.server's name
 
     def _answer(self) -> None:
         name = next((name for name in REFUSALS if f"/{name}/" in f"{self.path}/"), None)

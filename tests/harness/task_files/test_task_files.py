@@ -124,6 +124,16 @@ CHANGES = {
 }
 
 
+def test_a_setting_that_a_group_gives_its_tasks_changes_their_hash(write_task, load):
+    write_task()
+    hashes = []
+    for setting in ({}, {"description": "Think. "}, {"description": "Hurry. "}):
+        group = write_task("group.yaml", text=json.dumps({"group": "mine", "task": ["my_organs"], **setting}))
+        hashes.append(load(group)[0].items_hash)
+    assert hashes[0] == load("my_organs", task_paths=[str(group.parent)])[0].items_hash
+    assert len(set(hashes)) == 3
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_changes_prompts_targets_or_metrics_changes_the_hash(change, write_task, load):
     before = load(write_task())[0].items_hash
