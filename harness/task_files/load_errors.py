@@ -53,7 +53,7 @@ def load_error(error: Exception, name: str, tasks: Mapping[str, OwnTask]) -> Use
     return UserError(
         f"lm-eval cannot use it ({type(error).__name__}: {first_line(error)})",
         where=task.where(),
-        fix="compare its keys with lm-eval's guide to task files; the log has the details",
+        fix="compare its keys with lm-eval's guide to task files",
     )
 
 
