@@ -108,7 +108,7 @@ def run(  # noqa: PLR0913 - one for each flag of the command
         recipe: As in `open_run`, like out, limit, seed, settings, data, columns and base.
         models: `base`, `adapter`, `NAME=SOURCE`, separated by commas, in any order. A source is a folder or hub id of
             an adapter or a whole model, a GGUF file, or `http://HOST/v1#MODEL`; `NAME=KIND:SOURCE` says which it is.
-        tasks: lm-eval task names instead of the recipe's.
+        tasks: lm-eval task names, or paths of your own task files or folders of them, instead of the recipe's.
         out: The run folder.
         limit: Items for each task.
         seed: Instead of the recipe's.
@@ -202,7 +202,7 @@ def train(
     )
     with _working_in(folder):
         log_to(folder.log if is_main() else None)
-        plan = plan_stage(resolved, folder, OWN_ADAPTER, None, terminal)
+        plan = plan_stage(resolved, folder, OWN_ADAPTER, None, terminal, trains_only=True)
         if plan.to_train is not None:
             return train_stage(plan, plan.to_train, terminal, {})
         terminal.say(f"the adapter in {folder.adapter} is of this recipe, data and base: nothing to train")

@@ -39,6 +39,13 @@ class MachineError(UserError):
     """
 
 
+class UnreachableError(UserError):
+    """Something cannot be fetched from where this machine is: it is offline, or has no access.
+
+    What is there can be used meanwhile: training does without the items that its adapter will be scored on.
+    """
+
+
 def is_failure(error: BaseException) -> bool:
     """Whether it is a failure and no request to stop; a panic in a Rust library is not an `Exception`."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"

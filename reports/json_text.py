@@ -86,3 +86,12 @@ def _repeated_key(text: str) -> json.JSONDecodeError:
                 break
             objects[-1].add(key)
     return json.JSONDecodeError(f"the key {key!r} is there twice", text, match.start())
+
+
+def plain(value: Any) -> Any:
+    """JSON-able form of anything: what is no JSON value becomes its `repr`."""
+    if isinstance(value, dict):
+        return {str(key): plain(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(member) for member in value]
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)

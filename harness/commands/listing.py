@@ -27,7 +27,8 @@ def list_names(what: Annotated[str, typer.Argument(help="recipes, tasks or forma
         rows = [(answer_format.name, answer_format.title) for answer_format in FORMATS.values()]
     else:
         rows = [(name, catalog.TITLES.get(name, name)) for name in own_task_names()]
-        rows.append(
-            ("any other", "every task and group that lm-eval 0.4.13 knows, such as medqa_4options or mmlu_anatomy")
-        )
+        rows += [
+            ("any other", "every task and group that lm-eval 0.4.13 knows, such as medqa_4options or mmlu_anatomy"),
+            ("path/my_task.yaml", "your own lm-eval task file, or a folder of them; names in scoring.task_paths too"),
+        ]
     Terminal().table(("name", "what it is"), rows, left=True)

@@ -29,7 +29,12 @@ Models = Annotated[
     ),
 ]
 Tasks = Annotated[
-    str | None, typer.Option("--tasks", help="lm-eval task names, separated by commas, instead of the recipe's.")
+    str | None,
+    typer.Option(
+        "--tasks",
+        help="lm-eval task names, your own task files (.yaml) or folders of them, separated by commas, instead of the"
+        " recipe's.",
+    ),
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Items for each task, drawn by seed.")]
 Settings = Annotated[

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from harness.planning.item_hashes import items_hash, source_hash
+from harness.planning.load_task import load_task
+from harness.task_files.item_checks import check_items, examples_hash
+from harness.task_files.lm_eval_names import name_check
+from harness.task_files.own_tasks import Definition, read_own_tasks
 from reports.document.row_account import RowAccount
 from reports.document.schema import MetricInfo, TaskInfo
-from reports.errors import UserError, did_you_mean, first_line
+from reports.errors import UnreachableError, UserError, did_you_mean
 from reports.files import sha256_value
+from reports.json_text import plain
 from reports.names import is_plain_name
 from tasks import catalog
 from tasks.data import DataSource, sample_indices
@@ -23,9 +28,7 @@ from training.models.model import Model
 from training.recipes.recipe import Recipe, ScoringSection
 from training.splits import example_source, held_out_source
 
-_OURS = "medbench_"
 _Index = Callable[[], Mapping[str, Any]]
-_SOURCES = ("context", "contexts", "passage", "article", "story", "document", "abstract", "support", "question")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class LoadedTask:
         source: Where the items of one of our tasks come from; None for other people's.
         items_hash: Hash over these items, which decides whether answers given earlier still stand.
         account: What became of the rows of the source; None for other people's tasks.
+        file: Name of the user's own file that defines it; empty for tasks by name.
         info: What reports say about it; metrics of other people's tasks are filled in from their results.
         reference: The task as the base is asked it; None for that one.
         own: The task as single models are asked it, by their names: the same items, prompted in the model's own way.
@@ -51,6 +55,7 @@ class LoadedTask:
     items_hash: str
     info: TaskInfo
     account: RowAccount | None = None
+    file: str = ""
     reference: LoadedTask | None = None
     own: Mapping[str, LoadedTask] = field(default_factory=dict)
 
@@ -90,13 +95,6 @@ class LoadedTask:
         return frozenset(source for source, count in often.items() if source is not None and count > 1)
 
 
-def source_hash(document: dict[str, Any]) -> str | None:
-    """Hash of the text that an item may share with others: its context, or the question itself; None if unknown."""
-    named = {str(key).lower(): value for key, value in document.items()}
-    source = next((named[name] for name in _SOURCES if named.get(name)), None)
-    return None if source is None else sha256_value(source if isinstance(source, str) else repr(source))[:16]
-
-
 def own_task_names() -> list[str]:
     """Names of medbench's own tasks."""
     return sorted(path.stem for path in catalog.CONFIG_FOLDER.glob("*.yaml"))
@@ -111,23 +109,31 @@ def lm_eval_tasks() -> dict[str, Any]:
 
 
 def load_tasks(
-    names: Sequence[str], recipe: Recipe, base: Model, index: _Index = lm_eval_tasks, tokenizer: str | None = None
+    names: Sequence[str],
+    recipe: Recipe,
+    base: Model,
+    index: _Index = lm_eval_tasks,
+    tokenizer: str | None = None,
+    unreachable: dict[str, UnreachableError] | None = None,
 ) -> list[LoadedTask]:
     """Load tasks by name, groups taken apart into theirs.
 
     Args:
-        names: The names.
+        names: The names, and paths of task files and folders.
         recipe: The recipe.
         base: The base.
         index: Gives lm-eval's own tasks by name.
         tokenizer: Name of the tokenizer that prompts are rendered with, if it is not the base's.
+        unreachable: Gets the tasks whose data cannot be fetched from here, by name, instead of an error.
 
     Raises:
-        UserError: A name is unknown to lm-eval, or a task's data cannot be had.
+        UserError: A name is unknown to lm-eval, a task file is faulty, or a task's data cannot be had.
     """
     from lm_eval.tasks import TaskManager
 
-    ours = set(own_task_names())
+    ours, scoring = set(own_task_names()), recipe.scoring
+    own = read_own_tasks(names, scoring.task_paths, is_trusted=scoring.trust_task_code, is_lm_evals=name_check(index))
+    names = own.names
     foreign = [name for name in names if name not in ours]
     odd = next((name for name in foreign if not is_plain_name(name)), None)
     if odd is not None:
@@ -149,18 +155,29 @@ def load_tasks(
         },
     )
     available = manager.task_index
-    if foreign:
+    available |= own.entries()
+    if own.elsewhere(foreign) - available.keys():
         available |= {name: entry for name, entry in index().items() if name not in available}
     for name in names:
         if name not in available:
             near = did_you_mean(name, available, most=3)
-            fix = f"{near} medbench's own: {', '.join(sorted(ours))}; see `medbench list tasks`"
+            fix = f"{near} a task file of your own is named by its path;"
+            fix += f" medbench's own: {', '.join(sorted(ours))}; see `medbench list tasks`"
             raise UserError(f"lm-eval knows no task {name!r}", where="--tasks", fix=fix)
     loaded: dict[str, LoadedTask] = {}
     for name in names:
-        for task_name, task in _load(manager, name).items():
-            loaded.setdefault(task_name, _prepare(task_name, task, recipe, _source(task_name, recipe, held_out)))
-    _check_limits(recipe.scoring.limits, [*names, *loaded], {*ours, *loaded}, index)
+        try:
+            tasks = load_task(manager, name, own)
+        except UnreachableError as error:
+            if unreachable is None:
+                raise
+            unreachable[name] = error
+            continue
+        for task_name, task in tasks.items():
+            if task_name not in loaded:
+                source = _source(task_name, recipe, held_out)
+                loaded[task_name] = _prepare(task_name, task, recipe, source, own.definition(name, task_name))
+    _check_limits(recipe.scoring.limits, [*names, *loaded], {*ours, *own.tasks, *loaded}, index)
     return list(loaded.values())
 
 
@@ -177,21 +194,6 @@ def _check_limits(limits: Iterable[str], chosen: Sequence[str], single: Collecti
             raise UserError(f"lm-eval knows no single task {name!r}", where="scoring.limits", fix=fix)
 
 
-def _load(manager: Any, name: str) -> dict[str, Any]:
-    try:
-        return dict(manager.load([name])["tasks"])
-    except UserError:
-        raise
-    except Exception as error:  # a task may fetch its data set, run its own code, or need a package that is not there
-        if name.startswith(_OURS):
-            raise
-        raise UserError(
-            f"lm-eval could not load it: {first_line(error)}",
-            where=f"task {name}",
-            fix="its data comes from the hub: check the network, or leave the task out",
-        ) from error
-
-
 def _source(name: str, recipe: Recipe, held_out: DataSource) -> DataSource | None:
     """Where a task of ours has its items from, official test ids applied; None for other people's tasks."""
     if name in catalog.PUBMEDQA_LABELS:
@@ -199,7 +201,9 @@ def _source(name: str, recipe: Recipe, held_out: DataSource) -> DataSource | Non
     return held_out if name in catalog.METRICS else None
 
 
-def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) -> LoadedTask:
+def _prepare(
+    name: str, task: Any, recipe: Recipe, source: DataSource | None, definition: Definition | None
+) -> LoadedTask:
     if getattr(task, "UNSAFE_CODE", False):
         raise UserError(
             "it runs the code that a model writes, which medbench does not", where=f"task {name}", fix="leave it out"
@@ -216,7 +220,7 @@ def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) ->
         title=catalog.TITLES.get(name, name),
         version=str(task.VERSION),
         metrics=[MetricInfo(**metric.model_dump()) for metric in catalog.METRICS.get(name, [])],
-        setting=f"{len(indices)} of {total} items",
+        setting=f"{definition.file + ', ' if definition else ''}{len(indices)} of {total} items",
     )
     if source is not None:
         selection = describe_selection(source)
@@ -234,8 +238,8 @@ def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) ->
         examples = f"{shots} example{'s' if shots > 1 else ''}"
         info.setting += ", plain texts without examples" if is_text else f", {examples} before each"
     settings = [task.config.generation_kwargs, task.config.repeats] if task.OUTPUT_TYPE == "generate_until" else None
-    rest = [info.version, _plain(settings), *([shots] if shots else [])]
-    items_hash = _items_hash(_documents(task, indices), rest)
+    rest = [info.version, plain(settings), *([shots] if shots else []), *_defined_by(task, indices, definition)]
+    hashed = items_hash(_documents(task, indices), rest)
     if name == catalog.GENERATION and is_text:
         others = ",".join(task for task in recipe.scoring.tasks if task != name) or catalog.PERPLEXITY
         raise UserError(
@@ -243,7 +247,19 @@ def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) ->
             where=f"task {name}",
             fix=f"leave it out, such as --set scoring.tasks=[{others}], or give data.reasoning rows with questions",
         )
-    return LoadedTask(name, task, indices, source, items_hash, info, account)
+    return LoadedTask(name, task, indices, source, hashed, info, account, definition.file if definition else "")
+
+
+def _defined_by(task: Any, indices: list[int], definition: Definition | None) -> list[str]:
+    """Hashes of what decides the prompts and metrics of a task of a user's own file; its items are checked.
+
+    Raises:
+        UserError: An item cannot be scored.
+    """
+    if definition is None:
+        return []
+    items = "" if definition.task is None else check_items(task, indices, definition.task)
+    return [definition.sha256, items, *([examples_hash(task)] if task.config.num_fewshot else [])]
 
 
 def _set_fewshot(name: str, task: Any, wanted: int | None) -> int:
@@ -272,21 +288,3 @@ def _set_sampling(task: Any, scoring: ScoringSection) -> None:
         sampling = {"temperature": scoring.temperature, "top_p": scoring.top_p, "top_k": scoring.top_k}
         task.config.generation_kwargs |= {"do_sample": True, **sampling}
         task.config.repeats = scoring.repeats
-
-
-def _items_hash(documents: Iterable[dict[str, Any]], rest: Any) -> str:
-    """Hash over items, one after another so that their text is not held twice, and what else decides the answers."""
-    digest = hashlib.sha256()
-    for row in documents:
-        item = {key: value for key, value in row.items() if key != "tokenizer"}
-        digest.update(sha256_value(_plain(item)).encode())
-    return sha256_value([digest.hexdigest(), rest])
-
-
-def _plain(value: Any) -> Any:
-    """JSON-able form of whatever a task's documents hold."""
-    if isinstance(value, dict):
-        return {str(key): _plain(member) for key, member in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(member) for member in value]
-    return value if isinstance(value, str | int | float | bool | None) else repr(value)

@@ -15,7 +15,7 @@ from harness.planning.lm_tasks import LoadedTask, load_tasks
 from harness.planning.model_names import parse_models
 from harness.planning.row_accounts import remarks
 from reports.document.evidence import OverlapCheck
-from reports.errors import UserError
+from reports.errors import UnreachableError, UserError
 from training.backends.choice import check_can_train
 from training.exporting.provenance import combined
 from training.models.adapters import check_target_modules
@@ -153,8 +153,18 @@ def make_plan(
     models: str,
     tasks: Sequence[str] | None,
     say: Callable[[str], None] | None = None,
+    *,
+    trains_only: bool = False,
 ) -> Plan:
     """Check everything that can be checked before hours are spent.
+
+    Args:
+        recipe: The recipe.
+        folder: The run folder.
+        models: The models as in `--models`.
+        tasks: Tasks instead of the recipe's.
+        say: Called with a line for each step that takes long.
+        trains_only: Whether nothing is scored, so that tasks whose data cannot be fetched from here are a warning.
 
     Raises:
         UserError: Models, adapters, data or tasks that the user has to fix.
@@ -169,7 +179,10 @@ def make_plan(
         check_can_train(recipe, base, device)
     chosen = tuple(find_model(argument, recipe, folder, base, score_dtype, say) for argument in arguments)
     dialogues, notes = read_dialogues(chosen, base, recipe)
-    loaded = load_tasks(list(dict.fromkeys(tasks or recipe.scoring.tasks)), recipe, base)
+    unreachable: dict[str, UnreachableError] = {}
+    loaded = load_tasks(list(dict.fromkeys(tasks or recipe.scoring.tasks)), recipe, base, unreachable=unreachable)
+    if unreachable and not trains_only:
+        raise _unreachable_items(unreachable, trains=any(not model.sha256 for model in chosen))
     different = {name: own.tokenizer for name, own in dialogues.items() if own.tokenizer != str(base.tokenizer)}
     loaded = with_own_prompts(loaded, recipe, base, different)
     overlap = find_overlap(chosen, loaded, base)
@@ -184,10 +197,32 @@ def make_plan(
         train_dtype=train_dtype,
         score_dtype=score_dtype,
         dense=fits_dense(base, score_dtype, device),
-        warnings=(*notes, *_warnings(chosen, base, overlap, recipe), *remarks(recipe, rows, loaded)),
+        warnings=(
+            *unchecked_lines(unreachable),
+            *notes,
+            *_warnings(chosen, base, overlap, recipe),
+            *remarks(recipe, rows, loaded),
+        ),
         dialogues=dialogues,
         overlap=overlap,
     )
+
+
+def unchecked_lines(unreachable: Mapping[str, UnreachableError]) -> list[str]:
+    """A warning that training rows were not compared with the items of tasks that cannot be fetched, or none."""
+    if not unreachable:
+        return []
+    reasons = "; ".join(dict.fromkeys(error.what for error in unreachable.values()))
+    line = f"the items of {', '.join(unreachable)} are out of reach, so whether they are among the training rows could"
+    return [f"{line} not be checked ({reasons}); `medbench score` checks it before it scores"]
+
+
+def _unreachable_items(unreachable: Mapping[str, UnreachableError], *, trains: bool) -> UserError:
+    """The error for tasks whose data cannot be fetched; if an adapter is to be trained, with the way to do so."""
+    first, *others = unreachable.values()
+    more = "".join(f"\n{error.where}: {error.what}" for error in others)
+    train = "; or train without the items: `medbench train`, then `medbench score` where they can be fetched"
+    return UnreachableError(f"{first.what}{more}", where=first.where, fix=f"{first.fix}{train if trains else ''}")
 
 
 def with_trained_adapter(plan: Plan) -> Plan:

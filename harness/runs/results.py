@@ -223,7 +223,7 @@ def _data(plan: Plan) -> list[DataInfo]:
         data.append(
             DataInfo(
                 role=loaded.name,
-                source=loaded.source.public_name if loaded.source else f"lm-eval task {loaded.name}",
+                source=loaded.source.public_name if loaded.source else loaded.file or f"lm-eval task {loaded.name}",
                 selection=loaded.info.setting,
                 rows=len(loaded.indices),
                 sha256=sha256_value([row["id"] for row in loaded.documents()]) if loaded.source else loaded.items_hash,

@@ -29,7 +29,15 @@ if TYPE_CHECKING:
 _log = logging.getLogger("medbench")
 
 
-def plan_stage(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[str] | None, terminal: Terminal) -> Plan:
+def plan_stage(
+    recipe: Recipe,
+    folder: RunFolder,
+    models: str,
+    tasks: Sequence[str] | None,
+    terminal: Terminal,
+    *,
+    trains_only: bool = False,
+) -> Plan:
     """Check the run, say what it will do and how long roughly, and keep the resolved recipe."""
     terminal.heading("Plan")
     from harness.engines import estimate
@@ -37,7 +45,7 @@ def plan_stage(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[s
     from harness.planning.run_plan import make_plan
     from training.models.weight_format import weight_format
 
-    plan = make_plan(recipe, folder, models, tasks, lambda line: terminal.say(f"  {line}"))
+    plan = make_plan(recipe, folder, models, tasks, lambda line: terminal.say(f"  {line}"), trains_only=trains_only)
     if not plan.loads_base:
         terminal.say(f"  base {plan.base.source}: its prompts only, since neither it nor an adapter is scored")
     for part in plan.parts:
@@ -54,12 +62,13 @@ def plan_stage(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[s
             f"  train: {steps} of {effective} rows out of {len(plan.to_train.train)}, {held.summary},"
             f" LoRA r {recipe.lora.r}, format {recipe.format.name}: about {duration(seconds)}"
         )
-    choice = choose_engine(plan)
-    names = ", ".join(model.name for model in plan.models)
-    terminal.say(
-        f"  score: {names}: about {duration(choice.seconds)} if nothing is answered yet;"
-        f" engine {choice.name} ({choice.why})"
-    )
+    if plan.tasks:
+        choice = choose_engine(plan)
+        names = ", ".join(model.name for model in plan.models)
+        terminal.say(
+            f"  score: {names}: about {duration(choice.seconds)} if nothing is answered yet;"
+            f" engine {choice.name} ({choice.why})"
+        )
     for loaded in plan.tasks:
         terminal.say(f"    {loaded.name}: {loaded.info.setting}{' (synthetic)' if loaded.info.synthetic else ''}")
     for source in source_accounts(recipe, plan.to_train, plan.tasks):

@@ -11,6 +11,8 @@ from harness.planning.leakage import check_overlap, overlap_lines, unsearched_li
 from harness.planning.lm_tasks import load_tasks
 from harness.planning.model_names import OWN_ADAPTER
 from harness.planning.row_accounts import altered_line, source_accounts
+from harness.planning.run_plan import unchecked_lines
+from reports.errors import UnreachableError
 from reports.numbers import GIB, duration
 from training.backends.choice import check_can_train, unsloth_unsupported
 from training.models.adapters import check_target_modules
@@ -53,7 +55,8 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
         f"adapter: {facts.trainable:,} trainable parameters ({share:.2f} %), LoRA r {recipe.lora.r}, alpha"
         f" {recipe.lora.alpha:g}, on {', '.join(recipe.lora.target_modules)}"
     )
-    tasks = load_tasks(recipe.scoring.tasks, recipe, base)
+    unreachable: dict[str, UnreachableError] = {}
+    tasks = load_tasks(recipe.scoring.tasks, recipe, base, unreachable=unreachable)
     _say_data(recipe, rows, tasks, terminal)
     terminal.say(
         f"rows: {facts.rows} trained on, {len(rows.validation)} to validate, {len(facts.dropped)} dropped (their prompt"
@@ -66,9 +69,10 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
     if facts.altered_turns:
         terminal.say(altered_line(facts.altered_turns), style="yellow")
     terminal.say(f"end token learned: in {facts.ended} of {facts.rows} rows")
-    for note in notes:
+    for note in (*unchecked_lines(unreachable), *notes):
         terminal.say(f"note: {note}", style="yellow")
-    _say_overlap(rows, tasks, terminal)
+    if tasks:
+        _say_overlap(rows, tasks, terminal)
     for text, is_learned in facts.example:
         terminal.say(f"first row, {'trained' if is_learned else 'masked'} part:\n" + _indent(text))
     _say_memory(facts, terminal)

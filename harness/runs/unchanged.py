@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from harness.environment import package_versions
 from harness.planning.model_names import parse_models
+from harness.task_files.own_tasks import own_task_inputs
 from reports.errors import UserError
 from reports.files import read_json, sha256_file, sha256_value, write_json
+from tasks.catalog import TASKS
 from training.home import medbench_home
 from training.models.adapters import CONFIG, WEIGHTS
 from training.models.base_model import small_files
@@ -46,7 +48,7 @@ def signature(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[st
         inputs = [*(path for source in _given(recipe) for path in _source(source)), *folders]
     except (UserError, LookupError):
         return None
-    if any(not name.startswith("medbench_") for name in wanted) or not folder.results.is_file():
+    if not set(wanted) <= TASKS.keys() or not folder.results.is_file():
         return None
     packages = [_ROOT / name for name in ("harness", "tasks", "reports", "training")]
     parts = [recipe.model_dump(mode="json"), models, wanted, package_versions()]
@@ -72,7 +74,7 @@ def remember(folder: RunFolder, now: str | None) -> None:
 
 
 def input_hashes(recipe: Recipe) -> dict[str, str | None]:
-    """SHA-256 by path of the files that a recipe's data and base are on this machine, None for one that is not there.
+    """SHA-256 by path of the files on this machine that are a recipe's data, task files and base; None if missing.
 
     Unlike a signature it holds on other machines too. What is on the hub, or not on this machine, is left out.
     """
@@ -80,6 +82,9 @@ def input_hashes(recipe: Recipe) -> dict[str, str | None]:
     for source in _given(recipe):
         with contextlib.suppress(UserError, LookupError, OSError):
             hashes |= {str(path): _hash(path) for path in _source(source)}
+    with contextlib.suppress(UserError, OSError):
+        inputs = own_task_inputs(recipe.scoring.tasks, recipe.scoring.task_paths)
+        hashes |= {str(path): _hash(path) for path in inputs}
     base = Path(recipe.model.base).expanduser()
     if base.is_dir():
         weights = [[path.name, _hash(path)] for path in sorted(base.glob("*.safetensors"))]

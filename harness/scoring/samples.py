@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from harness.planning.lm_tasks import LoadedTask, source_hash
+from harness.planning.item_hashes import source_hash
+from harness.planning.lm_tasks import LoadedTask
 from reports.comparison.sums import ScoredItem
 from reports.document.schema import MetricInfo, Sample
 from tasks import catalog

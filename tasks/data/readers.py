@@ -12,6 +12,7 @@ from typing import Any
 
 from reports.errors import UserError
 from reports.files import check_regular
+from reports.hub_access import hub_error, hub_or_cache
 from tasks.data.arrow_rows import parquet_rows
 from tasks.data.arrow_tables import arrow_rows, check_uncompressed, dataset_rows
 from tasks.data.csv_rows import csv_rows
@@ -187,9 +188,13 @@ def _read_hub(source: DataSource, needed: Collection[str] | None) -> Iterator[Re
 
     name = f"{source.source} ({source.config or 'default'})"
     try:
-        dataset = datasets.load_dataset(source.source, source.config, split=source.split)
+        with hub_or_cache():
+            dataset = datasets.load_dataset(source.source, source.config, split=source.split)
     except Exception as error:  # whatever the hub, the network or a builder raises is the user's to see in one line
-        fix = "check the name, the network and, for a gated set, your login; or give a local file's path"
+        refusal = hub_error(error, "data set", str(source.source), where=name)
+        if refusal is not None:
+            raise refusal from error
+        fix = "check its name, configuration and split; or give a local file's path"
         if "config" in str(error).lower():
             fix = f"set config to one of them, or write {source.source}:CONFIG"
         raise UserError(f"cannot load this data set from the hub: {_one_line(error)}", where=name, fix=fix) from error

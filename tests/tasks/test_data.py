@@ -244,7 +244,9 @@ def test_a_missing_file_is_not_taken_for_a_hub_id(tmp_path):
 
 
 def test_a_hub_data_set_without_network_is_one_clear_error():
-    with pytest.raises(UserError, match="cannot load this data set from the hub"):
+    with pytest.raises(
+        UserError, match="offline: HF_HUB_OFFLINE is set, and the data set nobody/nothing-at-all is not in its cache"
+    ):
         reasoning("nobody/nothing-at-all")
 
 

@@ -6,11 +6,11 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from http import HTTPStatus
 from pathlib import Path
 
 from reports.errors import UserError
 from reports.files import read_json, sha256_file, sha256_value
+from reports.hub_access import hub_error, hub_or_cache
 from reports.names import is_hub_id, is_plain_name
 from training.models.links import refuse_links_out
 from training.models.model import Model, base_model
@@ -19,10 +19,6 @@ from training.models.safetensors_file import read_header
 from training.recipes.recipe import QUICKSTART_MODEL, ModelSection
 
 _HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer*", "*.model", "*.txt"]
-_ACCESS = (
-    "log in at the hub and ask for access at the model's page; once it is granted, make a token that may read gated"
-    " models in your settings there, then run `hf auth login` or set HF_TOKEN (which is taken before a login)"
-)
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _SMALL_FILES = ("*.json", "*.model", "*.txt", "*.jinja")  # of a model's folder: all but its weights
 _CONFIGURATION = ("config.json", "generation_config.json", "model.safetensors.index.json")
@@ -112,38 +108,22 @@ def fetch_from_hub(
     Raises:
         UserError: It does not exist, is gated, or the hub cannot be reached.
     """
-    import httpx
-    from huggingface_hub import errors, snapshot_download
+    from huggingface_hub import snapshot_download
 
     if say is not None:
         say(f"looking for {hub_id} in the hub's cache and on the hub")
-    where = f"hub model {hub_id}" + (f" at {revision}" if revision else "")
     try:
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns)))
-    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
-        what, fix = _refusal(error)
-        raise UserError(what, where=where, fix=fix) from error
-
-
-def _refusal(error: Exception) -> tuple[str, str]:
-    """(what the hub or the way to it refused, what to do); never with the text of a request, which holds the token."""
-    from huggingface_hub import errors
-
-    answer = error if isinstance(error, errors.HfHubHTTPError) else error.__cause__
-    status = answer.response.status_code if isinstance(answer, errors.HfHubHTTPError) else None
-    if isinstance(answer, errors.GatedRepoError):
-        return "the model is gated and this machine has no access to it", _ACCESS
-    if isinstance(answer, errors.RepositoryNotFoundError | errors.RevisionNotFoundError):
-        return (
-            "the hub does not have it, or this machine may not see it",
-            "check the spelling; for a private or gated model run `hf auth login` or set HF_TOKEN",
-        )
-    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return "the hub refused this machine's token", _ACCESS
-    return (
-        f"it could not be fetched ({type(error).__name__})",
-        "check the network and the free disk space; or name a local folder instead",
-    )
+        with hub_or_cache():
+            return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns)))
+    except Exception as error:
+        refusal = hub_error(error, "model", hub_id, revision=revision)
+        if refusal is None and isinstance(error, OSError):
+            fix = "check the free disk space and the rights of the hub's cache (HF_HOME); or name a local folder"
+            what = f"it could not be saved ({error.strerror or type(error).__name__})"
+            refusal = UserError(what, where=f"hub model {hub_id}", fix=fix)
+        if refusal is None:
+            raise
+        raise refusal from error
 
 
 def check_files(folder: Path) -> None:

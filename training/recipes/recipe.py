@@ -280,7 +280,9 @@ class ScoringSection(_Section):
     """Which tasks every model is scored on, and how.
 
     Attributes:
-        tasks: lm-eval task names; ours start with `medbench_`.
+        tasks: lm-eval task names; ours start with `medbench_`. Also paths of task files, as in `task_paths`.
+        task_paths: Your own lm-eval task files (`.yaml`), or folders of them, whose tasks `tasks` may name.
+        trust_task_code: Whether these files may run Python: functions and classes that they name, and pickled data.
         limit: Items for each task, drawn by seed; all where it is not given.
         limits: The same for single tasks; the smaller of the two counts.
         max_new_tokens: Longest generated answer of our own tasks.
@@ -311,6 +313,8 @@ class ScoringSection(_Section):
     """
 
     tasks: Annotated[list[Text], Field(min_length=1)] = [PUBMEDQA, PERPLEXITY, GENERATION]
+    task_paths: list[Text] = []
+    trust_task_code: bool = False
     limit: PositiveInt | None = None
     limits: dict[str, PositiveInt] = {}
     max_new_tokens: PositiveInt = 512

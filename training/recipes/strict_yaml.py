@@ -19,6 +19,7 @@ from reports.text import Place
 
 _MAX_BYTES = 1_000_000
 _MOST_LEVELS = 32  # of mappings and lists in each other
+_MOST_VALUES = 100_000  # of a file, counted as often as aliases repeat them
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -47,12 +48,13 @@ Loader.add_implicit_resolver(
 )
 
 
-def read_yaml(path: Path, what: str) -> tuple[Any, dict[Place, str]]:
+def read_yaml(path: Path, what: str, loader: type[yaml.SafeLoader] = Loader) -> tuple[Any, dict[Place, str]]:
     """(value, where each key was written) of a YAML file.
 
     Args:
         path: The file.
         what: What it should be, for messages, such as `recipe`.
+        loader: How its text is read.
 
     Raises:
         UserError: It is missing, too large, or not YAML; the message names the line.
@@ -70,22 +72,22 @@ def read_yaml(path: Path, what: str) -> tuple[Any, dict[Place, str]]:
     except UnicodeDecodeError as error:
         where = f"{path}, line {raw[: error.start].count(10) + 1}"
         raise UserError(f"not UTF-8 text ({error.reason})", where=where, fix="save it as UTF-8 YAML") from error
-    value, lines = parse_yaml(text, str(path))
+    value, lines = parse_yaml(text, str(path), loader)
     return value, {place: f"{path}, line {line}" for place, line in lines.items()}
 
 
-def parse_yaml(text: str, where: str) -> tuple[Any, dict[Place, int]]:
+def parse_yaml(text: str, where: str, loader: type[yaml.SafeLoader] = Loader) -> tuple[Any, dict[Place, int]]:
     """(value, the line of each key) of YAML text.
 
     Raises:
         UserError: It is not YAML; the message names the line.
     """
     try:
-        loader = Loader(text)
-        node = loader.get_single_node()
+        reader = loader(text)
+        node = reader.get_single_node()
         lines: dict[Place, int] = {}
         _walk(node, (), lines)
-        return loader.construct_document(node) if node is not None else None, lines
+        return reader.construct_document(node) if node is not None else None, lines
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UserError(f"not YAML: {error.problem}", where=f"{where}{line}", fix="correct the line") from error
@@ -161,12 +163,18 @@ def _walk(node: yaml.Node | None, place: Place, lines: dict[Place, int]) -> None
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value} is given twice", key.start_mark
                 )
-            lines[inside] = key.start_mark.line + 1
+            _add_line(lines, inside, key)
             _walk(value, inside, lines)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            lines[*place, index] = value.start_mark.line + 1
+            _add_line(lines, (*place, index), value)
             _walk(value, (*place, index), lines)
+
+
+def _add_line(lines: dict[Place, int], place: Place, node: yaml.Node) -> None:
+    if len(lines) >= _MOST_VALUES:
+        raise yaml.composer.ComposerError(None, None, f"more than {_MOST_VALUES:,} values", node.start_mark)
+    lines[place] = node.start_mark.line + 1
 
 
 def _fault(model: type[BaseModel], error: Any, value: Any, where: str, what: str, origins: dict[Place, str]) -> str:

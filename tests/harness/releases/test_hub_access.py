@@ -31,7 +31,7 @@ def unreachable(request):
     raise httpx.ConnectError(f"no route to the hub with {request.headers.get('authorization')}", request=request)
 
 
-GATED = ("the model is gated", "ask for access", "hf auth login", "HF_TOKEN")
+GATED = ("gated: the owner of the model", "ask for access", "hf auth login", "HF_TOKEN")
 REFUSED = ("refused this machine's token", "hf auth login", "HF_TOKEN")
 
 
@@ -45,8 +45,8 @@ REFUSED = ("refused this machine's token", "hf auth login", "HF_TOKEN")
         (TOKEN, files_refused(403, "Forbidden"), REFUSED),
         (TOKEN, all_refused(403), REFUSED),
         (TOKEN, all_refused(404, X_Error_Code="RepoNotFound"), ("may not see it", "HF_TOKEN")),
-        (TOKEN, all_refused(500), ("could not be fetched", "check the network")),
-        (TOKEN, unreachable, ("could not be fetched", "check the network")),
+        (TOKEN, all_refused(500), ("the hub answered with an error (500)", "try again later")),
+        (TOKEN, unreachable, ("offline: the hub (https://huggingface.co) cannot be reached", "check the network")),
     ],
     ids=["no token", "no access", "bad token", "file right", "no right", "not there", "hub down", "no network"],
 )

@@ -52,7 +52,7 @@ def test_a_task_whose_data_cannot_be_had_is_one_clear_error(tiny_recipe, tmp_pat
     words = ("--recipe", tiny_recipe, "--models", "base", "--tasks", "arc_easy", "--out", tmp_path / "run")
     code, _, err = command("run", *words)
     assert code == 2
-    assert "task arc_easy: lm-eval could not load it" in err
+    assert "task arc_easy: offline: HF_HUB_OFFLINE is set, and the data set allenai/ai2_arc is not in its cache" in err
 
 
 @pytest.mark.parametrize(("name", "words"), [("medbench_perplexty", "did you mean medbench_perplexity?"), ("mmlu", "")])

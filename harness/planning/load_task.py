@@ -1,0 +1,50 @@
+"""Loads one task or group with lm-eval, and says in one message why that failed."""
+
+from __future__ import annotations
+
+import contextlib
+from traceback import walk_tb
+from typing import Any
+
+from harness.task_files.load_errors import load_error
+from harness.task_files.own_tasks import OwnTasks
+from harness.task_files.task_checks import OURS
+from reports.errors import UserError, first_line
+from reports.hub_access import hub_error, hub_or_cache
+
+
+def load_task(manager: Any, name: str, own: OwnTasks) -> dict[str, Any]:
+    """lm-eval's objects by task, several for a group.
+
+    Args:
+        manager: lm-eval's manager, which knows the name.
+        name: The task or group.
+        own: The tasks of users' own files.
+
+    Raises:
+        UserError: Its data cannot be had, or its file or code is faulty.
+    """
+    fetches = not name.startswith(OURS) and own.is_from_hub(name)
+    try:
+        with hub_or_cache() if fetches else contextlib.nullcontext():
+            return dict(manager.load([name])["tasks"])
+    except UserError:
+        raise
+    except Exception as error:  # a task may fetch its data set, run its own code, or need a package that is not there
+        if name.startswith(OURS):
+            raise
+        if name in own.tasks:
+            raise load_error(error, name, own.tasks) from error
+        refusal = hub_error(error, "data set", _data_set(error) or "of the task", where=f"task {name}")
+        raise refusal or UserError(
+            f"lm-eval could not load it: {first_line(error)}",
+            where=f"task {name}",
+            fix="install the package that it needs, if it names one, or leave the task out",
+        ) from error
+
+
+def _data_set(error: Exception) -> str | None:
+    """The data set of the task that was loaded when an error was raised."""
+    tasks = (frame.f_locals.get("self") for frame, _ in walk_tb(error.__traceback__))
+    paths = (getattr(task, "DATASET_PATH", None) for task in tasks)
+    return next((path for path in paths if isinstance(path, str)), None)
