@@ -1,4 +1,4 @@
-"""Our lm-eval tasks and their metrics, with titles, descriptions and how each metric is compared."""
+"""Our lm-eval tasks on a recipe's own data and their metrics, with titles, descriptions and how each metric is compared."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.document.schema import MetricInfo
+from tasks.benchmarks import BENCHMARKS
 
 CONFIG_FOLDER = Path(__file__).resolve().parent / "lm_eval_tasks"
 
@@ -193,6 +194,7 @@ TASKS = {
     PERPLEXITY: OwnTask("Perplexity of the gold reasoning and response", _TEXTS),
     GENERATION: OwnTask("Generated answers", _ANSWERS),
 }
-TITLES = {name: task.title for name, task in TASKS.items()}
+TITLES = {name: benchmark.title for name, benchmark in BENCHMARKS.items()}
+TITLES |= {name: task.title for name, task in TASKS.items()}
 METRICS = {name: task.metrics for name, task in TASKS.items()}
 PUBMEDQA_LABELS = {name: task.pubmedqa for name, task in TASKS.items() if task.pubmedqa}

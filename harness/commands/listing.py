@@ -6,14 +6,20 @@ from typing import Annotated
 
 import typer
 
+from harness.commands.options import Base, Recipe, Settings
 from harness.console import Terminal
 from reports.errors import UserError
 
-LISTS = ("recipes", "tasks", "formats")
+LISTS = ("recipes", "tasks", "formats", "suites")
 
 
-def list_names(what: Annotated[str, typer.Argument(help="recipes, tasks or formats")]) -> None:
-    """List what can be named: recipes, tasks or formats."""
+def list_names(
+    what: Annotated[str, typer.Argument(help="recipes, tasks, formats or suites")],
+    base: Base = None,
+    recipe: Recipe = None,
+    settings: Settings = None,
+) -> None:
+    """List what can be named: recipes, tasks, formats or suites; suites with the time that a --base takes."""
     from harness.planning.lm_tasks import own_task_names
     from tasks import catalog
     from tasks.formats import FORMATS
@@ -21,6 +27,13 @@ def list_names(what: Annotated[str, typer.Argument(help="recipes, tasks or forma
 
     if what not in LISTS:
         raise UserError(f"there is no list of {what!r}", where="medbench list", fix=f"write one of {', '.join(LISTS)}")
+    if what != "suites" and (base or recipe or settings):
+        raise UserError(
+            "only the list of suites depends on a base", where=f"medbench list {what}", fix="leave --base out"
+        )
+    if what == "suites":
+        _list_suites(base, recipe, settings or [])
+        return
     if what == "recipes":
         rows = [(name, load_recipe(name).description) for name in recipe_names()]
     elif what == "formats":
@@ -31,3 +44,28 @@ def list_names(what: Annotated[str, typer.Argument(help="recipes, tasks or forma
             ("any other", "every task and group that lm-eval 0.4.13 knows, such as medqa_4options or mmlu_anatomy")
         )
     Terminal().table(("name", "what it is"), rows, left=True)
+
+
+def _list_suites(base: str | None, recipe: str | None, settings: list[str]) -> None:
+    """Print the suites with items, licence and kind of each task, and its time if there is a base."""
+    from tasks.suites import SUITES
+
+    times = {}
+    if base or recipe or settings:
+        from harness.planning.suite_times import suite_times
+
+        times = suite_times(base, recipe, settings)
+    columns = ("suite", "task", "items", "licence", "kind", *(["time"] if times else []))
+    rows = []
+    for suite in SUITES.values():
+        for member in (*suite.members, *suite.extras):
+            name = suite.name if member in suite.members else "by its own name"
+            items = "not stated" if member.items is None else f"{member.items:,}"
+            row = (name, member.task, items, member.licence, member.kind)
+            rows.append((*row, times.get(member.task, "")) if times else row)
+        if times:
+            rows.append((suite.name, "all together", "", "", "", times[suite.name]))
+    Terminal().table(columns, rows, left=True)
+    Terminal().say("sources, and what each task measures: docs/benchmarks.md")
+    if not times:
+        Terminal().say("with --base MODEL or --recipe RECIPE: the estimated time of one model on this machine")

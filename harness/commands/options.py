@@ -29,7 +29,9 @@ Models = Annotated[
     ),
 ]
 Tasks = Annotated[
-    str | None, typer.Option("--tasks", help="lm-eval task names, separated by commas, instead of the recipe's.")
+    str | None, typer.Option(
+        "--tasks", help="lm-eval task names and suites (`medbench list suites`), with commas, instead of the recipe's."
+    ),
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Items for each task, drawn by seed.")]
 Settings = Annotated[

@@ -19,6 +19,7 @@ from tasks.data import DataSource, sample_indices
 from tasks.data.documents import account_of
 from tasks.data.selection import describe_selection, official_test_ids
 from tasks.references import label, references
+from tasks.suites import SUITES, expand
 from training.models.model import Model
 from training.recipes.recipe import Recipe, ScoringSection
 from training.splits import example_source, held_out_source
@@ -113,10 +114,10 @@ def lm_eval_tasks() -> dict[str, Any]:
 def load_tasks(
     names: Sequence[str], recipe: Recipe, base: Model, index: _Index = lm_eval_tasks, tokenizer: str | None = None
 ) -> list[LoadedTask]:
-    """Load tasks by name, groups taken apart into theirs.
+    """Load tasks by name, suites and groups taken apart into theirs.
 
     Args:
-        names: The names.
+        names: Names of tasks, groups and suites.
         recipe: The recipe.
         base: The base.
         index: Gives lm-eval's own tasks by name.
@@ -127,6 +128,7 @@ def load_tasks(
     """
     from lm_eval.tasks import TaskManager
 
+    names = expand(names)
     ours = set(own_task_names())
     foreign = [name for name in names if name not in ours]
     odd = next((name for name in foreign if not is_plain_name(name)), None)
@@ -153,8 +155,9 @@ def load_tasks(
         available |= {name: entry for name, entry in index().items() if name not in available}
     for name in names:
         if name not in available:
-            near = did_you_mean(name, available, most=3)
-            fix = f"{near} medbench's own: {', '.join(sorted(ours))}; see `medbench list tasks`"
+            near = did_you_mean(name, [*SUITES, *available], most=3)
+            lists = f"suites: {', '.join(SUITES)}; medbench's own: {', '.join(sorted(ours))}"
+            fix = f"{near} {lists}; see `medbench list suites` and `medbench list tasks`"
             raise UserError(f"lm-eval knows no task {name!r}", where="--tasks", fix=fix)
     loaded: dict[str, LoadedTask] = {}
     for name in names:
@@ -214,6 +217,7 @@ def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) ->
     info = TaskInfo(
         name=name,
         title=catalog.TITLES.get(name, name),
+        label="" if name in catalog.METRICS else catalog.TITLES.get(name, ""),
         version=str(task.VERSION),
         metrics=[MetricInfo(**metric.model_dump()) for metric in catalog.METRICS.get(name, [])],
         setting=f"{len(indices)} of {total} items",

@@ -22,7 +22,7 @@ from reports.comparison.label_use import label_use
 from reports.comparison.sums import value_of_samples
 from reports.comparison.verdict import sentences
 from reports.document.evidence import ClassCount, Confusion, Problem
-from reports.document.schema import Comparison, DataInfo, MetricInfo, ModelInfo, Results, Score, Training
+from reports.document.schema import Comparison, DataInfo, MetricInfo, ModelInfo, Results, Score, SuiteInfo, Training
 from reports.files import sha256_value
 from reports.frames import confusion_matrix
 from reports.numbers import percent_text
@@ -68,6 +68,7 @@ def assemble(
         base=_model_info(plan, plan.base) if plan.loads_base else None,
         data=_data(plan),
         tasks=list(tasks.values()),
+        suites=[SuiteInfo(name=suite.name, tasks=suite.tasks) for suite in plan.suites],
         training=_training(plan, trained_now=any(name.startswith("train") for name in stages)),
         scores=[*_scores(scored, seed), *pooled.scores],
         comparisons=comparisons,

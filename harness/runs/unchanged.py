@@ -13,6 +13,8 @@ from harness.environment import package_versions
 from harness.planning.model_names import parse_models
 from reports.errors import UserError
 from reports.files import read_json, sha256_file, sha256_value, write_json
+from tasks.catalog import TASKS
+from tasks.suites import expand
 from training.home import medbench_home
 from training.models.adapters import CONFIG, WEIGHTS
 from training.models.base_model import small_files
@@ -46,7 +48,7 @@ def signature(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[st
         inputs = [*(path for source in _given(recipe) for path in _source(source)), *folders]
     except (UserError, LookupError):
         return None
-    if any(not name.startswith("medbench_") for name in wanted) or not folder.results.is_file():
+    if any(name not in TASKS for name in expand(wanted)) or not folder.results.is_file():
         return None
     packages = [_ROOT / name for name in ("harness", "tasks", "reports", "training")]
     parts = [recipe.model_dump(mode="json"), models, wanted, package_versions()]

@@ -25,6 +25,7 @@ from reports.document.evidence import (
 from reports.document.label_use import LabelUse
 from reports.document.row_account import RowAccount
 from reports.document.scores import Comparison, MetricInfo, MetricKind, Outcome, Score
+from reports.document.suites import SuiteInfo
 from reports.files import sha256_value
 from reports.names import PlainName
 from reports.strict import Strict
@@ -40,6 +41,7 @@ __all__ = [
     "Results",
     "Sample",
     "Score",
+    "SuiteInfo",
     "TaskCost",
     "TaskInfo",
     "Training",
@@ -290,6 +292,7 @@ class Results(Strict):
     base: ModelInfo | None = None
     data: list[DataInfo]
     tasks: list[TaskInfo]
+    suites: list[SuiteInfo] = Field(default_factory=list, description="the suites that the run named, with their rows")
     training: Training | None = None
     scores: list[Score] = Field(default_factory=list)
     comparisons: list[Comparison] = Field(default_factory=list)

@@ -280,7 +280,7 @@ class ScoringSection(_Section):
     """Which tasks every model is scored on, and how.
 
     Attributes:
-        tasks: lm-eval task names; ours start with `medbench_`.
+        tasks: lm-eval task names, ours start with `medbench_`, and suites of `medbench list suites`.
         limit: Items for each task, drawn by seed; all where it is not given.
         limits: The same for single tasks; the smaller of the two counts.
         max_new_tokens: Longest generated answer of our own tasks.
