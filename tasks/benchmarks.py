@@ -84,8 +84,8 @@ _MEDICAL = (
     Benchmark(
         "medmcqa",
         "MedMCQA (validation)",
-        "Indian medical entrance examinations, 21 subjects, four options; the validation split, since the test split has"
-        " no answers",
+        "Indian medical entrance examinations, 21 subjects, four options; the validation split, since the test split"
+        " has no answers",
         4183,
         "Apache-2.0",
         "openlifescienceai/medmcqa",

@@ -29,7 +29,8 @@ Models = Annotated[
     ),
 ]
 Tasks = Annotated[
-    str | None, typer.Option(
+    str | None,
+    typer.Option(
         "--tasks", help="lm-eval task names and suites (`medbench list suites`), with commas, instead of the recipe's."
     ),
 ]

@@ -9,12 +9,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from harness.planning.local_data import check_folders, local_spec
 from reports.document.row_account import RowAccount
-from reports.document.schema import MetricInfo, TaskInfo
+from reports.document.schema import TaskInfo
 from reports.errors import UserError, did_you_mean, first_line
 from reports.files import sha256_value
 from reports.names import is_plain_name
 from tasks import catalog
+from tasks.benchmarks import BENCHMARKS
 from tasks.data import DataSource, sample_indices
 from tasks.data.documents import account_of
 from tasks.data.selection import describe_selection, official_test_ids
@@ -24,7 +26,6 @@ from training.models.model import Model
 from training.recipes.recipe import Recipe, ScoringSection
 from training.splits import example_source, held_out_source
 
-_OURS = "medbench_"
 _Index = Callable[[], Mapping[str, Any]]
 _SOURCES = ("context", "contexts", "passage", "article", "story", "document", "abstract", "support", "question")
 
@@ -134,7 +135,7 @@ def load_tasks(
     odd = next((name for name in foreign if not is_plain_name(name)), None)
     if odd is not None:
         raise UserError(f"lm-eval knows no task {odd[:80]!r}", where="--tasks", fix="see `medbench list tasks`")
-    held_out = held_out_source(recipe)
+    held_out, folders = held_out_source(recipe), check_folders(recipe.data.folders)
     manager = TaskManager(
         include_path=str(catalog.CONFIG_FOLDER),
         include_defaults=False,
@@ -148,6 +149,7 @@ def load_tasks(
             "seed": recipe.seed,
             "tokenizer": str(base.folder),
             "prompt_tokenizer": tokenizer,
+            "folders": folders,
         },
     )
     available = manager.task_index
@@ -161,7 +163,7 @@ def load_tasks(
             raise UserError(f"lm-eval knows no task {name!r}", where="--tasks", fix=fix)
     loaded: dict[str, LoadedTask] = {}
     for name in names:
-        for task_name, task in _load(manager, name).items():
+        for task_name, task in _load(manager, name, folders).items():
             loaded.setdefault(task_name, _prepare(task_name, task, recipe, _source(task_name, recipe, held_out)))
     _check_limits(recipe.scoring.limits, [*names, *loaded], {*ours, *loaded}, index)
     return list(loaded.values())
@@ -180,13 +182,13 @@ def _check_limits(limits: Iterable[str], chosen: Sequence[str], single: Collecti
             raise UserError(f"lm-eval knows no single task {name!r}", where="scoring.limits", fix=fix)
 
 
-def _load(manager: Any, name: str) -> dict[str, Any]:
+def _load(manager: Any, name: str, folders: Mapping[str, str]) -> dict[str, Any]:
     try:
-        return dict(manager.load([name])["tasks"])
+        return dict(manager.load([local_spec(name, manager.task_index[name], folders)])["tasks"])
     except UserError:
         raise
     except Exception as error:  # a task may fetch its data set, run its own code, or need a package that is not there
-        if name.startswith(_OURS):
+        if name in catalog.METRICS and name != catalog.MEDCALC:
             raise
         raise UserError(
             f"lm-eval could not load it: {first_line(error)}",
@@ -199,7 +201,7 @@ def _source(name: str, recipe: Recipe, held_out: DataSource) -> DataSource | Non
     """Where a task of ours has its items from, official test ids applied; None for other people's tasks."""
     if name in catalog.PUBMEDQA_LABELS:
         return official_test_ids(recipe.data.pubmedqa)
-    return held_out if name in catalog.METRICS else None
+    return held_out if name in catalog.HELD_OUT else None
 
 
 def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) -> LoadedTask:
@@ -217,9 +219,9 @@ def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) ->
     info = TaskInfo(
         name=name,
         title=catalog.TITLES.get(name, name),
-        label="" if name in catalog.METRICS else catalog.TITLES.get(name, ""),
+        label=BENCHMARKS[name].title if name in BENCHMARKS else "",
         version=str(task.VERSION),
-        metrics=[MetricInfo(**metric.model_dump()) for metric in catalog.METRICS.get(name, [])],
+        metrics=[metric.model_copy() for metric in catalog.metrics_of(name)],
         setting=f"{len(indices)} of {total} items",
     )
     if source is not None:
