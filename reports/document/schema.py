@@ -321,12 +321,14 @@ class Results(Strict):
         return {(task.name, metric.key): (task, metric) for task in self.tasks for metric in task.metrics}
 
     def scores_by_key(self) -> dict[tuple[str, str, str], Score]:
-        """Scores by model, task and metric."""
-        return {(score.model, score.task, score.metric): score for score in self.scores}
+        """Scores by model, task and metric; those of a suite by the suite's name."""
+        means = [score for suite in self.suites for score in suite.scores]
+        return {(score.model, score.task, score.metric): score for score in [*self.scores, *means]}
 
     def comparisons_by_key(self) -> dict[tuple[str, str, str], Comparison]:
-        """Comparisons by candidate, task and metric."""
-        return {(pair.candidate, pair.task, pair.metric): pair for pair in self.comparisons}
+        """Comparisons by candidate, task and metric; those of a suite by the suite's name."""
+        means = [pair for suite in self.suites for pair in suite.comparisons]
+        return {(pair.candidate, pair.task, pair.metric): pair for pair in [*self.comparisons, *means]}
 
     def learned_from(self, task: str, model: str) -> bool:
         """Whether a model was trained on any of a task's items."""

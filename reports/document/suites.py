@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from reports.document.scores import Comparison, Score
+from reports.document.scores import Comparison, MetricInfo, Score
 from reports.strict import Strict
+
+MEAN_ACCURACY = MetricInfo(
+    key="mean_accuracy",
+    title="Mean accuracy",
+    kind="proportion",
+    higher_is_better=True,
+    percent=True,
+    description="Unweighted mean of the accuracies of a suite's tasks.",
+)
 
 
 class SuiteInfo(Strict):
@@ -18,8 +27,8 @@ class SuiteInfo(Strict):
         parts: The metric of each task whose unweighted mean the row is, in the order of the tasks.
         missing: Why parts are missing, by task; with any, there is no row.
         scores: The mean by model; `n` is the number of items of all parts.
-        comparisons: The mean's paired difference from the baseline, by model; outcomes are at a level of 0.05 and no
-            part of the correction over the metrics of single tasks.
+        comparisons: The mean's paired difference from the baseline, by model; corrected together with the primary
+            metrics of the tasks.
     """
 
     name: str

@@ -144,3 +144,31 @@ def test_without_its_folder_a_data_set_of_the_hub_is_one_clear_error(recipe):
     loaded = load_recipe(recipe, ["data.folders={}"])
     with pytest.raises(UserError, match="task medbench_medhallu: lm-eval could not load it"):
         load_tasks(["medbench_medhallu"], loaded, find_base(loaded.model), dict)
+
+
+@pytest.mark.slow
+def test_the_medical_row_is_the_mean_of_its_nine_accuracies(recipe, tiny_run, tmp_path):
+    models = f"base,mine={tiny_run / 'adapter'}"
+    results = harness.score(recipe, models=models, tasks=["medical"], out=tmp_path, quiet=True)
+    (suite,) = results.suites
+    accuracies = {
+        model: [score.value for score in results.scores if score.model == model and score.metric in ("acc", "accuracy")]
+        for model in ("base", "mine")
+    }
+    assert [len(values) for values in accuracies.values()] == [9, 9]
+    assert [score.value for score in suite.scores] == pytest.approx([sum(one) / 9 for one in accuracies.values()])
+    (pair,) = suite.comparisons
+    assert pair.difference == pytest.approx(suite.scores[1].value - suite.scores[0].value)
+    assert (pair.n, pair.candidate, pair.baseline) == (9 * ITEMS, "mine", "base")
+    harness.report(tmp_path, quiet=True)
+    assert "Mean of the nine accuracies (Open Medical-LLM Leaderboard)" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.slow
+def test_without_real_pubmedqa_there_is_no_medical_row_and_the_report_says_why(recipe, tmp_path):
+    settings = ["data.pubmedqa={source: samples:pubmedqa}", "scoring.limit=2"]
+    results = harness.score(recipe, models="base", tasks=["medical"], out=tmp_path, settings=settings, quiet=True)
+    assert results.suites[0].scores == []
+    assert list(results.suites[0].missing) == ["medbench_pubmedqa"]
+    harness.report(tmp_path, quiet=True)
+    assert "medbench_pubmedqa (scored on synthetic items" in (tmp_path / "report.md").read_text()
