@@ -25,8 +25,7 @@ class Benchmark:
         kind: Whether answers are scored by log-likelihood or generated.
         revision: Commit of the data set that a task file of ours pins; empty if none is pinned, as by all of lm-eval's
             own task files.
-        continuations: Number of texts per item that are scored as whole continuations; 0 if choices are single letters
-            or words.
+        new_tokens: Longest generated answer by lm-eval's own task file; 0 if the recipe's limit holds.
         non_commercial: Whether the licence forbids commercial use; such a task is never in a suite by default.
     """
 
@@ -39,7 +38,7 @@ class Benchmark:
     characters: int
     kind: Kind = "log-likelihood"
     revision: str = ""
-    continuations: int = 0
+    new_tokens: int = 0
     non_commercial: bool = False
 
     @property
@@ -128,6 +127,7 @@ _REASONED = (
         "TIGER-Lab/MMLU-Pro",
         7000,
         kind="generated",
+        new_tokens=2048,
     ),
 )
 _HARD = (
@@ -241,7 +241,6 @@ _RETENTION = (
         "MIT",
         "Rowan/hellaswag",
         230,
-        continuations=4,
     ),
     Benchmark(
         "medbench_retention_arc_easy",
@@ -251,7 +250,6 @@ _RETENTION = (
         "CC-BY-SA-4.0",
         "allenai/ai2_arc:ARC-Easy",
         120,
-        continuations=4,
     ),
     Benchmark(
         "medbench_retention_mmlu",
@@ -273,6 +271,7 @@ _RETENTION_EXTRA = (
         "google/IFEval",
         210,
         kind="generated",
+        new_tokens=1280,
     ),
 )
 _LANGUAGES = (
@@ -302,7 +301,6 @@ _LANGUAGES = (
         "MIT",
         "EleutherAI/headqa:es",
         180,
-        continuations=4,
     ),
     Benchmark(
         "headqa_en",
@@ -312,7 +310,6 @@ _LANGUAGES = (
         "MIT",
         "EleutherAI/headqa:en",
         170,
-        continuations=4,
     ),
     Benchmark(
         "glianorex_fr",

@@ -81,15 +81,25 @@ class LoadedTask:
 
     @functools.cached_property
     def letters(self) -> int:
-        """About how many characters a model reads of all items."""
-        also = "gold" if self.name == catalog.PERPLEXITY else None
-        return sum(len(str(row.get("prompt", row))) + (len(row[also]) if also else 0) for row in self.documents())
+        """About how many characters a model reads of all items: prompts, examples before them and whole choices."""
+        if self.name in catalog.METRICS:
+            also = "gold" if self.name == catalog.PERPLEXITY else None
+            return sum(len(row["prompt"]) + (len(row[also]) if also else 0) for row in self.documents())
+        shots = 1 + int(self.task.config.num_fewshot or 0)
+        return sum(shots * _letters(self.task, row) for row in self.documents())
 
     @functools.cached_property
     def shared_sources(self) -> frozenset[str]:
         """Hashes of the sources that several items share; see `source_hash`."""
         often = Counter(map(source_hash, self.documents()))
         return frozenset(source for source, count in often.items() if source is not None and count > 1)
+
+
+def _letters(task: Any, row: dict[str, Any]) -> int:
+    """How many characters a model reads of an item of another task; of choices at most what differs between them."""
+    prompt = task.doc_to_text(row)
+    choices = task.doc_to_choice(row) if task.OUTPUT_TYPE == "multiple_choice" else []
+    return len(prompt if isinstance(prompt, str) else str(row)) + sum(map(len, choices))
 
 
 def source_hash(document: dict[str, Any]) -> str | None:
