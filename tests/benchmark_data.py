@@ -12,8 +12,14 @@ from typing import Any
 
 ITEMS = 8
 _LETTERS = "ABCDEFGHIJ"
-MMLU = ("anatomy", "clinical_knowledge", "college_medicine", "medical_genetics", "professional_medicine")
-MMLU += ("college_biology",)
+MMLU = [
+    "anatomy",
+    "clinical_knowledge",
+    "college_medicine",
+    "medical_genetics",
+    "professional_medicine",
+    "college_biology",
+]
 
 
 def _question(number: int, about: str) -> str:
@@ -263,15 +269,15 @@ def write_all(folder: Path) -> dict[str, str]:
         "HPAI-BSC/CareQA": {"CareQA_en": {"test": careqa()}, "CareQA_es": {"test": careqa()}},
         "EleutherAI/headqa": {name: dict.fromkeys(("train", "validation", "test"), headqa()) for name in ("en", "es")},
     }
-    return {name: str(_write(folder / name.replace("/", "--"), configs)) for name, configs in sets.items()}
+    return {name: str(write(folder / name.replace("/", "--"), configs)) for name, configs in sets.items()}
 
 
 def write_pubmedqa(folder: Path) -> Path:
     """Write PubMedQA in the hub's shape, as rows for `data.pubmedqa`."""
-    return _write(folder / "pubmedqa", {"pqa_labeled": {"train": pubmedqa()}})
+    return write(folder / "pubmedqa", {"pqa_labeled": {"train": pubmedqa()}})
 
 
-def _write(folder: Path, configs: dict[str, dict[str, list[dict[str, Any]]]]) -> Path:
+def write(folder: Path, configs: dict[str, dict[str, list[dict[str, Any]]]]) -> Path:
     """One data set: JSON lines, or CSV as Med-HALT and MedCalc-Bench have it, and the card that names them."""
     lines = ["---", "configs:"]
     is_csv = any(word in folder.name for word in ("HALT", "MedCalc"))

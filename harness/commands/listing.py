@@ -20,7 +20,7 @@ def list_names(
     settings: Settings = None,
 ) -> None:
     """List what can be named: recipes, tasks, formats or suites; suites with the time that a --base takes."""
-    from harness.planning.lm_tasks import own_task_names
+    from harness.planning.task_names import own_task_names
     from tasks import catalog
     from tasks.formats import FORMATS
     from training.recipes.recipe_file import load_recipe, recipe_names
@@ -52,11 +52,11 @@ def _list_suites(base: str | None, recipe: str | None, settings: list[str]) -> N
 
     times = {}
     if base or recipe or settings:
-        from harness.planning.suite_times import suite_times
+        from harness.engines.suite_times import suite_times
 
         times = suite_times(base, recipe, settings)
     columns = ("suite", "task", "items", "licence", "kind", *(["time"] if times else []))
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for suite in SUITES.values():
         for member in (*suite.members, *suite.extras):
             name = suite.name if member in suite.members else "by its own name"

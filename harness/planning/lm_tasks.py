@@ -10,18 +10,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.planning.local_data import check_folders, local_spec
+from harness.planning.task_names import check_names, check_spelling, lm_eval_tasks, own_task_names
 from reports.document.row_account import RowAccount
 from reports.document.schema import TaskInfo
 from reports.errors import UserError, did_you_mean, first_line
 from reports.files import sha256_value
-from reports.names import is_plain_name
 from tasks import catalog
 from tasks.benchmarks import BENCHMARKS
 from tasks.data import DataSource, sample_indices
 from tasks.data.documents import account_of
 from tasks.data.selection import describe_selection, official_test_ids
 from tasks.references import label, references
-from tasks.suites import SUITES, expand
+from tasks.suites import expand
 from training.models.model import Model
 from training.recipes.recipe import Recipe, ScoringSection
 from training.splits import example_source, held_out_source
@@ -109,19 +109,6 @@ def source_hash(document: dict[str, Any]) -> str | None:
     return None if source is None else sha256_value(source if isinstance(source, str) else repr(source))[:16]
 
 
-def own_task_names() -> list[str]:
-    """Names of medbench's own tasks."""
-    return sorted(path.stem for path in catalog.CONFIG_FOLDER.glob("*.yaml"))
-
-
-@functools.cache
-def lm_eval_tasks() -> dict[str, Any]:
-    """The tasks that come with lm-eval by name, found once a process: it reads 14,000 files for that."""
-    from lm_eval.tasks import TaskManager
-
-    return dict(TaskManager().task_index)
-
-
 def load_tasks(
     names: Sequence[str], recipe: Recipe, base: Model, index: _Index = lm_eval_tasks, tokenizer: str | None = None
 ) -> list[LoadedTask]:
@@ -142,9 +129,7 @@ def load_tasks(
     names = expand(names)
     ours = set(own_task_names())
     foreign = [name for name in names if name not in ours]
-    odd = next((name for name in foreign if not is_plain_name(name)), None)
-    if odd is not None:
-        raise UserError(f"lm-eval knows no task {odd[:80]!r}", where="--tasks", fix="see `medbench list tasks`")
+    check_spelling(foreign)
     held_out, folders = held_out_source(recipe), check_folders(recipe.data.folders)
     manager = TaskManager(
         include_path=str(catalog.CONFIG_FOLDER),
@@ -165,12 +150,7 @@ def load_tasks(
     available = manager.task_index
     if foreign:
         available |= {name: entry for name, entry in index().items() if name not in available}
-    for name in names:
-        if name not in available:
-            near = did_you_mean(name, [*SUITES, *available], most=3)
-            lists = f"suites: {', '.join(SUITES)}; medbench's own: {', '.join(sorted(ours))}"
-            fix = f"{near} {lists}; see `medbench list suites` and `medbench list tasks`"
-            raise UserError(f"lm-eval knows no task {name!r}", where="--tasks", fix=fix)
+    check_names(names, available)
     loaded: dict[str, LoadedTask] = {}
     for name in names:
         for task_name, task in _load(manager, name, folders).items():

@@ -2,7 +2,9 @@
 
 import pytest
 
-from tasks.medcalc import final_value, is_right, medcalc_results
+from reports.errors import UserError
+from tasks.medcalc import DATA_SET, final_value, is_right, medcalc_dataset, medcalc_results
+from tests import benchmark_data
 
 
 @pytest.mark.parametrize(
@@ -48,3 +50,25 @@ def test_an_answer_without_a_value_is_wrong():
     doc = {"prompt": "Why?", "format": "think", "gold": "2.5", "low": "2.375", "high": "2.625"}
     assert medcalc_results(doc, ["<think>It is 2.5.</think>I cannot say."]) == {"accuracy": 0.0, "answered": 0.0}
     assert medcalc_results(doc, ["<think>It is 9.</think>Answer: 2.6 kg"]) == {"accuracy": 1.0, "answered": 1.0}
+
+
+def test_rows_become_documents_with_a_prompt_in_the_answer_format(tmp_path):
+    folder = benchmark_data.write_all(tmp_path)[DATA_SET]
+    first = medcalc_dataset(folders={DATA_SET: folder}, format="think")["test"][0]
+    assert {key: first[key] for key in ("id", "gold", "low", "high")} == {
+        "id": "1",
+        "gold": "2.5",
+        "low": "2.375",
+        "high": "2.625",
+    }
+    assert (
+        "Patient note: A synthetic patient with 0 signs.\n\nWhat is the synthetic index of 0 signs?" in first["prompt"]
+    )
+
+
+def test_a_row_without_a_value_is_named(tmp_path):
+    rows = benchmark_data.medcalc()
+    rows[2]["Ground Truth Answer"] = "unclear"
+    folder = benchmark_data.write(tmp_path / "MedCalc", {"default": {"test": rows}})
+    with pytest.raises(UserError, match="row 3: its answer 'unclear' is no number, date or duration"):
+        medcalc_dataset(folders={DATA_SET: str(folder)})

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.engines.estimate import Work, task_seconds, work_of_benchmark
-from harness.planning.suite_times import suite_times
+from harness.engines.suite_times import suite_times
 from tasks.benchmarks import BENCHMARKS
 from training.models.architecture import architecture
 from training.models.base_model import find_base

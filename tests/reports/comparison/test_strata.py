@@ -10,7 +10,7 @@ from reports.comparison.strata import difference_stratum, mean_of_differences, m
 
 LEADERBOARD = (1273, 4183, 500, 135, 265, 173, 100, 272, 144)
 # Sizes of the parts, share that the baseline gets right, and shares of the wrong answers gained and right ones lost.
-CASES = {
+CASES: dict[str, tuple] = {
     "one small part": ((10, *[40] * 8), 0.5, 0.1, 0.1),
     "rare events": ([60] * 9, 0.95, 0.2, 0.01),
     "ties in all parts but one": ([50] * 9, 0.5, (*[0.0] * 8, 0.3), (*[0.0] * 8, 0.1)),
