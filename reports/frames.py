@@ -29,18 +29,25 @@ _FLIPS += ["output_baseline", "output_candidate", "change"]
 
 
 def scores_frame(results: Results) -> pd.DataFrame:
-    """One row per model, task and metric, with the ends of the 95 % interval in `low` and `high`."""
-    return _frame((score.model_dump() for score in results.scores), _columns(Score))
+    """One row per model, task and metric, with the ends of the 95 % interval in `low` and `high`.
+
+    The mean of a suite is a row with the suite's name as its task.
+    """
+    means = (score for suite in results.suites for score in suite.scores)
+    return _frame((score.model_dump() for score in (*results.scores, *means)), _columns(Score))
 
 
 def comparisons_frame(results: Results) -> pd.DataFrame:
-    """One row per candidate, task and metric; `only_candidate` and `only_baseline` count the discordant items."""
+    """One row per candidate, task and metric; `only_candidate` and `only_baseline` count the discordant items.
+
+    The means of suites follow, with the suite's name as the task.
+    """
     extra = {"only_candidate": "Int64", "only_baseline": "Int64", "within_noise": "boolean"}
     rows = (
         comparison.model_dump()
         | dict(zip(("only_candidate", "only_baseline"), comparison.discordant or (None, None), strict=True))
         | {"within_noise": comparison.is_within_noise}
-        for comparison in results.comparisons
+        for comparison in (*results.comparisons, *(pair for suite in results.suites for pair in suite.comparisons))
     )
     return _frame(rows, _columns(Comparison, "discordant", "noise") | extra)
 

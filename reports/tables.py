@@ -5,12 +5,13 @@ Longer than other files: templates, also those that users write, call all of it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
-from reports.document.schema import Comparison, MetricInfo, Results, TaskInfo
+from reports.document.schema import Comparison, MetricInfo, Results, Score, TaskInfo
+from reports.document.suites import MEAN_ACCURACY
 from reports.numbers import (
     MISSING,
     TRAINED_ON,
@@ -64,19 +65,61 @@ def scores_table(results: Results, *, brief: bool = False) -> Table:
     others = [name for name in names if name != results.baseline]
     scores, pairs = results.scores_by_key(), results.comparisons_by_key()
     rows = []
-    for task, metric in results.metrics().values():
-        row = [metric_title(task, metric)]
+    for shown in _shown_rows(results):
+        row, metric = [shown.title], shown.metric
         for name in names:
-            score = scores.get((name, task.name, metric.key))
+            score = scores.get((name, *shown.key))
             text = value_text(score.value if score else None, metric) if brief else score_text(score, metric)
-            row.append(text + _trained_on(results, name, task.name))
-        row.append(_items(results, task, metric))
+            row.append(text + _trained_on(results, name, shown.tasks))
+        row.append(_items(scores.values(), shown.key))
         for name in others:
-            row += _comparison_cells(pairs.get((name, task.name, metric.key)), metric, brief=brief)
+            row += _comparison_cells(pairs.get((name, *shown.key)), metric, brief=brief)
         rows.append(tuple(row))
     headings = ("Difference", "Outcome") if brief else ("Difference", "Confidence", "p", "Outcome")
     differences = [f"{heading} ({name})" if len(others) > 1 else heading for name in others for heading in headings]
     return Table(("Metric", *names, "n", *differences), tuple(rows))
+
+
+@dataclass(frozen=True)
+class _ShownRow:
+    """A row of scores: a metric of a task, or the mean of a suite.
+
+    Attributes:
+        title: What stands in its first cell.
+        metric: The metric.
+        key: Task or suite, and metric, by which scores and comparisons are looked up.
+        tasks: The tasks that it is computed from.
+    """
+
+    title: str
+    metric: MetricInfo
+    key: tuple[str, str]
+    tasks: Sequence[str]
+
+
+def _shown_rows(results: Results) -> list[_ShownRow]:
+    """The rows of the scores: all metrics of the tasks, then the means of the suites."""
+    rows = [
+        _ShownRow(metric_title(task, metric), metric, key, [task.name])
+        for key, (task, metric) in results.metrics().items()
+    ]
+    return rows + [
+        _ShownRow(
+            suite.title + better_arrow(MEAN_ACCURACY), MEAN_ACCURACY, (suite.name, MEAN_ACCURACY.key), suite.tasks
+        )
+        for suite in results.suites
+        if suite.scores
+    ]
+
+
+def suites_note(results: Results) -> str:
+    """Which suites have no mean since parts are missing, and which parts; empty if nothing is missing."""
+    return " ".join(
+        f"{suite.title}: no value, since parts of the suite {suite.name} are missing:"
+        f" {'; '.join(f'{task} ({why})' for task, why in suite.missing.items())}."
+        for suite in results.suites
+        if suite.missing
+    )
 
 
 def metric_title(task: TaskInfo, metric: MetricInfo) -> str:
@@ -88,11 +131,12 @@ def readme_table(results: Results, candidate: str) -> Table:
     """Metric | Baseline | Fine-tuned | Improvement, for the README of an adapter."""
     scores, pairs = results.scores_by_key(), results.comparisons_by_key()
     rows = []
-    for task, metric in results.metrics().values():
-        base, own = (scores.get((name, task.name, metric.key)) for name in (results.baseline, candidate))
-        difference, level, _, outcome = _comparison_cells(pairs.get((candidate, task.name, metric.key)), metric)
-        mark = _trained_on(results, candidate, task.name)
-        title, n = metric_title(task, metric), _items(results, task, metric)
+    for shown in _shown_rows(results):
+        metric = shown.metric
+        base, own = (scores.get((name, *shown.key)) for name in (results.baseline, candidate))
+        difference, level, _, outcome = _comparison_cells(pairs.get((candidate, *shown.key)), metric)
+        mark = _trained_on(results, candidate, shown.tasks)
+        title, n = shown.title, _items(scores.values(), shown.key)
         rows.append((title, score_text(base, metric), score_text(own, metric) + mark, difference, level, outcome, n))
     models = (f"Baseline ({results.baseline})", f"Fine-tuned ({candidate})")
     return Table(("Metric", *models, "Improvement", "Confidence", "Outcome", "n"), tuple(rows))
@@ -298,12 +342,11 @@ def _comparison_cells(pair: Comparison | None, metric: MetricInfo, *, brief: boo
     return [difference_text(pair, metric, interval=not brief), *basis, outcome_text(pair)]
 
 
-def _trained_on(results: Results, model: str, task: str) -> str:
-    """The mark of a model's scores on a task some of whose items it was trained on; empty for all others."""
-    return f" {TRAINED_ON}" if results.learned_from(task, model) else ""
+def _trained_on(results: Results, model: str, tasks: Iterable[str]) -> str:
+    """The mark of a model's scores on tasks some of whose items it was trained on; empty for all others."""
+    return f" {TRAINED_ON}" if any(results.learned_from(task, model) for task in tasks) else ""
 
 
-def _items(results: Results, task: TaskInfo, metric: MetricInfo) -> str:
+def _items(scores: Iterable[Score], key: tuple[str, str]) -> str:
     """The smallest number of items that a model was scored on."""
-    key = (task.name, metric.key)
-    return str(min((score.n for score in results.scores if (score.task, score.metric) == key), default=0))
+    return str(min((score.n for score in scores if (score.task, score.metric) == key), default=0))

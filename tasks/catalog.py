@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.document.schema import MetricInfo
+from tasks.benchmarks import BENCHMARKS
 
 CONFIG_FOLDER = Path(__file__).resolve().parent / "lm_eval_tasks"
 
@@ -14,19 +15,19 @@ PUBMEDQA = "medbench_pubmedqa"
 PUBMEDQA_QUESTION = "medbench_pubmedqa_question"
 PUBMEDQA_COT = "medbench_pubmedqa_cot"
 PUBMEDQA_QUESTION_COT = "medbench_pubmedqa_question_cot"
+MEDCALC = "medbench_medcalc"
 PERPLEXITY = "medbench_perplexity"
 GENERATION = "medbench_generation"
 
 
 @dataclass(frozen=True)
 class OwnTask:
-    """One of our tasks; its lm-eval configuration is the file with its name in `CONFIG_FOLDER`.
+    """A task with prompts of our own; its lm-eval configuration is the file with its name in `CONFIG_FOLDER`.
 
     Attributes:
         title: Title in reports.
         metrics: Metrics of the configuration, in the order of the report.
-        pubmedqa: Short title in tables, for tasks on the items of `data.pubmedqa`; empty for tasks on the held-out
-            reasoning rows.
+        pubmedqa: Short title in tables, for tasks on the items of `data.pubmedqa`; empty for others.
     """
 
     title: str
@@ -190,9 +191,49 @@ TASKS = {
         _GENERATED,
         pubmedqa="PubMedQA, question only, generated",
     ),
+    MEDCALC: OwnTask(
+        "MedCalc-Bench (clinical calculations, generated)",
+        [
+            _share("accuracy", "Accuracy", "Share of answers whose final value is within the benchmark's tolerance."),
+            _share("answered", "Answer found", "Share of answers in which a value was found.", secondary=True),
+            _ENDED,
+        ],
+    ),
     PERPLEXITY: OwnTask("Perplexity of the gold reasoning and response", _TEXTS),
     GENERATION: OwnTask("Generated answers", _ANSWERS),
 }
-TITLES = {name: task.title for name, task in TASKS.items()}
+HELD_OUT = (PERPLEXITY, GENERATION)  # tasks on the held-out reasoning rows
+_LETTERS = {metric.key: metric for metric in _LIKELIHOOD}
+_LETTERS["accuracy"] = _share("accuracy", "Accuracy", "Share of questions whose most likely letter is the gold one.")
+_LETTERED = [_LETTERS[key] for key in ("accuracy", "brier", "log_score")]
+_CALIBRATED = [_LETTERS[key] for key in ("accuracy", "accuracy_calibrated", "brier", "log_score")]
+_ACC = _share("acc", "Accuracy", "Share of questions whose most likely answer is the gold one.")
+_ACC_NORM = _share(
+    "acc_norm",
+    "Accuracy by length",
+    "The same with each answer's log-likelihood divided by its length in characters.",
+    secondary=True,
+)
+# Task files on data sets of the hub with prompts in Jinja, by name: their metrics in the order of the report.
+BENCHMARK_METRICS = {
+    "medbench_medxpertqa": _LETTERED,
+    "medbench_supergpqa_clinical": _LETTERED,
+    "medbench_metamedqa": _LETTERED,
+    "medbench_medhalt_nota": _LETTERED,
+    "medbench_medhalt_fct": _CALIBRATED,
+    "medbench_medhallu": _CALIBRATED,
+    "medbench_glianorex_shuffled": _CALIBRATED,
+    "medbench_glianorex_no_question": _CALIBRATED,
+    "medbench_retention_hellaswag": [_ACC, _ACC_NORM],
+    "medbench_retention_arc_easy": [_ACC, _ACC_NORM],
+    "medbench_retention_mmlu": [_ACC],
+}
+TITLES = {name: benchmark.title for name, benchmark in BENCHMARKS.items()}
+TITLES |= {name: task.title for name, task in TASKS.items()}
 METRICS = {name: task.metrics for name, task in TASKS.items()}
 PUBMEDQA_LABELS = {name: task.pubmedqa for name, task in TASKS.items() if task.pubmedqa}
+
+
+def metrics_of(task: str) -> list[MetricInfo]:
+    """Metrics of a task that comes with medbench; empty for other people's, whose metrics are found from results."""
+    return METRICS.get(task) or BENCHMARK_METRICS.get(task, [])

@@ -14,6 +14,7 @@ import numpy as np
 from reports.comparison.sums import value_of_samples
 from reports.document.label_use import NO_LABEL
 from tasks.answers import GeneratedText
+from tasks.choice_metrics import choice_metrics
 from tasks.data import PubMedQAItem, load_pubmedqa
 from tasks.data.documents import document_set
 from tasks.data.rows import LABELS, load_items
@@ -106,26 +107,8 @@ def _documents(task: TaskSettings, prompt: _Prompt, answer_format: str = "thinki
 
 
 def likelihood_results(doc: dict[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, Any]:
-    """Metrics of the argmax label and of the normalised probabilities of all labels.
-
-    The Brier score is the sum over the labels of the squared difference between probability and truth (Brier 1950), the
-    log score the negative log of the gold label's probability in nats (Good 1952). `accuracy_calibrated` holds the gold
-    label and all log-likelihoods: batch calibration needs those of all items (Zhou et al. 2023).
-    """
-    logprobs = np.asarray([result[0] for result in results])
-    probabilities = np.exp(logprobs - logprobs.max())
-    probabilities /= probabilities.sum()
-    predicted = int(logprobs.argmax())
-    correct = float(predicted == doc["gold"])
-    truth = np.eye(len(LABELS))[doc["gold"]]
-    return {
-        "accuracy": correct,
-        "macro_f1": (doc["gold"], predicted),
-        "brier": float(((probabilities - truth) ** 2).sum()),
-        "log_score": float(np.logaddexp.reduce(logprobs) - logprobs[doc["gold"]]),
-        "ece": (float(probabilities[predicted]), correct),
-        "accuracy_calibrated": (float(doc["gold"]), *map(float, logprobs)),
-    }
+    """Metrics of the labels' log-likelihoods; see `tasks.choice_metrics`."""
+    return choice_metrics([result[0] for result in results], doc["gold"])
 
 
 def generated_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, Any]:

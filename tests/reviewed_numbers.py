@@ -18,6 +18,8 @@ from tasks.data.arrow_rows import MOST_RATIO, USUAL_BYTES
 from tasks.data.csv_rows import MAX_CELL_CHARACTERS
 from tasks.data.source import MOST_BYTES
 from tasks.overlap import runs
+from tasks.retention import ITEMS as RETENTION_ITEMS
+from tasks.suites import SUITES
 from training.recipes.own_data import MOST_HELD_OUT
 
 EVERYWHERE = "*"
@@ -34,6 +36,10 @@ REVIEWED = {
         "batch 256": "setting of benchmarks/gpu_speed.py",
     },
     "ARCHITECTURE.md": {f"blocks of {BLOCK_SAMPLES:,} samples": "limit"},
+    "docs/benchmarks.md": {
+        f"sum of their variances over {len(SUITES['medical'].tasks) ** 2},": "the square of the number of parts",
+        f"are the {RETENTION_ITEMS} items whose": "size of the samples",
+    },
     "docs/your-data.md": {
         f"at most {MOST_HELD_OUT}": "limit",
         f"may take {USUAL_BYTES >> 20} MiB when decompressed, or {MOST_RATIO} times the size of the file if that is"

@@ -19,7 +19,10 @@ NUMBER = re.compile(
 YEAR = re.compile(r"(?:19|20)\d\d")
 DROPPED = (
     (re.compile(r"^(`{3,}).*?^\1$", re.MULTILINE | re.DOTALL), ""),  # code
-    (re.compile(r"<!-- (medbench|speed|families):.*?<!-- \1:end -->", re.DOTALL), ""),  # generated, and checked by CI
+    (
+        re.compile(r"<!-- (medbench|speed|families|suites):.*?<!-- \1:end -->", re.DOTALL),
+        "",
+    ),  # generated, and checked by CI
     (re.compile(r"\]\([^)]*\)"), "]"),  # where links lead
 )
 TO_BE_RE_RUN = "will be re-run:"  # the rest of the paragraph names the files

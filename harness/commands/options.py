@@ -32,8 +32,8 @@ Tasks = Annotated[
     str | None,
     typer.Option(
         "--tasks",
-        help="lm-eval task names, your own task files (.yaml) or folders of them, separated by commas, instead of the"
-        " recipe's.",
+        help="lm-eval task names, suites (`medbench list suites`), your own task files (.yaml) or folders of them, with"
+        " commas, instead of the recipe's.",
     ),
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Items for each task, drawn by seed.")]

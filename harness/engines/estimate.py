@@ -15,6 +15,7 @@ from training.models.device import torch_dtype
 if TYPE_CHECKING:
     from harness.planning.lm_tasks import LoadedTask
     from harness.planning.run_plan import Plan
+    from tasks.benchmarks import Benchmark
     from training.models.device import Device
     from training.models.model import Model
     from training.recipes.recipe import Recipe
@@ -69,15 +70,25 @@ def train_seconds(
 
 def score_seconds(plan: Plan, flops: Callable[[Device, str], float] = matmul_flops) -> float:
     """Estimated seconds of scoring all models of a plan with the transformers engine, one model after the other."""
-    sizes = architecture(plan.base)
-    speed = flops(plan.device, plan.score_dtype) * _SCORE_SHARE
     rows = plan.recipe.scoring.batch_rows or plan.device.batch_rows
-    one_step = sizes.layers * (_REPLAYED_LAYER_SECONDS if _replays_steps(plan) else plan.device.decode_layer_seconds)
-    one_model = 0.0
-    for work in map(_work, plan.tasks):
-        one_model += -(-work.answers // rows) * work.limit * one_step
-        one_model += 2 * sizes.parameters * (work.read + work.answers * work.limit) / speed
+    speed = flops(plan.device, plan.score_dtype) * _SCORE_SHARE
+    one_layer = _REPLAYED_LAYER_SECONDS if _replays_steps(plan) else plan.device.decode_layer_seconds
+    one_model = sum(_work_seconds(work_of(loaded), plan.base, speed, rows, one_layer) for loaded in plan.tasks)
     return _START_SECONDS + one_model * len(plan.models)
+
+
+def task_seconds(
+    work: Work, base: Model, device: Device, dtype: str, flops: Callable[[Device, str], float] = matmul_flops
+) -> float:
+    """Estimated seconds of one model's work on one task with the transformers engine, without its start."""
+    speed = flops(device, dtype) * _SCORE_SHARE
+    return _work_seconds(work, base, speed, device.batch_rows, device.decode_layer_seconds)
+
+
+def _work_seconds(work: Work, base: Model, speed: float, rows: int, one_layer: float) -> float:
+    sizes = architecture(base)
+    steps = -(-work.answers // rows) * work.limit * sizes.layers * one_layer
+    return steps + 2 * sizes.parameters * (work.read + work.answers * work.limit) / speed
 
 
 def _replays_steps(plan: Plan) -> bool:
@@ -93,7 +104,7 @@ def vllm_seconds(plan: Plan, flops: Callable[[Device, str], float] = matmul_flop
 
     sizes = architecture(plan.base)
     speed = flops(plan.device, plan.score_dtype) * _SCORE_SHARE
-    works = [_work(loaded) for loaded in plan.tasks]
+    works = [work_of(loaded) for loaded in plan.tasks]
     tokens = sum(work.read + work.answers * work.limit for work in works) * len(plan.models)
     answers = sum(work.answers for work in works) * len(plan.models)
     steps = max((work.limit for work in works), default=0) * -(-answers // _VLLM_ROWS)
@@ -101,17 +112,33 @@ def vllm_seconds(plan: Plan, flops: Callable[[Device, str], float] = matmul_flop
 
 
 @dataclass(frozen=True)
-class _Work:
+class Work:
     """Work of one model on one task: tokens read, answers generated, and their limit in tokens."""
 
     read: float
-    answers: int
-    limit: int
+    answers: int = 0
+    limit: int = 0
 
 
-def _work(loaded: LoadedTask) -> _Work:
+def work_of(loaded: LoadedTask) -> Work:
+    """The work of a loaded task."""
     read = loaded.letters / _CHARACTERS_PER_TOKEN
     if loaded.task.OUTPUT_TYPE != "generate_until":
-        return _Work(read, 0, 0)
+        return Work(read)
     config = loaded.task.config
-    return _Work(read, len(loaded.indices) * config.repeats, new_token_limit(config.generation_kwargs))
+    return Work(read, len(loaded.indices) * config.repeats, new_token_limit(config.generation_kwargs))
+
+
+def work_of_benchmark(benchmark: Benchmark, max_new_tokens: int) -> Work | None:
+    """The work of a benchmark that is not loaded, from its size and typical lengths; None if its size is unknown.
+
+    Args:
+        benchmark: The benchmark.
+        max_new_tokens: The recipe's longest generated answer, for tasks of ours.
+    """
+    if benchmark.items is None:
+        return None
+    read = benchmark.items * benchmark.characters / _CHARACTERS_PER_TOKEN
+    if benchmark.kind == "log-likelihood":
+        return Work(read)
+    return Work(read, benchmark.items, benchmark.new_tokens or max_new_tokens)

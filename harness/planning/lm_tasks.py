@@ -10,20 +10,23 @@ from typing import Any
 
 from harness.planning.item_hashes import items_hash, source_hash
 from harness.planning.load_task import load_task
+from harness.planning.local_data import check_folders
+from harness.planning.task_names import check_names, check_spelling, lm_eval_tasks, own_task_names
 from harness.task_files.item_checks import check_items, examples_hash
 from harness.task_files.lm_eval_names import name_check
 from harness.task_files.own_tasks import Definition, read_own_tasks
 from reports.document.row_account import RowAccount
-from reports.document.schema import MetricInfo, TaskInfo
+from reports.document.schema import TaskInfo
 from reports.errors import UnreachableError, UserError, did_you_mean
 from reports.files import sha256_value
 from reports.json_text import plain
-from reports.names import is_plain_name
 from tasks import catalog
+from tasks.benchmarks import BENCHMARKS
 from tasks.data import DataSource, sample_indices
 from tasks.data.documents import account_of
 from tasks.data.selection import describe_selection, official_test_ids
 from tasks.references import label, references
+from tasks.suites import expand
 from training.models.model import Model
 from training.recipes.recipe import Recipe, ScoringSection
 from training.splits import example_source, held_out_source
@@ -84,9 +87,12 @@ class LoadedTask:
 
     @functools.cached_property
     def letters(self) -> int:
-        """About how many characters a model reads of all items."""
-        also = "gold" if self.name == catalog.PERPLEXITY else None
-        return sum(len(str(row.get("prompt", row))) + (len(row[also]) if also else 0) for row in self.documents())
+        """About how many characters a model reads of all items: prompts, examples before them and whole choices."""
+        if self.name in catalog.METRICS:
+            also = "gold" if self.name == catalog.PERPLEXITY else None
+            return sum(len(row["prompt"]) + (len(row[also]) if also else 0) for row in self.documents())
+        shots = 1 + int(self.task.config.num_fewshot or 0)
+        return sum(shots * _letters(self.task, row) for row in self.documents())
 
     @functools.cached_property
     def shared_sources(self) -> frozenset[str]:
@@ -95,17 +101,11 @@ class LoadedTask:
         return frozenset(source for source, count in often.items() if source is not None and count > 1)
 
 
-def own_task_names() -> list[str]:
-    """Names of medbench's own tasks."""
-    return sorted(path.stem for path in catalog.CONFIG_FOLDER.glob("*.yaml"))
-
-
-@functools.cache
-def lm_eval_tasks() -> dict[str, Any]:
-    """The tasks that come with lm-eval by name, found once a process: it reads 14,000 files for that."""
-    from lm_eval.tasks import TaskManager
-
-    return dict(TaskManager().task_index)
+def _letters(task: Any, row: dict[str, Any]) -> int:
+    """How many characters a model reads of an item of another task; of choices at most what differs between them."""
+    prompt = task.doc_to_text(row)
+    choices = task.doc_to_choice(row) if task.OUTPUT_TYPE == "multiple_choice" else []
+    return len(prompt if isinstance(prompt, str) else str(row)) + sum(map(len, choices))
 
 
 def load_tasks(
@@ -116,10 +116,10 @@ def load_tasks(
     tokenizer: str | None = None,
     unreachable: dict[str, UnreachableError] | None = None,
 ) -> list[LoadedTask]:
-    """Load tasks by name, groups taken apart into theirs.
+    """Load tasks by name, suites and groups taken apart into theirs.
 
     Args:
-        names: The names, and paths of task files and folders.
+        names: Names of tasks, groups and suites, and paths of task files and folders.
         recipe: The recipe.
         base: The base.
         index: Gives lm-eval's own tasks by name.
@@ -132,13 +132,12 @@ def load_tasks(
     from lm_eval.tasks import TaskManager
 
     ours, scoring = set(own_task_names()), recipe.scoring
-    own = read_own_tasks(names, scoring.task_paths, is_trusted=scoring.trust_task_code, is_lm_evals=name_check(index))
+    is_lm_evals = name_check(index)
+    own = read_own_tasks(expand(names), scoring.task_paths, is_trusted=scoring.trust_task_code, is_lm_evals=is_lm_evals)
     names = own.names
     foreign = [name for name in names if name not in ours]
-    odd = next((name for name in foreign if not is_plain_name(name)), None)
-    if odd is not None:
-        raise UserError(f"lm-eval knows no task {odd[:80]!r}", where="--tasks", fix="see `medbench list tasks`")
-    held_out = held_out_source(recipe)
+    check_spelling(foreign)
+    held_out, folders = held_out_source(recipe), check_folders(recipe.data.folders)
     manager = TaskManager(
         include_path=str(catalog.CONFIG_FOLDER),
         include_defaults=False,
@@ -152,22 +151,18 @@ def load_tasks(
             "seed": recipe.seed,
             "tokenizer": str(base.folder),
             "prompt_tokenizer": tokenizer,
+            "folders": folders,
         },
     )
     available = manager.task_index
     available |= own.entries()
     if own.elsewhere(foreign) - available.keys():
         available |= {name: entry for name, entry in index().items() if name not in available}
-    for name in names:
-        if name not in available:
-            near = did_you_mean(name, available, most=3)
-            fix = f"{near} a task file of your own is named by its path;"
-            fix += f" medbench's own: {', '.join(sorted(ours))}; see `medbench list tasks`"
-            raise UserError(f"lm-eval knows no task {name!r}", where="--tasks", fix=fix)
+    check_names(names, available)
     loaded: dict[str, LoadedTask] = {}
     for name in names:
         try:
-            tasks = load_task(manager, name, own)
+            tasks = load_task(manager, name, own, folders)
         except UnreachableError as error:
             if unreachable is None:
                 raise
@@ -198,7 +193,7 @@ def _source(name: str, recipe: Recipe, held_out: DataSource) -> DataSource | Non
     """Where a task of ours has its items from, official test ids applied; None for other people's tasks."""
     if name in catalog.PUBMEDQA_LABELS:
         return official_test_ids(recipe.data.pubmedqa)
-    return held_out if name in catalog.METRICS else None
+    return held_out if name in catalog.HELD_OUT else None
 
 
 def _prepare(
@@ -218,8 +213,9 @@ def _prepare(
     info = TaskInfo(
         name=name,
         title=catalog.TITLES.get(name, name),
+        label=BENCHMARKS[name].title if name in BENCHMARKS else "",
         version=str(task.VERSION),
-        metrics=[MetricInfo(**metric.model_dump()) for metric in catalog.METRICS.get(name, [])],
+        metrics=[metric.model_copy() for metric in catalog.metrics_of(name)],
         setting=f"{definition.file + ', ' if definition else ''}{len(indices)} of {total} items",
     )
     if source is not None:

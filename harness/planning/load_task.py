@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from traceback import walk_tb
 from typing import Any
 
+from harness.planning.local_data import local_spec
 from harness.task_files.load_errors import load_error
 from harness.task_files.own_tasks import OwnTasks
-from harness.task_files.task_checks import OURS
 from reports.errors import UserError, first_line
 from reports.hub_access import hub_error, hub_or_cache
+from tasks import catalog
 
 
-def load_task(manager: Any, name: str, own: OwnTasks) -> dict[str, Any]:
+def load_task(manager: Any, name: str, own: OwnTasks, folders: Mapping[str, str]) -> dict[str, Any]:
     """lm-eval's objects by task, several for a group.
 
     Args:
         manager: lm-eval's manager, which knows the name.
         name: The task or group.
         own: The tasks of users' own files.
+        folders: Absolute paths of local folders by the ids of the data sets that they stand for.
 
     Raises:
         UserError: Its data cannot be had, or its file or code is faulty.
     """
-    fetches = not name.startswith(OURS) and own.is_from_hub(name)
+    reads_recipe = name in catalog.METRICS and name != catalog.MEDCALC  # whose data are sources of the recipe
+    spec = local_spec(name, manager.task_index[name], folders)
+    fetches = not reads_recipe and spec == name and own.is_from_hub(name)
     try:
         with hub_or_cache() if fetches else contextlib.nullcontext():
-            return dict(manager.load([name])["tasks"])
+            return dict(manager.load([spec])["tasks"])
     except UserError:
         raise
     except Exception as error:  # a task may fetch its data set, run its own code, or need a package that is not there
-        if name.startswith(OURS):
+        if reads_recipe:
             raise
         if name in own.tasks:
             raise load_error(error, name, own.tasks) from error

@@ -16,6 +16,7 @@ from harness.planning.model_names import parse_models
 from harness.planning.row_accounts import remarks
 from reports.document.evidence import OverlapCheck
 from reports.errors import UnreachableError, UserError
+from tasks.suites import Suite, named_suites
 from training.backends.choice import check_can_train
 from training.exporting.provenance import combined
 from training.models.adapters import check_target_modules
@@ -39,6 +40,7 @@ class Plan:
         dense: Whether quantised weights are dequantised once, which they are if they fit into the device's memory.
         warnings: What the user should know before it starts.
         overlap: The items that are trained on; None if no training data is known.
+        suites: The suites that named tasks.
         is_noise_check: Whether it scores again what was scored already, without the stored answers to that.
         dialogues: How the base and each model are prompted, by name.
         pools: Members of the models that are reported as a mean, by the name of the mean.
@@ -57,6 +59,7 @@ class Plan:
     overlap: OverlapCheck | None = None
     dialogues: Mapping[str, Dialogue] = field(default_factory=dict)
     pools: Mapping[str, tuple[Model, ...]] = field(default_factory=dict)
+    suites: tuple[Suite, ...] = ()
     is_noise_check: bool = False
 
     @property
@@ -180,7 +183,8 @@ def make_plan(
     chosen = tuple(find_model(argument, recipe, folder, base, score_dtype, say) for argument in arguments)
     dialogues, notes = read_dialogues(chosen, base, recipe)
     unreachable: dict[str, UnreachableError] = {}
-    loaded = load_tasks(list(dict.fromkeys(tasks or recipe.scoring.tasks)), recipe, base, unreachable=unreachable)
+    names = list(dict.fromkeys(tasks or recipe.scoring.tasks))
+    loaded = load_tasks(names, recipe, base, unreachable=unreachable)
     if unreachable and not trains_only:
         raise _unreachable_items(unreachable, trains=any(not model.sha256 for model in chosen))
     different = {name: own.tokenizer for name, own in dialogues.items() if own.tokenizer != str(base.tokenizer)}
@@ -205,6 +209,7 @@ def make_plan(
         ),
         dialogues=dialogues,
         overlap=overlap,
+        suites=tuple(named_suites(names)),
     )
 
 

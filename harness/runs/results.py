@@ -14,6 +14,7 @@ from harness.environment import describe
 from harness.planning.run_plan import Plan
 from harness.runs.pooling import pool_models
 from harness.runs.reproduction import chat_template_hash, reproduction, tokenizer_hash
+from harness.runs.suite_rows import suite_rows
 from harness.scoring.kept_answers import Scored
 from harness.scoring.noise import NoiseMeter, with_noise
 from reports.comparison import compare_models
@@ -51,7 +52,10 @@ def assemble(
     seed = plan.recipe.seed
     tested, notes = _compare(plan, scored)
     pooled = pool_models(plan, scored)
-    comparisons = with_noise_of(compare_models.judge([*tested, *pooled.tested]), scored, plan, noise)
+    rows = suite_rows(plan, scored)
+    judged = compare_models.judge([*tested, *pooled.tested, *rows.tested])
+    count = len(judged) - len(rows.tested)
+    comparisons = with_noise_of(judged[:count], scored, plan, noise)
     notes += official_macro_f1(scored)
     confusion = _confusion(scored)
     tasks = {answers.task.name: answers.task.info.model_copy(update={"metrics": answers.metrics}) for answers in scored}
@@ -68,6 +72,7 @@ def assemble(
         base=_model_info(plan, plan.base) if plan.loads_base else None,
         data=_data(plan),
         tasks=list(tasks.values()),
+        suites=rows.with_comparisons(judged[count:]),
         training=_training(plan, trained_now=any(name.startswith("train") for name in stages)),
         scores=[*_scores(scored, seed), *pooled.scores],
         comparisons=comparisons,

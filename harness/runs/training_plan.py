@@ -82,6 +82,10 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
         terminal.say(f"{device.name()}: {size / GIB:.1f} GiB, the estimate is {share:.0f} % of it")
     seconds = estimate.train_seconds(recipe, base, rows, device, dtype)
     terminal.say(f"estimated time on this machine: {duration(seconds)}")
+    score_dtype = dtype if recipe.scoring.dtype == "auto" else device.default_dtype(recipe.scoring.dtype)
+    works = map(estimate.work_of, tasks)
+    seconds = sum(estimate.task_seconds(work, base, device, score_dtype) for work in works)
+    terminal.say(f"then to score each model on {len(tasks)} tasks: {duration(seconds)}")
     return facts
 
 

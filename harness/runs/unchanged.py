@@ -15,6 +15,7 @@ from harness.task_files.own_tasks import own_task_inputs
 from reports.errors import UserError
 from reports.files import read_json, sha256_file, sha256_value, write_json
 from tasks.catalog import TASKS
+from tasks.suites import expand
 from training.home import medbench_home
 from training.models.adapters import CONFIG, WEIGHTS
 from training.models.base_model import small_files
@@ -48,7 +49,7 @@ def signature(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[st
         inputs = [*(path for source in _given(recipe) for path in _source(source)), *folders]
     except (UserError, LookupError):
         return None
-    if not set(wanted) <= TASKS.keys() or not folder.results.is_file():
+    if not set(expand(wanted)) <= TASKS.keys() or not folder.results.is_file():
         return None
     packages = [_ROOT / name for name in ("harness", "tasks", "reports", "training")]
     parts = [recipe.model_dump(mode="json"), models, wanted, package_versions()]

@@ -25,6 +25,7 @@ from reports.document.evidence import (
 from reports.document.label_use import LabelUse
 from reports.document.row_account import RowAccount
 from reports.document.scores import Comparison, MetricInfo, MetricKind, Outcome, Score
+from reports.document.suites import SuiteInfo
 from reports.files import sha256_value
 from reports.names import PlainName
 from reports.strict import Strict
@@ -40,6 +41,7 @@ __all__ = [
     "Results",
     "Sample",
     "Score",
+    "SuiteInfo",
     "TaskCost",
     "TaskInfo",
     "Training",
@@ -290,6 +292,7 @@ class Results(Strict):
     base: ModelInfo | None = None
     data: list[DataInfo]
     tasks: list[TaskInfo]
+    suites: list[SuiteInfo] = Field(default_factory=list, description="the suites that the run named, with their rows")
     training: Training | None = None
     scores: list[Score] = Field(default_factory=list)
     comparisons: list[Comparison] = Field(default_factory=list)
@@ -318,12 +321,14 @@ class Results(Strict):
         return {(task.name, metric.key): (task, metric) for task in self.tasks for metric in task.metrics}
 
     def scores_by_key(self) -> dict[tuple[str, str, str], Score]:
-        """Scores by model, task and metric."""
-        return {(score.model, score.task, score.metric): score for score in self.scores}
+        """Scores by model, task and metric; those of a suite by the suite's name."""
+        means = [score for suite in self.suites for score in suite.scores]
+        return {(score.model, score.task, score.metric): score for score in [*self.scores, *means]}
 
     def comparisons_by_key(self) -> dict[tuple[str, str, str], Comparison]:
-        """Comparisons by candidate, task and metric."""
-        return {(pair.candidate, pair.task, pair.metric): pair for pair in self.comparisons}
+        """Comparisons by candidate, task and metric; those of a suite by the suite's name."""
+        means = [pair for suite in self.suites for pair in suite.comparisons]
+        return {(pair.candidate, pair.task, pair.metric): pair for pair in [*self.comparisons, *means]}
 
     def learned_from(self, task: str, model: str) -> bool:
         """Whether a model was trained on any of a task's items."""

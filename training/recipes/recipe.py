@@ -133,6 +133,8 @@ class DataSection(_Section):
         keep_duplicates: Train on rows that repeat earlier ones as often as the source has them, instead of once.
         pubmedqa: PubMedQA items; a `test_ground_truth.json` beside their file lists the ids that are scored, unless
             `ids` says otherwise: `all` for all rows.
+        folders: Local folders in place of data sets of the hub that tasks read, by the data sets' ids, such as
+            `{cais/mmlu: data/mmlu}`; as `datasets.load_dataset` reads them. For single tasks and suites, not groups.
     """
 
     train: DataSource = DataSource(source="samples:reasoning_train")
@@ -142,6 +144,7 @@ class DataSection(_Section):
     reasoning_rows: PositiveInt | None = None
     keep_duplicates: bool = False
     pubmedqa: DataSource = DataSource(source="samples:pubmedqa")
+    folders: dict[Text, Text] = {}
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -280,7 +283,8 @@ class ScoringSection(_Section):
     """Which tasks every model is scored on, and how.
 
     Attributes:
-        tasks: lm-eval task names; ours start with `medbench_`. Also paths of task files, as in `task_paths`.
+        tasks: lm-eval task names, ours start with `medbench_`; suites of `medbench list suites`; paths of task files,
+            as in `task_paths`.
         task_paths: Your own lm-eval task files (`.yaml`), or folders of them, whose tasks `tasks` may name.
         trust_task_code: Whether these files may run Python: functions and classes that they name, and pickled data.
         limit: Items for each task, drawn by seed; all where it is not given.

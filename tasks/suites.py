@@ -1,0 +1,76 @@
+"""Suites of benchmarks by name: `--tasks medical` stands for the tasks of a suite.
+
+No task or group of lm-eval 0.4.13 has the name of a suite, which a test checks, so a suite hides none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tasks.benchmarks import EXTRAS, MEMBERS, Benchmark
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Benchmarks that answer one question together.
+
+    Attributes:
+        name: Name in `--tasks` and `scoring.tasks`.
+        purpose: What the suite is for, one clause.
+        members: What the name stands for.
+        extras: Benchmarks beside them, scored only by their own names: their licence forbids commercial use, or they
+            need more packages.
+        mean_of: Metric by task whose unweighted mean is the suite's row; empty if it has none.
+        mean_title: Title of that row.
+    """
+
+    name: str
+    purpose: str
+    members: tuple[Benchmark, ...]
+    extras: tuple[Benchmark, ...] = ()
+    mean_of: tuple[tuple[str, str], ...] = ()
+    mean_title: str = ""
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the lm-eval tasks that the suite stands for."""
+        return [member.task for member in self.members]
+
+
+_PURPOSES = {
+    "medical": "the nine tasks of the Open Medical-LLM Leaderboard, zero-shot",
+    "medical-reasoned": "medical questions answered in words, for models that reason",
+    "medical-hard": "what strong models still fail: specialists' questions and calculations",
+    "medical-trust": "hallucination, false confidence and not knowing",
+    "control": "guessing: medicine that does not exist, options shuffled, question left out",
+    "retention": "what a fine-tune forgets: fixed samples of general benchmarks",
+    "languages": "medicine in other languages than English",
+}
+_LEADERBOARD = tuple(
+    (member.task, "accuracy" if member.task == "medbench_pubmedqa" else "acc") for member in MEMBERS["medical"]
+)
+SUITES = {
+    name: Suite(
+        name,
+        _PURPOSES[name],
+        members,
+        EXTRAS.get(name, ()),
+        _LEADERBOARD if name == "medical" else (),
+        "Mean of the nine accuracies (Open Medical-LLM Leaderboard)" if name == "medical" else "",
+    )
+    for name, members in MEMBERS.items()
+}
+
+
+def expand(names: Iterable[str]) -> list[str]:
+    """Task names with suites replaced by their tasks, each task once, in order."""
+    tasks: list[str] = []
+    for name in names:
+        tasks += SUITES[name].tasks if name in SUITES else [name]
+    return list(dict.fromkeys(tasks))
+
+
+def named_suites(names: Sequence[str]) -> list[Suite]:
+    """The suites among task names, once each, in order."""
+    return [SUITES[name] for name in dict.fromkeys(names) if name in SUITES]

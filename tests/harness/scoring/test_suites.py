@@ -1,0 +1,174 @@
+"""Suites offline, from folders in the schemas of the public data sets; all their rows are synthetic."""
+
+import copy
+
+import pytest
+import yaml
+
+import harness
+from harness.planning.lm_tasks import load_tasks
+from harness.planning.local_data import local_spec
+from reports.document.reading import read_results
+from reports.errors import UserError
+from reports.files import read_jsonl
+from tasks.catalog import CONFIG_FOLDER
+from tasks.suites import SUITES
+from tests.benchmark_data import ITEMS, write_all, write_pubmedqa
+from tests.conftest import tiny_recipe_value
+from training.models.base_model import find_base
+from training.recipes.recipe_file import load_recipe
+
+pytestmark = pytest.mark.usefixtures("without_plots")
+OURS = ["medical-trust", "retention", "medical-hard", "medbench_glianorex_shuffled", "medbench_glianorex_no_question"]
+STOCK_FOLDERS = ("medqa", "medmcqa", "mmlu/default", "glianorex", "careqa", "headqa")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return write_all(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny_model, folders, tmp_path_factory):
+    value = copy.deepcopy(tiny_recipe_value(tiny_model))
+    folder = tmp_path_factory.mktemp("recipe")
+    value["data"]["folders"] = folders
+    value["data"]["pubmedqa"] = {"source": str(write_pubmedqa(folder)), "config": "pqa_labeled", "ids": "all"}
+    value["quantization"] = {"method": "none"}
+    value["scoring"] = {"max_new_tokens": 4, "noise_items": 0}
+    path = folder / "suites.yaml"
+    path.write_text(yaml.safe_dump(value), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def run(recipe, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "ours"
+    harness.score(recipe, models="base", tasks=OURS, out=out, quiet=True)
+    return out
+
+
+def stock_tasks(names, folders, index=()):
+    """The tasks as stock lm-eval loads them, from the same folders by its own overrides."""
+    from lm_eval.tasks import TaskManager
+
+    paths = [str(CONFIG_FOLDER), *map(str, index)]
+    manager = TaskManager(include_path=paths, include_defaults=False, metadata={"folders": folders})
+    return manager.load([local_spec(name, manager.task_index[name], folders) for name in names])
+
+
+def stock_results(names, folders, model, index=()):
+    from lm_eval import evaluate
+    from lm_eval.models.huggingface import HFLM
+
+    model = HFLM(pretrained=str(model), dtype="float32", softmax_dtype="float32", device="cpu", batch_size=8)
+    return evaluate(model, stock_tasks(names, folders, index), bootstrap_iters=0, log_samples=True)
+
+
+def likelihood_tasks(suites):
+    return [member.task for name in suites for member in SUITES[name].members if member.kind == "log-likelihood"]
+
+
+def check_scores_and_prompts(names, run, stock):
+    scores = {(score.task, score.metric): score.value for score in read_results(run).scores}
+    for name in names:
+        figures = {key.removesuffix(",none"): value for key, value in stock["results"][name].items() if "," in key}
+        figures = {key: value for key, value in figures.items() if not key.endswith("_stderr")}
+        assert {key: scores[name, key] for key in figures} == pytest.approx(figures, rel=1e-4), name
+        prompts = [row["prompt"] for _, row in read_jsonl(run / "samples" / "base" / f"{name}.jsonl")]
+        theirs = [sample["arguments"][0][0] for sample in stock["samples"][name]]
+        assert prompts == theirs, name
+
+
+def test_suites_are_scored_offline_and_the_results_remember_them(run):
+    results = read_results(run)
+    assert [(suite.name, suite.tasks) for suite in results.suites] == [
+        (name, SUITES[name].tasks) for name in ("medical-trust", "retention", "medical-hard")
+    ]
+    sizes = {score.task: score.n for score in results.scores}
+    assert sizes == {
+        "medbench_medhallu": 2 * ITEMS,
+        "medbench_medhalt_fct": ITEMS,
+        "medbench_medhalt_nota": ITEMS,
+        "medbench_metamedqa": ITEMS,
+        "medbench_retention_hellaswag": ITEMS,
+        "medbench_retention_arc_easy": ITEMS,
+        "medbench_retention_mmlu": 6 * ITEMS,
+        "medbench_medxpertqa": ITEMS,
+        "medbench_medcalc": ITEMS,
+        "medbench_supergpqa_clinical": ITEMS,
+        "medbench_glianorex_shuffled": ITEMS,
+        "medbench_glianorex_no_question": ITEMS,
+    }
+    titles = {metric.title for task in results.tasks for metric in task.metrics if metric.key == "acc"}
+    assert titles == {"Accuracy"}
+
+
+def test_answers_about_one_question_are_one_group(run):
+    clusters = [row["cluster"] for _, row in read_jsonl(run / "samples" / "base" / "medbench_medhallu.jsonl")]
+    assert len(set(clusters)) == ITEMS
+    assert len(clusters) == 2 * ITEMS
+
+
+def test_stock_lm_eval_gives_the_scores_and_prompts_of_our_task_files(run, folders, tiny_model):
+    names = [*likelihood_tasks(["medical-trust", "retention", "medical-hard"]), "medbench_glianorex_shuffled"]
+    check_scores_and_prompts(names, run, stock_results(names, folders, tiny_model))
+
+
+@pytest.mark.slow  # lm-eval reads 14,000 files for tasks that are not ours
+def test_the_medical_suite_has_the_scores_and_prompts_of_stock_lm_eval(recipe, folders, tiny_model, tmp_path):
+    import lm_eval.tasks
+
+    suites = ["medical", "control", "languages"]
+    harness.score(recipe, models="base", tasks=suites, out=tmp_path, quiet=True)
+    names = [name for name in likelihood_tasks(suites) if not name.startswith("medbench_")]
+    root = CONFIG_FOLDER.__class__(lm_eval.tasks.__file__).parent
+    stock = stock_results(names, folders, tiny_model, [root / name for name in STOCK_FOLDERS])
+    check_scores_and_prompts(names, tmp_path, stock)
+
+
+def test_a_mistyped_name_is_compared_with_suites_too(recipe):
+    loaded = load_recipe(recipe)
+    with pytest.raises(UserError, match="lm-eval knows no task 'medicl'") as caught:
+        load_tasks(["medicl"], loaded, find_base(loaded.model), dict)
+    assert "did you mean medical or medical-hard" in str(caught.value.fix)
+
+
+def test_folders_that_are_not_there_are_named_together(recipe):
+    loaded = load_recipe(recipe, ["data.folders={cais/mmlu: nowhere, maximegmd/glianorex: gone}"])
+    with pytest.raises(UserError, match=r"data\.folders: there is no such folder: cais/mmlu: nowhere; maximegmd/gl"):
+        load_tasks(["medbench_medhallu"], loaded, find_base(loaded.model), dict)
+
+
+def test_without_its_folder_a_data_set_of_the_hub_is_one_clear_error(recipe):
+    loaded = load_recipe(recipe, ["data.folders={}"])
+    with pytest.raises(UserError, match="task medbench_medhallu: offline: HF_HUB_OFFLINE is set"):
+        load_tasks(["medbench_medhallu"], loaded, find_base(loaded.model), dict)
+
+
+@pytest.mark.slow
+def test_the_medical_row_is_the_mean_of_its_nine_accuracies(recipe, tiny_run, tmp_path):
+    models = f"base,mine={tiny_run / 'adapter'}"
+    results = harness.score(recipe, models=models, tasks=["medical"], out=tmp_path, quiet=True)
+    (suite,) = results.suites
+    accuracies = {
+        model: [score.value for score in results.scores if score.model == model and score.metric in ("acc", "accuracy")]
+        for model in ("base", "mine")
+    }
+    assert [len(values) for values in accuracies.values()] == [9, 9]
+    assert [score.value for score in suite.scores] == pytest.approx([sum(one) / 9 for one in accuracies.values()])
+    (pair,) = suite.comparisons
+    assert pair.difference == pytest.approx(suite.scores[1].value - suite.scores[0].value)
+    assert (pair.n, pair.candidate, pair.baseline) == (9 * ITEMS, "mine", "base")
+    harness.report(tmp_path, quiet=True)
+    assert "Mean of the nine accuracies (Open Medical-LLM Leaderboard)" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.slow
+def test_without_real_pubmedqa_there_is_no_medical_row_and_the_report_says_why(recipe, tmp_path):
+    settings = ["data.pubmedqa={source: samples:pubmedqa}", "scoring.limit=2"]
+    results = harness.score(recipe, models="base", tasks=["medical"], out=tmp_path, settings=settings, quiet=True)
+    assert results.suites[0].scores == []
+    assert list(results.suites[0].missing) == ["medbench_pubmedqa"]
+    harness.report(tmp_path, quiet=True)
+    assert "medbench_pubmedqa (scored on synthetic items" in (tmp_path / "report.md").read_text()

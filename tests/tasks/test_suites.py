@@ -1,0 +1,51 @@
+"""Suites by name: what they stand for, and that their catalogue and its page agree."""
+
+import pytest
+
+from benchmarks.catalogue import PAGE, filled
+from tasks.benchmarks import BENCHMARKS
+from tasks.catalog import CONFIG_FOLDER
+from tasks.suites import SUITES, expand, named_suites
+
+
+def test_a_suite_stands_for_its_tasks_among_others_once_each():
+    assert expand(["arc_easy", "control", "glianorex_en"]) == [
+        "arc_easy",
+        "glianorex_en",
+        "medbench_glianorex_shuffled",
+        "medbench_glianorex_no_question",
+    ]
+    assert [suite.name for suite in named_suites(["retention", "arc_easy", "control", "retention"])] == [
+        "retention",
+        "control",
+    ]
+
+
+def test_the_medical_suite_is_the_leaderboards_row():
+    medical = SUITES["medical"]
+    assert [task for task, _ in medical.mean_of] == medical.tasks
+    assert len(medical.tasks) == 9
+    sizes = {member.task: member.items or 0 for member in medical.members}
+    assert sum(sizes.values()) == 7045
+    assert sum(size for task, size in sizes.items() if task.startswith("mmlu_")) == 1089
+
+
+def test_no_suite_holds_what_forbids_commercial_use():
+    assert [member.task for suite in SUITES.values() for member in suite.members if member.non_commercial] == []
+    assert {one.task for one in BENCHMARKS.values() if "-NC" in one.licence} == {
+        one.task for one in BENCHMARKS.values() if one.non_commercial
+    }
+
+
+def test_the_page_is_the_catalogues():
+    text = PAGE.read_text(encoding="utf-8")
+    assert filled(text) == text, "run python -m benchmarks.catalogue"
+
+
+@pytest.mark.slow  # lm-eval reads 14,000 files
+def test_lm_eval_knows_every_task_and_nothing_by_the_name_of_a_suite():
+    from harness.planning.task_names import lm_eval_tasks
+
+    shipped = {path.stem for path in CONFIG_FOLDER.glob("*.yaml")}
+    assert BENCHMARKS.keys() - shipped <= lm_eval_tasks().keys()
+    assert SUITES.keys() & (lm_eval_tasks().keys() | shipped) == set()
