@@ -16,6 +16,8 @@ PUBMEDQA_COT = "medbench_pubmedqa_cot"
 PUBMEDQA_QUESTION_COT = "medbench_pubmedqa_question_cot"
 PERPLEXITY = "medbench_perplexity"
 GENERATION = "medbench_generation"
+QUESTIONS = "medbench_questions"
+QUESTIONS_REASONED = "medbench_questions_reasoned"
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,13 @@ class OwnTask:
         metrics: Metrics of the configuration, in the order of the report.
         pubmedqa: Short title in tables, for tasks on the items of `data.pubmedqa`; empty for tasks on the held-out
             reasoning rows.
+        by_likelihood: The task that scores the same items by log-likelihood, for tasks with generated answers.
     """
 
     title: str
     metrics: list[MetricInfo]
     pubmedqa: str = ""
+    by_likelihood: str = ""
 
 
 def _share(key: str, title: str, description: str, *, better: bool | None = True, **more: Any) -> MetricInfo:
@@ -58,9 +62,7 @@ _MACRO_F1 = _share(
     kind="macro_f1",
 )
 _ENDED = _share("ended", "Ended by itself", "Share of answers that ended before the token limit.", secondary=True)
-_LIKELIHOOD = [
-    _share("accuracy", "Accuracy", "Share of questions whose most likely label of yes, no and maybe is the gold one."),
-    _MACRO_F1,
+_PROBABILITIES = [
     _share(
         "accuracy_calibrated",
         "Accuracy after calibration",
@@ -95,11 +97,43 @@ _LIKELIHOOD = [
         descriptive=True,
     ),
 ]
+_LIKELIHOOD = [
+    _share("accuracy", "Accuracy", "Share of questions whose most likely label of yes, no and maybe is the gold one."),
+    _MACRO_F1,
+    *_PROBABILITIES,
+]
 _GENERATED = [
     _share("accuracy", "Accuracy", "Share of questions whose final response says the gold label; no label is wrong."),
     _MACRO_F1,
     _share("answered", "Answer found", "Share of answers in which yes, no or maybe was found.", secondary=True),
     _ENDED,
+]
+_POSITION_SPREAD = _share(
+    "position_spread",
+    "Spread over positions",
+    "Standard deviation of the accuracy over the positions of the gold option (RStd, Zheng et al. 2024); chance alone"
+    " gives some, more the fewer questions there are. Descriptive: the test of the position effect has a table.",
+    better=False,
+    kind="other",
+    secondary=True,
+    descriptive=True,
+)
+_LETTERS = [
+    _share("accuracy", "Accuracy", "Share of questions whose most likely letter is that of the gold option."),
+    *_PROBABILITIES,
+    _POSITION_SPREAD,
+]
+_REASONED_LETTERS = [
+    _share("accuracy", "Accuracy", "Share of questions whose final response gives the gold option; none is wrong."),
+    _share(
+        "truncated",
+        "Cut by the token limit",
+        "Share of answers that the token limit cut, most of them before they came to a letter.",
+        better=False,
+        secondary=True,
+    ),
+    _share("answered", "Answer found", "Share of answers in which a letter was found.", secondary=True),
+    _POSITION_SPREAD,
 ]
 _TEXTS = [
     _number(
@@ -183,16 +217,25 @@ TASKS = {
         "PubMedQA (question only, log-likelihood of yes / no / maybe)", _LIKELIHOOD, pubmedqa="PubMedQA, question only"
     ),
     PUBMEDQA_COT: OwnTask(
-        "PubMedQA (question and abstract, generated reasoning and answer)", _GENERATED, pubmedqa="PubMedQA, generated"
+        "PubMedQA (question and abstract, generated reasoning and answer)",
+        _GENERATED,
+        pubmedqa="PubMedQA, generated",
+        by_likelihood=PUBMEDQA,
     ),
     PUBMEDQA_QUESTION_COT: OwnTask(
         "PubMedQA (question only, generated reasoning and answer)",
         _GENERATED,
         pubmedqa="PubMedQA, question only, generated",
+        by_likelihood=PUBMEDQA_QUESTION,
     ),
     PERPLEXITY: OwnTask("Perplexity of the gold reasoning and response", _TEXTS),
     GENERATION: OwnTask("Generated answers", _ANSWERS),
+    QUESTIONS: OwnTask("Own questions (log-likelihood of the letter)", _LETTERS),
+    QUESTIONS_REASONED: OwnTask(
+        "Own questions (reasoning, then the letter)", _REASONED_LETTERS, by_likelihood=QUESTIONS
+    ),
 }
+QUESTION_LABELS = {QUESTIONS: "Own questions", QUESTIONS_REASONED: "Own questions, reasoned"}
 TITLES = {name: task.title for name, task in TASKS.items()}
 METRICS = {name: task.metrics for name, task in TASKS.items()}
 PUBMEDQA_LABELS = {name: task.pubmedqa for name, task in TASKS.items() if task.pubmedqa}

@@ -9,16 +9,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from harness.planning.task_infos import examples_setting, task_info
 from reports.document.row_account import RowAccount
-from reports.document.schema import MetricInfo, TaskInfo
+from reports.document.schema import TaskInfo
 from reports.errors import UserError, did_you_mean, first_line
 from reports.files import sha256_value
 from reports.names import is_plain_name
 from tasks import catalog
 from tasks.data import DataSource, sample_indices
 from tasks.data.documents import account_of
-from tasks.data.selection import describe_selection, official_test_ids
-from tasks.references import label, references
+from tasks.data.selection import official_test_ids
 from training.models.model import Model
 from training.recipes.recipe import Recipe, ScoringSection
 from training.splits import example_source, held_out_source
@@ -139,6 +139,7 @@ def load_tasks(
         metadata={  # for our data-set functions, see `tasks.task_settings`
             "pubmedqa": recipe.data.pubmedqa.model_dump(mode="json"),
             "reasoning": held_out.model_dump(mode="json"),
+            "questions": None if recipe.data.questions is None else recipe.data.questions.model_dump(mode="json"),
             "format": recipe.format.name,
             **recipe.format.model_dump(mode="json", exclude={"name"}, exclude_none=True),
             "shots": recipe.scoring.num_fewshot or 0,
@@ -196,6 +197,8 @@ def _source(name: str, recipe: Recipe, held_out: DataSource) -> DataSource | Non
     """Where a task of ours has its items from, official test ids applied; None for other people's tasks."""
     if name in catalog.PUBMEDQA_LABELS:
         return official_test_ids(recipe.data.pubmedqa)
+    if name in catalog.QUESTION_LABELS:
+        return recipe.data.questions
     return held_out if name in catalog.METRICS else None
 
 
@@ -211,28 +214,10 @@ def _prepare(name: str, task: Any, recipe: Recipe, source: DataSource | None) ->
     indices = sample_indices(total, recipe.scoring.limit_of(name), recipe.seed)
     if name in catalog.METRICS and task.OUTPUT_TYPE == "generate_until":
         _set_sampling(task, recipe.scoring)
-    info = TaskInfo(
-        name=name,
-        title=catalog.TITLES.get(name, name),
-        version=str(task.VERSION),
-        metrics=[MetricInfo(**metric.model_dump()) for metric in catalog.METRICS.get(name, [])],
-        setting=f"{len(indices)} of {total} items",
-    )
-    if source is not None:
-        selection = describe_selection(source)
-        info.synthetic = source.is_sample
-        if name in catalog.PUBMEDQA_LABELS:
-            rows = [{key: row[key] for key in ("id", "gold", "label")} for row in _documents(task, indices)]
-            info.label = label(name, rows, source)
-            info.references = references(name, rows)
-        info.setting = f"{source.public_name}, {selection}; {len(indices)} of {total} items" + (
-            " drawn by seed" if len(indices) < total else ""
-        )
+    info = task_info(name, task, indices, source)
     account = None if source is None else account_of(task.dataset["test"])
     is_text = account is not None and account.kind == "text"
-    if shots:
-        examples = f"{shots} example{'s' if shots > 1 else ''}"
-        info.setting += ", plain texts without examples" if is_text else f", {examples} before each"
+    info.setting += examples_setting(name, shots, is_text=is_text)
     settings = [task.config.generation_kwargs, task.config.repeats] if task.OUTPUT_TYPE == "generate_until" else None
     rest = [info.version, _plain(settings), *([shots] if shots else [])]
     items_hash = _items_hash(_documents(task, indices), rest)

@@ -30,6 +30,7 @@ class RowAccount(Strict):
         violations: Format problems of the gold answers: number of rows by problem.
         violating: Number of rows with any of them.
         drops_violating: Whether these rows are left out.
+        decisions: What was decided from all rows, such as the number from which answers count.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class RowAccount(Strict):
     violations: dict[str, int] = Field(default_factory=dict)
     violating: int = 0
     drops_violating: bool = False
+    decisions: list[str] = Field(default_factory=list)
 
     def summary(self) -> str:
         """What was read, as one line."""
@@ -54,6 +56,7 @@ class RowAccount(Strict):
             columns.append(f"reasoning of {self.split_reasoning} rows: from the answers")
         parts = [", ".join(columns)] if columns else []
         parts += [f"not read: {shortened(self.unread)}"] if self.unread else []
+        parts += self.decisions
         details = f" ({'; '.join(parts)})" if parts else ""
         return f"{self.read} rows read as {self.kind}{details}; {self.counts()}"
 

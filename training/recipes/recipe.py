@@ -23,6 +23,7 @@ from reports.names import PlainName
 from tasks.catalog import GENERATION, PERPLEXITY, PUBMEDQA
 from tasks.chat import TEMPLATE_ARGUMENTS, ChatSettings, ChatTemplate, Setting
 from tasks.data import DataSource
+from tasks.data.source import QuestionSource
 from tasks.formats import FORMATS
 
 Text = Annotated[str, Field(min_length=1)]
@@ -133,6 +134,7 @@ class DataSection(_Section):
         keep_duplicates: Train on rows that repeat earlier ones as often as the source has them, instead of once.
         pubmedqa: PubMedQA items; a `test_ground_truth.json` beside their file lists the ids that are scored, unless
             `ids` says otherwise: `all` for all rows.
+        questions: Your own multiple-choice questions, for `medbench_questions` and `medbench_questions_reasoned`.
     """
 
     train: DataSource = DataSource(source="samples:reasoning_train")
@@ -142,6 +144,7 @@ class DataSection(_Section):
     reasoning_rows: PositiveInt | None = None
     keep_duplicates: bool = False
     pubmedqa: DataSource = DataSource(source="samples:pubmedqa")
+    questions: QuestionSource | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
