@@ -119,7 +119,7 @@ def train(
     )
 
 
-def score(
+def score(  # noqa: PLR0913, PLR0917 - one for each flag
     recipe: Recipe = None,
     models: Models = DEFAULT_MODELS,
     tasks: Tasks = None,

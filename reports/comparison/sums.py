@@ -232,12 +232,12 @@ def _right_after_calibration(values: Table) -> Table:
         values: Gold label, counted from 0, and the log-likelihood of each label, `ABSENT` for one that the item does
             not offer; shape [samples, 1 + labels].
     """
-    offered = values[:, 1:] > ABSENT
+    offered = values[:, 1:] != ABSENT
     logs = np.maximum(values[:, 1:], 2 * _LEAST_LOG)  # all labels of an item may have probability 0
     logs = np.maximum(logs - np.logaddexp.reduce(logs, axis=1, keepdims=True), _LEAST_LOG)
-    with np.errstate(divide="ignore"):
-        prior = np.logaddexp.reduce(np.where(offered, logs, -np.inf), axis=0) - np.log(offered.mean(0))  # + a constant
-    calibrated = np.where(offered, logs - np.where(np.isfinite(prior), prior, 0.0), -np.inf)
+    totals = np.logaddexp.reduce(np.where(offered, logs, -np.inf), axis=0)  # -inf for a label of no item
+    prior = totals - np.log(np.maximum(offered.mean(0), 1 / len(values)))  # up to a constant
+    calibrated = np.where(offered, logs - np.maximum(prior, 2 * _LEAST_LOG), -np.inf)
     return np.asarray(calibrated.argmax(1) == values[:, 0], dtype=float)
 
 

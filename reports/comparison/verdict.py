@@ -85,7 +85,7 @@ def truncations(results: Results) -> list[str]:
             if task.by_likelihood and share is not None and share > _TRUNCATED:
                 warnings.append(
                     f"Truncated reasoning: the limit of {limit} new tokens cut {percent_text(share)} of the answers of"
-                    f" {model} to {task.short_title}; most of them have no answer and count as wrong, so raise"
+                    f" {model} to {task.short_title}; those without a final answer count as wrong, so raise"
                     " scoring.max_new_tokens."
                 )
     return warnings

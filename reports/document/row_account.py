@@ -63,13 +63,12 @@ class RowAccount(Strict):
     def counts(self) -> str:
         """The rows that are not used, and why, as a list of numbers."""
         duplicates = "kept" if self.keeps_duplicates else "removed"
-        return ", ".join(
-            [
-                f"{self.duplicates} duplicates {duplicates}",
-                f"{sum(self.unusable.values())} unusable left out",
-                f"{self.violating} gold answers that violate the format" + (" left out" * self.drops_violating),
-            ]
-        )
+        counts = [f"{self.duplicates} duplicates {duplicates}", f"{sum(self.unusable.values())} unusable left out"]
+        if self.kind != "multiple-choice":  # whose answers have no format
+            counts.append(
+                f"{self.violating} gold answers that violate the format" + (" left out" * self.drops_violating)
+            )
+        return ", ".join(counts)
 
     def remarks(self, key: str, *, is_trained_on: bool = True) -> list[str]:
         """What the user should know about rows that are left out, changed or faulty, a sentence each with a way out.

@@ -165,7 +165,9 @@ class _RowReader:
             raise _no_columns(source, missing, absent, records[0], present)
         assert self._options is not None
         self.columns["options"] = self._options.described
-        names = {name: (self.columns.get(name, name),) for name in ("id", "question", "options", "answer", "subject")}
+        names: dict[str, tuple[str, ...]] = {
+            name: (self.columns.get(name, name),) for name in ("id", "question", "options", "answer", "subject")
+        }
         self._cells = Cells(source.model_copy(update={"columns": {}}), names, optional=_OPTIONAL)
         read = {*self.columns.values(), *self._options.names}
         self.unread = [name for name in present if name not in read]
