@@ -163,6 +163,7 @@ def _document(
     return {
         "id": item["id"],
         "question": shown.text,
+        "stem": item["question"],
         "options": shown.options,
         "letters": [*ascii_uppercase[: len(shown.options)]],
         "prompt": prompt,

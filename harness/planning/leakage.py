@@ -24,7 +24,7 @@ from training.splits import TrainingRows
 if TYPE_CHECKING:
     from harness.planning.lm_tasks import LoadedTask
 
-_OUR_PARTS = {"question": "question", "context": "context", "gold": "answer"}
+_OUR_PARTS = {"question": "question", "stem": "question without options", "context": "context", "gold": "answer"}
 _SHOWN = 3  # matches in a message
 _LISTED = 20  # rows that could not be searched, in results
 _BETWEEN = "\0"  # task and item in the owner of a passage

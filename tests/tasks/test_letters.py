@@ -35,7 +35,7 @@ OPTIONS = ["Aspirin", "Heparin", "Warfarin sodium", "A. fumigatus", "None of the
         ("La réponse est D.", "D"),
         ("Ответ: B", "B"),
         ("答案是B。", "B"),
-        ("答案：Ｃ", "C"),
+        ("答案\uff1a\uff23", "C"),
         ("正解はD", "D"),
         ("정답은 C입니다", "C"),
     ],

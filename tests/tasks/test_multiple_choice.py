@@ -53,9 +53,7 @@ def test_the_order_depends_on_the_seed_and_the_content_alone():
     assert show(turned, shuffled_order(turned, 7)).text == show(item(), shuffled_order(item(), 7)).text
     assert [shuffled_order(item(n), 7) for n in range(5)] != [shuffled_order(item(n), 8) for n in range(5)]
     golds = [show(item(number), shuffled_order(item(number), 7)).gold for number in range(4000)]
-    assert [round(golds.count(place) / 4000, 1) for place in range(4)] == [0.2, 0.3, 0.2, 0.3] or all(
-        abs(golds.count(place) / 4000 - 0.25) < 0.03 for place in range(4)
-    )
+    assert max(abs(golds.count(place) - 1000) for place in range(4)) < 80  # three standard deviations
 
 
 @pytest.mark.parametrize(
@@ -88,11 +86,14 @@ def test_the_most_likely_letter_counts_with_its_probability():
 
 
 def test_batch_calibration_takes_the_mean_over_the_questions_that_offer_a_letter():
-    """The model prefers C wherever there is one; without the rare C, that would be no preference over all questions."""
-    two = [(0.0, -1.0, -1.1, ABSENT), (1.0, -1.1, -1.0, ABSENT)] * 4
-    three = [(0.0, -1.0, -1.6, -0.5), (2.0, -1.2, -1.6, -0.2)]
-    assert accuracy_calibrated([*two, *three]) == 1.0
-    assert accuracy_calibrated([(2.0, -1.0, -2.0, ABSENT), *two]) == 8 / 9
+    """C is likely wherever it is offered; a mean over all questions would take it for unlikely and prefer it more."""
+
+    def value(gold, *shares):
+        return (gold, *map(math.log, shares), *[ABSENT] * (3 - len(shares)))
+
+    of_two = [value(0.0, 0.55, 0.45), value(1.0, 0.45, 0.55)] * 4
+    assert accuracy_calibrated([*of_two, value(0.0, 0.37, 0.03, 0.6), value(2.0, 0.05, 0.05, 0.9)]) == 1.0
+    assert accuracy_calibrated([value(2.0, 0.6, 0.4), *of_two]) == pytest.approx(8 / 9)
 
 
 DOC = {"format": "think", "prompt": "Which?", "gold": 1, "options": ["x-ray", "rest"]}

@@ -13,7 +13,7 @@ from tasks.data.source import QuestionSource
 def load(tmp_path):
     """The questions in a file of this text, as (question, options, gold) unless `whole`; invented, as all rows here."""
 
-    def read(text, name="mine.csv", whole=False, **settings):
+    def read(text, name="mine.csv", *, whole=False, **settings):
         path = tmp_path / name
         path.write_text(text if isinstance(text, str) else json.dumps(text), encoding="utf-8")
         loaded = load_questions(QuestionSource(source=str(path), **settings), seed=1)
@@ -93,13 +93,13 @@ def test_all_rows_together_decide_how_answers_are_read(load, answers, golds, des
 
 def test_numbers_that_may_start_at_0_or_1_are_not_guessed(load):
     with pytest.raises(
-        UserError, match="numbers from 0 or numbers from 1, which gives different options: 1 .*line 2"
+        UserError, match=r"numbers from 0 or numbers from 1, which gives different options: 1 .*line 2"
     ) as caught:
         load(numbered(1, 2, 1))
     assert "--set data.questions.answers=from-0 or --set data.questions.answers=from-1" in caught.value.fix
     assert [gold for *_, gold in load(numbered(1, 2, 1), answers="from-1")] == [0, 1, 0]
     assert [gold for *_, gold in load(numbered(1, 2, 1), answers="from-0")] == [1, 2, 1]
-    with pytest.raises(UserError, match="start neither at 0 nor at 1: 0 .*line 2.* and 3, as many as .*line 3"):
+    with pytest.raises(UserError, match=r"start neither at 0 nor at 1: 0 .*line 2.* and 3, as many as .*line 3"):
         load(numbered(0, 3))
 
 
@@ -133,8 +133,8 @@ def test_broken_rows_are_named_all_together(load):
     assert caught.value.what == (
         "9 of the 11 rows cannot be used: there are two correct answers (row 2); the answer is not among the options"
         " (row 3); there are fewer than 2 options (row 4); an option is empty and a later one is not (row 5); two"
-        " options are the same (row 6); the question is empty (row 7); there is no answer (row 8); the same question and"
-        " options have another answer in another row (row 9; row 10)"
+        " options are the same (row 6); the question is empty (row 7); there is no answer (row 8); the same question"
+        " and options have another answer in another row (row 9; row 10)"
     )
     assert caught.value.fix.endswith("(--set data.questions.unusable_rows=drop)")
 
