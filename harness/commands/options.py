@@ -59,7 +59,7 @@ Columns = Annotated[
     typer.Option(
         "--columns",
         help="Columns of --data, such as question=Prompt,reasoning=Rationale,answer=Answer, or of --questions, such as"
-        " question=Stem,options=A|B|C|D,answer=Key.",
+        " 'question=Stem,options=A|B|C|D,answer=Key'.",
     ),
 ]
 Base = Annotated[str | None, typer.Option("--base", help="The base model, a folder or a hub id, not the recipe's.")]

@@ -13,7 +13,7 @@ _AGAINST = {
     "equivalent": "is equivalent to",
     "identical": "is that of",
 }
-_TRUNCATED = 0.05  # share of reasoned answers from which the report warns
+TRUNCATED = 0.05  # share of reasoned answers from which the report warns
 _Metrics = dict[tuple[str, str], MetricInfo]
 
 
@@ -82,7 +82,7 @@ def truncations(results: Results) -> list[str]:
     for task in results.tasks:
         shares = {model.name: truncated_share(results, task, model.name) for model in results.models}
         for model, share in shares.items():
-            if task.by_likelihood and share is not None and share > _TRUNCATED:
+            if task.by_likelihood and share is not None and share > TRUNCATED:
                 warnings.append(
                     f"Truncated reasoning: the limit of {limit} new tokens cut {percent_text(share)} of the answers of"
                     f" {model} to {task.short_title}; those without a final answer count as wrong, so raise"

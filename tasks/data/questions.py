@@ -229,7 +229,7 @@ def _option_columns(source: QuestionSource, present: Sequence[str]) -> OptionCol
         raise UserError(
             f"there is no column {missing[0]}; the columns are {shortened(present)}",
             where=source.label,
-            fix=f"correct the columns, such as --columns options=A|B|C|D {did_you_mean(missing[0], present)}",
+            fix=f"correct the columns, such as --columns 'options=A|B|C|D' {did_you_mean(missing[0], present)}",
         )
     return OptionColumns(names)
 
@@ -249,5 +249,5 @@ def _no_columns(
     return UserError(
         f"there is no {what}; the columns are {shortened(present) or 'none'}",
         where=first.where,
-        fix=f"map the columns of the questions: --columns {mapping}{f' ({near})' if near else ''}",
+        fix=f"map the columns of the questions: --columns '{mapping}'{f' ({near})' if near else ''}",
     )
