@@ -64,7 +64,7 @@ def test_other_columns_are_mapped(load):
     assert [(row.question, row.options, row.gold, row.subject) for row in loaded.rows] == [(*WHICH, "blood")]
     with pytest.raises(UserError, match="there is no column for question and answer") as caught:
         load(text, "other.csv")
-    assert "--columns 'question=NAME,answer=NAME'" in caught.value.fix
+    assert "--columns 'question=NAME,answer=NAME,options=A|B|C|D'" in caught.value.fix
     with pytest.raises(UserError, match="there is no column w"):
         load(text, columns={"question": "Frage", "options": "x|w", "answer": "Lösung"})
     with pytest.raises(UserError, match="the column mapping names reasoning"):
