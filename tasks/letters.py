@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from string import ascii_uppercase
@@ -23,7 +24,9 @@ _PLAIN = str.maketrans(
 )
 _BOXED = re.compile(r"\\boxed[ \t]{0,3}\{(?:[ \t]{0,3}\\[a-z]{4,6}[ \t]{0,3}\{)?([^{}\n]{1,200})\}{1,2}")
 _TAGGED = re.compile(r"<(?:final[_ -]?)?answer>\s{0,5}([^<\n]{1,200})(?:</|$)", re.IGNORECASE | re.MULTILINE)
-_MARKUP = re.compile(r"</?[A-Za-z][\w-]{0,30}>|\\[A-Za-z]{1,20}|\\[()\[\]]|[{}$*`#>_]")
+_MARKUP = re.compile(
+    r"</?[A-Za-z][\w-]{0,30}>|\\[A-Za-z]{1,20}|\\[()\[\]]|[{}$*`_]|^[ \t]{0,3}#{1,6}[ \t]", re.MULTILINE
+)
 
 
 # A letter may stand next to a Chinese one, but not within a word or a number of a script like Latin.
@@ -51,7 +54,7 @@ _STATED = re.compile(
     rf"|'s{_LAST}|[ \t]{{0,3}}\n\s{{0,3}})"
     rf"|{_FIRST}(?:i|we)(?:'d| would| will)?[ \t]+(?:choose|select|pick|say|answer|go with|conclude){_LAST}:?"
     rf"|{_FIRST}it(?:'s| is){_LAST}|(?:{_words('choosing')}):?)"
-    rf"{_FILL}(?:{_ADVERB}{_LAST}:?{_FILL}){{0,3}}",
+    rf"(?P<between>{_FILL}(?:{_ADVERB}{_LAST}:?{_FILL}){{0,3}})",
     re.IGNORECASE,
 )
 # A letter as an answer, by what comes after it: "the answer is a combination" has none.
@@ -138,7 +141,9 @@ class _Reader:
         self._text = text
         self._options = [" ".join(_plain(option).split()).rstrip(".") for option in options]
         self._letters = ascii_uppercase[: len(options)]
-        by_length = sorted(filter(None, self._options), key=len, reverse=True)
+        counts = Counter(option.casefold() for option in self._options)
+        unique = [option for option in self._options if option and counts[option.casefold()] == 1]
+        by_length = sorted(unique, key=len, reverse=True)
         alternatives = "|".join(r"\s+".join(map(re.escape, option.split())) for option in by_length)
         self._written = re.compile(rf"(?<!\w)(?:{alternatives or '(?!)'})(?!\w)", re.IGNORECASE)
 
@@ -147,7 +152,8 @@ class _Reader:
         for match in _STATED.finditer(self._text):
             if self._is_before(match.start(), _HYPOTHETICAL) or self._is_before(match.end(), _NEGATED):
                 continue
-            written = self._written.match(self._text, match.end())
+            places = range(match.start("between"), match.end() + 1)  # an option may begin with `>` or `the`
+            written = next(filter(None, (self._written.match(self._text, place) for place in places)), None)
             if written and len(written[0]) > 1:
                 yield _Mention(self._letter_of_option(written[0]))
             elif mention := self._letter_at(match.end()):
@@ -187,10 +193,9 @@ class _Reader:
 
     def _is_text_of(self, letter: str, place: int) -> bool:
         """Whether the text of a letter's option comes at a place."""
-        if letter not in self._letters:
-            return False
-        option = self._options[self._letters.index(letter)]
-        return " ".join(self._text[place : place + 2 * len(option)].split()).casefold().startswith(option.casefold())
+        option = self._options[self._letters.index(letter)] if letter in self._letters else ""
+        rest = " ".join(self._text[place : place + 2 * len(option)].split())
+        return bool(option) and rest.casefold().startswith(option.casefold())
 
     def _letter_of_option(self, text: str) -> str:
         plain = " ".join(text.split()).casefold()

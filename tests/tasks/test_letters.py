@@ -84,6 +84,20 @@ def test_articles_pronouns_and_several_letters_are_no_answer(response):
     assert letter_of(response, OPTIONS) is None
 
 
+@pytest.mark.parametrize(
+    ("response", "letter"),
+    [
+        ("Answer: > 5 mg", "A"),
+        ("The answer is <5 mg.", "B"),
+        ("Answer: 5 mg", "C"),
+        ("Use 5\nmg", "C"),
+        ("Answer: $", None),
+    ],
+)
+def test_signs_in_options_count(response, letter):
+    assert letter_of(response, ["> 5 mg", "<5 mg", "5 mg", "$"]) == letter
+
+
 @pytest.mark.parametrize("text", ["answer ", "(A ", "A. Aspirin\n", "the answer is not ", "option ", "\\boxed{", "["])
 def test_long_responses_take_little_time(text):
     start = time.perf_counter()
