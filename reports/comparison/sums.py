@@ -235,9 +235,9 @@ def _right_after_calibration(values: Table) -> Table:
     offered = values[:, 1:] != ABSENT
     logs = np.maximum(values[:, 1:], 2 * _LEAST_LOG)  # all labels of an item may have probability 0
     logs = np.maximum(logs - np.logaddexp.reduce(logs, axis=1, keepdims=True), _LEAST_LOG)
-    totals = np.logaddexp.reduce(np.where(offered, logs, -np.inf), axis=0)  # -inf for a label of no item
-    prior = totals - np.log(np.maximum(offered.mean(0), 1 / len(values)))  # up to a constant
-    calibrated = np.where(offered, logs - np.maximum(prior, 2 * _LEAST_LOG), -np.inf)
+    # The means up to a constant; a label that no item offers has none.
+    prior = np.logaddexp.reduce(logs, axis=0) - np.log(np.maximum(offered.mean(0), 1 / len(values)))
+    calibrated = np.where(offered, logs - prior, -np.inf)
     return np.asarray(calibrated.argmax(1) == values[:, 0], dtype=float)
 
 

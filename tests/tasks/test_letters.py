@@ -49,6 +49,7 @@ def test_an_answer_is_found_however_it_is_written(response, letter):
     [
         ("Answer: A\nWait, no.\nAnswer: C", "C"),
         ("If the answer is A, it fails. The correct answer is D", "D"),
+        ("The answer is D. If the answer is A, it fails.", "D"),
         ("The correct answer is B, not A.", "B"),
         ("Option (A) is incorrect. Option B is right.", "B"),
         ("A. Aspirin\nB. Heparin\nC. Warfarin sodium\n\nAnswer: C", "C"),

@@ -68,11 +68,12 @@ def test_options_that_only_look_like_it_are_shuffled(option):
     assert {tuple(shuffled_order(item(number, ("x", "y", option)), 3)) for number in range(50)} > {(0, 1, 2)}
 
 
-def test_the_order_is_recorded():
-    (document,) = likelihood_documents([item()], RowAccount(kind="a"), shuffled_by=7)["test"]
-    shown = " ".join("ABCD"["xyzw".index(option)] for option in document["options"])
-    assert document["fields"] == f'{{"options_order": "{shown}"}}'
-    assert document["options"][document["gold"]] == "x"
+def test_the_order_is_recorded_by_the_letters_of_the_file():
+    documents = likelihood_documents([item(n) for n in range(9)], RowAccount(kind="a"), shuffled_by=7)["test"]
+    for document in documents:
+        shown = " ".join("ABCD"["xyzw".index(option)] for option in document["options"])
+        assert document["fields"] == f'{{"options_order": "{shown}"}}'
+        assert document["options"][document["gold"]] == "x"
 
 
 def test_the_most_likely_letter_counts_with_its_probability():

@@ -163,6 +163,13 @@ def test_the_number_of_options_may_vary_and_has_a_limit(load):
         load(many, "a.json")
 
 
+def test_letters_that_belong_to_an_option_stay(load):
+    options = ["A. fumigatus", "A. niger", "Candida"]
+    assert load([{"question": "Which?", "options": options, "answer": "A. niger"}], "a.json") == [
+        ("Which?", tuple(options), 1)
+    ]
+
+
 def test_options_that_speak_of_others_are_reported(load):
     loaded = load("question,A,B,answer\nOne?,a,All of the above,B\n", whole=True)
     assert loaded.account.decisions[1] == "options kept in order where one speaks of others, as in all of the above: 1"
