@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from reports.document.row_account import RowAccount, shortened
 from reports.errors import UserError, did_you_mean
-from tasks.data.cells import Cells
+from tasks.data.cells import Cells, valid_unicode
 from tasks.data.gold_options import AnswerColumn, ReadAnswer, read_answer
 from tasks.data.options import (
     SEPARATOR,
@@ -184,7 +184,7 @@ class _RowReader:
         if not question:
             raise UnusableRowError("the question is empty")
         assert self._options is not None
-        options = self._options.read(record.values)
+        options = valid_unicode(self._options.read(record.values), "an option", record.where)
         return _Draft(question, options, read_answer(self._cells.value(record, "answer"), options, record.where))
 
     def drafts(self, records: Sequence[Record]) -> Iterator[_Draft]:
