@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from harness.api import open_run
+from harness.opening import open_run
 from training.models.quickstart_model import quickstart_model
 
 

@@ -11,7 +11,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.api import ask, open_run, plan, report, run, score, train
+    from harness.api import ask, plan, report, run, score, train
+    from harness.opening import open_run
     from harness.releases.exporting import export
     from harness.releases.gating import gate
     from harness.releases.publishing import push
@@ -40,6 +41,7 @@ _ELSEWHERE = {
     "compare": "harness.sweeps.sweeping",
     "export": "harness.releases.exporting",
     "gate": "harness.releases.gating",
+    "open_run": "harness.opening",
     "push": "harness.releases.publishing",
     "sweep": "harness.sweeps.sweeping",
     "verify": "harness.releases.verifying",

@@ -7,13 +7,13 @@ the command would exit with code 2.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.console import Terminal
-from harness.folder import RunFolder
 from harness.logs import log_to
+from harness.opening import open_run
 from harness.planning.model_names import DEFAULT_MODELS, OWN_ADAPTER
 from harness.runs.seeds import plan_seeds
 from harness.runs.showing import kept_stage, report_stage
@@ -22,60 +22,13 @@ from harness.runs.unchanged import is_unchanged, remember, signature
 from reports.errors import UserError
 from training.machine_failures import raise_machine_errors
 from training.processes import is_main, process_count
-from training.recipes.own_data import own_data_recipe
-from training.recipes.recipe_file import QUICKSTART, check_recipe, load_recipe
 
 if TYPE_CHECKING:
+    from harness.folder import RunFolder
     from reports.document.schema import Results
     from training.log import TrainingLog
     from training.preflight import Preflight
     from training.recipes.recipe import Recipe
-
-RUNS = Path("runs")
-
-
-def open_run(  # noqa: PLR0913 - one for each flag of the commands
-    recipe: str | None = None,
-    *,
-    out: str | Path | None = None,
-    limit: int | None = None,
-    seed: int | None = None,
-    settings: Sequence[str] = (),
-    data: str | Sequence[str] = (),
-    columns: Mapping[str, str] | None = None,
-    base: str | None = None,
-    say: Callable[[str], None] = lambda _: None,
-) -> tuple[Recipe, RunFolder]:
-    """The resolved recipe and the folder of a run.
-
-    Args:
-        recipe: Name or file; without it the recipe that `out` already holds, else the quickstart.
-        out: The run folder; `runs/NAME-OF-THE-RECIPE` where it is not given.
-        limit: Items for each task.
-        seed: Instead of the recipe's.
-        settings: `key.path=value` overrides.
-        data: Rows to use instead of the recipe's: files, folders, globs or a hub data set; split by seed.
-        columns: Columns of `data` by the names that medbench uses.
-        base: The base model instead of the recipe's.
-        say: Is told how `data` is split and used.
-    """
-    if columns and not data:
-        raise UserError("there are no rows to read columns of", where="--columns", fix="add --data FILE")
-    if seed is not None:
-        settings = [*settings, f"seed={seed}"]
-    if data:
-        files = [data] if isinstance(data, str) else data
-        loaded = own_data_recipe(recipe or QUICKSTART, files, columns or {}, base, settings, say)
-    else:
-        if recipe is None and out is not None and RunFolder(Path(out)).recipe.is_file():
-            recipe = str(RunFolder(Path(out)).recipe)
-        changes = {} if base is None else {("model.base", "--base"): base}
-        loaded = load_recipe(recipe or QUICKSTART, settings, changes)
-    value = loaded.model_dump(mode="json")
-    if limit is not None:
-        value["scoring"]["limit"] = limit
-    resolved = check_recipe(value, "--limit")
-    return resolved, RunFolder(Path(out) if out is not None else RUNS / resolved.name)
 
 
 @contextlib.contextmanager
@@ -101,11 +54,12 @@ def run(  # noqa: PLR0913 - one for each flag of the command
     data: str | Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
     base: str | None = None,
+    questions: str | Sequence[str] = (),
 ) -> Results:
     """Plan, train where needed, score, report.
 
     Args:
-        recipe: As in `open_run`, like out, limit, seed, settings, data, columns and base.
+        recipe: As in `open_run`, like out, limit, seed, settings, data, columns, base and questions.
         models: `base`, `adapter`, `NAME=SOURCE`, separated by commas, in any order. A source is a folder or hub id of
             an adapter or a whole model, a GGUF file, or `http://HOST/v1#MODEL`; `NAME=KIND:SOURCE` says which it is.
         tasks: lm-eval task names, or paths of your own task files or folders of them, instead of the recipe's.
@@ -119,6 +73,7 @@ def run(  # noqa: PLR0913 - one for each flag of the command
         data: Your own rows instead of the recipe's.
         columns: Columns of `data`, such as `{"question": "Prompt", "answer": "Answer"}`.
         base: The base model.
+        questions: Your own multiple-choice questions, which are scored too.
 
     Returns:
         The results document, as written to `results.json`.
@@ -139,6 +94,8 @@ def run(  # noqa: PLR0913 - one for each flag of the command
         data=data,
         columns=columns,
         base=base,
+        questions=questions,
+        tasks=tasks,
         say=terminal.say,
     )
     if recipe is None and not data:
@@ -225,6 +182,8 @@ def score(  # noqa: PLR0913 - one for each flag of the command
     settings: Sequence[str] = (),
     again: bool = False,
     quiet: bool = False,
+    questions: str | Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
 ) -> Results:
     """Score and compare models without training.
 
@@ -234,7 +193,17 @@ def score(  # noqa: PLR0913 - one for each flag of the command
         UserError: The recipe's own adapter is asked for and not trained yet.
     """
     terminal = Terminal(quiet=quiet or not is_main())
-    resolved, folder = open_run(recipe, out=out, limit=limit, seed=seed, settings=settings)
+    resolved, folder = open_run(
+        recipe,
+        out=out,
+        limit=limit,
+        seed=seed,
+        settings=settings,
+        columns=columns,
+        questions=questions,
+        tasks=tasks,
+        say=terminal.say,
+    )
     with _working_in(folder):
         log_to(folder.log if is_main() else None)
         plan = plan_stage(resolved, folder, models, tasks, terminal)
@@ -256,6 +225,7 @@ def plan(
     data: str | Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
     base: str | None = None,
+    questions: str | Sequence[str] = (),
 ) -> Preflight:
     """Say what a recipe's training will do, without loading weights; returns what it rests on."""
     from harness.runs.training_plan import print_plan
@@ -263,7 +233,14 @@ def plan(
     log_to(None)
     terminal = Terminal(quiet=quiet)
     resolved, _ = open_run(
-        recipe, seed=seed, settings=settings, data=data, columns=columns, base=base, say=terminal.say
+        recipe,
+        seed=seed,
+        settings=settings,
+        data=data,
+        columns=columns,
+        base=base,
+        questions=questions,
+        say=terminal.say,
     )
     return print_plan(resolved, terminal)
 

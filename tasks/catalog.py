@@ -18,6 +18,8 @@ PUBMEDQA_QUESTION_COT = "medbench_pubmedqa_question_cot"
 MEDCALC = "medbench_medcalc"
 PERPLEXITY = "medbench_perplexity"
 GENERATION = "medbench_generation"
+QUESTIONS = "medbench_questions"
+QUESTIONS_REASONED = "medbench_questions_reasoned"
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,13 @@ class OwnTask:
         title: Title in reports.
         metrics: Metrics of the configuration, in the order of the report.
         pubmedqa: Short title in tables, for tasks on the items of `data.pubmedqa`; empty for others.
+        by_likelihood: The task that scores the same items by log-likelihood, for tasks with generated answers.
     """
 
     title: str
     metrics: list[MetricInfo]
     pubmedqa: str = ""
+    by_likelihood: str = ""
 
 
 def _share(key: str, title: str, description: str, *, better: bool | None = True, **more: Any) -> MetricInfo:
@@ -59,9 +63,7 @@ _MACRO_F1 = _share(
     kind="macro_f1",
 )
 _ENDED = _share("ended", "Ended by itself", "Share of answers that ended before the token limit.", secondary=True)
-_LIKELIHOOD = [
-    _share("accuracy", "Accuracy", "Share of questions whose most likely label of yes, no and maybe is the gold one."),
-    _MACRO_F1,
+_PROBABILITIES = [
     _share(
         "accuracy_calibrated",
         "Accuracy after calibration",
@@ -96,11 +98,43 @@ _LIKELIHOOD = [
         descriptive=True,
     ),
 ]
+_LIKELIHOOD = [
+    _share("accuracy", "Accuracy", "Share of questions whose most likely label of yes, no and maybe is the gold one."),
+    _MACRO_F1,
+    *_PROBABILITIES,
+]
 _GENERATED = [
     _share("accuracy", "Accuracy", "Share of questions whose final response says the gold label; no label is wrong."),
     _MACRO_F1,
     _share("answered", "Answer found", "Share of answers in which yes, no or maybe was found.", secondary=True),
     _ENDED,
+]
+_POSITION_SPREAD = _share(
+    "position_spread",
+    "Spread over positions",
+    "Standard deviation of the accuracy over the positions of the gold option (RStd, Zheng et al. 2024); chance alone"
+    " gives some, more the fewer questions there are. Descriptive: the test of the position effect has a table.",
+    better=False,
+    kind="other",
+    secondary=True,
+    descriptive=True,
+)
+_LETTERS = [
+    _share("accuracy", "Accuracy", "Share of questions whose most likely letter is that of the gold option."),
+    *_PROBABILITIES,
+    _POSITION_SPREAD,
+]
+_REASONED_LETTERS = [
+    _share("accuracy", "Accuracy", "Share of questions whose final response gives the gold option; none is wrong."),
+    _share(
+        "truncated",
+        "Cut by the token limit",
+        "Share of answers that the token limit cut, most of them before they came to a letter.",
+        better=False,
+        secondary=True,
+    ),
+    _share("answered", "Answer found", "Share of answers in which a letter was found.", secondary=True),
+    _POSITION_SPREAD,
 ]
 _TEXTS = [
     _number(
@@ -184,12 +218,16 @@ TASKS = {
         "PubMedQA (question only, log-likelihood of yes / no / maybe)", _LIKELIHOOD, pubmedqa="PubMedQA, question only"
     ),
     PUBMEDQA_COT: OwnTask(
-        "PubMedQA (question and abstract, generated reasoning and answer)", _GENERATED, pubmedqa="PubMedQA, generated"
+        "PubMedQA (question and abstract, generated reasoning and answer)",
+        _GENERATED,
+        pubmedqa="PubMedQA, generated",
+        by_likelihood=PUBMEDQA,
     ),
     PUBMEDQA_QUESTION_COT: OwnTask(
         "PubMedQA (question only, generated reasoning and answer)",
         _GENERATED,
         pubmedqa="PubMedQA, question only, generated",
+        by_likelihood=PUBMEDQA_QUESTION,
     ),
     MEDCALC: OwnTask(
         "MedCalc-Bench (clinical calculations, generated)",
@@ -201,12 +239,15 @@ TASKS = {
     ),
     PERPLEXITY: OwnTask("Perplexity of the gold reasoning and response", _TEXTS),
     GENERATION: OwnTask("Generated answers", _ANSWERS),
+    QUESTIONS: OwnTask("Own questions (log-likelihood of the letter)", _LETTERS),
+    QUESTIONS_REASONED: OwnTask(
+        "Own questions (reasoning, then the letter)", _REASONED_LETTERS, by_likelihood=QUESTIONS
+    ),
 }
 HELD_OUT = (PERPLEXITY, GENERATION)  # tasks on the held-out reasoning rows
-_LETTERS = {metric.key: metric for metric in _LIKELIHOOD}
-_LETTERS["accuracy"] = _share("accuracy", "Accuracy", "Share of questions whose most likely letter is the gold one.")
-_LETTERED = [_LETTERS[key] for key in ("accuracy", "brier", "log_score")]
-_CALIBRATED = [_LETTERS[key] for key in ("accuracy", "accuracy_calibrated", "brier", "log_score")]
+_BY_KEY = {metric.key: metric for metric in _LETTERS}
+_LETTERED = [_BY_KEY[key] for key in ("accuracy", "brier", "log_score")]
+_CALIBRATED = [_BY_KEY[key] for key in ("accuracy", "accuracy_calibrated", "brier", "log_score")]
 _ACC = _share("acc", "Accuracy", "Share of questions whose most likely answer is the gold one.")
 _ACC_NORM = _share(
     "acc_norm",
@@ -228,6 +269,7 @@ BENCHMARK_METRICS = {
     "medbench_retention_arc_easy": [_ACC, _ACC_NORM],
     "medbench_retention_mmlu": [_ACC],
 }
+QUESTION_LABELS = {QUESTIONS: "Own questions", QUESTIONS_REASONED: "Own questions, reasoned"}
 TITLES = {name: benchmark.title for name, benchmark in BENCHMARKS.items()}
 TITLES |= {name: task.title for name, task in TASKS.items()}
 METRICS = {name: task.metrics for name, task in TASKS.items()}

@@ -1,9 +1,9 @@
-"""Short labels for the items of a PubMedQA task, and reference scores to compare with."""
+"""Short labels for the items of a PubMedQA task, and reference scores to compare with, also of guessing."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from reports.document.evidence import ReferenceLine
@@ -51,3 +51,13 @@ def references(task: str, documents: Sequence[dict[str, Any]]) -> list[Reference
     if task in _WITH_ABSTRACT and {document["id"] for document in documents} == official_ids():
         lines.append(_HUMAN)
     return lines
+
+
+def guessing(options: Iterable[int]) -> ReferenceLine:
+    """Expected accuracy of one option of each question at random, from the numbers of options."""
+    chances = [1 / count for count in options]
+    return ReferenceLine(
+        title="guessing",
+        values={"accuracy": sum(chances) / len(chances)},
+        source="one option of each question at random",
+    )

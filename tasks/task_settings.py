@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from tasks.chat import ChatSettings, Setting
 from tasks.data import DataSource
+from tasks.data.source import QuestionSource
 from tasks.formats import SpokenTurn, get_format
 from tasks.rendering import load_tokenizer, render_prompt
 
@@ -33,6 +34,7 @@ def _described(value: Any) -> Any:
 
 
 Source = Annotated[DataSource, BeforeValidator(_described)]
+Questions = Annotated[QuestionSource | None, BeforeValidator(_described)]
 
 
 class TaskSettings(BaseModel):
@@ -41,6 +43,7 @@ class TaskSettings(BaseModel):
     Attributes:
         pubmedqa: PubMedQA items: a path, hub id or sample, or the fields of a data source as an object.
         reasoning: Held-out reasoning rows, in the same form.
+        questions: Your own multiple-choice questions, in the same form.
         format: The requested answer format.
         chat_template: `auto` or `never`.
         system: The system prompt; empty for none.
@@ -58,6 +61,7 @@ class TaskSettings(BaseModel):
 
     pubmedqa: Source = DataSource(source="samples:pubmedqa")
     reasoning: Source = DataSource(source="samples:reasoning_heldout")
+    questions: Questions = None
     format: str = "thinking-headings"
     chat_template: str = "auto"
     system: str = ""

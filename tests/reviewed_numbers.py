@@ -7,6 +7,7 @@ from benchmarks import gate_exact, gate_simulation, model_families
 from harness.scoring.questions import BLOCK_SAMPLES
 from reports.comparison.inference import LEVEL
 from reports.comparison.proportions import POWER
+from reports.comparison.verdict import TRUNCATED
 from reports.document.evidence import NOISE_ITEMS
 from reports.document.schema import SCHEMA_VERSION, MetricInfo
 from reports.files import MOST_JSON_BYTES, MOST_LINE_BYTES
@@ -16,6 +17,7 @@ from reports.gate.policy import NoRegression, Superiority
 from tasks.catalog import TASKS
 from tasks.data.arrow_rows import MOST_RATIO, USUAL_BYTES
 from tasks.data.csv_rows import MAX_CELL_CHARACTERS
+from tasks.data.options import LEAST_OPTIONS, MOST_OPTIONS
 from tasks.data.source import MOST_BYTES
 from tasks.overlap import runs
 from tasks.retention import ITEMS as RETENTION_ITEMS
@@ -44,6 +46,8 @@ REVIEWED = {
         f"at most {MOST_HELD_OUT}": "limit",
         f"may take {USUAL_BYTES >> 20} MiB when decompressed, or {MOST_RATIO} times the size of the file if that is"
         f" more, up to {MOST_BYTES >> 30} GiB": "limits",
+        f"{LEAST_OPTIONS} to {MOST_OPTIONS}, not": "limits",
+        f"above {100 * TRUNCATED:.0f} % it opens": "limit",
     },
     "docs/add-a-recipe.md": {
         f"files of {MOST_BYTES >> 30} GiB (JSON, which is read as a whole: {MOST_JSON_BYTES >> 30} GiB), lines of"

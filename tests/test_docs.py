@@ -14,7 +14,7 @@ import yaml
 
 from reports.version import __version__
 from tests.conftest import tiny_recipe_value
-from tests.pages import PAGES, ROOT, WALKTHROUGHS, blocks, commands, name_of, shown_commands, text_of
+from tests.pages import PAGES, ROOT, WALKTHROUGHS, blocks, commands, name_of, shown_commands, text_of, write
 
 CI = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 FAST: dict[str, dict] = {
@@ -77,6 +77,9 @@ def place(tiny_model, tmp_path_factory):
     shutil.copy(ROOT / "tasks" / "samples" / "pubmedqa.json", folder / "ori_pqal.json")
     rows = [f'What is sign {number}?,"It is seen, then named.",Sign {number}.\n' for number in range(10)]
     (folder / "qa.csv").write_text("Prompt,Rationale,Answer\n" + "".join(rows), encoding="utf-8")
+    for block in blocks(text_of(ROOT / "docs" / "your-data.md")):
+        if block.verb and block.language != "sh":
+            write(block, folder)
     (folder / "my").mkdir()
     (folder / "my" / "model-folder").symlink_to(tiny_model)
     (folder / "path" / "or").mkdir(parents=True)
@@ -138,7 +141,7 @@ def parse_medbench(words):
 
 def check_medbench(line, medbench, monkeypatch, tmp_path):
     """Run it for each of its alternatives; what stands for the reader's own is filled in."""
-    varied = next((word for word in shlex.split(line) if "|" in word), "")
+    varied = next((word for word in shlex.split(line) if "|" in word and "options=" not in word), "")
     for alternative in varied.split("|"):
         words = [alternative if varied and word == varied else word for word in shlex.split(line) if word != "..."][1:]
         words = [PLACEHOLDERS.get(word, word) for word in words]

@@ -51,10 +51,21 @@ Data = Annotated[
         "--data", help="Your rows: files, a folder, a glob or a hub data set, split by seed into training and scoring."
     ),
 ]
+Questions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--questions",
+        help="Your own multiple-choice questions, scored in addition: files, a folder, a glob or a hub data set.",
+    ),
+]
 MoreData = Annotated[list[str] | None, typer.Argument(metavar="", hidden=True, help="More files of --data.")]
 Columns = Annotated[
     list[str] | None,
-    typer.Option("--columns", help="Columns of --data, such as question=Prompt,reasoning=Rationale,answer=Answer."),
+    typer.Option(
+        "--columns",
+        help="Columns of --data, such as question=Prompt,reasoning=Rationale,answer=Answer, or of --questions, such as"
+        " 'question=Stem,options=A|B|C|D,answer=Key'.",
+    ),
 ]
 Base = Annotated[str | None, typer.Option("--base", help="The base model, a folder or a hub id, not the recipe's.")]
 Again = Annotated[
@@ -74,15 +85,20 @@ def numbers(text: str | None) -> list[int] | None:
         raise UserError("not a list of whole numbers", where=f"--seeds {text}", fix="write --seeds 1,2,3") from None
 
 
-def all_data(command: str, data: list[str] | None, more: list[str] | None) -> list[str]:
-    """The sources after `--data`, and those that a shell puts behind the first in place of a glob.
+def all_sources(
+    command: str, data: list[str] | None, questions: list[str] | None, more: list[str] | None
+) -> tuple[list[str], list[str]]:
+    """The sources after `--data` and `--questions`, with those that a shell puts behind the first in place of a glob.
 
     Raises:
-        UserError: There is no `--data` that they could belong to.
+        UserError: There is no option that these could belong to, or there are two.
     """
-    if more and not data:
-        raise UserError("it belongs to no option", where=f"{command} {more[0]}", fix=f"see {command} --help")
-    return [*(data or ()), *(more or ())]
+    if more and bool(data) == bool(questions):
+        what = "it could belong to --data or --questions" if data else "it belongs to no option"
+        fix = "quote globs, and repeat the option for each file" if data else f"see {command} --help"
+        raise UserError(what, where=f"{command} {more[0]}", fix=fix)
+    rest = more or []
+    return [*(data or ()), *(rest if data else ())], [*(questions or ()), *(rest if questions else ())]
 
 
 def recipe_and_data(words: list[str] | None, data: list[str] | None) -> tuple[str | None, list[str]]:

@@ -15,13 +15,14 @@ from harness.commands.options import (
     Models,
     MoreData,
     Out,
+    Questions,
     Recipe,
     RecipeOrData,
     Seed,
     Seeds,
     Settings,
     Tasks,
-    all_data,
+    all_sources,
     column_names,
     numbers,
     recipe_and_data,
@@ -45,13 +46,16 @@ def run(  # noqa: PLR0913, PLR0917 - one for each flag
     more_data: MoreData = None,
     columns: Columns = None,
     base: Base = None,
+    questions: Questions = None,
 ) -> None:
     """The main job: plan, train the adapter where needed, score all models on the same questions, compare, report."""
     import harness
 
+    rows, own_questions = all_sources("medbench run", data, questions, more_data)
     harness.run(
         recipe,
-        data=all_data("medbench run", data, more_data),
+        data=rows,
+        questions=own_questions,
         columns=column_names(columns),
         base=base,
         models=models,
@@ -73,16 +77,19 @@ def plan(
     data: Data = None,
     columns: Columns = None,
     base: Base = None,
+    questions: Questions = None,
 ) -> None:
     """Say what a training will do, before it does: rows, lengths, an example, parameters, memory, time."""
     import harness
 
-    named, more_data = (None, words) if recipe else recipe_and_data(words, data)
+    named, more_data = (None, words) if recipe else recipe_and_data(words, data or questions)
+    rows, own_questions = all_sources("medbench plan", data, questions, more_data)
     harness.plan(
         recipe or named,
         settings=settings or (),
         seed=seed,
-        data=all_data("medbench plan", data, more_data),
+        data=rows,
+        questions=own_questions,
         columns=column_names(columns),
         base=base,
     )
@@ -106,13 +113,13 @@ def train(
         settings=settings or (),
         out=out,
         seed=seed,
-        data=all_data("medbench train", data, more_data),
+        data=all_sources("medbench train", data, None, more_data)[0],
         columns=column_names(columns),
         base=base,
     )
 
 
-def score(
+def score(  # noqa: PLR0913, PLR0917 - one for each flag
     recipe: Recipe = None,
     models: Models = DEFAULT_MODELS,
     tasks: Tasks = None,
@@ -121,12 +128,17 @@ def score(
     out: Out = None,
     seed: Seed = None,
     again: Again = False,  # noqa: FBT002
+    questions: Questions = None,
+    more_questions: MoreData = None,
+    columns: Columns = None,
 ) -> None:
     """Only score and compare; nothing is trained. With --out and no --recipe, the folder's own recipe is used."""
     import harness
 
     harness.score(
         recipe,
+        questions=all_sources("medbench score", None, questions, more_questions)[1],
+        columns=column_names(columns),
         models=models,
         tasks=split_names(tasks),
         limit=limit,

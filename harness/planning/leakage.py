@@ -11,8 +11,10 @@ from reports.document.evidence import OverlapCheck, OverlapMatch, match_text
 from reports.errors import UserError
 from reports.files import sha256_value
 from tasks import catalog
-from tasks.data import DataSource, ReasoningRow, load_pubmedqa, load_reasoning
+from tasks.data import DataSource, PubMedQAItem, ReasoningRow, load_pubmedqa, load_reasoning
+from tasks.data.questions import Question, load_questions
 from tasks.data.readers import read_records
+from tasks.data.source import QuestionSource
 from tasks.overlap import METHOD, Passage, TrainingIndex, is_split
 from training.exporting.provenance import combined, recorded_rows
 from training.finetune import rows_hash
@@ -22,7 +24,7 @@ from training.splits import TrainingRows
 if TYPE_CHECKING:
     from harness.planning.lm_tasks import LoadedTask
 
-_OUR_PARTS = {"question": "question", "context": "context", "gold": "answer"}
+_OUR_PARTS = {"question": "question", "stem": "question without options", "context": "context", "gold": "answer"}
 _SHOWN = 3  # matches in a message
 _LISTED = 20  # rows that could not be searched, in results
 _BETWEEN = "\0"  # task and item in the owner of a passage
@@ -149,11 +151,19 @@ def _add_item_sources(matches: Sequence[OverlapMatch], tasks: Sequence[LoadedTas
         own = [match for match in matches if match.task == loaded.name]
         places: dict[str, str] = {}
         if own and loaded.source is not None:
-            read = load_pubmedqa if loaded.name in catalog.PUBMEDQA_LABELS else load_reasoning
-            rows = read(loaded.source.model_copy(update={"rows": None}), seed=0)
-            places = {row.id: str(row.place) for row in rows}
+            places = _places(loaded.name, loaded.source.model_copy(update={"rows": None}))
         for match in own:
             match.item_source = places.get(match.item, f"{loaded.name}, item {match.item}")
+
+
+def _places(task: str, source: DataSource) -> dict[str, str]:
+    """Where the items of a task of ours stand, by id."""
+    rows: Sequence[ReasoningRow | PubMedQAItem | Question]
+    if isinstance(source, QuestionSource):
+        rows = load_questions(source, seed=0).rows
+    else:
+        rows = (load_pubmedqa if task in catalog.PUBMEDQA_LABELS else load_reasoning)(source, seed=0)
+    return {row.id: str(row.place) for row in rows}
 
 
 def overlap_lines(check: OverlapCheck) -> list[str]:

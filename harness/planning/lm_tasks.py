@@ -11,6 +11,7 @@ from typing import Any
 from harness.planning.item_hashes import items_hash, source_hash
 from harness.planning.load_task import load_task
 from harness.planning.local_data import check_folders
+from harness.planning.task_infos import examples_setting, task_info
 from harness.planning.task_names import check_names, check_spelling, lm_eval_tasks, own_task_names
 from harness.task_files.item_checks import check_items, examples_hash
 from harness.task_files.lm_eval_names import name_check
@@ -21,11 +22,9 @@ from reports.errors import UnreachableError, UserError, did_you_mean
 from reports.files import sha256_value
 from reports.json_text import plain
 from tasks import catalog
-from tasks.benchmarks import BENCHMARKS
 from tasks.data import DataSource, sample_indices
 from tasks.data.documents import account_of
-from tasks.data.selection import describe_selection, official_test_ids
-from tasks.references import label, references
+from tasks.data.selection import official_test_ids
 from tasks.suites import expand
 from training.models.model import Model
 from training.recipes.recipe import Recipe, ScoringSection
@@ -144,6 +143,7 @@ def load_tasks(
         metadata={  # for our data-set functions, see `tasks.task_settings`
             "pubmedqa": recipe.data.pubmedqa.model_dump(mode="json"),
             "reasoning": held_out.model_dump(mode="json"),
+            "questions": None if recipe.data.questions is None else recipe.data.questions.model_dump(mode="json"),
             "format": recipe.format.name,
             **recipe.format.model_dump(mode="json", exclude={"name"}, exclude_none=True),
             "shots": recipe.scoring.num_fewshot or 0,
@@ -193,6 +193,8 @@ def _source(name: str, recipe: Recipe, held_out: DataSource) -> DataSource | Non
     """Where a task of ours has its items from, official test ids applied; None for other people's tasks."""
     if name in catalog.PUBMEDQA_LABELS:
         return official_test_ids(recipe.data.pubmedqa)
+    if name in catalog.QUESTION_LABELS:
+        return recipe.data.questions
     return held_out if name in catalog.HELD_OUT else None
 
 
@@ -210,29 +212,10 @@ def _prepare(
     indices = sample_indices(total, recipe.scoring.limit_of(name), recipe.seed)
     if name in catalog.METRICS and task.OUTPUT_TYPE == "generate_until":
         _set_sampling(task, recipe.scoring)
-    info = TaskInfo(
-        name=name,
-        title=catalog.TITLES.get(name, name),
-        label=BENCHMARKS[name].title if name in BENCHMARKS else "",
-        version=str(task.VERSION),
-        metrics=[metric.model_copy() for metric in catalog.metrics_of(name)],
-        setting=f"{definition.file + ', ' if definition else ''}{len(indices)} of {total} items",
-    )
-    if source is not None:
-        selection = describe_selection(source)
-        info.synthetic = source.is_sample
-        if name in catalog.PUBMEDQA_LABELS:
-            rows = [{key: row[key] for key in ("id", "gold", "label")} for row in _documents(task, indices)]
-            info.label = label(name, rows, source)
-            info.references = references(name, rows)
-        info.setting = f"{source.public_name}, {selection}; {len(indices)} of {total} items" + (
-            " drawn by seed" if len(indices) < total else ""
-        )
+    info = task_info(name, task, indices, source, file=definition.file if definition else "")
     account = None if source is None else account_of(task.dataset["test"])
     is_text = account is not None and account.kind == "text"
-    if shots:
-        examples = f"{shots} example{'s' if shots > 1 else ''}"
-        info.setting += ", plain texts without examples" if is_text else f", {examples} before each"
+    info.setting += examples_setting(name, shots, is_text=is_text)
     settings = [task.config.generation_kwargs, task.config.repeats] if task.OUTPUT_TYPE == "generate_until" else None
     rest = [info.version, plain(settings), *([shots] if shots else []), *_defined_by(task, indices, definition)]
     hashed = items_hash(_documents(task, indices), rest)

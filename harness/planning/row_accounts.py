@@ -51,6 +51,8 @@ def source_accounts(recipe: Recipe, rows: TrainingRows | None, tasks: Sequence[L
             continue
         if loaded.name in catalog.PUBMEDQA_LABELS:
             role, key = "PubMedQA items", "data.pubmedqa"
+        elif loaded.name in catalog.QUESTION_LABELS:
+            role, key = "own questions", "data.questions"
         else:
             role, key = "held-out rows", "data.reasoning" if data.reasoning_rows is None else "data.train"
         account = _account(role, key, loaded.source, loaded.account)

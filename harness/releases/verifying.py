@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.api import open_run
 from harness.console import Terminal
 from harness.folder import RunFolder
 from harness.logs import log_to
+from harness.opening import open_run
 from harness.runs.stages import command_line
 from reports.certificate import markdown, summary
 from reports.document.reading import read_results, read_samples

@@ -13,6 +13,7 @@ import pandas as pd
 from harness.environment import describe
 from harness.planning.run_plan import Plan
 from harness.runs.pooling import pool_models
+from harness.runs.positions import chosen_letters
 from harness.runs.reproduction import chat_template_hash, reproduction, tokenizer_hash
 from harness.runs.suite_rows import suite_rows
 from harness.scoring.kept_answers import Scored
@@ -20,6 +21,7 @@ from harness.scoring.noise import NoiseMeter, with_noise
 from reports.comparison import compare_models
 from reports.comparison.compare_models import Tested
 from reports.comparison.label_use import label_use
+from reports.comparison.position_effect import position_effects
 from reports.comparison.sums import value_of_samples
 from reports.comparison.verdict import sentences
 from reports.document.evidence import ClassCount, Confusion, Problem
@@ -57,7 +59,7 @@ def assemble(
     count = len(judged) - len(rows.tested)
     comparisons = with_noise_of(judged[:count], scored, plan, noise)
     notes += official_macro_f1(scored)
-    confusion = _confusion(scored)
+    confusion, letters = _confusion(scored), chosen_letters(scored)
     tasks = {answers.task.name: answers.task.info.model_copy(update={"metrics": answers.metrics}) for answers in scored}
     results = Results(
         medbench_version=__version__,
@@ -79,7 +81,8 @@ def assemble(
         costs=[answers.cost for answers in scored],
         classes=_classes(confusion),
         confusion=_confusion_cells(confusion),
-        label_use=label_use(_labels(scored)),
+        label_use=label_use(_labels(scored) | letters),
+        positions=position_effects(letters),
         problems=_problems(scored),
         overlap=plan.overlap,
         noise=noise.check() if noise is not None else None,

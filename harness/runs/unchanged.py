@@ -107,7 +107,7 @@ def _hash_of(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - what
 
 def _given(recipe: Recipe) -> list[DataSource]:
     data = recipe.data
-    given = (data.train, data.validation, data.reasoning, data.pubmedqa, *recipe.trained_on.values())
+    given = (data.train, data.validation, data.reasoning, data.pubmedqa, data.questions, *recipe.trained_on.values())
     return [source for source in given if source is not None]
 
 

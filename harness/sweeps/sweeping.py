@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.api import RUNS, open_run
 from harness.console import Terminal
 from harness.folder import RunFolder
+from harness.opening import RUNS, open_run
 from harness.planning.model_names import OWN_ADAPTER
 from harness.sweeps.cells import Cell, fetch, is_finished, run_cell, run_stored
 from reports.errors import UserError

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ECE_BINS = 10
 _LEAST_LOG = -1e6
+ABSENT = -1e9  # in place of the log-likelihood of a label that an item does not offer
 MAX_LOG = 680.0  # exp of more, and the ends of its intervals, are too large for a results document
 
 
@@ -225,13 +226,19 @@ def _contributions(kind: MetricKind, values: Table, labels: int) -> Table:
 def _right_after_calibration(values: Table) -> Table:
     """Whether the most likely label is the gold one once the model's mean preference is divided out (Zhou et al. 2023).
 
+    The mean is over the items that offer a label.
+
     Args:
-        values: Gold label, counted from 0, and the log-likelihood of each label; shape [samples, 1 + labels].
+        values: Gold label, counted from 0, and the log-likelihood of each label, `ABSENT` for one that the item does
+            not offer; shape [samples, 1 + labels].
     """
+    offered = values[:, 1:] != ABSENT
     logs = np.maximum(values[:, 1:], 2 * _LEAST_LOG)  # all labels of an item may have probability 0
     logs = np.maximum(logs - np.logaddexp.reduce(logs, axis=1, keepdims=True), _LEAST_LOG)
-    prior = np.logaddexp.reduce(logs, axis=0)  # up to a constant
-    return np.asarray((logs - prior).argmax(1) == values[:, 0], dtype=float)
+    # The means up to a constant; a label that no item offers has none.
+    prior = np.logaddexp.reduce(logs, axis=0) - np.log(np.maximum(offered.mean(0), 1 / len(values)))
+    calibrated = np.where(offered, logs - prior, -np.inf)
+    return np.asarray(calibrated.argmax(1) == values[:, 0], dtype=float)
 
 
 def _sums_by(group: NDArray[np.intp], table: Table, groups: int) -> Table:

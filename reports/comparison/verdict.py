@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reports.document.label_use import NO_LABEL
 from reports.document.schema import Comparison, MetricInfo, Results, TaskInfo
+from reports.document.truncation import truncated_share
 from reports.numbers import TRAINED_ON, amount_text, difference_text, join_words, percent_text
 
 _AGAINST = {
@@ -12,6 +13,7 @@ _AGAINST = {
     "equivalent": "is equivalent to",
     "identical": "is that of",
 }
+TRUNCATED = 0.05  # share of reasoned answers from which the report warns
 _Metrics = dict[tuple[str, str], MetricInfo]
 
 
@@ -19,7 +21,7 @@ def sentences(results: Results) -> list[str]:
     """Write one sentence per model that was compared with the baseline, after any warnings."""
     metrics = _metrics(results)
     others = [model.name for model in results.models if model.name != results.baseline]
-    lines = [*label_collapses(results), *_trained_on(results)]
+    lines = [*truncations(results), *label_collapses(results), *_trained_on(results)]
     if not others:
         return [*lines, f"Only {results.baseline} was scored, so there is nothing to compare it with."]
     for model in others:
@@ -70,6 +72,22 @@ def _trained_on(results: Results) -> list[str]:
                 f" that {join_words(models)} trained on, so the scores there, marked {TRAINED_ON}, are not a fair"
                 " measure."
             )
+    return warnings
+
+
+def truncations(results: Results) -> list[str]:
+    """A warning for each model whose reasoning the token limit cut too often, where a label comes after it."""
+    limit = results.recipe.get("scoring", {}).get("max_new_tokens")
+    warnings = []
+    for task in results.tasks:
+        shares = {model.name: truncated_share(results, task, model.name) for model in results.models}
+        for model, share in shares.items():
+            if task.by_likelihood and share is not None and share > TRUNCATED:
+                warnings.append(
+                    f"Truncated reasoning: the limit of {limit} new tokens cut {percent_text(share)} of the answers of"
+                    f" {model} to {task.short_title}; those without a final answer count as wrong, so raise"
+                    " scoring.max_new_tokens."
+                )
     return warnings
 
 

@@ -30,6 +30,7 @@ class RowAccount(Strict):
         violations: Format problems of the gold answers: number of rows by problem.
         violating: Number of rows with any of them.
         drops_violating: Whether these rows are left out.
+        decisions: What was decided from all rows, such as the number from which answers count.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class RowAccount(Strict):
     violations: dict[str, int] = Field(default_factory=dict)
     violating: int = 0
     drops_violating: bool = False
+    decisions: list[str] = Field(default_factory=list)
 
     def summary(self) -> str:
         """What was read, as one line."""
@@ -54,19 +56,19 @@ class RowAccount(Strict):
             columns.append(f"reasoning of {self.split_reasoning} rows: from the answers")
         parts = [", ".join(columns)] if columns else []
         parts += [f"not read: {shortened(self.unread)}"] if self.unread else []
+        parts += self.decisions
         details = f" ({'; '.join(parts)})" if parts else ""
         return f"{self.read} rows read as {self.kind}{details}; {self.counts()}"
 
     def counts(self) -> str:
         """The rows that are not used, and why, as a list of numbers."""
         duplicates = "kept" if self.keeps_duplicates else "removed"
-        return ", ".join(
-            [
-                f"{self.duplicates} duplicates {duplicates}",
-                f"{sum(self.unusable.values())} unusable left out",
-                f"{self.violating} gold answers that violate the format" + (" left out" * self.drops_violating),
-            ]
-        )
+        counts = [f"{self.duplicates} duplicates {duplicates}", f"{sum(self.unusable.values())} unusable left out"]
+        if self.kind != "multiple-choice":  # whose answers have no format
+            counts.append(
+                f"{self.violating} gold answers that violate the format" + (" left out" * self.drops_violating)
+            )
+        return ", ".join(counts)
 
     def remarks(self, key: str, *, is_trained_on: bool = True) -> list[str]:
         """What the user should know about rows that are left out, changed or faulty, a sentence each with a way out.

@@ -23,6 +23,7 @@ from reports.document.evidence import (
     Reproduction,
 )
 from reports.document.label_use import LabelUse
+from reports.document.position_effect import PositionEffect
 from reports.document.row_account import RowAccount
 from reports.document.scores import Comparison, MetricInfo, MetricKind, Outcome, Score
 from reports.document.suites import SuiteInfo
@@ -62,6 +63,8 @@ class TaskInfo(Strict):
         version: Version of the task.
         label: Short name of the task and its items, which tables add to the metrics' names, or empty.
         references: Reference scores.
+        by_likelihood: Name of the task that scores the same items by log-likelihood, for tasks with generated answers
+            that have one; empty otherwise, and in results of earlier versions.
     """
 
     name: PlainName
@@ -72,6 +75,7 @@ class TaskInfo(Strict):
     version: str = ""
     label: str = ""
     references: list[ReferenceLine] = Field(default_factory=list)
+    by_likelihood: str = ""
 
     @property
     def short_title(self) -> str:
@@ -300,6 +304,7 @@ class Results(Strict):
     classes: list[ClassCount] = Field(default_factory=list)
     confusion: list[Confusion] = Field(default_factory=list)
     label_use: list[LabelUse] = Field(default_factory=list)
+    positions: list[PositionEffect] = Field(default_factory=list)
     problems: list[Problem] = Field(default_factory=list)
     overlap: OverlapCheck | None = None
     noise: NoiseCheck | None = None

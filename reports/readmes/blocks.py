@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reports import tables, training_tables
 from reports.certificate import body
-from reports.comparison.verdict import label_collapses
+from reports.comparison.verdict import label_collapses, truncations
 from reports.document.reading import displayed_results, read_results
 from reports.document.schema import Results
 from reports.document.verification import certificate_of
@@ -54,7 +54,7 @@ def results_text(results: Results, candidate: str | None = None) -> str:
     others = [
         model.name for model in results.models if model.name != results.baseline and candidate in (None, model.name)
     ]
-    warnings: list[str] = [plain_markdown(sentence) for sentence in label_collapses(results)]
+    warnings: list[str] = [plain_markdown(sentence) for sentence in (*truncations(results), *label_collapses(results))]
     parts: list[str] = [tables.readme_table(results, name).markdown() for name in others]
     parts = [*warnings, *(parts or [tables.scores_table(results).markdown()])]
     settings = plain_markdown("; ".join(f"{task.title}: {task.setting}" for task in results.tasks))

@@ -38,7 +38,7 @@ class Cells:
         """The cell with this name, or None if it is optional and missing."""
         for column in self._names[name]:
             if column in record.values:
-                return _valid_unicode(record.values[column], f"column {name}", record.where)
+                return valid_unicode(record.values[column], f"column {name}", record.where)
         if name in self._optional:
             return None
         raise self._missing(record)
@@ -81,7 +81,7 @@ class Cells:
     def identifier(self, record: Record) -> str:
         """The id of the row, from its key or its id column; empty if it has none."""
         if record.key is not None:
-            return id_text(_valid_unicode(record.key, "the key", record.where))
+            return id_text(valid_unicode(record.key, "the key", record.where))
         return id_text(self.value(record, "id"))
 
 
@@ -92,7 +92,7 @@ def _kind(value: Any) -> str:
     return "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else repr(value)[:40]
 
 
-def _valid_unicode(value: Any, name: str, where: str) -> Any:
+def valid_unicode(value: Any, name: str, where: str) -> Any:
     """The value; an error if a text in it has a lone surrogate (possible in JSON), which no tokenizer accepts."""
     try:
         (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)).encode()

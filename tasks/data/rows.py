@@ -86,7 +86,7 @@ def load_rows(
     """
     if source.kind in ("pubmedqa", "pubmedqa-abstract"):
         return _pubmedqa_rows(source, seed, answer_format, keep_duplicates=keep_duplicates)
-    records = _records(source, USUAL_COLUMNS | {*source.columns.values()})
+    records = records_within(source, USUAL_COLUMNS | {*source.columns.values()})
     head = list(itertools.islice(records, _HEAD))
     shape = shape_of(source, head)
     account = RowAccount(kind=shape.kind, columns=shape.columns, unread=shape.unread, keeps_duplicates=keep_duplicates)
@@ -156,7 +156,7 @@ def load_items(source: DataSource, *, seed: int, keep_duplicates: bool = False) 
         return PubMedQAItem(identifier, question, contexts, answer, conclusion, fields, record.place)
 
     account = RowAccount(kind="pubmedqa", keeps_duplicates=keep_duplicates)
-    rows = usable(_records(source, cells.columns), make, source, account)
+    rows = usable(records_within(source, cells.columns), make, source, account)
     items, account.duplicates = select(rows, source, keep_duplicates=keep_duplicates)
     check_labels({item.id: item.answer for item in items}, source)
     drawn = _drawn(items, source, seed)
@@ -197,7 +197,7 @@ def _contexts(value: Any, where: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _records(source: DataSource, needed: Collection[str]) -> Iterator[Record]:
+def records_within(source: DataSource, needed: Collection[str]) -> Iterator[Record]:
     """The records of a source within its positions, read one by one."""
     records = itertools.islice(read_records(source, needed), source.start, source.stop)
     first = next(records, None)

@@ -26,6 +26,7 @@ _NAMED = 3  # files of a list in a name
 
 Text = Annotated[str, Field(min_length=1)]
 
+AnswerKind = Literal["letters", "texts", "from-0", "from-1"]
 RowKind = Literal["reasoning", "question-answer", "alpaca", "conversations", "text", "pubmedqa", "pubmedqa-abstract"]
 
 
@@ -144,6 +145,17 @@ class DataSource(BaseModel):
                 " built-in sample samples:NAME",
             )
         return files
+
+
+class QuestionSource(DataSource):
+    """A source of multiple-choice questions; `columns` may map options to several columns, as in `options: A|B|C|D`.
+
+    Attributes:
+        answers: How the answers are to be read, if the column does not tell: as letters, as texts of options, or as
+            numbers of options that start at 0 or at 1.
+    """
+
+    answers: AnswerKind | None = None
 
 
 def _some(names: Sequence[str]) -> str:

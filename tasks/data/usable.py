@@ -16,6 +16,7 @@ from tasks.formats import FORMATS, AnswerFormat, gold_problems, split_marked
 
 _Row = TypeVar("_Row")
 _SHOWN = 3  # reasons, and places of each
+_KEYS = {"pubmedqa": "data.pubmedqa", "multiple-choice": "data.questions"}  # in the recipe, by the kind of the rows
 _WITHOUT_REASONING = ", ".join(f"--set format.name={name}" for name, item in FORMATS.items() if not item.has_reasoning)
 
 
@@ -24,9 +25,21 @@ class NoReasoningError(UnusableRowError):
 
 
 def usable(
-    records: Iterable[Record], make: Callable[[Record], _Row], source: DataSource, account: RowAccount
+    records: Iterable[Record],
+    make: Callable[[Record], _Row],
+    source: DataSource,
+    account: RowAccount,
+    *,
+    shown: int = _SHOWN,
 ) -> Iterator[_Row]:
     """The rows that `make` makes; the others are counted in `account`.
+
+    Args:
+        records: The raw rows.
+        make: Makes a row of a record, or raises an error about it.
+        source: Their source, which says whether unusable rows are left out.
+        account: Counts all rows, and the unusable ones by reason.
+        shown: Number of reasons in a message.
 
     Raises:
         UserError: Some rows are unusable and not to be left out, or all are; raised after the last row.
@@ -43,32 +56,32 @@ def usable(
             reason = error.what if isinstance(error, UserError) else str(error)
             lacking += isinstance(error, NoReasoningError)
             account.unusable[reason] = account.unusable.get(reason, 0) + 1
-            if len(shown := places.setdefault(reason, [])) < _SHOWN:
-                shown.append(record.where)
+            if len(of_reason := places.setdefault(reason, [])) < _SHOWN:
+                of_reason.append(record.where)
             continue
         yield row
     if lacking == account.read:
         raise no_reasoning(next(iter(places)), source, account)
     if places and (source.unusable_rows == "error" or sum(account.unusable.values()) == account.read):
-        raise _unusable(places, source, account, lacks_reasoning=lacking > 0)
+        raise _unusable(places, source, account, shown, lacks_reasoning=lacking > 0)
 
 
 def _unusable(
-    places: dict[str, list[str]], source: DataSource, account: RowAccount, *, lacks_reasoning: bool
+    places: dict[str, list[str]], source: DataSource, account: RowAccount, most: int, *, lacks_reasoning: bool
 ) -> UserError:
     """What is wrong with the rows, with their places; one faulty row is named as any other fault of a file is."""
     number = sum(account.unusable.values())
     fix = "correct the rows, or leave them out with `unusable_rows: drop` for this source"
     if any(reason.startswith("there is no column") for reason in places):
         fix = f"give all rows of the source the same columns, or {fix.partition(', or ')[2]}"
-    fix += f" (--set {'data.pubmedqa' if account.kind == 'pubmedqa' else 'data.train'}.unusable_rows=drop)"
+    fix += f" (--set {_KEYS.get(account.kind, 'data.train')}.unusable_rows=drop)"
     if lacks_reasoning:
         fix += f", or choose a format without reasoning ({_WITHOUT_REASONING})"
     if number == 1:
         ((reason, (place,)),) = places.items()
         return UserError(reason, where=place, fix=fix)
     reasons = []
-    for reason, shown in list(places.items())[:_SHOWN]:
+    for reason, shown in list(places.items())[:most]:
         names = [place.removeprefix(f"{source.label}, ") for place in shown]
         more = account.unusable[reason] - len(shown)
         reasons.append(f"{reason} ({'; '.join(names)}{f' and {more} more' if more else ''})")

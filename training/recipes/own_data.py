@@ -13,6 +13,7 @@ from reports.names import is_plain_name
 from tasks.catalog import GENERATION, PERPLEXITY, PUBMEDQA_LABELS
 from tasks.data import DataSource, LoadedRows, ReasoningRow, load_rows
 from tasks.formats import get_format
+from training.recipes.own_questions import FLAG, question_changes
 from training.recipes.recipe import Recipe
 from training.recipes.recipe_file import REMOVED, Change, load_recipe
 
@@ -36,6 +37,7 @@ def own_data_recipe(
     base: str | None,
     overrides: Sequence[str],
     say: Callable[[str], None],
+    questions: Sequence[str] = (),
 ) -> Recipe:
     """A recipe whose rows are replaced: a part of the user's rows, drawn by seed, is scored on, the rest trained on.
 
@@ -48,6 +50,7 @@ def own_data_recipe(
         base: The base model, or None for the recipe's.
         overrides: `key.path=value`.
         say: Receives a sentence on each thing that was decided.
+        questions: The user's own multiple-choice questions, which are scored too.
 
     Raises:
         UserError: The data or the recipe cannot be used.
@@ -79,6 +82,8 @@ def own_data_recipe(
     kept = [task for task in first.scoring.tasks if task not in (*left_out, *unanswerable)]
     kept = kept or [PERPLEXITY, *([] if unanswerable else [GENERATION])]
     changes["scoring.tasks", "--data"] = kept
+    changes |= question_changes(questions, {}, kept)
+    kept = changes.get(("scoring.tasks", FLAG), kept)
     resolved = load_recipe(recipe, overrides, changes)
     source = resolved.data.train
     say(f"data: {source.public_name}, {rows:,} different rows{_mapping(source)}")

@@ -23,6 +23,7 @@ from reports.names import PlainName
 from tasks.catalog import GENERATION, PERPLEXITY, PUBMEDQA
 from tasks.chat import TEMPLATE_ARGUMENTS, ChatSettings, ChatTemplate, Setting
 from tasks.data import DataSource
+from tasks.data.source import QuestionSource
 from tasks.formats import FORMATS
 
 Text = Annotated[str, Field(min_length=1)]
@@ -135,6 +136,7 @@ class DataSection(_Section):
             `ids` says otherwise: `all` for all rows.
         folders: Local folders in place of data sets of the hub that tasks read, by the data sets' ids, such as
             `{cais/mmlu: data/mmlu}`; as `datasets.load_dataset` reads them. For single tasks and suites, not groups.
+        questions: Your own multiple-choice questions, for `medbench_questions` and `medbench_questions_reasoned`.
     """
 
     train: DataSource = DataSource(source="samples:reasoning_train")
@@ -145,6 +147,7 @@ class DataSection(_Section):
     keep_duplicates: bool = False
     pubmedqa: DataSource = DataSource(source="samples:pubmedqa")
     folders: dict[Text, Text] = {}
+    questions: QuestionSource | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

@@ -10,7 +10,7 @@ from reports.errors import UserError
 
 
 def test_tasks_that_run_what_a_model_writes_are_refused(tiny_recipe, tmp_path, monkeypatch):
-    from harness.api import open_run
+    from harness.opening import open_run
     from training.models.base_model import find_base
 
     recipe, _ = open_run(str(tiny_recipe), out=tmp_path / "run")

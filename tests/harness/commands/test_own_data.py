@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from harness.api import open_run
 from harness.commands.options import column_names, recipe_and_data
+from harness.opening import open_run
 from reports.errors import UserError
 from tasks.data import DataSource
 from training.recipes.own_data import run_name

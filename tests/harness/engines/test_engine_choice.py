@@ -9,13 +9,13 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from harness.api import open_run
 from harness.console import Terminal
 from harness.engines import estimate
 from harness.engines.choice import choose_engine
 from harness.engines.interface import CAPABILITIES, Unsupported
 from harness.engines.kinds import ENGINES, engine_kind
 from harness.engines.start_times import last_start_seconds, remember_start
+from harness.opening import open_run
 from harness.planning.run_plan import make_plan
 from harness.runs.stages import score_stage
 from reports.document.reading import read_results

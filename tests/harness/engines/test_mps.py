@@ -7,13 +7,13 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from harness.answers.answer_keys import store_key
-from harness.api import open_run
 from harness.engines import estimate
 from harness.engines.choice import choose_engine
 from harness.engines.interface import GenerateRequest, ModelRequest, ScoreRequest
 from harness.engines.kinds import ENGINES
 from harness.engines.transformers_engine import TransformersEngine
 from harness.environment import describe
+from harness.opening import open_run
 from harness.planning.run_plan import make_plan
 from reports.errors import UserError
 from tasks.rendering import load_tokenizer

@@ -130,8 +130,8 @@ def test_adapters_that_vllm_would_read_wrongly_are_refused(tiny_model, tiny_run,
 
 
 def test_a_quantised_base_is_written_out_dense_once(tiny_recipe, tmp_path):
-    from harness.api import open_run
     from harness.engines.dense_checkpoint import dense_checkpoint
+    from harness.opening import open_run
     from harness.planning.run_plan import make_plan
     from training.models.device import device_of
     from training.models.loading import load_for_scoring
@@ -159,8 +159,8 @@ def test_a_quantised_base_is_written_out_dense_once(tiny_recipe, tmp_path):
 
 
 def test_each_whole_model_is_started_and_ended_by_itself(tiny_recipe, tiny_model, wide_model, tmp_path):
-    from harness.api import open_run
     from harness.engines.choice import Choice, start_engine
+    from harness.opening import open_run
     from harness.planning.run_plan import make_plan
 
     recipe, folder = open_run(str(tiny_recipe), out=tmp_path / "run", settings=["scoring.base=full"])

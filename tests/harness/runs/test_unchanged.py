@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 import harness
-from harness.api import open_run
 from harness.engines.kinds import ENGINES
+from harness.opening import open_run
 from harness.runs.unchanged import is_unchanged, remember, signature
 
 pytestmark = pytest.mark.usefixtures("without_plots")

@@ -105,7 +105,7 @@ def test_only_tokens_that_can_complete_a_stop_string_are_decoded(tiny_model):
 
 
 def test_reasoning_reaches_the_metrics_and_the_samples(tiny_recipe, tmp_path):
-    from harness.api import open_run
+    from harness.opening import open_run
     from harness.planning.run_plan import make_plan
     from harness.scoring.lm import RequestMaker
     from harness.scoring.questions import make_questions
