@@ -18,13 +18,19 @@ if TYPE_CHECKING:
     from harness.planning.run_plan import Plan
     from harness.releases.endpoint_causes import Observation, Prediction
     from harness.releases.hypotheses import OwnWeights
-    from reports.document.verification import VerifyOutcome
+    from reports.document.verification import VerificationParts, VerifyOutcome
     from training.models.model import Model
 
 _ORDER = get_args(CauseKey)
 _KERNEL_NATS = 0.05  # per token, of 16-bit kernels that differ; measured through the base where the server has it
 _NEAR_TIES = 0.2  # share of an answer's tokens that follow a near tie, which another kernel decides
 _SHOWN_TOKENS = 8
+# Causes that make a deployed model different whatever the run's items show: other prompts or stopping.
+_ALWAYS: frozenset[CauseKey] = frozenset(
+    ("template", "tokenizer", "double_bos", "missing_bos", "context_cut", "end_token", "sampling")
+)
+# Causes that decide where the items are too few: it is another model.
+_ANOTHER_MODEL: frozenset[CauseKey] = frozenset(("missing_adapter", "wrong_adapter", "merged_twice", "adapter_scale"))
 
 
 @dataclass(frozen=True)
@@ -51,18 +57,29 @@ class Inspection:
     observed: Sequence[Observation] = ()
     own: OwnWeights | None = None
 
-    def causes(self, outcome: VerifyOutcome, noise: float | None) -> list[verification.Cause]:
-        """The causes of a difference, first the one that comes first in the chain from prompt to answer.
+    def explain(
+        self, parts: VerificationParts, noise: float | None
+    ) -> tuple[VerificationParts, list[verification.Cause]]:
+        """(the comparison with its outcome, causes of a difference in their order from prompt to answer).
+
+        Other prompts, stopping or sampling make a model different though all metrics are equivalent; an adapter that is
+        missing, another or scaled does where the items are too few to show it.
 
         Args:
-            outcome: Of the comparison; an equivalent model has no cause.
+            parts: The comparison on the run's items.
             noise: What the engines' arithmetic explains, in nats per token; None if it was not measured.
         """
-        if outcome == "equivalent":
-            return []
         findings = list(self.findings)
         if self.own is not None and self.observed:
-            findings += _endpoint_findings(self.own, self.observed, findings, noise)
+            is_equivalent = parts.outcome == "equivalent"
+            findings += _endpoint_findings(self.own, self.observed, findings, noise, only_answers=is_equivalent)
+        decisive = _ALWAYS | (_ANOTHER_MODEL if parts.outcome == "inconclusive" else frozenset())
+        if parts.outcome != "different" and (shown := [one for one in findings if one.key in decisive]):
+            reasons = [f"{one.sentence[:1].upper()}{one.sentence[1:]}." for one in shown]
+            parts = parts.model_copy(update={"outcome": "different", "reasons": reasons, "items_needed": None})
+        return parts, [] if parts.outcome == "equivalent" else self._sorted(findings, parts.outcome)
+
+    def _sorted(self, findings: list[Cause], outcome: VerifyOutcome) -> list[verification.Cause]:
         if not findings and outcome == "different":
             findings = [Cause("unidentified", "cause not identifiable: weights, prompts and ends are as evaluated", {})]
         findings.sort(key=lambda finding: _ORDER.index(finding.key))
@@ -77,9 +94,14 @@ class Inspection:
 
 
 def _endpoint_findings(
-    own: OwnWeights, observed: Sequence[Observation], prompts: Sequence[Cause], noise: float | None
+    own: OwnWeights,
+    observed: Sequence[Observation],
+    prompts: Sequence[Cause],
+    noise: float | None,
+    *,
+    only_answers: bool,
 ) -> list[Cause]:
-    """What re-scoring our own weights shows about an endpoint's replies."""
+    """What re-scoring our own weights shows about an endpoint's replies; about answers only, or weights too."""
     from harness.releases.hypotheses import Hypothesis, identify, predict
 
     cut = next((finding for finding in prompts if finding.key == "context_cut"), None)
@@ -87,11 +109,11 @@ def _endpoint_findings(
     none = Hypothesis()
     replies = list(zip(observed, predict(own, observed, [none])[none], strict=True))
     usable = [pair for pair in replies if pair[0].logprobs is not None]
-    answered = [pair for pair in replies if pair[0].answers]
+    answered = [pair for pair in replies if pair[0].answers or pair[0].whole]
     if not usable:
-        usable, noise = answered, _NEAR_TIES
+        usable, noise = [pair for pair in answered if pair[0].answers], _NEAR_TIES
     allowed = _KERNEL_NATS if noise is None else noise
-    findings = identify(own, *_columns(usable), allowed, tokens_read) if usable else []
+    findings = identify(own, *_columns(usable), allowed, tokens_read) if usable and not only_answers else []
     seen = {finding.key for finding in prompts}
     findings = [finding for finding in findings if finding.key not in seen]
     if prompts:  # which explain what is left

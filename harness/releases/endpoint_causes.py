@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LEFT = 0.1
 _NOISE_MARGIN = 2.0
 _CONFIDENCE = 0.99
-_MOST_REPEATS_DIFFER = 0.1  # of greedy replies to the same prompt; near ties differ between batches
+_MOST_REPEATS_DIFFER = 0.25  # of greedy replies to the same prompt; near ties differ between batches
 _CHAT = {
     "double_bos": "its chat endpoint puts a second start token before prompts",
     "missing_bos": "its chat endpoint leaves out the start token of prompts",
@@ -28,6 +28,7 @@ _CHAT = {
 }
 _Hypothesis = TypeVar("_Hypothesis", bound=Hashable)
 _MIN_PREFIX = 3  # tokens of an answer that stop where ours does
+STOP_TOKENS = 4  # asked for where an answer should end at once
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Observation:
         chat_counted: How many these are; None if it does not tell.
         answers: Greedy answers of its chat endpoint to the same question, as token ids.
         ended: Whether the first of them ended by itself.
+        whole: Token ids of the prompt with the whole gold answer; empty if the endpoint was not asked to go on there.
+        stops: Whether it ended its answer at once there.
     """
 
     prompt: tuple[int, ...]
@@ -55,6 +58,8 @@ class Observation:
     chat_counted: int | None = None
     answers: tuple[tuple[int, ...], ...] = ()
     ended: bool = True
+    whole: tuple[int, ...] = ()
+    stops: bool = True
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,13 @@ class Prediction:
         logprobs: Log-probability in nats of each token of the target.
         answer: Greedy answer, as token ids.
         ended: Whether it ended by itself.
+        stops: Whether the model ends its answer at once after the whole gold answer.
     """
 
     logprobs: tuple[float, ...]
     answer: tuple[int, ...] = ()
     ended: bool = True
+    stops: bool = False
 
 
 def prompt_findings(observed: Sequence[Observation], bos: int | None) -> list[Cause]:
@@ -214,21 +221,24 @@ def answer_findings(observed: Sequence[Observation], predicted: Sequence[Predict
     repeated = [one for one in observed if len(one.answers) > 1]
     changed = sum(one.answers[0] != one.answers[1] for one in repeated)
     results = []
-    if repeated and changed > _MOST_REPEATS_DIFFER * len(repeated) and changed > 1:
+    if changed > max(_MOST_REPEATS_DIFFER * len(repeated), 1):
         sentence = f"{changed} of {len(repeated)} answers change when the same greedy request is sent again: it samples"
         results.append(Cause("sampling", sentence, {"repeated": len(repeated), "changed": changed}))
-    stopped = [
-        (one, prediction)
-        for one, prediction in zip(observed, predicted, strict=True)
-        if prediction.ended and one.answers and len(prediction.answer) >= _MIN_PREFIX
-    ]
-    past = [
-        one
-        for one, prediction in stopped
-        if len(one.answers[0]) > len(prediction.answer)
-        and one.answers[0][: len(prediction.answer)] == prediction.answer
-    ]
-    if past and len(past) > len(stopped) / 2:
-        sentence = f"{len(past)} of {len(stopped)} answers go on after the token that ends ours"
-        results.append(Cause("end_token", sentence, {"answers": len(stopped), "past_the_end": len(past)}))
+    pairs = list(zip(observed, predicted, strict=True))
+    past = [_goes_on(one, prediction) for one, prediction in pairs if _is_long_enough(one, prediction)]
+    past += [not one.stops for one, prediction in pairs if prediction.stops and one.whole]
+    if sum(past) > len(past) / 2:
+        sentence = f"{sum(past)} of {len(past)} answers go on after the token that ends ours"
+        results.append(Cause("end_token", sentence, {"answers": len(past), "past_the_end": sum(past)}))
     return results
+
+
+def _is_long_enough(one: Observation, prediction: Prediction) -> bool:
+    """Whether our answer ended by itself, after enough tokens to recognise it in the endpoint's."""
+    return bool(one.answers) and prediction.ended and len(prediction.answer) >= _MIN_PREFIX
+
+
+def _goes_on(one: Observation, prediction: Prediction) -> bool:
+    """Whether the endpoint's answer begins as ours and goes on where ours ends."""
+    length = len(prediction.answer)
+    return len(one.answers[0]) > length and one.answers[0][:length] == prediction.answer

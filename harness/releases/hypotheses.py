@@ -9,8 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.engines.interface import GenerateRequest, GenerateResponse, ModelRequest, Request, ScoreRequest
-from harness.releases.endpoint_causes import Fit, Observation, Prediction, best_fit, errors
+from harness.engines.interface import (
+    GenerateRequest,
+    GenerateResponse,
+    ModelRequest,
+    Request,
+    Response,
+    ScoreRequest,
+)
+from harness.releases.endpoint_causes import STOP_TOKENS, Fit, Observation, Prediction, best_fit, errors
 from training.exporting.causes import Cause
 from training.exporting.merging import merge
 from training.exporting.variants import ROUNDINGS, round_weights, scaled_adapter
@@ -128,7 +135,7 @@ def identify(
         tokens_read: Number of tokens that the endpoint was seen to read of longer requests; 0 if it reads all.
     """
     none = Hypothesis()
-    observed = [one if one.logprobs is None else replace(one, answers=()) for one in observed]  # answers say less
+    observed = [replace(one, whole=(), answers=() if one.logprobs is not None else one.answers) for one in observed]
     wrong = {none: errors(observed, reference)}
     fit = best_fit(wrong, none, noise)
     if not fit.is_different:
@@ -263,19 +270,13 @@ def _ask(
     for hypothesis, name in names.items():
         predictions[hypothesis] = []
         for one in observed:
-            score, *generated = (responses[ModelRequest(name, request)] for request in _requests(own, hypothesis, one))
-            assert not isinstance(score, GenerateResponse)
-            prediction = Prediction(tuple(score.logprobs))
-            for answer in generated:
-                assert isinstance(answer, GenerateResponse)
-                tokens = tuple(token for token in answer.tokens if token not in own.end.ends)
-                prediction = replace(prediction, answer=tokens, ended=answer.finish_reason == "stop")
-            predictions[hypothesis].append(prediction)
+            given = [responses[ModelRequest(name, request)] for request in _requests(own, hypothesis, one)]
+            predictions[hypothesis].append(_prediction(own, one, given))
     return predictions
 
 
 def _requests(own: OwnWeights, hypothesis: Hypothesis, one: Observation) -> list[Request]:
-    """The log-likelihood of an item's target, and its answer if the endpoint gave one."""
+    """The log-likelihood of an item's target, and the answers to which the endpoint gave one."""
     bos = own.tokenizer.bos_token_id
     prompt = one.prompt
     if hypothesis.bos == "double":
@@ -289,4 +290,20 @@ def _requests(own: OwnWeights, hypothesis: Hypothesis, one: Observation) -> list
     requests: list[Request] = [ScoreRequest(kept, one.target)]
     if one.answers:
         requests.append(GenerateRequest(prompt, max(map(len, one.answers)) or 1))
+    if one.whole:
+        requests.append(GenerateRequest(one.whole, STOP_TOKENS))
     return requests
+
+
+def _prediction(own: OwnWeights, one: Observation, given: Sequence[Response]) -> Prediction:
+    """What the responses to the requests about an item say."""
+    score, *generated = given
+    assert not isinstance(score, GenerateResponse)
+    answers = []
+    for response in generated:
+        assert isinstance(response, GenerateResponse)
+        tokens = tuple(token for token in response.tokens if token not in own.end.ends)
+        answers.append((tokens, response.finish_reason == "stop"))
+    stops = bool(one.whole) and answers.pop() == ((), True)
+    answer, ended = answers[0] if one.answers else ((), True)
+    return Prediction(tuple(score.logprobs), answer, ended, stops)

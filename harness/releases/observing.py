@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from harness.engines.served.replies import prompt_count
-from harness.releases.endpoint_causes import Observation
+from harness.engines.served.replies import InvalidReplyError, answer, prompt_count
+from harness.releases.endpoint_causes import STOP_TOKENS, Observation
 from reports.errors import MachineError, UserError
 from tasks.data import DataSource, load_reasoning
 from tasks.formats import get_format
@@ -37,8 +37,9 @@ def observe(model: ServedModel, format_name: str, chat: ChatSettings, longest: i
     items = []
     for row in rows:
         prompt = tuple(encode(tokenizer, render_prompt(tokenizer, shape, row.question, chat)))
-        answer = tokenizer(shape.completion(row.reasoning, row.response), add_special_tokens=False).input_ids
-        items.append((shape.user_turn(row.question), Observation(prompt, tuple(answer[:_TARGET_TOKENS]))))
+        gold = tokenizer(shape.completion(row.reasoning, row.response), add_special_tokens=False).input_ids
+        one = Observation(prompt, tuple(gold[:_TARGET_TOKENS]), whole=(*prompt, *gold))
+        items.append((shape.user_turn(row.question), one))
     long = _repeated([one.prompt[1:] + one.target for _, one in items], longest)
     with ThreadPoolExecutor(4) as pool:
         observed = list(pool.map(lambda item: _observe(model, chat, *item), items))
@@ -65,7 +66,22 @@ def _observe(model: ServedModel, chat: ChatSettings, turn: str, one: Observation
             break
         text, ended, count = reply
         answers.append(tuple(model.tokenizer(text, add_special_tokens=False).input_ids))
-    return replace(one, chat_prompt=tokens, chat_counted=count, answers=tuple(answers), ended=ended)
+    one = replace(one, chat_prompt=tokens, chat_counted=count, answers=tuple(answers), ended=ended)
+    stops = _stops(model, one.whole)
+    return replace(one, whole=()) if stops is None else replace(one, stops=stops)
+
+
+def _stops(model: ServedModel, tokens: tuple[int, ...]) -> bool | None:
+    """Whether the endpoint ends its answer at once after some tokens; None if it does not continue prompts."""
+    if model.dialect.prompts == "chat":
+        return None
+    try:
+        given = answer(model.ask(tokens, {"max_tokens": STOP_TOKENS, "temperature": 0}), len(model.tokenizer))
+    except MachineError:
+        raise
+    except (UserError, InvalidReplyError):  # it refuses or cuts the prompt, or its reply is none
+        return None
+    return given.finish_reason == "stop" and not given.text.strip()
 
 
 def _scored(model: ServedModel, one: Observation) -> Observation:

@@ -235,12 +235,12 @@ def _compare(
         if not inspection.findings:
             raise
         parts = _unscored(inspection, error)
-        return _document(
-            plan, info, inspection, parts, inspection.causes("different", None), {"name": "none"}, [], home
-        )
+        parts, causes = inspection.explain(parts, None)
+        return _document(plan, info, inspection, parts, causes, {"name": "none"}, [], home)
     parts = _judged(plan, scored, evaluated.name, inspection, rounded_to, policy)
     noise = next((part.nats_per_token for part in parts.explained if part.kind == "kernel"), None)
-    return _document(plan, info, inspection, parts, inspection.causes(parts.outcome, noise), engine, notes, home)
+    parts, causes = inspection.explain(parts, noise)
+    return _document(plan, info, inspection, parts, causes, engine, notes, home)
 
 
 def _unscored(inspection: Inspection, error: UserError) -> VerificationParts:

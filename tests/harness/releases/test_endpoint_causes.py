@@ -117,6 +117,22 @@ def test_one_change_may_be_a_near_tie():
     assert answer_findings(observed, [Prediction((), (4, 5, 6))] * 8) == []
 
 
+@pytest.mark.parametrize(("changed", "keys"), [(2, []), (3, ["sampling"])])
+def test_more_than_a_quarter_of_the_answers_has_to_change(changed, keys):
+    observed = [answered((4, 5, 6), (4, 5, 7 if n < changed else 6)) for n in range(8)]
+    assert [finding.key for finding in answer_findings(observed, [Prediction((), (4, 5, 6))] * 8)] == keys
+
+
+def test_answers_that_go_on_after_the_whole_gold_answer_miss_the_end_token():
+    observed = [Observation((1,), (2,), whole=(1, 2, 3), stops=n > 5) for n in range(8)]
+    ours = Prediction((), stops=True)
+    (finding,) = answer_findings(observed, [ours] * 8)
+    assert (finding.key, finding.evidence) == ("end_token", {"answers": 8, "past_the_end": 6})
+    assert answer_findings(observed, [ours] * 2 + [Prediction((), stops=False)] * 6)[0].evidence["answers"] == 2
+    assert answer_findings([replace(one, stops=True) for one in observed], [ours] * 8) == []
+    assert answer_findings([replace(one, whole=()) for one in observed], [ours] * 8) == []
+
+
 def test_answers_that_go_on_after_ours_ended_miss_the_end_token():
     observed = [answered((4, 5, 6, 9, 9, 9), (4, 5, 6, 9, 9, 9))] * 5
     (finding,) = answer_findings(observed, [Prediction((), (4, 5, 6))] * 5)

@@ -56,6 +56,13 @@ def test_a_base_without_its_adapter_is_different(tiny_model, verify):
     assert document.likelihoods.mean_size > 0.1
 
 
+def test_a_certain_cause_decides_where_the_items_are_too_few(tiny_model, verify):
+    document = verify(tiny_model, limit=1, tasks=["medbench_generation"])
+    assert document.likelihoods is None
+    assert (document.outcome, keys(document)) == ("different", ["missing_adapter"])
+    assert document.reasons == [f"{document.causes[0].sentence[:1].upper()}{document.causes[0].sentence[1:]}."]
+
+
 def test_another_adapter_is_named_by_the_hash_of_its_weights(tiny_run, verify, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
