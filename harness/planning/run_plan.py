@@ -73,6 +73,10 @@ class Plan:
         parts = [self.part_of(model) for model in self.models]
         return list({tuple(model.name for model in part.models): part for part in parts}.values())
 
+    def model(self, name: str) -> Model:
+        """The model to score that has a name."""
+        return next(model for model in self.models if model.name == name)
+
     def part_of(self, model: Model) -> Plan:
         """The part in which a model is scored; a whole model is the base of its own."""
         if model.has_own_weights:

@@ -6,7 +6,6 @@ import importlib.metadata
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +14,21 @@ from harness.console import Terminal
 from harness.folder import RunFolder
 from harness.logs import log_to
 from harness.opening import open_run
+from harness.releases.deployed_answers import (
+    DEPLOYED,
+    DEPLOYED_BASE,
+    EVALUATED,
+    ROUNDED,
+    judge_answers,
+    longest_request,
+    score_both,
+)
 from harness.runs.stages import command_line
 from reports.certificate import markdown, summary
-from reports.document.reading import read_results, read_samples
+from reports.document.reading import read_results
 from reports.document.verification import (
     VERIFY_FILE,
     DeployedTarget,
-    EndsPart,
     PromptsPart,
     Reference,
     Verification,
@@ -30,8 +37,7 @@ from reports.document.verification import (
 )
 from reports.errors import UserError
 from reports.files import write_text
-from reports.verification.equivalence import ALPHA, judge, margins_of
-from reports.verification.likelihoods import Explanation
+from reports.verification.equivalence import ALPHA
 from reports.version import __version__
 from training.machine_failures import raise_machine_errors
 from training.models.model import BASE
@@ -39,16 +45,12 @@ from training.models.model import BASE
 if TYPE_CHECKING:
     from harness.planning.run_plan import Plan
     from harness.releases.causes import Inspection
-    from harness.scoring.kept_answers import Scored
     from reports.document.schema import ModelInfo, Results
     from reports.document.verification import Cause
     from reports.gate.policy import Policy
-    from reports.verification.likelihoods import Answers
     from training.models.model import Model
 
-EVALUATED, DEPLOYED, DEPLOYED_BASE, ROUNDED = "evaluated", "deployed", "deployed_base", "rounded"
 _SETTINGS = ("scoring.across=true", "scoring.noise_items=0")
-_LONGEST = 1024  # tokens of a request, where the run has no samples
 _PACKAGES = ("torch", "transformers", "peft", "httpx")
 _UNNAMED = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -175,21 +177,20 @@ def _served_parent(plan: Plan) -> str | None:
     """
     from harness.engines.served.client import server_facts
 
-    model = _model(plan, DEPLOYED)
+    model = plan.model(DEPLOYED)
     if model.kind != "served" or plan.weight_format.is_quantised:
         return None
     parent = server_facts(model.url, model.served_name, plan.recipe.scoring.served).get("parent")
     return f"{model.url}#{parent}" if parent and parent != model.served_name else None
 
 
-def _model(plan: Plan, name: str) -> Model:
-    return next(model for model in plan.models if model.name == name)
+def _evaluated(plan: Plan) -> Model:
+    return next((model for model in plan.models if model.name == EVALUATED), plan.base)
 
 
 def _check_reference(plan: Plan, info: ModelInfo, home: RunFolder) -> None:
     """See that the evaluated model's weights are still those that the run scored."""
-    own = next((model for model in plan.models if model.name == EVALUATED), plan.base)
-    if own.sha256 != info.sha256:
+    if _evaluated(plan).sha256 != info.sha256:
         raise UserError(
             f"the weights of {info.name} are not those that the run scored",
             where=str(home.path),
@@ -208,8 +209,7 @@ def _others(others: Sequence[str], plan: Plan, home: RunFolder) -> dict[str, Pat
             what = f"{text!r} names no adapter"
             raise UserError(what, where="--other", fix="write NAME=FOLDER, such as --other previous=runs/old/adapter")
         folders[name] = find_adapter(name, source, plan.base).folder
-    evaluated = next((model.folder for model in plan.models if model.name == EVALUATED), None)
-    if home.adapter.is_dir() and (evaluated is None or evaluated.resolve() != home.adapter.resolve()):
+    if home.adapter.is_dir() and _evaluated(plan).folder.resolve() != home.adapter.resolve():
         folders.setdefault("adapter", home.adapter)
     return folders
 
@@ -227,17 +227,17 @@ def _compare(
     from harness.releases.causes import inspect
 
     terminal.heading("Verify")
-    evaluated = next((model for model in plan.models if model.name == EVALUATED), plan.base)
-    inspection = inspect(plan, evaluated, _model(plan, DEPLOYED), others, _longest(home, info.name), terminal)
+    evaluated = _evaluated(plan)
+    inspection = inspect(plan, evaluated, plan.model(DEPLOYED), others, longest_request(home, info.name), terminal)
     try:
-        scored, engine, notes = _scores(plan, inspection, terminal)
+        scored, engine, notes = score_both(plan, inspection, terminal)
     except UserError as error:
         if not inspection.findings:
             raise
         parts = _unscored(inspection, error)
         parts, causes = inspection.explain(parts, None)
         return _document(plan, info, inspection, parts, causes, {"name": "none"}, [], home)
-    parts = _judged(plan, scored, evaluated.name, inspection, rounded_to, policy)
+    parts = judge_answers(plan, scored, evaluated.name, inspection, rounded_to, policy)
     noise = next((part.nats_per_token for part in parts.explained if part.kind == "kernel"), None)
     parts, causes = inspection.explain(parts, noise)
     return _document(plan, info, inspection, parts, causes, engine, notes, home)
@@ -254,96 +254,6 @@ def _unscored(inspection: Inspection, error: UserError) -> VerificationParts:
     )
 
 
-def _judged(
-    plan: Plan,
-    scored: Sequence[Scored],
-    evaluated: str,
-    inspection: Inspection,
-    rounded_to: str | None,
-    policy: Policy | None,
-) -> VerificationParts:
-    answers = {model.name: _answers(plan.folder, scored, model.name) for model in plan.models}
-    explained = []
-    if ROUNDED in answers:
-        description = f"The evaluated model's own weights, rounded to {rounded_to}, answered the same items."
-        rounding = Explanation("rounding", description, answers[evaluated], answers[ROUNDED], is_exact=True)
-        explained.append(rounding)
-    if DEPLOYED_BASE in answers:
-        description = "The base answered the same items through the run's engine and through the server."
-        explained.append(Explanation("kernel", description, before=answers[BASE], after=answers[DEPLOYED_BASE]))
-    deployed = [answered for answered in scored if answered.model == DEPLOYED]
-    return judge(
-        [answered.task.info.model_copy(update={"metrics": answered.metrics}) for answered in deployed],
-        answers[evaluated],
-        answers[DEPLOYED],
-        margins=margins_of(policy),
-        explained=explained,
-        prompts=inspection.prompts or _prompts(plan, answers, evaluated),
-        ends=_ends(plan, evaluated, inspection),
-    )
-
-
-def _longest(home: RunFolder, model: str) -> int:
-    """Tokens of the longest prompt of a run with its answer."""
-    samples = (sample for path in home.samples(model, "x").parent.glob("*.jsonl") for sample in read_samples(path))
-    return max(((sample.prompt_tokens or 0) + (sample.output_tokens or 0) for sample in samples), default=_LONGEST)
-
-
-def _scores(plan: Plan, inspection: Inspection, terminal: Terminal) -> tuple[list[Scored], dict[str, Any], list[str]]:
-    """(scores of all models, how the engine was set up, what was left out)."""
-    from harness.scoring.stage import score_models
-
-    notes = list(inspection.notes)
-    if not inspection.has_likelihoods:
-        answered = [loaded for loaded in plan.tasks if loaded.task.OUTPUT_TYPE == "generate_until"]
-        left_out = [loaded.name for loaded in plan.tasks if loaded not in answered]
-        if not answered:
-            raise UserError(
-                "the server gives no log-probabilities, which all tasks of the run need",
-                where=_model(plan, DEPLOYED).source,
-                fix="name tasks that are answered in words: --tasks medbench_pubmedqa_cot,medbench_generation",
-            )
-        if left_out:
-            notes.append(f"the server gives no log-probabilities, so {', '.join(left_out)} are left out")
-        plan = replace(plan, tasks=answered)
-    scored, engine = score_models(plan, terminal, {})
-    return scored, engine, notes
-
-
-def _answers(folder: RunFolder, scored: Sequence[Scored], model: str) -> Answers:
-    return {
-        answered.task.name: list(read_samples(folder.samples(model, answered.task.name)))
-        for answered in scored
-        if answered.model == model
-    }
-
-
-def _prompts(plan: Plan, answers: Mapping[str, Answers], evaluated: str) -> PromptsPart:
-    """Compare the tokens of both models' prompts, as medbench renders them with the tokenizers in their folders."""
-    from harness.releases.causes import prompt_difference
-    from tasks.rendering import encode, load_tokenizer
-
-    own, other = (load_tokenizer(plan.dialogues[name].tokenizer) for name in (evaluated, DEPLOYED))
-    items, equal, first = 0, 0, None
-    for task, samples in answers[evaluated].items():
-        theirs = {(sample.id, sample.repeat): sample for sample in answers[DEPLOYED].get(task, ())}
-        for sample in samples:
-            if (match := theirs.get((sample.id, sample.repeat))) is None:
-                continue
-            pair = encode(own, sample.prompt), encode(other, match.prompt)
-            items += 1
-            equal += pair[0] == pair[1]
-            if pair[0] != pair[1] and first is None:
-                first = prompt_difference(task, sample.id, *pair, other)
-    return PromptsPart(items=items, equal=equal, first=first)
-
-
-def _ends(plan: Plan, evaluated: str, inspection: Inspection) -> EndsPart:
-    """What ends the answers of both; a server does not tell."""
-    target = None if inspection.observed else plan.dialogues[DEPLOYED].ends_in_words()
-    return EndsPart(reference=plan.dialogues[evaluated].ends_in_words(), target=target)
-
-
 def _document(
     plan: Plan,
     info: ModelInfo,
@@ -354,7 +264,7 @@ def _document(
     notes: Sequence[str],
     home: RunFolder,
 ) -> Verification:
-    target, evaluated = _model(plan, DEPLOYED), _model(plan, EVALUATED if info.kind != "base" else BASE)
+    target, evaluated = plan.model(DEPLOYED), _evaluated(plan)
     name = str(engine.get("engine", engine["name"]))
     return Verification(
         **dict(parts),
