@@ -102,7 +102,8 @@ def _endpoint_findings(
     only_answers: bool,
 ) -> list[Cause]:
     """What re-scoring our own weights shows about an endpoint's replies; about answers only, or weights too."""
-    from harness.releases.hypotheses import Hypothesis, identify, predict
+    from harness.releases.hypotheses import Hypothesis, predict
+    from harness.releases.identifying import identify
 
     cut = next((finding for finding in prompts if finding.key == "context_cut"), None)
     tokens_read = int(cut.evidence["tokens_read"]) if cut is not None else 0

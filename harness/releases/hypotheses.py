@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.engines.interface import (
     GenerateRequest,
@@ -17,29 +17,23 @@ from harness.engines.interface import (
     Response,
     ScoreRequest,
 )
-from harness.releases.endpoint_causes import STOP_TOKENS, Fit, Observation, Prediction, best_fit, errors
-from training.exporting.causes import Cause
+from harness.releases.endpoint_causes import STOP_TOKENS, Observation, Prediction
 from training.exporting.merging import merge
-from training.exporting.variants import ROUNDINGS, round_weights, scaled_adapter
+from training.exporting.variants import round_weights, scaled_adapter
 from training.models.adapters import load_adapter
 from training.models.model import BASE
 
 if TYPE_CHECKING:
-    import numpy as np
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from harness.engines.answer_text import AnswerEnd
     from reports.document.verification import CauseKey
     from training.models.device import Device, DTypeName
 
-_FACTORS = (0.0, 0.5, 2.0)
-_LEADING = 3  # of the best hypotheses
-_NEAR = 2.0  # a fit within this multiple of the noise ends the search
 _FACTOR_CAUSES: dict[float, tuple[CauseKey, str]] = {
     0.0: ("missing_adapter", "it answers as the base: the adapter is missing"),
     2.0: ("merged_twice", "the adapter counts twice, as where it was merged into the weights and loaded beside them"),
 }
-_GROUPS = (("factor", "adapter"), ("full_base",), ("rounding", "embeddings"), ("bos",), ("tokens_read",))  # of faults
 _BOS_CAUSES: dict[str, tuple[CauseKey, str]] = {
     "double": ("double_bos", "a second start token stands before prompts"),
     "missing": ("missing_bos", "prompts lack their start token"),
@@ -113,75 +107,6 @@ class OwnWeights:
     end: AnswerEnd
     device: Device
     dtype: DTypeName
-
-
-def identify(
-    own: OwnWeights,
-    observed: Sequence[Observation],
-    reference: Sequence[Prediction],
-    noise: float,
-    tokens_read: int = 0,
-) -> list[Cause]:
-    """The faults under which our weights predict an endpoint's replies best.
-
-    Single faults are tried first, then pairs with the best of them, and roundings where these leave something. No
-    causes if there is no difference; one with the key `unidentified` if no hypothesis explains it.
-
-    Args:
-        own: The reference.
-        observed: The endpoint's replies.
-        reference: What our weights predict without a fault.
-        noise: What the engines' arithmetic explains, in the unit of `errors`.
-        tokens_read: Number of tokens that the endpoint was seen to read of longer requests; 0 if it reads all.
-    """
-    none = Hypothesis()
-    observed = [replace(one, whole=(), answers=() if one.logprobs is not None else one.answers) for one in observed]
-    wrong = {none: errors(observed, reference)}
-    fit = best_fit(wrong, none, noise)
-    if not fit.is_different:
-        return []
-    others = [Hypothesis(adapter=name) for name in own.others]
-    scales = [Hypothesis(factor=factor) for factor in _FACTORS] if own.adapter is not None else []
-    starts = [Hypothesis(bos=kind) for kind in ("double", "missing")] if own.tokenizer.bos_token_id is not None else []
-    cuts = [Hypothesis(tokens_read=tokens_read)] if tokens_read else []
-    roundings = [Hypothesis(rounding=kind, embeddings=whole) for kind in ROUNDINGS for whole in (True, False)]
-    full = [Hypothesis(full_base=True)] if own.load_full is not None else []
-    for candidates in ([*scales, *others, *full, *starts, *cuts], roundings):
-        for count in (1, _LEADING):  # how many of the best so far are combined with all others
-            tried = [*candidates, *(_both(best, other) for best in _best(wrong, count) for other in candidates)]
-            new = [hypothesis for hypothesis in dict.fromkeys(tried) if hypothesis not in wrong]
-            for hypothesis, predictions in predict(own, observed, new).items():
-                wrong[hypothesis] = errors(observed, predictions)
-            fit = best_fit(wrong, none, noise)
-            if fit.hypotheses and fit.error <= _NEAR * noise:
-                return _causes(fit, len(wrong))
-    return _causes(fit, len(wrong))
-
-
-def _best(wrong: Mapping[Hypothesis, np.ndarray], count: int) -> list[Hypothesis]:
-    return sorted(wrong, key=lambda hypothesis: float(wrong[hypothesis].mean()))[:count]
-
-
-def _both(first: Hypothesis, second: Hypothesis) -> Hypothesis:
-    """The faults of both; of two that exclude each other, the first's."""
-    none = Hypothesis()
-    parts: dict[str, Any] = {}
-    for group in _GROUPS:
-        names = [name for name in group if getattr(first, name) != getattr(none, name)]
-        parts |= {name: getattr(first if names else second, name) for name in group}
-    return Hypothesis(**parts)
-
-
-def _causes(fit: Fit[Hypothesis], tried: int) -> list[Cause]:
-    evidence: dict[str, float | str] = {"difference": fit.unexplained, "left": fit.error, "hypotheses": tried}
-    if not fit.hypotheses:
-        sentence = "cause not identifiable: none of the faults that were tried explains the replies"
-        return [Cause("unidentified", sentence, evidence)]
-    best, *alike = (hypothesis.faults for hypothesis in fit.hypotheses)
-    alternatives = [" and ".join(sentence for _, sentence in faults) for faults in alike]
-    if alternatives:
-        evidence["cannot_be_told_from"] = "; ".join(alternatives)
-    return [Cause(key, sentence, evidence) for key, sentence in best]
 
 
 def predict(

@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.engines.answer_text import AnswerEnd
 from harness.releases.endpoint_causes import Observation
-from harness.releases.hypotheses import Hypothesis, OwnWeights, identify, predict
+from harness.releases.hypotheses import Hypothesis, OwnWeights, predict
+from harness.releases.identifying import identify
 from tests.conftest import make_model
 from training.exporting.variants import round_weights
 from training.models.device import device_of
@@ -31,6 +32,7 @@ FAULTS = {
     "q4_0": (Hypothesis(rounding="q4_0"), ["precision"]),
     "scale halved on the full base": (Hypothesis(factor=0.5, full_base=True), ["adapter_scale", "precision"]),
     "adapter missing, second start token": (Hypothesis(factor=0, bos="double"), ["missing_adapter", "double_bos"]),
+    "scale halved and q4_0": (Hypothesis(factor=0.5, rounding="q4_0"), ["adapter_scale", "precision"]),
     "full base rounded": (Hypothesis(full_base=True, rounding="q4_0"), ["precision", "precision"]),
 }
 
