@@ -77,6 +77,8 @@ def bundle(
     names = list(dict.fromkeys(tasks or resolved.scoring.tasks))
     manifest = _opened(folder)
     needs = run_needs(resolved, models, names)
+    if recipe is not None and Path(recipe).suffix in (".yaml", ".yml"):
+        needs.local.insert(0, f"--recipe: {recipe}")
     with hub_or_cache():  # notices within seconds that the hub cannot be reached
         pieces = plan_pieces(folder, needs, manifest)
     terminal.heading("Bundle")

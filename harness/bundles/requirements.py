@@ -27,13 +27,12 @@ def requirements() -> str:
 
 
 def _packages() -> Iterator[str]:
-    packages: dict[str, importlib.metadata.Distribution] = {}
+    lines: dict[str, str] = {}
     for package in importlib.metadata.distributions():
-        name = package.metadata["Name"]
-        if name:
-            packages.setdefault(re.sub(r"[-_.]+", "-", name).lower(), package)
-    for name, package in sorted(packages.items()):
+        about = package.metadata
+        name = re.sub(r"[-_.]+", "-", about["Name"] or "").lower()
+        line = f"{name}=={about['Version']}"
         if package.read_text("direct_url.json"):  # installed from a folder, a file or an address
-            yield f"# {name}=={package.version} is from no index: take its wheel along (pip wheel --no-deps FOLDER)"
-        else:
-            yield f"{name}=={package.version}"
+            line = f"# {line} is from no index: take its wheel along (pip wheel --no-deps FOLDER)"
+        lines.setdefault(name, line)  # the first one is imported
+    yield from (lines[name] for name in sorted(filter(None, lines)))

@@ -71,9 +71,7 @@ def active_bundle() -> Bundle | None:
 
 @functools.lru_cache(maxsize=8)
 def _opened(path: Path, changed: int) -> Bundle:  # noqa: ARG001 - another time is another manifest
-    manifest = read_manifest(path)
-    check_root(path, manifest)
-    return Bundle(path, manifest)
+    return Bundle(path, read_manifest(path))
 
 
 def bundled_folder(kind: PieceKind, piece_id: str, revision: str | None = None) -> Path | None:
@@ -98,6 +96,7 @@ def using_bundle(path: str | Path | None) -> Iterator[Bundle | None]:
             stack.enter_context(_environment({BUNDLE: str(Path(path).expanduser().resolve())}))
         bundle = active_bundle()
         if bundle is not None:
+            check_root(bundle.path, bundle.manifest)
             stack.enter_context(_offline())
         yield bundle
 
