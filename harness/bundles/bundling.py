@@ -40,7 +40,7 @@ _REQUIREMENTS, _README = "requirements.txt", "README.md"
 def bundle(
     recipe: str | None = None,
     *,
-    out: str | Path,
+    out: str | Path = "bundle",
     models: str = DEFAULT_MODELS,
     tasks: Sequence[str] | None = None,
     settings: Sequence[str] = (),

@@ -10,14 +10,18 @@ import typer
 from harness.commands.options import Base, Models, Recipe, Settings, Tasks, split_names
 from harness.planning.model_names import DEFAULT_MODELS
 
+DEFAULT_FOLDER = Path("bundle")
+
 
 def bundle(
-    out: Annotated[Path, typer.Option("--out", help="The folder of the bundle; what it holds is not fetched again.")],
     recipe: Recipe = None,
     models: Models = DEFAULT_MODELS,
     tasks: Tasks = None,
     settings: Settings = None,
     base: Base = None,
+    out: Annotated[
+        Path, typer.Option("--out", help="The folder of the bundle; what it holds is not fetched again.")
+    ] = DEFAULT_FOLDER,
     dry_run: Annotated[  # noqa: FBT002
         bool, typer.Option("--dry-run", help="Only show what would be fetched, with sizes and licences.")
     ] = False,

@@ -45,7 +45,7 @@ def scores_and_prompts(run):
 
 def check_same_scores(tasks, hub_recipe, folder_recipe, bundle, out):
     """Score with the bundle, while a hub counts requests, and without it from the original folders."""
-    requests = []
+    requests: list[str] = []
     with local_hub({}, requests) as address, connected(address, out / "cache"):
         harness.score(hub_recipe, models="base", tasks=tasks, out=out / "a", from_bundle=bundle, quiet=True)
     assert requests == []
