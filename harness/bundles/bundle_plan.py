@@ -42,7 +42,7 @@ class PlannedPiece:
     @property
     def is_complete(self) -> bool:
         """Whether the bundle holds all of it."""
-        return self.size == 0 and self.piece is not None
+        return self.piece is not None and self.repository is None and self.size == 0
 
     @property
     def licence(self) -> str:

@@ -11,14 +11,14 @@ from typing import Any
 from fsspec.utils import glob_translate
 
 from harness.planning.needs import Need
+from reports.bundles.data_card import CARD, file_patterns
 from reports.bundles.manifest import NOT_STATED, is_harmless
 from reports.errors import UserError
 from reports.hub_access import hub_error
 from training.models.adapters import CONFIG, WEIGHTS
 from training.models.base_model import HUB_FILES
 
-_CARD = "README.md"
-_DATA_SET_FILES = (_CARD, "dataset_infos.json")  # that `datasets` reads beside the rows
+_DATA_SET_FILES = (CARD, "dataset_infos.json")  # that `datasets` reads beside the rows
 _NON_COMMERCIAL = re.compile(r"(?:^|[^a-z])nc(?:$|[^a-z])|non-?commercial", re.IGNORECASE)
 _NAMED = 5  # files in a message
 
@@ -132,7 +132,7 @@ def _model_files(need: Need, paths: Iterable[str]) -> list[str]:
     if CONFIG in names and WEIGHTS not in names and "config.json" not in names:
         fix = "convert it where you trust it: load it with PEFT and save it with save_pretrained; or leave it out"
         raise UserError(f"the adapter has no {WEIGHTS}", where=f"hub model {need.id}", fix=fix)
-    return [name for name in names if any(fnmatch(name, pattern) for pattern in HUB_FILES) or name == _CARD]
+    return [name for name in names if any(fnmatch(name, pattern) for pattern in HUB_FILES) or name == CARD]
 
 
 def _data_set_files(need: Need, paths: Iterable[str], card: Mapping[str, Any]) -> tuple[list[str], list[str] | None]:
@@ -149,7 +149,7 @@ def _data_set_files(need: Need, paths: Iterable[str], card: Mapping[str, Any]) -
     first = next(iter(configs))
     chosen: set[str] = set()
     for name in dict.fromkeys([first, *filter(None, wanted)]):
-        patterns = _patterns(configs[name].get("data_files"))
+        patterns = file_patterns(configs[name].get("data_files"))
         if not patterns or configs[name].get("data_dir"):
             return names, None
         regexes = [re.compile(glob_translate(pattern.removeprefix("./"))) for pattern in patterns]
@@ -165,18 +165,6 @@ def _config_name(name: str, configs: Mapping[str, Mapping[str, Any]]) -> str | N
     if default or "default" in configs:
         return default[0] if default else "default"
     return next(iter(configs)) if len(configs) == 1 else None
-
-
-def _patterns(value: Any) -> list[str]:
-    """Patterns of files in a card: one, a list of them, or by split in two ways."""
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, list):
-        return [pattern for one in value for pattern in _patterns(one)]
-    if isinstance(value, dict):
-        inner = [value["path"]] if "path" in value else list(value.values())
-        return [pattern for one in inner for pattern in _patterns(one)]
-    return []
 
 
 def _some(names: Sequence[str]) -> str:

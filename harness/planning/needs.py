@@ -179,8 +179,9 @@ def _add_tasks(needs: Needs, recipe: Recipe, tasks: Sequence[str], index: Index)
                 continue
             config = leaf.dataset_config
             configs = None if config is None else frozenset({config})
+            pinned = BENCHMARKS[leaf.name].revision if leaf.name in BENCHMARKS else ""
             is_named = leaf.name in tasks or leaf.name in task_index.own.tasks
-            needs.add(Need("data set", data, (where,), leaf.revision, configs, is_named))
+            needs.add(Need("data set", data, (where,), leaf.revision or pinned or None, configs, is_named))
 
 
 def check_bundle(bundle: Bundle, needs: Needs, recipe: Recipe, models: str, tasks: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from reports.bundles.data_card import check_card
 from reports.bundles.manifest import FileRecord, Manifest, Piece, piece_folder
 from reports.errors import UserError
 from reports.files import read_json, sha256_file, sha256_value, write_json
@@ -35,7 +36,7 @@ def check_piece(bundle: Path, piece: Piece) -> Path:
     large models are hashed again only after something was written.
 
     Raises:
-        UserError: A file is missing, changed, not listed, or no regular file.
+        UserError: A file is missing, changed, not listed, or no regular file; or a card names data elsewhere.
     """
     folder = piece_folder(bundle, piece.kind, piece.id)
     paths = dict(_walk(folder))
@@ -53,6 +54,8 @@ def check_piece(bundle: Path, piece: Piece) -> Path:
         _check_files(folder, piece.files, paths)
         with contextlib.suppress(UserError):  # a folder that cannot be written to only costs the time of hashing
             write_json(memory, {"state": state})
+    if piece.kind == "data set":
+        check_card(folder)
     return folder
 
 

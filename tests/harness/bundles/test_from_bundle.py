@@ -13,10 +13,12 @@ import harness
 from reports.bundles.active import active_bundle, bundled_folder, using_bundle
 from reports.document.reading import read_results
 from reports.errors import UnreachableError, UserError
-from reports.files import read_jsonl
+from reports.files import read_jsonl, sha256_file
 from tests.benchmark_data import arc, write
 from tests.harness.bundles.conftest import BASE, all_repositories, connected
-from tests.local_hub import local_hub
+from tests.local_hub import Repository, local_hub
+from training.models.base_model import find_base
+from training.recipes.recipe import ModelSection
 
 ROOT = Path(__file__).resolve().parents[3]
 OURS = ["medical-trust", "retention", "medical-hard", "medbench_glianorex_shuffled", "medbench_pubmedqa"]
@@ -192,6 +194,44 @@ def test_paths_that_a_bundle_may_not_hold_are_refused(bundle, path):
         using_bundle(bundle),
     ):
         pass
+
+
+@pytest.mark.parametrize("name", ["/etc/hosts", "../../manifest.json", "https://example.org/rows.csv", "C:\\rows.csv"])
+def test_a_card_that_names_data_elsewhere_is_refused(bundle, name):
+    folder = (bundle / ROWS).parent.parent
+    card = folder / "README.md"
+    card.write_text(card.read_text().replace("path: reasoning_FCT/train.csv", f"path: {name}"))
+    value = json.loads((bundle / "manifest.json").read_text())
+    piece = next(piece for piece in value["pieces"] if piece["id"] == "openlifescienceai/Med-HALT")
+    piece["files"]["README.md"] = {"size": card.stat().st_size, "sha256": sha256_file(card)}
+    (bundle / "manifest.json").write_text(json.dumps(value))
+    with using_bundle(bundle), pytest.raises(UserError, match="the card names data elsewhere"):
+        bundled_folder("data set", "openlifescienceai/Med-HALT")
+
+
+def test_the_built_in_model_comes_from_the_bundle_too(tiny_model, tmp_path, monkeypatch):
+    """Its folder in medbench's cache is the tiny model here; the other machine has an empty cache."""
+    cached = shutil.copytree(tiny_model, tmp_path / "connected" / "models" / "smollm2-135m-instruct-v1")
+    (cached / "medbench-source.json").write_text("{}")
+    monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path / "connected"))
+    harness.bundle("quickstart", out=tmp_path / "bundle", quiet=True)
+    monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path / "home"))
+    with using_bundle(tmp_path / "bundle") as bundle:
+        base = find_base(ModelSection())
+    assert base.folder == tmp_path / "bundle" / "models" / "smollm2-135m-instruct"
+    assert (base.source, base.public_name) == ("smollm2-135m-instruct", "HuggingFaceTB/SmolLM2-135M-Instruct")
+    assert [(piece.id, piece.licence) for piece in bundle.manifest.pieces] == [("smollm2-135m-instruct", "Apache-2.0")]
+
+
+def test_adapters_of_the_hub_are_scored_from_the_bundle(hub, repositories, make_bundle, hub_recipe, tiny_run, tmp_path):
+    repositories["owner/adapter"] = Repository(tiny_run / "adapter", "models")
+    models = "base,new=owner/adapter"
+    made = harness.bundle(hub_recipe, out=tmp_path / "bundle", models=models, quiet=True)
+    assert "adapter_model.safetensors" in made.piece("model", "owner/adapter").files
+    results = harness.score(
+        hub_recipe, models=models, out=tmp_path / "run", limit=2, from_bundle=tmp_path / "bundle", quiet=True
+    )
+    assert [(model.name, model.kind) for model in results.models] == [("base", "base"), ("new", "adapter")]
 
 
 def test_another_revision_than_a_task_pins_is_an_error(bundle):
