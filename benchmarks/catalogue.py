@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from reports.bundles.manifest import NOT_STATED
 from reports.files import write_text
-from tasks.benchmarks import NOT_STATED, Benchmark
+from tasks.benchmarks import Benchmark
 from tasks.suites import SUITES, Suite
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"

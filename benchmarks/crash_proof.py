@@ -266,7 +266,7 @@ def fill_disk(bench: Bench, whole: dict[str, Any], steps: int) -> dict[str, Any]
 def make_bench(work: Path, *, quickstart: bool = False) -> Bench:
     """A bench on a tiny random model, or on the quickstart's own."""
     if quickstart:
-        from training.home import medbench_home
+        from reports.home import medbench_home
         from training.models.quickstart_model import quickstart_model
 
         quickstart_model()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.api import ask, plan, report, run, score, train
+    from harness.bundles.bundling import bundle
     from harness.opening import open_run
     from harness.releases.exporting import export
     from harness.releases.gating import gate
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ask",
+    "bundle",
     "compare",
     "export",
     "gate",
@@ -38,6 +40,7 @@ __all__ = [
 importlib.import_module("medbench")  # before all others: it makes sure that `tasks` and its like are ours
 
 _ELSEWHERE = {
+    "bundle": "harness.bundles.bundling",
     "compare": "harness.sweeps.sweeping",
     "export": "harness.releases.exporting",
     "gate": "harness.releases.gating",

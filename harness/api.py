@@ -19,6 +19,7 @@ from harness.runs.seeds import plan_seeds
 from harness.runs.showing import kept_stage, report_stage
 from harness.runs.stages import plan_stage, score_stage, train_stage
 from harness.runs.unchanged import is_unchanged, remember, signature
+from reports.bundles.active import using_bundle
 from reports.errors import UserError
 from training.machine_failures import raise_machine_errors
 from training.processes import is_main, process_count
@@ -29,6 +30,16 @@ if TYPE_CHECKING:
     from training.log import TrainingLog
     from training.preflight import Preflight
     from training.recipes.recipe import Recipe
+
+
+@contextlib.contextmanager
+def _reading(from_bundle: str | Path | None, terminal: Terminal) -> Iterator[None]:
+    """Read from a bundle meanwhile if one is given or set, and say which."""
+    with using_bundle(from_bundle) as bundle:
+        if bundle is not None:
+            about = bundle.manifest
+            terminal.say(f"bundle: {bundle.path}, {len(about.pieces)} data sets and models, made {about.created[:10]}")
+        yield
 
 
 @contextlib.contextmanager
@@ -55,6 +66,7 @@ def run(  # noqa: PLR0913 - one for each flag of the command
     columns: Mapping[str, str] | None = None,
     base: str | None = None,
     questions: str | Sequence[str] = (),
+    from_bundle: str | Path | None = None,
 ) -> Results:
     """Plan, train where needed, score, report.
 
@@ -74,6 +86,8 @@ def run(  # noqa: PLR0913 - one for each flag of the command
         columns: Columns of `data`, such as `{"question": "Prompt", "answer": "Answer"}`.
         base: The base model.
         questions: Your own multiple-choice questions, which are scored too.
+        from_bundle: A folder of `medbench bundle` to read data sets and models from, instead of the hub; without it the
+            one that MEDBENCH_BUNDLE names, if any.
 
     Returns:
         The results document, as written to `results.json`.
@@ -85,29 +99,30 @@ def run(  # noqa: PLR0913 - one for each flag of the command
             fix="start `medbench train` with the launcher, then this command without it",
         )
     terminal = Terminal(quiet=quiet)
-    resolved, folder = open_run(
-        recipe,
-        out=out,
-        limit=limit,
-        seed=seed,
-        settings=settings,
-        data=data,
-        columns=columns,
-        base=base,
-        questions=questions,
-        tasks=tasks,
-        say=terminal.say,
-    )
-    if recipe is None and not data:
-        terminal.say(f"recipe: {resolved.name} (choose another with --recipe; see `medbench list recipes`)")
-    with _working_in(folder):
-        if not (again or seeds) and is_unchanged(folder, signature(resolved, folder, models, tasks)):
-            return kept_stage(folder, terminal)
-        log_to(folder.log)
-        results = _run_stages(resolved, folder, models, tasks, seeds, terminal, again=again)
-        if not seeds:
-            remember(folder, signature(resolved, folder, models, tasks))
-    return results
+    with _reading(from_bundle, terminal):
+        resolved, folder = open_run(
+            recipe,
+            out=out,
+            limit=limit,
+            seed=seed,
+            settings=settings,
+            data=data,
+            columns=columns,
+            base=base,
+            questions=questions,
+            tasks=tasks,
+            say=terminal.say,
+        )
+        if recipe is None and not data:
+            terminal.say(f"recipe: {resolved.name} (choose another with --recipe; see `medbench list recipes`)")
+        with _working_in(folder):
+            if not (again or seeds) and is_unchanged(folder, signature(resolved, folder, models, tasks)):
+                return kept_stage(folder, terminal)
+            log_to(folder.log)
+            results = _run_stages(resolved, folder, models, tasks, seeds, terminal, again=again)
+            if not seeds:
+                remember(folder, signature(resolved, folder, models, tasks))
+        return results
 
 
 def _run_stages(
@@ -136,7 +151,7 @@ def _run_stages(
     return results
 
 
-def train(
+def train(  # noqa: PLR0913 - one for each flag of the command
     recipe: str | None = None,
     *,
     out: str | Path | None = None,
@@ -146,6 +161,7 @@ def train(
     data: str | Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
     base: str | None = None,
+    from_bundle: str | Path | None = None,
 ) -> TrainingLog:
     """Train the recipe's adapter into `OUT/adapter`, unless it is there already.
 
@@ -154,21 +170,22 @@ def train(
     from training.log import read_log
 
     terminal = Terminal(quiet=quiet or not is_main())
-    resolved, folder = open_run(
-        recipe, out=out, seed=seed, settings=settings, data=data, columns=columns, base=base, say=terminal.say
-    )
-    with _working_in(folder):
-        log_to(folder.log if is_main() else None)
-        plan = plan_stage(resolved, folder, OWN_ADAPTER, None, terminal, trains_only=True)
-        if plan.to_train is not None:
-            return train_stage(plan, plan.to_train, terminal, {})
-        terminal.say(f"the adapter in {folder.adapter} is of this recipe, data and base: nothing to train")
-        log = read_log(folder.adapter)
-        if log is None:
-            raise UserError(
-                "the adapter has no training log", where=str(folder.adapter), fix="remove it to train again"
-            )
-        return log
+    with _reading(from_bundle, terminal):
+        resolved, folder = open_run(
+            recipe, out=out, seed=seed, settings=settings, data=data, columns=columns, base=base, say=terminal.say
+        )
+        with _working_in(folder):
+            log_to(folder.log if is_main() else None)
+            plan = plan_stage(resolved, folder, OWN_ADAPTER, None, terminal, trains_only=True)
+            if plan.to_train is not None:
+                return train_stage(plan, plan.to_train, terminal, {})
+            terminal.say(f"the adapter in {folder.adapter} is of this recipe, data and base: nothing to train")
+            log = read_log(folder.adapter)
+            if log is None:
+                raise UserError(
+                    "the adapter has no training log", where=str(folder.adapter), fix="remove it to train again"
+                )
+            return log
 
 
 def score(  # noqa: PLR0913 - one for each flag of the command
@@ -184,6 +201,7 @@ def score(  # noqa: PLR0913 - one for each flag of the command
     quiet: bool = False,
     questions: str | Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
+    from_bundle: str | Path | None = None,
 ) -> Results:
     """Score and compare models without training.
 
@@ -193,30 +211,31 @@ def score(  # noqa: PLR0913 - one for each flag of the command
         UserError: The recipe's own adapter is asked for and not trained yet.
     """
     terminal = Terminal(quiet=quiet or not is_main())
-    resolved, folder = open_run(
-        recipe,
-        out=out,
-        limit=limit,
-        seed=seed,
-        settings=settings,
-        columns=columns,
-        questions=questions,
-        tasks=tasks,
-        say=terminal.say,
-    )
-    with _working_in(folder):
-        log_to(folder.log if is_main() else None)
-        plan = plan_stage(resolved, folder, models, tasks, terminal)
-        if plan.to_train is not None:
-            raise UserError(
-                "it holds no adapter of this recipe, data and base",
-                where=str(folder.path),
-                fix="train first with `medbench train`, or use `medbench run`, or leave adapter out of --models",
-            )
-        return score_stage(plan, terminal, {}, again=again)
+    with _reading(from_bundle, terminal):
+        resolved, folder = open_run(
+            recipe,
+            out=out,
+            limit=limit,
+            seed=seed,
+            settings=settings,
+            columns=columns,
+            questions=questions,
+            tasks=tasks,
+            say=terminal.say,
+        )
+        with _working_in(folder):
+            log_to(folder.log if is_main() else None)
+            plan = plan_stage(resolved, folder, models, tasks, terminal)
+            if plan.to_train is not None:
+                raise UserError(
+                    "it holds no adapter of this recipe, data and base",
+                    where=str(folder.path),
+                    fix="train first with `medbench train`, or use `medbench run`, or leave adapter out of --models",
+                )
+            return score_stage(plan, terminal, {}, again=again)
 
 
-def plan(
+def plan(  # noqa: PLR0913 - one for each flag of the command
     recipe: str | None = None,
     *,
     seed: int | None = None,
@@ -226,23 +245,25 @@ def plan(
     columns: Mapping[str, str] | None = None,
     base: str | None = None,
     questions: str | Sequence[str] = (),
+    from_bundle: str | Path | None = None,
 ) -> Preflight:
     """Say what a recipe's training will do, without loading weights; returns what it rests on."""
     from harness.runs.training_plan import print_plan
 
     log_to(None)
     terminal = Terminal(quiet=quiet)
-    resolved, _ = open_run(
-        recipe,
-        seed=seed,
-        settings=settings,
-        data=data,
-        columns=columns,
-        base=base,
-        questions=questions,
-        say=terminal.say,
-    )
-    return print_plan(resolved, terminal)
+    with _reading(from_bundle, terminal):
+        resolved, _ = open_run(
+            recipe,
+            seed=seed,
+            settings=settings,
+            data=data,
+            columns=columns,
+            base=base,
+            questions=questions,
+            say=terminal.say,
+        )
+        return print_plan(resolved, terminal)
 
 
 def report(run: str | Path, *, templates: str | Path | None = None, quiet: bool = False) -> tuple[Path, Path]:

@@ -176,7 +176,7 @@ def _offline(thing: str) -> tuple[str, str]:
     why = "HF_HUB_OFFLINE is set" if is_set else f"the hub ({_address()}) cannot be reached"
     way = "unset it on a machine with a network" if is_set else "check the network, HTTPS_PROXY and HF_ENDPOINT"
     what = f"offline: {why}, and the {thing} is not in its cache on this machine"
-    return what, f"{way}; or fetch it elsewhere and give a local folder"
+    return what, f"{way}; or fetch it elsewhere and give a local folder, or a bundle (medbench bundle)"
 
 
 def _address() -> str:

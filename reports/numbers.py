@@ -101,6 +101,12 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min"
 
 
+def file_size(size: int) -> str:
+    """Size of files in the largest decimal unit of which there is at least one."""
+    units = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+    return next((f"{size / unit:.1f} {name}" for name, unit in units if size >= unit), f"{size} bytes")
+
+
 def gib_text(size: int) -> str:
     """Format a number of bytes in GiB (2^30 bytes)."""
     value = size / GIB

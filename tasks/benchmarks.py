@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-NOT_STATED = "not stated"
+from reports.bundles.manifest import NOT_STATED
+
 Kind = Literal["log-likelihood", "generated"]
 
 

@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from reports.bundles.active import bundled_folder
 from reports.document.row_account import RowAccount
 from reports.errors import UserError
 from tasks.answers import GeneratedText, split_document_answer
@@ -49,7 +50,8 @@ def medcalc_dataset(*, folders: Mapping[str, str] | None = None, **settings: Any
     import datasets
 
     task = TaskSettings(**settings)
-    rows = datasets.load_dataset((folders or {}).get(DATA_SET, DATA_SET), split="test")
+    folder = (folders or {}).get(DATA_SET) or bundled_folder("data set", DATA_SET)
+    rows = datasets.load_dataset(str(folder or DATA_SET), split="test")
     account = RowAccount(kind="clinical calculations", read=len(rows), used=len(rows))
     return {"test": document_set(_documents(task, rows), account)}
 

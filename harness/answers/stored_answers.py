@@ -19,7 +19,7 @@ from harness.answers.answer_store import AnswerStore
 from harness.console import Terminal
 from harness.engines.interface import Cost, GenerateResponse, ModelRequest, Response, ScoreResponse
 from reports.errors import UserError
-from training.home import medbench_home
+from reports.home import medbench_home
 
 LIMIT = "MEDBENCH_CACHE_GB"
 _DEFAULT_GB = 4.0

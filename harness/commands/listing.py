@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.options import Base, Recipe, Settings
+from harness.commands.options import Base, FromBundle, Recipe, Settings
 from harness.console import Terminal
+from reports.bundles.active import using_bundle
 from reports.errors import UserError
 
 LISTS = ("recipes", "tasks", "formats", "suites")
@@ -18,6 +19,7 @@ def list_names(
     base: Base = None,
     recipe: Recipe = None,
     settings: Settings = None,
+    from_bundle: FromBundle = None,
 ) -> None:
     """List what can be named: recipes, tasks, formats or suites; suites with the time that a --base takes."""
     from harness.planning.task_names import own_task_names
@@ -27,12 +29,13 @@ def list_names(
 
     if what not in LISTS:
         raise UserError(f"there is no list of {what!r}", where="medbench list", fix=f"write one of {', '.join(LISTS)}")
-    if what != "suites" and (base or recipe or settings):
+    if what != "suites" and (base or recipe or settings or from_bundle):
         raise UserError(
             "only the list of suites depends on a base", where=f"medbench list {what}", fix="leave --base out"
         )
     if what == "suites":
-        _list_suites(base, recipe, settings or [])
+        with using_bundle(from_bundle):
+            _list_suites(base, recipe, settings or [])
         return
     if what == "recipes":
         rows = [(name, load_recipe(name).description) for name in recipe_names()]

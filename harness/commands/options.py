@@ -68,6 +68,13 @@ Columns = Annotated[
     ),
 ]
 Base = Annotated[str | None, typer.Option("--base", help="The base model, a folder or a hub id, not the recipe's.")]
+FromBundle = Annotated[
+    Path | None,
+    typer.Option(
+        "--from-bundle",
+        help="Read data sets and models from a folder of `medbench bundle`, without a network; also MEDBENCH_BUNDLE.",
+    ),
+]
 Again = Annotated[
     bool, typer.Option("--again", help="Score everything again, also items whose answers the folder holds.")
 ]

@@ -11,6 +11,7 @@ from harness.commands.options import (
     Base,
     Columns,
     Data,
+    FromBundle,
     Limit,
     Models,
     MoreData,
@@ -47,6 +48,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each flag
     columns: Columns = None,
     base: Base = None,
     questions: Questions = None,
+    from_bundle: FromBundle = None,
 ) -> None:
     """The main job: plan, train the adapter where needed, score all models on the same questions, compare, report."""
     import harness
@@ -66,10 +68,11 @@ def run(  # noqa: PLR0913, PLR0917 - one for each flag
         seed=seed,
         seeds=numbers(seeds),
         again=again,
+        from_bundle=from_bundle,
     )
 
 
-def plan(
+def plan(  # noqa: PLR0913, PLR0917 - one for each flag
     words: RecipeOrData = None,
     recipe: Recipe = None,
     settings: Settings = None,
@@ -78,6 +81,7 @@ def plan(
     columns: Columns = None,
     base: Base = None,
     questions: Questions = None,
+    from_bundle: FromBundle = None,
 ) -> None:
     """Say what a training will do, before it does: rows, lengths, an example, parameters, memory, time."""
     import harness
@@ -92,10 +96,11 @@ def plan(
         questions=own_questions,
         columns=column_names(columns),
         base=base,
+        from_bundle=from_bundle,
     )
 
 
-def train(
+def train(  # noqa: PLR0913, PLR0917 - one for each flag
     recipe: Recipe = None,
     settings: Settings = None,
     out: Out = None,
@@ -104,6 +109,7 @@ def train(
     more_data: MoreData = None,
     columns: Columns = None,
     base: Base = None,
+    from_bundle: FromBundle = None,
 ) -> None:
     """Only train the recipe's adapter."""
     import harness
@@ -116,6 +122,7 @@ def train(
         data=all_sources("medbench train", data, None, more_data)[0],
         columns=column_names(columns),
         base=base,
+        from_bundle=from_bundle,
     )
 
 
@@ -131,6 +138,7 @@ def score(  # noqa: PLR0913, PLR0917 - one for each flag
     questions: Questions = None,
     more_questions: MoreData = None,
     columns: Columns = None,
+    from_bundle: FromBundle = None,
 ) -> None:
     """Only score and compare; nothing is trained. With --out and no --recipe, the folder's own recipe is used."""
     import harness
@@ -146,6 +154,7 @@ def score(  # noqa: PLR0913, PLR0917 - one for each flag
         out=out,
         seed=seed,
         again=again,
+        from_bundle=from_bundle,
     )
 
 

@@ -18,7 +18,7 @@ from typing import Literal
 from packaging.requirements import Requirement
 
 from reports.errors import UserError
-from training.home import medbench_home
+from reports.home import medbench_home
 from training.models.device import Device, cards
 
 State = Literal["ok", "note", "problem"]

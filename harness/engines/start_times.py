@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from reports.errors import UserError
 from reports.files import read_json, sha256_value, write_json
-from training.home import medbench_home
+from reports.home import medbench_home
 
 if TYPE_CHECKING:
     from harness.planning.run_plan import Plan

@@ -29,7 +29,7 @@ from harness.engines.interface import (
 from harness.engines.rows import PartScore, ScoringBatch, ScoringRow, Tokens
 from harness.engines.windows import fit_to_context, model_window
 from reports.errors import UserError, first_line
-from training.home import medbench_home
+from reports.home import medbench_home
 from training.models.adapters import CONFIG, is_plain_lora, read_settings
 from training.models.architecture import transformers_config
 from training.stopping import stop_if_asked

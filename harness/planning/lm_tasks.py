@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.planning.item_hashes import items_hash, source_hash
 from harness.planning.load_task import load_task
 from harness.planning.local_data import check_folders
+from harness.planning.task_index import Index, find_tasks
 from harness.planning.task_infos import examples_setting, task_info
-from harness.planning.task_names import check_names, check_spelling, lm_eval_tasks, own_task_names
+from harness.planning.task_names import lm_eval_tasks, own_task_names
 from harness.task_files.item_checks import check_items, examples_hash
-from harness.task_files.lm_eval_names import name_check
-from harness.task_files.own_tasks import Definition, read_own_tasks
+from harness.task_files.own_tasks import Definition
 from reports.document.row_account import RowAccount
 from reports.document.schema import TaskInfo
 from reports.errors import UnreachableError, UserError, did_you_mean
@@ -25,12 +25,9 @@ from tasks import catalog
 from tasks.data import DataSource, sample_indices
 from tasks.data.documents import account_of
 from tasks.data.selection import official_test_ids
-from tasks.suites import expand
 from training.models.model import Model
 from training.recipes.recipe import Recipe, ScoringSection
 from training.splits import example_source, held_out_source
-
-_Index = Callable[[], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ def load_tasks(
     names: Sequence[str],
     recipe: Recipe,
     base: Model,
-    index: _Index = lm_eval_tasks,
+    index: Index = lm_eval_tasks,
     tokenizer: str | None = None,
     unreachable: dict[str, UnreachableError] | None = None,
 ) -> list[LoadedTask]:
@@ -128,37 +125,22 @@ def load_tasks(
     Raises:
         UserError: A name is unknown to lm-eval, a task file is faulty, or a task's data cannot be had.
     """
-    from lm_eval.tasks import TaskManager
-
-    ours, scoring = set(own_task_names()), recipe.scoring
-    is_lm_evals = name_check(index)
-    own = read_own_tasks(expand(names), scoring.task_paths, is_trusted=scoring.trust_task_code, is_lm_evals=is_lm_evals)
-    names = own.names
-    foreign = [name for name in names if name not in ours]
-    check_spelling(foreign)
     held_out, folders = held_out_source(recipe), check_folders(recipe.data.folders)
-    manager = TaskManager(
-        include_path=str(catalog.CONFIG_FOLDER),
-        include_defaults=False,
-        metadata={  # for our data-set functions, see `tasks.task_settings`
-            "pubmedqa": recipe.data.pubmedqa.model_dump(mode="json"),
-            "reasoning": held_out.model_dump(mode="json"),
-            "questions": None if recipe.data.questions is None else recipe.data.questions.model_dump(mode="json"),
-            "format": recipe.format.name,
-            **recipe.format.model_dump(mode="json", exclude={"name"}, exclude_none=True),
-            "shots": recipe.scoring.num_fewshot or 0,
-            "examples": example_source(recipe).model_dump(mode="json"),
-            "seed": recipe.seed,
-            "tokenizer": str(base.folder),
-            "prompt_tokenizer": tokenizer,
-            "folders": folders,
-        },
-    )
-    available = manager.task_index
-    available |= own.entries()
-    if own.elsewhere(foreign) - available.keys():
-        available |= {name: entry for name, entry in index().items() if name not in available}
-    check_names(names, available)
+    metadata = {  # for our data-set functions, see `tasks.task_settings`
+        "pubmedqa": recipe.data.pubmedqa.model_dump(mode="json"),
+        "reasoning": held_out.model_dump(mode="json"),
+        "questions": None if recipe.data.questions is None else recipe.data.questions.model_dump(mode="json"),
+        "format": recipe.format.name,
+        **recipe.format.model_dump(mode="json", exclude={"name"}, exclude_none=True),
+        "shots": recipe.scoring.num_fewshot or 0,
+        "examples": example_source(recipe).model_dump(mode="json"),
+        "seed": recipe.seed,
+        "tokenizer": str(base.folder),
+        "prompt_tokenizer": tokenizer,
+        "folders": folders,
+    }
+    task_index = find_tasks(names, recipe.scoring, index, metadata)
+    names, own, manager = task_index.names, task_index.own, task_index.manager
     loaded: dict[str, LoadedTask] = {}
     for name in names:
         try:
@@ -172,11 +154,12 @@ def load_tasks(
             if task_name not in loaded:
                 source = _source(task_name, recipe, held_out)
                 loaded[task_name] = _prepare(task_name, task, recipe, source, own.definition(name, task_name))
-    _check_limits(recipe.scoring.limits, [*names, *loaded], {*ours, *own.tasks, *loaded}, index)
+    single = {*own_task_names(), *own.tasks, *loaded}
+    _check_limits(recipe.scoring.limits, [*names, *loaded], single, index)
     return list(loaded.values())
 
 
-def _check_limits(limits: Iterable[str], chosen: Sequence[str], single: Collection[str], index: _Index) -> None:
+def _check_limits(limits: Iterable[str], chosen: Sequence[str], single: Collection[str], index: Index) -> None:
     """See that limits name tasks; those of tasks that are not asked this time may stay.
 
     Raises:

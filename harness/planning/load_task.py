@@ -10,7 +10,7 @@ from typing import Any
 from harness.planning.local_data import local_spec
 from harness.task_files.load_errors import load_error
 from harness.task_files.own_tasks import OwnTasks
-from reports.errors import UserError, first_line
+from reports.errors import UnreachableError, UserError, first_line
 from reports.hub_access import hub_error, hub_or_cache
 from tasks import catalog
 
@@ -28,8 +28,11 @@ def load_task(manager: Any, name: str, own: OwnTasks, folders: Mapping[str, str]
         UserError: Its data cannot be had, or its file or code is faulty.
     """
     reads_recipe = name in catalog.METRICS and name != catalog.MEDCALC  # whose data are sources of the recipe
-    spec = local_spec(name, manager.task_index[name], folders)
-    fetches = not reads_recipe and spec == name and own.is_from_hub(name)
+    try:
+        spec, is_local = local_spec(name, manager.task_index, folders)
+    except UnreachableError as error:
+        raise UnreachableError(error.what, where=f"task {name}", fix=error.fix) from error
+    fetches = not reads_recipe and not is_local and own.is_from_hub(name)
     try:
         with hub_or_cache() if fetches else contextlib.nullcontext():
             return dict(manager.load([spec])["tasks"])

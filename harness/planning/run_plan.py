@@ -13,7 +13,9 @@ from harness.planning.find_models import find_model, find_recipe_base, with_kind
 from harness.planning.leakage import check_overlap, overlap_lines, unsearched_lines
 from harness.planning.lm_tasks import LoadedTask, load_tasks
 from harness.planning.model_names import parse_models
+from harness.planning.needs import check_bundle, run_needs
 from harness.planning.row_accounts import remarks
+from reports.bundles.active import active_bundle
 from reports.document.evidence import OverlapCheck
 from reports.errors import UnreachableError, UserError
 from tasks.suites import Suite, named_suites
@@ -176,6 +178,8 @@ def make_plan(
     Raises:
         UserError: Models, adapters, data or tasks that the user has to fix.
     """
+    names = list(dict.fromkeys(tasks or recipe.scoring.tasks))
+    _check_bundle(recipe, models, names, trains_only=trains_only)
     arguments = with_kinds(parse_models(models), say)
     device = pick_device()
     train_dtype = device.default_dtype(recipe.model.dtype)
@@ -187,7 +191,6 @@ def make_plan(
     chosen = tuple(find_model(argument, recipe, folder, base, score_dtype, say) for argument in arguments)
     dialogues, notes = read_dialogues(chosen, base, recipe)
     unreachable: dict[str, UnreachableError] = {}
-    names = list(dict.fromkeys(tasks or recipe.scoring.tasks))
     loaded = load_tasks(names, recipe, base, unreachable=unreachable)
     if unreachable and not trains_only:
         raise _unreachable_items(unreachable, trains=any(not model.sha256 for model in chosen))
@@ -215,6 +218,14 @@ def make_plan(
         overlap=overlap,
         suites=tuple(named_suites(names)),
     )
+
+
+def _check_bundle(recipe: Recipe, models: str, names: Sequence[str], *, trains_only: bool) -> None:
+    """Check that the bundle in use holds everything; a training does without the items that are scored later."""
+    bundle = active_bundle()
+    if bundle is not None:
+        needs = run_needs(recipe, models, [] if trains_only else names, trains_only=trains_only)
+        check_bundle(bundle, needs, recipe, models, [] if trains_only else names)
 
 
 def unchecked_lines(unreachable: Mapping[str, UnreachableError]) -> list[str]:

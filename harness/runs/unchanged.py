@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from harness.environment import package_versions
 from harness.planning.model_names import parse_models
 from harness.task_files.own_tasks import own_task_inputs
+from reports.bundles.active import active_bundle
+from reports.bundles.manifest import MANIFEST
 from reports.errors import UserError
 from reports.files import read_json, sha256_file, sha256_value, write_json
+from reports.home import medbench_home
 from tasks.catalog import TASKS
 from tasks.suites import expand
-from training.home import medbench_home
 from training.models.adapters import CONFIG, WEIGHTS
 from training.models.base_model import small_files
 from training.models.device import VISIBLE_DEVICES
@@ -47,6 +49,8 @@ def signature(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[st
         folders = [medbench_home() / "models" if base == QUICKSTART_MODEL else _local(base)]
         folders += [_local(model.source) for model in parse_models(models) if model.source]
         inputs = [*(path for source in _given(recipe) for path in _source(source)), *folders]
+        bundle = active_bundle()
+        inputs += [] if bundle is None else [bundle.path / MANIFEST]
     except (UserError, LookupError):
         return None
     if not set(expand(wanted)) <= TASKS.keys() or not folder.results.is_file():

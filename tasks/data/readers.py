@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import itertools
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reports.bundles.active import bundled_folder
 from reports.errors import UserError
 from reports.files import check_regular
 from reports.hub_access import hub_error, hub_or_cache
@@ -187,9 +189,10 @@ def _read_hub(source: DataSource, needed: Collection[str] | None) -> Iterator[Re
     import datasets
 
     name = f"{source.source} ({source.config or 'default'})"
+    bundled = bundled_folder("data set", str(source.source))
     try:
-        with hub_or_cache():
-            dataset = datasets.load_dataset(source.source, source.config, split=source.split)
+        with contextlib.nullcontext() if bundled else hub_or_cache():
+            dataset = datasets.load_dataset(str(bundled or source.source), source.config, split=source.split)
     except Exception as error:  # whatever the hub, the network or a builder raises is the user's to see in one line
         refusal = hub_error(error, "data set", str(source.source), where=name)
         if refusal is not None:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from reports.errors import UserError, first_line, is_failure
 from reports.files import read_json, sha256_file, sha256_value, write_json
-from training.home import medbench_home
+from reports.home import medbench_home
 from training.models.base_model import model_config
 from training.models.model import Model
 

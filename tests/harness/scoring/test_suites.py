@@ -54,7 +54,7 @@ def stock_tasks(names, folders, index=()):
 
     paths = [str(CONFIG_FOLDER), *map(str, index)]
     manager = TaskManager(include_path=paths, include_defaults=False, metadata={"folders": folders})
-    return manager.load([local_spec(name, manager.task_index[name], folders) for name in names])
+    return manager.load([local_spec(name, manager.task_index, folders).spec for name in names])
 
 
 def stock_results(names, folders, model, index=()):
