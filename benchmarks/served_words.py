@@ -1,7 +1,7 @@
 """Compares answers in words of a server without log-probabilities, such as `transformers serve`, with the same model's.
 
     benchmarks/results/served_words.json:
-    transformers serve BASE-FOLDER --port 8012 --device cpu --dtype bfloat16 &
+    transformers serve BASE-FOLDER --port 8012 --device cpu --dtype float32 &
     python -m benchmarks.served_words OUT.json --url http://127.0.0.1:8012/v1 --served-name BASE-FOLDER [--limit 8]
 
 The base is scored by the transformers engine and through the server on generated answers, and the tasks by
@@ -22,7 +22,13 @@ from reports.errors import UserError
 from reports.files import write_json
 
 TASKS = ["medbench_generation", "medbench_pubmedqa_cot"]
-_SETTINGS = ["scoring.across=true", "scoring.noise_items=0", "quantization.method=none", "scoring.served.concurrency=1"]
+_SETTINGS = [
+    "scoring.across=true",
+    "scoring.noise_items=0",
+    "quantization.method=none",
+    "quantization.double_quant=null",
+    "scoring.served.concurrency=1",
+]
 
 
 def main() -> None:
