@@ -27,6 +27,7 @@ _SETTINGS = [
     "scoring.noise_items=0",
     "quantization.method=none",
     "quantization.double_quant=null",
+    "scoring.dtype=float32",
     "scoring.served.concurrency=1",
 ]
 

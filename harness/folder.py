@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,11 @@ from filelock import FileLock, Timeout
 
 from reports.document.reading import samples_path
 from reports.errors import UserError
-from reports.files import PART, remove_parts
+from reports.files import PART, remove_parts, write_text
 from training.models.links import refuse_links_out
 
 _LOCK = ".lock"
+_SESSION = ".served"  # names the session in which servers answered
 _PROBE_SECONDS = 1.0  # others that only ask whether it is locked hold the lock for far less
 _POLL_SECONDS = 0.01
 
@@ -61,6 +63,17 @@ class RunFolder:
     def ratings(self) -> Path:
         """Rating sheets, their key, and the marks that came back."""
         return self.path / "ratings"
+
+    def served_session(self) -> str:
+        """Name under which a server's answers are stored for this folder; a new one after `end_served_session`."""
+        path = self.path / _SESSION
+        if not path.is_file():
+            write_text(path, uuid.uuid4().hex)
+        return path.read_text(encoding="ascii")
+
+    def end_served_session(self) -> None:
+        """Ask servers anew the next time."""
+        (self.path / _SESSION).unlink(missing_ok=True)
 
     def make(self) -> None:
         """Create the folder.

@@ -35,7 +35,8 @@ def model_key(plan: Plan, choice: Choice, model: Model, version: str = __version
     """Hash over everything but the requests that decides the responses of one model of a plan.
 
     Weights, configuration and tokenizer of base and adapter, what ends an answer, how they are held and computed, and
-    the code that does it. Of a served model, its address and name and what the server says of itself.
+    the code that does it. Of a served model, its address and name, what the server says of itself and replies to fixed
+    prompts, and the run folder: another run asks anew, since other weights can hide behind the same facts.
     """
     plan = plan.part_of(model)
     engine, scoring, dialogue = choice.engine_of(plan), plan.recipe.scoring, plan.dialogues[model.name]
@@ -49,11 +50,16 @@ def model_key(plan: Plan, choice: Choice, model: Model, version: str = __version
             [model.sha256, sha256_file(model.folder / CONFIG), scoring.adapters] if model.is_adapter else None,
             [plan.weights, plan.train_dtype, plan.score_dtype, plan.dense, plan.device.type],
             [engine, scoring.batch_tokens, scoring.batch_rows, scoring.vllm if engine == "vllm" else None],
-            [model.url, model.served_name, served_facts(model, scoring.served)] if model.is_served else None,
+            _served_key(plan, model) if model.is_served else None,
             [dialogue.tokenizer == str(plan.base.tokenizer) or small_files(model.folder), sorted(dialogue.ends)],
             plan.is_noise_check,
         ]
     )
+
+
+def _served_key(plan: Plan, model: Model) -> list[object]:
+    facts = served_facts(model, plan.recipe.scoring.served)
+    return [model.url, model.served_name, facts, plan.folder.served_session()]
 
 
 def pair_key(model: str, loaded: LoadedTask, seed: int) -> str:

@@ -128,14 +128,16 @@ def _served_unsupported(plan: Plan) -> Unsupported | None:
 
 
 def served_facts(model: Model, settings: ServedSection) -> dict[str, str]:
-    """What the server of a model says of itself, which is part of the key of its answers.
+    """What the server of a model says of itself and a hash of its replies, which are part of the key of its answers.
 
     Raises:
         UserError: The server does not answer, or does not have the model.
     """
     from harness.engines.served.client import server_facts
+    from harness.engines.served.identity import reply_hash
 
-    return server_facts(model.url, model.served_name, settings)
+    facts = server_facts(model.url, model.served_name, settings)
+    return {**facts, "replies": reply_hash(model.url, model.served_name, settings)}
 
 
 ENGINES = {

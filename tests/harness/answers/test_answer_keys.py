@@ -9,6 +9,8 @@ from harness.engines.choice import Choice
 from harness.engines.interface import GenerateRequest, PerplexityRequest, ScoreRequest
 from harness.folder import RunFolder
 from harness.planning.run_plan import make_plan
+from tasks.rendering import load_tokenizer
+from tests.harness.engines.fake_server import FakeServer
 from training.models.device import Cuda
 from training.recipes.recipe_file import load_recipe
 
@@ -52,6 +54,26 @@ def test_keys_differ_by_everything_that_decides_an_answer(tiny_recipe, tmp_path)
     ]
     assert len({answer_key(store, each) for each in asked}) == len(asked)
     assert answer_key(store, request) != answer_key(store_key(others[0], plan.device), request)
+
+
+def test_answers_of_a_server_hold_for_its_replies_and_for_one_folder(tiny_recipe, tiny_model, tmp_path):
+    """A server that loads other weights under the same name reports the same facts."""
+    recipe, choice = load_recipe(str(tiny_recipe)), Choice("transformers", "", 0.0)
+    with FakeServer(load_tokenizer(str(tiny_model))).running() as server:
+
+        def key(folder):
+            plan = make_plan(recipe, RunFolder(folder), f"base,one={server.url}#tuned", ["medbench_perplexity"])
+            return model_key(plan, choice, plan.model("one"))
+
+        first = key(tmp_path)
+        assert key(tmp_path) == first
+        assert key(tmp_path / "another") != first
+        server.change = lambda _, reply: {**reply, "choices": [{**reply["choices"][0], "text": "other weights"}]}
+        assert key(tmp_path) != first
+        server.change = lambda _, reply: reply
+        assert key(tmp_path) == first
+        RunFolder(tmp_path).end_served_session()
+        assert key(tmp_path) != first
 
 
 def test_all_that_decides_an_answer_is_in_the_code_that_keys_hash():
