@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.errors import UserError
+from reports.files import sha256_value
 
 _OF_THE_HUB = ("revision", "trust_remote_code", "token")  # arguments that mean nothing for a folder
 
@@ -42,5 +43,21 @@ def local_spec(name: str, entry: Any, folders: Mapping[str, str]) -> str | dict[
     if folder is None:
         return name
     kept = {key: value for key, value in (config.get("dataset_kwargs") or {}).items() if key not in _OF_THE_HUB}
-    member = {"task": name, "dataset_path": folder, "dataset_kwargs": kept or None}
+    member = {"task": name, "dataset_path": folder, "dataset_kwargs": kept | own_cache(Path(folder))}
     return {"group": f"local data of {name}", "task": [member]}
+
+
+def own_cache(folder: Path) -> dict[str, str]:
+    """Argument of `datasets.load_dataset` by which it never takes other rows for those of a local folder.
+
+    `datasets` 4 caches a folder whose README.md lists its files by the folder's name and that README.md alone, so that
+    changed files, or another folder of that name, would give the earlier rows.
+    """
+    from datasets import config
+
+    facts = [
+        (str(path.relative_to(folder)), status.st_size, status.st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if (status := path.stat()) and path.is_file()
+    ]
+    return {"cache_dir": str(Path(config.HF_DATASETS_CACHE) / f"medbench-{sha256_value([str(folder), facts])[:16]}")}

@@ -1,0 +1,158 @@
+"""Synthetic common-sense questions in the schemas of the retention tasks, easy enough for a small model.
+
+All texts are invented for the tests and are no benchmark.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.benchmark_data import write
+
+_THINGS = {
+    "a fruit": ["apple", "banana", "cherry", "grape", "lemon", "peach", "pear", "plum"],
+    "an animal": ["horse", "rabbit", "tiger", "donkey", "goat", "squirrel", "camel", "fox"],
+    "a vehicle": ["truck", "bicycle", "tractor", "bus", "tram", "taxi", "scooter", "van"],
+    "a piece of clothing": ["shirt", "jacket", "sock", "glove", "scarf", "skirt", "sweater", "coat"],
+    "a musical instrument": ["violin", "trumpet", "flute", "piano", "guitar", "drum", "harp", "cello"],
+    "a tool": ["hammer", "screwdriver", "saw", "wrench", "drill", "pliers", "axe", "chisel"],
+    "a colour": ["green", "yellow", "purple", "orange", "brown", "pink", "grey", "blue"],
+    "a country": ["Brazil", "Norway", "Egypt", "Japan", "Canada", "Kenya", "Poland", "Peru"],
+    "a part of the body": ["elbow", "knee", "shoulder", "ankle", "wrist", "chin", "thumb", "hip"],
+    "a piece of furniture": ["sofa", "wardrobe", "bookcase", "armchair", "stool", "bench", "desk", "cupboard"],
+    "a kind of weather": ["rain", "snow", "fog", "hail", "thunder", "drizzle", "sleet", "frost"],
+    "a month": ["January", "April", "August", "October", "June", "March", "July", "December"],
+}
+_USES = {
+    "a broom": "sweep the floor.",
+    "a pencil": "draw a picture on the paper.",
+    "a kettle": "boil some water for tea.",
+    "a towel": "dry his wet hands.",
+    "a pillow": "rest his head on it and sleep.",
+    "a ladder": "climb up to the roof.",
+    "an umbrella": "keep dry in the rain.",
+    "a camera": "take a photo of the mountains.",
+    "a key": "unlock the front door.",
+    "a spoon": "stir the soup in the pot.",
+    "a shovel": "dig a hole in the garden.",
+    "a phone": "call a friend.",
+    "a pair of scissors": "cut the paper in half.",
+    "a toothbrush": "brush his teeth.",
+    "a comb": "comb his hair.",
+    "a candle": "light up the dark room.",
+    "a book": "read the first chapter.",
+    "a needle and thread": "sew a button on his shirt.",
+    "a map": "find the way to the station.",
+    "a fishing rod": "catch a fish in the lake.",
+    "an iron": "press the wrinkles out of his shirt.",
+    "a bucket": "carry water to the plants.",
+    "a telescope": "look at the stars.",
+    "a pair of skis": "ski down the snowy slope.",
+    "a match": "light the fire.",
+    "a blanket": "keep himself warm.",
+    "a bell": "ring it loudly.",
+    "a lawn mower": "cut the grass.",
+    "a stamp": "send a letter by post.",
+    "a football": "kick it into the goal.",
+    "a piano": "play a song.",
+    "a calculator": "add up the numbers.",
+    "a knife": "slice the bread.",
+    "a rope": "tie the boat to the dock.",
+    "a vacuum cleaner": "clean the carpet.",
+    "a clock": "see what time it is.",
+    "a thermometer": "measure the temperature.",
+    "a suitcase": "pack his clothes for the trip.",
+    "a mirror": "look at his own face.",
+    "a bar of soap": "wash his hands.",
+    "a wheelbarrow": "move a heap of bricks.",
+    "a paintbrush": "paint the fence white.",
+    "a corkscrew": "open a bottle of wine.",
+    "a lighter": "light a cigarette.",
+    "a sleeping bag": "spend the night in the tent.",
+    "a magnifying glass": "look at a tiny insect.",
+    "a pair of glasses": "see the small letters clearly.",
+    "a hairdryer": "dry his hair.",
+    "a saddle": "ride the horse.",
+    "a frying pan": "fry two eggs.",
+    "an oven": "bake a cake.",
+    "a watering can": "water the flowers.",
+    "a microphone": "sing to the crowd.",
+    "a bandage": "cover the cut on his finger.",
+    "a nail file": "smooth his fingernails.",
+    "a sponge": "wash the dirty dishes.",
+    "a whistle": "stop the game.",
+    "a snow shovel": "clear the snow from the path.",
+    "a bottle opener": "open a bottle of beer.",
+    "a pair of oars": "row the boat across the lake.",
+}
+_OPTIONS = 4
+
+
+def _words() -> list[tuple[str, str, list[str], int]]:
+    """Kind of thing, question, options and place of the right one, for each word."""
+    kinds = [*_THINGS]
+    rows = []
+    for number, kind in enumerate(kinds):
+        for place, word in enumerate(_THINGS[kind]):
+            others = [_THINGS[kinds[(number + step) % len(kinds)]][(place + step) % 8] for step in (3, 5, 10)]
+            right = (number + place) % _OPTIONS
+            options = [*others[:right], word, *others[right:]]
+            rows.append((kind, f"Which of these words names {kind}?", options, right))
+    return rows
+
+
+def arc() -> list[dict[str, Any]]:
+    """One question for each word, as ARC-Easy writes them; the options make each different."""
+    return [
+        {
+            "id": f"synthetic {number}",
+            "question": f"{question} ({', '.join(options)})",
+            "choices": {"text": options, "label": [*"ABCD"]},
+            "answerKey": "ABCD"[right],
+        }
+        for number, (_, question, options, right) in enumerate(_words())
+    ]
+
+
+def hellaswag() -> list[dict[str, Any]]:
+    """What a thing is used for, as HellaSwag writes endings."""
+    uses = [*_USES.items()]
+    rows = []
+    for number, (thing, use) in enumerate(uses):
+        others = [uses[(number + step) % len(uses)][1] for step in (7, 19, 31)]
+        right = number % _OPTIONS
+        rows.append(
+            {
+                "ind": number,
+                "activity_label": "Using things",
+                "ctx_a": f"Tom has {thing} in front of him.",
+                "ctx_b": "he uses it to",
+                "ctx": f"Tom has {thing} in front of him. he uses it to",
+                "endings": [*others[:right], use, *others[right:]],
+                "source_id": "synthetic",
+                "split": "val",
+                "split_type": "indomain",
+                "label": str(right),
+            }
+        )
+    return rows
+
+
+def mmlu() -> list[dict[str, Any]]:
+    """The questions about words with letters; a small model hardly does better than chance."""
+    return [
+        {"question": question, "subject": "common_sense", "choices": options, "answer": right}
+        for _, question, options, right in _words()
+    ]
+
+
+def write_retention(folder: Path) -> dict[str, str]:
+    """Write the data sets of the retention suite; returns the folders by the ids that they stand in for."""
+    splits = ("train", "validation", "test")
+    sets = {
+        "Rowan/hellaswag": {"default": {"train": hellaswag(), "validation": hellaswag()}},
+        "allenai/ai2_arc": {"ARC-Easy": dict.fromkeys(splits, arc())},
+        "cais/mmlu": {"all": {"test": mmlu()}},
+    }
+    return {name: str(write(folder / name.replace("/", "--"), configs)) for name, configs in sets.items()}
