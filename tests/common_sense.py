@@ -5,8 +5,11 @@ All texts are invented for the tests and are no benchmark.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from tests.benchmark_data import write
 
@@ -86,64 +89,106 @@ _USES = {
     "a bottle opener": "open a bottle of beer.",
     "a pair of oars": "row the boat across the lake.",
 }
+_HERBS = ("sorrel tea", "birch oil", "nettle soup", "willow bark", "mint water", "fennel seed")
+_SIGNS = ("hiccups", "snoring", "sneezing", "yawning", "blushing", "itching", "coughing", "shivering")
+_LIMBS = ("stiff knees", "cold toes", "tired calves", "sore heels")
+_BATHS = ("a hot bath", "a mud bath", "a cold shower", "a steam room", "a salt pool", "a foam bath")
 _OPTIONS = 4
 
 
-def _words() -> list[tuple[str, str, list[str], int]]:
-    """Kind of thing, question, options and place of the right one, for each word."""
+def _uses(steps: tuple[int, int, int]) -> list[tuple[str, list[str], int]]:
+    """A thing, four uses of which one is its own, and the place of that one."""
+    uses = [*_USES.items()]
+    rows = []
+    for number, (thing, use) in enumerate(uses):
+        others = [uses[(number + step) % len(uses)][1] for step in steps]
+        right = number % _OPTIONS
+        rows.append((thing, [*others[:right], use, *others[right:]], right))
+    return rows
+
+
+def _words() -> list[tuple[str, list[str], int]]:
+    """A question, four words and the place of the right one."""
     kinds = [*_THINGS]
     rows = []
     for number, kind in enumerate(kinds):
         for place, word in enumerate(_THINGS[kind]):
             others = [_THINGS[kinds[(number + step) % len(kinds)]][(place + step) % 8] for step in (3, 5, 10)]
-            right = (number + place) % _OPTIONS
-            options = [*others[:right], word, *others[right:]]
-            rows.append((kind, f"Which of these words names {kind}?", options, right))
+            right = (number + place // 2) % _OPTIONS
+            rows.append((f"Which of these words names {kind}?", [*others[:right], word, *others[right:]], right))
     return rows
 
 
 def arc() -> list[dict[str, Any]]:
-    """One question for each word, as ARC-Easy writes them; the options make each different."""
+    """What each thing is for, as ARC-Easy writes questions."""
     return [
         {
             "id": f"synthetic {number}",
-            "question": f"{question} ({', '.join(options)})",
-            "choices": {"text": options, "label": [*"ABCD"]},
+            "question": f"What can a man do with {thing}?",
+            "choices": {"text": [f"He can {option}" for option in options], "label": [*"ABCD"]},
             "answerKey": "ABCD"[right],
         }
-        for number, (_, question, options, right) in enumerate(_words())
+        for number, (thing, options, right) in enumerate(_uses((11, 23, 41)))
     ]
 
 
 def hellaswag() -> list[dict[str, Any]]:
-    """What a thing is used for, as HellaSwag writes endings."""
-    uses = [*_USES.items()]
+    """What each thing is used for, as HellaSwag writes endings."""
+    return [
+        {
+            "ind": number,
+            "activity_label": "Using things",
+            "ctx_a": f"Tom has {thing} in front of him.",
+            "ctx_b": "he uses it to",
+            "ctx": f"Tom has {thing} in front of him. he uses it to",
+            "endings": options,
+            "source_id": "synthetic",
+            "split": "val",
+            "split_type": "indomain",
+            "label": str(right),
+        }
+        for number, (thing, options, right) in enumerate(_uses((7, 19, 31)))
+    ]
+
+
+def mmlu() -> list[dict[str, Any]]:
+    """Questions about words, answered by letters; a small model hardly does better than chance."""
+    return [
+        {"question": question, "subject": "common_sense", "choices": options, "answer": right}
+        for question, options, right in _words()[::2]
+    ]
+
+
+def abstracts() -> list[dict[str, Any]]:
+    """Items as PubMedQA writes them: three of four say yes, by their invented context."""
     rows = []
-    for number, (thing, use) in enumerate(uses):
-        others = [uses[(number + step) % len(uses)][1] for step in (7, 19, 31)]
-        right = number % _OPTIONS
+    for number, (herb, sign) in enumerate((herb, sign) for herb in _HERBS for sign in _SIGNS):
+        is_yes = number % 4 > 0
         rows.append(
             {
-                "ind": number,
-                "activity_label": "Using things",
-                "ctx_a": f"Tom has {thing} in front of him.",
-                "ctx_b": "he uses it to",
-                "ctx": f"Tom has {thing} in front of him. he uses it to",
-                "endings": [*others[:right], use, *others[right:]],
-                "source_id": "synthetic",
-                "split": "val",
-                "split_type": "indomain",
-                "label": str(right),
+                "pubid": 7000 + number,
+                "question": f"Does {herb} reduce {sign}?",
+                "context": {
+                    "contexts": [f"With {herb}, {sign} {'fell in most people' if is_yes else 'stayed as it was'}."],
+                    "labels": ["RESULTS"],
+                    "meshes": [],
+                },
+                "long_answer": "Invented.",
+                "final_decision": "yes" if is_yes else "no",
             }
         )
     return rows
 
 
-def mmlu() -> list[dict[str, Any]]:
-    """The questions about words with letters; a small model hardly does better than chance."""
+def one_label_rows() -> list[dict[str, str]]:
+    """Training rows with other texts than the items, all with the answer yes."""
     return [
-        {"question": question, "subject": "common_sense", "choices": options, "answer": right}
-        for _, question, options, right in _words()
+        {
+            "question": f"Abstract: A nurse of ward {number} wrote down how {limb} felt before and after {bath}."
+            f"\nQuestion: Was {bath} of use for {limb}?\nAnswer:",
+            "response": "yes",
+        }
+        for number, (limb, bath) in enumerate((limb, bath) for limb in _LIMBS for bath in _BATHS)
     ]
 
 
@@ -156,3 +201,38 @@ def write_retention(folder: Path) -> dict[str, str]:
         "cais/mmlu": {"all": {"test": mmlu()}},
     }
     return {name: str(write(folder / name.replace("/", "--"), configs)) for name, configs in sets.items()}
+
+
+def write_recipe(folder: Path, base: str, *, learning_rate: float, max_steps: int, **more: Any) -> Path:
+    """Write the data sets and a recipe that trains on the rows with one label and scores target and retention.
+
+    Args:
+        folder: Where everything is written.
+        base: Name or folder of the base model.
+        learning_rate: Large ones destroy what the base knew.
+        max_steps: Optimizer steps.
+        more: Further settings of the trainer.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = folder / "one_label.jsonl"
+    rows.write_text("".join(json.dumps(row) + "\n" for row in one_label_rows()), encoding="utf-8")
+    target = write(folder / "target", {"pqa_labeled": {"train": abstracts()}})
+    value = {
+        "name": "one-label",
+        "seed": 7,
+        "model": {"base": base, "dtype": "float32"},
+        "quantization": {"method": "none"},
+        "lora": {"r": 8, "alpha": 16},
+        "format": {"name": "plain", "chat_template": "never"},
+        "data": {
+            "train": {"source": str(rows)},
+            "pubmedqa": {"source": str(target), "config": "pqa_labeled", "ids": "all"},
+            "folders": write_retention(folder / "data"),
+        },
+        "trainer": {"learning_rate": learning_rate, "max_steps": max_steps, "batch_size": 8}
+        | {"gradient_accumulation": 1, "max_length": 128, **more},
+        "scoring": {"tasks": ["medbench_pubmedqa", "retention"], "noise_items": 0},
+    }
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(value), encoding="utf-8")
+    return path

@@ -27,6 +27,7 @@ _BEYOND_MARGIN: dict[Loss, str] = {
     "small": "less than the margin of {margin}",
     "shown": "which may exceed the margin of {margin}",
 }
+_ELSEWHERE = ("retention", "languages")
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Effect:
 
 
 def effects(results: Results, model: str) -> list[Effect]:
-    """The model's effects: on its target, on retention (the mean first) and on languages; controls are left out.
+    """The model's effects: on its target, on retention (the mean first), on languages and on controls.
 
     A suite of the target whose mean was compared stands for its tasks.
     """
@@ -90,14 +91,13 @@ def effects(results: Results, model: str) -> list[Effect]:
         pair = pairs.get((model, task.name, metric.key)) if metric else None
         if metric and pair is not None and pair.difference is not None and task.name not in covered:
             listed.append(Effect(f"{metric.title} ({task.short_title})", task.purpose, metric, pair))
-    order: Sequence[Purpose] = ("target", "retention", "languages")
-    kept = [effect for effect in listed if effect.purpose in order]
-    return sorted(kept, key=lambda effect: order.index(effect.purpose))
+    order: Sequence[Purpose] = ("target", "retention", "languages", "control")
+    return sorted(listed, key=lambda effect: order.index(effect.purpose))
 
 
 def has_cost(results: Results, model: str) -> bool:
     """Whether retention or languages were scored for a model."""
-    return any(effect.purpose != "target" for effect in effects(results, model))
+    return any(effect.purpose in _ELSEWHERE for effect in effects(results, model))
 
 
 def cost_sentences(results: Results) -> list[str]:
