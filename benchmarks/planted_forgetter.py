@@ -2,9 +2,10 @@
 
     python -m benchmarks.planted_forgetter --out benchmarks/results/planted_forgetter.json
 
-Both adapters are trained on rows whose answer is always yes; one with a learning rate that destroys what
-SmolLM2-135M-Instruct knew. The retention sets are synthetic, in the schemas of the public ones (`tests.common_sense`).
-Ends with 1 unless the default gate blocks the forgetter for its loss, and the other by no rule about retention.
+Both adapters are trained on rows whose answer is always yes: one with a learning rate that destroys what
+SmolLM2-135M-Instruct knew, the other with one that changes little. The retention sets are synthetic, in the schemas of
+the public ones (`tests.common_sense`). Ends with 1 unless the default gate blocks the forgetter for its loss, and the
+other by no rule about retention.
 """
 
 from __future__ import annotations

@@ -115,7 +115,9 @@ def _words() -> list[tuple[str, list[str], int]]:
         for place, word in enumerate(_THINGS[kind]):
             others = [_THINGS[kinds[(number + step) % len(kinds)]][(place + step) % 8] for step in (3, 5, 10)]
             right = (number + place // 2) % _OPTIONS
-            rows.append((f"Which of these words names {kind}?", [*others[:right], word, *others[right:]], right))
+            options = [*others[:right], word, *others[right:]]
+            question = f"{options[0]}, {options[1]}, {options[2]}, {options[3]}: which of them is {kind}?"
+            rows.append((question, options, right))
     return rows
 
 

@@ -184,10 +184,8 @@ def regression_result(
     if tested.gain.p_value < level:
         return target.result("pass", f"a loss of the margin is ruled out: {change}", **fields)
     if target.row:
-        reason = (
-            f"no loss is shown: {change}; whether a loss of the margin is ruled out, the mean of {target.row} decides"
-        )
-        return target.result("pass", reason, **fields)
+        reason = f"no loss is shown (corrected p {p_text(p_adjusted)}): {change}; the mean of {target.row} decides"
+        return target.result("pass", f"{reason} whether a loss of the margin is ruled out", **fields)
     reason, needed = _undecided(target, selected, tested.gain, 0.0, rule.confidence, power)
     reason = f"a loss of the margin is not ruled out: {change}; {reason}"
     worst = selected.worst(target, target.metric.sign)

@@ -76,8 +76,8 @@ def test_the_mean_rules_out_a_loss_that_every_part_leaves_open():
         == "a loss of the margin is ruled out: 0.0 pp, equivalent"
     )
     assert rules["no regression: arc/m"].reason == (
-        "no loss is shown: 0.0 pp, inconclusive; whether a loss of the margin is ruled out, the mean of retention"
-        " decides"
+        "no loss is shown (corrected p 1.000): 0.0 pp, inconclusive; the mean of retention decides whether a loss of"
+        " the margin is ruled out"
     )
     _, without = judged(*even, suites={})
     assert without.verdict == "inconclusive"
