@@ -102,6 +102,12 @@ def test_suites_are_scored_offline_and_the_results_remember_them(run):
         "medbench_glianorex_shuffled": ITEMS,
         "medbench_glianorex_no_question": ITEMS,
     }
+    assert {task.name for task in results.tasks if task.purpose == "retention"} == set(SUITES["retention"].tasks)
+    (mean,) = next(suite for suite in results.suites if suite.name == "retention").scores
+    parts = [
+        score.value for score in results.scores if score.task in SUITES["retention"].tasks and score.metric == "acc"
+    ]
+    assert (mean.value, mean.n) == (pytest.approx(sum(parts) / 3), 8 * ITEMS)
     titles = {metric.title for task in results.tasks for metric in task.metrics if metric.key == "acc"}
     assert titles == {"Accuracy"}
 
