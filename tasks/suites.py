@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from reports.document.schema import Purpose
 from tasks.benchmarks import EXTRAS, MEMBERS, Benchmark
 
 
@@ -47,20 +48,31 @@ _PURPOSES = {
     "retention": "what a fine-tune forgets: fixed samples of general benchmarks",
     "languages": "medicine in other languages than English",
 }
-_LEADERBOARD = tuple(
-    (member.task, "accuracy" if member.task == "medbench_pubmedqa" else "acc") for member in MEMBERS["medical"]
-)
+_MEAN_TITLES = {
+    "medical": "Mean of the nine accuracies (Open Medical-LLM Leaderboard)",
+    "retention": "Mean of the three accuracies of general knowledge (retention)",
+}
+
+
+def _mean_of(name: str) -> tuple[tuple[str, str], ...]:
+    """The metric of each task in the suite's row; empty if the suite has none."""
+    members = MEMBERS[name] if name in _MEAN_TITLES else ()
+    return tuple((member.task, "accuracy" if member.task == "medbench_pubmedqa" else "acc") for member in members)
+
+
 SUITES = {
-    name: Suite(
-        name,
-        _PURPOSES[name],
-        members,
-        EXTRAS.get(name, ()),
-        _LEADERBOARD if name == "medical" else (),
-        "Mean of the nine accuracies (Open Medical-LLM Leaderboard)" if name == "medical" else "",
-    )
+    name: Suite(name, _PURPOSES[name], members, EXTRAS.get(name, ()), _mean_of(name), _MEAN_TITLES.get(name, ""))
     for name, members in MEMBERS.items()
 }
+_BESIDE_TARGET: tuple[Purpose, ...] = ("retention", "languages", "control")
+
+
+def purpose_of(task: str) -> Purpose:
+    """`target`, or the suite by which a task measures something beside a fine-tune's target."""
+    for name in _BESIDE_TARGET:
+        if any(member.task == task for member in (*MEMBERS[name], *EXTRAS.get(name, ()))):
+            return name
+    return "target"
 
 
 def expand(names: Iterable[str]) -> list[str]:

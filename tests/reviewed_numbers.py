@@ -21,7 +21,6 @@ from tasks.data.options import LEAST_OPTIONS, MOST_OPTIONS
 from tasks.data.source import MOST_BYTES
 from tasks.overlap import runs
 from tasks.retention import ITEMS as RETENTION_ITEMS
-from tasks.suites import SUITES
 from training.recipes.own_data import MOST_HELD_OUT
 
 EVERYWHERE = "*"
@@ -39,7 +38,6 @@ REVIEWED = {
     },
     "ARCHITECTURE.md": {f"blocks of {BLOCK_SAMPLES:,} samples": "limit"},
     "docs/benchmarks.md": {
-        f"sum of their variances over {len(SUITES['medical'].tasks) ** 2},": "the square of the number of parts",
         f"are the {RETENTION_ITEMS} items whose": "size of the samples",
     },
     "docs/your-data.md": {

@@ -11,6 +11,7 @@ from tasks.benchmarks import BENCHMARKS
 from tasks.data import DataSource
 from tasks.data.selection import describe_selection
 from tasks.references import guessing, label, references
+from tasks.suites import purpose_of
 
 
 def task_info(name: str, task: Any, indices: Sequence[int], source: DataSource | None, *, file: str = "") -> TaskInfo:
@@ -32,6 +33,7 @@ def task_info(name: str, task: Any, indices: Sequence[int], source: DataSource |
         metrics=[metric.model_copy() for metric in catalog.metrics_of(name)],
         setting=f"{file + ', ' if file else ''}{len(indices)} of {total} items",
         by_likelihood=catalog.TASKS[name].by_likelihood if name in catalog.TASKS else "",
+        purpose=purpose_of(name),
     )
     if source is not None:
         selection = describe_selection(source)

@@ -22,6 +22,7 @@ from reports.gate.inputs import GateInput, ItemScore, check_values, read_items
 from reports.gate.outcome import GateInputInfo, GateReport
 from reports.gate.policy import DEFAULT, DeployedEquals, Policy
 from reports.names import is_plain_name
+from tasks.suites import SUITES
 from training.recipes.strict_yaml import check, read_yaml
 
 
@@ -73,7 +74,8 @@ def gate(
             unread = [GateInputInfo(run=str(name), model="") for name in names]
             report = refuse(rules, str(reason), input_info(ours), unread)
         else:
-            report = judge(rules, ours, theirs, source=str(policy))
+            suites = {suite.name: dict(suite.mean_of) for suite in SUITES.values() if suite.mean_of}
+            report = judge(rules, ours, theirs, suites=suites, source=str(policy))
     except UnfinishedError as reason:
         unread = [GateInputInfo(run=str(name or ""), model="") for name in names]
         report = refuse(rules, str(reason), GateInputInfo(run=_name(run), model=candidate or ""), unread)

@@ -63,10 +63,18 @@ def mean_of_shares(strata: Sequence[Stratum]) -> Inference:
 
 def mean_of_differences(strata: Sequence[Stratum]) -> Inference:
     """The mean of paired differences of shares, with Tango's score test and interval."""
+    return _described(score_test(*effective_counts(strata)), _joined(strata)[1], strata)
+
+
+def effective_counts(strata: Sequence[Stratum]) -> tuple[float, float, float, float]:
+    """Items gained, lost and compared that have the mean and variance of the paired differences, and their degrees.
+
+    The degrees of freedom are infinite where no part has any variance.
+    """
     mean, variance, items, degrees = _joined(strata)
     discordance = max(variance * items + mean**2, abs(mean))
     gained, lost = (items * (discordance + mean) / 2, items * (discordance - mean) / 2)
-    return _described(score_test(gained, max(lost, 0.0), items, degrees), variance, strata)
+    return max(gained, 0.0), max(lost, 0.0), items, degrees
 
 
 def _joined(strata: Sequence[Stratum]) -> tuple[float, float, float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reports.comparison.adapter_cost import cost_sentences
 from reports.document.label_use import NO_LABEL
 from reports.document.schema import Comparison, MetricInfo, Results, TaskInfo
 from reports.document.truncation import truncated_share
@@ -18,12 +19,13 @@ _Metrics = dict[tuple[str, str], MetricInfo]
 
 
 def sentences(results: Results) -> list[str]:
-    """Write one sentence per model that was compared with the baseline, after any warnings."""
+    """Write warnings, what each model gains and loses beside its target, and one sentence per compared model."""
     metrics = _metrics(results)
     others = [model.name for model in results.models if model.name != results.baseline]
     lines = [*truncations(results), *label_collapses(results), *_trained_on(results)]
     if not others:
         return [*lines, f"Only {results.baseline} was scored, so there is nothing to compare it with."]
+    lines += cost_sentences(results)
     for model in others:
         pairs = [pair for pair in results.comparisons if pair.candidate == model]
         lines.append(_sentence(model, results.baseline, pairs, metrics))

@@ -49,6 +49,7 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = "2.0"
+Purpose = Literal["target", "retention", "languages", "control"]
 
 
 class TaskInfo(Strict):
@@ -65,6 +66,8 @@ class TaskInfo(Strict):
         references: Reference scores.
         by_likelihood: Name of the task that scores the same items by log-likelihood, for tasks with generated answers
             that have one; empty otherwise, and in results of earlier versions.
+        purpose: `target` if a fine-tune is meant to improve it, else the suite by which it measures something beside
+            the target.
     """
 
     name: PlainName
@@ -76,6 +79,12 @@ class TaskInfo(Strict):
     label: str = ""
     references: list[ReferenceLine] = Field(default_factory=list)
     by_likelihood: str = ""
+    purpose: Purpose = "target"
+
+    @property
+    def main(self) -> MetricInfo | None:
+        """The first metric with a better direction that does not only explain others, or None."""
+        return next((metric for metric in self.metrics if metric.sign and not metric.secondary), None)
 
     @property
     def short_title(self) -> str:

@@ -6,13 +6,14 @@ from typing import Any
 
 from reports.comparison.sums import value_of_clusters
 from reports.gate.comparable import unusable
-from reports.gate.estimate import Difference, Single, single
+from reports.gate.estimate import Difference, Single
 from reports.gate.inputs import GateInput
 from reports.gate.mean_difference import MIN_ITEMS
 from reports.gate.outcome import RuleResult
-from reports.gate.pair_tests import change_text, comparison_fields
+from reports.gate.pair_tests import AnySelected, change_text, comparison_fields
 from reports.gate.policy import Bound, Change, MustPass
-from reports.gate.targets import CannotJudgeError, Selected, Target, moved, sample_moved, select
+from reports.gate.suite_target import SuiteMean, select_target
+from reports.gate.targets import CannotJudgeError, Target, sample_moved, select
 from reports.gate.units import units_of
 from reports.numbers import signed_text, value_text
 
@@ -25,16 +26,16 @@ def bound(rule: Bound, target: Target, candidate: GateInput, baseline: GateInput
     limit = _limit(rule.min, rule.max)
     if target.metric.kind == "other":
         return _bound_of_other(rule, target, candidate, limit)
-    selected = select(target, candidate, baseline, compares=False)
-    value = value_of_clusters(selected.kind, selected.after)
+    selected = select_target(target, candidate, baseline, compares=False)
+    value = selected.candidate_value
     fields: dict[str, Any] = {"value": value, "n": selected.items, "limit": limit}
     description = f"{target.metric.title} is {value_text(value, target.metric)}"
-    return _compare(rule, target, selected, single(selected.kind, selected.after), description, fields, power)
+    return _compare(rule, target, selected, selected.single(), description, fields, power)
 
 
 def change(rule: Change, target: Target, candidate: GateInput, baseline: GateInput, power: float) -> RuleResult:
     """Compare the difference from the baseline with the rule's limits."""
-    selected = select(target, candidate, baseline, compares=True)
+    selected = select_target(target, candidate, baseline, compares=True)
     limit = _limit(rule.min, rule.max) + (" of the baseline's" if rule.relative else "")
     confidence = rule.confidence or 0.95
     fields = comparison_fields(selected, confidence, target.metric.sign, _relevant(target, selected)) | {"limit": limit}
@@ -71,8 +72,8 @@ def must_pass(rule: MustPass, target: Target, candidate: GateInput, baseline: Ga
 def _compare(
     rule: Bound | Change,
     target: Target,
-    selected: Selected,
-    estimate: Difference | Single,
+    selected: AnySelected,
+    estimate: Difference | Single | SuiteMean,
     description: str,
     fields: dict[str, Any],
     power: float,
@@ -83,7 +84,7 @@ def _compare(
     high = None if rule.max is None else rule.max * scale
     if not _is_within(estimate.value, estimate.value, low, high):
         is_low = low is not None and estimate.value < low
-        worst = moved(target, selected, 1 if is_low else -1)
+        worst = selected.worst(target, 1 if is_low else -1)
         return target.result(
             "fail", f"{description}, {'below' if is_low else 'above'} the limit", moved=worst, **fields
         )
@@ -99,13 +100,13 @@ def _compare(
     needed = estimate.items_to_exceed(-distance, 0.0, rule.confidence, power)
     needed = None if needed is None else selected.as_items(max(needed, estimate.items + 1))
     reason = f"{description}, but {selected.items} items are too few to tell it from the limit"
-    worst = moved(target, selected, 1 if low is not None and ends[0] < low else -1)
+    worst = selected.worst(target, 1 if low is not None and ends[0] < low else -1)
     return target.result("inconclusive", reason, items_needed=needed, moved=worst, **fields)
 
 
-def _relevant(target: Target, selected: Selected) -> float:
+def _relevant(target: Target, selected: AnySelected) -> float:
     """The smallest difference that matters, in the metric's unit."""
-    baseline = 1.0 if target.metric.is_share else abs(value_of_clusters(selected.kind, selected.before))
+    baseline = 1.0 if target.metric.is_share else abs(selected.baseline_value)
     return target.metric.relevant * baseline
 
 

@@ -43,6 +43,19 @@ class ItemScore(Strict):
 
 
 @dataclass(frozen=True)
+class SuiteRow:
+    """The mean of one metric of each task of a suite, which rules name `SUITE/mean_accuracy`.
+
+    Attributes:
+        suite: Name of the suite.
+        parts: The metric by task; a metric that nobody was scored on has only its key.
+    """
+
+    suite: str
+    parts: Mapping[str, MetricInfo]
+
+
+@dataclass(frozen=True)
 class GateInput:
     """The candidate or the baseline: a model of a run, with its scores.
 
@@ -55,6 +68,7 @@ class GateInput:
         trained_here: Whether the training in the results is that of this model.
         has_weights: Whether its weights are in the run folder, and are those that were scored.
         expected: The tasks that the candidate is judged on; those of its results if empty.
+        rows: The rows of suites all of whose tasks are expected.
         certificates: The certificates of `medbench verify` that the policy asks for, or what is wrong, by file.
         unknown_base: Why the training data of the candidate's base is unknown; empty if it is not.
     """
@@ -68,6 +82,7 @@ class GateInput:
     has_weights: bool = False
     expected: tuple[TaskInfo, ...] = ()
     unknown_base: str = ""
+    rows: tuple[SuiteRow, ...] = ()
     certificates: Mapping[str, Verification | str] = field(default_factory=dict)
 
     @property

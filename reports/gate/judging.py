@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from types import MappingProxyType
 
 from reports.comparison.multiplicity import holm
 from reports.errors import UserError
@@ -24,17 +25,23 @@ from reports.gate.policy import (
     Superiority,
     rule_name,
 )
-from reports.gate.targets import CannotJudgeError, Selected, Target, expand, select
-from reports.gate.trusted import with_expected_tasks
+from reports.gate.suite_target import select_target
+from reports.gate.targets import CannotJudgeError, Target, expand
+from reports.gate.trusted import Suites, with_expected_tasks
 from reports.version import __version__
 
 _VERDICT_TEXT: dict[Verdict, str] = {"fail": "failed", "inconclusive": "could not be decided", "pass": "passed"}
 _COMPARING = ("change", "superiority", "non_inferiority", "no_regression")
-_Pending = tuple[NoRegression, Target, Selected, pair_tests.Regression]
+_Pending = tuple[NoRegression, Target, pair_tests.AnySelected, pair_tests.Regression]
 
 
 def judge(
-    policy: Policy, candidate: GateInput, baselines: Sequence[GateInput], *, source: str = "the policy"
+    policy: Policy,
+    candidate: GateInput,
+    baselines: Sequence[GateInput],
+    *,
+    suites: Suites = MappingProxyType({}),
+    source: str = "the policy",
 ) -> GateReport:
     """Judge a candidate against every baseline; rules that compare nothing are judged once.
 
@@ -42,12 +49,13 @@ def judge(
         policy: The rules.
         candidate: The model to judge.
         baselines: At least one.
+        suites: The rows of suites: the metric of each task whose mean a row is.
         source: The policy's file, for messages.
 
     Raises:
         UserError: A limit of the policy is one that no value of its metric can reach.
     """
-    candidate = with_expected_tasks(policy, candidate, baselines)
+    candidate = with_expected_tasks(policy, candidate, baselines, suites)
     if faults := impossible_limits(policy, candidate):
         fix = "write shares and relative margins as numbers below 1: 5 % is written 0.05"
         raise UserError("; ".join(faults), where=source, fix=fix)
@@ -129,13 +137,13 @@ def _judge_target(target: Target, candidate: GateInput, baseline: GateInput, pow
             return bounds.change(rule, target, candidate, baseline, power)
         if isinstance(rule, MustPass):
             return bounds.must_pass(rule, target, candidate, baseline)
-        return _test(rule, target, select(target, candidate, baseline, compares=True), power)
+        return _test(rule, target, select_target(target, candidate, baseline, compares=True), power)
     except CannotJudgeError as reason:
         return target.result("fail", str(reason))
 
 
 def _test(
-    rule: Superiority | NonInferiority | NoRegression, target: Target, selected: Selected, power: float
+    rule: Superiority | NonInferiority | NoRegression, target: Target, selected: pair_tests.AnySelected, power: float
 ) -> RuleResult | _Pending:
     if not target.metric.sign:
         raise CannotJudgeError("neither direction of this metric is better; write a bound or a change for it")

@@ -6,13 +6,15 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from reports.comparison.sums import value_of_clusters
 from reports.gate.estimate import Difference
 from reports.gate.mean_difference import MIN_ITEMS
 from reports.gate.outcome import Outcome, RuleResult, Verdict
 from reports.gate.policy import NonInferiority, NoRegression, Superiority
-from reports.gate.targets import CannotJudgeError, Selected, Target, moved
+from reports.gate.suite_target import SelectedSuite
+from reports.gate.targets import CannotJudgeError, Selected, Target
 from reports.numbers import amount_text, p_text, signed_text
+
+AnySelected = Selected | SelectedSuite
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,10 @@ def margin_of(target: Target, margin: float, baseline: float) -> float:
     return margin * baseline if target.is_relative else margin
 
 
-def _gain(target: Target, selected: Selected, margin: float) -> Gain:
+def _gain(target: Target, selected: AnySelected, margin: float) -> Gain:
     """The gain with its limit at the rule's margin, negative for a tolerated loss."""
     sign = target.metric.sign
-    limit = math.copysign(margin_of(target, abs(margin), value_of_clusters(selected.kind, selected.before)), margin)
+    limit = math.copysign(margin_of(target, abs(margin), selected.baseline_value), margin)
     plain = selected.difference(sign=sign)
     if not target.is_relative or margin == 0:
         return Gain(plain, plain, limit, limit)
@@ -94,7 +96,7 @@ def _gain(target: Target, selected: Selected, margin: float) -> Gain:
     return Gain(plain, shifted, 0.0, limit)
 
 
-def comparison_fields(selected: Selected, confidence: float, sign: int, relevant: float) -> dict[str, Any]:
+def comparison_fields(selected: AnySelected, confidence: float, sign: int, relevant: float) -> dict[str, Any]:
     """Result fields of every comparison: both values, the difference, its one-sided bounds and the outcome.
 
     Args:
@@ -113,8 +115,8 @@ def comparison_fields(selected: Selected, confidence: float, sign: int, relevant
     elif -relevant < low and high < relevant:
         outcome = "equivalent"
     return {
-        "value": value_of_clusters(selected.kind, selected.after),
-        "baseline": value_of_clusters(selected.kind, selected.before),
+        "value": selected.candidate_value,
+        "baseline": selected.baseline_value,
         "difference": difference.value,
         "low": low if math.isfinite(low) else None,
         "high": high if math.isfinite(high) else None,
@@ -123,7 +125,7 @@ def comparison_fields(selected: Selected, confidence: float, sign: int, relevant
     }
 
 
-def change_text(target: Target, selected: Selected, fields: dict[str, Any], confidence: float) -> str:
+def change_text(target: Target, selected: AnySelected, fields: dict[str, Any], confidence: float) -> str:
     """The difference and the outcome; if all answers are identical, how large a loss they could still hide."""
     if fields["outcome"] != "identical":
         return f"{signed_text(fields['difference'], target.metric)}, {fields['outcome']}"
@@ -139,7 +141,7 @@ def change_text(target: Target, selected: Selected, fields: dict[str, Any], conf
 
 
 def _undecided(
-    target: Target, selected: Selected, gain: Gain, truth: float, confidence: float, power: float
+    target: Target, selected: AnySelected, gain: Gain, truth: float, confidence: float, power: float
 ) -> tuple[str, int | None]:
     """Why a limit is not shown to be exceeded, and how many items would show it if the true gain is `truth`.
 
@@ -159,7 +161,7 @@ def _undecided(
     return f"{selected.items} items are too few: it takes about {items:,} for {aim} with {power:.0%} power", items
 
 
-def regression(rule: NoRegression, target: Target, selected: Selected) -> Regression:
+def regression(rule: NoRegression, target: Target, selected: AnySelected) -> Regression:
     """A `no_regression` target; the verdict waits for the correction."""
     gain = _gain(target, selected, -(rule.margin or target.metric.relevant))
     size = abs(gain.margin)
@@ -169,25 +171,28 @@ def regression(rule: NoRegression, target: Target, selected: Selected) -> Regres
 
 
 def regression_result(
-    rule: NoRegression, target: Target, selected: Selected, tested: Regression, p_adjusted: float, power: float
+    rule: NoRegression, target: Target, selected: AnySelected, tested: Regression, p_adjusted: float, power: float
 ) -> RuleResult:
     """The verdict of a `no_regression` target after the correction."""
     fields, level = tested.fields | {"p_adjusted": p_adjusted}, 1 - rule.confidence
     change = change_text(target, selected, fields, rule.confidence)
     if p_adjusted < level:
         reason = f"shown to be worse: {change} (corrected p {p_text(p_adjusted)})"
-        return target.result("fail", reason, moved=moved(target, selected, target.metric.sign), **fields)
+        return target.result("fail", reason, moved=selected.worst(target, target.metric.sign), **fields)
     if selected.are_same_model:
         return target.result("pass", change, **fields)
     if tested.gain.p_value < level:
         return target.result("pass", f"a loss of the margin is ruled out: {change}", **fields)
+    if target.row:
+        reason = f"no loss is shown (corrected p {p_text(p_adjusted)}): {change}; the mean of {target.row} decides"
+        return target.result("pass", f"{reason} whether a loss of the margin is ruled out", **fields)
     reason, needed = _undecided(target, selected, tested.gain, 0.0, rule.confidence, power)
     reason = f"a loss of the margin is not ruled out: {change}; {reason}"
-    worst = moved(target, selected, target.metric.sign)
+    worst = selected.worst(target, target.metric.sign)
     return target.result("inconclusive", reason, items_needed=needed, moved=worst, **fields)
 
 
-def non_inferiority(rule: NonInferiority, target: Target, selected: Selected, *, power: float) -> RuleResult:
+def non_inferiority(rule: NonInferiority, target: Target, selected: AnySelected, *, power: float) -> RuleResult:
     """Pass if a loss of the margin is ruled out, fail if one is shown, else inconclusive."""
     gain = _gain(target, selected, -rule.margin)
     size = abs(gain.margin)
@@ -198,7 +203,7 @@ def non_inferiority(rule: NonInferiority, target: Target, selected: Selected, *,
         return target.result("pass", change, **fields)
     if gain.p_value < level:
         return target.result("pass", f"a loss of the margin is ruled out: {change}", **fields)
-    worst = moved(target, selected, target.metric.sign)
+    worst = selected.worst(target, target.metric.sign)
     if gain.p_opposite < level:
         return target.result("fail", f"shown to lose more than the margin: {change}", moved=worst, **fields)
     reason, needed = _undecided(target, selected, gain, 0.0, rule.confidence, power)
@@ -206,11 +211,11 @@ def non_inferiority(rule: NonInferiority, target: Target, selected: Selected, *,
     return target.result("inconclusive", reason, items_needed=needed, moved=worst, **fields)
 
 
-def superiority(rule: Superiority, target: Target, selected: Selected, *, power: float) -> RuleResult:
+def superiority(rule: Superiority, target: Target, selected: AnySelected, *, power: float) -> RuleResult:
     """Pass if a gain above the margin is shown, fail if enough items do not show one, else inconclusive."""
     gain = _gain(target, selected, rule.margin)
     size = abs(gain.margin)
-    baseline = value_of_clusters(selected.kind, selected.before)
+    baseline = selected.baseline_value
     truth = size + margin_of(target, rule.detect or target.metric.relevant, baseline)
     fields = comparison_fields(selected, rule.confidence, target.metric.sign, truth)
     limit = f"gains more than {amount_text(size, target.metric)}" if size else "is better"
@@ -220,7 +225,7 @@ def superiority(rule: Superiority, target: Target, selected: Selected, *, power:
         return target.result("fail", f"no gain: {change}", **fields)
     if gain.p_value < level:
         return target.result("pass", f"shown: {change} (p {p_text(gain.p_value)})", **fields)
-    worst = moved(target, selected, target.metric.sign)
+    worst = selected.worst(target, target.metric.sign)
     if gain.p_worse < level:
         return target.result("fail", f"shown to be worse: {change}", moved=worst, **fields)
     reason, needed = _undecided(target, selected, gain, truth, rule.confidence, power)

@@ -12,9 +12,10 @@ import numpy as np
 
 from reports.comparison.sums import Clusters, label_count, value_of_clusters
 from reports.document.schema import MetricInfo, MetricKind, Sample
+from reports.document.suites import MEAN_ACCURACY
 from reports.gate.comparable import have_same_weights, incomparable, some, unusable
-from reports.gate.estimate import Difference, paired, pseudo_values
-from reports.gate.inputs import GateInput, ItemScore, slice_hash, slice_value
+from reports.gate.estimate import Difference, Single, paired, pseudo_values, single
+from reports.gate.inputs import GateInput, ItemScore, SuiteRow, slice_hash, slice_value
 from reports.gate.label_difference import label_difference
 from reports.gate.outcome import MovedSample, RuleResult, Verdict
 from reports.gate.policy import Bound, Change, MustPass, OnMetric, is_pattern, rule_name, slice_text
@@ -29,12 +30,23 @@ _EXCERPT = 80
 
 @dataclass(frozen=True)
 class Target:
-    """A rule on one metric of one task."""
+    """A rule on one metric of one task, or on the row of a suite.
+
+    Attributes:
+        rule: The rule.
+        task: Name of the task or suite.
+        metric: The metric.
+        name: Name of the result.
+        parts: The parts of a suite's row; empty for a task.
+        row: The row that the same rule judges and this task is part of; empty if there is none.
+    """
 
     rule: OnMetric | MustPass
     task: str
     metric: MetricInfo
     name: str
+    parts: tuple[Target, ...] = ()
+    row: str = ""
 
     @property
     def is_relative(self) -> bool:
@@ -87,6 +99,24 @@ class Selected:
         """What each unit adds to the candidate's value, shape [units, columns]."""
         return self.candidate.table
 
+    @property
+    def baseline_value(self) -> float:
+        """The baseline's value."""
+        return value_of_clusters(self.kind, self.before)
+
+    @property
+    def candidate_value(self) -> float:
+        """The candidate's value."""
+        return value_of_clusters(self.kind, self.after)
+
+    def single(self) -> Single:
+        """The candidate's value with its bounds."""
+        return single(self.kind, self.after)
+
+    def worst(self, target: Target, sign: int) -> list[MovedSample]:
+        """See `moved`."""
+        return moved(target, self, sign)
+
     def difference(self, *, sign: int = 1, share: float = 0.0) -> Difference:
         """The candidate's value minus (1 + `share`) times the baseline's, times `sign`."""
         if self.kind == "macro_f1":
@@ -102,7 +132,8 @@ def expand(rule: OnMetric | MustPass, candidate: GateInput) -> list[Target] | Ru
     """The targets of a rule, or its failure if its pattern matches no metric.
 
     In tests, patterns skip secondary metrics and those without a better direction; a metric named in full is never
-    skipped. Ratings by people are only judged by rules that name their task.
+    skipped. Ratings by people are only judged by rules that name their task. A suite's row
+    goes by the suite's name.
     """
     task_pattern, metric_pattern = rule.metric.split("/", 1)
     tasks = {task_pattern, *(task.name for task in candidate.scored_tasks if fnmatchcase(task.name, task_pattern))}
@@ -115,23 +146,55 @@ def expand(rule: OnMetric | MustPass, candidate: GateInput) -> list[Target] | Ru
     ]
     if is_pattern(rule.metric) and not isinstance(rule, Bound | Change):
         matches = [(task, metric) for task, metric in matches if metric.sign and not metric.secondary]
-    base = rule_name(rule)
-    if not matches:
+    rows = _rows(rule, candidate)
+    if not matches and not rows:
         available = ", ".join(f"{task.name}/{metric.key}" for task in candidate.tasks for metric in task.metrics)
         return RuleResult(
-            name=base,
+            name=rule_name(rule),
             rule=rule.rule,
             verdict="fail",
             advisory=rule.advisory,
             reason=f"the candidate's run has no metric {rule.metric}; it has {available[:600] or 'none'}",
         )
-    names = [
-        base if len(matches) == 1 and not is_pattern(rule.metric) else f"{base}: {task}/{metric.key}"
-        for task, metric in matches
+    part_of = {(task, metric.key): row.suite for row in rows for task, metric in row.parts.items()}
+    return [
+        *(
+            Target(rule, task, metric, _target_name(rule, task, metric), row=part_of.get((task, metric.key), ""))
+            for task, metric in matches
+        ),
+        *(
+            Target(
+                rule, row.suite, MEAN_ACCURACY, _target_name(rule, row.suite, MEAN_ACCURACY), parts=_parts(rule, row)
+            )
+            for row in rows
+        ),
     ]
-    if rule.name is None and is_pattern(rule.metric):
-        names = [rule_name(rule.model_copy(update={"metric": f"{task}/{metric.key}"})) for task, metric in matches]
-    return [Target(rule, task, metric, name) for (task, metric), name in zip(matches, names, strict=True)]
+
+
+def _rows(rule: OnMetric | MustPass, candidate: GateInput) -> list[SuiteRow]:
+    """The rows that a rule names, or that its pattern matches if it selects no items."""
+    if isinstance(rule, MustPass):
+        return []
+    suite_pattern, metric_pattern = rule.metric.split("/", 1)
+    is_sliced = is_pattern(rule.metric) and (rule.where or rule.ids)
+    return [
+        row
+        for row in candidate.rows
+        if fnmatchcase(row.suite, suite_pattern) and fnmatchcase(MEAN_ACCURACY.key, metric_pattern) and not is_sliced
+    ]
+
+
+def _parts(rule: OnMetric | MustPass, row: SuiteRow) -> tuple[Target, ...]:
+    return tuple(Target(rule, task, metric, f"{task}/{metric.key}") for task, metric in row.parts.items())
+
+
+def _target_name(rule: OnMetric | MustPass, task: str, metric: MetricInfo) -> str:
+    """The name of a result: the rule's, with the metric if the rule's is a pattern."""
+    if not is_pattern(rule.metric):
+        return rule_name(rule)
+    if rule.name is None:
+        return rule_name(rule.model_copy(update={"metric": f"{task}/{metric.key}"}))
+    return f"{rule.name}: {task}/{metric.key}"
 
 
 def select(target: Target, candidate: GateInput, baseline: GateInput, *, compares: bool) -> Selected:

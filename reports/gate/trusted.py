@@ -6,23 +6,34 @@ it describes otherwise than the baseline is not judged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from reports.document.schema import MetricInfo, TaskInfo
-from reports.gate.inputs import GateInput
+from reports.gate.inputs import GateInput, SuiteRow
 from reports.gate.policy import MustPass, OnMetric, Policy, is_pattern
 
 _DECIDES = ("kind", "higher_is_better", "percent", "secondary", "descriptive", "relevant")
 
 
-def with_expected_tasks(policy: Policy, candidate: GateInput, baselines: Sequence[GateInput]) -> GateInput:
+Suites = Mapping[str, Mapping[str, str]]  # the metric of each task in a suite's row, by suite and task
+
+
+def with_expected_tasks(
+    policy: Policy, candidate: GateInput, baselines: Sequence[GateInput], suites: Suites
+) -> GateInput:
     """Add what the baselines and the policy expect of a candidate, metrics as the first baseline describes them.
 
     A task that the candidate describes otherwise, or whose items it groups otherwise, is among its faults.
+
+    Args:
+        policy: The rules.
+        candidate: The model to judge.
+        baselines: What it is compared with.
+        suites: Medbench's own rows of suites; what the results say about suites does not count.
     """
     described = [task for source in baselines for task in source.results.tasks]
-    names = dict.fromkeys([task.name for task in [*candidate.results.tasks, *described]] + _named_tasks(policy))
+    names = dict.fromkeys([task.name for task in [*candidate.results.tasks, *described]] + _named_tasks(policy, suites))
     expected, faults = [], dict(candidate.faults)
     for name in names:
         own, theirs = candidate.task(name), [task for task in described if task.name == name]
@@ -35,7 +46,24 @@ def with_expected_tasks(policy: Policy, candidate: GateInput, baselines: Sequenc
         if fault:
             faults.setdefault(name, f"{name}: {fault}")
     unknown_base = _unknown_base(candidate, baselines)
-    return replace(candidate, expected=tuple(expected), faults=faults, unknown_base=unknown_base)
+    rows = tuple(_rows(policy, suites, expected, [*candidate.results.tasks, *described]))
+    return replace(candidate, expected=tuple(expected), faults=faults, unknown_base=unknown_base, rows=rows)
+
+
+def _rows(
+    policy: Policy, suites: Suites, expected: Sequence[TaskInfo], described: Sequence[TaskInfo]
+) -> Iterator[SuiteRow]:
+    """The rows of the suites all of whose tasks are expected; if any is synthetic, only if a rule names the row."""
+    named = {rule.metric.partition("/")[0] for rule in policy.rules if isinstance(rule, OnMetric)}
+    synthetic = {task.name for task in described if task.synthetic}
+    metrics = {(task.name, metric.key): metric for task in expected for metric in task.metrics}
+    for suite, keys in suites.items():
+        if keys.keys() <= {task.name for task in expected} and (suite in named or not keys.keys() & synthetic):
+            parts = {
+                task: metrics.get((task, key), MetricInfo(key=key, title=key, kind="proportion"))
+                for task, key in keys.items()
+            }
+            yield SuiteRow(suite, parts)
 
 
 def _unknown_base(candidate: GateInput, baselines: Sequence[GateInput]) -> str:
@@ -64,11 +92,12 @@ def _unknown_base(candidate: GateInput, baselines: Sequence[GateInput]) -> str:
     )
 
 
-def _named_tasks(policy: Policy) -> list[str]:
-    """The tasks that the policy requires or names in a rule that can block."""
+def _named_tasks(policy: Policy, suites: Suites) -> list[str]:
+    """The tasks that the policy requires or names in a rule that can block, those of a suite for its row."""
     rules = [rule for rule in policy.rules if isinstance(rule, OnMetric | MustPass) and not rule.advisory]
     named = [rule.metric.partition("/")[0] for rule in rules]
-    return [*policy.required, *(task for task in named if not is_pattern(task))]
+    tasks = [*policy.required, *(task for task in named if not is_pattern(task))]
+    return [part for task in tasks for part in suites.get(task, [task])]
 
 
 def _redescribed(own: TaskInfo | None, metrics: dict[str, MetricInfo]) -> str:

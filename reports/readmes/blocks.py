@@ -1,4 +1,4 @@
-"""Blocks that `medbench readme` writes between markers: results, training, examples, verify and others, template."""
+"""Blocks that `medbench readme` writes between markers: results, cost, training, examples and others, template."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 
 from reports import tables, training_tables
 from reports.certificate import body
+from reports.comparison.adapter_cost import cost_sentences
 from reports.comparison.verdict import label_collapses, truncations
+from reports.cost_tables import cost_table
 from reports.document.reading import displayed_results, read_results
 from reports.document.schema import Results
 from reports.document.verification import certificate_of
@@ -77,6 +79,11 @@ def _bold(text: str) -> str:
     return f"**{plain_markdown(text).strip() or MISSING}**"
 
 
+def _cost(_: Path, results: Results) -> str:
+    table = cost_table(results)
+    return "\n\n".join([*map(plain_markdown, cost_sentences(results)), table.markdown()]) if table else ""
+
+
 def _training(_: Path, results: Results) -> str:
     table = training_tables.training_table(results)
     return table.markdown() if table else ""
@@ -116,6 +123,7 @@ def _verify(run: Path, results: Results) -> str:
 
 BLOCKS: dict[str, Callable[[Path, Results], str]] = {
     "results": lambda _, results: results_text(results),
+    "cost": _cost,
     "training": _training,
     "memory": _memory,
     "examples": _examples,

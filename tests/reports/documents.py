@@ -55,7 +55,8 @@ def results_value(text: Callable[[str], str], names: dict[str, str] = NAMES) -> 
     value["base"] = adapter | {"name": names["base"], "kind": "base"}
     value["models"] = [dict(value["base"]), adapter]
     value["scores"] = [score | {"model": own["name"]} for score in value["scores"] for own in value["models"]]
-    task["name"] = names["task"]
+    task |= {"name": names["task"], "purpose": "retention"}  # so that a table says what was lost
+    task["metrics"][0] |= {"secondary": False}
     value["training"]["losses"] = [{"step": 1.0, "loss": 2.0, "eval_loss": 2.5}, {"step": 2.0, "loss": 1.5}]
     value["compared"]["configurations"] = [
         configuration | {"settings": {f"{name} {text('key')}": f"{row} {text('setting')}" for name in "ab"}}

@@ -5,7 +5,7 @@ import pytest
 from benchmarks.catalogue import PAGE, filled
 from tasks.benchmarks import BENCHMARKS
 from tasks.catalog import CONFIG_FOLDER
-from tasks.suites import SUITES, expand, named_suites
+from tasks.suites import SUITES, expand, named_suites, purpose_of
 
 
 def test_a_suite_stands_for_its_tasks_among_others_once_each():
@@ -28,6 +28,22 @@ def test_the_medical_suite_is_the_leaderboards_row():
     sizes = {member.task: member.items or 0 for member in medical.members}
     assert sum(sizes.values()) == 7045
     assert sum(size for task, size in sizes.items() if task.startswith("mmlu_")) == 1089
+
+
+def test_the_row_of_retention_is_the_mean_of_its_accuracies():
+    assert SUITES["retention"].mean_of == (
+        ("medbench_retention_hellaswag", "acc"),
+        ("medbench_retention_arc_easy", "acc"),
+        ("medbench_retention_mmlu", "acc"),
+    )
+    assert [name for name, suite in SUITES.items() if suite.mean_of] == ["medical", "retention"]
+
+
+def test_a_task_is_a_target_unless_its_suite_measures_something_beside_it():
+    tasks = ("medmcqa", "my_own", "medbench_retention_mmlu", "ifeval", "careqa_es", "kormedmcqa_nurse", "glianorex_en")
+    assert [purpose_of(task) for task in tasks] == [
+        *("target", "target", "retention", "retention", "languages", "languages", "control"),
+    ]
 
 
 def test_no_suite_holds_what_forbids_commercial_use():

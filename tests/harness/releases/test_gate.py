@@ -427,3 +427,13 @@ def test_the_class_of_an_item_is_that_of_the_baseline(run, policy, command, tmp_
     assert command(*words)[0] == 1
     ((_, reason),) = verdicts(run).values()
     assert reason == f"1 items have another class than in the baseline ({rows[0]['id']})"
+
+
+def test_a_rule_about_the_mean_of_retention_needs_its_tasks(run, policy, command):
+    rule = {"rule": "non_inferiority", "metric": "retention/mean_accuracy", "margin": 0.05}
+    file = policy({"rules": [{"rule": "complete"}, rule]})
+    assert command("gate", run, "--policy", file)[0] == 1
+    rules = {rule["name"]: rule["reason"] for rule in json.loads((run / "gate.json").read_text())["rules"]}
+    missing = "adapter of run was not scored on medbench_retention_hellaswag"
+    assert rules["non inferiority: retention/mean_accuracy (margin 0.05)"] == missing
+    assert rules["complete"].startswith(missing)

@@ -1,6 +1,8 @@
 """Suites offline, from folders in the schemas of the public data sets; all their rows are synthetic."""
 
 import copy
+import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -100,6 +102,12 @@ def test_suites_are_scored_offline_and_the_results_remember_them(run):
         "medbench_glianorex_shuffled": ITEMS,
         "medbench_glianorex_no_question": ITEMS,
     }
+    assert {task.name for task in results.tasks if task.purpose == "retention"} == set(SUITES["retention"].tasks)
+    (mean,) = next(suite for suite in results.suites if suite.name == "retention").scores
+    parts = [
+        score.value for score in results.scores if score.task in SUITES["retention"].tasks and score.metric == "acc"
+    ]
+    assert (mean.value, mean.n) == (pytest.approx(sum(parts) / 3), 8 * ITEMS)
     titles = {metric.title for task in results.tasks for metric in task.metrics if metric.key == "acc"}
     assert titles == {"Accuracy"}
 
@@ -132,6 +140,24 @@ def test_a_mistyped_name_is_compared_with_suites_too(recipe):
     with pytest.raises(UserError, match="lm-eval knows no task 'medicl'") as caught:
         load_tasks(["medicl"], loaded, find_base(loaded.model), dict)
     assert "did you mean medical or medical-hard" in str(caught.value.fix)
+
+
+def test_changed_rows_and_other_folders_of_the_same_name_are_read(recipe, folders, tmp_path):
+    """`datasets` itself would give the rows that it saw first."""
+
+    def questions(folder):
+        settings = [f"data.folders={{allenai/ai2_arc: {folder}}}"]
+        loaded = load_recipe(recipe, settings)
+        (task,) = load_tasks(["medbench_retention_arc_easy"], loaded, find_base(loaded.model), dict)
+        return [document["question"] for document in task.task.eval_docs]
+
+    first, other = Path(folders["allenai/ai2_arc"]), tmp_path / "allenai--ai2_arc"
+    assert questions(first)[0] == "Synthetic school question 0: which sign follows sign 0?"
+    shutil.copytree(first, other)
+    path = other / "ARC-Easy" / "test.jsonl"
+    for word in ("evening", "night"):
+        path.write_text((first / "ARC-Easy" / "test.jsonl").read_text().replace("school", word))
+        assert questions(other)[0] == f"Synthetic {word} question 0: which sign follows sign 0?"
 
 
 def test_folders_that_are_not_there_are_named_together(recipe):
