@@ -41,6 +41,8 @@ REVIEWED = {
     "docs/benchmarks.md": {
         f"sum of their variances over {len(SUITES['medical'].tasks) ** 2},": "the square of the number of parts",
         f"are the {RETENTION_ITEMS} items whose": "size of the samples",
+        f"paired {_CONFIDENCE} interval": "level of intervals",
+        f"above {100 * TRUNCATED:.0f} % of them open": "limit",
     },
     "docs/your-data.md": {
         f"at most {MOST_HELD_OUT}": "limit",

@@ -13,6 +13,7 @@ from harness.task_files.own_tasks import OwnTasks
 from reports.errors import UserError, first_line
 from reports.hub_access import hub_error, hub_or_cache
 from tasks import catalog
+from tasks.benchmarks import BENCHMARKS
 
 
 def load_task(manager: Any, name: str, own: OwnTasks, folders: Mapping[str, str]) -> dict[str, Any]:
@@ -27,9 +28,10 @@ def load_task(manager: Any, name: str, own: OwnTasks, folders: Mapping[str, str]
     Raises:
         UserError: Its data cannot be had, or its file or code is faulty.
     """
-    reads_recipe = name in catalog.METRICS and name != catalog.MEDCALC  # whose data are sources of the recipe
+    reads_recipe = name in catalog.TASKS and not catalog.TASKS[name].reads_hub
+    from_hub = BENCHMARKS[name].source_id if name in catalog.TASKS and name in BENCHMARKS else None
     spec = local_spec(name, manager.task_index[name], folders)
-    fetches = not reads_recipe and spec == name and own.is_from_hub(name)
+    fetches = not reads_recipe and spec == name and from_hub not in folders and own.is_from_hub(name)
     try:
         with hub_or_cache() if fetches else contextlib.nullcontext():
             return dict(manager.load([spec])["tasks"])
@@ -40,7 +42,7 @@ def load_task(manager: Any, name: str, own: OwnTasks, folders: Mapping[str, str]
             raise
         if name in own.tasks:
             raise load_error(error, name, own.tasks) from error
-        refusal = hub_error(error, "data set", _data_set(error) or "of the task", where=f"task {name}")
+        refusal = hub_error(error, "data set", _data_set(error) or from_hub or "of the task", where=f"task {name}")
         raise refusal or UserError(
             f"lm-eval could not load it: {first_line(error)}",
             where=f"task {name}",
