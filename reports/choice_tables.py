@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from reports.document.position_effect import PositionEffect
+from reports.document.reasoning_effect import ACCURACY, ACCURACY_KEYS, ReasoningEffect
 from reports.document.schema import Results
 from reports.document.truncation import truncated_share
-from reports.numbers import MISSING, p_text, percent_text
+from reports.numbers import MISSING, interval_text, p_text, percent_text, signed_text, value_text
 from reports.tables import Table, table_of
 
 
@@ -35,24 +36,47 @@ def _shares(effect: PositionEffect) -> str:
 
 
 def reasoned_table(results: Results) -> Table | None:
-    """Accuracy by log-likelihood and with reasoning on the same items, by model; None if no pair was scored."""
+    """Accuracy by log-likelihood and with reasoning, by model; None if no pair of tasks was scored.
+
+    Where both tasks have the same items, the accuracies are over these, and their difference has an interval.
+    """
     tasks = {task.name: task for task in results.tasks}
     pairs = [(tasks[task.by_likelihood], task) for task in results.tasks if task.by_likelihood in tasks]
-    scores = results.scores_by_key()
+    effects = {(effect.model, effect.task): effect for effect in results.reasoning if effect.items}
     rows = []
     for by_likelihood, reasoned in pairs:
         for model in results.models:
-            values = [scores.get((model.name, task.name, "accuracy")) for task in (by_likelihood, reasoned)]
-            first, second = (None if score is None else score.value for score in values)
-            known = first is not None and second is not None
+            effect = effects.get((model.name, reasoned.name))
+            if effect is not None:
+                first, second = effect.likelihood_accuracy, effect.reasoned_accuracy
+            else:
+                first, second = (_accuracy(results, model.name, task.name) for task in (by_likelihood, reasoned))
             cut = truncated_share(results, reasoned, model.name)
             rows.append(
                 {
                     "Model and items": f"{model.name}, {by_likelihood.short_title}",
-                    "Accuracy by log-likelihood": MISSING if first is None else percent_text(first),
-                    "Accuracy with reasoning": MISSING if second is None else percent_text(second),
-                    "Difference": f"{100 * (second - first):+.1f} pp" if known else MISSING,  # type: ignore[operator]
+                    "Accuracy by log-likelihood": value_text(first, ACCURACY),
+                    "Accuracy with reasoning": value_text(second, ACCURACY),
+                    "Difference [95 % interval]": _difference(first, second, effect),
+                    "n": MISSING if effect is None else _items(effect),
                     "Cut by the token limit": MISSING if cut is None else percent_text(cut),
                 }
             )
     return table_of(rows)
+
+
+def _accuracy(results: Results, model: str, task: str) -> float | None:
+    scores = results.scores_by_key()
+    found = (scores.get((model, task, key)) for key in ACCURACY_KEYS)
+    return next((score.value for score in found if score is not None), None)
+
+
+def _difference(first: float | None, second: float | None, effect: ReasoningEffect | None) -> str:
+    if first is None or second is None:
+        return MISSING
+    interval = "" if effect is None else interval_text(effect.low, effect.high, ACCURACY, signed=True)
+    return f"{signed_text(second - first, ACCURACY)} {interval}".strip()
+
+
+def _items(effect: ReasoningEffect) -> str:
+    return f"{effect.items:,}" + (f" (without {effect.unpaired:,} that only one has)" if effect.unpaired else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from reports.bundles.manifest import NOT_STATED
@@ -28,6 +28,7 @@ class Benchmark:
             own task files.
         new_tokens: Longest generated answer by lm-eval's own task file; 0 if the recipe's limit holds.
         non_commercial: Whether the licence forbids commercial use; such a task is never in a suite by default.
+        by_likelihood: The task that scores the same items by log-likelihood, for tasks of ours that reason about them.
     """
 
     task: str
@@ -41,6 +42,7 @@ class Benchmark:
     revision: str = ""
     new_tokens: int = 0
     non_commercial: bool = False
+    by_likelihood: str = ""
 
     @property
     def source_id(self) -> str:
@@ -52,6 +54,19 @@ def _mmlu(subject: str, items: int, characters: int) -> Benchmark:
     words = subject.replace("_", " ")
     measures = f"four-choice examination questions on {words}"
     return Benchmark(f"mmlu_{subject}", f"MMLU {words}", measures, items, "MIT", f"cais/mmlu:{subject}", characters)
+
+
+def _reasoned(of: Benchmark) -> Benchmark:
+    """The task that reasons about the items of another before it gives the letter."""
+    name = _REASONED_NAMES.get(of.task, of.task.removeprefix("medbench_"))
+    return replace(
+        of,
+        task=f"medbench_{name}_reasoned",
+        title=f"{of.title}, reasoned",
+        measures=f"the questions of `{of.task}`, reasoned about before the letter",
+        kind="generated",
+        by_likelihood=of.task,
+    )
 
 
 def _korean(field: str) -> Benchmark:
@@ -68,6 +83,7 @@ def _korean(field: str) -> Benchmark:
     )
 
 
+_REASONED_NAMES = {"medqa_4options": "medqa"}
 _GLIANOREX, _HALT, _MEDXPERT = "maximegmd/glianorex", "openlifescienceai/Med-HALT", "TsinghuaC3I/MedXpertQA:Text"
 _HALT_REVISION = "d1e8d04295742df7abc485062344fe328e141395"
 
@@ -109,6 +125,7 @@ _MEDICAL = (
     _mmlu("college_biology", 144, 430),
 )
 _REASONED = (
+    *(_reasoned(one) for one in _MEDICAL if one.task != "medbench_pubmedqa"),
     Benchmark(
         "medbench_pubmedqa_cot",
         "PubMedQA, generated",
@@ -333,7 +350,12 @@ MEMBERS = {
     "retention": _RETENTION,
     "languages": _LANGUAGES,
 }
+_ALSO_REASONED = ("medbench_medxpertqa", "medbench_supergpqa_clinical", "medbench_metamedqa")
 EXTRAS = {
+    **{
+        suite: tuple(_reasoned(one) for one in MEMBERS[suite] if one.task in _ALSO_REASONED)
+        for suite in ("medical-hard", "medical-trust")
+    },
     "retention": _RETENTION_EXTRA,
     "languages": (_korean("doctor"), _korean("nurse"), _korean("pharm"), _korean("dentist")),
 }

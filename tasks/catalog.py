@@ -31,12 +31,16 @@ class OwnTask:
         metrics: Metrics of the configuration, in the order of the report.
         pubmedqa: Short title in tables, for tasks on the items of `data.pubmedqa`; empty for others.
         by_likelihood: The task that scores the same items by log-likelihood, for tasks with generated answers.
+        reads_hub: Whether its items are of a data set on the hub, not of a source that the recipe names.
+        takes_examples: Whether `scoring.num_fewshot` puts examples before its items.
     """
 
     title: str
     metrics: list[MetricInfo]
     pubmedqa: str = ""
     by_likelihood: str = ""
+    reads_hub: bool = False
+    takes_examples: bool = True
 
 
 def _share(key: str, title: str, description: str, *, better: bool | None = True, **more: Any) -> MetricInfo:
@@ -236,13 +240,29 @@ TASKS = {
             _share("answered", "Answer found", "Share of answers in which a value was found.", secondary=True),
             _ENDED,
         ],
+        reads_hub=True,
+        takes_examples=False,
     ),
     PERPLEXITY: OwnTask("Perplexity of the gold reasoning and response", _TEXTS),
     GENERATION: OwnTask("Generated answers", _ANSWERS),
     QUESTIONS: OwnTask("Own questions (log-likelihood of the letter)", _LETTERS),
     QUESTIONS_REASONED: OwnTask(
-        "Own questions (reasoning, then the letter)", _REASONED_LETTERS, by_likelihood=QUESTIONS
+        "Own questions (reasoning, then the letter)",
+        _REASONED_LETTERS,
+        by_likelihood=QUESTIONS,
+        takes_examples=False,
     ),
+}
+TASKS |= {
+    benchmark.task: OwnTask(
+        benchmark.title,
+        _REASONED_LETTERS,
+        by_likelihood=benchmark.by_likelihood,
+        reads_hub=True,
+        takes_examples=False,
+    )
+    for benchmark in BENCHMARKS.values()
+    if benchmark.by_likelihood
 }
 HELD_OUT = (PERPLEXITY, GENERATION)  # tasks on the held-out reasoning rows
 _BY_KEY = {metric.key: metric for metric in _LETTERS}
@@ -276,6 +296,17 @@ METRICS = {name: task.metrics for name, task in TASKS.items()}
 PUBMEDQA_LABELS = {name: task.pubmedqa for name, task in TASKS.items() if task.pubmedqa}
 
 
+def is_reasoned(task: str) -> bool:
+    """Whether only the answer after a model's reasoning counts, so that an answer that is cut before it is wrong."""
+    own, benchmark = TASKS.get(task), BENCHMARKS.get(task)
+    return bool(own and own.by_likelihood) or (benchmark is not None and benchmark.kind == "generated")
+
+
 def metrics_of(task: str) -> list[MetricInfo]:
     """Metrics of a task that comes with medbench; empty for other people's, whose metrics are found from results."""
     return METRICS.get(task) or BENCHMARK_METRICS.get(task, [])
+
+
+def reads_hub(task: str) -> bool:
+    """Whether a task's own function reads a data set of the hub."""
+    return task in TASKS and TASKS[task].reads_hub

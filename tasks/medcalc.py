@@ -14,11 +14,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from reports.bundles.active import bundled_folder
 from reports.document.row_account import RowAccount
-from reports.errors import UserError
 from tasks.answers import GeneratedText, split_document_answer
 from tasks.data.documents import document_set
+from tasks.data.turns import UnusableRowError
+from tasks.public_rows import Row, convert, load_split
 from tasks.task_settings import TaskSettings
 
 if TYPE_CHECKING:
@@ -47,36 +47,40 @@ def medcalc_dataset(*, folders: Mapping[str, str] | None = None, **settings: Any
         folders: Local folders in place of data sets of the hub, by id.
         settings: See `tasks.task_settings`.
     """
-    import datasets
-
     task = TaskSettings(**settings)
-    folder = (folders or {}).get(DATA_SET) or bundled_folder("data set", DATA_SET)
-    rows = datasets.load_dataset(str(folder or DATA_SET), split="test")
-    account = RowAccount(kind="clinical calculations", read=len(rows), used=len(rows))
-    return {"test": document_set(_documents(task, rows), account)}
+    rows = load_split(DATA_SET, "test", folders or {})
+    account = RowAccount(kind="clinical calculations")
+
+    def place(row: Row, number: int) -> str:
+        return f"row {row.get('Row Number', number)}"
+
+    documents = convert(rows, lambda row: _documents(task, row), account, label=DATA_SET, place=place)
+    return {"test": document_set(documents, account)}
 
 
-def _documents(task: TaskSettings, rows: Dataset) -> Iterator[dict[str, Any]]:
-    for row in rows:
-        question = str(row["Question"]).strip()
-        truth = str(row["Ground Truth Answer"]).strip()
-        if not read_value(truth):
-            raise UserError(
-                f"its answer {truth[:40]!r} is no number, date or duration",
-                where=f"{DATA_SET}, row {row['Row Number']}",
-                fix="use the data set as published",
-            )
-        yield {
-            "id": str(row["Row Number"]),
-            "question": question,
-            "context": str(row["Patient Note"]),
-            "prompt": task.prompt(f"Patient note: {str(row['Patient Note']).strip()}\n\n{question}\n\n{_ASK}"),
-            "gold": truth,
-            "low": str(row["Lower Limit"]),
-            "high": str(row["Upper Limit"]),
-            "fields": json.dumps({"calculator": row["Calculator Name"], "category": row["Category"]}),
-            "format": task.format,
-        }
+def _documents(task: TaskSettings, row: Row) -> Iterator[dict[str, Any]]:
+    """The document of a row.
+
+    Raises:
+        UnusableRowError: It asks nothing, or its answer cannot be compared with another.
+    """
+    question, note = str(row["Question"] or "").strip(), str(row["Patient Note"] or "")
+    truth = str(row["Ground Truth Answer"]).strip()
+    if not question:
+        raise UnusableRowError("it has no question")
+    if not read_value(truth):
+        raise UnusableRowError(f"its answer {truth[:40]!r} is no number, date or duration")
+    yield {
+        "id": str(row["Row Number"]),
+        "question": question,
+        "context": note,
+        "prompt": task.prompt(f"Patient note: {note.strip()}\n\n{question}\n\n{_ASK}"),
+        "gold": truth,
+        "low": str(row["Lower Limit"]),
+        "high": str(row["Upper Limit"]),
+        "fields": json.dumps({"calculator": row["Calculator Name"], "category": row["Category"]}),
+        "format": task.format,
+    }
 
 
 def medcalc_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, Any]:

@@ -66,5 +66,6 @@ def _drawn_examples(task: TaskSettings, source: QuestionSource, scored: Sequence
 
 
 def _item(row: Question) -> ChoiceItem:
-    item = ChoiceItem(id=row.id, question=row.question, options=[*row.options], gold=row.gold)
+    options = [" ".join(option.split()) for option in row.options]
+    item = ChoiceItem(id=row.id, question=row.question, options=options, gold=row.gold)
     return item | ChoiceItem(subject=row.subject) if row.subject else item  # type: ignore[typeddict-item]

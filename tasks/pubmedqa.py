@@ -147,13 +147,3 @@ def official_script_macro_f1(pairs: Sequence[Any]) -> float:
 
     gold, predicted = np.asarray(pairs).T
     return float(f1_score(gold, predicted, average="macro"))
-
-
-def ece(pairs: Sequence[tuple[float, float]]) -> float:
-    """Expected calibration error over ten equal bins of confidence (Guo et al. 2017), debiased (Kumar et al. 2019)."""
-    return value_of_samples("ece", pairs)
-
-
-def accuracy_calibrated(values: Sequence[tuple[float, ...]]) -> float:
-    """Accuracy after batch calibration (Zhou et al. 2023), from gold labels and log-likelihoods."""
-    return value_of_samples("batch_calibrated", values)

@@ -20,8 +20,8 @@ class Suite:
         name: Name in `--tasks` and `scoring.tasks`.
         purpose: What the suite is for, one clause.
         members: What the name stands for.
-        extras: Benchmarks beside them, scored only by their own names: their licence forbids commercial use, or they
-            need more packages.
+        extras: Benchmarks beside them, scored only by their own names: their licence forbids commercial use, they
+            need more packages, or they are other ways to answer the members' questions.
         mean_of: Metric by task whose unweighted mean is the suite's row; empty if it has none.
         mean_title: Title of that row.
     """

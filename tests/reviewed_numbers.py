@@ -39,6 +39,8 @@ REVIEWED = {
     "ARCHITECTURE.md": {f"blocks of {BLOCK_SAMPLES:,} samples": "limit"},
     "docs/benchmarks.md": {
         f"are the {RETENTION_ITEMS} items whose": "size of the samples",
+        f"paired {_CONFIDENCE} interval": "level of intervals",
+        f"above {100 * TRUNCATED:.0f} % of them open": "limit",
     },
     "docs/your-data.md": {
         f"at most {MOST_HELD_OUT}": "limit",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from harness.engines.layer_speed import layer_speed
+from tasks.rendering import encode, load_tokenizer
 from tasks.task_settings import new_token_limit
 from training.models.architecture import architecture, transformers_config
 from training.models.device import torch_dtype
@@ -21,13 +23,13 @@ if TYPE_CHECKING:
     from training.recipes.recipe import Recipe
     from training.splits import TrainingRows
 
-# Shares of the measured matmul speed that the stages reach, seen on two CPU cores and on an H200 (see benchmarks/).
+# Shares of the measured matmul speed that the stages reach, seen on an H200 and, for training, two CPU cores.
 _TRAIN_SHARE = 0.45
 _SCORE_SHARE = 0.55
 _REPLAYED_LAYER_SECONDS = 0.0003  # for each layer and decoding step that is replayed from a graph
 _VLLM_LAYER_SECONDS = 0.0001
 _VLLM_ROWS = 256  # that it continues at once
-_CHARACTERS_PER_TOKEN = 3.5
+_CHARACTERS_PER_TOKEN = 3.5  # where no text is measured
 _START_SECONDS = 12.0
 _PROMPT_TOKENS = 60  # of a training row, beside its texts
 
@@ -68,27 +70,60 @@ def train_seconds(
     return _START_SECONDS + batches * one_batch
 
 
-def score_seconds(plan: Plan, flops: Callable[[Device, str], float] = matmul_flops) -> float:
+@dataclass(frozen=True)
+class Speed:
+    """How fast a base computes on this machine.
+
+    Attributes:
+        token: Seconds for each token of a prompt.
+        step: Seconds of a decoding step, beside its tokens.
+        step_token: Seconds for each token that a decoding step generates.
+    """
+
+    token: float
+    step: float
+    step_token: float
+
+
+SpeedOf = Callable[["Model", "Device", str], Speed]  # of a base in a dtype
+
+
+def measured_speed(base: Model, device: Device, dtype: str) -> Speed:
+    """The speed of passes over layers of the base's shapes on a CPU, else that expected from a matrix product."""
+    layer = layer_speed(base, device, dtype) if device.type == "cpu" else None
+    if layer is None:
+        return speed_by_flops(base, device, matmul_flops(device, dtype))
+    sizes = architecture(base)
+    # The head is as fast as the layers' matrices; prompts need it for a few positions only.
+    head = sizes.parameters / sizes.layer_weights
+    return Speed(layer.token * sizes.layers, layer.step * sizes.layers * head, 0.0)
+
+
+def speed_by_flops(base: Model, device: Device, flops: float) -> Speed:
+    """The speed expected of a device that computes so many floating-point operations a second in a matrix product."""
+    sizes = architecture(base)
+    token = 2 * sizes.parameters / (flops * _SCORE_SHARE)
+    return Speed(token, sizes.layers * device.decode_layer_seconds, token)
+
+
+def score_seconds(plan: Plan, speed_of: SpeedOf = measured_speed) -> float:
     """Estimated seconds of scoring all models of a plan with the transformers engine, one model after the other."""
     rows = plan.recipe.scoring.batch_rows or plan.device.batch_rows
-    speed = flops(plan.device, plan.score_dtype) * _SCORE_SHARE
-    one_layer = _REPLAYED_LAYER_SECONDS if _replays_steps(plan) else plan.device.decode_layer_seconds
-    one_model = sum(_work_seconds(work_of(loaded), plan.base, speed, rows, one_layer) for loaded in plan.tasks)
+    speed = speed_of(plan.base, plan.device, plan.score_dtype)
+    if _replays_steps(plan):
+        speed = replace(speed, step=_REPLAYED_LAYER_SECONDS * architecture(plan.base).layers)
+    one_model = sum(_work_seconds(work_of(loaded, plan.base), speed, rows) for loaded in plan.tasks)
     return _START_SECONDS + one_model * len(plan.models)
 
 
-def task_seconds(
-    work: Work, base: Model, device: Device, dtype: str, flops: Callable[[Device, str], float] = matmul_flops
-) -> float:
+def task_seconds(work: Work, base: Model, device: Device, dtype: str, speed_of: SpeedOf = measured_speed) -> float:
     """Estimated seconds of one model's work on one task with the transformers engine, without its start."""
-    speed = flops(device, dtype) * _SCORE_SHARE
-    return _work_seconds(work, base, speed, device.batch_rows, device.decode_layer_seconds)
+    return _work_seconds(work, speed_of(base, device, dtype), device.batch_rows)
 
 
-def _work_seconds(work: Work, base: Model, speed: float, rows: int, one_layer: float) -> float:
-    sizes = architecture(base)
-    steps = -(-work.answers // rows) * work.limit * sizes.layers * one_layer
-    return steps + 2 * sizes.parameters * (work.read + work.answers * work.limit) / speed
+def _work_seconds(work: Work, speed: Speed, rows: int) -> float:
+    steps = -(-work.answers // rows) * work.limit
+    return work.read * speed.token + steps * speed.step + work.answers * work.limit * speed.step_token
 
 
 def _replays_steps(plan: Plan) -> bool:
@@ -98,17 +133,17 @@ def _replays_steps(plan: Plan) -> bool:
     return plan.device.supports_graphs and plan.dense and sees_all_earlier_tokens(transformers_config(plan.base.folder))
 
 
-def vllm_seconds(plan: Plan, flops: Callable[[Device, str], float] = matmul_flops) -> float:
+def vllm_seconds(plan: Plan, speed_of: SpeedOf = measured_speed) -> float:
     """Estimated seconds of scoring all models of a plan with vLLM: its start, then all of them in one batch."""
     from harness.engines.start_times import last_start_seconds
 
     sizes = architecture(plan.base)
-    speed = flops(plan.device, plan.score_dtype) * _SCORE_SHARE
-    works = [work_of(loaded) for loaded in plan.tasks]
+    speed = speed_of(plan.base, plan.device, plan.score_dtype)
+    works = [work_of(loaded, plan.base) for loaded in plan.tasks]
     tokens = sum(work.read + work.answers * work.limit for work in works) * len(plan.models)
     answers = sum(work.answers for work in works) * len(plan.models)
     steps = max((work.limit for work in works), default=0) * -(-answers // _VLLM_ROWS)
-    return last_start_seconds(plan) + steps * sizes.layers * _VLLM_LAYER_SECONDS + 2 * sizes.parameters * tokens / speed
+    return last_start_seconds(plan) + steps * sizes.layers * _VLLM_LAYER_SECONDS + tokens * speed.token
 
 
 @dataclass(frozen=True)
@@ -120,25 +155,28 @@ class Work:
     limit: int = 0
 
 
-def work_of(loaded: LoadedTask) -> Work:
-    """The work of a loaded task."""
-    read = loaded.letters / _CHARACTERS_PER_TOKEN
+def work_of(loaded: LoadedTask, base: Model) -> Work:
+    """The work of a loaded task, its tokens by those of a sample of its items."""
+    read = loaded.read_tokens(lambda text: len(encode(load_tokenizer(str(base.tokenizer)), text)))
     if loaded.task.OUTPUT_TYPE != "generate_until":
         return Work(read)
     config = loaded.task.config
     return Work(read, len(loaded.indices) * config.repeats, new_token_limit(config.generation_kwargs))
 
 
-def work_of_benchmark(benchmark: Benchmark, max_new_tokens: int) -> Work | None:
+def work_of_benchmark(
+    benchmark: Benchmark, max_new_tokens: int, characters_per_token: float = _CHARACTERS_PER_TOKEN
+) -> Work | None:
     """The work of a benchmark that is not loaded, from its size and typical lengths; None if its size is unknown.
 
     Args:
         benchmark: The benchmark.
         max_new_tokens: The recipe's longest generated answer, for tasks of ours.
+        characters_per_token: Of the base's tokenizer.
     """
     if benchmark.items is None:
         return None
-    read = benchmark.items * benchmark.characters / _CHARACTERS_PER_TOKEN
+    read = benchmark.items * benchmark.characters / characters_per_token
     if benchmark.kind == "log-likelihood":
         return Work(read)
     return Work(read, benchmark.items, benchmark.new_tokens or max_new_tokens)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,6 +28,8 @@ from tasks.data.selection import official_test_ids
 from training.models.model import Model
 from training.recipes.recipe import Recipe, ScoringSection
 from training.splits import example_source, held_out_source
+
+_COUNTED_ITEMS = 64  # whose tokens stand for those of all items of a task
 
 
 @dataclass(frozen=True)
@@ -81,27 +83,31 @@ class LoadedTask:
         """The items to ask in order, or those at `indices`; read one by one, since all of them are much text."""
         return _documents(self.task, self.indices if indices is None else indices)
 
-    @functools.cached_property
-    def letters(self) -> int:
-        """About how many characters a model reads of all items: prompts, examples before them and whole choices."""
+    def read_tokens(self, count: Callable[[str], int]) -> float:
+        """About how many tokens a model reads of all items: prompts, examples before them, and choices.
+
+        Args:
+            count: Counts the tokens of a text; called with those of some items, evenly spaced.
+        """
+        sample = self.indices[:: -(-len(self.indices) // _COUNTED_ITEMS) or 1]
+        texts = [self._read(row) for row in self.documents(sample)]
+        shots = 0 if self.name in catalog.METRICS else int(self.task.config.num_fewshot or 0)
+        return (1 + shots) * len(self.indices) * sum(map(count, texts)) / max(1, len(texts))
+
+    def _read(self, row: dict[str, Any]) -> str:
+        """What a model reads of an item, as one text; of choices at most what differs between them."""
         if self.name in catalog.METRICS:
-            also = "gold" if self.name == catalog.PERPLEXITY else None
-            return sum(len(row["prompt"]) + (len(row[also]) if also else 0) for row in self.documents())
-        shots = 1 + int(self.task.config.num_fewshot or 0)
-        return sum(shots * _letters(self.task, row) for row in self.documents())
+            return str(row["prompt"]) + (str(row["gold"]) if self.name == catalog.PERPLEXITY else "")
+        prompt = self.task.doc_to_text(row)
+        choices = self.task.doc_to_choice(row) if self.task.OUTPUT_TYPE == "multiple_choice" else []
+        whole = [choice for choice in map(str, choices) if len(choice) > 1]  # letters take no tokens of their own
+        return "\n".join([prompt if isinstance(prompt, str) else str(row), *whole])
 
     @functools.cached_property
     def shared_sources(self) -> frozenset[str]:
         """Hashes of the sources that several items share; see `source_hash`."""
         often = Counter(map(source_hash, self.documents()))
         return frozenset(source for source, count in often.items() if source is not None and count > 1)
-
-
-def _letters(task: Any, row: dict[str, Any]) -> int:
-    """How many characters a model reads of an item of another task; of choices at most what differs between them."""
-    prompt = task.doc_to_text(row)
-    choices = task.doc_to_choice(row) if task.OUTPUT_TYPE == "multiple_choice" else []
-    return len(prompt if isinstance(prompt, str) else str(row)) + sum(map(len, choices))
 
 
 def load_tasks(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from harness.planning.leaf_tasks import LeafTask, leaf_tasks
 from reports.bundles.active import bundled_folder
 from reports.errors import UserError
-from reports.files import sha256_value
+from tasks.public_rows import own_cache
 
 _OF_THE_HUB = ("revision", "trust_remote_code", "token")  # arguments that mean nothing for a folder
 
@@ -78,19 +78,3 @@ def _member(leaf: LeafTask, path: str | None, group: str) -> dict[str, Any]:
         kept = {key: value for key, value in leaf.arguments.items() if key not in _OF_THE_HUB}
         member |= {"dataset_path": path, "dataset_kwargs": kept | own_cache(Path(path))}
     return member
-
-
-def own_cache(folder: Path) -> dict[str, str]:
-    """Argument of `datasets.load_dataset` by which it never takes other rows for those of a local folder.
-
-    `datasets` 4 caches a folder whose README.md lists its files by the folder's name and that README.md alone, so that
-    changed files, or another folder of that name, would give the earlier rows.
-    """
-    from datasets import config
-
-    facts = [
-        (str(path.relative_to(folder)), status.st_size, status.st_mtime_ns)
-        for path in sorted(folder.rglob("*"))
-        if (status := path.stat()) and path.is_file()
-    ]
-    return {"cache_dir": str(Path(config.HF_DATASETS_CACHE) / f"medbench-{sha256_value([str(folder), facts])[:16]}")}

@@ -19,7 +19,6 @@ from reports.numbers import file_size
 from tasks import catalog
 from tasks.benchmarks import BENCHMARKS
 from tasks.data import DataSource
-from tasks.medcalc import DATA_SET
 from training.recipes.recipe import QUICKSTART_MODEL, Recipe
 from training.recipes.recipe_file import recipe_names
 
@@ -172,7 +171,7 @@ def _add_tasks(needs: Needs, recipe: Recipe, tasks: Sequence[str], index: Index)
     for name in task_index.names:
         for leaf in leaf_tasks(name, task_index.entries):
             where = f"task {leaf.name}"
-            data = DATA_SET if leaf.name == catalog.MEDCALC else leaf.hub_data
+            data = BENCHMARKS[leaf.name].source_id if catalog.reads_hub(leaf.name) else leaf.hub_data
             if data is None and leaf.name not in ours and leaf.name not in task_index.own.tasks:
                 needs.unknown.append(leaf.name)
             if data is None or data in folders:

@@ -12,6 +12,7 @@ from tasks.data import DataSource
 from tasks.data.selection import describe_selection
 from tasks.references import guessing, label, references
 from tasks.suites import purpose_of
+from tasks.task_settings import new_token_limit
 
 
 def task_info(name: str, task: Any, indices: Sequence[int], source: DataSource | None, *, file: str = "") -> TaskInfo:
@@ -34,6 +35,8 @@ def task_info(name: str, task: Any, indices: Sequence[int], source: DataSource |
         setting=f"{file + ', ' if file else ''}{len(indices)} of {total} items",
         by_likelihood=catalog.TASKS[name].by_likelihood if name in catalog.TASKS else "",
         purpose=purpose_of(name),
+        reasoned=catalog.is_reasoned(name),
+        own_token_limit=_own_token_limit(name, task),
     )
     if source is not None:
         selection = describe_selection(source)
@@ -54,12 +57,19 @@ def task_info(name: str, task: Any, indices: Sequence[int], source: DataSource |
     return info
 
 
+def _own_token_limit(name: str, task: Any) -> int | None:
+    """The limit of new tokens that a task sets itself; None where the recipe's holds or nothing is generated."""
+    if name in catalog.TASKS or task.OUTPUT_TYPE != "generate_until":
+        return None
+    return new_token_limit(task.config.generation_kwargs)
+
+
 def examples_setting(name: str, shots: int, *, is_text: bool) -> str:
     """How many examples come before each item, as the end of a task's setting; empty without any."""
     if not shots:
         return ""
     if is_text:
         return ", plain texts without examples"
-    if name == catalog.QUESTIONS_REASONED:
-        return ", without examples, which have no reasoning"
+    if name in catalog.TASKS and not catalog.TASKS[name].takes_examples:
+        return ", without examples, which the task does not take"
     return f", {shots} example{'s' if shots > 1 else ''} before each"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.scoring.kept_answers import Scored
-from tasks.multiple_choice import PREDICTIONS
+from tasks.choice_metrics import LETTERS
 
 _METRIC = "position_spread"  # whose value of an item is the pair of positions
 
@@ -21,6 +21,4 @@ def chosen_letters(scored: Sequence[Scored]) -> dict[tuple[str, str], list[tuple
         for answers in scored
         if any(metric.key == _METRIC for metric in answers.metrics)
     }
-    return {
-        key: [(PREDICTIONS[int(gold)], PREDICTIONS[int(chosen)]) for gold, chosen in of] for key, of in pairs.items()
-    }
+    return {key: [(LETTERS[int(gold)], LETTERS[int(chosen)]) for gold, chosen in of] for key, of in pairs.items()}

@@ -14,6 +14,7 @@ from harness.environment import describe
 from harness.planning.run_plan import Plan
 from harness.runs.pooling import pool_models
 from harness.runs.positions import chosen_letters
+from harness.runs.reasoning_effects import reasoning_effects
 from harness.runs.reproduction import chat_template_hash, reproduction, tokenizer_hash
 from harness.runs.suite_rows import suite_rows
 from harness.scoring.kept_answers import Scored
@@ -82,7 +83,8 @@ def assemble(
         classes=_classes(confusion),
         confusion=_confusion_cells(confusion),
         label_use=label_use(_labels(scored) | letters),
-        positions=position_effects(letters),
+        positions=position_effects({key: of for key, of in letters.items() if key[1] in catalog.QUESTION_LABELS}),
+        reasoning=reasoning_effects(scored, seed=seed),
         problems=_problems(scored),
         overlap=plan.overlap,
         noise=noise.check() if noise is not None else None,

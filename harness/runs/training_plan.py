@@ -83,7 +83,7 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
     seconds = estimate.train_seconds(recipe, base, rows, device, dtype)
     terminal.say(f"estimated time on this machine: {duration(seconds)}")
     score_dtype = dtype if recipe.scoring.dtype == "auto" else device.default_dtype(recipe.scoring.dtype)
-    works = map(estimate.work_of, tasks)
+    works = (estimate.work_of(loaded, base) for loaded in tasks)
     seconds = sum(estimate.task_seconds(work, base, device, score_dtype) for work in works)
     terminal.say(f"then to score each model on {len(tasks)} tasks: {duration(seconds)}")
     return facts

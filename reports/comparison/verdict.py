@@ -79,17 +79,19 @@ def _trained_on(results: Results) -> list[str]:
 
 def truncations(results: Results) -> list[str]:
     """A warning for each model whose reasoning the token limit cut too often, where a label comes after it."""
-    limit = results.recipe.get("scoring", {}).get("max_new_tokens")
+    recipes = results.recipe.get("scoring", {}).get("max_new_tokens")
     warnings = []
     for task in results.tasks:
         shares = {model.name: truncated_share(results, task, model.name) for model in results.models}
-        for model, share in shares.items():
-            if task.by_likelihood and share is not None and share > TRUNCATED:
-                warnings.append(
-                    f"Truncated reasoning: the limit of {limit} new tokens cut {percent_text(share)} of the answers of"
-                    f" {model} to {task.short_title}; those without a final answer count as wrong, so raise"
-                    " scoring.max_new_tokens."
-                )
+        limit, fix = recipes, "so raise scoring.max_new_tokens"
+        if task.own_token_limit is not None:
+            limit, fix = task.own_token_limit, "and the task's own file sets the limit"
+        warnings += [
+            f"Truncated reasoning: the limit of {limit} new tokens cut {percent_text(share)} of the answers of"
+            f" {model} to {task.short_title}; those without a final answer count as wrong, {fix}."
+            for model, share in shares.items()
+            if share is not None and share > TRUNCATED
+        ]
     return warnings
 
 

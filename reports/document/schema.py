@@ -24,6 +24,7 @@ from reports.document.evidence import (
 )
 from reports.document.label_use import LabelUse
 from reports.document.position_effect import PositionEffect
+from reports.document.reasoning_effect import ReasoningEffect
 from reports.document.row_account import RowAccount
 from reports.document.scores import Comparison, MetricInfo, MetricKind, Outcome, Score
 from reports.document.suites import SuiteInfo
@@ -68,6 +69,8 @@ class TaskInfo(Strict):
             that have one; empty otherwise, and in results of earlier versions.
         purpose: `target` if a fine-tune is meant to improve it, else the suite by which it measures something beside
             the target.
+        reasoned: Whether only the answer after a model's reasoning counts, so that an answer cut before it is wrong.
+        own_token_limit: Limit of generated tokens that the task sets itself; None where the recipe's holds.
     """
 
     name: PlainName
@@ -80,6 +83,8 @@ class TaskInfo(Strict):
     references: list[ReferenceLine] = Field(default_factory=list)
     by_likelihood: str = ""
     purpose: Purpose = "target"
+    reasoned: bool = False
+    own_token_limit: int | None = None
 
     @property
     def main(self) -> MetricInfo | None:
@@ -314,6 +319,7 @@ class Results(Strict):
     confusion: list[Confusion] = Field(default_factory=list)
     label_use: list[LabelUse] = Field(default_factory=list)
     positions: list[PositionEffect] = Field(default_factory=list)
+    reasoning: list[ReasoningEffect] = Field(default_factory=list)
     problems: list[Problem] = Field(default_factory=list)
     overlap: OverlapCheck | None = None
     noise: NoiseCheck | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from reports.document.row_account import RowAccount, listed, shortened
@@ -15,7 +15,7 @@ from tasks.data.turns import UnusableRowError
 from tasks.formats import FORMATS, AnswerFormat, gold_problems, split_marked
 
 _Row = TypeVar("_Row")
-_SHOWN = 3  # reasons, and places of each
+SHOWN = 3  # reasons, and places of each
 _KEYS = {"pubmedqa": "data.pubmedqa", "multiple-choice": "data.questions"}  # in the recipe, by the kind of the rows
 _WITHOUT_REASONING = ", ".join(f"--set format.name={name}" for name, item in FORMATS.items() if not item.has_reasoning)
 
@@ -30,7 +30,7 @@ def usable(
     source: DataSource,
     account: RowAccount,
     *,
-    shown: int = _SHOWN,
+    shown: int = SHOWN,
 ) -> Iterator[_Row]:
     """The rows that `make` makes; the others are counted in `account`.
 
@@ -56,7 +56,7 @@ def usable(
             reason = error.what if isinstance(error, UserError) else str(error)
             lacking += isinstance(error, NoReasoningError)
             account.unusable[reason] = account.unusable.get(reason, 0) + 1
-            if len(of_reason := places.setdefault(reason, [])) < _SHOWN:
+            if len(of_reason := places.setdefault(reason, [])) < SHOWN:
                 of_reason.append(record.where)
             continue
         yield row
@@ -80,18 +80,26 @@ def _unusable(
     if number == 1:
         ((reason, (place,)),) = places.items()
         return UserError(reason, where=place, fix=fix)
+    names = {reason: [place.removeprefix(f"{source.label}, ") for place in shown] for reason, shown in places.items()}
+    return UserError(unusable_text(names, account, most), where=source.label, fix=fix)
+
+
+def unusable_text(places: Mapping[str, Sequence[str]], account: RowAccount, most: int = SHOWN) -> str:
+    """How many rows cannot be used, with the reasons and the first places of each.
+
+    Args:
+        places: The first places by reason.
+        account: Has the numbers of rows.
+        most: Number of reasons to name.
+    """
     reasons = []
     for reason, shown in list(places.items())[:most]:
-        names = [place.removeprefix(f"{source.label}, ") for place in shown]
         more = account.unusable[reason] - len(shown)
-        reasons.append(f"{reason} ({'; '.join(names)}{f' and {more} more' if more else ''})")
+        reasons.append(f"{reason} ({'; '.join(shown)}{f' and {more} more' if more else ''})")
     others = len(places) - len(reasons)
     more_reasons = f"; and {others} other reasons" if others > 0 else ""
-    return UserError(
-        f"{number} of the {account.read} rows cannot be used: {'; '.join(reasons)}{more_reasons}",
-        where=source.label,
-        fix=fix,
-    )
+    number = sum(account.unusable.values())
+    return f"{number} of the {account.read} rows cannot be used: {'; '.join(reasons)}{more_reasons}"
 
 
 def no_reasoning(reason: str, source: DataSource, account: RowAccount) -> UserError:

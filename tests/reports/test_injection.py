@@ -72,7 +72,13 @@ def every_line_in_turn(first):
     """A text of `LINES` for each field, another one with another `first`."""
     texts = itertools.cycle([*LINES[first:], *LINES[:first]])
     given: dict[str, str] = {}
-    return lambda field: given.setdefault(field, next(texts) + f" {field}" * field.startswith("key"))
+
+    def text(field):
+        if field not in given:  # other fields keep their texts where a field is used more often
+            given[field] = next(texts) + f" {field}" * field.startswith("key")
+        return given[field]
+
+    return text
 
 
 HOSTILE = {

@@ -66,9 +66,18 @@ def test_rows_become_documents_with_a_prompt_in_the_answer_format(tmp_path):
     )
 
 
-def test_a_row_without_a_value_is_named(tmp_path):
+def test_rows_without_a_value_or_a_question_are_named_together(tmp_path):
     rows = benchmark_data.medcalc()
     rows[2]["Ground Truth Answer"] = "unclear"
     folder = benchmark_data.write(tmp_path / "MedCalc", {"default": {"test": rows}})
     with pytest.raises(UserError, match="row 3: its answer 'unclear' is no number, date or duration"):
         medcalc_dataset(folders={DATA_SET: str(folder)})
+    rows[4]["Ground Truth Answer"] = "unclear"
+    rows[5]["Question"] = " "
+    folder = benchmark_data.write(tmp_path / "MedCalc 2", {"default": {"test": rows}})
+    with pytest.raises(UserError) as caught:
+        medcalc_dataset(folders={DATA_SET: str(folder)})
+    assert caught.value.what == (
+        "3 of the 8 rows cannot be used: its answer 'unclear' is no number, date or duration (row 3; row 5);"
+        " it has no question (row 6)"
+    )

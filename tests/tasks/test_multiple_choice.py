@@ -7,17 +7,14 @@ import pytest
 from reports.comparison.sums import ABSENT
 from reports.document.row_account import RowAccount
 from tasks.answers import GeneratedText
+from tasks.choice_metrics import accuracy_calibrated, letter_results, position_spread, reasoned_results
 from tasks.multiple_choice import (
     ChoiceItem,
-    letter_results,
     likelihood_documents,
-    position_spread,
     reasoned_documents,
-    reasoned_results,
     show,
     shuffled_order,
 )
-from tasks.pubmedqa import accuracy_calibrated
 from tasks.task_settings import TaskSettings
 
 

@@ -5,6 +5,8 @@ from datasets import Dataset
 
 from reports.errors import UserError
 from tasks import multiple_choice_sets as sets
+from tasks.choice_metrics import calibrated_results, likelihood_results
+from tasks.multiple_choice import letters, likelihood_prompt
 from tests import benchmark_data
 
 
@@ -56,6 +58,20 @@ def test_med_halt_takes_the_test_part_and_numbered_options():
     assert {document["gold"] for document in nota} == {1}
 
 
+def test_prompts_have_the_options_by_letter_and_no_question_where_it_is_left_out():
+    rows = benchmark_data.glianorex()
+    shown = (
+        "".join(f"{letter}. sign {n} of the 4 signs\n" for letter, n in zip("ABCD", (3, 1, 2, 0), strict=True))
+        + "Answer:"
+    )
+    shuffled, without = (
+        documents(convert, rows)[0] for convert in (sets.glianorex_shuffled, sets.glianorex_no_question)
+    )
+    assert likelihood_prompt(shuffled) == f"Question: Synthetic en question 0: which sign follows sign 0?\n{shown}"
+    assert likelihood_prompt(without) == shown
+    assert letters(shuffled) == ["A", "B", "C", "D"]
+
+
 def test_controls_shuffle_by_the_question_alone_and_leave_it_out():
     rows = benchmark_data.glianorex()
     shuffled = documents(sets.glianorex_shuffled, rows)
@@ -72,7 +88,7 @@ def test_controls_shuffle_by_the_question_alone_and_leave_it_out():
     ("change", "why"),
     [
         ({"question": " "}, "it has no question"),
-        ({"options": {"A": "one", "B": None}}, "it has 1 options"),
+        ({"options": {"A": "one", "B": None}}, "it has 1 option"),
         ({"label": "K"}, "none of its options is the right one"),
     ],
 )
@@ -83,6 +99,32 @@ def test_a_row_that_cannot_be_asked_is_named(change, why):
         documents(sets.medxpertqa, rows)
 
 
+def test_all_faults_of_a_set_are_one_error():
+    rows = benchmark_data.medxpertqa()
+    for row in rows[2:7]:
+        row["label"] = "K"
+    rows[0]["options"] = None
+    with pytest.raises(UserError) as caught:
+        documents(sets.medxpertqa, rows)
+    assert str(caught.value.where) == "TsinghuaC3I/MedXpertQA"
+    assert caught.value.what == (
+        "6 of the 8 rows cannot be used: its options are no mapping (item Text-0); none of its options is the right one"
+        " (item Text-2; item Text-3; item Text-4 and 2 more)"
+    )
+
+
+def test_a_column_that_is_missing_is_named():
+    rows = [{key: value for key, value in row.items() if key != "label"} for row in benchmark_data.medxpertqa()]
+    with pytest.raises(UserError, match="8 of the 8 rows cannot be used: it has no column label"):
+        documents(sets.medxpertqa, rows)
+
+
+def test_a_split_without_rows_of_the_benchmark_is_an_error():
+    rows = [{**row, "field": "Law"} for row in benchmark_data.supergpqa()]
+    with pytest.raises(UserError, match="m-a-p/SuperGPQA: none of its rows belongs to the benchmark"):
+        documents(sets.supergpqa_clinical, rows)
+
+
 @pytest.mark.parametrize("options", ["open('file')", "[1, 2]", "{" * 200])
 def test_options_of_med_halt_are_a_literal_and_never_run(options):
     row = benchmark_data.medhalt(proposed=False)[1]
@@ -91,6 +133,6 @@ def test_options_of_med_halt_are_a_literal_and_never_run(options):
 
 
 def test_likelihoods_become_accuracy_brier_and_log_score():
-    found = sets.likelihood_results({"gold": 1}, [(-2.0, False), (-2.0 + 1.0986122886681098, True)])  # 1 : 3
+    found = likelihood_results({"gold": 1}, [(-2.0, False), (-2.0 + 1.0986122886681098, True)])  # 1 : 3
     assert found == {"accuracy": 1.0, "brier": pytest.approx(0.125), "log_score": pytest.approx(0.2876820724517809)}
-    assert sets.calibrated_results({"gold": 1}, [(-1.0, False), (-3.0, False)])["accuracy_calibrated"] == (1, -1, -3)
+    assert calibrated_results({"gold": 1}, [(-1.0, False), (-3.0, False)])["accuracy_calibrated"] == (1, -1, -3)

@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from reports.document.schema import Sample
 from tasks import catalog
 from tasks.answers import GeneratedText
+from tasks.choice_metrics import accuracy_calibrated, ece
 from tasks.data import DataSource, load_pubmedqa
 from tasks.data.rows import LABELS
 from tasks.data.selection import describe_selection, official_test_ids, read_ids
@@ -16,8 +17,6 @@ from tasks.data.source import OFFICIAL_TEST, SAMPLES
 from tasks.pubmedqa import (
     abstract_cot_dataset,
     abstract_dataset,
-    accuracy_calibrated,
-    ece,
     generated_results,
     likelihood_results,
     macro_f1,

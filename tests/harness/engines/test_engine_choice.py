@@ -55,19 +55,19 @@ def gpu(monkeypatch):
 
 
 @pytest.fixture
-def llama_8b(tmp_path):
-    """A base of the size of Llama 3.1 8B, without weights."""
+def llama_8b(tmp_path, tiny_model):
+    """A base of the size of Llama 3.1 8B, without weights, and with the tokenizer of another."""
     config = {"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32}
     config |= {"num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256, "tie_word_embeddings": False}
     (tmp_path / "8b").mkdir()
     (tmp_path / "8b" / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    base = Model("base", "base", "8b", tmp_path / "8b", "", tmp_path / "8b", "8b")
+    base = Model("base", "base", "8b", tmp_path / "8b", "", tiny_model, "8b")
     assert architecture(base).parameters == 8_030_261_248
     return base
 
 
-def h200_flops(*_):
-    return 7.9e14
+def h200_speed(base, device, _):
+    return estimate.speed_by_flops(base, device, 7.9e14)
 
 
 def on_gpu(plan):
@@ -113,7 +113,7 @@ def test_vllm_that_cannot_run_is_refused(plan, monkeypatch):
 def test_a_long_plan_pays_the_start_of_vllm_and_a_short_one_does_not(plan, llama_8b):
     def times(made):
         made = on_gpu(replace(made, base=llama_8b))
-        return estimate.score_seconds(made, lambda *_: 8e14), estimate.vllm_seconds(made, lambda *_: 8e14)
+        return estimate.score_seconds(made, h200_speed), estimate.vllm_seconds(made, h200_speed)
 
     plain, vllm = times(plan())
     assert plain < vllm
@@ -127,14 +127,15 @@ def test_a_long_plan_pays_the_start_of_vllm_and_a_short_one_does_not(plan, llama
 def test_estimates_are_near_what_was_measured_on_an_h200(plan, llama_8b):
     measured = read_json(SPEED)["stages"]
     config = SimpleNamespace(repeats=1, generation_kwargs={"max_gen_toks": 256})
-    questions = SimpleNamespace(letters=200 * 350 * 3.5, task=SimpleNamespace(OUTPUT_TYPE="multiple_choice"))
+    choice = SimpleNamespace(OUTPUT_TYPE="multiple_choice")
+    questions = SimpleNamespace(read_tokens=lambda _: 200 * 350, task=choice)
     generation = SimpleNamespace(OUTPUT_TYPE="generate_until", config=config)
-    prompts = SimpleNamespace(letters=256 * 100 * 3.5, task=generation, indices=range(256))
+    prompts = SimpleNamespace(read_tokens=lambda _: 256 * 100, task=generation, indices=range(256))
     base = plan()
     made = replace(on_gpu(base), base=llama_8b, models=base.models * 4, tasks=[questions, prompts])
-    assert estimate.score_seconds(made, h200_flops) == pytest.approx(measured["ours"]["total_seconds"], rel=0.3)
+    assert estimate.score_seconds(made, h200_speed) == pytest.approx(measured["ours"]["total_seconds"], rel=0.3)
     remember_start(made, measured["vllm"]["setup"]["start_seconds"])
-    assert estimate.vllm_seconds(made, h200_flops) == pytest.approx(measured["vllm"]["total_seconds"], rel=0.3)
+    assert estimate.vllm_seconds(made, h200_speed) == pytest.approx(measured["vllm"]["total_seconds"], rel=0.3)
 
 
 def test_a_training_is_estimated_from_the_mean_length_of_its_rows(plan):
@@ -148,13 +149,13 @@ def test_a_training_is_estimated_from_the_mean_length_of_its_rows(plan):
 
 def test_steps_that_cannot_be_replayed_are_estimated_longer(plan, tiny_model, tmp_path):
     made = on_gpu(plan())
-    replayed = estimate.score_seconds(made, h200_flops)
-    in_4_bits = estimate.score_seconds(replace(made, dense=False), h200_flops)
+    replayed = estimate.score_seconds(made, h200_speed)
+    in_4_bits = estimate.score_seconds(replace(made, dense=False), h200_speed)
     assert in_4_bits > replayed
     config = json.loads((tiny_model / "config.json").read_text()) | {"sliding_window": 64}
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     elsewhere = replace(made, base=replace(made.base, folder=tmp_path))
-    assert estimate.score_seconds(elsewhere, h200_flops) == pytest.approx(in_4_bits)
+    assert estimate.score_seconds(elsewhere, h200_speed) == pytest.approx(in_4_bits)
 
 
 class ScoringOnly:

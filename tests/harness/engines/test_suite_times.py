@@ -1,10 +1,17 @@
 """Estimated times of suites, from their sizes and typical lengths."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
-from harness.engines.estimate import Work, task_seconds, work_of_benchmark
-from harness.engines.suite_times import suite_times
+from harness.engines.estimate import Work, measured_speed, speed_by_flops, task_seconds, work_of, work_of_benchmark
+from harness.engines.layer_speed import layer_speed
+from harness.engines.suite_times import characters_per_token, suite_times
+from harness.planning.lm_tasks import load_tasks
 from tasks.benchmarks import BENCHMARKS
+from tasks.data import DataSource, load_pubmedqa
+from tasks.rendering import encode, load_tokenizer
 from training.models.architecture import architecture
 from training.models.base_model import find_base
 from training.models.device import Device
@@ -21,11 +28,56 @@ def test_the_work_of_a_benchmark_is_its_size_times_its_typical_length():
 def test_reading_costs_two_operations_a_parameter_and_generating_a_step_a_layer(tiny_recipe):
     base, device = find_base(load_recipe(str(tiny_recipe)).model), Device()
     sizes = architecture(base)
-    reading = task_seconds(Work(1000), base, device, "float32", lambda *_: 1e9)
+    speed = speed_by_flops(base, device, 1e9)
+    reading = task_seconds(Work(1000), base, device, "float32", lambda *_: speed)
     assert reading == pytest.approx(2 * sizes.parameters * 1000 / (0.55 * 1e9))
     steps = 2 * 10 * sizes.layers * device.decode_layer_seconds  # 33 answers are two batches of 32 rows
-    writing = task_seconds(Work(1000, 33, 10), base, device, "float32", lambda *_: 1e9)
+    writing = task_seconds(Work(1000, 33, 10), base, device, "float32", lambda *_: speed)
     assert writing == pytest.approx(reading * 1.33 + steps)
+
+
+def test_the_tokens_of_a_task_are_counted_on_a_sample_of_its_items(tiny_recipe, tiny_model):
+    loaded = load_recipe(str(tiny_recipe))
+    (task,) = load_tasks(["medbench_pubmedqa"], loaded, find_base(loaded.model), dict)
+    tokenizer = load_tokenizer(str(tiny_model))
+    whole = sum(len(encode(tokenizer, document["prompt"])) for document in task.documents())
+    assert work_of(task, find_base(loaded.model)) == Work(whole)  # fewer items than are counted
+    counted: list[str] = []
+
+    def ten(text):
+        counted.append(text)
+        return 10
+
+    many = replace(task, indices=task.indices * 30)
+    assert many.read_tokens(ten) == 10 * len(many.indices)
+    assert len(counted) == len(many.indices[:: -(-len(many.indices) // 64)])
+
+
+def test_the_layers_of_a_base_are_measured_once_a_process(tiny_recipe):
+    base, device = find_base(load_recipe(str(tiny_recipe)).model), Device()
+    layer = layer_speed(base, device, "float32")
+    assert layer is layer_speed(base, device, "float32")
+    assert 0 < layer.token < layer.step
+    sizes = architecture(base)
+    speed = measured_speed(base, device, "float32")
+    assert speed.token == layer.token * sizes.layers
+    assert speed.step == layer.step * sizes.layers * sizes.parameters / sizes.layer_weights
+    assert task_seconds(Work(100, 33, 10), base, device, "float32") == 100 * speed.token + 20 * speed.step
+
+
+def test_bases_that_are_too_large_to_measure_are_estimated_by_a_matrix_product(tiny_recipe, tmp_path):
+    base = find_base(load_recipe(str(tiny_recipe)).model)
+    config = json.loads((base.folder / "config.json").read_text(encoding="utf-8"))
+    wide = {"hidden_size": 16384, "intermediate_size": 65536, "num_attention_heads": 128, "num_key_value_heads": 128}
+    (tmp_path / "config.json").write_text(json.dumps(config | wide | {"head_dim": 128}), encoding="utf-8")
+    assert layer_speed(replace(base, folder=tmp_path), Device(), "float32") is None
+
+
+def test_characters_per_token_are_those_of_the_bases_tokenizer(tiny_recipe, tiny_model):
+    base = find_base(load_recipe(str(tiny_recipe)).model)
+    texts = [item.with_abstract for item in load_pubmedqa(DataSource(source="samples:pubmedqa"), seed=0)]
+    tokens = sum(len(encode(load_tokenizer(str(tiny_model)), text)) for text in texts)
+    assert characters_per_token(base) == sum(map(len, texts)) / tokens
 
 
 def test_the_list_of_suites_has_a_time_for_each_task_and_suite(tiny_recipe, tiny_model, command):

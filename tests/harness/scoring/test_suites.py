@@ -2,7 +2,9 @@
 
 import copy
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -10,9 +12,12 @@ import yaml
 import harness
 from harness.planning.lm_tasks import load_tasks
 from harness.planning.local_data import local_spec
+from harness.runs.reasoning_effects import same_items
+from reports.comparison.proportions import score_interval
 from reports.document.reading import read_results
 from reports.errors import UserError
 from reports.files import read_jsonl
+from tasks.benchmarks import BENCHMARKS
 from tasks.catalog import CONFIG_FOLDER
 from tasks.suites import SUITES
 from tests.benchmark_data import ITEMS, write_all, write_pubmedqa
@@ -135,11 +140,102 @@ def test_the_medical_suite_has_the_scores_and_prompts_of_stock_lm_eval(recipe, f
     check_scores_and_prompts(names, tmp_path, stock)
 
 
+def stock_index():
+    """The tasks of lm-eval with reasoned counterparts, without reading all of its files."""
+    import lm_eval.tasks
+
+    root = CONFIG_FOLDER.__class__(lm_eval.tasks.__file__).parent
+    paths = [str(root / name) for name in STOCK_FOLDERS]
+    return lm_eval.tasks.TaskManager(include_path=paths, include_defaults=False).task_index
+
+
+@pytest.fixture(scope="module")
+def pairs(recipe):
+    """Both ways of answering each reasoned benchmark, by the name of the task that reasons."""
+    names = {name: benchmark.by_likelihood for name, benchmark in BENCHMARKS.items() if benchmark.by_likelihood}
+    names["medbench_pubmedqa_cot"] = "medbench_pubmedqa"
+    loaded = load_recipe(recipe)
+    tasks = load_tasks([*names, *names.values()], loaded, find_base(loaded.model), stock_index)
+    by_name = {task.name: task for task in tasks}
+    return {reasoned: (by_name[by_likelihood], by_name[reasoned]) for reasoned, by_likelihood in names.items()}
+
+
+def test_all_items_of_a_reasoned_task_are_those_of_its_counterpart(pairs):
+    assert len(pairs) == 12
+    for by_likelihood, reasoned in pairs.values():
+        items = same_items(by_likelihood, reasoned)
+        names = [str(100 + n) if reasoned.name == "medbench_pubmedqa_cot" else str(n) for n in range(ITEMS)]
+        assert items == {name: name for name in names}, reasoned.name
+
+
+def test_items_that_differ_are_not_the_same(pairs):
+    by_likelihood, reasoned = pairs["medbench_medqa_reasoned"]
+    another = pairs["medbench_medmcqa_reasoned"][1]
+    assert same_items(by_likelihood, another) == {}
+    assert same_items(by_likelihood, reasoned.at([1, 4])) == {"1": "1", "4": "4"}
+    documents = list(reasoned.task.eval_docs)
+    documents[0]["label"], documents[1]["stem"] = "B", "Another question?"
+    documents[2]["options"] = documents[2]["options"][::-1]
+    changed = replace(reasoned, task=SimpleNamespace(eval_docs=documents))
+    assert list(same_items(by_likelihood, changed)) == ["3", "4", "5", "6", "7"]
+
+
+def test_reasoned_tasks_say_so(pairs):
+    infos = [task.info for both in pairs.values() for task in both]
+    assert [info.reasoned for info in infos] == [False, True] * 12
+    for by_likelihood, reasoned in pairs.values():
+        assert reasoned.info.by_likelihood == by_likelihood.name
+    assert pairs["medbench_medqa_reasoned"][1].info.short_title == "MedQA (USMLE, 4 options), reasoned"
+
+
+def test_examples_are_not_claimed_by_tasks_that_take_none(recipe):
+    loaded = load_recipe(recipe, ["scoring.num_fewshot=2"])
+    names = ["medbench_medcalc", "medbench_mmlu_anatomy_reasoned", "medbench_pubmedqa"]
+    settings = [task.info.setting for task in load_tasks(names, loaded, find_base(loaded.model), dict)]
+    assert [setting.rpartition(", ")[2] for setting in settings] == [
+        "which the task does not take",
+        "which the task does not take",
+        "2 examples before each",
+    ]
+
+
+def test_both_ways_of_answering_are_compared_on_the_same_items(recipe, tmp_path):
+    tasks = ["medbench_metamedqa", "medbench_metamedqa_reasoned"]
+    results = harness.score(recipe, models="base", tasks=tasks, out=tmp_path, quiet=True)
+    (effect,) = results.reasoning
+    first, second = (next(score.value for score in results.scores if score.task == task) for task in tasks)
+    assert (effect.items, effect.unpaired) == (ITEMS, 0)
+    assert (effect.likelihood_accuracy, effect.reasoned_accuracy) == (first, second)
+    assert effect.difference == second - first
+    assert (effect.low, effect.high) == pytest.approx(score_interval(0, 8 * first, 8, 0.05))
+    assert results.verdict[0].startswith(
+        "Truncated reasoning: the limit of 4 new tokens cut 100.0 % of the answers of base"
+    )
+    harness.report(tmp_path, quiet=True)
+    assert "| base, MetaMedQA | " in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_stock_lm_eval_gives_the_prompts_and_scores_of_reasoned_tasks(recipe, folders, tiny_model, tmp_path):
+    from lm_eval import evaluate
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    names = ["medbench_medqa_reasoned", "medbench_mmlu_college_medicine_reasoned"]
+    harness.score(recipe, models="base", tasks=names, out=tmp_path, quiet=True)
+    metadata = {"folders": folders, "pretrained": str(tiny_model)}
+    manager = TaskManager(include_path=str(CONFIG_FOLDER), include_defaults=False, metadata=metadata)
+    tasks = manager.load(names)
+    for task in tasks["tasks"].values():
+        task.config.generation_kwargs["max_gen_toks"] = 4
+    model = HFLM(pretrained=str(tiny_model), dtype="float32", device="cpu", batch_size=8)
+    check_scores_and_prompts(names, tmp_path, evaluate(model, tasks, bootstrap_iters=0, log_samples=True))
+
+
 def test_a_mistyped_name_is_compared_with_suites_too(recipe):
     loaded = load_recipe(recipe)
     with pytest.raises(UserError, match="lm-eval knows no task 'medicl'") as caught:
         load_tasks(["medicl"], loaded, find_base(loaded.model), dict)
-    assert "did you mean medical or medical-hard" in str(caught.value.fix)
+    assert "did you mean medical" in str(caught.value.fix)
 
 
 def test_changed_rows_and_other_folders_of_the_same_name_are_read(recipe, folders, tmp_path):
