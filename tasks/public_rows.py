@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from reports.document.row_account import RowAccount
 from reports.errors import UserError
+from tasks.data.folder_cache import folder_cache
 from tasks.data.turns import UnusableRowError
 from tasks.data.usable import SHOWN, unusable_text
 
@@ -31,8 +33,9 @@ def load_split(source: str, split: str, folders: Mapping[str, str], revision: st
 
     name, _, config = source.partition(":")
     folder = folders.get(name)
-    pinned = None if folder else revision or None
-    return datasets.load_dataset(folder or name, config or None, split=split, revision=pinned)
+    if folder is not None:
+        return datasets.load_dataset(folder, config or None, split=split, cache_dir=folder_cache(Path(folder)))
+    return datasets.load_dataset(name, config or None, split=split, revision=revision or None)
 
 
 def convert(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.errors import UserError
+from tasks.data.folder_cache import folder_cache
 
 _OF_THE_HUB = ("revision", "trust_remote_code", "token")  # arguments that mean nothing for a folder
 
@@ -42,5 +43,6 @@ def local_spec(name: str, entry: Any, folders: Mapping[str, str]) -> str | dict[
     if folder is None:
         return name
     kept = {key: value for key, value in (config.get("dataset_kwargs") or {}).items() if key not in _OF_THE_HUB}
-    member = {"task": name, "dataset_path": folder, "dataset_kwargs": kept or None}
+    kept["cache_dir"] = folder_cache(Path(folder))
+    member = {"task": name, "dataset_path": folder, "dataset_kwargs": kept}
     return {"group": f"local data of {name}", "task": [member]}
