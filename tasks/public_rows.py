@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from reports.bundles.active import bundled_folder
 from reports.document.row_account import RowAccount
 from reports.errors import UserError
-from reports.files import sha256_value
+from tasks.data.folder_cache import folder_cache
 from tasks.data.turns import UnusableRowError
 from tasks.data.usable import SHOWN, unusable_text
 
@@ -34,25 +34,10 @@ def load_split(source: str, split: str, folders: Mapping[str, str], revision: st
 
     name, _, config = source.partition(":")
     folder = folders.get(name) or bundled_folder("data set", name, revision or None)
-    if folder is None:
-        return datasets.load_dataset(name, config or None, split=split, revision=revision or None)
-    return datasets.load_dataset(str(folder), config or None, split=split, **own_cache(Path(folder)))
-
-
-def own_cache(folder: Path) -> dict[str, str]:
-    """Argument of `datasets.load_dataset` by which it never takes other rows for those of a local folder.
-
-    `datasets` 4 caches a folder whose README.md lists its files by the folder's name and that README.md alone, so that
-    changed files, or another folder of that name, would give the earlier rows.
-    """
-    from datasets import config
-
-    facts = [
-        (str(path.relative_to(folder)), status.st_size, status.st_mtime_ns)
-        for path in sorted(folder.rglob("*"))
-        if (status := path.stat()) and path.is_file()
-    ]
-    return {"cache_dir": str(Path(config.HF_DATASETS_CACHE) / f"medbench-{sha256_value([str(folder), facts])[:16]}")}
+    if folder is not None:
+        cache = folder_cache(Path(folder))
+        return datasets.load_dataset(str(folder), config or None, split=split, cache_dir=cache)
+    return datasets.load_dataset(name, config or None, split=split, revision=revision or None)
 
 
 def convert(

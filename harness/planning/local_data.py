@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from harness.planning.leaf_tasks import LeafTask, leaf_tasks
 from reports.bundles.active import bundled_folder
 from reports.errors import UserError
-from tasks.public_rows import own_cache
+from tasks.data.folder_cache import folder_cache
 
 _OF_THE_HUB = ("revision", "trust_remote_code", "token")  # arguments that mean nothing for a folder
 
@@ -76,5 +76,5 @@ def _member(leaf: LeafTask, path: str | None, group: str) -> dict[str, Any]:
     member = {**leaf.settings, "task": leaf.name.removeprefix(f"{group}::")}
     if path is not None:
         kept = {key: value for key, value in leaf.arguments.items() if key not in _OF_THE_HUB}
-        member |= {"dataset_path": path, "dataset_kwargs": kept | own_cache(Path(path))}
+        member |= {"dataset_path": path, "dataset_kwargs": {**kept, "cache_dir": folder_cache(Path(path))}}
     return member

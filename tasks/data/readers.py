@@ -19,6 +19,7 @@ from tasks.data.arrow_rows import parquet_rows
 from tasks.data.arrow_tables import arrow_rows, check_uncompressed, dataset_rows
 from tasks.data.csv_rows import csv_rows
 from tasks.data.files import DATASET_FILES, check_kind, check_split, kind_of, same_split
+from tasks.data.folder_cache import folder_cache
 from tasks.data.json_rows import json_rows
 from tasks.data.raw_rows import RawRow, without_faults
 from tasks.data.source import MOST_BYTES, DataSource
@@ -172,7 +173,8 @@ def _read_dataset_folder(
             if not isinstance(dataset, dict):
                 check_split(source.split, str(folder))
         else:
-            dataset = datasets.load_dataset(str(folder.resolve()), source.config)
+            cache = folder_cache(folder)
+            dataset = datasets.load_dataset(str(folder.resolve()), source.config, cache_dir=cache)
     except UserError:
         raise
     except Exception as error:  # whatever the library raises, the folder is at fault

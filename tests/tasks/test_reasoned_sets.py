@@ -49,6 +49,16 @@ def test_items_are_named_by_their_place_and_keep_the_order_of_their_options(fold
     assert document["prompt"].startswith(f"{question}\n{lines}\n\nEnd your response with")
 
 
+def test_folders_of_one_name_and_changed_folders_are_read_as_they_are(tmp_path):
+    def count(folder, rows):
+        place = benchmark_data.write(tmp_path / folder / "medmcqa", {"default": {"validation": rows}})
+        documents = reasoned_set(benchmark=NAMES[1], folders={"openlifescienceai/medmcqa": str(place)})["test"]
+        return [document["id"] for document in documents]
+
+    rows = benchmark_data.medmcqa()
+    assert [len(count(*one)) for one in (("one", rows[:3]), ("two", rows[:5]), ("one", rows[:4]))] == [3, 5, 4]
+
+
 def test_all_rows_that_cannot_be_asked_are_reported_together(tmp_path):
     rows = benchmark_data.medmcqa()
     rows[0]["question"] = " "
