@@ -55,14 +55,14 @@ class SuiteDifference:
         return int(self._counts[2])
 
     def p_above(self, limit: float) -> float:
-        """See `Difference`; not below the probability that a part on which nothing differs hides the whole loss."""
+        """See `Difference`; not below the probability that a part on which nothing differs hides the distance."""
         gained, lost, items, degrees = self._counts
-        return max(_p_above(gained, lost, items, degrees, limit), self._p_unseen(limit))
+        return max(_p_above(gained, lost, items, degrees, limit), self._p_unseen(self.value - limit))
 
     def p_below(self, limit: float) -> float:
         """See `Difference`."""
         gained, lost, items, degrees = self._counts
-        return max(_p_above(lost, gained, items, degrees, -limit), self._p_unseen(-limit))
+        return max(_p_above(lost, gained, items, degrees, -limit), self._p_unseen(limit - self.value))
 
     def bounds(self, confidence: float) -> tuple[float, float]:
         """See `Difference`."""
@@ -74,20 +74,20 @@ class SuiteDifference:
         low, high = low if low < 0 else max(strict_low, 0.0), high if high > 0 else min(strict_high, 0.0)
         unseen = max((1 - (1 - confidence) ** (1 / part.items) for part in self._untouched), default=0.0)
         unseen /= len(self.strata)
-        return min(low, -unseen) if unseen else low, max(high, unseen) if unseen else high
+        return min(low, self.value - unseen), max(high, self.value + unseen)
 
     @property
     def _untouched(self) -> list[Stratum]:
         """The parts on which nothing differs."""
         return [part for part in self.strata if part.estimate == part.variance == 0]
 
-    def _p_unseen(self, limit: float) -> float:
-        """The largest probability that no item of an untouched part differs where it alone moves the mean to `limit`.
+    def _p_unseen(self, distance: float) -> float:
+        """The largest probability that no item of an untouched part differs where it alone moves the mean that far.
 
         The score test overlooks that where the part is small and the others are large.
         """
-        alone = min(1.0, len(self.strata) * abs(limit))
-        return max(((1 - alone) ** part.items for part in self._untouched), default=0.0) if limit < 0 else 0.0
+        alone = min(1.0, max(0.0, len(self.strata) * distance))
+        return max(((1 - alone) ** part.items for part in self._untouched), default=0.0)
 
     def items_to_exceed(self, limit: float, truth: float, confidence: float, power: float) -> int | None:
         """See `Difference`; effective items."""

@@ -179,6 +179,16 @@ def test_a_small_part_on_which_nothing_differs_may_hide_the_whole_loss():
     assert difference((0, 0, 300), (0, 0, 300), (0, 0, 20)).bounds(0.95)[0] == pytest.approx((0.05 ** (1 / 20) - 1) / 3)
 
 
+def test_a_part_on_which_nothing_differs_hides_no_loss_that_the_others_show():
+    one = difference((0, 23, 60), (1, 24, 60), (0, 0, 48))
+    low, high = one.bounds(0.975)
+    assert [low, one.value, high] == pytest.approx([-0.330431, -0.255556, -0.189865], abs=1e-6)
+    assert one.p_below(0.0) < 1e-7
+    assert one.p_below(high) == pytest.approx(0.025, abs=1e-6)
+    limits = [one.p_below(limit) for limit in np.linspace(-0.3, 0.3, 13)]
+    assert limits == sorted(limits, reverse=True)
+
+
 MARGIN_CASES: dict[str, tuple] = {
     "every part loses a little": ([300] * 3, 0.025, 0.075),
     "rare, and all of it lost": ([300] * 3, 0.0, 0.05),
