@@ -1,6 +1,6 @@
 """Compares the estimate of `medbench plan` for scoring with the time that scoring takes, on part of the medical suite.
 
-    python -m benchmarks.plan_accuracy [--items 60] [--rounds 3] [--out benchmarks/results/plan_accuracy.json]
+    python -m benchmarks.plan_accuracy [--items 60] [--rounds 3] [--threads 1] [--out benchmarks/results/plan_accuracy.json]
         [--allow-dirty]
 
 SmolLM2-135M, log-likelihoods of MedQA, MedMCQA, PubMedQA and MMLU; items are synthetic, with the typical lengths of the
@@ -20,6 +20,8 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+import torch
 
 import harness
 from benchmarks.evidence import environment
@@ -43,9 +45,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=60, help="of each task")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, help="of PyTorch; with one, other work on the machine disturbs least")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--allow-dirty", action="store_true")
     args: Any = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
     facts = environment(allow_dirty=args.allow_dirty or args.out is None)
     with tempfile.TemporaryDirectory() as folder:
         changes = settings(Path(folder), args.items)
@@ -59,7 +64,14 @@ def main() -> None:
         )
     print(f"measured / estimated: {ratio:.2f}; {'within' if holds else 'not within'} {TOLERANCE:.0%}")
     if args.out:
-        about = {"tasks": TASKS, "items": args.items, "rounds": rounds, "ratio": ratio, "holds": holds}
+        about = {
+            "tasks": TASKS,
+            "threads": torch.get_num_threads(),
+            "items": args.items,
+            "rounds": rounds,
+            "ratio": ratio,
+            "holds": holds,
+        }
         write_json(args.out, {**about, "environment": facts})
     sys.exit(0 if holds else 1)
 
