@@ -1,7 +1,7 @@
 """Compares the estimate of `medbench plan` for scoring with the time that scoring takes, on part of the medical suite.
 
-    python -m benchmarks.plan_accuracy [--items 60] [--rounds 3] [--threads 1] [--out benchmarks/results/plan_accuracy.json]
-        [--allow-dirty]
+    python -m benchmarks.plan_accuracy [--items 60] [--rounds 3] [--threads 1] [--allow-dirty]
+        [--out benchmarks/results/plan_accuracy.json]
 
 SmolLM2-135M, log-likelihoods of MedQA, MedMCQA, PubMedQA and MMLU; items are synthetic, with the typical lengths of the
 catalogue. Each scoring has an estimate before and one after it in the same process, so that other work on the machine
