@@ -6,7 +6,8 @@
 SmolLM2-135M, log-likelihoods of MedQA, MedMCQA, PubMedQA and MMLU; items are synthetic, with the typical lengths of the
 catalogue. Each scoring has an estimate before and one after it in the same process, so that other work on the machine
 slows both; their mean counts. Both are without the engine's start. Times mean something below a load of 2.5, or with
-OMP_NUM_THREADS=1, since threads that wait for others are slowed the most. Exits with 1 if the median of measured / estimated is not within 30 % of 1.
+OMP_NUM_THREADS=1, since threads that wait for others are slowed the most. Exits with 1 if the median of measured /
+estimated is not within 30 % of 1.
 """
 
 from __future__ import annotations
