@@ -1,12 +1,13 @@
 """Compares the estimate of `medbench plan` for scoring with the time that scoring takes, on part of the medical suite.
 
-    python -m benchmarks.plan_accuracy [--items 60] [--rounds 3] [--threads 1] [--allow-dirty]
-        [--out benchmarks/results/plan_accuracy.json]
+    python -m benchmarks.plan_accuracy [--items 60] [--rounds 3] [--out benchmarks/results/plan_accuracy.json]
+        [--allow-dirty]
 
 SmolLM2-135M, log-likelihoods of MedQA, MedMCQA, PubMedQA and MMLU; items are synthetic, with the typical lengths of the
 catalogue. Each scoring has an estimate before and one after it in the same process, so that other work on the machine
-slows both; their mean counts. Both are without the engine's start. Times mean something below a load of 2.5. Exits with
-1 if the median of measured / estimated is not within 30 % of 1.
+slows both; their mean counts. Both are without the engine's start. Times mean something below a load of 2.5, or with
+OMP_NUM_THREADS=1, since threads that wait for others are slowed the most. Exits with 1 if the median of measured /
+estimated is not within 30 % of 1.
 """
 
 from __future__ import annotations
@@ -45,12 +46,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=60, help="of each task")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, help="of PyTorch; with one, other work on the machine disturbs least")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--allow-dirty", action="store_true")
     args: Any = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
     facts = environment(allow_dirty=args.allow_dirty or args.out is None)
     with tempfile.TemporaryDirectory() as folder:
         changes = settings(Path(folder), args.items)

@@ -8,7 +8,22 @@ from medbench.clashes import claim_names
 claim_names()
 
 if TYPE_CHECKING:
-    from harness import ask, compare, export, gate, open_run, plan, push, report, run, score, sweep, train, verify
+    from harness import (
+        ask,
+        bundle,
+        compare,
+        export,
+        gate,
+        open_run,
+        plan,
+        push,
+        report,
+        run,
+        score,
+        sweep,
+        train,
+        verify,
+    )
     from harness import metrics as metrics
     from harness import stats as stats
     from harness.__main__ import main
@@ -16,7 +31,7 @@ if TYPE_CHECKING:
     from reports.errors import UserError
     from reports.version import __version__
 
-__all__ = ["Run", "UserError", "__version__", "ask", "compare", "export", "gate", "load", "main", "metrics"]
+__all__ = ["Run", "UserError", "__version__", "ask", "bundle", "compare", "export", "gate", "load", "main", "metrics"]
 __all__ += ["open_run", "plan", "push", "report", "run", "score", "stats", "sweep", "train", "verify"]
 _MODULES = dict.fromkeys(("Run", "load"), "harness.loading") | {"main": "harness.__main__"}
 _MODULES |= {"UserError": "reports.errors", "__version__": "reports.version"}
