@@ -8,22 +8,8 @@ from medbench.clashes import claim_names
 claim_names()
 
 if TYPE_CHECKING:
-    from harness import (
-        ask,
-        bundle,
-        compare,
-        export,
-        gate,
-        open_run,
-        plan,
-        push,
-        report,
-        run,
-        score,
-        sweep,
-        train,
-        verify,
-    )
+    from harness import ask, bundle, compare, export, gate, open_run, plan  # noqa: I001 - two lines, not sixteen
+    from harness import push, report, run, score, sweep, train, verify
     from harness import metrics as metrics
     from harness import stats as stats
     from harness.__main__ import main
