@@ -10,13 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.page_tables import with_tables
 from reports.bundles.manifest import NOT_STATED
 from reports.files import write_text
 from tasks.benchmarks import Benchmark
 from tasks.suites import SUITES, Suite
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
-_BEGIN, _END = "<!-- suites: python -m benchmarks.catalogue -->\n", "<!-- suites:end -->"
+_MARKS = ("<!-- suites: python -m benchmarks.catalogue -->\n", "<!-- suites:end -->")
 
 
 def tables() -> str:
@@ -49,11 +50,7 @@ def _row(benchmark: Benchmark) -> str:
 
 def filled(text: str) -> str:
     """The page with the tables in their place."""
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not (begin and end):
-        sys.exit(f"{PAGE.name} has no place for the tables: {_BEGIN.strip()} and {_END}")
-    return f"{before}{begin}{tables()}{end}{after}"
+    return with_tables(PAGE, text, _MARKS, tables())
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.families import FAMILIES
+from benchmarks.page_tables import with_tables
 from benchmarks.plain_reference import reference_loss, reference_responses
 from benchmarks.tiny_models import make_model
 from harness.engines.adapter_switch import AdapterMode
@@ -40,7 +41,7 @@ TOLERANCE = 0.003  # nats
 _HERE = Path(__file__).resolve().parent
 PAGE = _HERE.parent / "docs" / "models.md"
 RESULTS = _HERE / "results" / "model_families.json"
-_BEGIN, _END = "<!-- families: python -m benchmarks.model_families -->\n", "<!-- families:end -->"
+_MARKS = ("<!-- families: python -m benchmarks.model_families -->\n", "<!-- families:end -->")
 _HEAD = """\
 | family | trains | weights in NF4 | largest difference, nats | adapter is scored | vLLM's own list |
 |---|---|---|---|---|---|
@@ -223,11 +224,7 @@ def table(outcomes: Mapping[str, Outcome]) -> str:
 
 def filled(text: str, outcomes: Mapping[str, Outcome]) -> str:
     """The page with the table in its place."""
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not (begin and end):
-        sys.exit(f"{PAGE.name} has no place for the table: {_BEGIN.strip()} and {_END}")
-    return f"{before}{begin}{table(outcomes)}{end}{after}"
+    return with_tables(PAGE, text, _MARKS, table(outcomes))
 
 
 def _row(name: str, outcome: Outcome) -> str:

@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.page_tables import with_tables
 from reports.files import read_json, write_text
 
 _HERE = Path(__file__).resolve().parent
 README = _HERE.parent / "README.md"
-_BEGIN, _END = "<!-- speed: python -m benchmarks.speed_table -->\n", "<!-- speed:end -->"
+_MARKS = ("<!-- speed: python -m benchmarks.speed_table -->\n", "<!-- speed:end -->")
 
 
 def table() -> str:
@@ -47,11 +48,7 @@ def _row(what: str, against: str, ratio: float, *, gpu: bool = False) -> list[st
 
 def filled(text: str) -> str:
     """A README with the table in its place."""
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not (begin and end):
-        sys.exit(f"{README.name} has no place for the table: {_BEGIN.strip()} and {_END}")
-    return f"{before}{begin}{table()}{end}{after}"
+    return with_tables(README, text, _MARKS, table())
 
 
 def main() -> None:

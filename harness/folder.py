@@ -72,7 +72,7 @@ class RunFolder:
         return path.read_text(encoding="ascii")
 
     def end_served_session(self) -> None:
-        """Ask servers anew the next time."""
+        """Discard the name, so that the next requests to servers are sent again."""
         (self.path / _SESSION).unlink(missing_ok=True)
 
     def make(self) -> None:

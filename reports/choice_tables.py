@@ -67,8 +67,8 @@ def reasoned_table(results: Results) -> Table | None:
 
 def _accuracy(results: Results, model: str, task: str) -> float | None:
     scores = results.scores_by_key()
-    found = (scores.get((model, task, key)) for key in ACCURACY_KEYS)
-    return next((score.value for score in found if score is not None), None)
+    accuracies = (scores.get((model, task, key)) for key in ACCURACY_KEYS)
+    return next((score.value for score in accuracies if score is not None), None)
 
 
 def _difference(first: float | None, second: float | None, effect: ReasoningEffect | None) -> str:

@@ -117,12 +117,12 @@ def _metamedqa(row: Row, place: int) -> Iterator[ChoiceItem]:
 
 
 def _medhallu(row: Row, place: int) -> Iterator[ChoiceItem]:
-    asked = str(row["Question"])
+    shared = str(row["Question"])
     answers = (("factual", "Ground Truth"), ("hallucinated", "Hallucinated Answer"))
     for gold, (name, column) in enumerate(answers):
-        question = f"{asked}\nProposed answer: {str(row[column]).strip()}\n{_FACTUAL}"
+        question = f"{shared}\nProposed answer: {str(row[column]).strip()}\n{_FACTUAL}"
         item = _item(f"{place}-{name}", question, ["Factual", "Hallucinated"], gold, row["Difficulty Level"])
-        yield {**item, "context": asked}
+        yield {**item, "context": shared}
 
 
 def _medhalt_fct(row: Row, _: int) -> Iterator[ChoiceItem]:

@@ -36,7 +36,7 @@ def model_key(plan: Plan, choice: Choice, model: Model, version: str = __version
 
     Weights, configuration and tokenizer of base and adapter, what ends an answer, how they are held and computed, and
     the code that does it. Of a served model, its address and name, what the server says of itself and replies to fixed
-    prompts, and the run folder: another run asks anew, since other weights can hide behind the same facts.
+    prompts, and the run folder: another run sends its requests again, since facts do not show other weights.
     """
     plan = plan.part_of(model)
     engine, scoring, dialogue = choice.engine_of(plan), plan.recipe.scoring, plan.dialogues[model.name]

@@ -122,14 +122,14 @@ class LocalData:
                 else sorted(map(Path, glob.glob(name, recursive=True)))  # noqa: PTH207 - a whole path
                 for base in self._bases
             ]
-            found = next((paths for paths in matches if paths), [])
+            paths = next((matched for matched in matches if matched), [])
         else:
             candidates = [(base / Path(name).expanduser()).resolve() for base in self._bases]
             existing = [path for path in candidates if path.exists()]
-            found = [self._one(existing, name, place)] if existing else []
-        if not found:
+            paths = [self._one(existing, name, place)] if existing else []
+        if not paths:
             self._missing(name, place, "file")
-        for path in found:
+        for path in paths:
             self._check_file(path, name, place)
             self.files.append(path)
             yield str(path)

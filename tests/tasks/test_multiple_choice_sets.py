@@ -22,16 +22,16 @@ def test_medxpertqa_leaves_the_options_out_of_the_question():
 
 
 def test_supergpqa_is_the_field_clinical_medicine():
-    found = documents(sets.supergpqa_clinical, benchmark_data.supergpqa())
-    assert [document["id"] for document in found] == [f"u{n}" for n in range(1, 16, 2)]
-    assert {(document["gold"], document["subject"]) for document in found} == {(1, "Surgery")}
-    assert [len(document["options"]) for document in found[:3]] == [5, 7, 9]
+    items = documents(sets.supergpqa_clinical, benchmark_data.supergpqa())
+    assert [document["id"] for document in items] == [f"u{n}" for n in range(1, 16, 2)]
+    assert {(document["gold"], document["subject"]) for document in items} == {(1, "Surgery")}
+    assert [len(document["options"]) for document in items[:3]] == [5, 7, 9]
 
 
 def test_metamedqa_has_as_many_options_as_have_a_text():
-    found = documents(sets.metamedqa, benchmark_data.metamedqa())
-    assert [len(document["options"]) for document in found[:2]] == [5, 6]
-    assert {document["gold"] for document in found} == {2}
+    items = documents(sets.metamedqa, benchmark_data.metamedqa())
+    assert [len(document["options"]) for document in items[:2]] == [5, 6]
+    assert {document["gold"] for document in items} == {2}
 
 
 def test_the_right_option_of_metamedqa_is_found_by_its_text_too():

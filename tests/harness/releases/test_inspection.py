@@ -41,6 +41,6 @@ def test_a_difference_without_a_cause_says_that_it_is_not_identified():
 
 
 def test_causes_are_in_their_order_from_prompt_to_answer():
-    found = [Cause(key, key, {}) for key in ("sampling", "precision", "missing_adapter", "template")]
-    _, causes = Inspection("server", found).explain(parts("different"), None)
+    findings = [Cause(key, key, {}) for key in ("sampling", "precision", "missing_adapter", "template")]
+    _, causes = Inspection("server", findings).explain(parts("different"), None)
     assert [cause.key for cause in causes] == ["template", "missing_adapter", "precision", "sampling"]

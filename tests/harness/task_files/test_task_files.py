@@ -179,8 +179,8 @@ def test_every_model_is_asked_the_same_few_shot_examples_again(write_task, load,
 
     (task,) = load(write_task(num_fewshot=2))
     maker = RequestMaker(load_tokenizer(str(tiny_model)), 0)
-    asked = [make_questions(task, maker, seed=3).by_type for _ in range(2)]
-    assert asked[0] == asked[1]
+    requests = [make_questions(task, maker, seed=3).by_type for _ in range(2)]
+    assert requests[0] == requests[1]
 
 
 @pytest.mark.slow

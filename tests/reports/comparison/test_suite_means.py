@@ -39,10 +39,10 @@ SMALL = part("small", [0, 0, 1, 1], [1, 0, 0, 1])  # 50 % both
 
 
 def test_the_mean_is_of_the_parts_however_many_items_they_have():
-    found = suite_score("suite", "adapter", [LARGE, SMALL])
-    assert (found.task, found.metric, found.n) == ("suite", "mean_accuracy", 204)
-    assert found.value == pytest.approx(0.55)
-    assert [found.low, found.high] == pytest.approx([0.1619546, 0.8854513], abs=1e-6)
+    score = suite_score("suite", "adapter", [LARGE, SMALL])
+    assert (score.task, score.metric, score.n) == ("suite", "mean_accuracy", 204)
+    assert score.value == pytest.approx(0.55)
+    assert [score.low, score.high] == pytest.approx([0.1619546, 0.8854513], abs=1e-6)
 
 
 def test_the_difference_is_paired_within_each_part():
