@@ -1,13 +1,13 @@
-"""Compares the estimate of `medbench plan` for scoring with the time that scoring takes, on part of the medical suite.
+"""Compares `medbench plan`'s estimate for scoring the medical suite, or part of it, with the time that scoring takes.
 
-    python -m benchmarks.plan_accuracy [--items 60] [--rounds 3] [--out benchmarks/results/plan_accuracy.json]
-        [--allow-dirty]
+    python -m benchmarks.plan_accuracy [--items 60 | --whole] [--rounds 3] [--allow-dirty]
+        [--out benchmarks/results/plan_accuracy.json]
 
-SmolLM2-135M, log-likelihoods of MedQA, MedMCQA, PubMedQA and MMLU; items are synthetic, with the typical lengths of the
-catalogue. Each scoring has an estimate before and one after it in the same process, so that other work on the machine
-slows both; their mean counts. Both are without the engine's start. Times mean something below a load of 2.5, or with
-OMP_NUM_THREADS=1, since threads that wait for others are slowed the most. Exits with 1 if the median of measured /
-estimated is not within 30 % of 1.
+SmolLM2-135M, log-likelihoods of MedQA, MedMCQA, PubMedQA and MMLU; with `--whole` all nine tasks of the suite, with the
+catalogue's numbers of items. Items are synthetic, with the typical lengths of the catalogue. Each scoring has an
+estimate before and one after it in the same process, so that other work on the machine slows both; their mean counts.
+Both are without the engine's start. Times mean something below a load of 2.5, or with OMP_NUM_THREADS=1, since threads
+that wait for others are slowed the most. Exits with 1 if the median of measured / estimated is not within 30 % of 1.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from harness.engines.layer_speed import layer_speed
 from harness.planning.lm_tasks import load_tasks
 from reports.files import write_json
 from tasks.benchmarks import BENCHMARKS
+from tasks.suites import SUITES
 from tests import benchmark_data
 from training.models.base_model import find_base_config
 from training.models.device import pick_device
@@ -45,14 +46,16 @@ def main() -> None:
     """Print, and with a clean tree write, what was estimated and measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=60, help="of each task")
+    parser.add_argument("--whole", action="store_true", help="all tasks, with the catalogue's numbers of items")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--allow-dirty", action="store_true")
     args: Any = parser.parse_args()
     facts = environment(allow_dirty=args.allow_dirty or args.out is None)
     with tempfile.TemporaryDirectory() as folder:
-        changes = settings(Path(folder), args.items)
-        rounds = [_round(changes, Path(folder) / f"run-{number}") for number in range(args.rounds)]
+        counts = _whole() if args.whole else dict.fromkeys(TASKS, args.items)
+        changes = settings(Path(folder), counts)
+        rounds = [_round(list(counts), changes, Path(folder) / f"run-{number}") for number in range(args.rounds)]
     ratio = statistics.median(one["measured_seconds"] / one["estimated_seconds"] for one in rounds)
     holds = abs(ratio - 1) <= TOLERANCE
     for one in rounds:
@@ -63,9 +66,9 @@ def main() -> None:
     print(f"measured / estimated: {ratio:.2f}; {'within' if holds else 'not within'} {TOLERANCE:.0%}")
     if args.out:
         about = {
-            "tasks": TASKS,
+            "device": pick_device().name,
             "threads": torch.get_num_threads(),
-            "items": args.items,
+            "items": counts,
             "rounds": rounds,
             "ratio": ratio,
             "holds": holds,
@@ -74,15 +77,20 @@ def main() -> None:
     sys.exit(0 if holds else 1)
 
 
-def settings(folder: Path, items: int) -> list[str]:
-    """Settings of the quickstart for synthetic items of the catalogue's lengths."""
+def _whole() -> dict[str, int]:
+    """Items of each task of the medical suite."""
+    return {task: BENCHMARKS[task].items or 0 for task in SUITES["medical"].tasks}
+
+
+def settings(folder: Path, counts: dict[str, int]) -> list[str]:
+    """Settings of the quickstart for synthetic items of the catalogue's lengths, so many of each task."""
     medqa, medmcqa, pubmedqa = benchmark_data.medqa(), benchmark_data.medmcqa(), benchmark_data.pubmedqa()
+    subjects = [task.removeprefix("mmlu_") for task in counts if task.startswith("mmlu_")]
     sets = {
-        "GBaker/MedQA-USMLE-4-options-hf": {"default": _long("medqa_4options", medqa, "sent1", items)},
-        "openlifescienceai/medmcqa": {"default": _long("medmcqa", medmcqa, "question", items)},
+        "GBaker/MedQA-USMLE-4-options-hf": {"default": _long("medqa_4options", medqa, "sent1", counts)},
+        "openlifescienceai/medmcqa": {"default": _long("medmcqa", medmcqa, "question", counts)},
         "cais/mmlu": {
-            subject: _long(f"mmlu_{subject}", benchmark_data.mmlu(subject), "question", items)
-            for subject in ("anatomy", "professional_medicine")
+            subject: _long(f"mmlu_{subject}", benchmark_data.mmlu(subject), "question", counts) for subject in subjects
         },
     }
     splits = ("train", "validation", "test", "dev")
@@ -95,7 +103,7 @@ def settings(folder: Path, items: int) -> list[str]:
         )
         for name, configs in sets.items()
     }
-    rows = _long("medbench_pubmedqa", pubmedqa, "context", items)
+    rows = _long("medbench_pubmedqa", pubmedqa, "context", counts)
     real = benchmark_data.write(folder / "pubmedqa", {"pqa_labeled": {"train": rows}})
     return [
         f"data.folders={json.dumps(folders)}",
@@ -105,8 +113,8 @@ def settings(folder: Path, items: int) -> list[str]:
     ]
 
 
-def _long(task: str, rows: list[dict[str, Any]], column: str, items: int) -> list[dict[str, Any]]:
-    """So many rows whose texts have the typical length of a task, give or take a third."""
+def _long(task: str, rows: list[dict[str, Any]], column: str, counts: dict[str, int]) -> list[dict[str, Any]]:
+    """The rows of a task, whose texts have the typical length of a task, give or take a third."""
     words = [
         word
         for item in json.loads(_SAMPLES.read_text(encoding="utf-8")).values()
@@ -114,7 +122,7 @@ def _long(task: str, rows: list[dict[str, Any]], column: str, items: int) -> lis
         for word in text.split()
     ]
     made = []
-    for number in range(items):
+    for number in range(counts[task]):
         row = dict(rows[number % len(rows)])
         draw = random.Random(f"{task} {number}")  # noqa: S311 - not for secrets
         left = int(BENCHMARKS[task].characters * draw.uniform(2 / 3, 4 / 3)) - len(str(list(row.values())))
@@ -127,21 +135,20 @@ def _long(task: str, rows: list[dict[str, Any]], column: str, items: int) -> lis
     return made
 
 
-def _round(changes: list[str], out: Path) -> dict[str, float]:
+def _round(tasks: list[str], changes: list[str], out: Path) -> dict[str, float]:
     """Estimate and measure once."""
     loaded = load_recipe(QUICKSTART, changes)
     device = pick_device()
     base = find_base_config(loaded.model)
     dtype = device.default_dtype(loaded.model.dtype)
-    tasks = load_tasks(TASKS, loaded, base)
-    works = [estimate.work_of(task, base) for task in tasks]
+    works = [estimate.work_of(task, base) for task in load_tasks(tasks, loaded, base)]
 
     def estimated() -> float:
         layer_speed.cache_clear()  # measured again, since the machine may be busier
         return sum(estimate.task_seconds(work, base, device, dtype) for work in works)
 
     load, before = os.getloadavg()[0], estimated()
-    results = harness.score(models="base", tasks=TASKS, out=out, settings=changes, quiet=True, again=True)
+    results = harness.score(models="base", tasks=tasks, out=out, settings=changes, quiet=True, again=True)
     return {
         "load": load,
         "estimated_seconds": (before + estimated()) / 2,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from harness.engines.interface import (
 )
 from reports.errors import UserError
 from tasks.answers import GeneratedText, ScoredText
-from tasks.rendering import encode
+from tasks.rendering import encode, encode_all
 from tasks.task_settings import new_token_limit
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class RequestMaker(TemplateLM):  # type: ignore[misc]
         self._stop = stop
         self._check = check
         self._numbers: dict[int, int] = {}
+        self._encoded: dict[str, list[int]] = {}  # tokens of the texts at hand
         self._met: Counter[bytes] = Counter()  # sampled prompts by their hash
 
     @property
@@ -78,10 +80,26 @@ class RequestMaker(TemplateLM):  # type: ignore[misc]
         if self._check is not None:
             self._check(string)
         if add_special_tokens is None:
-            ids = encode(self.tokenizer, string)
+            ids = self._encoded.get(string) or encode(self.tokenizer, string)
         else:
             ids = self.tokenizer(string, add_special_tokens=add_special_tokens).input_ids
         return [self._numbers.setdefault(number, number) for number in ids]
+
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Request]:  # noqa: FBT001, FBT002
+        """Contexts and their continuations."""
+        pairs = [request.args for request in requests]
+        with self._encoding(text for context, end in pairs for text in (context.rstrip(), context + end)):
+            made: list[Request] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
+            return made
+
+    @contextlib.contextmanager
+    def _encoding(self, texts: Iterable[str]) -> Iterator[None]:
+        """Have the tokens of these texts at hand, encoded together."""
+        self._encoded = encode_all(self.tokenizer, texts)
+        try:
+            yield
+        finally:
+            self._encoded = {}
 
     def _loglikelihood_tokens(
         self, requests: list[tuple[tuple[str, str], list[int], list[int]]], **_: Any
@@ -103,11 +121,11 @@ class RequestMaker(TemplateLM):  # type: ignore[misc]
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Request]:  # noqa: ARG002, FBT001, FBT002
         """Prompts to continue; each question and repeat has a seed of its own, the same for all models."""
         made: list[Request] = []
-        for request in requests:
-            context, settings = request.args
-            single = _generate_request(self.tok_encode(context), settings)
-            single = replace(single, stop=(*single.stop, *self._stop))
-            made.append(single if single.temperature == 0 else replace(single, seed=self._seed_of(context)))
+        with self._encoding(request.args[0] for request in requests):
+            for context, settings in (request.args for request in requests):
+                single = _generate_request(self.tok_encode(context), settings)
+                single = replace(single, stop=(*single.stop, *self._stop))
+                made.append(single if single.temperature == 0 else replace(single, seed=self._seed_of(context)))
         return made
 
     def _seed_of(self, context: str) -> int:

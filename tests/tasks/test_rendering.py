@@ -8,7 +8,7 @@ import pytest
 
 from reports.errors import UserError
 from tasks.formats import FORMATS
-from tasks.rendering import count_scored_tokens, encode, load_tokenizer, render_prompt
+from tasks.rendering import count_scored_tokens, encode, encode_all, load_tokenizer, render_prompt
 
 SHAPE = FORMATS["think"]
 
@@ -49,6 +49,36 @@ def test_the_start_token_appears_once(tiny_model):
     ids = encode(tokenizer, render_prompt(tokenizer, SHAPE, "Why?"))
     assert ids[0] == tokenizer.bos_token_id
     assert ids[1] != tokenizer.bos_token_id
+
+
+@pytest.mark.parametrize("adds", ["", "<bos>", "<bos> and </eos>"])
+def test_texts_that_are_encoded_together_have_the_tokens_that_each_has_alone(tiny_model, adds):
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = copy.deepcopy(load_tokenizer(str(tiny_model)))
+    bos, eos = tokenizer.bos_token, tokenizer.eos_token
+    if adds:
+        single = f"{bos} $A {eos}" if "eos" in adds else f"{bos} $A"
+        tokens = [(token, tokenizer.convert_tokens_to_ids(token)) for token in (bos, eos)]
+        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=single, special_tokens=tokens)
+    texts = ["Why?", "", f"{bos}user Why?", f" {bos}", f"No.{eos}", "Why?", "émigré \n\n\t!", "a" * 3000]
+    assert encode_all(tokenizer, iter(texts)) == {text: encode(tokenizer, text) for text in texts}
+    assert encode_all(tokenizer, []) == {}
+
+
+def test_requests_made_together_are_those_made_one_by_one(tiny_model):
+    from lm_eval.api.instance import Instance
+
+    from harness.scoring.lm import RequestMaker
+
+    tokenizer = load_tokenizer(str(tiny_model))
+    pairs = [("Which sign?\n", end) for end in (" A", " B", "", "  C")] + [("", "All."), ("Why? ", "No")]
+    instances = [Instance("loglikelihood", {}, pair, 0) for pair in pairs]
+    together = RequestMaker(tokenizer, seed=0).loglikelihood(instances, disable_tqdm=True)
+    alone = [RequestMaker(tokenizer, seed=0).loglikelihood([instance], disable_tqdm=True)[0] for instance in instances]
+    assert together == alone
+    joint = encode(tokenizer, "Which sign?\n A")
+    assert (*together[0].context, *together[0].continuation) == tuple(joint)
 
 
 def test_scored_tokens_are_counted_as_lm_eval_divides_them(tiny_model):
