@@ -11,6 +11,7 @@ certificates are equivalent.
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import time
@@ -58,11 +59,13 @@ def main() -> None:
             ["verify", str(run), str(args.work / "model.gguf")],
         ],
         "server": [
-            ["score", "--models", f"base,adapter={run / 'adapter'}", *items, *in_full, "--out", str(full)],
+            ["score", *items, *in_full, "--out", str(full)],
             ["verify", str(full), str(args.url)],
         ],
     }
     for form in chosen:
+        if form == "server":
+            shutil.copytree(run, full, dirs_exist_ok=True)
         for command in [] if form == "run" and (run / "results.json").is_file() else steps[form]:
             is_verify = command[0] == "verify"
             seconds = _medbench([*command, *(["--out", str(args.work / f"verify-{form}")] if is_verify else [])])
@@ -77,7 +80,7 @@ def main() -> None:
 
 def _settings(args: argparse.Namespace) -> list[str]:
     """Flags of `medbench run` for other items than the samples."""
-    settings = ["scoring.noise_items=0", "scoring.max_new_tokens=64"]
+    settings = ["scoring.noise_items=0", "scoring.max_new_tokens=64", "scoring.limits={}"]
     settings += [f"data.pubmedqa={{source: {args.pubmedqa}}}"] if args.pubmedqa else []
     settings += ["data.reasoning_rows=null", f"data.reasoning={{source: {args.rows}}}"] if args.rows else []
     return [word for setting in settings for word in ("--set", setting)]

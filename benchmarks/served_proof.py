@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -68,16 +68,26 @@ def main() -> None:
     reference = runs.pop("reference")
     result = {
         "what": (__doc__ or "").splitlines()[0],
-        "command": f"python -m benchmarks.served_proof {' '.join(sys.argv[1:])}",
+        "command": f"python -m benchmarks.served_proof {' '.join(_without_folders(sys.argv[1:]))}",
         "environment": facts,
         "setup": engine.setup,
-        "facts": engine.facts,
+        "facts": {name: _without_root(facts) for name, facts in engine.facts.items()},
         "models": {name: compare(name, requests, served, reference, runs) for name in MODELS},
     }
     write_json(args.out, result)  # the next step takes long
     result["killed"] = kill_and_restart(args, len(_without_texts(requests)))
     write_json(args.out, result)
     print(json.dumps({key: result[key] for key in ("setup", "models", "killed")}, indent=1))
+
+
+def _without_folders(words: Sequence[str]) -> list[str]:
+    """Words of a command with the names of files in place of their paths."""
+    return [Path(word).name if word.startswith("/") else word for word in words]
+
+
+def _without_root(facts: Mapping[str, str]) -> dict[str, str]:
+    """Facts of a server without the folders of its machine."""
+    return {key: Path(value).name if key == "root" else value for key, value in facts.items()}
 
 
 def make_requests(args: argparse.Namespace) -> list[ModelRequest]:

@@ -18,7 +18,7 @@ from reports.tables import Table
 from reports.text import cut, plain_markdown, visible
 
 _SHOWN = 800
-_EXPLAINED_BY = {"rounding": "rounding", "kernel": "another kernel"}
+_EXPLAINED_BY = {"rounding": "rounding", "kernel": "another kernel", "arithmetic": "16-bit arithmetic"}
 
 
 def reasons(parts: VerificationParts, outcome: VerifyOutcome) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.engines.layer_speed import layer_speed
+from tasks.data import DataSource, load_pubmedqa
 from tasks.rendering import encode, load_tokenizer
 from tasks.task_settings import new_token_limit
 from training.models.architecture import architecture, transformers_config
@@ -32,6 +33,10 @@ _VLLM_ROWS = 256  # that it continues at once
 _CHARACTERS_PER_TOKEN = 3.5  # where no text is measured
 _START_SECONDS = 12.0
 _PROMPT_TOKENS = 60  # of a training row, beside its texts
+# Work beside the model, in times of tokenizing a text of _TEXT characters, seen on an H200's host and two other cores.
+_PREPARED_TEXTS = 2.5  # for each item of a task
+_SCORED_TEXTS = 3.5  # for each item and model
+_TEXT, _TEXTS = 650, 64
 
 
 @functools.lru_cache(maxsize=4)
@@ -78,25 +83,50 @@ class Speed:
         token: Seconds for each token of a prompt.
         step: Seconds of a decoding step, beside its tokens.
         step_token: Seconds for each token that a decoding step generates.
+        text: Seconds of tokenizing a text, the measure of all work beside the model.
     """
 
     token: float
     step: float
     step_token: float
+    text: float = 0.0
 
 
 SpeedOf = Callable[["Model", "Device", str], Speed]  # of a base in a dtype
 
 
 def measured_speed(base: Model, device: Device, dtype: str) -> Speed:
-    """The speed of passes over layers of the base's shapes on a CPU, else that expected from a matrix product."""
-    layer = layer_speed(base, device, dtype) if device.type == "cpu" else None
+    """The speed of passes over layers of the base's shapes, or that expected from a matrix product if there is none.
+
+    Decoding steps of a GPU are not measured: they are replayed, which takes longer to prepare than to measure.
+    """
+    layer, text = layer_speed(base, device, dtype), text_seconds(str(base.tokenizer))
     if layer is None:
-        return speed_by_flops(base, device, matmul_flops(device, dtype))
+        return replace(speed_by_flops(base, device, matmul_flops(device, dtype)), text=text)
     sizes = architecture(base)
+    if device.type != "cpu":
+        expected = speed_by_flops(base, device, matmul_flops(device, dtype))
+        return replace(expected, token=layer.token * sizes.layers, text=text)
     # The head is as fast as the layers' matrices; prompts need it for a few positions only.
     head = sizes.parameters / sizes.layer_weights
-    return Speed(layer.token * sizes.layers, layer.step * sizes.layers * head, 0.0)
+    return Speed(layer.token * sizes.layers, layer.step * sizes.layers * head, 0.0, text)
+
+
+@functools.lru_cache(maxsize=4)
+def text_seconds(tokenizer: str) -> float:
+    """Seconds of tokenizing a medical text of 650 characters by itself; takes some hundredths of a second."""
+    loaded = load_tokenizer(tokenizer)
+    texts = [item.with_abstract[:_TEXT] for item in load_pubmedqa(DataSource(source="samples:pubmedqa"), seed=0)]
+    texts = (texts * _TEXTS)[:_TEXTS]
+
+    def once() -> float:
+        started = time.perf_counter()
+        for text in texts:
+            encode(loaded, text)
+        return time.perf_counter() - started
+
+    once()
+    return min(once(), once()) / sum(map(len, texts)) * _TEXT
 
 
 def speed_by_flops(base: Model, device: Device, flops: float) -> Speed:
@@ -110,27 +140,37 @@ def score_seconds(plan: Plan, speed_of: SpeedOf = measured_speed) -> float:
     """Estimated seconds of scoring all models of a plan with the transformers engine, one model after the other."""
     rows = plan.recipe.scoring.batch_rows or plan.device.batch_rows
     speed = speed_of(plan.base, plan.device, plan.score_dtype)
-    if _replays_steps(plan):
-        speed = replace(speed, step=_REPLAYED_LAYER_SECONDS * architecture(plan.base).layers)
-    one_model = sum(_work_seconds(work_of(loaded, plan.base), speed, rows) for loaded in plan.tasks)
-    return _START_SECONDS + one_model * len(plan.models)
+    speed = _with_replay(speed, plan.base, plan.device) if plan.dense else speed
+    works = [work_of(loaded, plan.base) for loaded in plan.tasks]
+    one_model = sum(_work_seconds(work, speed, rows) for work in works)
+    return _START_SECONDS + _prepare_seconds(works, speed) + one_model * len(plan.models)
 
 
 def task_seconds(work: Work, base: Model, device: Device, dtype: str, speed_of: SpeedOf = measured_speed) -> float:
     """Estimated seconds of one model's work on one task with the transformers engine, without its start."""
-    return _work_seconds(work, speed_of(base, device, dtype), device.batch_rows)
+    speed = _with_replay(speed_of(base, device, dtype), base, device)
+    return _prepare_seconds([work], speed) + _work_seconds(work, speed, device.batch_rows)
+
+
+def _prepare_seconds(works: Iterable[Work], speed: Speed) -> float:
+    """What making the questions takes, which all models share."""
+    return _PREPARED_TEXTS * speed.text * sum(work.items for work in works)
 
 
 def _work_seconds(work: Work, speed: Speed, rows: int) -> float:
+    """What one model's answers and their metrics take."""
     steps = -(-work.answers // rows) * work.limit
-    return work.read * speed.token + steps * speed.step + work.answers * work.limit * speed.step_token
+    answering = work.read * speed.token + steps * speed.step + work.answers * work.limit * speed.step_token
+    return answering + _SCORED_TEXTS * speed.text * work.items
 
 
-def _replays_steps(plan: Plan) -> bool:
-    """Whether the transformers engine replays decoding steps, see `harness.engines.attention.use_own_attention`."""
+def _with_replay(speed: Speed, base: Model, device: Device) -> Speed:
+    """The speed where dense weights let decoding steps be replayed, see `harness.engines.attention`."""
     from harness.engines.attention import sees_all_earlier_tokens
 
-    return plan.device.supports_graphs and plan.dense and sees_all_earlier_tokens(transformers_config(plan.base.folder))
+    if not (device.supports_graphs and sees_all_earlier_tokens(transformers_config(base.folder))):
+        return speed
+    return replace(speed, step=_REPLAYED_LAYER_SECONDS * architecture(base).layers)
 
 
 def vllm_seconds(plan: Plan, speed_of: SpeedOf = measured_speed) -> float:
@@ -143,13 +183,17 @@ def vllm_seconds(plan: Plan, speed_of: SpeedOf = measured_speed) -> float:
     tokens = sum(work.read + work.answers * work.limit for work in works) * len(plan.models)
     answers = sum(work.answers for work in works) * len(plan.models)
     steps = max((work.limit for work in works), default=0) * -(-answers // _VLLM_ROWS)
-    return last_start_seconds(plan) + steps * sizes.layers * _VLLM_LAYER_SECONDS + tokens * speed.token
+    beside = _prepare_seconds(works, speed) + _SCORED_TEXTS * speed.text * len(plan.models) * sum(
+        work.items for work in works
+    )
+    return last_start_seconds(plan) + steps * sizes.layers * _VLLM_LAYER_SECONDS + tokens * speed.token + beside
 
 
 @dataclass(frozen=True)
 class Work:
-    """Work of one model on one task: tokens read, answers generated, and their limit in tokens."""
+    """Work of one model on one task: items, tokens read, answers generated, and their limit in tokens."""
 
+    items: int
     read: float
     answers: int = 0
     limit: int = 0
@@ -159,9 +203,11 @@ def work_of(loaded: LoadedTask, base: Model) -> Work:
     """The work of a loaded task, its tokens by those of a sample of its items."""
     read = loaded.read_tokens(lambda text: len(encode(load_tokenizer(str(base.tokenizer)), text)))
     if loaded.task.OUTPUT_TYPE != "generate_until":
-        return Work(read)
+        return Work(len(loaded.indices), read)
     config = loaded.task.config
-    return Work(read, len(loaded.indices) * config.repeats, new_token_limit(config.generation_kwargs))
+    return Work(
+        len(loaded.indices), read, len(loaded.indices) * config.repeats, new_token_limit(config.generation_kwargs)
+    )
 
 
 def work_of_benchmark(
@@ -178,5 +224,5 @@ def work_of_benchmark(
         return None
     read = benchmark.items * benchmark.characters / characters_per_token
     if benchmark.kind == "log-likelihood":
-        return Work(read)
-    return Work(read, benchmark.items, benchmark.new_tokens or max_new_tokens)
+        return Work(benchmark.items, read)
+    return Work(benchmark.items, read, benchmark.items, benchmark.new_tokens or max_new_tokens)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.folder import RunFolder
+from harness.releases.own_arithmetic import own_arithmetic
 from reports.document.reading import read_samples
 from reports.document.verification import EndsPart, PromptsPart, VerificationParts
 from reports.errors import UserError
@@ -62,6 +63,7 @@ def judge_answers(
     inspection: Inspection,
     rounded_to: str | None,
     policy: Policy | None,
+    terminal: Terminal,
 ) -> VerificationParts:
     """Compare the scored answers of both models.
 
@@ -72,6 +74,7 @@ def judge_answers(
         inspection: What a look at the target shows.
         rounded_to: Type that the evaluated weights were rounded to for the model `ROUNDED`, if it is among them.
         policy: A gate's policy, whose rule `deployed_equals` sets the margins.
+        terminal: Says what is scored again.
 
     Raises:
         UserError: The two have no items in common.
@@ -85,6 +88,10 @@ def judge_answers(
     if DEPLOYED_BASE in answers:
         description = "The base answered the same items through the run's engine and through the server."
         explained.append(Explanation("kernel", description, before=answers[BASE], after=answers[DEPLOYED_BASE]))
+    else:
+        model = next(model for model in plan.models if model.name == evaluated)
+        arithmetic = own_arithmetic(plan, model, answers[evaluated], terminal)
+        explained += [] if arithmetic is None else [arithmetic]
     deployed = [answered for answered in scored if answered.model == DEPLOYED]
     return judge(
         [answered.task.info.model_copy(update={"metrics": answered.metrics}) for answered in deployed],

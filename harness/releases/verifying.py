@@ -238,7 +238,7 @@ def _compare(
         parts = _unscored(inspection, error)
         parts, causes = inspection.explain(parts, None)
         return _document(plan, info, inspection, parts, causes, {"name": "none"}, [], home)
-    parts = judge_answers(plan, scored, evaluated.name, inspection, rounded_to, policy)
+    parts = judge_answers(plan, scored, evaluated.name, inspection, rounded_to, policy, terminal)
     noise = next((part.nats_per_token for part in parts.explained if part.kind == "kernel"), None)
     parts, causes = inspection.explain(parts, noise)
     return _document(plan, info, inspection, parts, causes, engine, notes, home)

@@ -98,7 +98,7 @@ def measure_noise(
     if plan.is_served:
         unmeasured = {loaded.name: "not measured, since servers answered" for loaded in plan.tasks}
         return NoiseMeter(scored, {}, NoiseCheck(method="", unmeasured=unmeasured, seconds=0.0))
-    changed, method = _other_arithmetic(plan)
+    changed, method = other_arithmetic(plan)
     is_float32 = changed.score_dtype != plan.score_dtype
     started = float(engine.get("start_seconds", _UNKNOWN_START_SECONDS))
     budget = noise_budget(
@@ -130,7 +130,7 @@ def _summary(method: str, budget: NoiseBudget, rescored: Rescored) -> NoiseCheck
     return NoiseCheck(method=method if budget.items else "", unmeasured=unmeasured, seconds=seconds)
 
 
-def _other_arithmetic(plan: Plan) -> tuple[Plan, str]:
+def other_arithmetic(plan: Plan) -> tuple[Plan, str]:
     """The plan with everything that scoring again changes but the items, and the change in words."""
     update: dict[str, object] = {"engine": "transformers"}
     plan = replace(plan, models=tuple(model for model in plan.models if not model.is_served))

@@ -233,13 +233,14 @@ class ExplainedPart(Strict):
     """Where the explained differences come from.
 
     Attributes:
-        kind: `rounding`: our own weights rounded the same way; `kernel`: the base through both engines.
+        kind: `rounding`: our own weights rounded the same way; `kernel`: the base through both engines; `arithmetic`:
+            the evaluated model again in the same engine, computed another way.
         description: One sentence.
         items: Number of items that it was measured on.
         nats_per_token: Mean absolute difference of log-likelihoods; None without any.
     """
 
-    kind: Literal["rounding", "kernel"]
+    kind: Literal["rounding", "kernel", "arithmetic"]
     description: str
     items: Count
     nats_per_token: float | None = None

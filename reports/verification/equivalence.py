@@ -78,8 +78,9 @@ def judge(
             "the target answered none of the items that the reference did", where="medbench verify", fix=fix
         )
     pairs = main_metrics(tasks)
-    tests = [metric_test(task, info, reference, target, margins, explained) for task, info in pairs]
-    stopping = stopping_test(reference, target, explained)
+    of_all_items = [cause for cause in explained if cause.kind != "arithmetic"]
+    tests = [metric_test(task, info, reference, target, margins, of_all_items) for task, info in pairs]
+    stopping = stopping_test(reference, target, of_all_items)
     likelihoods = likelihood_difference(tasks, reference, target, explained, margin=margins.nats_per_token)
     *corrected, p_stopping, p_excess = holm(
         [test.p_difference for test in (*tests, stopping)] + [_p_excess(likelihoods, margins.nats_per_token)]
@@ -90,7 +91,7 @@ def judge(
         prompts=prompts or PromptsPart(),
         ends=_with_stopping(ends or EndsPart(), stopping, p_stopping),
         likelihoods=None if likelihoods is None else _likelihoods_part(likelihoods, margins.nats_per_token, p_excess),
-        answers=compare_answers(reference, target, explained),
+        answers=compare_answers(reference, target, of_all_items),
         metrics=[
             metric_part(task, info, test, p_value)
             for (task, info), test, p_value in zip(pairs, tests, corrected, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -30,13 +31,14 @@ class Explanation:
     Attributes:
         kind: As in `ExplainedPart`.
         description: One sentence for the certificate.
-        before: For rounding the reference's answers, for a kernel the base's through the engine of the run.
-        after: For rounding those of our own weights rounded the same way, for a kernel the base's through the target's.
+        before: For a kernel the base's answers through the engine of the run, else the reference's.
+        after: For rounding those of our own weights rounded the same way, for a kernel the base's through the target's,
+            for arithmetic the reference's to some items, computed another way.
         is_exact: Whether `after` predicts the target's log-likelihoods item by item, so that the target is compared
             with it; else only the size of the difference is explained.
     """
 
-    kind: Literal["rounding", "kernel"]
+    kind: Literal["rounding", "kernel", "arithmetic"]
     description: str
     before: Answers
     after: Answers
@@ -134,8 +136,8 @@ def likelihood_difference(
     remaining, subtracted, total = sizes, np.zeros(len(keys)), np.zeros(len(keys))
     for explanation in explained:
         by_item = explained_sizes(tasks, explanation)
-        typical = float(np.mean(list(by_item.values()))) if by_item else 0.0
-        part = np.array([by_item.get(key, typical) for key in keys])
+        typical = _typical(by_item)
+        part = np.array([by_item.get(key, typical.get(key[0], 0.0)) for key in keys])
         total = total + part
         if explanation.is_exact:
             rounded = likelihoods(tasks, explanation.after)
@@ -158,6 +160,14 @@ def explained_sizes(tasks: Sequence[TaskInfo], explanation: Explanation) -> dict
     """The difference that an explanation makes to each item, in nats per token."""
     before, after = likelihoods(tasks, explanation.before), likelihoods(tasks, explanation.after)
     return {key: value.size(after[key]) for key, value in before.items() if _are_same(value, after.get(key))}
+
+
+def _typical(sizes: Mapping[Key, float]) -> dict[str, float]:
+    """The mean size by task, which stands for items that were not measured."""
+    by_task = defaultdict(list)
+    for (task, *_), size in sizes.items():
+        by_task[task].append(size)
+    return {task: float(np.mean(values)) for task, values in by_task.items()}
 
 
 def compare_answers(reference: Answers, target: Answers, explained: Sequence[Explanation]) -> list[AnswersPart]:

@@ -128,7 +128,7 @@ def test_estimates_are_near_what_was_measured_on_an_h200(plan, llama_8b):
     measured = read_json(SPEED)["stages"]
     config = SimpleNamespace(repeats=1, generation_kwargs={"max_gen_toks": 256})
     choice = SimpleNamespace(OUTPUT_TYPE="multiple_choice")
-    questions = SimpleNamespace(read_tokens=lambda _: 200 * 350, task=choice)
+    questions = SimpleNamespace(read_tokens=lambda _: 200 * 350, task=choice, indices=range(200))
     generation = SimpleNamespace(OUTPUT_TYPE="generate_until", config=config)
     prompts = SimpleNamespace(read_tokens=lambda _: 256 * 100, task=generation, indices=range(256))
     base = plan()
@@ -136,6 +136,16 @@ def test_estimates_are_near_what_was_measured_on_an_h200(plan, llama_8b):
     assert estimate.score_seconds(made, h200_speed) == pytest.approx(measured["ours"]["total_seconds"], rel=0.3)
     remember_start(made, measured["vllm"]["setup"]["start_seconds"])
     assert estimate.vllm_seconds(made, h200_speed) == pytest.approx(measured["vllm"]["total_seconds"], rel=0.3)
+
+
+def test_questions_are_made_once_for_all_models_and_metrics_for_each(plan):
+    made = plan()
+    items = sum(len(loaded.indices) for loaded in made.tasks)
+    times = [
+        estimate.score_seconds(replace(made, models=made.models[:1] * count), lambda *_: estimate.Speed(0, 0, 0, 1.0))
+        for count in (1, 3)
+    ]
+    assert times == [pytest.approx(12 + items * 6), pytest.approx(12 + items * (2.5 + 3 * 3.5))]
 
 
 def test_a_training_is_estimated_from_the_mean_length_of_its_rows(plan):

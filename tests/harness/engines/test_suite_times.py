@@ -5,7 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from harness.engines.estimate import Work, measured_speed, speed_by_flops, task_seconds, work_of, work_of_benchmark
+from harness.engines.estimate import (
+    Speed,
+    Work,
+    measured_speed,
+    speed_by_flops,
+    task_seconds,
+    work_of,
+    work_of_benchmark,
+)
 from harness.engines.layer_speed import layer_speed
 from harness.engines.suite_times import characters_per_token, suite_times
 from harness.planning.lm_tasks import load_tasks
@@ -19,9 +27,9 @@ from training.recipes.recipe_file import load_recipe
 
 
 def test_the_work_of_a_benchmark_is_its_size_times_its_typical_length():
-    assert work_of_benchmark(BENCHMARKS["mmlu_anatomy"], 512) == Work(135 * 300 / 3.5)
-    assert work_of_benchmark(BENCHMARKS["medbench_medcalc"], 512) == Work(1100 * 3000 / 3.5, 1100, 512)
-    assert work_of_benchmark(BENCHMARKS["mmlu_pro_health"], 512) == Work(818 * 7000 / 3.5, 818, 2048)
+    assert work_of_benchmark(BENCHMARKS["mmlu_anatomy"], 512) == Work(135, 135 * 300 / 3.5)
+    assert work_of_benchmark(BENCHMARKS["medbench_medcalc"], 512) == Work(1100, 1100 * 3000 / 3.5, 1100, 512)
+    assert work_of_benchmark(BENCHMARKS["mmlu_pro_health"], 512) == Work(818, 818 * 7000 / 3.5, 818, 2048)
     assert work_of_benchmark(BENCHMARKS["kormedmcqa_nurse"], 512) is None
 
 
@@ -29,10 +37,10 @@ def test_reading_costs_two_operations_a_parameter_and_generating_a_step_a_layer(
     base, device = find_base(load_recipe(str(tiny_recipe)).model), Device()
     sizes = architecture(base)
     speed = speed_by_flops(base, device, 1e9)
-    reading = task_seconds(Work(1000), base, device, "float32", lambda *_: speed)
+    reading = task_seconds(Work(5, 1000), base, device, "float32", lambda *_: speed)
     assert reading == pytest.approx(2 * sizes.parameters * 1000 / (0.55 * 1e9))
     steps = 2 * 10 * sizes.layers * device.decode_layer_seconds  # 33 answers are two batches of 32 rows
-    writing = task_seconds(Work(1000, 33, 10), base, device, "float32", lambda *_: speed)
+    writing = task_seconds(Work(33, 1000, 33, 10), base, device, "float32", lambda *_: speed)
     assert writing == pytest.approx(reading * 1.33 + steps)
 
 
@@ -41,7 +49,7 @@ def test_the_tokens_of_a_task_are_counted_on_a_sample_of_its_items(tiny_recipe, 
     (task,) = load_tasks(["medbench_pubmedqa"], loaded, find_base(loaded.model), dict)
     tokenizer = load_tokenizer(str(tiny_model))
     whole = sum(len(encode(tokenizer, document["prompt"])) for document in task.documents())
-    assert work_of(task, find_base(loaded.model)) == Work(whole)  # fewer items than are counted
+    assert work_of(task, find_base(loaded.model)) == Work(len(task.indices), whole)  # fewer items than are counted
     counted: list[str] = []
 
     def ten(text):
@@ -62,8 +70,15 @@ def test_the_layers_of_a_base_are_measured_once_a_process(tiny_recipe):
     speed = measured_speed(base, device, "float32")
     assert speed.token == pytest.approx(layer.token * sizes.layers)
     assert speed.step == pytest.approx(layer.step * sizes.layers * sizes.parameters / sizes.layer_weights)
-    seconds = task_seconds(Work(100, 33, 10), base, device, "float32")
-    assert seconds == pytest.approx(100 * speed.token + 20 * speed.step)
+    assert 1e-5 < speed.text < 0.1
+    seconds = task_seconds(Work(33, 100, 33, 10), base, device, "float32")
+    assert seconds == pytest.approx(100 * speed.token + 20 * speed.step + 33 * 6 * speed.text)
+
+
+def test_work_beside_the_model_is_measured_in_texts_that_are_tokenized(tiny_recipe):
+    base, device = find_base(load_recipe(str(tiny_recipe)).model), Device()
+    tokenizing = Speed(0.0, 0.0, 0.0, text=0.001)
+    assert task_seconds(Work(200, 1e6), base, device, "float32", lambda *_: tokenizing) == pytest.approx(1.2)
 
 
 def test_bases_that_are_too_large_to_measure_are_estimated_by_a_matrix_product(tiny_recipe, tmp_path):

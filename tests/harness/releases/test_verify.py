@@ -50,6 +50,19 @@ def test_a_merged_model_answers_as_the_adapter_on_its_base(merged, verify, tmp_p
     assert "12 items are too few" in (tmp_path / "certificate" / "verify.md").read_text()
 
 
+def test_sixteen_bits_explain_what_they_move_the_evaluated_model_by(merged, verify, tiny_run, command):
+    assert verify(merged).explained == []  # in float32
+    tasks = ["medbench_pubmedqa", "medbench_perplexity"]
+    document = verify(merged, settings=["scoring.dtype=bfloat16"], tasks=tasks)
+    (arithmetic,) = document.explained
+    assert (arithmetic.kind, arithmetic.items) == ("arithmetic", 12)
+    assert 1e-5 < arithmetic.nats_per_token < 0.02
+    assert document.likelihoods.explained == pytest.approx(arithmetic.nats_per_token)
+    of_base = verify(merged, model="base", settings=["scoring.dtype=bfloat16"], tasks=tasks).explained
+    assert [part.kind for part in of_base] == ["arithmetic"]
+    assert "in float32 instead of bfloat16" in of_base[0].description
+
+
 def test_a_base_without_its_adapter_is_different(tiny_model, verify):
     document = verify(tiny_model)
     assert (document.outcome, keys(document)) == ("different", ["missing_adapter"])

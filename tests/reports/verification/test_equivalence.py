@@ -108,6 +108,34 @@ def test_another_kernel_explains_as_much_as_the_base_changes_and_no_more():
     assert same.explained[0].nats_per_token == pytest.approx(0.03, abs=0.003)
 
 
+def test_arithmetic_explains_the_likelihoods_of_each_task_by_some_of_its_items_and_no_metric():
+    """Log-likelihoods of short choices move further in 16 bits than those of long texts; a tenth is computed again."""
+    calm, shaky = CHOICES.model_copy(update={"name": "calm"}), CHOICES.model_copy(update={"name": "shaky"})
+    nats = {"calm": random_nats(400), "shaky": random_nats(400, 5)}
+    sizes = {"calm": 0.004, "shaky": 0.06}
+
+    def moved(seed, factor=1.0):
+        return {task: values + factor * noise(values.shape, sizes[task], seed) for task, values in nats.items()}
+
+    def answers(values, most=400):
+        return {task: quiz(rows)["quiz"][:most] for task, rows in values.items()}
+
+    arithmetic = Explanation("arithmetic", "again", answers(nats), answers(moved(2), most=40))
+    tasks = [calm, shaky]
+    same = judge(tasks, answers(nats), answers(moved(3)), explained=[arithmetic])
+    assert (same.likelihoods.outcome, same.outcome) == ("equivalent", "equivalent")
+    assert same.likelihoods.explained == pytest.approx(same.likelihoods.mean_size, rel=0.2)
+    assert same.explained[0].items == 80
+    assert [part.explained for part in (*same.metrics, *same.answers)] == [None, None, None]
+    assert judge(tasks, answers(nats), answers(moved(3))).likelihoods.outcome == "different"
+    assert judge(tasks, answers(nats), answers(moved(3, 2)), explained=[arithmetic]).outcome == "different"
+    only_calm = {"calm": answers(moved(2))["calm"]}
+    half = judge(
+        tasks, answers(nats), answers(moved(3)), explained=[Explanation("arithmetic", "", answers(nats), only_calm)]
+    )
+    assert half.likelihoods.outcome == "different"  # a task that was not computed again has nothing explained
+
+
 def flipped(nats, share, seed=3):
     """The same log-likelihoods with the choices of some items exchanged."""
     changed = nats.copy()
