@@ -66,7 +66,7 @@ def main() -> None:
     print(f"measured / estimated: {ratio:.2f}; {'within' if holds else 'not within'} {TOLERANCE:.0%}")
     if args.out:
         about = {
-            "device": pick_device().name,
+            "device": pick_device().name(),
             "threads": torch.get_num_threads(),
             "items": counts,
             "rounds": rounds,
