@@ -1,10 +1,10 @@
 """Certifies an adapter's merged folder, its f16 GGUF file and, if one runs, a server of it: all without a fault.
 
     python -m benchmarks.certificates WORK OUT.json [--limit 150] [--url http://127.0.0.1:8011/v1#adapter]
-        [--pubmedqa ori_pqal.json] [--rows test_data.jsonl]
+        [--pubmedqa ori_pqal.json] [--rows train_data.jsonl] [--tasks medbench_pubmedqa,medbench_perplexity]
 
 The three commands of docs/verify.md, timed, for each form. WORK/run is the run that they use; it is made there if it is
-missing. A server holds the base in full precision, so its reference is scored so too. Exits with 1 unless all
+missing; certificates that are in OUT.json already stay there. A server holds the base in full precision, so its reference is scored so too. Exits with 1 unless all
 certificates are equivalent.
 """
 
@@ -34,19 +34,22 @@ def main() -> None:
     parser.add_argument("--url", help="a server of WORK/run/adapter, with #MODEL")
     parser.add_argument("--pubmedqa", help="ori_pqal.json; the samples if not given")
     parser.add_argument("--rows", help="held-out reasoning rows; the samples if not given")
+    parser.add_argument("--tasks", help="instead of the quickstart's")
     parser.add_argument("--only", nargs="*", default=[], choices=["run", "merged", "gguf", "server"])
     parser.add_argument("--allow-dirty", action="store_true")
     args = parser.parse_args()
     facts = environment(allow_dirty=args.allow_dirty)
     chosen = args.only or ["run", "merged", "gguf", *(["server"] if args.url else [])]
-    items, in_full = ["--limit", str(args.limit), *_settings(args)], ["--set", "scoring.base=full"]
+    tasks = ["--tasks", args.tasks] if args.tasks else []
+    items, in_full = ["--limit", str(args.limit), *tasks, *_settings(args)], ["--set", "scoring.base=full"]
     run, full = args.work / "run", args.work / "full"
+    earlier = read_json(args.out) if args.out.is_file() else {"seconds": {}, "certificates": {}}
     result: dict[str, Any] = {
         "what": (__doc__ or "").splitlines()[0],
-        "command": f"python -m benchmarks.certificates WORK OUT.json --limit {args.limit}",
+        "command": " ".join(["python -m benchmarks.certificates WORK OUT.json --limit", str(args.limit), *tasks]),
         "environment": facts,
-        "seconds": {},
-        "certificates": {},
+        "seconds": earlier["seconds"],
+        "certificates": earlier["certificates"],
     }
     steps = {
         "run": [["run", *items, "--out", str(run)]],
