@@ -4,8 +4,8 @@
         [--pubmedqa ori_pqal.json] [--rows train_data.jsonl] [--tasks medbench_pubmedqa,medbench_perplexity]
 
 The three commands of docs/verify.md, timed, for each form. WORK/run is the run that they use; it is made there if it is
-missing; certificates that are in OUT.json already stay there. A server holds the base in full precision, so its reference is scored so too. Exits with 1 unless all
-certificates are equivalent.
+missing; certificates that are in OUT.json already stay there. A server holds the base in full precision, so its
+reference is scored so too. Exits with 1 unless all certificates are equivalent.
 """
 
 from __future__ import annotations
