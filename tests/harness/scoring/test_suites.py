@@ -128,6 +128,23 @@ def test_stock_lm_eval_gives_the_scores_and_prompts_of_our_task_files(run, folde
     check_scores_and_prompts(names, run, stock_results(names, folders, tiny_model))
 
 
+@pytest.mark.slow
+@pytest.mark.real_model
+def test_smollm2_gets_the_scores_and_prompts_of_stock_lm_eval_by_log_likelihood(recipe, folders, tmp_path):
+    import lm_eval.tasks
+
+    from training.models.quickstart_model import quickstart_model
+
+    suites = ["medical", "control", "languages", "medical-trust", "retention", "medical-hard"]
+    model = f"model.base={quickstart_model()}"
+    harness.score(recipe, models="base", tasks=suites, out=tmp_path, settings=[model, "scoring.limit=null"], quiet=True)
+    names = likelihood_tasks(suites)
+    root = CONFIG_FOLDER.__class__(lm_eval.tasks.__file__).parent
+    index = [root / name for name in STOCK_FOLDERS]
+    names.remove("medbench_pubmedqa")  # stock lm-eval is compared on it in test_parity
+    check_scores_and_prompts(names, tmp_path, stock_results(names, folders, quickstart_model(), index))
+
+
 @pytest.mark.slow  # lm-eval reads 14,000 files for tasks that are not ours
 def test_the_medical_suite_has_the_scores_and_prompts_of_stock_lm_eval(recipe, folders, tiny_model, tmp_path):
     import lm_eval.tasks
