@@ -3,8 +3,8 @@
     python -m benchmarks.certificates WORK OUT.json [--limit 150] [--url http://127.0.0.1:8011/v1#adapter]
         [--pubmedqa ori_pqal.json] [--rows train_data.jsonl] [--tasks medbench_pubmedqa,medbench_perplexity]
 
-The three commands of docs/verify.md, timed, for each form. WORK/run is the run that they use; it is made there if it is
-missing; certificates that are in OUT.json already stay there. A server holds the base in full precision, so its
+The three commands of docs/verify.md, timed, for each form. WORK/run is the run that they use; what is there of it and of
+exports is kept, and so are certificates in OUT.json. A server holds the base in full precision, so its
 reference is scored so too. Exits with 1 unless all certificates are equivalent.
 """
 
@@ -69,8 +69,10 @@ def main() -> None:
     for form in chosen:
         if form == "server":
             shutil.copytree(run, full, dirs_exist_ok=True)
-        for command in [] if form == "run" and (run / "results.json").is_file() else steps[form]:
+        for command in steps[form]:
             is_verify = command[0] == "verify"
+            if command[0] == "export" and Path(command[-1]).exists():
+                continue
             seconds = _medbench([*command, *(["--out", str(args.work / f"verify-{form}")] if is_verify else [])])
             result["seconds"][f"{command[0]} {form}"] = seconds
             if is_verify:
