@@ -3,9 +3,9 @@
     python -m benchmarks.certificates WORK OUT.json [--limit 150] [--url http://127.0.0.1:8011/v1#adapter]
         [--pubmedqa ori_pqal.json] [--rows train_data.jsonl] [--tasks medbench_pubmedqa,medbench_perplexity]
 
-The three commands of docs/verify.md, timed, for each form. WORK/run is the run that they use; what is there of it and of
-exports is kept, and so are certificates in OUT.json. A server holds the base in full precision, so its
-reference is scored so too. Exits with 1 unless all certificates are equivalent.
+The three commands of docs/verify.md, timed, for each form. WORK/run is the run that they use; what is there of it and
+of exports is kept, and so are certificates in OUT.json. A server holds the base in full precision, so its reference is
+scored so too. Exits with 1 unless all certificates are equivalent.
 """
 
 from __future__ import annotations
