@@ -34,6 +34,19 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
             ("exit code 2 or accepted, within {} seconds", lambda d: (d["longest_allowed_seconds"],)),
         ],
     },
+    "docs/verify.md": {
+        "gpu/certificates.json": [
+            (
+                "the second command took {:.0f} s and the third {:.0f} s ({} items;",
+                lambda d: (
+                    d["seconds"]["export merged"],
+                    d["seconds"]["verify merged"],
+                    d["certificates"]["merged"]["items"],
+                ),
+            ),
+        ],
+        "planted_faults.json": [("plants {} faults in a server", lambda d: (len(d["faults"]),))],
+    },
     "docs/scoring.md": {
         "gpu/speed.json": [
             (
