@@ -11,7 +11,7 @@ from reports.comparison.compare_models import Tested, finite_ends, judge_at
 from reports.comparison.inference import LEVEL
 from reports.comparison.multiplicity import false_discovery
 from reports.comparison.slicing import Grouping
-from reports.comparison.sums import ScoredItem, with_value
+from reports.comparison.sums import ItemValues, ScoredItem, with_value
 from reports.document.schema import Comparison, MetricInfo, Score
 from reports.document.slices import Slice, TaskSlices, WorstSlice
 
@@ -132,7 +132,7 @@ def _scores(
             chosen = _chosen(samples, items)
             if not with_value(metric, chosen):
                 continue
-            if lacking := _lacking_labels(metric, task.samples[model], chosen):
+            if lacking := lacking_labels(metric, task.samples[model], chosen):
                 n = len({sample.id for sample in chosen})
                 yield Score(model=model, task=task.name, metric=metric.key, value=None, n=n, caution=lacking)
             else:
@@ -150,7 +150,7 @@ def _cells(task: SlicedTask, grouping: Grouping, baseline: str, place: int, seed
                 continue
             for metric in filter(is_sliced, task.metrics):
                 tested, _ = compare_models.compare(metric, left, right, seed=seed)
-                if lacking := _lacking_labels(metric, before, left):
+                if lacking := lacking_labels(metric, before, left):
                     undefined = tested.comparison.model_copy(update={"difference": None})
                     tested = replace(tested, comparison=undefined)
                 yield _Cell(place, value, tested, _why_not(tested, lacking))
@@ -166,17 +166,17 @@ def _why_not(tested: Tested, lacking: str) -> str:
     return lacking or ("" if tested.inference is not None else "no interval can be computed")
 
 
-def _lacking_labels(metric: MetricInfo, everything: Sequence[ScoredItem], chosen: Sequence[ScoredItem]) -> str:
+def lacking_labels(metric: MetricInfo, everything: Sequence[ItemValues], chosen: Sequence[ItemValues]) -> str:
     """Why a slice has no macro-F1 that compares with that of all items: gold labels without any item in it."""
     if metric.kind != "macro_f1":
         return ""
-    every, here = ({_gold(metric, sample) for sample in with_value(metric, side)} for side in (everything, chosen))
+    every, here = ({_gold(metric, sample) for sample in side} - {None} for side in (everything, chosen))
     return "" if here == every else f"{len(every - here)} of the {len(every)} gold labels do not occur"
 
 
-def _gold(metric: MetricInfo, sample: ScoredItem) -> float:
-    value = sample.metrics[metric.key]
-    return value[0] if isinstance(value, tuple) else float("nan")
+def _gold(metric: MetricInfo, sample: ItemValues) -> float | None:
+    value = sample.metrics.get(metric.key)
+    return value[0] if isinstance(value, tuple) else None
 
 
 def _by_item(samples: Sequence[ScoredItem]) -> dict[str, list[ScoredItem]]:
