@@ -3,7 +3,7 @@
 What a public constant of the code says is filled in from it, so that a page cannot keep another number.
 """
 
-from benchmarks import gate_exact, gate_simulation, model_families
+from benchmarks import gate_exact, gate_simulation, model_families, slices_simulation
 from harness.scoring.questions import BLOCK_SAMPLES
 from reports.comparison.inference import LEVEL
 from reports.comparison.proportions import POWER
@@ -13,7 +13,7 @@ from reports.document.schema import SCHEMA_VERSION, MetricInfo
 from reports.files import MOST_JSON_BYTES, MOST_LINE_BYTES
 from reports.gate.mean_difference import MIN_ITEMS
 from reports.gate.outcome import SCHEMA_VERSION as GATE_SCHEMA_VERSION
-from reports.gate.policy import NoRegression, Superiority
+from reports.gate.policy import NoBadSlice, NoRegression, Superiority
 from tasks.catalog import TASKS
 from tasks.data.arrow_rows import MOST_RATIO, USUAL_BYTES
 from tasks.data.csv_rows import MAX_CELL_CHARACTERS
@@ -28,6 +28,7 @@ EVERYWHERE = "*"
 _CONFIDENCE = f"{100 * (1 - LEVEL):.0f} %"
 _RELEVANT = {metric.key: 100 * metric.relevant for task in TASKS.values() for metric in task.metrics}
 _MARGIN = 100 * MetricInfo(key="m", title="Metric", higher_is_better=True).relevant
+_BAD_SLICE = NoBadSlice(metric="t/m", by=["class"]).confidence
 _SUPERIORITY, _NO_REGRESSION = Superiority(metric="t/m").confidence, NoRegression(metric="t/m").confidence
 
 REVIEWED = {
@@ -94,6 +95,7 @@ REVIEWED = {
         "loses 1 point passes": "setting of benchmarks/gate_simulation.py",
         "have lost 5 points": "five times 1 point",
         "5 % is written 0.05": "notation",
+        f"one-sided `confidence` of {_BAD_SLICE}": "default confidence",
     },
     "docs/leakage.md": {
         f"runs of {runs.RUN} equal words": "limit",
@@ -123,6 +125,9 @@ REVIEWED = {
     "docs/scoring.md": {
         f"{BLOCK_SAMPLES:,} samples": "limit",
         "vLLM 0.26": "a version",
+        f"still excludes 0 at {100 * LEVEL:.0f} % divided by": "level of the tests",
+        f"of {slices_simulation.UNEVEN[0]} to 200 items": "settings of benchmarks/slices_simulation.py",
+        f"draws of {slices_simulation.TWENTY} equal slices": "setting of benchmarks/slices_simulation.py",
         "26 July 2024": "the date that chat templates insert",
         "`timeout` | 300 |": "setting",
         "429": "an HTTP status",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ from reports.files import sha256_value
 from reports.json_text import plain
 from tasks import catalog
 from tasks.data import DataSource, sample_indices
+from tasks.data.cells import short_fields
 from tasks.data.documents import account_of
 from tasks.data.selection import official_test_ids
 from training.models.model import Model
@@ -47,6 +49,7 @@ class LoadedTask:
         info: What reports say about it; metrics of other people's tasks are filled in from their results.
         reference: The task as the base is asked it; None for that one.
         own: The task as single models are asked it, by their names: the same items, prompted in the model's own way.
+        slices: Columns by which its items are sliced, those of `scoring.slices`.
     """
 
     name: str
@@ -59,6 +62,7 @@ class LoadedTask:
     file: str = ""
     reference: LoadedTask | None = None
     own: Mapping[str, LoadedTask] = field(default_factory=dict)
+    slices: tuple[str, ...] = ()
 
     def asked(self, model: str) -> LoadedTask:
         """The task as one model is asked it."""
@@ -82,6 +86,12 @@ class LoadedTask:
     def documents(self, indices: Iterable[int] | None = None) -> Iterator[dict[str, Any]]:
         """The items to ask in order, or those at `indices`; read one by one, since all of them are much text."""
         return _documents(self.task, self.indices if indices is None else indices)
+
+    def fields(self, document: Mapping[str, Any]) -> dict[str, str]:
+        """Short further facts of an item by column, such as its speciality."""
+        if self.name in catalog.METRICS:
+            return dict(json.loads(document["fields"]))
+        return short_fields(dict(document))
 
     def read_tokens(self, count: Callable[[str], int]) -> float:
         """About how many tokens a model reads of all items: prompts, examples before them, and choices.
@@ -215,7 +225,8 @@ def _prepare(
             where=f"task {name}",
             fix=f"leave it out, such as --set scoring.tasks=[{others}], or give data.reasoning rows with questions",
         )
-    return LoadedTask(name, task, indices, source, hashed, info, account, definition.file if definition else "")
+    file, slices = definition.file if definition else "", tuple(dict.fromkeys(recipe.scoring.slices))
+    return LoadedTask(name, task, indices, source, hashed, info, account, file, slices=slices)
 
 
 def _defined_by(task: Any, indices: list[int], definition: Definition | None) -> list[str]:

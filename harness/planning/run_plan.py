@@ -15,6 +15,7 @@ from harness.planning.lm_tasks import LoadedTask, load_tasks
 from harness.planning.model_names import parse_models
 from harness.planning.needs import check_bundle, run_needs
 from harness.planning.row_accounts import remarks
+from harness.planning.slice_columns import check_slices
 from reports.bundles.active import active_bundle
 from reports.document.evidence import OverlapCheck
 from reports.errors import UnreachableError, UserError
@@ -194,6 +195,8 @@ def make_plan(
     loaded = load_tasks(names, recipe, base, unreachable=unreachable)
     if unreachable and not trains_only:
         raise _unreachable_items(unreachable, trains=any(not model.sha256 for model in chosen))
+    if not unreachable:
+        check_slices(recipe.scoring.slices, loaded)
     different = {name: own.tokenizer for name, own in dialogues.items() if own.tokenizer != str(base.tokenizer)}
     loaded = with_own_prompts(loaded, recipe, base, different)
     overlap = find_overlap(chosen, loaded, base)

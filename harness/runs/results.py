@@ -16,6 +16,7 @@ from harness.runs.pooling import pool_models
 from harness.runs.positions import chosen_letters
 from harness.runs.reasoning_effects import reasoning_effects
 from harness.runs.reproduction import chat_template_hash, reproduction, tokenizer_hash
+from harness.runs.slice_results import slice_results
 from harness.runs.suite_rows import suite_rows
 from harness.scoring.kept_answers import Scored
 from harness.scoring.noise import NoiseMeter, with_noise
@@ -61,6 +62,7 @@ def assemble(
     comparisons = with_noise_of(judged[:count], scored, plan, noise)
     notes += official_macro_f1(scored)
     confusion, letters = _confusion(scored), chosen_letters(scored)
+    sliced = slice_results(plan, scored)
     tasks = {answers.task.name: answers.task.info.model_copy(update={"metrics": answers.metrics}) for answers in scored}
     results = Results(
         medbench_version=__version__,
@@ -85,6 +87,8 @@ def assemble(
         label_use=label_use(_labels(scored) | letters),
         positions=position_effects({key: of for key, of in letters.items() if key[1] in catalog.QUESTION_LABELS}),
         reasoning=reasoning_effects(scored, seed=seed),
+        slices=sliced.slices,
+        worst_slices=sliced.worst,
         problems=_problems(scored),
         overlap=plan.overlap,
         noise=noise.check() if noise is not None else None,

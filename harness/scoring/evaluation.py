@@ -38,7 +38,7 @@ class Evaluation:
         self._model = model
         self._loaded = loaded
         self._file = None if path is None else WholeFile(path)
-        self._tally = Tally()
+        self._tally = Tally(loaded.slices)
         # By lm-eval's key (METRIC,FILTER); floats or pairs, but texts where a metric is of all texts, as BLEU.
         self._values: defaultdict[str, list[Any]] = defaultdict(list)
         self._costs = _Costs()

@@ -75,7 +75,7 @@ def read_kept(
         about = verified_facts(path, required=True)
         if about.get("key") != key:
             return None
-        tally = Tally()
+        tally = Tally(loaded.slices)
         for _, row in read_jsonl(path):
             tally.add(Sample.model_validate(row))
         cost = TaskCost.model_validate(about["cost"])

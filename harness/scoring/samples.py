@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,7 +13,6 @@ from reports.comparison.sums import ScoredItem
 from reports.document.schema import MetricInfo, Sample
 from tasks import catalog
 from tasks.answers import GeneratedText, ScoredText, split_document_answer
-from tasks.data.cells import short_fields
 
 _NO_FILTER = "none"
 
@@ -87,7 +85,7 @@ def _make_sample(loaded: LoadedTask, model: str, entries: list[dict[str, Any]], 
         metrics=metrics,
         repeat=repeat,
         question=document["question"] if is_ours else None,
-        fields=json.loads(document["fields"]) if is_ours else short_fields(document),
+        fields=loaded.fields(document),
     )
     if isinstance(response, GeneratedText):
         sample.prompt_tokens = response.prompt_tokens

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from reports.comparison.slicing import column_value, question_length
 from reports.document.schema import Sample
 from reports.files import ListHash
 
@@ -17,6 +19,8 @@ class SampleValues:
 
     Attributes:
         prompt_hash: Tells prompts apart.
+        columns: Values of the columns that slices are made by.
+        question_length: Characters of the question.
     """
 
     id: str
@@ -27,10 +31,15 @@ class SampleValues:
     cluster: str | None
     repeat: int
     prompt_hash: bytes
+    columns: dict[str, str]
+    question_length: int
 
 
 class Tally:
     """Takes samples one by one and lets go of their texts.
+
+    Args:
+        columns: Columns whose values are held, as in `scoring.slices`.
 
     Attributes:
         values: Each sample without its texts.
@@ -41,7 +50,8 @@ class Tally:
         output_tokens: Likewise.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, columns: Sequence[str] = ()) -> None:
+        self._columns = columns
         self.values: list[SampleValues] = []
         self.prompts = ListHash()
         self.golds = ListHash()
@@ -50,7 +60,7 @@ class Tally:
 
     def add(self, sample: Sample) -> None:
         """Note a sample."""
-        self.values.append(_values(sample))
+        self.values.append(_values(sample, self._columns))
         self.prompts.add([sample.id, sample.prompt])
         self.golds.add([sample.id, sample.gold])
         self.problems.update(sample.problems or ())
@@ -58,8 +68,9 @@ class Tally:
         self.output_tokens += sample.output_tokens or 0
 
 
-def _values(sample: Sample) -> SampleValues:
+def _values(sample: Sample, columns: Sequence[str]) -> SampleValues:
     """The sample without its texts; names that samples, models and repeats have in common are held once."""
+    values = {column: column_value(sample, column) for column in columns}
     return SampleValues(
         sys.intern(sample.id),
         sys.intern(sample.doc_hash),
@@ -69,4 +80,6 @@ def _values(sample: Sample) -> SampleValues:
         sample.cluster if sample.cluster is None else sys.intern(sample.cluster),
         sample.repeat,
         hashlib.blake2b(sample.prompt.encode(), digest_size=16).digest(),
+        {column: sys.intern(value) for column, value in values.items() if value is not None},
+        question_length(sample),
     )

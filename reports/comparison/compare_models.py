@@ -226,7 +226,7 @@ def judge(tested: Sequence[Tested], *, others: int = 0, apart: bool = False, pla
         apart: Whether secondary metrics count as primary.
         plan: Whether to compute how many items would decide an inconclusive comparison.
     """
-    judged = [_judged(test, LEVEL, None, plan=plan) for test in tested]
+    judged = [judge_at(test, LEVEL, None, plan=plan) for test in tested]
     for secondary in (False, True):
         family = [
             (place, test.inference)
@@ -240,12 +240,12 @@ def judge(tested: Sequence[Tested], *, others: int = 0, apart: bool = False, pla
         least = [inference.least_p for _, inference in family]
         results = corrected([*p_values, *[1.0] * more], [*least, *[0.0] * more])[: len(family)]
         for (place, _), p_value, (p_adjusted, level) in zip(family, p_values, results, strict=True):
-            judged[place] = _judged(tested[place], level, (p_value, p_adjusted), plan=plan)
+            judged[place] = judge_at(tested[place], level, (p_value, p_adjusted), plan=plan)
     return judged
 
 
-def _judged(tested: Tested, level: float, p_values: tuple[float, float] | None, *, plan: bool) -> Comparison:
-    """Judge a comparison at its level; without p-values it was not tested."""
+def judge_at(tested: Tested, level: float, p_values: tuple[float, float] | None, *, plan: bool) -> Comparison:
+    """Judge a comparison at its level; without p-values (own and corrected) it was not tested."""
     draft, metric, inference = tested.comparison, tested.metric, tested.inference
     if draft.outcome == "not compared":
         return draft

@@ -1,4 +1,4 @@
-"""Correction for many tests: Holm's procedure without the hypotheses that no answers could have rejected."""
+"""Corrections for many tests: Holm's, without hypotheses that no answers could reject, and false discovery rate."""
 
 from __future__ import annotations
 
@@ -11,6 +11,26 @@ from reports.comparison.inference import LEVEL
 def holm(p_values: Sequence[float]) -> list[float]:
     """P-values after Holm's correction (1979)."""
     return [adjusted for adjusted, _ in corrected(p_values, [0.0] * len(p_values))]
+
+
+def false_discovery(p_values: Sequence[float], level: float = LEVEL) -> tuple[list[float], float]:
+    """P-values after the correction of Benjamini and Hochberg (1995), and the level of intervals that agrees with it.
+
+    If all hypotheses are true, one is rejected with probability `level` at most. An interval at the returned level
+    excludes 0 exactly if its hypothesis is rejected; of the intervals of rejected hypotheses, a share of `level` at
+    most misses its quantity on average (Benjamini and Yekutieli 2005).
+
+    Args:
+        p_values: Two-sided p-values of independent or positively dependent tests.
+        level: False discovery rate.
+    """
+    from scipy import stats
+
+    if not p_values:
+        return [], level
+    adjusted = [float(value) for value in stats.false_discovery_control(p_values)]
+    rejected = sum(value <= level for value in adjusted)
+    return adjusted, level * max(rejected, 1) / len(p_values)
 
 
 def corrected(p_values: Sequence[float], least: Sequence[float], level: float = LEVEL) -> list[tuple[float, float]]:

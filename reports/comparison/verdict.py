@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reports.comparison.adapter_cost import cost_sentences
+from reports.comparison.slice_sentences import slice_sentences
 from reports.document.label_use import NO_LABEL
 from reports.document.schema import Comparison, MetricInfo, Results, TaskInfo
 from reports.document.truncation import truncated_share
@@ -19,7 +20,7 @@ _Metrics = dict[tuple[str, str], MetricInfo]
 
 
 def sentences(results: Results) -> list[str]:
-    """Write warnings, what each model gains and loses beside its target, and one sentence per compared model."""
+    """Write warnings, what each model gains and loses beside its target, one sentence per model, and its slices."""
     metrics = _metrics(results)
     others = [model.name for model in results.models if model.name != results.baseline]
     lines = [*truncations(results), *label_collapses(results), *_trained_on(results)]
@@ -29,6 +30,7 @@ def sentences(results: Results) -> list[str]:
     for model in others:
         pairs = [pair for pair in results.comparisons if pair.candidate == model]
         lines.append(_sentence(model, results.baseline, pairs, metrics))
+    lines += slice_sentences(results, metrics)
     if any(task.synthetic for task in results.tasks):
         lines.append(
             "The sample data that ships with medbench is synthetic: its scores are a demonstration, not a benchmark"

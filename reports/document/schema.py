@@ -27,6 +27,7 @@ from reports.document.position_effect import PositionEffect
 from reports.document.reasoning_effect import ReasoningEffect
 from reports.document.row_account import RowAccount
 from reports.document.scores import Comparison, MetricInfo, MetricKind, Outcome, Score
+from reports.document.slices import TaskSlices, WorstSlice
 from reports.document.suites import SuiteInfo
 from reports.files import sha256_value
 from reports.names import PlainName
@@ -320,6 +321,8 @@ class Results(Strict):
     label_use: list[LabelUse] = Field(default_factory=list)
     positions: list[PositionEffect] = Field(default_factory=list)
     reasoning: list[ReasoningEffect] = Field(default_factory=list)
+    slices: list[TaskSlices] = Field(default_factory=list, description="by task and column of `scoring.slices`")
+    worst_slices: list[WorstSlice] = Field(default_factory=list, description="by model, task and metric, if shown")
     problems: list[Problem] = Field(default_factory=list)
     overlap: OverlapCheck | None = None
     noise: NoiseCheck | None = None

@@ -12,8 +12,9 @@ from reports.gate.mean_difference import MIN_ITEMS
 from reports.gate.outcome import RuleResult
 from reports.gate.pair_tests import AnySelected, change_text, comparison_fields
 from reports.gate.policy import Bound, Change, MustPass
+from reports.gate.selecting import select
 from reports.gate.suite_target import SuiteMean, select_target
-from reports.gate.targets import CannotJudgeError, Target, sample_moved, select
+from reports.gate.targets import CannotJudgeError, Target, sample_moved
 from reports.gate.units import units_of
 from reports.numbers import signed_text, value_text
 

@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from pydantic import Field
 
+from reports.comparison.slicing import CLASS, column_value
 from reports.document.evidence import HUMAN_RATING
 from reports.document.reading import checked_sample
 from reports.document.schema import MetricInfo, ModelInfo, Results, Sample, Score, TaskInfo
@@ -19,7 +20,6 @@ from reports.files import read_jsonl, sha256_value
 from reports.strict import Strict
 
 PAIRS = ("perplexity", "bits_per_byte", "macro_f1", "ece", "ratio")  # kinds whose value of an item is a pair
-CLASS = "class"  # what policies call the gold label
 _SLICE_DIGITS = 16
 _MAX_LABEL = 1000
 MAX_VALUE = 1e15  # of a metric, in size
@@ -119,7 +119,7 @@ def slice_value(item: ItemScore | Sample, name: str) -> str | None:
     """A field of an item, or its gold label if the name is `class`; None if there is none, as in stored baselines."""
     if isinstance(item, ItemScore):
         return None
-    return item.gold if name == CLASS else item.fields.get(name)
+    return column_value(item, name)
 
 
 def slice_hash(item: ItemScore | Sample, name: str) -> str | None:

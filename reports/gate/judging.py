@@ -1,4 +1,4 @@
-"""Judges a candidate by a policy: applies every rule, corrects the p-values of `no_regression`, and decides."""
+"""Judges a candidate by a policy: applies every rule, corrects p-values over rules and slices, and decides."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import MappingProxyType
 from reports.comparison.multiplicity import holm
 from reports.errors import UserError
 from reports.files import sha256_value
-from reports.gate import bounds, operational, pair_tests
+from reports.gate import bounds, operational, pair_tests, slice_rule
 from reports.gate.comparable import prompt_differences
 from reports.gate.inputs import GateInput
 from reports.gate.limits import impossible_limits
@@ -18,6 +18,7 @@ from reports.gate.policy import (
     Bound,
     Change,
     MustPass,
+    NoBadSlice,
     NonInferiority,
     NoRegression,
     OnMetric,
@@ -31,7 +32,7 @@ from reports.gate.trusted import Suites, with_expected_tasks
 from reports.version import __version__
 
 _VERDICT_TEXT: dict[Verdict, str] = {"fail": "failed", "inconclusive": "could not be decided", "pass": "passed"}
-_COMPARING = ("change", "superiority", "non_inferiority", "no_regression")
+_COMPARING = ("change", "superiority", "non_inferiority", "no_regression", "no_bad_slice")
 _Pending = tuple[NoRegression, Target, pair_tests.AnySelected, pair_tests.Regression]
 
 
@@ -102,14 +103,21 @@ def _judge_rules(policy: Policy, candidate: GateInput, baseline: GateInput, *, i
             results.append(operational.judge(rule, candidate))
             continue
         targets = expand(rule, candidate)
+        if isinstance(rule, NoBadSlice) and not isinstance(targets, RuleResult):
+            targets = slice_rule.without_columns(rule, targets, candidate) or targets
         results += [targets] if isinstance(targets, RuleResult) else targets
     judged = [
         _judge_target(result, candidate, baseline, policy.power) if isinstance(result, Target) else result
         for result in results
     ]
     corrected = _corrected([result for result in judged if isinstance(result, tuple)])
+    sliced = iter(slice_rule.results([result for result in judged if isinstance(result, slice_rule.SliceTests)]))
     return [
-        pair_tests.regression_result(*result, next(corrected), policy.power) if isinstance(result, tuple) else result
+        pair_tests.regression_result(*result, next(corrected), policy.power)
+        if isinstance(result, tuple)
+        else next(sliced)
+        if isinstance(result, slice_rule.SliceTests)
+        else result
         for result in judged
     ]
 
@@ -127,8 +135,10 @@ def _corrected(pending: list[_Pending]) -> Iterator[float]:
     return iter(values)
 
 
-def _judge_target(target: Target, candidate: GateInput, baseline: GateInput, power: float) -> RuleResult | _Pending:
-    """The result of a target; one of `no_regression` waits for the correction."""
+def _judge_target(
+    target: Target, candidate: GateInput, baseline: GateInput, power: float
+) -> RuleResult | _Pending | slice_rule.SliceTests:
+    """The result of a target; those of `no_regression` and `no_bad_slice` wait for the correction."""
     rule = target.rule
     try:
         if isinstance(rule, Bound):
@@ -137,6 +147,8 @@ def _judge_target(target: Target, candidate: GateInput, baseline: GateInput, pow
             return bounds.change(rule, target, candidate, baseline, power)
         if isinstance(rule, MustPass):
             return bounds.must_pass(rule, target, candidate, baseline)
+        if isinstance(rule, NoBadSlice):
+            return slice_rule.slice_tests(rule, target, candidate, baseline)
         return _test(rule, target, select_target(target, candidate, baseline, compares=True), power)
     except CannotJudgeError as reason:
         return target.result("fail", str(reason))

@@ -13,6 +13,7 @@ from reports.gate.policy import (
     Change,
     DeployedEquals,
     MustPass,
+    NoBadSlice,
     NonInferiority,
     NoRegression,
     OnMetric,
@@ -67,7 +68,7 @@ def _faults(target: Target) -> Iterator[str]:
     elif isinstance(rule, Superiority):
         largest = 1.0 if target.is_relative and metric.sign < 0 else MAX_VALUE if target.is_relative else high - low
         yield from _too_large(f"the gain of {name}", largest, margin=rule.margin + (rule.detect or 0.0))
-    elif isinstance(rule, NonInferiority | NoRegression):
+    elif isinstance(rule, NonInferiority | NoRegression | NoBadSlice):
         yield from _too_large(f"the loss of {name}", 1.0 if target.is_relative else high - low, margin=rule.margin)
 
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from reports.gate.policy import Policy
 from reports.strict import Strict
 
-SCHEMA_VERSION = "1.4"
+SCHEMA_VERSION = "1.5"
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 Outcome = Literal["better", "worse", "equivalent", "different", "inconclusive", "identical"]
@@ -46,7 +46,7 @@ class RuleResult(Strict):
         advisory: Whether it is only reported and never blocks.
         against: The baseline that it compares with, if there are several; else empty.
         task: None for rules that are not about a task.
-        slice: Which items it covers; empty for all.
+        slice: Which items it covers; empty for all. Of a failed `no_bad_slice`, the slice that the numbers are of.
         verdict: `inconclusive` if there are too few items to decide the rule.
         reason: One sentence.
         value: The candidate's value.
@@ -58,9 +58,10 @@ class RuleResult(Strict):
         low: Lower bound of the difference (for `bound`: of the value) at the rule's one-sided confidence.
         high: Upper bound, likewise.
         limit: What the value or the difference is compared with.
-        p_value: One-sided p-value of what makes the rule pass: that the limit is exceeded. For `no_regression`, of what
-            makes it fail: that the candidate is worse.
-        p_adjusted: The same after Holm's correction over all `no_regression` rules.
+        p_value: One-sided p-value of what makes the rule pass: that the limit is exceeded. For `no_regression` and
+            `no_bad_slice`, of what makes it fail: that the candidate is worse (by more than the margin).
+        p_adjusted: The same after Holm's correction over all `no_regression` rules, or over all slices of all
+            `no_bad_slice` rules (Benjamini and Hochberg); the smallest of these if none fails.
         n: Number of items.
         items_needed: Number of items that decide the rule with the policy's power; None if there are enough already,
             or no number is enough.

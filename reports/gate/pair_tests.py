@@ -85,7 +85,7 @@ def margin_of(target: Target, margin: float, baseline: float) -> float:
     return margin * baseline if target.is_relative else margin
 
 
-def _gain(target: Target, selected: AnySelected, margin: float) -> Gain:
+def gain_of(target: Target, selected: AnySelected, margin: float) -> Gain:
     """The gain with its limit at the rule's margin, negative for a tolerated loss."""
     sign = target.metric.sign
     limit = math.copysign(margin_of(target, abs(margin), selected.baseline_value), margin)
@@ -163,7 +163,7 @@ def _undecided(
 
 def regression(rule: NoRegression, target: Target, selected: AnySelected) -> Regression:
     """A `no_regression` target; the verdict waits for the correction."""
-    gain = _gain(target, selected, -(rule.margin or target.metric.relevant))
+    gain = gain_of(target, selected, -(rule.margin or target.metric.relevant))
     size = abs(gain.margin)
     fields = comparison_fields(selected, rule.confidence, target.metric.sign, size)
     limit = f"no loss shown, and one of {amount_text(size, target.metric)} ruled out"
@@ -194,7 +194,7 @@ def regression_result(
 
 def non_inferiority(rule: NonInferiority, target: Target, selected: AnySelected, *, power: float) -> RuleResult:
     """Pass if a loss of the margin is ruled out, fail if one is shown, else inconclusive."""
-    gain = _gain(target, selected, -rule.margin)
+    gain = gain_of(target, selected, -rule.margin)
     size = abs(gain.margin)
     fields = comparison_fields(selected, rule.confidence, target.metric.sign, size)
     fields |= {"p_value": gain.p_value, "limit": f"loses less than {amount_text(size, target.metric)}"}
@@ -213,7 +213,7 @@ def non_inferiority(rule: NonInferiority, target: Target, selected: AnySelected,
 
 def superiority(rule: Superiority, target: Target, selected: AnySelected, *, power: float) -> RuleResult:
     """Pass if a gain above the margin is shown, fail if enough items do not show one, else inconclusive."""
-    gain = _gain(target, selected, rule.margin)
+    gain = gain_of(target, selected, rule.margin)
     size = abs(gain.margin)
     baseline = selected.baseline_value
     truth = size + margin_of(target, rule.detect or target.metric.relevant, baseline)

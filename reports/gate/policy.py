@@ -1,6 +1,7 @@
 """The policy of a gate as a strict pydantic model: the rules that a candidate has to pass, and the default policy.
 
 A metric is named `TASK/METRIC`; either part may be a pattern such as `*`. Differences are candidate minus baseline.
+Longer than other files, so that all rules are in one place.
 """
 
 from __future__ import annotations
@@ -134,6 +135,31 @@ class NoRegression(_OnMetric):
     confidence: Confidence = 0.975
 
 
+class NoBadSlice(_OnMetric):
+    """No slice of the items is shown to lose more than `margin` (relative as above).
+
+    It shows losses and rules none out: slices of fewer than ten items are not tested, and small ones show little.
+
+    Attributes:
+        by: Columns of the data; `class` is the gold label, `length` the characters of the question where no column has
+            that name. Columns of numbers are divided into quarters.
+        margin: Zero blocks every slice that is shown to be worse at all.
+        confidence: One-sided; the tests are corrected over all slices of all rules of this kind in a policy (Benjamini
+            and Hochberg).
+    """
+
+    rule: Literal["no_bad_slice"] = "no_bad_slice"
+    by: Annotated[list[Text], Field(min_length=1)]
+    margin: Annotated[float, Field(ge=0)] = 0.0
+    relative: bool | None = None
+    confidence: Confidence = 0.975
+
+    @field_validator("by", mode="before")
+    @classmethod
+    def _listed(cls, by: object) -> object:
+        return [by] if isinstance(by, str) else by
+
+
 class MustPass(_Named):
     """Each of these items has a value of at least `at_least` and at most `at_most`."""
 
@@ -227,7 +253,7 @@ class DeployedEquals(_Named):
     tasks: list[Text] = []
 
 
-OnMetric = Bound | Change | Superiority | NonInferiority | NoRegression
+OnMetric = Bound | Change | Superiority | NonInferiority | NoRegression | NoBadSlice
 Operational = PeakMemory | Throughput | AdapterSize | Truncated | Leakage | Contamination | Complete | DeployedEquals
 AnyRule = OnMetric | MustPass | Operational
 Rule = Annotated[AnyRule, Field(discriminator="rule")]
@@ -283,7 +309,8 @@ def rule_name(rule: AnyRule) -> str:
     }
     text = f"{kind}: {rule.metric}"
     if limits:
-        text += f" ({', '.join(f'{key} {value}' for key, value in limits.items())})"
+        shown = {key: " and ".join(value) if isinstance(value, list) else value for key, value in limits.items()}
+        text += f" ({', '.join(f'{key} {value}' for key, value in shown.items())})"
     return text + slice_text(rule)
 
 

@@ -20,7 +20,8 @@ from reports.gate.inputs import GateInput
 from reports.gate.mean_difference import SPREAD_CONFIDENCE, t_items_needed
 from reports.gate.outcome import MovedSample
 from reports.gate.policy import MustPass
-from reports.gate.targets import CannotJudgeError, Selected, Target, select
+from reports.gate.selecting import select
+from reports.gate.targets import CannotJudgeError, Selected, Target
 
 _SHOWN = 10
 _UNSEEN = 2  # items added as right and as wrong to plan with, since a share of 0 or 1 shows no spread

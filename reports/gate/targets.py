@@ -1,25 +1,23 @@
-"""Resolves a rule about a metric: the metrics that match its pattern and the items in its slice, with their values."""
+"""Resolves a rule about a metric: the metrics that match its pattern, and which items moved it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.comparison.sums import Clusters, label_count, value_of_clusters
+from reports.comparison.sums import Clusters, value_of_clusters
 from reports.document.schema import MetricInfo, MetricKind, Sample
 from reports.document.suites import MEAN_ACCURACY
-from reports.gate.comparable import have_same_weights, incomparable, some, unusable
 from reports.gate.estimate import Difference, Single, paired, pseudo_values, single
-from reports.gate.inputs import GateInput, ItemScore, SuiteRow, slice_hash, slice_value
+from reports.gate.inputs import GateInput, ItemScore, SuiteRow
 from reports.gate.label_difference import label_difference
 from reports.gate.outcome import MovedSample, RuleResult, Verdict
-from reports.gate.policy import Bound, Change, MustPass, OnMetric, is_pattern, rule_name, slice_text
-from reports.gate.units import members, units_of
+from reports.gate.policy import Bound, Change, MustPass, NoBadSlice, OnMetric, is_pattern, rule_name, slice_text
+from reports.gate.units import members
 
 if TYPE_CHECKING:
     from reports.gate.estimate import Values
@@ -176,7 +174,7 @@ def _rows(rule: OnMetric | MustPass, candidate: GateInput) -> list[SuiteRow]:
     if isinstance(rule, MustPass):
         return []
     suite_pattern, metric_pattern = rule.metric.split("/", 1)
-    is_sliced = is_pattern(rule.metric) and (rule.where or rule.ids)
+    is_sliced = is_pattern(rule.metric) and (rule.where or rule.ids or isinstance(rule, NoBadSlice))
     return [
         row
         for row in candidate.rows
@@ -195,73 +193,6 @@ def _target_name(rule: OnMetric | MustPass, task: str, metric: MetricInfo) -> st
     if rule.name is None:
         return rule_name(rule.model_copy(update={"metric": f"{task}/{metric.key}"}))
     return f"{rule.name}: {task}/{metric.key}"
-
-
-def select(target: Target, candidate: GateInput, baseline: GateInput, *, compares: bool) -> Selected:
-    """Select the items of a target.
-
-    Raises:
-        CannotJudgeError: There are none, or the values cannot be judged or compared.
-    """
-    task, metric = target.task, target.metric
-    reason = unusable(candidate, task, metric)
-    if compares and not reason:
-        reason = unusable(baseline, task, metric) or incomparable(candidate, baseline, task, metric)
-    if reason:
-        raise CannotJudgeError(reason)
-    if metric.kind == "other":
-        raise CannotJudgeError(
-            f"only lm-eval's own value of {task}/{metric.key} is known, without values of single items"
-        )
-    samples = _slice(target, candidate.items[task], baseline)
-    others = [baseline.items[task][key] for key in samples] if compares else []
-    ours = list(samples.values())
-    labels = label_count(metric, ours, others)
-    after = units_of(metric, ours, labels=labels)
-    before = units_of(metric, others, ours, labels=labels) if compares else after
-    kind: MetricKind = "mean" if metric.kind == "proportion" and not after.are_right_or_wrong else metric.kind
-    same = compares and have_same_weights(candidate, baseline) and np.array_equal(before.table, after.table)
-    return Selected(kind, ours, others, before, after, after.items, same)
-
-
-def _slice(
-    target: Target, items: Mapping[str, ItemScore | Sample], baseline: GateInput
-) -> dict[str, ItemScore | Sample]:
-    """The items that a rule selects, by ids and by labels and fields that are those of the baseline."""
-    rule, samples = target.rule, dict(items)
-    trusted = baseline.items.get(target.task, {})
-    if rule.ids:
-        missing = sorted(set(rule.ids) - {sample.id for sample in samples.values()})
-        if missing:
-            shown = ", ".join(item[:40] for item in missing[:3])
-            raise CannotJudgeError(f"{len(missing)} of the {len(set(rule.ids))} listed items were not scored ({shown})")
-        samples = {key: sample for key, sample in samples.items() if sample.id in set(rule.ids)}
-        texts = ({key: item.doc_hash for key, item in items.items()} for items in (samples, trusted))
-        _check_same("text", *texts)
-    for name, wanted in ({} if isinstance(rule, MustPass) else rule.where).items():
-        labels = ({key: slice_hash(item, name) for key, item in items.items()} for items in (samples, trusted))
-        _check_same(name, *labels)
-        values = {key: slice_value(sample, name) for key, sample in samples.items()}
-        allowed = {wanted} if isinstance(wanted, str) else set(wanted)
-        samples = {key: sample for key, sample in samples.items() if values[key] in allowed}
-        if not samples:
-            available = sorted({value for value in values.values() if value is not None})
-            has = f"; there are {', '.join(available[:8])[:200]}" if available else f", and none has a {name} at all"
-            raise CannotJudgeError(f"no item has the {name} {' or '.join(sorted(allowed))}{has}")
-    return samples
-
-
-def _check_same(what: str, ours: Mapping[str, str | None], theirs: Mapping[str, str | None]) -> None:
-    """Check that something of the candidate's items is the same in the baseline, so that none is moved into a slice.
-
-    Raises:
-        CannotJudgeError: It is not.
-    """
-    others = [key for key, value in ours.items() if value != theirs.get(key)]
-    if others and not any(theirs.values()):
-        raise CannotJudgeError(f"the baseline does not record the {what} of its items; set it again")
-    if others:
-        raise CannotJudgeError(f"{len(others)} items have another {what} than in the baseline{some(others)}")
 
 
 def moved(target: Target, selected: Selected, sign: int) -> list[MovedSample]:

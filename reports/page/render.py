@@ -10,7 +10,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from reports import certificate as certificates
-from reports import choice_tables, cost_tables, noise_tables, tables, training_tables
+from reports import choice_tables, cost_tables, noise_tables, slice_tables, tables, training_tables
 from reports.document.reading import displayed_results, read_scored
 from reports.document.schema import Results
 from reports.document.verification import certificate_of
@@ -74,6 +74,7 @@ def report_context(run: Path, results: Results) -> dict[str, Any]:
         "tables": tables,
         "choice_tables": choice_tables,
         "cost_tables": cost_tables,
+        "slice_tables": slice_tables,
         "training_tables": training_tables,
         "noise_tables": noise_tables,
         "sample_tables": {

@@ -292,6 +292,8 @@ class ScoringSection(_Section):
         trust_task_code: Whether these files may run Python: functions and classes that they name, and pickled data.
         limit: Items for each task, drawn by seed; all where it is not given.
         limits: The same for single tasks; the smaller of the two counts.
+        slices: Columns of the data, such as `[speciality, year]`, by whose values scores and differences are reported
+            too; `class` is the gold label, `length` the characters of the question where no column has that name.
         max_new_tokens: Longest generated answer of our own tasks.
         base: `as_trained` scores every model on the base as training saw it (4-bit values, computed densely);
             `full` on the base's own weights.
@@ -324,6 +326,7 @@ class ScoringSection(_Section):
     trust_task_code: bool = False
     limit: PositiveInt | None = None
     limits: dict[str, PositiveInt] = {}
+    slices: list[Text] = []
     max_new_tokens: PositiveInt = 512
     base: Literal["as_trained", "full"] = "as_trained"
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"

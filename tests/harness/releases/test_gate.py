@@ -64,7 +64,7 @@ def test_what_was_found_is_written_for_machines_and_people(run, policy, command,
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     _, out, _ = command("gate", run, "--policy", policy(bound(max=0.5)))
     report = GateReport.model_validate_json((run / "gate.json").read_text())
-    assert (report.schema_version, report.verdict, report.exit_code) == ("1.4", "fail", 1)
+    assert (report.schema_version, report.verdict, report.exit_code) == ("1.5", "fail", 1)
     assert report.candidate.sha256
     assert report.rules[0].moved
     assert (tmp_path / "summary.md").read_text() == (run / "gate.md").read_text()

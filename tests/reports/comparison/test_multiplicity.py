@@ -1,10 +1,13 @@
-"""Holm's correction, without the hypotheses that these items cannot reject."""
+"""Holm's correction, without the hypotheses that these items cannot reject, and the false discovery rate."""
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
 from harness.stats import corrected, holm
+from reports.comparison.multiplicity import false_discovery
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 18])
@@ -78,3 +81,19 @@ def test_eight_equal_adapters_rarely_have_one_that_is_better_or_worse():
         hits += any(p < level for p, (_, level) in zip(p_values, results, strict=True))
     assert hits / 2000 <= 0.05 + 2 * (0.05 * 0.95 / 2000) ** 0.5
     assert hits / 2000 >= 0.02
+
+
+def test_benjamini_and_hochberg_by_hand():
+    adjusted, level = false_discovery([0.01, 0.04, 0.03, 0.5])
+    assert adjusted == pytest.approx([0.04, 0.16 / 3, 0.16 / 3, 0.5])
+    assert level == pytest.approx(0.05 / 4)
+    assert false_discovery([0.02, 0.03, 0.04])[1] == pytest.approx(0.05)
+    assert false_discovery([]) == ([], 0.05)
+
+
+@given(st.lists(st.floats(1e-12, 1.0), min_size=1, max_size=30), st.floats(0.01, 0.2))
+def test_an_interval_at_the_level_excludes_0_exactly_if_its_hypothesis_is_rejected(p_values, level):
+    adjusted, tested = false_discovery(p_values, level)
+    for p_value, corrected_p in zip(p_values, adjusted, strict=True):
+        if abs(corrected_p - level) > 1e-9:
+            assert (corrected_p <= level) == (p_value <= tested)

@@ -11,7 +11,8 @@ from reports.document.schema import MetricInfo, Sample, TaskInfo
 from reports.gate.inputs import ItemScore, slice_hashes
 from reports.gate.outcome import MovedSample
 from reports.gate.policy import Policy
-from reports.gate.targets import CannotJudgeError, Selected, expand, moved, sample_moved, select
+from reports.gate.selecting import select
+from reports.gate.targets import CannotJudgeError, Selected, expand, moved, sample_moved
 from tests.reports.gate.examples import ACCURACY, LENGTH, PERPLEXITY, ROUGE, first, inputs, with_items
 
 VALUES = [0.2, 0.4, 0.6, 0.8]
