@@ -72,7 +72,8 @@ def run(  # noqa: PLR0913 - one for each flag of the command
 
     Args:
         recipe: As in `open_run`, like out, limit, seed, settings, data, columns, base and questions.
-        models: `base`, `adapter`, `NAME=SOURCE`, separated by commas, in any order. A source is a folder or hub id of
+        models: `base`, `adapter`, `adapter@STEP` (`adapter@*` for all checkpoints that its training has kept),
+            `NAME=SOURCE`, separated by commas, in any order. A source is a folder or hub id of
             an adapter or a whole model, a GGUF file, or `http://HOST/v1#MODEL`; `NAME=KIND:SOURCE` says which it is.
         tasks: lm-eval task names, or paths of your own task files or folders of them, instead of the recipe's.
         out: The run folder.
@@ -145,7 +146,10 @@ def _run_stages(
             train_stage(plan, plan.to_train, terminal, stages)
             from harness.planning.run_plan import with_trained_adapter
 
-            plan = with_trained_adapter(plan)
+            if plan.awaits_checkpoints:
+                plan = plan_stage(recipe, folder, models, tasks, terminal)
+            else:
+                plan = with_trained_adapter(plan)
     results = score_stage(plan, terminal, stages, again=again)
     report_stage(folder, results, terminal)
     return results

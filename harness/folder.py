@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from reports.document.reading import samples_path
 from reports.errors import UserError
 from reports.files import PART, remove_parts, write_text
+from training.checkpoints import KEPT
 from training.models.links import refuse_links_out
 
 _LOCK = ".lock"
@@ -25,8 +26,8 @@ _POLL_SECONDS = 0.01
 class RunFolder:
     """The paths of one run.
 
-    `recipe.yaml`, `adapter/`, `samples/MODEL/TASK.jsonl` (and `.json`, what the answers rest on),
-    `predictions/MODEL/TASK.json`, `results.json`, `report.md`, `report.html`, `run.log`.
+    `recipe.yaml`, `adapter/`, `checkpoints/step-STEP/`, `samples/MODEL/TASK.jsonl` (and `.json`, what the answers rest
+    on), `predictions/MODEL/TASK.json`, `results.json`, `report.md`, `report.html`, `run.log`.
     """
 
     path: Path
@@ -40,6 +41,11 @@ class RunFolder:
     def adapter(self) -> Path:
         """The recipe's own adapter."""
         return self.path / "adapter"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The adapters of earlier steps that its training has kept."""
+        return self.path / KEPT
 
     @property
     def results(self) -> Path:

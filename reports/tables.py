@@ -27,6 +27,9 @@ from reports.numbers import (
 )
 from reports.text import Markdown, plain_markdown
 
+_HEADINGS = ("Difference", "Confidence", "p", "Outcome")
+_BRIEF_HEADINGS = ("Difference", "Outcome")
+_MOST_BESIDE = 4  # models beside the baseline that have columns of their own
 _SHOWN_MATCHES = 50
 _SHOWN_UNSEARCHED = 10
 NOT_MEDICAL_ADVICE = "Research output of a language model. Not medical advice."
@@ -61,23 +64,40 @@ def table_of(rows: Iterable[dict[str, str]], *, figures: bool = True) -> Table |
 
 def scores_table(results: Results, *, brief: bool = False) -> Table:
     """Metrics by model, with each other model's difference from the baseline; `brief` is without intervals and p."""
-    names = [model.name for model in results.models]
+    names = shown_models(results)
     others = [name for name in names if name != results.baseline]
+    if len(others) > _MOST_BESIDE:
+        return _long_scores_table(results, names, brief=brief)
     scores, pairs = results.scores_by_key(), results.comparisons_by_key()
     rows = []
     for shown in _shown_rows(results):
         row, metric = [shown.title], shown.metric
-        for name in names:
-            score = scores.get((name, *shown.key))
-            text = value_text(score.value if score else None, metric) if brief else score_text(score, metric)
-            row.append(text + _trained_on(results, name, shown.tasks))
+        row += [_score_cell(results, name, shown, brief=brief) for name in names]
         row.append(_items(scores.values(), shown.key))
         for name in others:
             row += _comparison_cells(pairs.get((name, *shown.key)), metric, brief=brief)
         rows.append(tuple(row))
-    headings = ("Difference", "Outcome") if brief else ("Difference", "Confidence", "p", "Outcome")
+    headings = _BRIEF_HEADINGS if brief else _HEADINGS
     differences = [f"{heading} ({name})" if len(others) > 1 else heading for name in others for heading in headings]
     return Table(("Metric", *names, "n", *differences), tuple(rows))
+
+
+def shown_models(results: Results) -> list[str]:
+    """Names of the models in the tables of scores: of the steps on a learning curve only the last."""
+    earlier = results.learning_curve.earlier if results.learning_curve else []
+    return [model.name for model in results.models if model.name == results.baseline or model.name not in earlier]
+
+
+def _long_scores_table(results: Results, names: Sequence[str], *, brief: bool) -> Table:
+    """The scores with a row for each metric and model, since so many models do not fit beside each other."""
+    scores, pairs = results.scores_by_key(), results.comparisons_by_key()
+    rows = []
+    for shown in _shown_rows(results):
+        items = _items(scores.values(), shown.key)
+        for name in names:
+            cells = [shown.title, name, _score_cell(results, name, shown, brief=brief), items]
+            rows.append((*cells, *_comparison_cells(pairs.get((name, *shown.key)), shown.metric, brief=brief)))
+    return Table(("Metric", "Model", "Score", "n", *(_BRIEF_HEADINGS if brief else _HEADINGS)), tuple(rows))
 
 
 @dataclass(frozen=True)
@@ -95,6 +115,13 @@ class _ShownRow:
     metric: MetricInfo
     key: tuple[str, str]
     tasks: Sequence[str]
+
+
+def _score_cell(results: Results, name: str, shown: _ShownRow, *, brief: bool) -> str:
+    """A model's score, with `brief` without its interval, and the mark of items that it was trained on."""
+    score = results.scores_by_key().get((name, *shown.key))
+    text = value_text(score.value if score else None, shown.metric) if brief else score_text(score, shown.metric)
+    return text + _trained_on(results, name, shown.tasks)
 
 
 def _shown_rows(results: Results) -> list[_ShownRow]:

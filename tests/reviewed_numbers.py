@@ -6,6 +6,7 @@ What a public constant of the code says is filled in from it, so that a page can
 from benchmarks import gate_exact, gate_simulation, model_families, slices_simulation
 from harness.scoring.questions import BLOCK_SAMPLES
 from reports.comparison.inference import LEVEL
+from reports.comparison.learning_curve import MOST_COMPARED
 from reports.comparison.proportions import POWER
 from reports.comparison.verdict import TRUNCATED
 from reports.document.evidence import NOISE_ITEMS
@@ -150,6 +151,7 @@ REVIEWED = {
         "for 60 steps see": "setting of benchmarks/gpu_backends.py",
         "issue 1945": "number of an issue",
         "no block of 32": "llama.cpp's block",
+        f"Of more than {MOST_COMPARED} steps, {MOST_COMPARED} evenly spaced": "limit",
         "1,000 texts": "limit",
     },
 }

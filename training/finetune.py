@@ -8,14 +8,15 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reports.errors import MachineError, UserError
 from reports.files import sha256_value, sync_folder, write_json, write_text
 from reports.readmes.model_card import adapter_card
 from tasks.rendering import load_tokenizer
 from training.backends.choice import BACKENDS, PACKAGES, check_can_train
-from training.backends.job import ADAPTER, Backend, Job, Progress, TrainingResult, as_dataset
+from training.backends.job import ADAPTER, KEPT_MEANWHILE, Backend, Job, Progress, TrainingResult, as_dataset
+from training.checkpoints import KEPT, checkpoint_fingerprint, checkpoint_folders
 from training.encoding import EncodedRows, check_vocabulary, encode_rows
 from training.log import FILE, TrainingLog, check_hashes, read_log
 from training.machine_failures import is_out_of_memory, raise_machine_errors
@@ -60,6 +61,20 @@ def trained_adapter(folder: Path, wanted: str) -> TrainingLog | None:
         return None
     read_settings(folder)
     return check_hashes(folder, *adapter_hashes(folder))
+
+
+def kept_steps(folder: Path, training: str) -> dict[int, Path]:
+    """The checkpoints, by step, that the training with a fingerprint has kept beside its adapter in `folder`.
+
+    Raises:
+        UserError: One of them is not as the training left it.
+    """
+    kept = checkpoint_folders(folder.parent / KEPT)
+    return {
+        step: path
+        for step, path in kept.items()
+        if trained_adapter(path, checkpoint_fingerprint(training, step)) is not None
+    }
 
 
 def finetune(
@@ -112,15 +127,44 @@ def finetune(
             done, used = _train_in_memory(job, train or BACKENDS[backend], progress)
         log = _log(wanted, recipe, job, rows, encoded, done, used)
         if is_main():
-            tokenizer.save_pretrained(job.made)
-            write_text(job.made / "recipe.yaml", recipe_yaml(recipe))
-            write_text(job.made / "README.md", _card(recipe, base, len(encoded.rows)))
-            sha256, config_sha256 = adapter_hashes(job.made)
-            log = log.model_copy(update={"weights_sha256": sha256, "config_sha256": config_sha256})
-            write_json(job.made / FILE, log.model_dump(mode="json"))
-            _put(job.made, folder)
+            if recipe.trainer.keep_checkpoints is not None:
+                for step, path in checkpoint_folders(job.kept).items():
+                    _complete(path, recipe, base, tokenizer, _log_of_step(log, step))
+            log = _complete(job.made, recipe, base, tokenizer, log)
+            kept = folder.parent / KEPT
+            if kept.exists():
+                _move_aside(kept)
+            if recipe.trainer.keep_checkpoints is not None and job.kept.is_dir():
+                _put(job.kept, kept)
+            _put(job.made, folder)  # last, since this says that the training is finished
         wait_for_all()
     return log
+
+
+def _complete(folder: Path, recipe: Recipe, base: Model, tokenizer: Any, log: TrainingLog) -> TrainingLog:
+    """Write all that an adapter folder has beside weights and configuration; returns the log with their hashes."""
+    tokenizer.save_pretrained(folder)
+    write_text(folder / "recipe.yaml", recipe_yaml(recipe))
+    write_text(folder / "README.md", _card(recipe, base, log.rows))
+    sha256, config_sha256 = adapter_hashes(folder)
+    log = log.model_copy(update={"weights_sha256": sha256, "config_sha256": config_sha256})
+    write_json(folder / FILE, log.model_dump(mode="json"))
+    return log
+
+
+def _log_of_step(log: TrainingLog, step: int) -> TrainingLog:
+    """The log of a training as far as one of its steps."""
+    losses = [record for record in log.losses if record["step"] <= step]
+    return log.model_copy(
+        update={
+            "fingerprint": checkpoint_fingerprint(log.fingerprint, step),
+            "steps": step,
+            "step": step,
+            "epochs": round(log.epochs * step / log.steps, 4),
+            "losses": losses,
+            "final_loss": next((record["loss"] for record in reversed(losses) if "loss" in record), None),
+        }
+    )
 
 
 def _log(
@@ -174,6 +218,8 @@ def _work_folder(folder: Path, wanted: str) -> Iterator[Path]:
             shutil.rmtree(left_over, ignore_errors=True)
     shutil.rmtree(work / ADAPTER, ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
+    if kept_steps(folder, wanted):  # the training was killed after it had put them there, and before the adapter
+        (folder.parent / KEPT).replace(work / KEPT_MEANWHILE)
     wait_for_all()
     try:
         yield work
@@ -240,12 +286,17 @@ def _card(recipe: Recipe, base: Model, rows: int) -> str:
 
 
 def _put(made: Path, folder: Path) -> None:
-    """Move a finished adapter to its place; one that is there already is kept under another name."""
+    """Move a folder that is complete to its place; one that is there already is kept under another name."""
     sync_folder(made, files=True)
     if folder.exists():
-        number = 1
-        while (aside := folder.with_name(f"{folder.name}.old-{number}")).exists():
-            number += 1
-        folder.replace(aside)
+        _move_aside(folder)
     made.replace(folder)
     sync_folder(folder.parent)
+
+
+def _move_aside(folder: Path) -> None:
+    """Keep a folder under another name."""
+    number = 1
+    while (aside := folder.with_name(f"{folder.name}.old-{number}")).exists():
+        number += 1
+    folder.replace(aside)

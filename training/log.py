@@ -31,8 +31,12 @@ class TrainedOn(Strict):
 class TrainingLog(TrainingResult):
     """What training did and on what; the same for every backend.
 
+    Beside a kept checkpoint, `steps`, `epochs` and losses are those up to its step, times and memory those of the whole
+    training.
+
     Attributes:
-        fingerprint: Hash over the recipe's training part, the data and the base, which decides whether it is reused.
+        fingerprint: Hash over the recipe's training part, the data and the base, which decides whether it is reused;
+            of a kept checkpoint, over these and its step.
         batch_size: Rows at once on a device, as it came to be; smaller than the recipe's where memory ran out.
         gradient_accumulation: Batches of a device for each step; together with the processes, their product stays the
             recipe's.

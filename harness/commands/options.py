@@ -24,8 +24,9 @@ Models = Annotated[
     str,
     typer.Option(
         "--models",
-        help="base, adapter (the recipe's own), NAME=SOURCE: a folder or hub id of an adapter or a whole model, a .gguf"
-        " file, http://HOST/v1#MODEL, or 'FOLDER/checkpoint-*'; with commas.",
+        help="base, adapter (the recipe's own), adapter@STEP or 'adapter@*' (its checkpoints), NAME=SOURCE: a folder or"
+        " hub id of an adapter or a whole model, a .gguf file, http://HOST/v1#MODEL, or 'FOLDER/checkpoint-*'; with"
+        " commas.",
     ),
 ]
 Tasks = Annotated[

@@ -6,12 +6,10 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from harness.folder import RunFolder
 from harness.planning.leakage import with_rows
 from harness.planning.model_names import ModelArgument
+from harness.planning.own_training import OwnTraining
 from training.exporting.provenance import unrecorded_base
-from training.finetune import fingerprint, trained_adapter
-from training.log import FILE
 from training.models.adapters import find_adapter
 from training.models.base_model import find_base, find_base_config, find_full
 from training.models.device import DTypeName
@@ -19,7 +17,6 @@ from training.models.loading import check_weights
 from training.models.model import Model
 from training.models.source_kind import find_gguf, hub_kind, served_model
 from training.recipes.recipe import Recipe
-from training.splits import training_rows
 
 Say = Callable[[str], None] | None
 
@@ -46,7 +43,7 @@ def find_recipe_base(recipe: Recipe, arguments: Sequence[ModelArgument], say: Sa
 
 
 def find_model(
-    argument: ModelArgument, recipe: Recipe, folder: RunFolder, base: Model, dtype: DTypeName, say: Say
+    argument: ModelArgument, recipe: Recipe, own: OwnTraining, base: Model, dtype: DTypeName, say: Say
 ) -> Model:
     """The model that an argument means.
 
@@ -56,7 +53,7 @@ def find_model(
     if argument.kind == "base":
         return base
     if argument.source is None:
-        return _own_adapter(argument, recipe, folder, base, dtype)
+        return own.model(argument)
     name, source = argument.name, argument.source
     if argument.kind == "adapter":
         return with_rows(find_adapter(name, source, base, dtype), recipe.trained_on)
@@ -66,32 +63,3 @@ def find_model(
     model = find_gguf(name, source, whole, say) if argument.kind == "gguf" else whole(name, source)
     check_weights(model)
     return with_rows(replace(model, unrecorded_base=unrecorded_base(model)), recipe.trained_on)
-
-
-def _own_adapter(argument: ModelArgument, recipe: Recipe, folder: RunFolder, base: Model, dtype: DTypeName) -> Model:
-    """The adapter that the recipe trains, with its weights if it is trained already."""
-    rows = training_rows(recipe)
-    own = Model(
-        name=argument.name,
-        kind="adapter",
-        source=f"trained by this recipe on {base.source}",
-        folder=folder.adapter,
-        sha256="",
-        tokenizer=base.tokenizer,
-        public_name=argument.name,
-        quantization=base.quantization,
-        rows=rows,
-        trained_here=True,
-    )
-    log = trained_adapter(folder.adapter, fingerprint(recipe, base, rows))
-    if log is None:
-        return own
-    if log.weights_sha256 is None:
-        own = replace(own, rows=None, unknown_rows=f"{FILE} does not record the hash of its weights")
-    return with_weights(own, base, dtype)
-
-
-def with_weights(own: Model, base: Model, dtype: DTypeName) -> Model:
-    """The recipe's own adapter with the weights that training has written, checked and hashed."""
-    adapter = find_adapter(own.name, str(own.folder), base, dtype)
-    return replace(own, sha256=adapter.sha256, base_name=adapter.base_name, config_sha256=adapter.config_sha256)

@@ -17,9 +17,11 @@ from training.models.source_kind import GGUF, local_kind
 
 OWN_ADAPTER = "adapter"  # name of the recipe's own adapter
 DEFAULT_MODELS = f"{BASE},{OWN_ADAPTER}"
+ALL_STEPS = "*"
+_STEP = re.compile(r"\*|[1-9]\d{0,8}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SOURCE = f"folder, hub id, FILE{GGUF} or http://HOST/v1#MODEL"
-_FIX = f"write base, adapter, or NAME=SOURCE with a {_SOURCE} as the source, separated by commas"
+_FIX = f"write base, adapter, adapter@STEP, or NAME=SOURCE with a {_SOURCE} as the source, separated by commas"
 _OWN: dict[str, Kind] = {BASE: "base", OWN_ADAPTER: "adapter"}  # what a recipe has itself
 _KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind) if kind != BASE}  # that a source may have
 
@@ -32,27 +34,44 @@ class ModelArgument:
         name: Name in results.
         kind: As in `Model`; None for a hub id, whose files decide.
         source: Folder, hub id, GGUF file or address; None for the base and the recipe's own adapter.
+        step: Step of a checkpoint that the recipe's own training has kept, or `*` for all of them; else empty.
     """
 
     name: str
     kind: Kind | None
     source: str | None
+    step: str = ""
 
     @property
     def is_own_adapter(self) -> bool:
         """Whether it is the adapter that the recipe trains."""
-        return self.kind == "adapter" and self.source is None
+        return self.kind == "adapter" and self.source is None and not self.is_checkpoint
+
+    @property
+    def is_checkpoint(self) -> bool:
+        """Whether it is one or all of the checkpoints that the recipe's own training has kept."""
+        return bool(self.step)
 
     def __str__(self) -> str:
         """The argument as it is written in `--models`."""
+        if self.is_checkpoint:
+            return f"{OWN_ADAPTER}@{self.step}"
         if self.source is None:
             return self.name
         kind = "" if self.kind in (None, local_kind(self.source)) else f"{self.kind}:"
         return f"{self.name}={kind}{self.source}"
 
 
+def checkpoint_name(step: int | str) -> str:
+    """Name in results of a checkpoint of the recipe's own training."""
+    return f"{OWN_ADAPTER}-step-{step}"
+
+
 def parse_models(text: str) -> list[ModelArgument]:
-    r"""Parse `base,adapter,NAME=SOURCE,NAME=KIND:SOURCE`; a path with wildcards is all models that it matches.
+    r"""Parse `base,adapter,adapter@STEP,NAME=SOURCE,NAME=KIND:SOURCE`.
+
+    `adapter@*` is all checkpoints that the recipe's own training has kept, as one argument; a path with wildcards is
+    all models that it matches.
 
     What stands before a colon is a kind only if it is the name of one; in `C:\x` or `http://...` it is part of the
     source. The name left of `=` says nothing about the kind.
@@ -62,6 +81,9 @@ def parse_models(text: str) -> list[ModelArgument]:
     """
     models: dict[str, ModelArgument] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
+        if part.startswith(f"{OWN_ADAPTER}@"):
+            _add(models, _checkpoint(part, text), text)
+            continue
         name, equals, source = (piece.strip() for piece in part.partition("="))
         kind, colon, rest = (piece.strip() for piece in source.partition(":"))
         given = _KINDS.get(kind) if colon else None
@@ -74,13 +96,27 @@ def parse_models(text: str) -> list[ModelArgument]:
             if not (_NAME.fullmatch(model) and is_plain_name(model)):
                 what = f"{model[:80]!r} is no name for a model (letters, digits, '.', '_', '-')"
                 raise UserError(what, where=f"--models {text}", fix=_FIX)
-            if model in models:
-                fix = "give each model a name of its own"
-                raise UserError(f"the name {model} is given twice", where=f"--models {text}", fix=fix)
-            models[model] = ModelArgument(model, _OWN[model] if path is None else given or local_kind(path), path)
+            kind_of = _OWN[model] if path is None else given or local_kind(path)
+            _add(models, ModelArgument(model, kind_of, path), text)
     if not models:
         raise UserError("no model is named", where="--models", fix="write base,adapter")
     return list(models.values())
+
+
+def _checkpoint(part: str, text: str) -> ModelArgument:
+    """The checkpoint, or all of them, that a part of `--models` means."""
+    step = part.partition("@")[2]
+    if not _STEP.fullmatch(step):
+        fix = f"write {OWN_ADAPTER}@20 for the adapter of step 20, or {OWN_ADAPTER}@{ALL_STEPS} for all that were kept"
+        raise UserError(f"{part[:80]!r} names no step", where=f"--models {text}", fix=fix)
+    return ModelArgument(checkpoint_name(step), "adapter", None, step)
+
+
+def _add(models: dict[str, ModelArgument], argument: ModelArgument, text: str) -> None:
+    if argument.name in models:
+        fix = "give each model a name of its own"
+        raise UserError(f"the name {argument.name} is given twice", where=f"--models {text}", fix=fix)
+    models[argument.name] = argument
 
 
 def _expand(name: str, source: str, kind: Kind | None) -> Mapping[str, str]:

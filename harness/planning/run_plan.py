@@ -9,11 +9,12 @@ from typing import Literal
 
 from harness.folder import RunFolder
 from harness.planning.dialogues import Dialogue, read_dialogues, with_own_prompts
-from harness.planning.find_models import find_model, find_recipe_base, with_kinds, with_weights
+from harness.planning.find_models import find_model, find_recipe_base, with_kinds
 from harness.planning.leakage import check_overlap, overlap_lines, unsearched_lines
 from harness.planning.lm_tasks import LoadedTask, load_tasks
 from harness.planning.model_names import parse_models
 from harness.planning.needs import check_bundle, run_needs
+from harness.planning.own_training import OwnTraining, with_weights
 from harness.planning.row_accounts import remarks
 from harness.planning.slice_columns import check_slices
 from reports.bundles.active import active_bundle
@@ -46,6 +47,8 @@ class Plan:
         suites: The suites that named tasks.
         is_noise_check: Whether it scores again what was scored already, without the stored answers to that.
         dialogues: How the base and each model are prompted, by name.
+        awaits_checkpoints: Whether the own adapter, which is still to be trained, also stands for checkpoints of its
+            training, so that the run is planned again after it.
         pools: Members of the models that are reported as a mean, by the name of the mean.
     """
 
@@ -64,6 +67,7 @@ class Plan:
     pools: Mapping[str, tuple[Model, ...]] = field(default_factory=dict)
     suites: tuple[Suite, ...] = ()
     is_noise_check: bool = False
+    awaits_checkpoints: bool = False
 
     @property
     def baseline(self) -> Model:
@@ -110,7 +114,7 @@ class Plan:
 
     @property
     def own_adapter(self) -> Model | None:
-        """The adapter that the recipe trains, or the first of several seeds; None if it is not scored."""
+        """The adapter that the recipe trains, or its first checkpoint or seed; None if none of them is scored."""
         members = [model for pool in self.pools.values() for model in pool]
         return next((model for model in [*self.models, *members] if model.trained_here or model in members), None)
 
@@ -186,10 +190,12 @@ def make_plan(
     train_dtype = device.default_dtype(recipe.model.dtype)
     score_dtype = device.default_dtype(recipe.model.dtype if recipe.scoring.dtype == "auto" else recipe.scoring.dtype)
     base = find_recipe_base(recipe, arguments, say)
-    if any(argument.is_own_adapter for argument in arguments):
+    own = OwnTraining(recipe, folder, base, score_dtype)
+    named, arguments = arguments, own.expand(arguments)
+    if any(argument.is_own_adapter or argument.is_checkpoint for argument in arguments):
         check_target_modules(recipe.lora.target_modules, base)
         check_can_train(recipe, base, device)
-    chosen = tuple(find_model(argument, recipe, folder, base, score_dtype, say) for argument in arguments)
+    chosen = tuple(find_model(argument, recipe, own, base, score_dtype, say) for argument in arguments)
     dialogues, notes = read_dialogues(chosen, base, recipe)
     unreachable: dict[str, UnreachableError] = {}
     loaded = load_tasks(names, recipe, base, unreachable=unreachable)
@@ -214,12 +220,14 @@ def make_plan(
         warnings=(
             *unchecked_lines(unreachable),
             *notes,
+            *own.notes(chosen),
             *_warnings(chosen, base, overlap, recipe),
             *remarks(recipe, rows, loaded),
         ),
         dialogues=dialogues,
         overlap=overlap,
         suites=tuple(named_suites(names)),
+        awaits_checkpoints=any(one.is_checkpoint for one in named) and own.log is None,
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.folder import RunFolder
-from harness.planning.model_names import OWN_ADAPTER
+from harness.planning.model_names import OWN_ADAPTER, checkpoint_name
 from harness.runs.seeds import seed_folder
 from reports.document.schema import ModelInfo, Results
 from reports.errors import UserError
+from training.checkpoints import checkpoint_folder
 from training.log import check_hashes
 from training.models.adapters import adapter_hashes, read_settings
 
@@ -26,12 +27,17 @@ def check_adapters(folder: RunFolder, results: Results, name: str) -> bool:
         UserError: An adapter was changed, replaced by something else, or cannot be read any more.
     """
     models = {info.name: info for info in results.models}
-    own = own_adapters(results)
+    own, kept = own_adapters(results), checkpoints(results)
     are_here = []
     for member in models[name].members or [name]:
         if member not in models:
             raise UserError(f"the results lack {member[:60]} of {name}", where=str(folder.path), fix="run it again")
-        here = folder.adapter if member in own else seed_folder(folder, member.removeprefix("seed-")).adapter
+        if member in own:
+            here = folder.adapter
+        elif member in kept:
+            here = checkpoint_folder(folder.checkpoints, kept[member])
+        else:
+            here = seed_folder(folder, member.removeprefix("seed-")).adapter
         are_here.append(here.exists() or here.is_symlink())
         if are_here[-1]:
             _check_adapter(here, models[member])
@@ -61,9 +67,16 @@ def _check_adapter(folder: Path, scored: ModelInfo) -> None:
 
 
 def own_adapters(results: Results) -> list[str]:
-    """Names of the adapters that the run's recipe trains, which results of earlier versions do not say."""
+    """Name of the adapter that the run's recipe trains, if it was scored; its checkpoints do not count."""
     return [
         model.name
         for model in results.models
         if (model.name == OWN_ADAPTER if model.trained_here is None else model.trained_here)
+        and model.name not in checkpoints(results)
     ]
+
+
+def checkpoints(results: Results) -> dict[str, int]:
+    """Steps of the scored checkpoints of the run's own training, by the name of the model."""
+    steps = {model.name: model.step for model in results.models if model.trained_here and model.step is not None}
+    return {name: step for name, step in steps.items() if name == checkpoint_name(step)}

@@ -23,6 +23,7 @@ from harness.scoring.noise import NoiseMeter, with_noise
 from reports.comparison import compare_models
 from reports.comparison.compare_models import Tested
 from reports.comparison.label_use import label_use
+from reports.comparison.learning_curve import learning_curve
 from reports.comparison.position_effect import position_effects
 from reports.comparison.sums import value_of_samples
 from reports.comparison.verdict import sentences
@@ -64,6 +65,8 @@ def assemble(
     confusion, letters = _confusion(scored), chosen_letters(scored)
     sliced = slice_results(plan, scored)
     tasks = {answers.task.name: answers.task.info.model_copy(update={"metrics": answers.metrics}) for answers in scored}
+    models = [_model_info(plan, model) for model in plan.models]
+    samples = {(answers.model, answers.task.name): answers.samples for answers in scored}
     results = Results(
         medbench_version=__version__,
         name=plan.recipe.name,
@@ -73,7 +76,7 @@ def assemble(
         baseline=plan.baseline.name,
         recipe=plan.recipe.model_dump(mode="json"),
         environment=describe(plan.device),
-        models=[*(_model_info(plan, model) for model in plan.models), *pooled.models],
+        models=[*models, *pooled.models],
         base=_model_info(plan, plan.base) if plan.loads_base else None,
         data=_data(plan),
         tasks=list(tasks.values()),
@@ -89,6 +92,7 @@ def assemble(
         reasoning=reasoning_effects(scored, seed=seed),
         slices=sliced.slices,
         worst_slices=sliced.worst,
+        learning_curve=learning_curve(models, [*tasks.values()], samples, seed=seed),
         problems=_problems(scored),
         overlap=plan.overlap,
         noise=noise.check() if noise is not None else None,
@@ -210,6 +214,7 @@ def _model_info(plan: Plan, model: Model) -> ModelInfo:
         answer_ends=dialogue.ends_in_words(),
         training_data=plan.training_data(model.name),
         trained_here=model.trained_here,
+        step=model.step,
         unrecorded_base=model.unrecorded_base or None,
     )
 
@@ -249,7 +254,8 @@ def _data(plan: Plan) -> list[DataInfo]:
 
 
 def _training(plan: Plan, *, trained_now: bool) -> Training | None:
-    log = read_log(plan.own_adapter.folder) if plan.own_adapter is not None else None
+    own = plan.own_adapter
+    log = None if own is None else read_log(plan.folder.adapter if own.trained_here else own.folder)
     if log is None:
         return None
     shared = set(Training.model_fields) & set(TrainingLog.model_fields) - {"dropped_rows"}

@@ -50,6 +50,9 @@ def plan_seeds(
     arguments = parse_models(models)
     if not any(argument.is_own_adapter for argument in arguments):
         raise UserError(f"--models leaves {OWN_ADAPTER} out", where=where, fix=f"write --models base,{OWN_ADAPTER}")
+    if any(argument.is_checkpoint for argument in arguments):
+        what = "checkpoints belong to a single training, and every seed has one of its own"
+        raise UserError(what, where=where, fix=f"write --models base,{OWN_ADAPTER}, or leave --seeds out")
     for seed in seeds:
         part = seed_folder(folder, seed)
         part.make()

@@ -133,9 +133,10 @@ def _local(source: str) -> Path:
 
 
 def _results(folder: RunFolder) -> list[object]:
-    """Files of a run folder but for those written without a run, with hashes of results, samples and adapter."""
+    """Files of a run folder but for those written without a run, with hashes of results, samples and adapters."""
     own = {str(folder.path / name) for name in _NOT_RESULTS}
-    adapter = (folder.adapter / WEIGHTS, folder.adapter / CONFIG)
+    folders = (folder.adapter, *folder.checkpoints.glob("*"))
+    adapter = (path / name for path in folders for name in (WEIGHTS, CONFIG))
     hashed = (folder.results, *(folder.path / "samples").rglob("*.json*"), *adapter)
     contents = [[str(path), sha256_file(path)] for path in sorted(hashed) if path.is_file()]
     return [*(entry for entry in _files(folder.path) if entry[0] not in own), contents]

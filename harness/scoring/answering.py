@@ -31,6 +31,9 @@ def answers(
             raise UserError(
                 "it holds no adapter yet", where=str(folder.path), fix="run `medbench run` first, or ask --models base"
             )
+        if plan.awaits_checkpoints:
+            what = "its checkpoints are not of this recipe, data and base"
+            raise UserError(what, where=str(folder.path), fix="run `medbench run` first, or ask --models base,adapter")
         plan = with_trained_adapter(plan)
     requests = []
     for name, dialogue in plan.asked_dialogues.items():

@@ -27,7 +27,11 @@ def sentences(results: Results) -> list[str]:
     if not others:
         return [*lines, f"Only {results.baseline} was scored, so there is nothing to compare it with."]
     lines += cost_sentences(results)
+    earlier = results.learning_curve.earlier if results.learning_curve else []
+    lines += turn_sentences(results)
     for model in others:
+        if model in earlier:
+            continue
         pairs = [pair for pair in results.comparisons if pair.candidate == model]
         lines.append(_sentence(model, results.baseline, pairs, metrics))
     lines += slice_sentences(results, metrics)
@@ -37,6 +41,26 @@ def sentences(results: Results) -> list[str]:
             " result."
         )
     return lines
+
+
+def turn_sentences(results: Results) -> list[str]:
+    """A sentence for each turning point of the learning curve, or one that there is none; empty without a curve."""
+    curve, metrics = results.learning_curve, _metrics(results)
+    if curve is None:
+        return []
+    steps = f"steps {curve.steps[0]} to {curve.steps[-1]}"
+    purposes = {task.name: task.purpose for task in results.tasks}
+    lines = []
+    for turn in curve.turns:
+        metric = metrics[turn.task, turn.metric]
+        name = "Forgetting" if purposes[turn.task] == "retention" else "Overfitting"
+        lines.append(
+            f"{name} in {metric.title}: step {curve.step_of(turn.candidate)} is worse than step"
+            f" {curve.step_of(turn.baseline)} ({_details(turn, metric)}), after correction for {curve.tests} tests of"
+            f" {steps}."
+        )
+    none = f"Learning curve, {steps}: no later step is shown to be worse than an earlier one in a main metric"
+    return lines or [f"{none} ({curve.tests} tests, corrected)."]
 
 
 def _metrics(results: Results) -> _Metrics:

@@ -23,6 +23,7 @@ from reports.document.evidence import (
     Reproduction,
 )
 from reports.document.label_use import LabelUse
+from reports.document.learning_curve import LearningCurve
 from reports.document.position_effect import PositionEffect
 from reports.document.reasoning_effect import ReasoningEffect
 from reports.document.row_account import RowAccount
@@ -125,7 +126,9 @@ class ModelInfo(Strict):
         answer_ends: Tokens and texts that end its answers; None for a pool and in results of earlier versions.
         training_data: Whether the rows that it was trained on are known, or only declared by the recipe's
             `trained_on`; None in results of earlier versions.
-        trained_here: Whether the run's recipe trains it; None for a pool and in results of earlier versions.
+        trained_here: Whether the run's recipe trains it, or it is a checkpoint of that training; None for a pool and in
+            results of earlier versions.
+        step: Step of that training whose weights it has; None for other models and in results of earlier versions.
         unrecorded_base: Hash of the weights that its export merged an adapter into, if no record says what these were
             trained on; else None.
     """
@@ -144,6 +147,7 @@ class ModelInfo(Strict):
     answer_ends: list[str] | None = None
     training_data: Literal["known", "declared", "unknown"] | None = None
     trained_here: bool | None = None
+    step: int | None = None
     unrecorded_base: str | None = None
 
     @property
@@ -323,6 +327,7 @@ class Results(Strict):
     reasoning: list[ReasoningEffect] = Field(default_factory=list)
     slices: list[TaskSlices] = Field(default_factory=list, description="by task and column of `scoring.slices`")
     worst_slices: list[WorstSlice] = Field(default_factory=list, description="by model, task and metric, if shown")
+    learning_curve: LearningCurve | None = Field(default=None, description="if several of its checkpoints were scored")
     problems: list[Problem] = Field(default_factory=list)
     overlap: OverlapCheck | None = None
     noise: NoiseCheck | None = None

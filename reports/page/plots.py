@@ -12,7 +12,7 @@ import numpy as np
 from reports.document.schema import Results
 from reports.numbers import DOWN, GIB, UP, outcome_text
 from reports.page.svg import INK, SERIES, Plot, plot
-from reports.tables import metric_title
+from reports.tables import metric_title, shown_models
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +55,10 @@ def differences_plots(results: Results) -> list[Plot]:
     scores = {(score.task, score.metric): score.value for score in results.scores if score.model == results.baseline}
     points: list[_Point] = []
     relative: list[_Point] = []
+    shown = shown_models(results)
     for pair in results.comparisons:
+        if pair.candidate not in shown:
+            continue
         (task, metric), base = metrics[pair.task, pair.metric], scores.get((pair.task, pair.metric))
         if pair.difference is None or pair.low is None or pair.high is None:
             continue

@@ -10,13 +10,13 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from reports import certificate as certificates
-from reports import choice_tables, cost_tables, noise_tables, slice_tables, tables, training_tables
+from reports import choice_tables, cost_tables, curve_tables, noise_tables, slice_tables, tables, training_tables
 from reports.document.reading import displayed_results, read_scored
 from reports.document.schema import Results
 from reports.document.verification import certificate_of
 from reports.errors import UserError
 from reports.files import write_text
-from reports.page import answers, caveats, configuration_views, plots, sample_plots, sample_tables
+from reports.page import answers, caveats, configuration_views, curve_plots, plots, sample_plots, sample_tables
 from reports.page.digest import digest
 from reports.templating import inline_hash, template_environment, template_errors
 
@@ -54,12 +54,14 @@ def report_context(run: Path, results: Results) -> dict[str, Any]:
     settings = results.recipe.get("report", {})
     examples = answers.side_by_side(results, digests, int(settings.get("samples", 0)))
     plotted = displayed_results(results, _LABEL)
+    shown = [one for one in digests if one.model in tables.shown_models(results)]
     drawn = {
         "differences": plots.differences_plots(plotted),
+        "curves": curve_plots.curve_plots(plotted),
         "losses": plots.losses_plot(plotted),
-        "lengths": sample_plots.lengths_plots(digests),
-        "confusion": sample_plots.confusion_plots(digests),
-        "calibration": sample_plots.calibration_plots(digests),
+        "lengths": sample_plots.lengths_plots(shown),
+        "confusion": sample_plots.confusion_plots(shown),
+        "calibration": sample_plots.calibration_plots(shown),
         "memory": plots.memory_plot(plotted),
         "throughput": plots.throughput_plot(plotted),
     }
@@ -75,12 +77,13 @@ def report_context(run: Path, results: Results) -> dict[str, Any]:
         "choice_tables": choice_tables,
         "cost_tables": cost_tables,
         "slice_tables": slice_tables,
+        "curve_tables": curve_tables,
         "training_tables": training_tables,
         "noise_tables": noise_tables,
         "sample_tables": {
-            "confusion": sample_tables.confusion_table(digests),
-            "calibration": sample_tables.calibration_table(digests),
-            "lengths": sample_tables.lengths_table(digests),
+            "confusion": sample_tables.confusion_table(shown),
+            "calibration": sample_tables.calibration_table(shown),
+            "lengths": sample_tables.lengths_table(shown),
         },
         "calibration_note": sample_tables.CALIBRATION,
         "pictures": drawn,

@@ -23,6 +23,7 @@ Progress = Callable[[int, int, str], None]
 """(steps done, steps in all, a note); where there are no steps, the note is a message of its own."""
 
 ADAPTER = "adapter"
+KEPT_MEANWHILE = "kept"
 _FILE = "job.json"
 _TRAIN, _VALIDATION = "rows-train", "rows-validation"
 
@@ -53,6 +54,11 @@ class Job:
     def made(self) -> Path:
         """Where the finished adapter is saved."""
         return self.work / ADAPTER
+
+    @property
+    def kept(self) -> Path:
+        """Where the adapters of earlier steps are kept."""
+        return self.work / KEPT_MEANWHILE
 
     def save(self) -> None:
         """Write the job into its work folder."""
@@ -98,6 +104,8 @@ class TrainingResult(BaseModel):
         attention: Attention implementation.
         quantized_share: Share of the layers' weights that bitsandbytes held in 4 or 8 bits, counted in the model that
             was trained; None if a checkpoint is quantised otherwise, and in logs of earlier versions.
+        step: Step whose weights were saved: the last, or with `trainer.keep_best` that of the lowest validation loss;
+            None in logs of earlier versions.
         seconds: Time of the training without loading; after a resumption, since the checkpoint.
         seconds_per_step: Median time between the ends of consecutive steps, without validation and saving.
         tokens_per_second: Training tokens per second, without padding and validation.
@@ -112,6 +120,7 @@ class TrainingResult(BaseModel):
     dtype: str
     attention: str
     steps: int
+    step: int | None = None
     epochs: float
     trainable_parameters: int
     total_parameters: int

@@ -6,15 +6,15 @@ import math
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from reports.document.schema import MemoryUse
 from reports.files import read_json
 from training.backends.job import Job, Progress, TrainingResult
+from training.backends.keeping import keep_adapters, save_adapter, say_missing
 from training.backends.watching import last_checkpoint
 from training.models.weight_format import quantised_share
-from training.processes import is_main, process_count
+from training.processes import process_count
 from training.stopping import finishing_batches
 
 
@@ -26,11 +26,17 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> TrainingRes
     job.device.reset_peak_memory()
     times: list[float] = []
     trainer.add_callback(step_clock(times))
+    if job.recipe.trainer.keep_checkpoints is not None:
+        trainer.add_callback(keep_adapters(trainer, job))
     started = time.perf_counter()
     last = last_checkpoint(job.work)
     if last is not None:
-        progress(0, 0, f"resuming from step {last.name.rpartition('-')[2]}, where an earlier training stopped")
-        if _has_all_steps(last):  # transformers compares the number of steps after a step, and would train one more
+        state = read_json(last / "trainer_state.json")
+        progress(0, 0, f"resuming from step {state['global_step']}, where an earlier training stopped")
+        say_missing(job, state["global_step"], state["max_steps"], progress)
+        if (
+            state["global_step"] >= state["max_steps"]
+        ):  # transformers compares the number of steps after a step, and would train one more
             trainer.args.max_steps, trainer.args.num_train_epochs = -1, 0
     with finishing_batches():
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
@@ -38,7 +44,7 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> TrainingRes
         trainer.evaluate()
     seconds = time.perf_counter() - started
     after, peak = job.device.used_memory(), job.device.peak_memory()
-    _save(trainer, job)
+    save_adapter(trainer, job, job.made)
     losses = logged_losses(trainer.state.log_history)
     steps, epochs = trainer.state.global_step, float(trainer.state.epoch or 0)
     seconds_per_step = statistics.median(times) if times else seconds / steps
@@ -50,6 +56,7 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> TrainingRes
         dtype=job.dtype,
         attention=str(getattr(trainer.model.config, "_attn_implementation", "unknown")),
         steps=steps,
+        step=(trainer.state.best_global_step or steps) if job.recipe.trainer.keep_best else steps,
         epochs=round(epochs, 4),
         trainable_parameters=int(trainable),
         total_parameters=int(total),
@@ -69,12 +76,6 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> TrainingRes
         final_loss=next((record["loss"] for record in reversed(losses) if "loss" in record), None),
         losses=losses,
     )
-
-
-def _has_all_steps(checkpoint: Path) -> bool:
-    """Whether a checkpoint is that of the last step."""
-    state = read_json(checkpoint / "trainer_state.json")
-    return bool(state["global_step"] >= state["max_steps"])
 
 
 def step_clock(times: list[float], now: Callable[[], float] = time.perf_counter) -> Any:
@@ -97,18 +98,6 @@ def step_clock(times: list[float], now: Callable[[], float] = time.perf_counter)
             self.last = None
 
     return Clock()
-
-
-def _save(trainer: Any, job: Job) -> None:
-    """Save the adapter's weights and configuration, by the main process; sharded weights are gathered first."""
-    state = None
-    if trainer.is_fsdp_enabled:
-        parameters = trainer.model.named_parameters()
-        state = {name: weight.full_tensor().detach().cpu() for name, weight in parameters if weight.requires_grad}
-    if not is_main():
-        return
-    trainer.model.peft_config["default"].base_model_name_or_path = job.base.public_name
-    trainer.model.save_pretrained(job.made, state_dict=state, save_embedding_layers=False)
 
 
 def logged_losses(history: list[dict[str, Any]]) -> list[dict[str, float]]:

@@ -37,7 +37,8 @@ class Model:
         unknown_rows: Why its training data is unknown although it was fine-tuned; empty if it is known, and for a base
             without a record.
         has_declared_rows: Whether its training data is only what the recipe declares (`trained_on`).
-        trained_here: Whether the recipe of the run trains it.
+        trained_here: Whether the recipe of the run trains it; also for checkpoints of that training.
+        step: Step of that training whose weights it has; None for models from elsewhere.
         unrecorded_base: Hash of the weights that its export merged an adapter into, if no record says what these were
             trained on; else empty.
         file: The GGUF file that its weights come from; None for other kinds.
@@ -60,6 +61,7 @@ class Model:
     unknown_rows: str = field(default="", compare=False)
     has_declared_rows: bool = False
     trained_here: bool = False
+    step: int | None = None
     unrecorded_base: str = field(default="", compare=False)
     file: Path | None = None
     file_sha256: str = ""

@@ -219,6 +219,8 @@ class TrainerSection(_Section):
         gradient_checkpointing: Trade time for memory; `offload` also moves the checkpoints to the machine's memory.
         eval_steps: Validation loss every so many steps; None for once at the end.
         save_steps: Checkpoint every so many steps, from which a killed training goes on.
+        keep_checkpoints: Keep the adapters of every `save_steps` steps and of the last step in the run folder: the
+            last so many of them, or `all`; none where it is not given.
         early_stopping_patience: Stop after so many validations without a lower loss.
         keep_best: Keep the adapter of the lowest validation loss instead of the last.
         trackers: Where else losses are reported to while training, through transformers' own integrations.
@@ -245,6 +247,7 @@ class TrainerSection(_Section):
     gradient_checkpointing: bool | Literal["offload"] = False
     eval_steps: PositiveInt | None = None
     save_steps: PositiveInt = 50
+    keep_checkpoints: PositiveInt | Literal["all"] | None = None
     early_stopping_patience: PositiveInt | None = None
     keep_best: bool = False
     logging_steps: PositiveInt = 1
@@ -425,6 +428,7 @@ class Recipe(_Section):
         rows = {"train", "validation", "validation_rows", "reasoning_rows", "keep_duplicates"}
         data = self.data.model_dump(mode="json", include=rows)
         decides = {**self.model_dump(mode="json", include=keep), "data": data}
-        decides["trainer"].pop("trackers")
+        for key in ("trackers", "keep_checkpoints"):  # change no weight
+            decides["trainer"].pop(key)
         decides["format"] = {key: value for key, value in decides["format"].items() if value}  # new settings, unset
         return decides

@@ -61,9 +61,27 @@ def test_a_model_has_a_name_a_kind_and_a_source(text, name, kind, source):
         ("mine=merged,mine=lora", "the name mine is given twice"),
         ("", "no model is named"),
         ("mine=gguf:no*.gguf", "nothing matches"),
+        ("adapter@", "'adapter@' names no step"),
+        ("adapter@0", "names no step"),
+        ("adapter@-5", "names no step"),
+        ("adapter@2.5", "names no step"),
+        ("adapter@last", "names no step"),
+        ("adapter@20=merged", "names no step"),
+        ("adapter@20,adapter@20", "the name adapter-step-20 is given twice"),
+        ("adapter-step-20=merged,adapter@20", "the name adapter-step-20 is given twice"),
+        ("base@20", "base@20 needs a source"),
     ],
 )
 def test_other_texts_are_one_error_with_a_fix(text, message):
     with pytest.raises(UserError, match=message) as error:
         parse_models(text)
     assert error.value.fix
+
+
+@pytest.mark.parametrize("step", ["20", "*"])
+def test_a_checkpoint_has_a_name_that_a_path_can_have_once_its_step_is_known(step):
+    (argument,) = parse_models(f"adapter@{step}")
+    assert argument == ModelArgument(f"adapter-step-{step}", "adapter", None, step)
+    assert argument.is_checkpoint
+    assert not argument.is_own_adapter
+    assert parse_models(str(argument)) == [argument]

@@ -1,0 +1,80 @@
+"""Plots of a learning curve: each main metric by training step, with intervals, the baseline and turning points."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reports.curve_tables import curve_metrics
+from reports.document.learning_curve import LearningCurve
+from reports.document.schema import MetricInfo, Results, Score, TaskInfo
+from reports.numbers import DOWN, UP, value_text
+from reports.page.svg import INK, SERIES, Plot, plot
+from reports.tables import metric_title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def curve_plots(results: Results) -> list[Plot]:
+    """A plot for each main metric that at least two checkpoints have; empty without a curve."""
+    curve = results.learning_curve
+    if curve is None:
+        return []
+    scores = results.scores_by_key()
+    plots = []
+    for number, (task, metric) in enumerate(curve_metrics(results)):
+        of_step = {
+            step: score
+            for step, model in zip(curve.steps, curve.models, strict=True)
+            if (score := scores.get((model, task.name, metric.key))) is not None and score.value is not None
+        }
+        if len(of_step) > 1:
+            base = (
+                scores.get((results.baseline, task.name, metric.key)) if results.baseline not in curve.models else None
+            )
+            plots.append(_curve_plot(f"curve-{number}", (task, metric), of_step, base, curve))
+    return plots
+
+
+def _curve_plot(
+    name: str,
+    what: tuple[TaskInfo, MetricInfo],
+    of_step: dict[int, Score],
+    base: Score | None,
+    curve: LearningCurve,
+) -> Plot:
+    task, metric = what
+    scale = 100.0 if metric.percent else 1.0
+    title = metric_title(task, metric)
+    keys = (task.name, metric.key)
+    turn = next((pair for pair in curve.turns if (pair.task, pair.metric) == keys), None)
+    turned = None if turn is None else (curve.step_of(turn.baseline), curve.step_of(turn.candidate))
+
+    def draw(axes: Axes) -> None:
+        from matplotlib.ticker import MaxNLocator
+
+        values = {step: (score.value or 0.0) * scale for step, score in of_step.items()}
+        axes.plot([*values], [*values.values()], color=SERIES[0], marker="o", markersize=4, label="adapter")
+        for step, score in of_step.items():
+            if score.low is not None and score.high is not None:
+                axes.plot([step, step], [score.low * scale, score.high * scale], color=SERIES[0], linewidth=1)
+        if base is not None and base.value is not None:
+            axes.axhline(base.value * scale, color=SERIES[1], linestyle="--", label=base.model)
+            if base.low is not None and base.high is not None:
+                axes.axhspan(base.low * scale, base.high * scale, color=SERIES[1], alpha=0.1)
+        if turned is not None:
+            early, late = (step for step in turned if step is not None)
+            axes.axvline(early, color=INK, linestyle=":", label=f"turning point: step {late} is worse than {early}")
+            axes.plot([late], [values[late]], "v", color=INK, markersize=7)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        axes.set_xlim(left=0)
+        axes.set(xlabel="step", ylabel="%" if metric.percent else metric.title)
+        axes.figure.legend(loc="outside lower center", ncols=2)
+
+    words = "; ".join(f"step {step}: {value_text(score.value, metric)}" for step, score in of_step.items())
+    if base is not None:
+        words += f"; {base.model}: {value_text(base.value, metric)}"
+    if turned is not None:
+        words += f"; step {turned[1]} is worse than step {turned[0]}"
+    plain = title.replace(UP, "").replace(DOWN, "").strip()
+    return plot(name, f"{title} by step with 95 % intervals", f"{plain}. {words}.", draw)
