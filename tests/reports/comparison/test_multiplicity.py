@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
@@ -91,6 +91,7 @@ def test_benjamini_and_hochberg_by_hand():
     assert false_discovery([]) == ([], 0.05)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(1e-12, 1.0), min_size=1, max_size=30), st.floats(0.01, 0.2))
 def test_an_interval_at_the_level_excludes_0_exactly_if_its_hypothesis_is_rejected(p_values, level):
     adjusted, tested = false_discovery(p_values, level)

@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reports.comparison.slicing import column_value, group_items, question_length
@@ -52,6 +52,7 @@ def test_equal_numbers_are_never_divided():
     assert sizes(grouped(*["1", "1.0"] * 30, *map(str, range(2, 12)))) == {"1": 60, "2 to 11": 10}
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | st.text(max_size=3) | st.integers(-50, 50).map(str) | st.floats().map(str), min_size=1))
 def test_every_item_is_in_exactly_one_slice(values):
     grouping = grouped(*values)
@@ -63,6 +64,7 @@ def test_every_item_is_in_exactly_one_slice(values):
     assert all(grouping.items.values())
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=9, unique=True))
 def test_quarters_are_in_order_and_about_equal(numbers):
     grouping = grouped(*map(repr, numbers))
