@@ -64,6 +64,7 @@ def results_value(text: Callable[[str], str], names: dict[str, str] = NAMES) -> 
         for row in (1, 2)
     ]
     value["label_use"][0] |= {"share": 0.95, "low": 0.9}  # collapsed, which a sentence says
+    value["slices"][0]["slices"][0] |= {"n": 30}  # so many that the table shows it
     value["recipe"] = example(Recipe, text, names)
     value["environment"] = {key: text(key) for key in ("gpu", "cpu", "system")} | {"packages": {text("p"): text("v")}}
     value["schema_version"] = "2.0"
