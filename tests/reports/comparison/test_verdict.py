@@ -99,11 +99,13 @@ def test_a_label_collapse_comes_first(run):
 
 def test_models_that_collapse_alike_share_a_sentence(run):
     labels = [("yes", "no")] * 10
-    answers = {(name, "pubmedqa"): labels for name in ("base", "adapter")} | {("c", "pubmedqa"): [("no", "no")] * 10}
-    first, second = say(run, label_use=label_use(answers))
+    answers = {(name, "pubmedqa"): labels for name in ("base", "adapter")} | {
+        ("c", "pubmedqa"): [("yes", "maybe")] * 10
+    }
+    first, second, *_ = say(run, label_use=label_use(answers))
     assert first.startswith("Label collapse: base and adapter give 'no' to 100.0 % of the 10 items")
     assert "; their accuracy is " in first
-    assert second.startswith("Label collapse: c gives 'no' to 100.0 % of the 10 items")
+    assert second.startswith("Label collapse: c gives 'maybe' to 100.0 % of the 10 items")
 
 
 def test_a_model_without_shared_items_and_a_run_of_one_model_have_nothing_to_compare(run):
