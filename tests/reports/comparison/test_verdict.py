@@ -98,10 +98,8 @@ def test_a_label_collapse_comes_first(run):
 
 
 def test_models_that_collapse_alike_share_a_sentence(run):
-    labels = [("yes", "no")] * 10
-    answers = {(name, "pubmedqa"): labels for name in ("base", "adapter")} | {
-        ("c", "pubmedqa"): [("yes", "maybe")] * 10
-    }
+    given = {"base": "no", "adapter": "no", "c": "maybe"}
+    answers = {(name, "pubmedqa"): [("yes", label)] * 10 for name, label in given.items()}
     first, second, *_ = say(run, label_use=label_use(answers))
     assert first.startswith("Label collapse: base and adapter give 'no' to 100.0 % of the 10 items")
     assert "; their accuracy is " in first
