@@ -42,7 +42,7 @@ def learning_curve(
     """
     names: dict[int, str] = {}
     for model in models:
-        if model.trained_here and model.step is not None:
+        if model.step is not None:
             names.setdefault(model.step, model.name)
     steps = sorted(names)
     if len(steps) < 2:  # noqa: PLR2004 - one is no curve

@@ -122,18 +122,24 @@ def truncations(results: Results) -> list[str]:
 
 
 def label_collapses(results: Results) -> list[str]:
-    """A warning for each model that gives one label to nearly all items of a task."""
+    """A warning for models that give one label to nearly all items of a task; one for all of which the same is true."""
     titles = {task.name: task.short_title for task in results.tasks}
-    warnings = []
+    models: dict[tuple[str, str], list[str]] = {}
     for use in results.label_use:
         if use.is_collapsed:
             against = _AGAINST.get(use.outcome, "is not shown to differ from")
-            warnings.append(
-                f"Label collapse: {use.model} gives {_label(use.label)} to {percent_text(use.share)} of the {use.items}"
-                f" items of {titles.get(use.task, use.task)}, where {percent_text(use.gold_share)} have it in gold;"
-                f" its accuracy {against} always giving {use.majority!r} ({percent_text(use.majority_accuracy)})."
+            given = (
+                f"{_label(use.label)} to {percent_text(use.share)} of the {use.items} items of"
+                f" {titles.get(use.task, use.task)}, where {percent_text(use.gold_share)} have it in gold"
             )
-    return warnings
+            majority = f"{against} always giving {use.majority!r} ({percent_text(use.majority_accuracy)})"
+            models.setdefault((given, majority), []).append(use.model)
+    return [
+        f"Label collapse: {names[0]} gives {given}; its accuracy {majority}."
+        if len(names) == 1
+        else f"Label collapse: {join_words(names)} give {given}; their accuracy {majority}."
+        for (given, majority), names in models.items()
+    ]
 
 
 def _label(label: str) -> str:

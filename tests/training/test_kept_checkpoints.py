@@ -123,27 +123,28 @@ def test_a_killed_training_that_goes_on_has_the_checkpoints_of_an_undisturbed_on
     assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == ["adapter", "checkpoints"]
 
 
-def test_killed_between_a_kept_adapter_and_the_trainers_checkpoint(train, tmp_path):
-    """Step 4 is kept and trained again from step 2; a half-written folder is never taken for a kept adapter."""
+@pytest.mark.parametrize(("step", "kept"), [(4, [2, 4]), (7, [2, 4, 6, 7])])
+def test_killed_between_a_kept_adapter_and_the_trainers_checkpoint(train, tmp_path, step, kept):
+    """The step is trained again from the one before; a half-written folder is never taken for a kept adapter."""
     train("whole", "trainer.keep_checkpoints=all")
 
     def killed_while_saving(*arguments, **further):
         trainer = sft.make_trainer(*arguments, **further)
         save = trainer.model.save_pretrained
 
-        def save_until_step_4(path, **settings):
+        def save_until_the_step(path, **settings):
             save(path, **settings)
-            if str(path).endswith("checkpoint-4"):
+            if str(path).endswith(f"checkpoint-{step}"):
                 raise KeyboardInterrupt
 
-        trainer.model.save_pretrained = save_until_step_4
+        trainer.model.save_pretrained = save_until_the_step
         return trainer
 
     with pytest.raises(KeyboardInterrupt):
         train("killed", "trainer.keep_checkpoints=all", backend=partial(trl_backend.train, make=killed_while_saving))
     (work,) = (tmp_path / "killed").glob(".training-*")
-    assert [*checkpoint_folders(work / "kept")] == [2, 4]
-    (work / "kept" / ".step-6").mkdir()
+    assert [*checkpoint_folders(work / "kept")] == kept
+    (work / "kept" / f".step-{step}").mkdir()
     train("killed", "trainer.keep_checkpoints=all")
     assert contents(tmp_path / "killed" / "checkpoints") == contents(tmp_path / "whole" / "checkpoints")
 

@@ -97,6 +97,15 @@ def test_a_label_collapse_comes_first(run):
     assert "its accuracy is worse than always giving 'yes' (55.0 %)" in say(run, label_use=worse)[0]
 
 
+def test_models_that_collapse_alike_share_a_sentence(run):
+    given = {"base": "no", "adapter": "no", "c": "maybe"}
+    answers = {(name, "pubmedqa"): [("yes", label)] * 10 for name, label in given.items()}
+    first, second, *_ = say(run, label_use=label_use(answers))
+    assert first.startswith("Label collapse: base and adapter give 'no' to 100.0 % of the 10 items")
+    assert "; their accuracy is " in first
+    assert second.startswith("Label collapse: c gives 'maybe' to 100.0 % of the 10 items")
+
+
 def test_a_model_without_shared_items_and_a_run_of_one_model_have_nothing_to_compare(run):
     nothing = pair(run, "accuracy", "not compared", difference=None)
     assert say(run, nothing) == ["adapter cannot be compared with base: the two have no values of the same items."]
