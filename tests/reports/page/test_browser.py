@@ -166,10 +166,6 @@ def test_no_text_of_a_document_loads_runs_or_breaks_anything(open_page, tmp_path
         "[...document.querySelectorAll('table')]"
         ".map(table => [...new Set([...table.rows].map(row => row.cells.length))])"
     )
-<<<<<<< HEAD
     assert len(tables) == 26
-=======
-    assert len(tables) == 25
->>>>>>> curves
     assert all(len(widths) == 1 for widths in tables)
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
