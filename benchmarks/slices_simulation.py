@@ -58,7 +58,7 @@ def overlaps(generator: np.random.Generator, items: int, loss: float) -> tuple[V
     base = generator.beta(2, 6, items)
     other = np.where(generator.random(items) < 0.5, base, generator.beta(2, 6, items))  # noqa: PLR2004
     other = np.where(generator.random(items) < loss / 0.25, 0.0, other)
-    return np.round(base, 3), np.round(other, 3)
+    return np.round(base, 3).astype(np.float64), np.round(other, 3).astype(np.float64)
 
 
 def labels(generator: np.random.Generator, items: int, loss: float) -> tuple[Values, Values]:

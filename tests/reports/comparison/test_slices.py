@@ -18,8 +18,8 @@ F1 = MetricInfo(key=KEY, title="Macro-F1", kind="macro_f1", higher_is_better=Tru
 
 def task(metric, *, models=("base", "new"), name="t", **slices):
     """A task from the values of all models by slice: a list of (value of the base, values of the others)."""
-    samples = {model: [] for model in models}
-    groups = {}
+    samples: dict = {model: [] for model in models}
+    groups: dict = {}
     for value, rows in slices.items():
         for row in rows:
             item = str(len(samples[models[0]]))
