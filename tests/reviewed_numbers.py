@@ -128,7 +128,6 @@ REVIEWED = {
         "vLLM 0.26": "a version",
         f"still excludes 0 at {100 * LEVEL:.0f} % divided by": "level of the tests",
         f"of {slices_simulation.UNEVEN[0]} to 200 items": "settings of benchmarks/slices_simulation.py",
-        f"draws of {slices_simulation.TWENTY} equal slices": "setting of benchmarks/slices_simulation.py",
         "26 July 2024": "the date that chat templates insert",
         "`timeout` | 300 |": "setting",
         "429": "an HTTP status",
