@@ -117,6 +117,7 @@ def test_of_many_checkpoints_evenly_spaced_ones_are_compared():
     assert max(np.diff(some)) - min(np.diff(some)) <= 10
 
 
+@pytest.mark.slow  # many draws
 @pytest.mark.parametrize(("items", "rare"), [(25, 0.5), (120, 0.5), (60, 0.05)])
 def test_noise_turns_in_at_most_five_percent_of_simulations(items, rare):
     """Six checkpoints of the same quality, with few items, ties and rare errors."""

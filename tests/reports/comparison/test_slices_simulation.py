@@ -8,6 +8,7 @@ from benchmarks.slices_simulation import CELLS, counted, drawn_task, true_loss, 
 BAD = [name for name, cell in CELLS.items() if cell.planted == 1]
 
 
+@pytest.mark.slow  # many draws
 @pytest.mark.parametrize(
     ("name", "draws"),
     [

@@ -177,6 +177,7 @@ def test_rows_of_suites_have_no_slices_and_selected_items_have():
     assert (rule.verdict, rule.slice) == ("fail", "class maybe, speciality b")
 
 
+@pytest.mark.slow  # many draws
 @pytest.mark.parametrize("discordance", [0.1, 0.4])
 def test_equal_slices_block_rarely(discordance):
     """The one-sided level is 2.5 %: 200 draws of 20 slices; 12 blocks or more would happen in 0.6 %."""
