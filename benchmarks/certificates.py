@@ -102,14 +102,13 @@ def _medbench(words: list[str]) -> float:
 
 def _facts(document: dict[str, Any]) -> dict[str, Any]:
     """What of a certificate counts here."""
-    likelihoods = document["likelihoods"]
     return {
         "outcome": document["outcome"],
         "items": document["items"],
         "target": {key: document["target"][key] for key in ("kind", "form", "engine", "server")},
         "reference": {key: document["reference"][key] for key in ("weights", "engine")},
         "prompts": {key: document["prompts"][key] for key in ("items", "equal")},
-        "likelihoods": likelihoods and {key: likelihoods[key] for key in likelihoods if key != "info"},
+        "likelihoods": document["likelihoods"],
         "metrics": [
             {"metric": part["info"]["title"]} | {key: part[key] for key in _METRIC} for part in document["metrics"]
         ],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 from harness.environment import describe
@@ -20,3 +22,13 @@ def environment(*, allow_dirty: bool) -> dict[str, Any]:
         print("the working tree has changes; commit them, or give --allow-dirty", file=sys.stderr)
         raise SystemExit(2)
     return facts
+
+
+def simulation_arguments(description: str | None) -> argparse.Namespace:
+    """The arguments of a simulation: where its results go, how many draws, how many processes."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--times", type=int, default=2000)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--allow-dirty", action="store_true", help="run with uncommitted changes, for trials")
+    return parser.parse_args()

@@ -8,19 +8,17 @@ planted slice both models are equal in all slices; `named` counts the draws in w
 
 from __future__ import annotations
 
-import argparse
 import math
 import multiprocessing
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.evidence import environment
+from benchmarks.evidence import environment, simulation_arguments
 from benchmarks.simulated_models import KEY, Simulated
 from reports.comparison.inference import LEVEL
 from reports.comparison.slices import SlicedTask, compare_slices
@@ -208,12 +206,7 @@ def violations(rows: list[dict[str, Any]]) -> list[str]:
 
 def main() -> None:
     """Run all cells, write what was counted, and fail if a bound does not hold."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--times", type=int, default=2000)
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--allow-dirty", action="store_true", help="run with uncommitted changes, for trials")
-    args = parser.parse_args()
+    args = simulation_arguments(__doc__)
     facts = environment(allow_dirty=args.allow_dirty)
     with multiprocessing.Pool(args.processes) as workers:
         rows = workers.starmap(counted, [(name, args.times) for name in CELLS], chunksize=1)

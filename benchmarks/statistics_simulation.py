@@ -8,19 +8,17 @@ that a run calls. What each cell draws: `benchmarks/simulated_models.py`. What m
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
 import multiprocessing
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.evidence import environment
+from benchmarks.evidence import environment, simulation_arguments
 from benchmarks.simulated_models import CELLS, Cell, adapters
 from reports.comparison import compare_models
 from reports.comparison.counts import share
@@ -275,12 +273,7 @@ def simulate(times: int, items: Sequence[int] = ITEMS, processes: int = 1) -> di
 
 def main() -> None:
     """Run all cells, write what was counted, and fail if a bound does not hold."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--times", type=int, default=2000)
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--allow-dirty", action="store_true", help="run with uncommitted changes, for trials")
-    args = parser.parse_args()
+    args = simulation_arguments(__doc__)
     facts = environment(allow_dirty=args.allow_dirty)
     results = simulate(args.times, processes=args.processes)
     faults = violations(results)

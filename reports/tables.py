@@ -5,7 +5,7 @@ Longer than other files: templates, also those that users write, call all of it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from typing import Any
@@ -64,7 +64,7 @@ def table_of(rows: Iterable[dict[str, str]], *, figures: bool = True) -> Table |
 
 def scores_table(results: Results, *, brief: bool = False) -> Table:
     """Metrics by model, with each other model's difference from the baseline; `brief` is without intervals and p."""
-    names = shown_models(results)
+    names = results.shown_models()
     others = [name for name in names if name != results.baseline]
     if len(others) > _MOST_BESIDE:
         return _long_scores_table(results, names, brief=brief)
@@ -72,7 +72,7 @@ def scores_table(results: Results, *, brief: bool = False) -> Table:
     rows = []
     for shown in _shown_rows(results):
         row, metric = [shown.title], shown.metric
-        row += [_score_cell(results, name, shown, brief=brief) for name in names]
+        row += [_score_cell(results, scores, name, shown, brief=brief) for name in names]
         row.append(_items(scores.values(), shown.key))
         for name in others:
             row += _comparison_cells(pairs.get((name, *shown.key)), metric, brief=brief)
@@ -82,12 +82,6 @@ def scores_table(results: Results, *, brief: bool = False) -> Table:
     return Table(("Metric", *names, "n", *differences), tuple(rows))
 
 
-def shown_models(results: Results) -> list[str]:
-    """Names of the models in the tables of scores: of the steps on a learning curve only the last."""
-    earlier = results.learning_curve.earlier if results.learning_curve else []
-    return [model.name for model in results.models if model.name == results.baseline or model.name not in earlier]
-
-
 def _long_scores_table(results: Results, names: Sequence[str], *, brief: bool) -> Table:
     """The scores with a row for each metric and model, since so many models do not fit beside each other."""
     scores, pairs = results.scores_by_key(), results.comparisons_by_key()
@@ -95,7 +89,7 @@ def _long_scores_table(results: Results, names: Sequence[str], *, brief: bool) -
     for shown in _shown_rows(results):
         items = _items(scores.values(), shown.key)
         for name in names:
-            cells = [shown.title, name, _score_cell(results, name, shown, brief=brief), items]
+            cells = [shown.title, name, _score_cell(results, scores, name, shown, brief=brief), items]
             rows.append((*cells, *_comparison_cells(pairs.get((name, *shown.key)), shown.metric, brief=brief)))
     return Table(("Metric", "Model", "Score", "n", *(_BRIEF_HEADINGS if brief else _HEADINGS)), tuple(rows))
 
@@ -117,9 +111,11 @@ class _ShownRow:
     tasks: Sequence[str]
 
 
-def _score_cell(results: Results, name: str, shown: _ShownRow, *, brief: bool) -> str:
+def _score_cell(
+    results: Results, scores: Mapping[tuple[str, str, str], Score], name: str, shown: _ShownRow, *, brief: bool
+) -> str:
     """A model's score, with `brief` without its interval, and the mark of items that it was trained on."""
-    score = results.scores_by_key().get((name, *shown.key))
+    score = scores.get((name, *shown.key))
     text = value_text(score.value if score else None, shown.metric) if brief else score_text(score, shown.metric)
     return text + _trained_on(results, name, shown.tasks)
 

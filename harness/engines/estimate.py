@@ -101,23 +101,25 @@ def measured_speed(base: Model, device: Device, dtype: str) -> Speed:
     Decoding steps of a GPU are not measured: they are replayed, which takes longer to prepare than to measure.
     """
     layer, text = layer_speed(base, device, dtype), text_seconds(str(base.tokenizer))
-    if layer is None:
-        return replace(speed_by_flops(base, device, matmul_flops(device, dtype)), text=text)
     sizes = architecture(base)
-    if device.type != "cpu":
-        expected = speed_by_flops(base, device, matmul_flops(device, dtype))
-        return replace(expected, token=layer.token * sizes.layers, text=text)
-    # The head is as fast as the layers' matrices; prompts need it for a few positions only.
-    head = sizes.parameters / sizes.layer_weights
-    return Speed(layer.token * sizes.layers, layer.step * sizes.layers * head, 0.0, text)
+    if layer is not None and device.type == "cpu":
+        # The head is as fast as the layers' matrices; prompts need it for a few positions only.
+        head = sizes.parameters / sizes.layer_weights
+        return Speed(layer.token * sizes.layers, layer.step * sizes.layers * head, 0.0, text)
+    expected = replace(speed_by_flops(base, device, matmul_flops(device, dtype)), text=text)
+    return expected if layer is None else replace(expected, token=layer.token * sizes.layers)
+
+
+def sample_texts() -> list[str]:
+    """English medical texts: the abstracts and questions of medbench's own samples."""
+    return [item.with_abstract for item in load_pubmedqa(DataSource(source="samples:pubmedqa"), seed=0)]
 
 
 @functools.lru_cache(maxsize=4)
 def text_seconds(tokenizer: str) -> float:
     """Seconds of tokenizing a medical text of 650 characters by itself; takes some hundredths of a second."""
     loaded = load_tokenizer(tokenizer)
-    texts = [item.with_abstract[:_TEXT] for item in load_pubmedqa(DataSource(source="samples:pubmedqa"), seed=0)]
-    texts = (texts * _TEXTS)[:_TEXTS]
+    texts = ([text[:_TEXT] for text in sample_texts()] * _TEXTS)[:_TEXTS]
 
     def once() -> float:
         started = time.perf_counter()
@@ -142,26 +144,25 @@ def score_seconds(plan: Plan, speed_of: SpeedOf = measured_speed) -> float:
     speed = speed_of(plan.base, plan.device, plan.score_dtype)
     speed = _with_replay(speed, plan.base, plan.device) if plan.dense else speed
     works = [work_of(loaded, plan.base) for loaded in plan.tasks]
-    one_model = sum(_work_seconds(work, speed, rows) for work in works)
-    return _START_SECONDS + _prepare_seconds(works, speed) + one_model * len(plan.models)
+    answering = sum(_answer_seconds(work, speed, rows) for work in works)
+    return _START_SECONDS + answering * len(plan.models) + _beside_seconds(works, speed, len(plan.models))
 
 
 def task_seconds(work: Work, base: Model, device: Device, dtype: str, speed_of: SpeedOf = measured_speed) -> float:
     """Estimated seconds of one model's work on one task with the transformers engine, without its start."""
     speed = _with_replay(speed_of(base, device, dtype), base, device)
-    return _prepare_seconds([work], speed) + _work_seconds(work, speed, device.batch_rows)
+    return _answer_seconds(work, speed, device.batch_rows) + _beside_seconds([work], speed, 1)
 
 
-def _prepare_seconds(works: Iterable[Work], speed: Speed) -> float:
-    """What making the questions takes, which all models share."""
-    return _PREPARED_TEXTS * speed.text * sum(work.items for work in works)
-
-
-def _work_seconds(work: Work, speed: Speed, rows: int) -> float:
-    """What one model's answers and their metrics take."""
+def _answer_seconds(work: Work, speed: Speed, rows: int) -> float:
+    """What one model's answers take."""
     steps = -(-work.answers // rows) * work.limit
-    answering = work.read * speed.token + steps * speed.step + work.answers * work.limit * speed.step_token
-    return answering + _SCORED_TEXTS * speed.text * work.items
+    return work.read * speed.token + steps * speed.step + work.answers * work.limit * speed.step_token
+
+
+def _beside_seconds(works: Iterable[Work], speed: Speed, models: int) -> float:
+    """What is done beside the models: making the questions, which they share, and the metrics of each."""
+    return (_PREPARED_TEXTS + _SCORED_TEXTS * models) * speed.text * sum(work.items for work in works)
 
 
 def _with_replay(speed: Speed, base: Model, device: Device) -> Speed:
@@ -183,10 +184,8 @@ def vllm_seconds(plan: Plan, speed_of: SpeedOf = measured_speed) -> float:
     tokens = sum(work.read + work.answers * work.limit for work in works) * len(plan.models)
     answers = sum(work.answers for work in works) * len(plan.models)
     steps = max((work.limit for work in works), default=0) * -(-answers // _VLLM_ROWS)
-    beside = _prepare_seconds(works, speed) + _SCORED_TEXTS * speed.text * len(plan.models) * sum(
-        work.items for work in works
-    )
-    return last_start_seconds(plan) + steps * sizes.layers * _VLLM_LAYER_SECONDS + tokens * speed.token + beside
+    answering = steps * sizes.layers * _VLLM_LAYER_SECONDS + tokens * speed.token
+    return last_start_seconds(plan) + answering + _beside_seconds(works, speed, len(plan.models))
 
 
 @dataclass(frozen=True)
@@ -201,13 +200,12 @@ class Work:
 
 def work_of(loaded: LoadedTask, base: Model) -> Work:
     """The work of a loaded task, its tokens by those of a sample of its items."""
+    items = len(loaded.indices)
     read = loaded.read_tokens(lambda text: len(encode(load_tokenizer(str(base.tokenizer)), text)))
     if loaded.task.OUTPUT_TYPE != "generate_until":
-        return Work(len(loaded.indices), read)
+        return Work(items, read)
     config = loaded.task.config
-    return Work(
-        len(loaded.indices), read, len(loaded.indices) * config.repeats, new_token_limit(config.generation_kwargs)
-    )
+    return Work(items, read, items * config.repeats, new_token_limit(config.generation_kwargs))
 
 
 def work_of_benchmark(

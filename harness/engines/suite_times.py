@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.engines.estimate import task_seconds, work_of_benchmark
+from harness.engines.estimate import sample_texts, task_seconds, work_of_benchmark
 from reports.numbers import duration
-from tasks.data import DataSource, load_pubmedqa
 from tasks.rendering import encode, load_tokenizer
 from tasks.suites import SUITES
 from training.models.base_model import find_base_config
@@ -20,8 +19,7 @@ _UNKNOWN = "size not stated"
 def characters_per_token(base: Model) -> float:
     """Characters of English medical text for each token of a base's tokenizer, by medbench's own samples."""
     tokenizer = load_tokenizer(str(base.tokenizer))
-    items = load_pubmedqa(DataSource(source="samples:pubmedqa"), seed=0)
-    texts = [item.with_abstract for item in items]
+    texts = sample_texts()
     return sum(map(len, texts)) / sum(len(encode(tokenizer, text)) for text in texts)
 
 

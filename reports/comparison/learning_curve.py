@@ -17,7 +17,7 @@ MOST_COMPARED = 12  # checkpoints; more than 66 pairs in each metric would take 
 
 def main_metrics(task: TaskInfo) -> list[MetricInfo]:
     """The metrics of a task by which checkpoints are compared: those with a better direction that are tested."""
-    return [metric for metric in task.metrics if metric.sign and not metric.secondary and not metric.descriptive]
+    return [metric for metric in task.metrics if metric.sign and metric.is_main]
 
 
 def learning_curve(

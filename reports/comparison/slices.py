@@ -94,8 +94,7 @@ def compare_slices(tasks: Sequence[SlicedTask], baseline: str, *, seed: int) -> 
 
 def is_sliced(metric: MetricInfo) -> bool:
     """Whether a metric is scored by slice: the main ones with a better direction and a value for each item."""
-    is_main = not (metric.secondary or metric.descriptive)
-    return is_main and bool(metric.sign) and metric.kind not in ("other", "ece")
+    return metric.is_main and bool(metric.sign) and metric.kind not in ("other", "ece")
 
 
 def _listed(grouping: Grouping) -> dict[str | None, list[str]]:

@@ -27,11 +27,8 @@ def sentences(results: Results) -> list[str]:
     if not others:
         return [*lines, f"Only {results.baseline} was scored, so there is nothing to compare it with."]
     lines += cost_sentences(results)
-    earlier = results.learning_curve.earlier if results.learning_curve else []
     lines += turn_sentences(results)
-    for model in others:
-        if model in earlier:
-            continue
+    for model in (name for name in results.shown_models() if name != results.baseline):
         pairs = [pair for pair in results.comparisons if pair.candidate == model]
         lines.append(_sentence(model, results.baseline, pairs, metrics))
     lines += slice_sentences(results, metrics)

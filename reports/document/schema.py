@@ -348,6 +348,11 @@ class Results(Strict):
         """All metrics with their tasks, by the task's name and the metric's key."""
         return {(task.name, metric.key): (task, metric) for task in self.tasks for metric in task.metrics}
 
+    def shown_models(self) -> list[str]:
+        """Names of the models in tables of scores: of the steps on a learning curve only the last, and the baseline."""
+        earlier = self.learning_curve.earlier if self.learning_curve else []
+        return [model.name for model in self.models if model.name == self.baseline or model.name not in earlier]
+
     def scores_by_key(self) -> dict[tuple[str, str, str], Score]:
         """Scores by model, task and metric; those of a suite by the suite's name."""
         means = [score for suite in self.suites for score in suite.scores]

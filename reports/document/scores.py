@@ -51,6 +51,11 @@ class MetricInfo(Strict):
         return {True: 1, False: -1, None: 0}[self.higher_is_better]
 
     @property
+    def is_main(self) -> bool:
+        """Whether it decides: neither secondary nor descriptive."""
+        return not (self.secondary or self.descriptive)
+
+    @property
     def is_share(self) -> bool:
         """Whether it lies between 0 and 1, so that relevant differences are absolute rather than relative."""
         return self.percent or self.kind in ("proportion", "macro_f1", "ece", "batch_calibrated")

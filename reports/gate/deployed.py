@@ -27,7 +27,7 @@ def main_metrics(tasks: Iterable[TaskInfo]) -> list[tuple[TaskInfo, MetricInfo]]
         for task in tasks
         if task.name != HUMAN_RATING
         for metric in task.metrics
-        if not metric.secondary and not metric.descriptive and metric.kind not in ("ece", "other")
+        if metric.is_main and metric.kind not in ("ece", "other")
     ]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from reports.document.schema import Results
 from reports.numbers import DOWN, GIB, UP, outcome_text
 from reports.page.svg import INK, SERIES, Plot, plot
-from reports.tables import metric_title, shown_models
+from reports.tables import metric_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +55,7 @@ def differences_plots(results: Results) -> list[Plot]:
     scores = {(score.task, score.metric): score.value for score in results.scores if score.model == results.baseline}
     points: list[_Point] = []
     relative: list[_Point] = []
-    shown = shown_models(results)
+    shown = results.shown_models()
     for pair in results.comparisons:
         if pair.candidate not in shown:
             continue

@@ -54,7 +54,8 @@ def report_context(run: Path, results: Results) -> dict[str, Any]:
     settings = results.recipe.get("report", {})
     examples = answers.side_by_side(results, digests, int(settings.get("samples", 0)))
     plotted = displayed_results(results, _LABEL)
-    shown = [one for one in digests if one.model in tables.shown_models(results)]
+    names = results.shown_models()
+    shown = [one for one in digests if one.model in names]
     drawn = {
         "differences": plots.differences_plots(plotted),
         "curves": curve_plots.curve_plots(plotted),

@@ -9,8 +9,9 @@ from reports import noise_tables
 from reports.comparison.noise import flips
 from reports.comparison.noise_limits import fixed_noise
 from reports.document.evidence import FixedLimit, FixedNoise, ModelNoise, Noise, NoiseCheck, Shift
-from reports.document.schema import Comparison, MetricInfo, Results, TaskCost, TaskInfo
+from reports.document.schema import Comparison, MetricInfo, TaskCost, TaskInfo
 from reports.files import read_json
+from tests.reports.skeleton import results_of
 
 FIXED = FixedNoise(
     dtype="bfloat16",
@@ -40,17 +41,7 @@ def results():
     noise = Noise(
         baseline=flips(1, 100), candidate=flips(3, 100), shift=Shift(value=-0.02, low=-0.04, high=-0.001, items=100)
     )
-    return Results(
-        medbench_version="0",
-        name="n",
-        created="",
-        command="",
-        seed=0,
-        baseline="base",
-        recipe={},
-        environment={},
-        models=[],
-        data=[],
+    return results_of(
         tasks=[TaskInfo(name="t", title="T", metrics=[metric])],
         comparisons=[
             Comparison(

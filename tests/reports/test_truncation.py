@@ -3,9 +3,10 @@
 import pytest
 
 from reports.comparison.verdict import sentences
-from reports.document.schema import Results, Score, TaskCost, TaskInfo
+from reports.document.schema import Score, TaskCost, TaskInfo
 from reports.document.truncation import truncated_share
 from tests.reports.comparison.handmade import model
+from tests.reports.skeleton import results_of
 
 CUT = "Truncated reasoning: the limit of {} new tokens cut 60.0 % of the answers of base to Exam; those without a final"
 RAISE = " answer count as wrong, so raise scoring.max_new_tokens."
@@ -15,16 +16,9 @@ OF_TASK = " answer count as wrong, and the task's own file sets the limit."
 def document(metrics, *, cut=0, **task):
     scores = [Score(model="base", task="exam", metric=key, value=value, n=50) for key, value in metrics.items()]
     cost = TaskCost(model="base", task="exam", seconds=1.0, prompt_tokens=1, output_tokens=1, truncated=cut)
-    return Results(
-        medbench_version="1",
-        name="",
-        created="",
-        command="",
+    return results_of(
         seed=7,
-        baseline="base",
         recipe={"scoring": {"max_new_tokens": 512}},
-        environment={},
-        data=[],
         models=[model("base", "base")],
         tasks=[TaskInfo(name="exam", title="Exam", **task)],
         scores=scores,

@@ -7,9 +7,10 @@ from reports.comparison.compare_models import compare, judge, score
 from reports.comparison.suite_means import SuitePart, compare_suite, suite_score
 from reports.comparison.verdict import sentences
 from reports.cost_tables import cost_table
-from reports.document.schema import MetricInfo, Results, SuiteInfo, TaskInfo
+from reports.document.schema import MetricInfo, SuiteInfo, TaskInfo
 from tests.reports.comparison.handmade import model
 from tests.reports.comparison.test_suite_means import samples
+from tests.reports.skeleton import results_of
 
 ACC = MetricInfo(key="acc", title="Accuracy", kind="proportion", higher_is_better=True, percent=True)
 RETENTION = ("hellaswag", "arc", "mmlu")
@@ -42,17 +43,8 @@ def results(target=(), retention=(), languages=(), *, with_mean=True):
         scores=[suite_score("retention", name, parts) for name in ("base", "adapter") if rows],
         comparisons=judged[len(tested) :],
     )
-    return Results(
-        medbench_version="1",
-        name="run",
-        created="",
-        command="",
-        seed=0,
-        baseline="base",
-        recipe={},
-        environment={},
+    return results_of(
         models=[model("base", "base"), model("adapter")],
-        data=[],
         tasks=[
             TaskInfo(name=name, title=name.title(), metrics=[ACC], purpose=purpose)
             for name, (purpose, _) in counts.items()

@@ -8,8 +8,9 @@ from reports.comparison.compare_models import compare, judge
 from reports.comparison.slices import SlicedTask, compare_slices, is_sliced
 from reports.comparison.slicing import Grouping
 from reports.comparison.verdict import sentences
-from reports.document.schema import MetricInfo, ModelInfo, Results, TaskInfo
+from reports.document.schema import MetricInfo, ModelInfo, TaskInfo
 from reports.slice_tables import slices_note, slices_table
+from tests.reports.skeleton import results_of
 
 ACCURACY = MetricInfo(key=KEY, title="Accuracy", kind="proportion", higher_is_better=True, percent=True)
 LOSS = MetricInfo(key=KEY, title="Loss", kind="mean", higher_is_better=False)
@@ -35,16 +36,7 @@ def pairs(gained, lost, same):
 
 def document(*tasks, metric=ACCURACY, models=("base", "new")):
     sliced = compare_slices(tasks, "base", seed=0)
-    return Results(
-        medbench_version="0",
-        name="r",
-        created="",
-        command="",
-        seed=0,
-        baseline="base",
-        recipe={},
-        environment={},
-        data=[],
+    return results_of(
         models=[ModelInfo(name=name, kind="adapter", source="", sha256=name, weights="w") for name in models],
         tasks=[TaskInfo(name=one.name, title=one.name.upper(), metrics=[metric]) for one in tasks],
         slices=sliced.slices,

@@ -6,10 +6,11 @@ import numpy as np
 
 from reports.comparison.sums import value_of_samples
 from reports.document.evidence import OverlapCheck
-from reports.document.schema import MetricInfo, ModelInfo, Results, Sample, Score, TaskCost, TaskInfo
+from reports.document.schema import MetricInfo, ModelInfo, Sample, Score, TaskCost, TaskInfo
 from reports.gate.inputs import GateInput
 from reports.gate.judging import judge
 from reports.gate.policy import Policy
+from tests.reports.skeleton import results_of
 
 ACCURACY = MetricInfo(key="m", title="Accuracy", kind="proportion", higher_is_better=True, percent=True)
 PERPLEXITY = MetricInfo(key="m", title="Perplexity", kind="perplexity", higher_is_better=False)
@@ -39,16 +40,7 @@ def inputs(metric, before, after, **changes):
 
     models = {"base": list(before), "adapter": list(after)}
     base = ModelInfo(name="base", kind="base", source="", sha256="a", weights="w")
-    results = Results(
-        medbench_version="0",
-        name="r",
-        created="",
-        command="",
-        seed=0,
-        baseline="base",
-        recipe={},
-        environment={},
-        data=[],
+    results = results_of(
         models=[
             base,
             ModelInfo(name="adapter", kind="adapter", source="", sha256="b", weights="w", weight_bytes=3 * 2**20),

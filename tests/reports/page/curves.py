@@ -2,7 +2,8 @@
 
 from reports.comparison import compare_models
 from reports.comparison.learning_curve import learning_curve
-from reports.document.schema import MetricInfo, ModelInfo, Results, Sample, TaskInfo, Training
+from reports.document.schema import MetricInfo, ModelInfo, Sample, TaskInfo, Training
+from tests.reports.skeleton import results_of
 
 ACCURACY = MetricInfo(key="acc", title="Accuracy", kind="proportion", higher_is_better=True, percent=True)
 LENGTH = MetricInfo(key="length", title="Length", kind="mean", secondary=True)
@@ -45,17 +46,8 @@ def curve_results(rights=(50, 70, 50, 48), base=40, items=100, purpose="target",
         for metric in task.metrics
         for model in models[1:]
     ]
-    return Results(
-        medbench_version="1",
-        name="curve",
-        created="",
-        command="",
-        seed=1,
-        baseline="base",
-        recipe={},
-        environment={},
+    return results_of(
         models=models,
-        data=[],
         tasks=[task],
         scores=[
             compare_models.score(metric, samples[model.name, "quiz"], None, seed=1)

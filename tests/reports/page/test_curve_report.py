@@ -8,7 +8,7 @@ from reports.files import write_json
 from reports.page.curve_plots import curve_plots
 from reports.page.plots import differences_plots
 from reports.page.render import render
-from reports.tables import scores_table, shown_models
+from reports.tables import scores_table
 from tests.reports.page.curves import curve_results
 
 
@@ -48,7 +48,7 @@ def test_a_plot_has_each_step_the_base_and_a_mark_only_if_a_test_supports_it():
 
 def test_other_tables_and_plots_have_the_last_step_only():
     results = curve_results()
-    assert shown_models(results) == ["base", "adapter-step-80"]
+    assert results.shown_models() == ["base", "adapter-step-80"]
     table = scores_table(results)
     assert table.columns[:4] == ("Metric", "base", "adapter-step-80", "n")
     assert len(table.columns) == 8
@@ -73,10 +73,10 @@ def test_many_models_that_are_no_curve_have_rows_instead_of_columns(brief):
 
 def test_a_model_of_the_curve_that_is_the_baseline_stays_in_the_tables():
     results = curve_results().model_copy(update={"baseline": "adapter-step-40"})
-    assert shown_models(results) == ["base", "adapter-step-40", "adapter-step-80"]
+    assert results.shown_models() == ["base", "adapter-step-40", "adapter-step-80"]
     other = ModelInfo(name="other", kind="adapter", source="x", sha256="x", weights="float32")
     more = results.model_copy(update={"models": [*results.models, other]})
-    assert shown_models(more)[-1] == "other"
+    assert more.shown_models()[-1] == "other"
 
 
 def test_both_reports_have_the_curve(tmp_path):
