@@ -42,7 +42,7 @@ def gate(
         Path | None, typer.Option("--out", help="Where to write gate.json, .xml and .md; RUN if not given.")
     ] = None,
 ) -> None:
-    """Judge a model by a policy: exit code 0 passed, 1 blocked, 2 usage or bad input, 3 inconclusive."""
+    """Judge by a policy whether a model may be released. Exit code 0 passed, 1 blocked, 2 bad input, 3 inconclusive."""
     import harness
 
     report = harness.gate(run, policy=policy, baseline=baseline or None, candidate=candidate, store=store, out=out)

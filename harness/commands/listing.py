@@ -21,7 +21,7 @@ def list_names(
     settings: Settings = None,
     from_bundle: FromBundle = None,
 ) -> None:
-    """List what can be named: recipes, tasks, formats or suites; suites with the time that a --base takes."""
+    """List recipes, tasks, formats or suites. With --base, suites have the time that this base takes."""
     from harness.planning.task_names import own_task_names
     from tasks import catalog
     from tasks.formats import FORMATS

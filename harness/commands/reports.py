@@ -17,7 +17,7 @@ def report(
         Path | None, typer.Option("--templates", help="A folder of templates that stand in for ours.")
     ] = None,
 ) -> None:
-    """Only write report.md and report.html of a run folder from its results and samples."""
+    """Write report.md and report.html of a run folder again, from its results and samples."""
     import harness
 
     harness.report(run, templates=templates)
@@ -43,7 +43,7 @@ def diff(
     first: Annotated[Path, typer.Argument(help="A run folder.")],
     second: Annotated[Path, typer.Argument(help="Another one.")],
 ) -> None:
-    """Say what differs between two runs: settings and versions, figures, items. Exits 1 if a figure or answer does."""
+    """Show what differs between two runs: settings, versions, scores and answers. Exits 1 if a score or answer does."""
     from harness.commands.difference import print_difference
     from reports.comparison.diff import diff as difference
 
