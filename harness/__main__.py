@@ -31,6 +31,7 @@ from training.stopping import Stopped, stopping_on_signals
 _USAGE, _FAULT = 2, 4
 _NO_FOLDERS = ("--policy", "--baseline", "--candidate", "--store")  # options of `gate` whose values hold no verdict
 
+
 class _GroupedCommands(TyperGroup):
     """Lists the commands of `--help` by what they are for, each with its first sentence in full."""
 

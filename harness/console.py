@@ -161,9 +161,7 @@ class Terminal:
         if widths is None:
             self._rows_as_lines(cells)
             return
-        table = Table(
-            box=None, pad_edge=False, padding=(0, _GAP, 0, 0), width=sum(widths) + _GAP * (len(widths) - 1)
-        )
+        table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), width=sum(widths) + _GAP * (len(widths) - 1))
         for number, (column, width) in enumerate(zip(cells[0], widths, strict=True)):
             justify: Literal["left", "right"] = "left" if number in texts else "right"
             table.add_column(Text(column), justify=justify, width=width, overflow="fold")

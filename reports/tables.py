@@ -116,9 +116,7 @@ def candidate_table(results: Results, candidate: str) -> tuple[Table, list[Outco
     outcomes: list[Outcome | None] = []
     for shown in shown_rows:
         pair = pairs.get((candidate, *shown.key))
-        values = [
-            _score_cell(results, scores, name, shown, interval=False) for name in (results.baseline, candidate)
-        ]
+        values = [_score_cell(results, scores, name, shown, interval=False) for name in (results.baseline, candidate)]
         difference, outcome = "", ""
         if pair is not None:
             difference = difference_text(pair, shown.metric, interval=True)

@@ -57,7 +57,7 @@ def push(
     samples: Annotated[bool, typer.Option("--samples", help="Send the texts of questions and answers too.")] = False,  # noqa: FBT002
     licence: Annotated[str | None, typer.Option("--license", help="For the card, such as apache-2.0.")] = None,
 ) -> None:
-    """Upload an adapter or exported model with card and results to the hub. Without --execute, only show what is sent."""
+    """Upload an adapter or exported model, with its card, to the hub. Without --execute, only show what is sent."""
     import harness
 
     harness.push(source, repo, execute=execute, public=public, samples=samples, licence=licence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -28,15 +29,18 @@ def readme(
     check: Annotated[bool, typer.Option("--check", help="Change nothing; print a diff and exit 1 if stale.")] = False,  # noqa: FBT002
 ) -> None:
     """Write the result tables between the markers of a Markdown file from their runs."""
-    from reports.readmes.readme import update
+    from reports.readmes.readme import refresh_command, sources, update
 
     difference = update(file, check=check)
     terminal = Terminal()
     if check and difference:
         terminal.say(difference)
-        terminal.say(f"{file} is stale: run `medbench readme {file}`")
+        terminal.say(f"{file} is stale; write it again and commit it: {refresh_command(file)}", style="yellow")
         raise typer.Exit(1)
     terminal.say(f"{file}: {'written' if difference else 'up to date'}")
+    if difference:
+        words = shlex.join(str(path) for path in (file, *sources(file)))
+        terminal.say(f"for `--check` to pass in a fresh clone, commit it with its numbers: git add --force {words}")
 
 
 def diff(

@@ -68,4 +68,4 @@ def _show(folder: RunFolder, results: Results, reports: tuple[Path, Path], termi
     for sentence in results.verdict:
         terminal.say(sentence, style="yellow" if sentence in warnings else "")
     terminal.say(NOT_MEDICAL_ADVICE)
-    terminal.say(f"\nreport: {html}\n        {markdown}\nnumbers: {folder.results}")
+    terminal.say(f"\nreport: {html}\n        {markdown}\nnumbers: {folder.results}, to commit for README blocks")
