@@ -155,7 +155,7 @@ class Terminal:
 
         cells = [[_printable_cell(cell) for cell in row] for row in (columns, *rows)]
         texts = {0, *(range(len(columns)) if left is True else left or ())}
-        wraps = [number in texts or number == len(columns) - 1 for number in range(len(columns))]
+        wraps = [number in texts for number in range(len(columns))]
         room = self._console.width - _GAP * (len(columns) - 1) if self._console.is_terminal else None
         widths = _column_widths(cells, wraps, room)
         if widths is None:
