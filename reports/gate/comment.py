@@ -34,7 +34,7 @@ _TITLES: dict[Verdict, str] = {
 _MARKS: dict[Verdict, str] = {
     "pass": "\N{WHITE HEAVY CHECK MARK} met",
     "fail": "\N{CROSS MARK} not met",
-    "inconclusive": "\N{WARNING SIGN}\N{VARIATION SELECTOR-16} not decided",
+    "inconclusive": "\N{WARNING SIGN}\N{VARIATION SELECTOR-16} inconclusive",
 }
 _MOST = 60_000  # characters
 _MOST_ROWS = 20  # of a table, and reasons
