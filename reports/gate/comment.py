@@ -100,8 +100,10 @@ def _sentence(report: GateReport) -> str:
     accepted = f" {_counted(len(undecided), len(rules))} not decided, which the policy accepts." if undecided else ""
     changes = _directions(rules)
     compared = f" Compared with {baselines}, it is {changes}." if changes else ""
-    what = f"all {len(rules)}" if not undecided else f"{len(rules) - len(undecided)} of {len(rules)}"
-    return f"The {name} may be released: it meets {what} requirements.{accepted}{compared}"
+    met = len(rules) - len(undecided)
+    what = f"{met} of {len(rules)} requirements" if undecided else f"all {met} requirements"
+    what = "the only requirement" if len(rules) == met == 1 else what
+    return f"The {name} may be released: it meets {what}.{accepted}{compared}"
 
 
 def _counted(count: int, total: int) -> str:

@@ -93,9 +93,9 @@ def test_each_rule_is_judged_by_its_own_function_in_the_order_of_the_policy():
     ]
     limits = [rule.limit for rule in result.rules]
     assert limits[1:2] + limits[3:] == [
-        "at least 0",
-        "at least -1",
-        "at least 0.1",
+        "at least 0 %",
+        "at least -100 pp",
+        "at least 10 %",
         "loses less than 90.0 pp",
         "no loss shown, and one of 90.0 pp ruled out",
         "is better",
