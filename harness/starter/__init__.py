@@ -20,7 +20,7 @@ _CI_FILES: dict[CI, tuple[Path, str]] = {
 }
 _TEMPLATES = Path(__file__).resolve().parent
 _ACTION = re.compile(r"[\w.-]+/[\w./-]+@[\w./-]+")
-_REMOTE = re.compile(r"^\s*url\s*=\s*\S*\bgithub\.com[:/]", re.MULTILINE)
+_REMOTE = re.compile(r"^\s*url\s*=\s*(?:\w+://)?(?:[\w.-]+@)?github\.com[:/]", re.MULTILINE)
 _MOST_BYTES = 1_000_000  # of a git configuration
 _GITHUB = re.compile(r"(?:https|ssh)://(?:git@)?github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?")
 

@@ -72,8 +72,8 @@ def test_data_that_is_too_small_has_to_grow_or_the_rule_to_be_looser():
     ]
     assert advised(candidate_with(200, {"limit": 60}, source="other.jsonl")) == [
         (
-            f"T has 200 questions, and about 356 are needed, {CHANCE}: score a larger data set, or loosen margin of these"
-            " rules in the policy; until then set scoring.limit: 200 (60 now) in the recipe."
+            f"T has 200 questions, and about 356 are needed, {CHANCE}: score a larger data set, or loosen margin of"
+            " these rules in the policy; until then set scoring.limit: 200 (60 now) in the recipe."
         )
     ]
 
@@ -90,8 +90,8 @@ def test_the_mean_of_a_suite_takes_more_of_all_its_tasks():
     assert advised(candidate_with(100), suite) == [
         (
             "Score about 356 questions of the suite retention instead of 60, which decides Mean of retention with a"
-            " probability of about 80 %: raise scoring.limit and scoring.limits in the recipe, or a margin in the policy"
-            " where its tasks have no more."
+            " probability of about 80 %: raise scoring.limit and scoring.limits in the recipe, or a margin in the"
+            " policy where its tasks have no more."
         )
     ]
 
@@ -102,22 +102,22 @@ def test_the_mean_of_a_suite_takes_more_of_all_its_tasks():
         (
             {"rule": "non_inferiority"},
             (
-                "More questions would hardly decide Accuracy, since the candidate is near the limit: train it further, or"
-                " change margin of the rule in the policy."
+                "More questions would hardly decide Accuracy, since the candidate is near the limit: train it further,"
+                " or change margin of the rule in the policy."
             ),
         ),
         (
             {"rule": "bound"},
             (
-                "More questions would hardly decide Accuracy, since the candidate is near the limit: train it further, or"
-                " change confidence of the rule in the policy."
+                "More questions would hardly decide Accuracy, since the candidate is near the limit: train it further,"
+                " or change confidence of the rule in the policy."
             ),
         ),
         (
             {"rule": "no_bad_slice"},
             (
-                "Score more questions (scoring.limit, scoring.limits), or name columns with fewer values in by of the rule:"
-                " no slice of Accuracy has 10 questions."
+                "Score more questions (scoring.limit, scoring.limits), or name columns with fewer values in by of the"
+                " rule: no slice of Accuracy has 10 questions."
             ),
         ),
         (

@@ -1,4 +1,4 @@
-"""The comment on a pull request: one sentence, what was judged, requirements, reasons, advice, questions that changed."""
+"""The comment on a pull request: a sentence, what was judged, requirements, reasons, advice, changed questions."""
 
 import re
 
@@ -56,8 +56,8 @@ def test_a_blocked_model():
     assert paragraphs(shown) == [
         "## ❌ medbench: the model should not be released",
         (
-            "The model adapter should not be released: its Accuracy (PubMedQA) is worse than that of base, 61.2 % instead of"
-            f" 70.0 %. 1 of 3 requirements is not met. [Report with all questions and answers]({link})."
+            "The model adapter should not be released: its Accuracy (PubMedQA) is worse than that of base, 61.2 %"
+            f" instead of 70.0 %. 1 of 3 requirements is not met. [Report with all questions and answers]({link})."
         ),
         (
             "|  |  |\n| --- | --- |\n| Model | adapter, trained by this recipe |\n| Base | smollm2-135m-instruct |\n"
@@ -125,8 +125,8 @@ def test_an_undecided_model_and_what_to_change():
         (
             [BETTER, UNDECIDED],
             (
-                "The model adapter may be released: it meets 1 of 2 requirements. 1 of 2 requirements is not decided, which"
-                " the policy accepts. Compared with base, it is better in Perplexity."
+                "The model adapter may be released: it meets 1 of 2 requirements. 1 of 2 requirements is not decided,"
+                " which the policy accepts. Compared with base, it is better in Perplexity."
             ),
         ),
     ],
@@ -183,23 +183,9 @@ def test_text_of_models_and_data_is_escaped():
     )
     page = MarkdownIt("commonmark", {"html": True}).enable("table").render(hostile)
     tags = set(re.findall(r"<(/?\w+)", page))
-    ours = [
-        "h2",
-        "p",
-        "table",
-        "thead",
-        "tbody",
-        "tr",
-        "th",
-        "td",
-        "strong",
-        "ul",
-        "li",
-        "details",
-        "summary",
-        "blockquote",
-    ]
-    assert {tag.removeprefix("/") for tag in tags} <= set(ours)
+    tables = {"table", "thead", "tbody", "tr", "th", "td"}
+    ours = {"h2", "p", "strong", "ul", "li", "details", "summary", "blockquote", *tables}
+    assert {tag.removeprefix("/") for tag in tags} <= ours
     assert "@you" not in hostile
     assert "(Question" not in hostile
 
