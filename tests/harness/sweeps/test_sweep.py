@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -102,6 +103,30 @@ def test_a_sweep_ends_in_one_comparison(swept):
     assert 'id="front-time-title"' in html
     assert "| Model | lora.r | trainer.learning_rate | Perplexity" in markdown
     assert "Pareto front" in markdown
+
+
+def test_a_sweep_shows_progress_score_and_time_left_and_ends_with_its_configurations(
+    tiny_recipe, tmp_path, monkeypatch, capsys
+):
+    use_engine(monkeypatch, tmp_path / "site", HashEngine, "hash")
+    fast = [*SMALL, "scoring.engine=hash", "scoring.limit=2", "scoring.noise_items=0"]
+    capsys.readouterr()
+    harness.sweep(str(tiny_recipe), ["lora.r=2,4"], out=tmp_path / "grid", settings=fast)
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    score = r"Perplexity \u2193 [\d.,]+ \[[\d.,]+, [\d.,]+\]"
+    assert lines[0] == "3 cells, 0 finished already"
+    assert re.fullmatch(f"  base: {score}", lines[1])
+    assert re.fullmatch(rf"  cells: 1/2, about \d+ (min \d+ )?s left, r-2: {score}", lines[2])
+    assert re.fullmatch(rf"  cells: 2/2, \d+ (min \d+ )?s, r-4: {score}", lines[3])
+    table = lines[lines.index("") + 1 :][:4]
+    headings = ["Model", "lora.r", "Perplexity \u2193", "Training time", "Peak memory", "Mark"]
+    assert re.split(" {2,}", table[0]) == headings
+    assert [re.split(" {2,}", line)[:2] for line in table[2:]] == [["r-2", "2"], ["r-4", "4"]]
+    assert sum("best" in line for line in table) == 1
+    harness.sweep(str(tiny_recipe), ["lora.r=2,4"], out=tmp_path / "grid", settings=fast)
+    again = capsys.readouterr().out
+    assert again.startswith("3 cells, 3 finished already\n")
+    assert "cells: " not in again
 
 
 def test_figures_of_a_comparison_are_those_of_its_runs(swept):
