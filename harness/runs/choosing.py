@@ -81,14 +81,13 @@ def choose_checkpoint(plan: Plan, folders: Mapping[int, Path], work: Path, termi
     by_model = {answers.model: _score(answers, metric, plan.recipe.seed) for answers in scored}
     scores = {step: by_model.get(checkpoint_name(step)) for step in folders}
     sign = next(info.sign for info in scored[0].metrics if info.key == metric)
-    finite = {step: sign * score for step, score in scores.items() if score is not None}
-    if not finite:
+    step = best_step(scores, sign)
+    if step is None:
         raise UserError(
             "no checkpoint has a score",
             where=f"trainer.choose_by: {task}/{metric}",
             fix="choose by another metric, or set aside more items with trainer.validation_items",
         )
-    step = max(finite, key=finite.__getitem__)  # of equal ones the first
     terminal.say(f"  chosen: step {step} of {', '.join(map(str, folders))}")
     return CheckpointChoice(
         task=task,
@@ -99,6 +98,17 @@ def choose_checkpoint(plan: Plan, folders: Mapping[int, Path], work: Path, termi
         scores=[*scores.values()],
         step=step,
     )
+
+
+def best_step(scores: Mapping[int, float | None], sign: int) -> int | None:
+    """The first step with the best score; None if none has any.
+
+    Args:
+        scores: Scores by step, in order.
+        sign: 1 if a higher score is better, -1 if a lower one is.
+    """
+    signed = {step: sign * score for step, score in scores.items() if score is not None}
+    return max(signed, key=signed.__getitem__) if signed else None
 
 
 def _score(answers: Scored, metric: str, seed: int) -> float | None:
