@@ -111,6 +111,11 @@ class Terminal:
             self._console.width = max(_PLAIN_WIDTH, self._console.width)
         self._quiet = quiet
 
+    @property
+    def width(self) -> int | None:
+        """Columns of the terminal; None if there is no limit, as in a file or pipe."""
+        return self._console.width if self._console.is_terminal else None
+
     def say(self, text: str = "", style: str = "") -> None:
         """Print a line; yellow ones are warnings."""
         if not self.as_json:
@@ -156,7 +161,7 @@ class Terminal:
         cells = [[_printable_cell(cell) for cell in row] for row in (columns, *rows)]
         texts = {0, *(range(len(columns)) if left is True else left or ())}
         wraps = [number in texts for number in range(len(columns))]
-        room = self._console.width - _GAP * (len(columns) - 1) if self._console.is_terminal else None
+        room = None if self.width is None else self.width - _GAP * (len(columns) - 1)
         widths = _column_widths(cells, wraps, room)
         if widths is None:
             self._rows_as_lines(cells)

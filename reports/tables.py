@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
-from reports.document.schema import Comparison, MetricInfo, Outcome, Results, Score, TaskInfo
+from reports.document.schema import Comparison, MetricInfo, Results, Score, TaskInfo
 from reports.document.suites import MEAN_ACCURACY
 from reports.numbers import (
     MISSING,
-    OUTCOME_MARKS,
     TRAINED_ON,
     amount_text,
     better_arrow,
@@ -93,40 +92,6 @@ def _long_scores_table(results: Results, names: Sequence[str]) -> Table:
     return Table(("Metric", "Model", "Score", "n", *_HEADINGS), tuple(rows))
 
 
-def candidate_table(results: Results, candidate: str) -> tuple[Table, list[Outcome | None]]:
-    """One model beside the baseline, main metrics first: the table and the outcome of each row.
-
-    Args:
-        results: The results document.
-        candidate: The model; the baseline for its own scores alone.
-
-    Returns:
-        Metric, the two values, their difference with its interval, the outcome with its mark, and n; outcomes are None
-        without a comparison.
-    """
-    scores, pairs = results.scores_by_key(), results.comparisons_by_key()
-    shown_rows = sorted(_shown_rows(results), key=lambda shown: not shown.metric.is_main)
-    if candidate == results.baseline:
-        cells = [
-            (shown.title, _score_cell(results, scores, candidate, shown), _items(scores.values(), shown.key))
-            for shown in shown_rows
-        ]
-        return Table(("Metric", candidate, "n"), tuple(cells)), [None] * len(cells)
-    rows: list[tuple[str, ...]] = []
-    outcomes: list[Outcome | None] = []
-    for shown in shown_rows:
-        pair = pairs.get((candidate, *shown.key))
-        values = [_score_cell(results, scores, name, shown, interval=False) for name in (results.baseline, candidate)]
-        difference, outcome = "", ""
-        if pair is not None:
-            difference = difference_text(pair, shown.metric, interval=True)
-            outcome = f"{OUTCOME_MARKS[pair.outcome]} {outcome_text(pair)}"
-        rows.append((shown.title, *values, difference, _items(scores.values(), shown.key), outcome))
-        outcomes.append(pair.outcome if pair else None)
-    columns = ("Metric", results.baseline, candidate, "Difference", "n", "Outcome")
-    return Table(columns, tuple(rows)), outcomes
-
-
 @dataclass(frozen=True)
 class _ShownRow:
     """A row of scores: a metric of a task, or the mean of a suite.
@@ -144,18 +109,9 @@ class _ShownRow:
     tasks: Sequence[str]
 
 
-def _score_cell(
-    results: Results,
-    scores: Mapping[tuple[str, str, str], Score],
-    name: str,
-    shown: _ShownRow,
-    *,
-    interval: bool = True,
-) -> str:
-    """A model's score, with or without its interval, and the mark of items that it was trained on."""
-    score = scores.get((name, *shown.key))
-    text = score_text(score, shown.metric) if interval else value_text(score.value if score else None, shown.metric)
-    return text + _trained_on(results, name, shown.tasks)
+def _score_cell(results: Results, scores: Mapping[tuple[str, str, str], Score], name: str, shown: _ShownRow) -> str:
+    """A model's score with its interval, and the mark of items that it was trained on."""
+    return score_text(scores.get((name, *shown.key)), shown.metric) + _trained_on(results, name, shown.tasks)
 
 
 def _shown_rows(results: Results) -> list[_ShownRow]:

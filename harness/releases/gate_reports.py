@@ -77,14 +77,16 @@ def show_report(report: GateReport, out: Path, terminal: Terminal) -> None:
     ]
     terminal.say(f"candidate: {report.candidate.label}; baseline: {baselines_text(report)}\n")
     terminal.table(table.columns, rows, left=(1,))
-    for rule in rules:
-        if rule.verdict == "pass":
-            terminal.say(f"\n{requirement(rule)}\n  {rule.reason}" if rule.reason else "", style="dim")
-            continue
+    met = [rule for rule in rules if rule.verdict == "pass" and rule.reason]
+    for rule in (rule for rule in rules if rule.verdict != "pass"):
         terminal.say(f"\n{requirement(rule)}", style="bold")
         terminal.say(f"  {rule.reason}")
         for sample in rule.moved[:_SHOWN]:
             terminal.say(f"    {' '.join(moved_text(sample, rule.info).split())}")
+    if met:
+        terminal.say("\npassed")
+    for rule in met:
+        terminal.say(f"  {requirement(rule)}: {rule.reason}", style="dim")
     for sentence in report.advice:
         terminal.say(f"\nto decide: {sentence}", style="yellow")
     terminal.say(f"\n{HEADINGS[report.verdict]}. {report.reason}", style=_STYLES[report.verdict])

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from harness.folder import RunFolder
     from reports.document.schema import Outcome, Results
 
+_WIDE = 100  # columns of a terminal that shows intervals too
 OUTCOME_STYLES: dict[Outcome, str] = {
     "better": "green",
     "worse": "red",
@@ -42,9 +43,10 @@ def kept_stage(folder: RunFolder, terminal: Terminal) -> Results:
 def show_candidate(results: Results, candidate: str, terminal: Terminal) -> None:
     """Print one model beside the baseline, main metrics first, with the outcome in words, a mark and a colour."""
     from harness.console import Styled
-    from reports.tables import candidate_table
+    from reports.candidate_table import candidate_table
 
-    table, outcomes = candidate_table(results, candidate)
+    is_wide = terminal.width is None or terminal.width >= _WIDE
+    table, outcomes = candidate_table(results, candidate, intervals=is_wide)
     rows = [
         (*row[:-1], Styled(row[-1], OUTCOME_STYLES.get(outcome, "")) if outcome else row[-1])
         for row, outcome in zip(table.rows, outcomes, strict=True)

@@ -91,12 +91,24 @@ def test_styled_cells_are_coloured_and_say_the_same_without(on_a_terminal, capsy
     assert "\x1b[32m▲ better" in coloured
 
 
-@pytest.mark.parametrize("width", [40, 80, 120])
-def test_the_quickstart_s_table_is_complete_at_any_width(on_a_terminal, width):
+@pytest.mark.parametrize(
+    ("width", "numbers"),
+    [
+        (40, ["-10.6 pp", "-67.60", "113.5", "45.93"]),
+        (80, ["-10.6 pp", "-67.60", "113.5", "45.93"]),
+        (99, ["45.5 %    34.8 %     -10.6 pp   66   ? inconclusive"]),
+        (100, ["-10.6 pp [-26.3, +4.8]", "-67.60 [-78.45, -57.47]"]),
+        (120, ["45.5 %    34.8 %    -10.6 pp [-26.3, +4.8]   66   ? inconclusive"]),
+    ],
+)
+def test_the_quickstart_s_table_is_complete_at_any_width_and_has_intervals_where_there_is_room(
+    on_a_terminal, width, numbers
+):
     results = read_results(QUICKSTART)
     text, coloured = on_a_terminal(width, lambda terminal: show_candidate(results, "adapter", terminal))
     assert "…" not in text
-    for number in ("-10.6 pp [-26.3, +4.8]", "-67.60 [-78.45, -57.47]", "113.5", "45.93"):
+    assert ("[-26.3, +4.8]" in text) == (width >= 100)
+    for number in numbers:
         assert any(number in line for line in text.splitlines()), number
     for colour, outcome in (("32", "▲ better"), ("31", "▼ worse"), ("33", "? inconclusive")):
         assert f"\x1b[{colour}m" in coloured

@@ -50,7 +50,7 @@ def test_exit_codes_tell_passed_blocked_and_inconclusive(run, policy, command):
     code, out, err = command("gate", run, "--policy", policy(LENIENT))
     assert (code, err) == (0, "")
     assert "Passed. Of 3 rules 3 passed." in out
-    assert "\nPerplexity: at most 1e+06" in out
+    assert "\n  Perplexity: at most 1e+06: Perplexity is " in out
     code, out, _ = command("gate", run, "--policy", policy(bound(max=0.5)))
     assert code == 1
     assert "FAIL" in out
