@@ -25,7 +25,6 @@ from harness.logs import drop_unhandled, log_fault, quiet_libraries
 from reports.errors import UserError, is_failure
 from reports.secrets import redact
 from reports.version import __version__
-from training.machine_failures import machine_error
 from training.stopping import Stopped, stopping_on_signals
 
 _USAGE, _FAULT = 2, 4
@@ -163,6 +162,8 @@ def _main() -> None:
     except BaseException as error:
         if not is_failure(error):
             raise
+        from training.machine_failures import machine_error
+
         # a traceback may hold a token or a patient's words: it goes to the log
         machine = machine_error(error) if isinstance(error, RuntimeError) else None
         print_error(log_fault(error) if machine is None else machine)

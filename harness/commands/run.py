@@ -30,7 +30,7 @@ from harness.commands.options import (
     split_names,
 )
 from harness.console import Terminal
-from harness.planning.model_names import DEFAULT_MODELS
+from training.models.model import DEFAULT_MODELS
 
 
 def run(  # noqa: PLR0913, PLR0917 - one for each flag

@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 
 from harness.environment import describe
-from harness.planning.model_names import OWN_ADAPTER
 from harness.planning.run_plan import Plan
 from harness.runs.pooling import pool_models
 from harness.runs.positions import chosen_letters
@@ -41,7 +40,7 @@ from tasks.pubmedqa import PREDICTIONS, official_script_macro_f1, prediction
 from training.finetune import rows_hash
 from training.log import TrainingLog, read_log
 from training.models.adapters import WEIGHTS
-from training.models.model import Model
+from training.models.model import OWN_ADAPTER, Model
 
 
 def assemble(

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.folder import RunFolder
-from harness.planning.model_names import OWN_ADAPTER, parse_models
+from harness.planning.model_names import parse_models
 from harness.runs.stages import plan_stage, train_stage
 from reports.errors import UserError
+from training.models.model import OWN_ADAPTER
 from training.splits import training_rows
 
 if TYPE_CHECKING:

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.console import Styled, Terminal
 from harness.folder import RunFolder
 from harness.opening import RUNS, open_run
-from harness.planning.model_names import OWN_ADAPTER
 from harness.sweeps.cells import Cell, fetch, is_finished, run_cell, run_stored, score_text_of
 from reports.errors import UserError
 from reports.numbers import GIB
-from training.models.model import BASE
+from training.models.model import BASE, OWN_ADAPTER
 
 if TYPE_CHECKING:
     from reports.document.schema import Results

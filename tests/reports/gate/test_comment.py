@@ -53,7 +53,7 @@ def test_a_blocked_model():
         report(PASSED, BETTER, FAILED, candidate=CANDIDATE, data=["PubMedQA: 400 of 1000 items"], changes=[CHANGES]),
         link,
     ).split("<details>", 1)
-    assert paragraphs(shown) == [
+    assert paragraphs(shown.rstrip()) == [
         "## ❌ medbench: the model should not be released",
         (
             "The model adapter should not be released: its Accuracy (PubMedQA) is worse than that of base, 61.2 %"
@@ -71,7 +71,6 @@ def test_a_blocked_model():
         ),
         "**What is not met or not decided, and why**",
         "- Accuracy (PubMedQA): no loss shown: shown to be worse.",
-        "",
     ]
     assert "<summary>Questions that changed in PubMedQA: 2 now wrong, 1 now right, of 400</summary>" in folded
     assert "<summary>1 more requirement</summary>\n\n| Requirement |" in folded

@@ -87,7 +87,7 @@ def test_throughput_counts_tasks_with_some_generated_answers():
 def test_adapter_size():
     reason = "3.00 MiB of adapter weights"
     assert summary(judge({"rule": "adapter_size", "max_mib": 3})) == ("pass", reason, 3.0, "at most 3 MiB")
-    assert summary(judge({"rule": "adapter_size", "max_mib": 2.9})) == ("fail", reason, 3.0, "at most 2.9")
+    assert summary(judge({"rule": "adapter_size", "max_mib": 2.9})) == ("fail", reason, 3.0, "at most 2.9 MiB")
     candidate, baseline = inputs(ROUGE, *VALUES)
     result, _ = verdict({"rule": "adapter_size", "max_mib": 3}, baseline, candidate)
     assert result.reason == "the results do not say how large the weights of base are"
@@ -100,7 +100,7 @@ def test_adapter_size():
 def test_truncated_answers_are_counted_and_listed():
     reason = "2 of 40 answers were cut off"
     result = judge({"rule": "truncated", "max_share": 0.05})
-    assert summary(result) == ("pass", reason, 0.05, "at most 5.0%")
+    assert summary(result) == ("pass", reason, 0.05, "at most 5.0 %")
     assert (result.n, result.moved) == (40, [])
     result = judge({"rule": "truncated"})
     assert summary(result) == ("fail", reason, 0.05, "at most 0.0 %")
