@@ -79,7 +79,7 @@ def test_what_was_found_is_written_for_machines_and_people(run, policy, command,
     assert "Report with all" not in text  # no URL of this run is known
     changes = {change.task: change for change in report.changes}
     assert changes["medbench_pubmedqa"].items == 6
-    assert report.candidate.trained_on == "8 rows of samples:reasoning_train"
+    assert report.candidate.trained_on == "6 rows of samples:reasoning_train"
     (line,) = [line for line in out.splitlines() if line.startswith("::")]
     assert line.startswith("::error title=medbench gate%3A Perplexity%3A at most 0.5::Perplexity is")
 

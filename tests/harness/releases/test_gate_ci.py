@@ -17,6 +17,7 @@ from training.recipes.recipe_file import load_recipe
 ROOT = Path(__file__).resolve().parents[3]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
 WORKFLOWS = [ROOT / "examples/ci/github.yml", ROOT / "harness/starter/workflow.yml"]
+INPUT = re.compile(r"\$\{\{ (?:inputs|steps\.gate\.outputs|github\.event|github)\.([\w.-]+) \}\}")
 LENIENT = "rules:\n- {rule: complete}\n- {rule: bound, metric: medbench_perplexity/perplexity, max: 1.0e+6}\n"
 
 
@@ -52,15 +53,11 @@ def run_action(workplace, pull_request="", **inputs):
         if "run" not in step or (code and "always()" not in step.get("if", "")):
             continue
         told = {**values, **outputs, "token": "TOKEN", "pull_request.number": pull_request}
-        if step["name"] == "Comment" and not (values["comment"] == "true" and outputs and pull_request):
+        if step.get("name") == "Comment" and not (values["comment"] == "true" and outputs and pull_request):
             continue
 
         def fill(text, told=told):
-            return re.sub(
-                r"\$\{\{ (?:inputs|steps\.gate\.outputs|github|github\.event)\.([\w.-]+) \}\}",
-                lambda found: told[found[1]],
-                text,
-            )
+            return INPUT.sub(lambda match: told[match[1]], text)
 
         files = {name: workplace / name for name in ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_STEP_SUMMARY")}
         environment = os.environ | {name: str(path) for name, path in files.items()}
@@ -210,7 +207,7 @@ def test_both_workflows_comment_and_may_do_so():
         assert workflow["permissions"] == {"contents": "read", "pull-requests": "write"}
         (step,) = [step for step in workflow["jobs"]["gate"]["steps"] if step.get("id") == "gate"]
         assert step["with"]["comment"] is True
-    (step,) = [step for step in ACTION["runs"]["steps"] if step["name"] == "Comment"]
+    (step,) = [step for step in ACTION["runs"]["steps"] if step.get("name") == "Comment"]
     assert "always()" in step["if"]
     assert "inputs.comment == 'true'" in step["if"]
     assert "github.event.pull_request.number" in step["if"]
