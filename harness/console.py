@@ -221,21 +221,23 @@ class Terminal:
     def _bar(self, what: str, total: int, *, log: bool) -> Iterator[Advance]:
         from rich import progress
 
-        columns = (
+        columns = [
             progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(bar_width=min(40, max(4, self._console.width - _BAR - len(what)))),
             progress.MofNCompleteColumn(),
             progress.TextColumn("{task.fields[note]}", markup=False),
             progress.TimeElapsedColumn(),
-            progress.TimeRemainingColumn(),
-        )
+        ]
+        say = self._lines(what, total, pause=0.0) if log else None
+        if say is None:
+            columns.append(progress.TimeRemainingColumn())  # which knows nothing before two units are done
         with progress.Progress(*columns, console=self._console) as bars:
             task = bars.add_task(printable(what), total=total, note="")
 
             def advance(done: int, note: str) -> None:
                 bars.update(task, advance=done)
-                if note and log:
-                    self.say(f"  {note}")
+                if say is not None:
+                    say(done, note)
                 elif note:
                     bars.update(task, note=printable(note))
 

@@ -101,6 +101,6 @@ def _otherwise(rule: RuleResult) -> str:
         )
     key = _TOLERANCE.get(rule.rule, "margin")
     return (
-        f"More questions would hardly decide {name}, since the candidate is near the limit: train it further, or change"
-        f" {key} of the rule in the policy."
+        f"{name}: no number of questions is expected to decide it. Train the candidate further if it is near the limit,"
+        f" score questions of every class if some are rare, or change {key} of the rule in the policy."
     )

@@ -102,15 +102,17 @@ def test_the_mean_of_a_suite_takes_more_of_all_its_tasks():
         (
             {"rule": "non_inferiority"},
             (
-                "More questions would hardly decide Accuracy, since the candidate is near the limit: train it further,"
-                " or change margin of the rule in the policy."
+                "Accuracy: no number of questions is expected to decide it. Train the candidate further if it is near"
+                " the limit, score questions of every class if some are rare, or change margin of the rule in the"
+                " policy."
             ),
         ),
         (
             {"rule": "bound"},
             (
-                "More questions would hardly decide Accuracy, since the candidate is near the limit: train it further,"
-                " or change confidence of the rule in the policy."
+                "Accuracy: no number of questions is expected to decide it. Train the candidate further if it is near"
+                " the limit, score questions of every class if some are rare, or change confidence of the rule in the"
+                " policy."
             ),
         ),
         (
