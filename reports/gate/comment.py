@@ -9,12 +9,12 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 
-from reports.gate.outcome import ChangedItem, GateReport, RuleResult, TaskChanges, Verdict
+from reports.gate.outcome import ChangedItem, GateInputInfo, GateReport, RuleResult, TaskChanges, Verdict
 from reports.gate.render import (
     baseline_text,
-    baselines_text,
     blocking_first,
     candidate_text,
     item_score_text,
@@ -39,6 +39,7 @@ _MARKS: dict[Verdict, str] = {
 _MOST = 60_000  # characters
 _MOST_ROWS = 20  # of a table, and reasons
 _TEXT = 400
+_SPACES = re.compile(r"[^\S\N{NO-BREAK SPACE}]+")  # those that break lines or may do so
 _LINK = re.compile(r"https?://[\w.:-]+(?:/[\w.~%@+-]*)*(?:#[\w-]*)?")
 
 
@@ -67,7 +68,7 @@ def _shown(report: GateReport, link: str) -> Iterator[str]:
     yield _escape(_sentence(report)) + where
     yield _about(report).markdown(_escape)
     rules = _open_rules(report)
-    yield rules_table(rules, _MARKS).markdown(_escape)
+    yield _requirements(rules)
     open_rules = [rule for rule in blocking_first(report.rules) if rule.verdict != "pass"]
     if open_rules:
         yield "**What is not met or not decided, and why**"
@@ -120,17 +121,35 @@ def _directions(rules: Sequence[RuleResult]) -> str:
 
 
 def _about(report: GateReport) -> Table:
-    """What was judged: model, base, baseline, data."""
+    """What was judged: model, base, baselines, data."""
     candidate = report.candidate
     rows = [
-        ("Model", ", ".join(filter(None, (candidate.model or "unknown", candidate.source)))),
+        ("Model", _named(candidate.model or "unknown", candidate)),
         ("Base", candidate.base),
         ("Trained on", candidate.trained_on),
-        ("Compared with", baselines_text(report)),
+        ("Compared with", "; ".join(_named(_label(info, candidate), info) for info in report.baselines)),
         *(("Scored on", text) for text in report.data[:_MOST_ROWS]),
         ("Note", report.prompts),
     ]
-    return Table(("", ""), tuple(row for row in rows if row[1]), figures=False)
+    first, *others = (row for row in rows if row[1])
+    return Table(first, tuple(others), figures=False)
+
+
+def _named(name: str, info: GateInputInfo) -> str:
+    """A model's name with its source."""
+    return ", ".join(filter(None, (name, info.source)))
+
+
+def _label(info: GateInputInfo, candidate: GateInputInfo) -> str:
+    """A baseline's name, with its run if that is not the candidate's."""
+    return info.model if info.run == candidate.run else info.label
+
+
+def _requirements(rules: Sequence[RuleResult]) -> str:
+    """The table of rules in Markdown, in which no number wraps."""
+    table = rules_table(rules, _MARKS)
+    rows = ((*row[:2], *(cell.replace(" ", "\N{NO-BREAK SPACE}") for cell in row[2:])) for row in table.rows)
+    return replace(table, rows=tuple(rows)).markdown(_escape)
 
 
 def _open_rules(report: GateReport) -> list[RuleResult]:
@@ -153,7 +172,7 @@ def _folded(report: GateReport) -> Iterator[str]:
     shown = {rule.name for rule in _open_rules(report)}
     if rest := [rule for rule in report.rules if rule.name not in shown]:
         more = f"{len(rest)} more requirement{'s' if len(rest) > 1 else ''}"
-        yield _fold(more, str(rules_table(rest[: 3 * _MOST_ROWS], _MARKS).markdown(_escape)))
+        yield _fold(more, _requirements(rest[: 3 * _MOST_ROWS]))
     yield _fold("How to read this", _explanation(report))
 
 
@@ -225,7 +244,7 @@ def _fold(title: str, body: str) -> str:
 
 def _escape(text: str) -> str:
     """Escape text for Markdown."""
-    return plain_markdown(" ".join(text.split())[:_TEXT])
+    return plain_markdown(_SPACES.sub(" ", text).strip()[:_TEXT])
 
 
 def _escape_html(text: str) -> str:

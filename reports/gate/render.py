@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from reports.document.schema import MetricInfo
@@ -24,6 +25,7 @@ _SUBJECTS = {
     "truncated": "Answers cut off at the token limit",
     "deployed_equals": "Deployed model",
 }
+_DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")  # turn the direction of what follows
 _ANNOTATIONS = 10  # GitHub shows at most as many per step
 _TEXT = 400
 _RIGHT_OR_WRONG = ("proportion", "macro_f1")
@@ -145,9 +147,13 @@ def github_annotations(report: GateReport) -> Iterator[str]:
 
 
 def _command(text: str) -> str:
-    """Escape text for a workflow command, which ends at a line break and may contain no other."""
+    """Escape text for a workflow command, which ends at a line break, contains no other and turns no direction."""
     escaped = (
-        text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace("##[", "##\N{ZERO WIDTH SPACE}[")
+        _DIRECTION.sub("", text)
+        .replace("%", "%25")
+        .replace("\r", "%0D")
+        .replace("\n", "%0A")
+        .replace("##[", "##\N{ZERO WIDTH SPACE}[")
     )
     return str(visible(escaped))
 

@@ -53,6 +53,7 @@ def test_a_blocked_model():
         report(PASSED, BETTER, FAILED, candidate=CANDIDATE, data=["PubMedQA: 400 of 1000 items"], changes=[CHANGES]),
         link,
     ).split("<details>", 1)
+    shown = shown.replace("\N{NO-BREAK SPACE}", "~")  # no number wraps
     assert paragraphs(shown.rstrip()) == [
         "## ❌ medbench: the model should not be released",
         (
@@ -60,14 +61,14 @@ def test_a_blocked_model():
             f" instead of 70.0 %. 1 of 3 requirements is not met. [Report with all questions and answers]({link})."
         ),
         (
-            "|  |  |\n| --- | --- |\n| Model | adapter, trained by this recipe |\n| Base | smollm2-135m-instruct |\n"
+            "| Model | adapter, trained by this recipe |\n| --- | --- |\n| Base | smollm2-135m-instruct |\n"
             "| Trained on | 450 rows of train.jsonl |\n| Compared with | base of old |\n"
             "| Scored on | PubMedQA: 400 of 1000 items |"
         ),
         (
             "| Requirement | Result | Baseline | Candidate | Change |\n| --- | --- | --- | --- | --- |\n"
-            "| Accuracy (PubMedQA): no loss shown | ❌ not met, worse | 70.0 % | 61.2 % | -8.8 pp [-15.0, -2.0] |\n"
-            "| Perplexity: is better | ✅ met, better | 9.00 | 5.00 | -4.00 [-5.00, -3.00] |"
+            "| Accuracy (PubMedQA): no loss shown | ❌ not met, worse | 70.0~% | 61.2~% | -8.8~pp~[-15.0,~-2.0] |\n"
+            "| Perplexity: is better | ✅ met, better | 9.00 | 5.00 | -4.00~[-5.00,~-3.00] |"
         ),
         "**What is not met or not decided, and why**",
         "- Accuracy (PubMedQA): no loss shown: shown to be worse.",
@@ -209,3 +210,10 @@ def test_a_table_shows_twenty_requirements_and_the_rest_is_folded():
 def test_prompts_that_differ_are_a_row():
     text = comment(report(PASSED, prompts="The chat template differs.", verdict="pass", exit_code=0))
     assert "| Note | The chat template differs. |" in text
+
+
+def test_a_baseline_of_the_same_run_is_named_without_the_run():
+    same = GateInputInfo(run="new", model="base", source="SmolLM2")
+    other = GateInputInfo(run="released", model="adapter")
+    text = comment(report(PASSED, baselines=[same, other], candidate=CANDIDATE))
+    assert "| Compared with | base, SmolLM2; adapter of released |" in text

@@ -186,7 +186,7 @@ def test_annotations_are_errors_for_what_blocks():
 
 
 def test_annotations_are_escaped_and_few():
-    hostile = FAILED.model_copy(update={"subject": "a, 5 %", "limit": "", "reason": "100 %\r\nnext: line, here"})
+    hostile = FAILED.model_copy(update={"subject": "a,\u202e 5 %", "limit": "", "reason": "100 %\r\nnext: line, here"})
     (line,) = github_annotations(report(hostile))
     assert line == "::error title=medbench gate%3A a%2C 5 %25::100 %25%0D%0Anext: line, here"
     long = FAILED.model_copy(update={"subject": "n" * 999, "reason": "r" * 999})
