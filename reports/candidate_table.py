@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from reports.comparison.verdict import labelled_metrics
-from reports.document.schema import Outcome, Results
+from reports.document.evidence import HUMAN_RATING
+from reports.document.schema import MetricInfo, Outcome, Results
 from reports.document.suites import MEAN_ACCURACY
 from reports.numbers import (
     MISSING,
@@ -31,7 +32,7 @@ def candidate_table(results: Results, candidate: str, *, intervals: bool = True)
         row, which is None without a comparison.
     """
     scores, pairs = results.scores_by_key(), results.comparisons_by_key()
-    shown = [(key, metric, [key[0]]) for key, metric in labelled_metrics(results).items()]
+    shown = [(key, _of_people(key[0], metric), [key[0]]) for key, metric in labelled_metrics(results).items()]
     shown += [
         ((suite.name, MEAN_ACCURACY.key), MEAN_ACCURACY.model_copy(update={"title": suite.title}), suite.tasks)
         for suite in results.suites
@@ -57,3 +58,8 @@ def candidate_table(results: Results, candidate: str, *, intervals: bool = True)
     if candidate == results.baseline:
         return Table(("Metric", candidate, "n"), tuple(rows)), outcomes
     return Table(("Metric", results.baseline, candidate, "Difference", "n", "Outcome"), tuple(rows)), outcomes
+
+
+def _of_people(task: str, metric: MetricInfo) -> MetricInfo:
+    """A metric whose title says so if people rated it."""
+    return metric.model_copy(update={"title": f"{metric.title} (human rating)"}) if task == HUMAN_RATING else metric
