@@ -6,7 +6,7 @@ import pytest
 
 from reports.gate.changes import task_changes
 from reports.gate.inputs import ItemScore, slice_hashes
-from tests.reports.gate.examples import ACCURACY, PERPLEXITY, ROUGE, inputs, with_items
+from tests.reports.gate.examples import ACCURACY, LENGTH, PERPLEXITY, ROUGE, inputs, with_items
 
 BEFORE = [1.0, 1.0, 0.0, 0.0, 1.0, 0.0]
 AFTER = [0.0, 1.0, 1.0, 0.0, 0.0, 0.0]  # lost 0 and 4, gained 2
@@ -125,3 +125,10 @@ def test_long_texts_are_cut():
     (change,) = task_changes(long, baseline)
     assert change.changed[0].candidate_answer == "a" * 200
     assert change.changed[0].question == "q" * 200
+
+
+def test_a_lower_value_is_better_where_the_metric_says_so():
+    length = LENGTH.model_copy(update={"higher_is_better": False})
+    (change,) = changes_of([5.0, 5.0, 5.0], [9.0, 2.0, 5.0], length)
+    assert (change.lost, change.gained) == (1, 1)
+    assert [item.id for item in change.changed] == ["0", "1"]

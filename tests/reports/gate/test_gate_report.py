@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from reports.document.schema import DataInfo
 from reports.files import sha256_value
 from reports.gate.inputs import GateInput
 from reports.gate.judging import input_info, judge, refuse
@@ -162,3 +163,23 @@ def test_an_input_is_named_by_its_model():
     _, candidate = inputs(ROUGE, VALUES, VALUES)
     assert isinstance(candidate, GateInput)
     assert input_info(candidate) == GateInputInfo(run="r", model="adapter", sha256="b", created="")
+
+
+def described(rules, label="", **changes):
+    """The report on a candidate whose task has a label and a setting."""
+    baseline, candidate = inputs(ROUGE, VALUES, VALUES, **changes)
+    tasks = [task.model_copy(update={"label": label, "setting": "40 of 90 items"}) for task in candidate.results.tasks]
+    candidate = replace(candidate, results=candidate.results.model_copy(update={"tasks": tasks}), trained_here=True)
+    return judge(Policy.model_validate({"rules": rules}), candidate, [baseline])
+
+
+def test_a_report_says_what_was_judged_in_the_words_of_the_candidate_s_tasks():
+    train = DataInfo(role="train", source="mine.jsonl", selection="", rows=1450, sha256="x", synthetic=False)
+    report = described([PASSES, {"rule": "complete", "name": "whole"}], "PubMedQA", data=[train])
+    bound, complete = report.rules
+    assert (bound.subject, bound.info, bound.label) == ("ROUGE-L (PubMedQA)", ROUGE, "")
+    assert (complete.subject, complete.info, complete.label) == ("", None, "whole")
+    assert report.data == ["PubMedQA: 40 of 90 items"]
+    assert report.candidate.trained_on == "1,450 rows of mine.jsonl"
+    assert (report.baseline.trained_on, report.baseline.base) == ("", "")
+    assert described([PASSES]).rules[0].subject == "ROUGE-L"

@@ -12,6 +12,7 @@ from reports.document.checksums import write_facts
 from reports.document.reading import read_results
 from reports.errors import UserError
 from reports.readmes.readme import sources, update
+from reports.readmes.selection import select
 
 
 @pytest.fixture
@@ -412,3 +413,23 @@ def test_a_stale_file_is_named_in_the_difference_with_its_command(run, monkeypat
     Path("my readme.md").write_text("<!-- medbench:environment . -->\nold\n<!-- medbench:end -->\n")
     heading = update(Path("my readme.md"), check=True).splitlines()[:2]
     assert heading == ["--- my readme.md", "+++ my readme.md (after: medbench readme 'my readme.md')"]
+
+
+def test_what_is_selected_is_all_that_is_left_of_the_results():
+    results = read_results(QUICKSTART)
+    other = [pair.model_copy(update={"candidate": "other"}) for pair in results.comparisons]
+    several = results.model_copy(
+        update={
+            "models": [*results.models, results.models[1].model_copy(update={"name": "other"})],
+            "comparisons": [*results.comparisons, *other],
+        }
+    )
+    chosen = select(several, ["other"], ["perplexity"], "here")
+    assert [model.name for model in chosen.models] == ["base", "other"]
+    assert [(pair.candidate, pair.metric) for pair in chosen.comparisons] == [("other", "perplexity")]
+    assert [(task.name, [metric.key for metric in task.metrics]) for task in chosen.tasks] == [
+        ("medbench_perplexity", ["perplexity"])
+    ]
+    assert {(score.model, score.metric) for score in chosen.scores} == {("base", "perplexity")}
+    assert {cost.task for cost in chosen.costs} == {"medbench_perplexity"}
+    assert chosen.label_use == []
