@@ -265,6 +265,16 @@ def test_every_command_of_a_page_runs_or_is_parsed(page, medbench, monkeypatch, 
             found(line)
 
 
+def test_the_page_of_commands_has_every_command():
+    import typer
+
+    from harness.__main__ import app
+
+    rows = re.findall(r"^\| (`.*?`) \|", text_of(ROOT / "docs" / "commands.md"), re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(named) == sorted(typer.main.get_command(app).commands)
+
+
 def test_the_analysis_page_runs_and_lists_the_columns_of_all_frames(medbench, monkeypatch):
     page = text_of(ROOT / "docs" / "analysis.md")
     monkeypatch.setenv("MPLBACKEND", "Agg")

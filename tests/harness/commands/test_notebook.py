@@ -81,7 +81,7 @@ def test_the_token_comes_from_colabs_secrets_and_is_not_shown(notebook, secrets,
 
 
 def test_the_run_folder_goes_to_the_mounted_drive(notebook, monkeypatch):
-    mounted = []
+    mounted: list[str] = []
     names = run_on_colab(notebook, "drive", monkeypatch, drive=SimpleNamespace(mount=mounted.append))
     assert names["OUT"].startswith(f"{mounted[0]}/MyDrive/")
     order = [cell.id for cell in notebook.cells]
