@@ -30,8 +30,15 @@ _RESULTS = Path(__file__).resolve().parent / "results"
 _RUN = _RESULTS / "quickstart" / "results.json"
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 _SOURCES = "sources.json"
-_WIDTH, _HEIGHT, _SCALE = 1180, 780, 1.6  # CSS pixels, and pixels of the picture for each
-_COLOURS = 128
+_WIDTH, _HEIGHT, _SCALE = 1180, 780, 1.6  # CSS pixels, at most, and pixels of the picture for each
+_COLOURS = 256
+_LAST_GAP = """most => {
+  const parts = [...document.querySelectorAll("body *")].map(part => part.getBoundingClientRect());
+  const small = parts.filter(part => part.height > 0 && part.height < most / 2);
+  let y = most;
+  while (y > most / 2 && small.some(part => part.top < y && y < part.bottom)) y -= 1;
+  return y;
+}"""  # the lowest height that cuts nothing but what holds half of the page
 _FONT = "body { font-family: Inter, system-ui, sans-serif !important; }"
 
 
@@ -95,7 +102,8 @@ def photograph(html: str, theme: str, path: Path) -> None:
         page = browser.new_page(viewport=viewport, device_scale_factor=_SCALE, **settings)
         page.goto(page_file.as_uri())
         page.add_style_tag(content=_FONT)
-        page.screenshot(path=path)
+        clip: Any = {"x": 0, "y": 0, "width": _WIDTH, "height": page.evaluate(_LAST_GAP, _HEIGHT)}
+        page.screenshot(path=path, clip=clip)
         browser.close()
     picture = Image.open(path).convert("RGB")
     picture.quantize(_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
