@@ -71,7 +71,7 @@ def test_own_csv_trains_on_most_rows_and_scores_the_others(follow):
 
 
 def test_gate_passes_a_release_and_blocks_what_is_worse(follow):
-    folder, _ = follow("gate", **{"trainer.max_steps": 12})
+    folder, _ = follow("gate", **{"trainer.max_steps": 12, "trainer.learning_rate": 0.01})
     first, worse = (json.loads((folder / "runs" / name / "gate.json").read_text()) for name in ("first", "candidate"))
     assert (first["verdict"], worse["verdict"]) == ("pass", "fail")
     failed = [rule["rule"] for rule in worse["rules"] if rule["verdict"] == "fail"]
