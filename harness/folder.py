@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from reports.document.reading import samples_path
 from reports.errors import UserError
 from reports.files import PART, remove_parts, write_text
-from training.checkpoints import KEPT
+from training.checkpoints import KEPT, SEEDS
 from training.models.links import refuse_links_out
 
 _LOCK = ".lock"
@@ -46,6 +46,10 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """The adapters of earlier steps that its training has kept."""
         return self.path / KEPT
+
+    def of_seed(self, seed: int) -> RunFolder:
+        """Where the adapter of one of several seeds is trained."""
+        return RunFolder(self.path / SEEDS / str(seed))
 
     @property
     def results(self) -> Path:

@@ -56,6 +56,7 @@ def pool_models(plan: Plan, scored: Sequence[Scored]) -> Pooled:
                 quantized_share=part.weight_format.share,
                 training_data=plan.training_data(name),
                 members=[member.name for member in members],
+                step=members[0].step if len({member.step for member in members}) == 1 else None,
             )
         )
     return pooled

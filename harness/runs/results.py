@@ -65,7 +65,7 @@ def assemble(
     confusion, letters = _confusion(scored), chosen_letters(scored)
     sliced = slice_results(plan, scored)
     tasks = {answers.task.name: answers.task.info.model_copy(update={"metrics": answers.metrics}) for answers in scored}
-    models = [_model_info(plan, model) for model in plan.models]
+    models = [*(_model_info(plan, model) for model in plan.models), *pooled.models]
     samples = {(answers.model, answers.task.name): answers.samples for answers in scored}
     results = Results(
         medbench_version=__version__,
@@ -76,7 +76,7 @@ def assemble(
         baseline=plan.baseline.name,
         recipe=plan.recipe.model_dump(mode="json"),
         environment=describe(plan.device),
-        models=[*models, *pooled.models],
+        models=models,
         base=_model_info(plan, plan.base) if plan.loads_base else None,
         data=_data(plan),
         tasks=list(tasks.values()),
@@ -215,6 +215,7 @@ def _model_info(plan: Plan, model: Model) -> ModelInfo:
         training_data=plan.training_data(model.name),
         trained_here=model.trained_here,
         step=model.step,
+        seed=model.seed,
         unrecorded_base=model.unrecorded_base or None,
     )
 
@@ -255,7 +256,10 @@ def _data(plan: Plan) -> list[DataInfo]:
 
 def _training(plan: Plan, *, trained_now: bool) -> Training | None:
     own = plan.own_adapter
-    log = None if own is None else read_log(plan.folder.adapter if own.trained_here else own.folder)
+    if own is None:
+        return None
+    folder = plan.folder if own.seed is None else plan.folder.of_seed(own.seed)
+    log = read_log(folder.adapter)
     if log is None:
         return None
     shared = set(Training.model_fields) & set(TrainingLog.model_fields) - {"dropped_rows"}
