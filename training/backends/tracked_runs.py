@@ -7,7 +7,7 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -71,13 +71,14 @@ def note_runs(job: Job) -> Any:
     return Note()
 
 
-def end_runs() -> None:
-    """End the runs that trainings of this process have opened."""
-    for name, run in _opened.items():
-        if _active(name) == run:
-            module: Any = sys.modules[name]
-            module.finish() if name == "wandb" else module.end_run()
-    _opened.clear()
+def end_runs(which: Collection[str] | None = None) -> None:
+    """End the runs that trainings of this process have opened: all, or those with certain ids."""
+    for name, run in [*_opened.items()]:
+        if which is None or run in which:
+            del _opened[name]
+            if _active(name) == run:
+                module: Any = sys.modules[name]
+                module.finish() if name == "wandb" else module.end_run()
 
 
 def _active(tracker: str) -> str | None:
@@ -109,7 +110,6 @@ def report_values(recipe: Recipe, folder: Path, fingerprint: str, values: Values
         A note for each tracker that failed; nothing is raised.
     """
     noted, notes = _noted(folder, fingerprint), []
-    end_runs()
     keep_in(folder)
     for name in recipe.trainer.trackers:
         before = noted.reported.get(name, {})
@@ -130,6 +130,7 @@ def report_values(recipe: Recipe, folder: Path, fingerprint: str, values: Values
         except Exception as error:  # noqa: BLE001 - whatever a tracker raises must not lose the scores
             what = f"{type(error).__name__}: {first_line(error)[:200]}"
             notes.append(f"the scores were not reported to {name} ({what}); scoring again tries again")
+    end_runs({*noted.runs.values()})
     write_json(folder / FILE, noted.model_dump(mode="json"))
     return notes
 
@@ -164,10 +165,10 @@ def _to_tensorboard(training: str, values: Values, *, changed: bool) -> None:
 
 def _to_wandb(run_id: str | None, name: str, values: Values) -> str:
     wandb = import_module("wandb")
-    own = wandb.run is not None and run_id in (None, wandb.run.id)  # the user's, which the losses went to
+    is_open = wandb.run is not None and run_id in (None, wandb.run.id)  # the training's, or the user's
     which = {"name": name} if run_id is None else {"id": run_id, "resume": "allow"}
     beside = {} if wandb.run is None else {"reinit": "create_new"}
-    run = wandb.run if own else wandb.init(project=os.environ["WANDB_PROJECT"], **which, **beside)
+    run = wandb.run if is_open else wandb.init(project=os.environ["WANDB_PROJECT"], **which, **beside)
     try:
         run.define_metric(STEP)
         run.define_metric("*", step_metric=STEP, step_sync=True)
@@ -175,7 +176,7 @@ def _to_wandb(run_id: str | None, name: str, values: Values) -> str:
             run.log({**of_step, STEP: step})
         return str(run.id)
     finally:
-        if not own:
+        if not is_open:
             run.finish()
 
 
