@@ -24,6 +24,7 @@ from training.recipes.recipe import Recipe
 FILE = "trackers.json"
 STEP = "train/global_step"  # what transformers' integrations call the step
 _MOST_AT_ONCE = 1000  # values in one request to MLflow
+_WANDB_OFFLINE = ("offline", "dryrun")  # modes in which no run can be resumed: syncing it would replace the first part
 _opened: dict[str, str] = {}  # runs by tracker that a training of this process has opened
 RunId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 Values = dict[str, dict[str, float]]  # by step and metric
@@ -130,7 +131,8 @@ def report_values(recipe: Recipe, folder: Path, fingerprint: str, values: Values
         except Exception as error:  # noqa: BLE001 - whatever a tracker raises must not lose the scores
             what = f"{type(error).__name__}: {first_line(error)[:200]}"
             notes.append(f"the scores were not reported to {name} ({what}); scoring again tries again")
-    end_runs({*noted.runs.values()})
+    with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):  # reported all the same
+        end_runs({*noted.runs.values()})
     write_json(folder / FILE, noted.model_dump(mode="json"))
     return notes
 
@@ -166,7 +168,8 @@ def _to_tensorboard(training: str, values: Values, *, changed: bool) -> None:
 def _to_wandb(run_id: str | None, name: str, values: Values) -> str:
     wandb = import_module("wandb")
     is_open = wandb.run is not None and run_id in (None, wandb.run.id)  # the training's, or the user's
-    which = {"name": name} if run_id is None else {"id": run_id, "resume": "allow"}
+    resumes = run_id is not None and os.environ.get("WANDB_MODE") not in _WANDB_OFFLINE
+    which = {"id": run_id, "resume": "allow"} if resumes else {"name": name}
     beside = {} if wandb.run is None else {"reinit": "create_new"}
     run = wandb.run if is_open else wandb.init(project=os.environ["WANDB_PROJECT"], **which, **beside)
     try:
@@ -174,7 +177,7 @@ def _to_wandb(run_id: str | None, name: str, values: Values) -> str:
         run.define_metric("*", step_metric=STEP, step_sync=True)
         for step, of_step in _ordered(values):
             run.log({**of_step, STEP: step})
-        return str(run.id)
+        return run_id or str(run.id)
     finally:
         if not is_open:
             run.finish()

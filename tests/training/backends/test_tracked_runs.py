@@ -146,6 +146,22 @@ def test_wandb_resumes_the_noted_run_and_gets_only_what_is_new(tiny_recipe, tmp_
     assert all(run.finished for run in runs)
 
 
+def test_wandb_offline_cannot_resume_and_gets_a_run_of_the_same_name(tiny_recipe, tmp_path, monkeypatch):
+    runs = []
+
+    def init(**settings):
+        runs.append(FakeRun(**settings))
+        return runs[-1]
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(run=None, init=init))
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    noted = {"training": FINGERPRINT[:16], "runs": {"wandb": "of-the-training"}}
+    (tmp_path / FILE).write_text(json.dumps(noted), encoding="utf-8")
+    assert report_values(recipe_with(tiny_recipe, "wandb"), tmp_path, FINGERPRINT, VALUES) == []
+    assert [run.settings for run in runs] == [{"project": "medbench", "name": "tiny"}]
+    assert json.loads((tmp_path / FILE).read_text())["runs"] == {"wandb": "of-the-training"}
+
+
 def test_the_users_own_wandb_run_is_written_to_and_left_open(tiny_recipe, tmp_path, monkeypatch):
     mine = FakeRun(id="mine")
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(run=mine, init=None))
@@ -178,7 +194,7 @@ def test_mlflow_has_losses_and_values_in_one_run(tiny_recipe, tmp_path):
         assert losses == [(3,)]
 
 
-def test_wandb_offline_has_losses_and_values_under_one_id(tiny_recipe, tmp_path, monkeypatch):
+def test_wandb_offline_has_losses_and_values_in_one_run_and_later_ones_in_another(tiny_recipe, tmp_path, monkeypatch):
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     recipe = trained(tiny_recipe, tmp_path, "wandb")
@@ -187,7 +203,8 @@ def test_wandb_offline_has_losses_and_values_under_one_id(tiny_recipe, tmp_path,
     assert folder.name.endswith(f"-{run}")
     report_values(recipe, tmp_path, read_log(tmp_path / "adapter").fingerprint, {"40": {"scores/quiz/acc": 0.5}})
     folders = [path.name for path in (tmp_path / "wandb").glob("offline-run-*") if path.is_dir()]
-    assert {name.rpartition("-")[2] for name in folders} == {run}
+    assert [name.endswith(f"-{run}") for name in sorted(folders)] == [True, False]
+    assert json.loads((tmp_path / FILE).read_text())["runs"]["wandb"] == run
 
 
 def test_trackio_has_losses_and_values_in_one_run(tiny_recipe, tmp_path):
