@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.folder import RunFolder
 from harness.planning.model_names import OWN_ADAPTER, checkpoint_name
-from harness.runs.seeds import seed_name
+from harness.runs.pooling import seed_name
 from reports.document.schema import ModelInfo, Results
 from reports.errors import UserError
 from training.checkpoints import SEEDS, checkpoint_folder

@@ -12,7 +12,7 @@ import pandas as pd
 
 from harness.environment import describe
 from harness.planning.run_plan import Plan
-from harness.runs.pooling import pool_models
+from harness.runs.pooling import own_names, pool_models
 from harness.runs.positions import chosen_letters
 from harness.runs.reasoning_effects import reasoning_effects
 from harness.runs.reproduction import chat_template_hash, reproduction, tokenizer_hash
@@ -92,7 +92,7 @@ def assemble(
         reasoning=reasoning_effects(scored, seed=seed),
         slices=sliced.slices,
         worst_slices=sliced.worst,
-        learning_curve=learning_curve(models, [*tasks.values()], samples, seed=seed),
+        learning_curve=learning_curve(models, [*tasks.values()], samples, own=own_names(plan), seed=seed),
         problems=_problems(scored),
         overlap=plan.overlap,
         noise=noise.check() if noise is not None else None,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from harness.folder import RunFolder
 from harness.planning.model_names import OWN_ADAPTER, checkpoint_name, parse_models
+from harness.runs.pooling import pool_name, seed_name
 from harness.runs.stages import plan_stage, train_stage
 from reports.errors import UserError
 from reports.numbers import join_words
-from training.splits import training_rows
 
 if TYPE_CHECKING:
     from harness.console import Terminal
@@ -19,16 +19,6 @@ if TYPE_CHECKING:
     from harness.planning.run_plan import Plan
     from training.models.model import Model
     from training.recipes.recipe import Recipe
-
-
-def seed_name(seed: int) -> str:
-    """Name in results of the adapter of one seed."""
-    return f"seed-{seed}"
-
-
-def pool_name(name: str) -> str:
-    """Name in results of the mean over the seeds of the recipe's own adapter, or of one of its checkpoints."""
-    return f"{name}-mean"
 
 
 def plan_seeds(
@@ -63,9 +53,8 @@ def plan_seeds(
     named = ",".join(f"{name}={model.folder}" for name, model in members.items())
     text = ",".join(named if argument is own[0] else str(argument) for argument in arguments if argument not in own[1:])
     plan = plan_stage(recipe, folder, text, tasks, terminal)
-    rows = training_rows(recipe)
     scored = tuple(
-        replace(model, rows=rows, step=member.step, seed=member.seed)
+        replace(model, rows=member.rows, unknown_rows=member.unknown_rows, step=member.step, seed=member.seed)
         if (member := members.get(model.name)) is not None
         else model
         for model in plan.models
@@ -88,6 +77,7 @@ def _train(
 ) -> list[Model]:
     """Train the adapter of a seed if it is not there yet; returns it or its checkpoints under the seed's names."""
     from harness.planning.own_training import OwnTraining
+    from harness.planning.validation_items import choosing_items
 
     folder.make()
     trainer = recipe.trainer.model_copy(update={"seed": seed})
@@ -97,7 +87,8 @@ def _train(
         seconds: dict[str, float] = {}
         train_stage(plan, plan.to_train, terminal, seconds)
         stages[f"train seed {seed}"] = seconds["train"]
-    training = OwnTraining(one, folder, plan.base, plan.score_dtype)
+    choosing = choosing_items(plan.validation, one)
+    training = OwnTraining(one, folder, plan.base, plan.score_dtype, lambda: choosing)
     models = map(training.model, training.expand(own))
     return [replace(model, name=model.name.replace(OWN_ADAPTER, seed_name(seed), 1), seed=seed) for model in models]
 

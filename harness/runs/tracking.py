@@ -30,7 +30,7 @@ def report_scores(plan: Plan, results: Results) -> list[str]:
             recipe = recipe.model_copy(update={"trainer": recipe.trainer.model_copy(update={"seed": seed})})
         values, log = scores_by_step(results, seed), read_log(folder.adapter)
         if values and log is not None:
-            notes += report_values(recipe, folder.path, log.fingerprint, values)
+            notes += report_values(recipe, folder.path, log.fingerprint, log.tracker_runs, values)
     return list(dict.fromkeys(notes))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -26,6 +26,7 @@ def learning_curve(
     samples: Mapping[tuple[str, str], Sequence[ScoredItem]],
     *,
     seed: int,
+    own: Collection[str] = (),
 ) -> LearningCurve | None:
     """The learning curve of a run's own training, or None with fewer than two of its steps.
 
@@ -41,8 +42,9 @@ def learning_curve(
         tasks: The tasks.
         samples: Samples by model and task.
         seed: Seed of the bootstrap.
+        own: Names of the trainings' own adapters and of their mean, which may be those of any step.
     """
-    seeds = _seed_curves(models)
+    seeds = _seed_curves(models, own)
     members = {model.name: model.members if seeds else [model.name] for model in models}
     names = _by_step(model for model in models if (model.kind == "pool" if seeds else model.trained_here))
     steps = [*names]
@@ -64,6 +66,7 @@ def learning_curve(
     return LearningCurve(
         steps=steps,
         models=[*names.values()],
+        shown=_shown(names, own),
         compared=compared,
         tests=sum(test.inference is not None for test in tested),
         turns=_turns(tested, [names[step] for step in compared]),
@@ -80,12 +83,18 @@ def _by_step(models: Iterable[ModelInfo]) -> dict[int, str]:
     return dict(sorted(names.items()))
 
 
-def _seed_curves(models: Sequence[ModelInfo]) -> list[SeedCurve]:
+def _shown(names: Mapping[int, str], own: Collection[str]) -> str:
+    return next((name for name in names.values() if name in own), [*names.values()][-1])
+
+
+def _seed_curves(models: Sequence[ModelInfo], own: Collection[str]) -> list[SeedCurve]:
     """The checkpoints of each seed; none without several seeds."""
     curves = []
     for seed in dict.fromkeys(model.seed for model in models if model.seed is not None):
         names = _by_step(model for model in models if model.seed == seed)
-        curves.append(SeedCurve(seed=seed, steps=[*names], models=[*names.values()]))
+        if names:
+            adapters, shown = [*names.values()], _shown(names, own)
+            curves.append(SeedCurve(seed=seed, steps=[*names], models=adapters, shown=shown))
     return curves
 
 

@@ -8,17 +8,46 @@ from reports.document.scores import Comparison
 from reports.strict import Strict
 
 
+class CheckpointChoice(Strict):
+    """How one of a training's checkpoints was chosen: by a metric on items that no reported score rests on.
+
+    Attributes:
+        task: The task.
+        metric: Key of its metric.
+        items: Number of items.
+        sources: Hashes of the texts of these items, see `harness.planning.item_hashes`.
+        steps: Steps of the checkpoints in order.
+        scores: Their scores; None for one that gave NaN or infinity.
+        step: The chosen one: the first with the best score.
+    """
+
+    task: str
+    metric: str
+    items: int
+    sources: list[str] = Field(default_factory=list)
+    steps: list[int]
+    scores: list[float | None]
+    step: int
+
+    @property
+    def score(self) -> float | None:
+        """Score of the chosen checkpoint, which is the best of several and so higher than it will be on other items."""
+        return self.scores[self.steps.index(self.step)]
+
+
 class SeedCurve(Strict):
     """The scored adapters of the training with one of several seeds.
 
     Attributes:
         steps: Steps of the training in order, each once.
         models: Names of the adapters with the weights of these steps.
+        shown: As in `LearningCurve`.
     """
 
     seed: int
     steps: list[int]
     models: list[str]
+    shown: str
 
 
 class LearningCurve(Strict):
@@ -27,6 +56,7 @@ class LearningCurve(Strict):
     Attributes:
         steps: Steps of the training in order, each once; with several seeds, those that all of them have.
         models: Names of the adapters with the weights of these steps, or of their means over the seeds.
+        shown: The one of them that is compared everywhere else too: the training's adapter, else that of its last step.
         compared: The steps that were compared with each other: all, or some that include the first and the last.
         tests: Number of tests, which are pairs of compared steps in the main metrics; the correction is over all.
         turns: At most one for each main metric: the first step (`candidate`) that is worse than an earlier one, and of
@@ -35,15 +65,18 @@ class LearningCurve(Strict):
 
     steps: list[int]
     models: list[str]
+    shown: str = ""
     compared: list[int] = Field(default_factory=list)
     tests: int = 0
     turns: list[Comparison] = Field(default_factory=list)
     seeds: list[SeedCurve] = Field(default_factory=list)
 
     @property
-    def earlier(self) -> list[str]:
-        """The models of all steps but the last of the curve and of each seed, which only the curve shows."""
-        return [*self.models[:-1], *(name for curve in self.seeds for name in curve.models[:-1])]
+    def others(self) -> list[str]:
+        """The models that only the curve shows."""
+        shown = {self.shown or self.models[-1], *(curve.shown for curve in self.seeds)}
+        models = [*self.models, *(model for curve in self.seeds for model in curve.models)]
+        return [model for model in models if model not in shown]
 
     @property
     def left_out(self) -> dict[int, list[SeedCurve]]:

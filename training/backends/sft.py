@@ -10,7 +10,7 @@ from tasks.chat import turn_end
 from training.backends import trackers
 from training.backends.job import Job, Progress
 from training.backends.packing import pack
-from training.backends.tracked_runs import note_runs
+from training.backends.tracked_runs import follow_runs
 from training.backends.watching import CHECKPOINTS, watch
 from training.machine_failures import is_out_of_memory
 from training.models.architecture import architecture
@@ -179,9 +179,9 @@ def make_trainer(
         eval_dataset=rows[1],
         processing_class=_with_pad_token(job, model, tokenizer),
         peft_config=lora,
-        callbacks=[watch(progress), *([note_runs(job)] if settings.trackers else [])],
+        callbacks=[watch(progress), *([follow_runs(settings.trackers)] if settings.trackers else [])],
     )
-    if settings.early_stopping_patience:
+    if settings.early_stopping_patience and settings.keep_best:
         trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=settings.early_stopping_patience))
     trainer.remove_callback(PrinterCallback)
     _hold_adapter_in_float32(trainer.model)

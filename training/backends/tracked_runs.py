@@ -1,4 +1,4 @@
-"""The tracker runs that a training writes to, noted beside its adapter, and values that are reported to them later."""
+"""The tracker runs that a training writes to, and values that are reported to them after it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,6 @@ from pydantic import Field, StringConstraints
 from reports.errors import UserError, first_line
 from reports.files import read_json, write_json
 from reports.strict import Strict, checked
-from training.backends.job import Job
 from training.backends.trackers import PROJECT, keep_in, run_name
 from training.recipes.recipe import Recipe
 
@@ -26,50 +25,51 @@ STEP = "train/global_step"  # what transformers' integrations call the step
 _MOST_AT_ONCE = 1000  # values in one request to MLflow
 _WANDB_OFFLINE = ("offline", "dryrun")  # modes in which no run can be resumed: syncing it would replace the first part
 _opened: dict[str, str] = {}  # runs by tracker that a training of this process has opened
-RunId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 Values = dict[str, dict[str, float]]  # by step and metric
 
 
-class TrackedRuns(Strict):
-    """What is noted beside an adapter.
+class Reported(Strict):
+    """What was reported after a training.
 
     Attributes:
-        training: Start of the fingerprint of the training.
-        runs: Id of the training's run by tracker, of those that have ids.
-        reported: Values that were reported after the training, by tracker, step and metric.
+        training: Fingerprint of the training.
+        runs: Id by tracker of the runs that were opened for it, since the training's log has none.
+        values: The values by tracker, step and metric.
     """
 
-    training: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,64}$")]
-    runs: dict[str, RunId] = Field(default_factory=dict)
-    reported: dict[str, Values] = Field(default_factory=dict)
+    training: str
+    runs: dict[str, Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]] = Field(default_factory=dict)
+    values: dict[str, Values] = Field(default_factory=dict)
 
 
-def note_runs(job: Job) -> Any:
-    """Callback that notes the ids of the runs that transformers' integrations open; it has to come after those.
+def follow_runs(names: Sequence[str]) -> Any:
+    """Callback that follows which runs transformers' integrations open; it has to come after those.
 
-    It also ends the runs that an earlier training of this process left open, which the integrations would continue, and
-    opens MLflow's again for the last validation, which would open a second one.
+    The runs that an earlier training of this process left open, which the integrations would continue, are ended.
+    MLflow's is opened again at the end, since the last validation would open a second one.
+
+    Args:
+        names: The trackers.
     """
     from transformers import TrainerCallback
 
-    names = job.recipe.trainer.trackers
     end_runs()
-    others = {name: _active(name) for name in names}  # the user's own, which the integrations write to
+    others = active_runs(names)  # the user's own, which the integrations write to
 
-    class Note(TrainerCallback):  # type: ignore[misc]
-        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-            if not state.is_world_process_zero:
-                return
-            runs = {name: run for name in names if (run := _active(name)) is not None}
-            _opened.update({name: run for name, run in runs.items() if run != others[name]})
-            noted = TrackedRuns(training=job.work.name.rpartition("-")[2], runs=runs)
-            write_json(job.work.parent / FILE, noted.model_dump(mode="json"))
+    class Follow(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            _opened.update({name: run for name, run in active_runs(names).items() if run != others.get(name)})
 
         def on_train_end(self, *_: Any, **__: Any) -> None:
-            if job.validation is not None and "mlflow" in _opened and _active("mlflow") is None:
+            if "mlflow" in _opened and "mlflow" not in active_runs(names):
                 sys.modules["mlflow"].start_run(run_id=_opened["mlflow"])
 
-    return Note()
+    return Follow()
+
+
+def active_runs(names: Sequence[str]) -> dict[str, str]:
+    """Id by tracker of the runs that are open in this process, of those trackers whose runs have ids."""
+    return {name: run for name in names if (run := _active(name)) is not None}
 
 
 def end_runs(which: Collection[str] | None = None) -> None:
@@ -94,7 +94,7 @@ def _active(tracker: str) -> str | None:
     return None
 
 
-def report_values(recipe: Recipe, folder: Path, fingerprint: str, values: Values) -> list[str]:
+def report_values(recipe: Recipe, folder: Path, fingerprint: str, runs: Mapping[str, str], values: Values) -> list[str]:
     """Report values of a training's checkpoints to the trackers of its recipe, into the runs of the training.
 
     A value that was reported before is not reported again. One that has changed is: TensorBoard's file of reported
@@ -105,15 +105,17 @@ def report_values(recipe: Recipe, folder: Path, fingerprint: str, values: Values
         recipe: The recipe of the training.
         folder: The folder with the adapter's, where `FILE` is read and written.
         fingerprint: The training's, see `training.finetune.fingerprint`.
+        runs: Id of the training's run by tracker.
         values: Finite values by step and metric.
 
     Returns:
         A note for each tracker that failed; nothing is raised.
     """
-    noted, notes = _noted(folder, fingerprint), []
+    reported, notes = _reported(folder, fingerprint), []
+    runs = {**reported.runs, **runs}
     keep_in(folder)
     for name in recipe.trainer.trackers:
-        before = noted.reported.get(name, {})
+        before = reported.values.get(name, {})
         new = {
             step: changed
             for step, of_step in values.items()
@@ -123,28 +125,30 @@ def report_values(recipe: Recipe, folder: Path, fingerprint: str, values: Values
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 if name == "tensorboard":
-                    _to_tensorboard(noted.training, merged, changed=bool(new))
+                    _to_tensorboard(fingerprint[:16], merged, changed=bool(new))
                 elif new:
-                    run = _REPORT[name](noted.runs.get(name), run_name(recipe), new)
-                    noted.runs |= {} if run is None else {name: run}
-            noted.reported[name] = merged
+                    run = _REPORT[name](runs.get(name), run_name(recipe), new)
+                    reported.runs |= {} if run is None or name in runs else {name: run}
+            reported.values[name] = merged
         except Exception as error:  # noqa: BLE001 - whatever a tracker raises must not lose the scores
             what = f"{type(error).__name__}: {first_line(error)[:200]}"
             notes.append(f"the scores were not reported to {name} ({what}); scoring again tries again")
     with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):  # reported all the same
-        end_runs({*noted.runs.values()})
-    write_json(folder / FILE, noted.model_dump(mode="json"))
+        end_runs({*runs.values()})
+    write_json(folder / FILE, reported.model_dump(mode="json"))
     return notes
 
 
-def _noted(folder: Path, fingerprint: str) -> TrackedRuns:
-    """What is noted of a training; nothing if the file is missing, broken or of another training."""
+def _reported(folder: Path, fingerprint: str) -> Reported:
+    """What was reported of a training; nothing if the file is missing, broken or of another training."""
     with contextlib.suppress(UserError):
         path = folder / FILE
-        noted = checked(TrackedRuns, read_json(path), what="a list of tracker runs", where=str(path), fix="remove it")
-        if fingerprint.startswith(noted.training):
-            return noted
-    return TrackedRuns(training=fingerprint[:16])
+        reported = checked(
+            Reported, read_json(path), what="a record of reported values", where=str(path), fix="remove it"
+        )
+        if reported.training == fingerprint:
+            return reported
+    return Reported(training=fingerprint)
 
 
 def _to_tensorboard(training: str, values: Values, *, changed: bool) -> None:

@@ -9,7 +9,6 @@ import pytest
 
 from training.backends.tracked_runs import FILE, report_values
 from training.finetune import finetune
-from training.log import read_log
 from training.models.base_model import find_base
 from training.recipes.recipe_file import load_recipe
 from training.splits import training_rows
@@ -43,7 +42,7 @@ def scalars(folder):
 def test_tensorboard_has_the_values_by_step_and_a_second_report_adds_nothing(tiny_recipe, tmp_path):
     recipe = recipe_with(tiny_recipe, "tensorboard")
     for _ in range(2):
-        assert report_values(recipe, tmp_path, FINGERPRINT, VALUES) == []
+        assert report_values(recipe, tmp_path, FINGERPRINT, {}, VALUES) == []
     assert scalars(tmp_path / "tensorboard") == {
         "scores/quiz/acc": [(0, 0.5), (20, 0.75)],
         "scores/quiz/loss": [(20, 1.5)],
@@ -53,11 +52,11 @@ def test_tensorboard_has_the_values_by_step_and_a_second_report_adds_nothing(tin
 
 def test_a_changed_value_replaces_the_earlier_one_in_tensorboard_and_other_steps_stay(tiny_recipe, tmp_path):
     recipe = recipe_with(tiny_recipe, "tensorboard")
-    report_values(recipe, tmp_path, FINGERPRINT, VALUES)
-    report_values(recipe, tmp_path, "f" * 64, {"20": {"scores/quiz/acc": 0.1}})  # of another training
+    report_values(recipe, tmp_path, FINGERPRINT, {}, VALUES)
+    report_values(recipe, tmp_path, "f" * 64, {}, {"20": {"scores/quiz/acc": 0.1}})  # of another training
     (tmp_path / FILE).unlink()
-    report_values(recipe, tmp_path, FINGERPRINT, VALUES)
-    report_values(recipe, tmp_path, FINGERPRINT, {"20": {"scores/quiz/acc": 0.25}})
+    report_values(recipe, tmp_path, FINGERPRINT, {}, VALUES)
+    report_values(recipe, tmp_path, FINGERPRINT, {}, {"20": {"scores/quiz/acc": 0.25}})
     names = sorted(path.name.rpartition("-")[2] for path in (tmp_path / "tensorboard").iterdir())
     assert names == [FINGERPRINT[:16], "f" * 16]
     next((tmp_path / "tensorboard").glob(f"*{'f' * 16}")).unlink()
@@ -66,9 +65,9 @@ def test_a_changed_value_replaces_the_earlier_one_in_tensorboard_and_other_steps
 
 def test_a_file_that_is_gone_is_written_again(tiny_recipe, tmp_path):
     recipe = recipe_with(tiny_recipe, "tensorboard")
-    report_values(recipe, tmp_path, FINGERPRINT, VALUES)
+    report_values(recipe, tmp_path, FINGERPRINT, {}, VALUES)
     next((tmp_path / "tensorboard").iterdir()).unlink()
-    report_values(recipe, tmp_path, FINGERPRINT, VALUES)
+    report_values(recipe, tmp_path, FINGERPRINT, {}, VALUES)
     assert scalars(tmp_path / "tensorboard")["scores/quiz/loss"] == [(20, 1.5)]
 
 
@@ -76,10 +75,10 @@ def test_the_seeds_of_a_run_share_its_folder(tiny_recipe, tmp_path, monkeypatch)
     recipe = recipe_with(tiny_recipe, "tensorboard")
     for seed in ("1", "2"):
         (tmp_path / "seeds" / seed).mkdir(parents=True)
-        report_values(recipe, tmp_path / "seeds" / seed, FINGERPRINT, VALUES)
+        report_values(recipe, tmp_path / "seeds" / seed, FINGERPRINT, {}, VALUES)
     assert sorted(path.name for path in (tmp_path / "tensorboard").iterdir()) == ["seed-1", "seed-2"]
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "mine"))
-    report_values(recipe, tmp_path, FINGERPRINT, VALUES)
+    report_values(recipe, tmp_path, FINGERPRINT, {}, VALUES)
     assert scalars(tmp_path / "mine")["scores/quiz/loss"] == [(20, 1.5)]
 
 
@@ -90,18 +89,18 @@ def test_a_tracker_that_fails_is_a_note_and_is_tried_again(tiny_recipe, tmp_path
         raise RuntimeError("no network\nat all")
 
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(run=None, init=fail))
-    (note,) = report_values(recipe, tmp_path, FINGERPRINT, VALUES)
+    (note,) = report_values(recipe, tmp_path, FINGERPRINT, {}, VALUES)
     assert note == "the scores were not reported to wandb (RuntimeError: no network); scoring again tries again"
     assert scalars(tmp_path / "tensorboard")["scores/quiz/loss"] == [(20, 1.5)]
-    assert [*json.loads((tmp_path / FILE).read_text())["reported"]] == ["tensorboard"]
+    assert [*json.loads((tmp_path / FILE).read_text())["values"]] == ["tensorboard"]
 
 
 @pytest.mark.parametrize("content", ["no JSON", "{}", '{"training": "../x", "runs": {}}', "[1]"])
 def test_a_broken_note_of_runs_is_as_none(tiny_recipe, tmp_path, content):
     (tmp_path / FILE).write_text(content, encoding="utf-8")
-    assert report_values(recipe_with(tiny_recipe, "tensorboard"), tmp_path, FINGERPRINT, VALUES) == []
+    assert report_values(recipe_with(tiny_recipe, "tensorboard"), tmp_path, FINGERPRINT, {}, VALUES) == []
     assert scalars(tmp_path / "tensorboard")["scores/quiz/loss"] == [(20, 1.5)]
-    assert json.loads((tmp_path / FILE).read_text())["training"] == FINGERPRINT[:16]
+    assert json.loads((tmp_path / FILE).read_text())["training"] == FINGERPRINT
 
 
 class FakeRun:
@@ -133,7 +132,7 @@ def test_wandb_resumes_the_noted_run_and_gets_only_what_is_new(tiny_recipe, tmp_
     recipe = recipe_with(tiny_recipe, "wandb")
     more = VALUES | {"40": {"scores/quiz/acc": 0.5}}
     for values in (VALUES, VALUES, more):
-        assert report_values(recipe, tmp_path, FINGERPRINT, values) == []
+        assert report_values(recipe, tmp_path, FINGERPRINT, {}, values) == []
     assert [run.settings for run in runs] == [
         {"project": "medbench", "name": "tiny"},
         {"project": "medbench", "id": "new-id", "resume": "allow"},
@@ -155,28 +154,27 @@ def test_wandb_offline_cannot_resume_and_gets_a_run_of_the_same_name(tiny_recipe
 
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(run=None, init=init))
     monkeypatch.setenv("WANDB_MODE", "offline")
-    noted = {"training": FINGERPRINT[:16], "runs": {"wandb": "of-the-training"}}
-    (tmp_path / FILE).write_text(json.dumps(noted), encoding="utf-8")
-    assert report_values(recipe_with(tiny_recipe, "wandb"), tmp_path, FINGERPRINT, VALUES) == []
+    of_training = {"wandb": "of-the-training"}
+    assert report_values(recipe_with(tiny_recipe, "wandb"), tmp_path, FINGERPRINT, of_training, VALUES) == []
     assert [run.settings for run in runs] == [{"project": "medbench", "name": "tiny"}]
-    assert json.loads((tmp_path / FILE).read_text())["runs"] == {"wandb": "of-the-training"}
+    assert json.loads((tmp_path / FILE).read_text())["runs"] == {}
 
 
 def test_the_users_own_wandb_run_is_written_to_and_left_open(tiny_recipe, tmp_path, monkeypatch):
     mine = FakeRun(id="mine")
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(run=mine, init=None))
-    assert report_values(recipe_with(tiny_recipe, "wandb"), tmp_path, FINGERPRINT, VALUES) == []
+    assert report_values(recipe_with(tiny_recipe, "wandb"), tmp_path, FINGERPRINT, {}, VALUES) == []
     assert (len(mine.rows), mine.finished) == (2, False)
 
 
 def trained(tiny_recipe, folder, *trackers):
-    """Train with these trackers, and report values twice; returns the recipe."""
+    """Train with these trackers, and report values twice; returns the recipe and the log."""
     recipe = recipe_with(tiny_recipe, *trackers)
     base, rows = find_base(recipe.model), training_rows(recipe)
-    finetune(recipe, base, rows, folder / "adapter", lambda *_: None)
+    log = finetune(recipe, base, rows, folder / "adapter", lambda *_: None)
     for _ in range(2):
-        assert report_values(recipe, folder, read_log(folder / "adapter").fingerprint, VALUES) == []
-    return recipe
+        assert report_values(recipe, folder, log.fingerprint, log.tracker_runs, VALUES) == []
+    return recipe, log
 
 
 def test_mlflow_has_losses_and_values_in_one_run(tiny_recipe, tmp_path):
@@ -197,14 +195,13 @@ def test_mlflow_has_losses_and_values_in_one_run(tiny_recipe, tmp_path):
 def test_wandb_offline_has_losses_and_values_in_one_run_and_later_ones_in_another(tiny_recipe, tmp_path, monkeypatch):
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
-    recipe = trained(tiny_recipe, tmp_path, "wandb")
-    run = json.loads((tmp_path / FILE).read_text())["runs"]["wandb"]
+    recipe, log = trained(tiny_recipe, tmp_path, "wandb")
+    run = log.tracker_runs["wandb"]
     (folder,) = [path for path in (tmp_path / "wandb").glob("offline-run-*") if path.is_dir()]
     assert folder.name.endswith(f"-{run}")
-    report_values(recipe, tmp_path, read_log(tmp_path / "adapter").fingerprint, {"40": {"scores/quiz/acc": 0.5}})
+    report_values(recipe, tmp_path, log.fingerprint, log.tracker_runs, {"40": {"scores/quiz/acc": 0.5}})
     folders = [path.name for path in (tmp_path / "wandb").glob("offline-run-*") if path.is_dir()]
     assert [name.endswith(f"-{run}") for name in sorted(folders)] == [True, False]
-    assert json.loads((tmp_path / FILE).read_text())["runs"]["wandb"] == run
 
 
 def test_trackio_has_losses_and_values_in_one_run(tiny_recipe, tmp_path):
