@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from reports.document.reading import samples_path
 from reports.errors import UserError
 from reports.files import PART, remove_parts, write_text
+from training.backends.trackers import WANDB
 from training.checkpoints import KEPT, SEEDS
 from training.models.links import refuse_links_out
 
@@ -93,7 +94,7 @@ class RunFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            refuse_links_out(self.path)
+            refuse_links_out(self.path, unread=(WANDB,))
             probe = self.path / ".writable"
             probe.touch()
             probe.unlink(missing_ok=True)  # another process of a shared run may have been faster

@@ -23,6 +23,7 @@ _PACKAGES = {
 _WANDB_HOST = "api.wandb.ai"
 PROJECT = "medbench"
 TENSORBOARD = "tensorboard"
+WANDB = "wandb"  # folder that Weights & Biases makes, with links to its own cache
 _set_here: dict[str, str] = {}  # variables of the environment
 
 

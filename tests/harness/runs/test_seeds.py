@@ -86,7 +86,7 @@ def test_the_checkpoints_of_all_seeds_are_scored_and_pooled_by_step(curve_run):
     assert results.shown_models() == ["base", "seed-1-step-6", "seed-2-step-6", "adapter-step-6-mean"]
     markdown = (curve_run / "report.md").read_text(encoding="utf-8")
     rows = markdown.partition("### Learning curve")[2].partition("\n\n###")[0].split("\n| ")[1:]
-    assert [row.split(" | ")[:2] for row in rows[2:]] == [["base", ""], ["2", "2"], ["4", "2"], ["6", "2"]]
+    assert [row.split(" | ")[:2] for row in rows[2:6]] == [["base", ""], ["2", "2"], ["4", "2"], ["6", "2"]]
 
 
 def test_the_final_adapters_stand_for_their_step(curve_run, tiny_recipe, tmp_path):

@@ -1,5 +1,6 @@
 """Values that are reported after a training go into the training's own tracker runs, once."""
 
+import importlib.util
 import json
 import sqlite3
 import sys
@@ -7,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from training.backends.tracked_runs import FILE, report_values
+from training.backends.tracked_runs import FILE, active_runs, end_runs, follow_runs, report_values
+from training.backends.trackers import run_name
 from training.finetune import finetune
 from training.models.base_model import find_base
 from training.recipes.recipe_file import load_recipe
@@ -167,6 +169,57 @@ def test_the_users_own_wandb_run_is_written_to_and_left_open(tiny_recipe, tmp_pa
     assert (len(mine.rows), mine.finished) == (2, False)
 
 
+def test_a_run_that_a_training_left_open_ends_before_the_next_and_the_users_own_stays(monkeypatch):
+    wandb = SimpleNamespace(run=None, finished=[])
+
+    def finish():
+        wandb.finished.append(wandb.run.id)
+        wandb.run = None
+
+    wandb.finish = finish
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    for seed in ("a", "b"):
+        callback = follow_runs(["wandb"])
+        assert wandb.run is None
+        wandb.run = FakeRun(id=seed)  # which transformers opens
+        callback.on_train_begin()
+        assert active_runs(["wandb", "mlflow", "tensorboard"]) == {"wandb": seed}
+    end_runs()
+    assert wandb.finished == ["a", "b"]
+    wandb.run = FakeRun(id="mine")
+    follow_runs(["wandb"]).on_train_begin()
+    end_runs()
+    assert (wandb.run.id, wandb.finished) == ("mine", ["a", "b"])
+
+
+def test_mlflows_run_is_open_for_the_last_validation(monkeypatch):
+    """transformers ends it with the training, and logs what comes after into a new one."""
+    mlflow = SimpleNamespace(current=None, ended=[])
+
+    def start_run(run_id):
+        mlflow.current = SimpleNamespace(info=SimpleNamespace(run_id=run_id))
+
+    def end_run():
+        mlflow.ended.append(mlflow.current.info.run_id)
+        mlflow.current = None
+
+    mlflow.start_run, mlflow.end_run, mlflow.active_run = start_run, end_run, lambda: mlflow.current
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    callback = follow_runs(["mlflow"])
+    start_run("losses")
+    callback.on_train_begin()
+    end_run()
+    callback.on_train_end()
+    assert active_runs(["mlflow"]) == {"mlflow": "losses"}
+    end_runs()
+    assert mlflow.ended == ["losses", "losses"]
+
+
+def test_seeds_are_runs_of_different_names(tiny_recipe):
+    assert run_name(load_recipe(str(tiny_recipe))) == "tiny"
+    assert run_name(load_recipe(str(tiny_recipe), ["trainer.seed=3"])) == "tiny-seed-3"
+
+
 def trained(tiny_recipe, folder, *trackers):
     """Train with these trackers, and report values twice; returns the recipe and the log."""
     recipe = recipe_with(tiny_recipe, *trackers)
@@ -205,11 +258,15 @@ def test_wandb_offline_has_losses_and_values_in_one_run_and_later_ones_in_anothe
 
 
 def test_trackio_has_losses_and_values_in_one_run(tiny_recipe, tmp_path):
-    pytest.importorskip("trackio")
+    if importlib.util.find_spec("trackio") is None:
+        pytest.skip("trackio is not installed")
     trained(tiny_recipe, tmp_path, "trackio")
-    with sqlite3.connect(tmp_path / "trackio/medbench.db") as database:
+    folder = importlib.import_module("trackio").TRACKIO_DIR  # which is fixed when it is imported first
+    with sqlite3.connect(folder / "medbench.db") as database:
         rows = database.execute("select run_name, step, metrics from metrics order by id").fetchall()
     assert {name for name, _, _ in rows} == {"tiny"}
-    scores = [(step, json.loads(values)) for _, step, values in rows if "scores/quiz/acc" in values]
+    logged = [(step, json.loads(values)) for _, step, values in rows]
+    scores = [(step, values) for step, values in logged if "scores/quiz/acc" in values]
     assert [(step, values["scores/quiz/acc"]) for step, values in scores] == [(0, 0.5), (20, 0.75)]
+    assert sum("train/loss" in values for _, values in logged) == 3
     assert [values["train/global_step"] for _, values in scores] == [0, 20]
