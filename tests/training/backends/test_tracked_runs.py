@@ -193,7 +193,7 @@ def test_a_run_that_a_training_left_open_ends_before_the_next_and_the_users_own_
 
 
 def test_mlflows_run_is_open_for_the_last_validation(monkeypatch):
-    """transformers ends it with the training, and logs what comes after into a new one."""
+    """Transformers ends it with the training, and logs what comes after into a new one."""
     mlflow = SimpleNamespace(current=None, ended=[])
 
     def start_run(run_id):
