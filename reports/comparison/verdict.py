@@ -46,6 +46,7 @@ def turn_sentences(results: Results) -> list[str]:
     if curve is None:
         return []
     steps = f"steps {curve.steps[0]} to {curve.steps[-1]}"
+    steps += f", means over {len(curve.seeds)} seeds" if curve.seeds else ""
     purposes = {task.name: task.purpose for task in results.tasks}
     lines = []
     for turn in curve.turns:
@@ -57,7 +58,12 @@ def turn_sentences(results: Results) -> list[str]:
             f" {steps}."
         )
     none = f"Learning curve, {steps}: no later step is shown to be worse than an earlier one in a main metric"
-    return lines or [f"{none} ({curve.tests} tests, corrected)."]
+    lines = lines or [f"{none} ({curve.tests} tests, corrected)."]
+    some = [f"step {step} ({len(seeds)} of {len(curve.seeds)})" for step, seeds in curve.left_out.items()]
+    return [
+        *lines,
+        *([f"Not all seeds have {join_words(some)}: no mean over the seeds is shown there."] if some else []),
+    ]
 
 
 def _metrics(results: Results) -> _Metrics:
