@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from training.recipes.recipe import Recipe
 
 _SHARE, _MOST, _LEAST = 5, 100, 10  # without validation_items: one item in five, at most 100, at least 10
-_COMMON, _COMMON_SHARE = 10, 10  # a text that so many items, and one in so many, have in common is no source of theirs
+_COMMON, _COMMON_SHARE = 10, 3  # a text that so many items, and one in so many, have in common is no source of theirs
 _KEY = "trainer.validation_items"
 
 
@@ -66,7 +66,7 @@ def set_aside(tasks: Sequence[LoadedTask], recipe: Recipe) -> tuple[list[LoadedT
     Items are set aside of the task of `trainer.choose_by` and, with `trainer.score_steps`, of every task that compares
     log-likelihoods: the last ones of the seeded order whose first ones `scoring.limit` takes, so that a limit which
     leaves enough items reports the same ones as without. Items with a text in common (a question, a context) are on the
-    same side, in whichever task they are; a text of more than a tenth of a task's items does not count.
+    same side, in whichever task they are; a text of more than a third of a task's items does not count.
 
     Args:
         tasks: All tasks, that of `trainer.choose_by` among them.
