@@ -61,7 +61,8 @@ def _show_configurations(results: Results, terminal: Terminal) -> None:
     rows = [
         [Styled(cell, "bold green") for cell in row] if row[0] == results.compared.best else row for row in table.rows
     ]
-    terminal.table(table.columns, rows, left=(len(table.columns) - 1,))
+    texts = [n for n, column in enumerate(table.columns) if column == "Mark" or column.startswith("Against ")]
+    terminal.table(table.columns, rows, left=texts)
 
 
 def sweep(  # noqa: PLR0913 - one for each flag of the command
