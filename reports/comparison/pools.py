@@ -88,8 +88,8 @@ def pool(
 def pool_inference(metric: MetricInfo, before: Pool | None, after: Pool) -> Inference:
     """The mean of the adapters' scores, or that minus a baseline's score, by Student's t over items and adapters.
 
-    The squares of the half widths of two intervals add up, each with its own t: that over units (jackknife) and that over
-    the adapters (MOVER; Zou and Donner 2008). Two seeds give wide intervals. One t with Satterthwaite's degrees of
+    The squares of the half widths of two intervals add up, each with its own t: that over units (jackknife) and that
+    over the adapters (MOVER; Zou and Donner 2008). Two seeds give wide intervals. One t with Satterthwaite's degrees of
     freedom is too narrow for few seeds: where these happen to lie close together, it takes their spread as known.
 
     Args:
