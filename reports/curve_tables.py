@@ -75,11 +75,8 @@ def _cell(results: Results, curve: LearningCurve, model: str, task: TaskInfo, me
     if model in curve.models and curve.seeds and score is not None and score.spread is not None:
         parts.append(f"SD of seeds {amount_text(score.spread, metric)}")
     parts += [outcome_text(pair)] if pair else []
-    parts += [
-        f"worse than step {curve.step_of(turn.baseline)}"
-        for turn in curve.turns
-        if (turn.task, turn.metric, turn.candidate) == (task.name, metric.key, model)
-    ]
+    worse = curve.worse_than(model, task.name, metric.key)
+    parts += [f"worse than step {curve.step_of(worse.baseline)}"] if worse else []
     return ", ".join(parts)
 
 

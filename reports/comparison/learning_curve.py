@@ -63,13 +63,15 @@ def learning_curve(
             for first, second in combinations(compared, 2)
             if all(len(samples_of[step]) == len(members[names[step]]) for step in (first, second))
         ]
+    turns, last = _turns(tested, [names[step] for step in compared])
     return LearningCurve(
         steps=steps,
         models=[*names.values()],
         shown=_shown(names, own),
         compared=compared,
         tests=sum(test.inference is not None for test in tested),
-        turns=_turns(tested, [names[step] for step in compared]),
+        turns=turns,
+        last=last,
         seeds=seeds,
     )
 
@@ -117,16 +119,21 @@ def spread(steps: Sequence[int]) -> list[int]:
     return [steps[place] for place in places]
 
 
-def _turns(tested: Sequence[Tested], models: Sequence[str]) -> list[Comparison]:
-    """For each metric the first model that is worse than an earlier one, compared with the best of those."""
+def _turns(tested: Sequence[Tested], models: Sequence[str]) -> tuple[list[Comparison], list[Comparison]]:
+    """For each metric the first model that is worse than an earlier one, and the last model if it is.
+
+    Both compared with the best of those earlier ones.
+    """
     signs = {(test.comparison.task, test.comparison.metric): test.metric.sign for test in tested}
     worse: dict[tuple[str, str], list[Comparison]] = {}
     for pair in judge(tested, plan=False):
         if pair.outcome == "worse":
             worse.setdefault((pair.task, pair.metric), []).append(pair)
-    turns = []
+    turns: list[Comparison] = []
+    last: list[Comparison] = []
     for key, pairs in worse.items():
         first = min((pair.candidate for pair in pairs), key=models.index)
-        losses = {signs[key] * (pair.difference or 0.0): pair for pair in pairs if pair.candidate == first}
-        turns.append(losses[min(losses)])
-    return turns
+        for model, chosen in ((first, turns), (models[-1], last)):
+            losses = {signs[key] * (pair.difference or 0.0): pair for pair in pairs if pair.candidate == model}
+            chosen.extend([losses[min(losses)]] if losses else [])
+    return turns, last

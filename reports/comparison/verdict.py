@@ -52,11 +52,13 @@ def turn_sentences(results: Results) -> list[str]:
     for turn in curve.turns:
         metric = metrics[turn.task, turn.metric]
         name = "Forgetting" if purposes[turn.task] == "retention" else "Overfitting"
-        lines.append(
-            f"{name} in {metric.title}: step {curve.step_of(turn.candidate)} is worse than step"
-            f" {curve.step_of(turn.baseline)} ({_details(turn, metric)}), after correction for {curve.tests} tests of"
-            f" {steps}."
-        )
+        line = f"{name} in {metric.title}: step {curve.step_of(turn.candidate)} is worse than step"
+        line += f" {curve.step_of(turn.baseline)} ({_details(turn, metric)})"
+        end = curve.worse_than(curve.models[curve.steps.index(curve.compared[-1])], turn.task, turn.metric)
+        if end is not None and end.candidate != turn.candidate:
+            line += f", and the last step, {curve.step_of(end.candidate)}, worse than step"
+            line += f" {curve.step_of(end.baseline)} ({_details(end, metric)})"
+        lines.append(f"{line}, after correction for {curve.tests} tests of {steps}.")
     none = f"Learning curve, {steps}: no later step is shown to be worse than an earlier one in a main metric"
     lines = lines or [f"{none} ({curve.tests} tests, corrected)."]
     some = [f"step {step} ({len(seeds)} of {len(curve.seeds)})" for step, seeds in curve.left_out.items()]

@@ -61,6 +61,7 @@ class LearningCurve(Strict):
         tests: Number of tests, which are pairs of compared steps in the main metrics; the correction is over all.
         turns: At most one for each main metric: the first step (`candidate`) that is worse than an earlier one, and of
             those earlier ones the best (`baseline`).
+        last: The last compared step likewise, in the metrics in which it is worse than an earlier one.
     """
 
     steps: list[int]
@@ -69,6 +70,7 @@ class LearningCurve(Strict):
     compared: list[int] = Field(default_factory=list)
     tests: int = 0
     turns: list[Comparison] = Field(default_factory=list)
+    last: list[Comparison] = Field(default_factory=list)
     seeds: list[SeedCurve] = Field(default_factory=list)
 
     @property
@@ -83,6 +85,11 @@ class LearningCurve(Strict):
         """Steps that only some seeds have, with these seeds; no mean is over them."""
         steps = {step for curve in self.seeds for step in curve.steps} - {*self.steps}
         return {step: [curve for curve in self.seeds if step in curve.steps] for step in sorted(steps)}
+
+    def worse_than(self, model: str, task: str, metric: str) -> Comparison | None:
+        """The comparison with an earlier step by which a turning point or the last step is worse; None for others."""
+        pairs = [pair for pair in [*self.turns, *self.last] if pair.candidate == model]
+        return next((pair for pair in pairs if (pair.task, pair.metric) == (task, metric)), None)
 
     def step_of(self, model: str) -> int | None:
         """Step of a model; None if it is not on the curve."""

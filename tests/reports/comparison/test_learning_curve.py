@@ -54,6 +54,17 @@ def test_a_planted_overfitter_turns_where_it_was_planted():
     assert (turn.baseline, turn.candidate, turn.outcome) == ("adapter-step-40", "adapter-step-80", "worse")
     assert turn.difference == pytest.approx(-0.15)
     assert turn.p_adjusted < 0.05
+    (last,) = curve.last
+    assert (last.baseline, last.candidate, last.outcome) == ("adapter-step-40", "adapter-step-100", "worse")
+    assert last.difference == pytest.approx(-0.25)
+    assert curve.worse_than("adapter-step-80", "quiz", "acc") == turn
+    assert curve.worse_than("adapter-step-60", "quiz", "acc") is None
+
+
+def test_a_last_step_that_recovers_is_not_called_worse():
+    curve = curve_of({20: right(140), 40: right(90), 60: right(138)})
+    assert [turn.candidate for turn in curve.turns] == ["adapter-step-40"]
+    assert curve.last == []
 
 
 def test_a_metric_whose_lower_values_are_better_turns_when_it_rises():
@@ -146,8 +157,8 @@ def test_noise_in_means_turns_in_at_most_five_percent_of_simulations():
 def test_sentences_name_overfitting_and_forgetting():
     (sentence,) = turn_sentences(curve_results())
     assert sentence == (
-        "Overfitting in Accuracy: step 60 is worse than step 40 (-20.0 pp), after correction for 6 tests"
-        " of steps 20 to 80."
+        "Overfitting in Accuracy: step 60 is worse than step 40 (-20.0 pp), and the last step, 80, worse than step 40"
+        " (-22.0 pp), after correction for 6 tests of steps 20 to 80."
     )
     (sentence,) = turn_sentences(curve_results(purpose="retention"))
     assert sentence.startswith("Forgetting in Accuracy: step 60 is worse than step 40")

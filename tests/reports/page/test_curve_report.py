@@ -21,7 +21,7 @@ def test_the_table_has_a_row_for_each_step_with_losses_scores_and_the_turning_po
     cells = [row[3] for row in table.rows]
     assert cells[0] == "40.0 % [30.9, 49.8]"
     assert cells[2] == "70.0 % [60.4, 78.1], better"
-    assert [cell.partition("worse than")[2] for cell in cells] == ["", "", "", " step 40", ""]
+    assert [cell.partition("worse than")[2] for cell in cells] == ["", "", "", " step 40", " step 40"]
 
 
 def test_without_losses_or_without_a_base_the_table_has_what_there_is():
