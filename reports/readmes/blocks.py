@@ -8,8 +8,9 @@ from pathlib import Path
 from reports import tables, training_tables
 from reports.certificate import body
 from reports.comparison.adapter_cost import cost_sentences
-from reports.comparison.verdict import label_collapses, truncations
+from reports.comparison.verdict import label_collapses, truncations, turn_sentences
 from reports.cost_tables import cost_table
+from reports.curve_tables import curve_table
 from reports.document.reading import displayed_results, read_results
 from reports.document.schema import Results
 from reports.document.verification import certificate_of
@@ -98,6 +99,11 @@ def _cost(_: Path, results: Results) -> str:
     return "\n\n".join([*map(plain_markdown, cost_sentences(results)), table.markdown()]) if table else ""
 
 
+def _curve(_: Path, results: Results) -> str:
+    table = curve_table(results)
+    return "\n\n".join([*map(plain_markdown, turn_sentences(results)), table.markdown()]) if table else ""
+
+
 def _training(_: Path, results: Results) -> str:
     table = training_tables.training_table(results)
     return table.markdown() if table else ""
@@ -138,6 +144,7 @@ def _verify(run: Path, results: Results) -> str:
 BLOCKS: dict[str, Callable[[Path, Results], str]] = {
     "results": lambda _, results: results_text(results),
     "cost": _cost,
+    "curve": _curve,
     "training": _training,
     "memory": _memory,
     "examples": _examples,
