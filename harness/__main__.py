@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands import bundle, cache, comparing, doctor, gate, listing, rate, release, reports, run
+from harness.commands import bundle, cache, comparing, doctor, gate, listing, rate, release, reports, run, view
 from harness.console import Terminal, prepare_streams, print_error, printable
 from harness.logs import drop_unhandled, log_fault, quiet_libraries
 from reports.errors import UserError, is_failure
@@ -58,6 +58,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "report": reports.report,
     "readme": reports.readme,
     "diff": reports.diff,
+    "view": view.view,
     "export": release.export,
     "push": release.push,
     "verify": release.verify,

@@ -1,0 +1,300 @@
+"""Runs as the view lists them: a short summary of each results document, and the filters of the list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime
+from typing import get_args
+from urllib.parse import parse_qsl, urlencode
+
+from reports.comparison.learning_curve import main_metrics
+from reports.document.schema import Comparison, MetricInfo, Outcome, Results, Score
+from reports.document.suites import MEAN_ACCURACY
+from reports.numbers import better_arrow
+from reports.tables import metric_title
+from reports.text import cut
+
+MetricKey = tuple[str, str]  # task or suite, and metric
+
+BROKEN = "broken"
+OUTCOMES: tuple[str, ...] = (*get_args(Outcome), BROKEN)
+_DECIDED = ("better", "worse")
+_NAME, _SENTENCE = 200, 600  # characters shown of a name and of a sentence
+_MOST_FIELDS = 40  # of a query
+_YEARS = range(2000, 2100)  # others are no dates of a run, and no plot has an axis for all of them
+_MOST_WORDS = 10_000  # characters that the text filter searches
+
+
+@dataclass(frozen=True)
+class MainScore:
+    """A main metric of one model in a run.
+
+    Attributes:
+        model: Name of the model.
+        is_baseline: Whether the run compares the others with it.
+        key: Task or suite, and metric.
+        title: Title of the metric with its better direction and the task's label.
+        metric: The metric.
+        score: Score with its interval.
+        comparison: Comparison with the run's baseline, or None.
+        questions: Hashes of the items' ids and gold answers: equal ones make scores of different runs comparable;
+            empty if unknown.
+    """
+
+    model: str
+    is_baseline: bool
+    key: MetricKey
+    title: str
+    metric: MetricInfo
+    score: Score
+    comparison: Comparison | None
+    questions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What the list shows of a results document.
+
+    Attributes:
+        title: The report's title, or the run's name.
+        created: When the results were written; None if the document has no plausible time.
+        base: Source of the base model.
+        models: Names of the models in tables of scores.
+        weights: Hashes of these models' weights.
+        scores: Main metrics of these models, gains and losses first.
+        verdict: Sentences of the verdict.
+        version: Version of medbench that wrote it.
+        commit: Git commit of that medbench's checkout; empty if none was recorded.
+        is_synthetic: Whether some of its items are medbench's own synthetic samples.
+        is_as_written: Whether the document has not been changed since medbench wrote it.
+    """
+
+    title: str
+    created: datetime | None
+    base: str
+    models: tuple[str, ...]
+    weights: tuple[str, ...]
+    scores: tuple[MainScore, ...]
+    verdict: tuple[str, ...]
+    version: str
+    commit: str
+    is_synthetic: bool
+    is_as_written: bool
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run folder in the list.
+
+    Attributes:
+        id: Its name in addresses.
+        path: Its path below the folder that is viewed.
+        modified: Time of its results document, or of the folder without one.
+        files: Names of its files that can be opened.
+        summary: Summary of its results; None if there are none yet, they are broken or not read yet.
+        error: Why its results cannot be read; empty if they can.
+        note: What it is, if it is no finished run, such as a sweep without results yet.
+        release: Name under which it is stored as a baseline; empty if it is none.
+        below: Run folders inside it: a sweep's cells, seeds.
+    """
+
+    id: str
+    path: str
+    modified: datetime
+    files: tuple[str, ...]
+    summary: RunSummary | None = None
+    error: str = ""
+    note: str = ""
+    release: str = ""
+    below: tuple[ListedRun, ...] = ()
+
+    @property
+    def created(self) -> datetime:
+        """When its results were written, by the document if it says so."""
+        return self.summary.created if self.summary and self.summary.created else self.modified
+
+    @property
+    def members(self) -> tuple[ListedRun, ...]:
+        """The run and those inside it."""
+        return (self, *self.below)
+
+    @property
+    def plotted(self) -> tuple[ListedRun, ...]:
+        """The runs whose scores belong in a plot: a comparison has those of its cells already."""
+        return (self,) if self.summary else self.below
+
+    @property
+    def words(self) -> str:
+        """Everything that the text filter searches, in lower case."""
+        summary = self.summary
+        parts = [self.path, self.error, self.note, self.release]
+        if summary:
+            parts += [summary.title, summary.base, summary.version, summary.commit, *summary.models, *summary.verdict]
+            parts += [score.title for score in summary.scores]
+        return " ".join(parts)[:_MOST_WORDS].lower()
+
+    def outcomes(self, model: str = "") -> set[str]:
+        """Outcomes of its main metrics, of one model or all, and `broken` if its results cannot be read."""
+        scores = self.summary.scores if self.summary else ()
+        outcomes: set[str] = {
+            score.comparison.outcome for score in scores if score.comparison and model in ("", score.model)
+        }
+        return outcomes | {BROKEN} if self.error else outcomes
+
+
+@dataclass(frozen=True)
+class Query:
+    """Filters of the list and settings of the plot, as they stand in the page's address.
+
+    Attributes:
+        text: Words that a run has to contain.
+        base: Source of the base model.
+        model: Name of a model.
+        outcome: Outcome of a main metric, or `broken`.
+        since: First day, `YYYY-MM-DD`.
+        until: Last day.
+        metric: The plotted metric, `TASK/METRIC`; the most frequent one if empty.
+        show: What is plotted: `score`, or `change` against the run's baseline.
+        along: The plot's axis: `time`, or `releases`, the stored baselines in their order.
+        page: Page of the list, from 1.
+    """
+
+    text: str = ""
+    base: str = ""
+    model: str = ""
+    outcome: str = ""
+    since: str = ""
+    until: str = ""
+    metric: str = ""
+    show: str = "score"
+    along: str = "time"
+    page: int = 1
+
+    @classmethod
+    def parse(cls, query: str) -> Query:
+        """Read an address's query; what does not belong there or makes no sense is left out."""
+        try:
+            pairs = parse_qsl(query, max_num_fields=_MOST_FIELDS, errors="replace")
+        except ValueError:
+            pairs = []
+        values = {name: cut(value.strip(), _SENTENCE) for name, value in reversed(pairs)}
+        page = values.pop("page", "")
+        known_names = {field.name for field in fields(cls)}
+        texts = {name: value for name, value in values.items() if name in known_names and _is_valid(name, value)}
+        number = int(page) if page.isascii() and page.isdigit() and len(page) < len(str(_MOST_WORDS)) else 1
+        return cls(**texts, page=max(1, number))
+
+    def address(self, page: int) -> str:
+        """The address of another page of the same list."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)} | {"page": page}
+        defaults = {field.name: field.default for field in fields(self)}
+        return "/?" + urlencode({name: value for name, value in values.items() if value != defaults[name]})
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether it may hide a run."""
+        return any((self.text, self.base, self.model, self.outcome, self.since, self.until))
+
+    def matches(self, run: ListedRun) -> bool:
+        """Whether a run passes all filters."""
+        day = run.created.date().isoformat()
+        summary = run.summary
+        return (
+            all(word in run.words for word in self.text.lower().split())
+            and (not self.base or (summary is not None and summary.base == self.base))
+            and (not self.model or (summary is not None and self.model in summary.models))
+            and (not self.outcome or self.outcome in run.outcomes(self.model))
+            and (not self.since or day >= self.since)
+            and (not self.until or day <= self.until)
+        )
+
+
+def _is_valid(name: str, value: str) -> bool:
+    choices = {"show": ("score", "change"), "along": ("time", "releases")}
+    if name in choices:
+        return value in choices[name]
+    return name not in ("since", "until") or _is_day(value)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def summarize(results: Results) -> RunSummary:
+    """Summarise a results document; texts are cut, so that a list of thousands of runs fits in memory."""
+    names = results.shown_models()
+    shown = [model for model in results.models if model.name in names]
+    commit = results.environment.get("git_commit")
+    title = results.recipe.get("report", {}).get("title") or results.name
+    base = results.base or next((model for model in results.models if model.name == results.baseline), None)
+    return RunSummary(
+        title=cut(title, _NAME),
+        created=_time(results.created),
+        base=cut(base.source if base else results.baseline, _NAME),
+        models=tuple(names),
+        weights=tuple(model.sha256 for model in shown),
+        scores=tuple(_main_scores(results, names)),
+        verdict=tuple(cut(sentence, _SENTENCE) for sentence in results.verdict),
+        version=cut(results.medbench_version, _NAME),
+        commit=cut(commit, _NAME) if isinstance(commit, str) else "",
+        is_synthetic=any(task.synthetic for task in results.tasks),
+        is_as_written=not results.checksum or results.is_as_written(),
+    )
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if time.year not in _YEARS:
+        return None
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _main_scores(results: Results, names: list[str]) -> Iterator[MainScore]:
+    """Main metrics by model, and of a model those with a gain or loss first."""
+    scores, pairs = results.scores_by_key(), results.comparisons_by_key()
+    golds: Mapping[str, str] = results.reproduction.golds if results.reproduction else {}
+    metrics = [
+        ((task.name, metric.key), metric_title(task, metric), metric, [task.name])
+        for task in results.tasks
+        for metric in main_metrics(task)
+    ]
+    metrics += [
+        ((suite.name, MEAN_ACCURACY.key), suite.title + better_arrow(MEAN_ACCURACY), MEAN_ACCURACY, suite.tasks)
+        for suite in results.suites
+        if suite.scores
+    ]
+    for name in names:
+        own = [
+            MainScore(
+                model=name,
+                is_baseline=name == results.baseline,
+                key=key,
+                title=cut(title, _NAME),
+                metric=metric,
+                score=scores[name, *key],
+                comparison=pairs.get((name, *key)),
+                questions=tuple(golds.get(task, "") for task in tasks) if golds else (),
+            )
+            for key, title, metric, tasks in metrics
+            if (name, *key) in scores
+        ]
+        yield from sorted(own, key=lambda score: not (score.comparison and score.comparison.outcome in _DECIDED))
+
+
+def metric_titles(runs: Iterable[ListedRun]) -> dict[MetricKey, str]:
+    """Titles of all main metrics of some runs, those of most runs first."""
+    counts: dict[MetricKey, int] = {}
+    titles: dict[MetricKey, str] = {}
+    for run in runs:
+        scores = run.summary.scores if run.summary else ()
+        for key, title in {score.key: score.title for score in scores}.items():
+            counts[key] = counts.get(key, 0) + 1
+            titles.setdefault(key, title)
+    return {key: titles[key] for key in sorted(titles, key=lambda key: -counts[key])}

@@ -1,0 +1,31 @@
+"use strict";
+(() => {
+  const form = document.querySelector("form.filters");
+  const count = form.querySelector("output");
+  let request = new AbortController(), timer = 0;
+  const wait = (milliseconds) => { clearTimeout(timer); timer = setTimeout(load, milliseconds); };
+  const rest = () => { if (Number(document.querySelector("#shown").dataset.unread)) wait(300); };
+  async function load() {
+    const fields = [...new FormData(form)].filter(([, value]) => value);
+    const address = "/?" + new URLSearchParams(fields);
+    request.abort();
+    request = new AbortController();
+    try {
+      const response = await fetch(address, { signal: request.signal });
+      if (!response.ok) throw new Error(response.statusText);
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      document.querySelector("#shown").replaceWith(page.querySelector("#shown"));
+      for (const select of form.querySelectorAll("select")) {
+        select.replaceChildren(...page.querySelector(`select[name=${select.name}]`).children);
+      }
+      count.textContent = page.querySelector("form.filters output").textContent;
+      history.replaceState(null, "", address);
+      rest();
+    } catch (error) {
+      if (error.name !== "AbortError") count.textContent = "medbench view does not answer: start it again";
+    }
+  }
+  form.addEventListener("submit", (event) => { event.preventDefault(); wait(0); });
+  form.addEventListener("input", () => wait(200));
+  rest();
+})();
