@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from reports.numbers import MISSING, difference_text, outcome_text, score_text, value_text
+from reports.numbers import MISSING, value_text
 from reports.page.run_list import ListedRun, MainScore, MetricKey, Query
 from reports.page.svg import INK, SERIES, Plot, plot
 from reports.tables import Table, table_of
@@ -136,7 +136,7 @@ def _point(run: ListedRun, score: MainScore, names: dict[tuple[str, str], str], 
     pair = score.comparison
     if query.show == "change":
         ends = (pair.difference, pair.low, pair.high) if pair else (None, None, None)
-        text = difference_text(pair, score.metric) if pair else MISSING
+        text = score.change()
     else:
         ends = (score.score.value, score.score.low, score.score.high)
         text = value_text(score.score.value, score.metric)
@@ -151,7 +151,7 @@ def _point(run: ListedRun, score: MainScore, names: dict[tuple[str, str], str], 
         is_base=score.is_baseline and not run.release,
         ends=(value * scale, None if low is None else low * scale, None if high is None else high * scale),
         text=text,
-        outcome=pair.outcome if pair else "",
+        outcome=score.outcome,
         questions=score.questions,
     )
 
@@ -237,15 +237,11 @@ def _values_table(entries: Sequence[tuple[ListedRun, MainScore]]) -> Table | Non
             "Run": run.release or run.path,
             "Date": run.created.date().isoformat(),
             "Model": score.model,
-            "Score": score_text(score.score, score.metric),
-            "Change": _change(score),
-            "Outcome": outcome_text(score.comparison) if score.comparison else "",
+            "Score": score.text,
+            "Change": score.change(interval=True),
+            "Outcome": score.outcome_text,
             "n": str(score.score.n),
             "Questions": f"set {sets[score.questions]}" if score.questions else MISSING,
         }
         for run, score in entries
     )
-
-
-def _change(score: MainScore) -> str:
-    return difference_text(score.comparison, score.metric, interval=True) if score.comparison else ""

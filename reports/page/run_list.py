@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 from reports.comparison.learning_curve import main_metrics
 from reports.document.schema import Comparison, MetricInfo, Outcome, Results, Score
 from reports.document.suites import MEAN_ACCURACY
-from reports.numbers import better_arrow
+from reports.numbers import TRAINED_ON, better_arrow, difference_text, outcome_text, score_text
 from reports.tables import metric_title
 from reports.text import cut
 
@@ -40,6 +40,7 @@ class MainScore:
         comparison: Comparison with the run's baseline, or None.
         questions: Hashes of the items' ids and gold answers: equal ones make scores of different runs comparable;
             empty if unknown.
+        is_trained_on: Whether the model was trained on some of the items.
     """
 
     model: str
@@ -50,6 +51,26 @@ class MainScore:
     score: Score
     comparison: Comparison | None
     questions: tuple[str, ...]
+    is_trained_on: bool
+
+    @property
+    def text(self) -> str:
+        """The score with its interval, marked if the model was trained on some of the items."""
+        return score_text(self.score, self.metric) + (f" {TRAINED_ON}" if self.is_trained_on else "")
+
+    @property
+    def outcome(self) -> str:
+        """Outcome of the comparison with the run's baseline; empty without one."""
+        return self.comparison.outcome if self.comparison else ""
+
+    @property
+    def outcome_text(self) -> str:
+        """The outcome in words, with its reservations."""
+        return outcome_text(self.comparison) if self.comparison else ""
+
+    def change(self, *, interval: bool = False) -> str:
+        """The difference from the run's baseline; empty without a comparison."""
+        return difference_text(self.comparison, self.metric, interval=interval) if self.comparison else ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +102,15 @@ class RunSummary:
     commit: str
     is_synthetic: bool
     is_as_written: bool
+
+    @property
+    def scored(self) -> list[tuple[str, list[MainScore]]]:
+        """Models with their main metrics; the baseline only if it stands alone."""
+        by_model: dict[str, list[MainScore]] = {}
+        for score in self.scores:
+            if len(self.models) == 1 or not score.is_baseline:
+                by_model.setdefault(score.model, []).append(score)
+        return [*by_model.items()]
 
 
 @dataclass(frozen=True)
@@ -137,9 +167,7 @@ class ListedRun:
     def outcomes(self, model: str = "") -> set[str]:
         """Outcomes of its main metrics, of one model or all, and `broken` if its results cannot be read."""
         scores = self.summary.scores if self.summary else ()
-        outcomes: set[str] = {
-            score.comparison.outcome for score in scores if score.comparison and model in ("", score.model)
-        }
+        outcomes = {score.outcome for score in scores if score.comparison and model in ("", score.model)}
         return outcomes | {BROKEN} if self.error else outcomes
 
 
@@ -281,11 +309,12 @@ def _main_scores(results: Results, names: list[str]) -> Iterator[MainScore]:
                 score=scores[name, *key],
                 comparison=pairs.get((name, *key)),
                 questions=tuple(golds.get(task, "") for task in tasks) if golds else (),
+                is_trained_on=any(results.learned_from(task, name) for task in tasks),
             )
             for key, title, metric, tasks in metrics
             if (name, *key) in scores
         ]
-        yield from sorted(own, key=lambda score: not (score.comparison and score.comparison.outcome in _DECIDED))
+        yield from sorted(own, key=lambda score: score.outcome not in _DECIDED)
 
 
 def metric_titles(runs: Iterable[ListedRun]) -> dict[MetricKey, str]:

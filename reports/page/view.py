@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from reports.numbers import difference_text, outcome_text, score_text
+from reports.numbers import TRAINED_ON
 from reports.page.history import history
 from reports.page.run_list import BROKEN, OUTCOMES, ListedRun, Query, metric_titles
 from reports.tables import NOT_MEDICAL_ADVICE
@@ -13,6 +13,7 @@ from reports.templating import page_parts, template_environment
 
 PER_PAGE = 50  # runs on a page
 MOST_BELOW = 100  # cells or seeds listed of a run
+_MODELS, _SCORES = 2, 4  # shown of a run and of a model; the others are folded
 _OPTIONS = 200  # of a selection
 
 
@@ -52,7 +53,7 @@ def view_page(listing: Listing, query: Query) -> tuple[str, str]:
     pages = max(1, -(-len(shown) // PER_PAGE))
     page = min(query.page, pages)
     everything = listing.all_runs
-    plotted = [one for run in shown for one in run.plotted]
+    plotted = sorted((one for run in shown for one in run.plotted), key=lambda run: run.created, reverse=True)
     titles = metric_titles(plotted)
     key = next((key for key in titles if "/".join(key) == query.metric), next(iter(titles), None))
     context = {
@@ -69,10 +70,10 @@ def view_page(listing: Listing, query: Query) -> tuple[str, str]:
         "metric": "/".join(key) if key else "",
         "history": history(plotted, key, titles[key], query) if key else None,
         "most_below": MOST_BELOW,
+        "most_models": _MODELS,
+        "most_scores": _SCORES,
         "broken": BROKEN,
-        "score_text": score_text,
-        "difference_text": difference_text,
-        "outcome_text": outcome_text,
+        "trained_on": TRAINED_ON,
         "advice": NOT_MEDICAL_ADVICE,
         **parts,
     }

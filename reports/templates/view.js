@@ -3,11 +3,15 @@
   const form = document.querySelector("form.filters");
   const count = form.querySelector("output");
   let request = new AbortController(), timer = 0;
-  const wait = (milliseconds) => { clearTimeout(timer); timer = setTimeout(load, milliseconds); };
-  const rest = () => { if (Number(document.querySelector("#shown").dataset.unread)) wait(300); };
-  async function load() {
-    const fields = [...new FormData(form)].filter(([, value]) => value);
-    const address = "/?" + new URLSearchParams(fields);
+  const filtered = () => "/?" + new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
+  const wait = (milliseconds, address) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => load(address()), milliseconds);
+  };
+  const rest = () => {
+    if (Number(document.querySelector("#shown").dataset.unread)) wait(300, () => location.pathname + location.search);
+  };
+  async function load(address) {
     request.abort();
     request = new AbortController();
     try {
@@ -25,7 +29,7 @@
       if (error.name !== "AbortError") count.textContent = "medbench view does not answer: start it again";
     }
   }
-  form.addEventListener("submit", (event) => { event.preventDefault(); wait(0); });
-  form.addEventListener("input", () => wait(200));
+  form.addEventListener("submit", (event) => { event.preventDefault(); wait(0, filtered); });
+  form.addEventListener("input", () => wait(200, filtered));
   rest();
 })();

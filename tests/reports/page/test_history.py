@@ -67,9 +67,8 @@ def test_only_scores_on_the_same_questions_are_connected():
 
     assert lines("a", "a") - lines("a", "b") == 2  # those of base and adapter
     assert lines("", "") == lines("a", "b")
-    assert [row[-1] for row in table_of([run_of(2, golds="a"), run_of(1, golds="b")])[0]] == ["set 1"] * 2 + [
-        "set 2"
-    ] * 2
+    sets = [row[-1] for row in table_of([run_of(2, golds="a"), run_of(1, golds="b")])[0]]
+    assert sets == ["set 1", "set 1", "set 2", "set 2"]
     assert {row[-1] for row in table_of([run_of(1, golds="")])[0]} == {"n/a"}
 
 
@@ -112,7 +111,7 @@ def test_models_of_several_bases_are_lines_of_their_own():
 def test_the_four_models_with_most_runs_are_plotted_and_the_rest_named():
     many = {"base": 0.5} | {f"cell-{number}": 0.5 for number in range(6)}
     rows, drawn = table_of([run_of(2, values=many), run_of(1)])
-    assert {row[2] for row in rows} == {"base", "adapter", "cell-0", "cell-1"} or len({row[2] for row in rows}) == 4
+    assert {row[2] for row in rows} == {"base", "cell-0", "cell-1", "cell-2"}
     assert drawn.notes == ("Only the 4 models with the most runs are plotted: select one to see it.",)
 
 
