@@ -24,6 +24,7 @@ _LABEL = 24  # characters of such a name
 _LARGEST = 1e12  # larger values make an axis on which nothing else can be read
 _DAY = 1.0  # matplotlib's unit of dates
 _DRAWING = threading.Lock()  # matplotlib's settings are the process's
+_BESIDE = 0.008  # of the axis
 _LINES = ("-", "--", ":", "-.")
 _MARKERS = {"better": "^", "worse": "v"}
 
@@ -158,8 +159,8 @@ def _point(run: ListedRun, score: MainScore, names: dict[tuple[str, str], str], 
 
 @lru_cache(maxsize=16)
 def _draw(points: tuple[_Point, ...], title: str, show: str, over_releases: bool, percent: bool) -> Plot | None:  # noqa: FBT001 - cached by position
-    """Draw the points, latest first; None if matplotlib has no axis for them."""
-    oldest_first = points[::-1]
+    """Draw the points; None if matplotlib has no axis for them."""
+    oldest_first = sorted(points, key=lambda point: point.day)
     days = [point.day for point in oldest_first]
     places = [float(place) for place in range(len(days))] if over_releases else days
     unit = ("percentage points" if show == "change" else "%") if percent else ""
@@ -169,8 +170,11 @@ def _draw(points: tuple[_Point, ...], title: str, show: str, over_releases: bool
     def draw(axes: Axes) -> None:
         series = dict.fromkeys(point.series for point in oldest_first)
         colours = dict(zip(series, SERIES, strict=False))
-        for line, (key, colour) in zip(_LINES, colours.items(), strict=False):
-            own = [(place, point) for place, point in zip(places, oldest_first, strict=True) if point.series == key]
+        beside = _BESIDE * (max(places) - min(places) or 1.0)  # so that intervals of one run do not cover each other
+        for number, (line, (key, colour)) in enumerate(zip(_LINES, colours.items(), strict=False)):
+            shift = beside * (number - (len(colours) - 1) / 2)
+            entries = zip(places, oldest_first, strict=True)
+            own = [(place + shift, point) for place, point in entries if point.series == key]
             _draw_series(axes, own, key, INK if own[0][1].is_base else colour, line)
         if show == "change":
             axes.axhline(0, color=INK, linewidth=0.8)
@@ -179,7 +183,7 @@ def _draw(points: tuple[_Point, ...], title: str, show: str, over_releases: bool
         else:
             _label_days(axes, days)
         axes.set_ylabel(" ".join(filter(None, (name, f"({unit})" if unit else ""))))
-        axes.legend(loc="best")
+        axes.figure.legend(loc="outside lower center", ncols=2)
 
     try:
         with _DRAWING:

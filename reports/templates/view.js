@@ -20,7 +20,9 @@
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
       document.querySelector("#shown").replaceWith(page.querySelector("#shown"));
       for (const select of form.querySelectorAll("select")) {
-        select.replaceChildren(...page.querySelector(`select[name=${select.name}]`).children);
+        const chosen = select.value;
+        select.innerHTML = page.querySelector(`select[name=${select.name}]`).innerHTML;
+        if (chosen) select.value = chosen;
       }
       count.textContent = page.querySelector("form.filters output").textContent;
       history.replaceState(null, "", address);

@@ -6,7 +6,7 @@ import pytest
 
 from tests.harness.viewing.run_folders import write_run
 from tests.reports.documents import write_document
-from tests.reports.page.test_browser import CHROMIUM, browser  # noqa: F401 - a fixture
+from tests.reports.page.test_browser import CHROMIUM, browser, sync_api  # noqa: F401 - a fixture
 from tests.reports.test_injection import HOSTILE as PAYLOADS
 from tests.reports.test_injection import HOSTILE_NAMES
 
@@ -55,27 +55,29 @@ def names(page):
     return page.locator(ROWS).all_inner_texts()
 
 
-def wait_for_count(page, text):
-    page.locator("output", has_text=text).wait_for()
+def wait_for_names(page, *expected):
+    sync_api.expect(page.locator(ROWS)).to_have_text([*expected])
+    assert page.locator("output").inner_text() == f"{len(expected)} of 4 runs shown"
+
+
+def selection(page, name):
+    return page.get_by_role("combobox", name=name, exact=True)
 
 
 def test_filters_change_list_plot_and_address_at_once(open_page, runs):
     page = open_page(runs)
     assert names(page) == ["broken", "grid", "second", "first"]
-    page.get_by_label("Outcome").select_option("worse")
-    wait_for_count(page, "1 of 4 runs shown")
-    assert names(page) == ["second"]
+    selection(page, "Outcome").select_option("worse")
+    wait_for_names(page, "second")
     assert page.url.endswith("?outcome=worse&metric=quiz%2Facc&show=score&along=time")
-    page.get_by_label("Outcome").select_option("broken")
-    wait_for_count(page, "1 of 4 runs shown")
-    assert names(page) == ["broken"]
-    page.get_by_label("Outcome").select_option("")
+    selection(page, "Outcome").select_option("broken")
+    wait_for_names(page, "broken")
+    selection(page, "Outcome").select_option("")
     page.get_by_label("Search").fill("other-lm ADAPTER")
-    wait_for_count(page, "1 of 4 runs shown")
-    assert names(page) == ["second"]
+    wait_for_names(page, "second")
     assert page.evaluate("document.activeElement.name") == "text"
     page.get_by_label("Search").fill("no such words")
-    wait_for_count(page, "0 of 4 runs shown")
+    wait_for_names(page)
     assert page.get_by_text("No run passes the filters.").is_visible()
 
 
@@ -83,13 +85,13 @@ def test_a_filtered_address_is_the_same_page_with_and_without_javascript(open_pa
     for javascript in (True, False):
         page = open_page(runs, "/?base=other-lm", java_script_enabled=javascript)
         assert names(page) == ["second"]
-        assert page.get_by_label("Base").input_value() == "other-lm"
+        assert selection(page, "Base").input_value() == "other-lm"
 
 
 def test_without_javascript_the_button_applies_the_filters(open_page, runs):
     page = open_page(runs, java_script_enabled=False)
-    page.get_by_label("From").fill("2026-03-15")
-    page.get_by_label("To").fill("2026-04-15")
+    page.get_by_label("From", exact=True).fill("2026-03-15")
+    page.get_by_label("To", exact=True).fill("2026-04-15")
     page.get_by_role("button", name="Apply").click()
     assert names(page) == ["second"]
     page.get_by_role("link", name="Reset").click()
@@ -133,7 +135,7 @@ def test_the_plot_has_a_text_alternative_and_all_values_in_a_table(open_page, ru
     page.get_by_text("Values of the plot").click()
     cells = page.get_by_role("region", name="Values of the plot").locator("tbody tr").first.locator("td, th")
     assert cells.all_inner_texts()[:4] == ["second", "2026-04-01", "base", "50.0 % [40.0, 60.0]"]
-    page.get_by_label("Plot", exact=True).select_option("change")
+    selection(page, "Plot").select_option("change")
     page.locator("figcaption", has_text="Change in Accuracy").wait_for()
 
 

@@ -22,15 +22,16 @@ def run_of(day, *, values=None, golds="g", release="", base="tiny-lm", **parts):
         **dict.fromkeys(("engine", "quantization", "train_dtype", "score_dtype", "batching", "tokenizer_sha256"), ""),
         "golds": {"quiz": golds},
     }
-    results = results_of(
-        name=f"run {day}",
-        created=(START + timedelta(days=day)).isoformat(),
-        baseline=next(iter(values)),
-        models=[model_of(name, base, f"{day} {name}") for name in values],
-        tasks=[QUIZ],
-        scores=[score_of(name, value) for name, value in values.items()],
-        **({"reproduction": reproduction if golds else None} | parts),
-    )
+    defaults = {
+        "name": f"run {day}",
+        "created": (START + timedelta(days=day)).isoformat(),
+        "baseline": next(iter(values)),
+        "models": [model_of(name, base, f"{day} {name}") for name in values],
+        "tasks": [QUIZ],
+        "scores": [score_of(name, value) for name, value in values.items()],
+        "reproduction": reproduction if golds else None,
+    }
+    results = results_of(**(defaults | parts))
     return ListedRun(str(day), f"run-{day}", START, (), summarize(results), release=release)
 
 
