@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 300  # of a plot; more are neither readable nor small
 _MOST_LABELS = 8  # names of releases below a plot
-_LABEL = 24  # characters of such a name
+_LABEL = 24  # characters of such a name, and of a line beside the axis
 _LARGEST = 1e12  # larger values make an axis on which nothing else can be read
 _DAY = 1.0  # matplotlib's unit of dates
 _DRAWING = threading.Lock()  # matplotlib's settings are the process's
@@ -62,11 +63,13 @@ class History:
         plot: The plot, or None if there is nothing to plot.
         table: The plotted values, latest first; None likewise.
         notes: What is left out, and why there is no plot.
+        caption: How to read the plot.
     """
 
     plot: Plot | None
     table: Table | None
     notes: tuple[str, ...]
+    caption: str = ""
 
 
 def history(runs: Sequence[ListedRun], key: MetricKey, title: str, query: Query) -> History:
@@ -107,7 +110,8 @@ def history(runs: Sequence[ListedRun], key: MetricKey, title: str, query: Query)
     drawn = _draw(tuple(point for *_, point in points), title, query.show, over_releases, pairs[0][1].metric.percent)
     if drawn is None:
         notes.append("These values cannot be drawn on one axis.")
-    return History(drawn, _values_table([entry[:2] for entry in points]), tuple(notes))
+    caption = _caption(query.show, compared=any(point.outcome for *_, point in points))
+    return History(drawn, _values_table([entry[:2] for entry in points]), tuple(notes), caption)
 
 
 def _once(runs: Sequence[ListedRun]) -> list[ListedRun]:
@@ -163,7 +167,7 @@ def _draw(points: tuple[_Point, ...], title: str, show: str, over_releases: bool
     oldest_first = sorted(points, key=lambda point: point.day)
     days = [point.day for point in oldest_first]
     places = [float(place) for place in range(len(days))] if over_releases else days
-    unit = ("percentage points" if show == "change" else "%") if percent else ""
+    unit = ("pp" if show == "change" else "%") if percent else ""
     axis = " over releases" if over_releases else " over time"
     name = f"{'Change in ' if show == 'change' else ''}{visible(title)}"
 
@@ -182,7 +186,7 @@ def _draw(points: tuple[_Point, ...], title: str, show: str, over_releases: bool
             _label_releases(axes, [point.label for point in oldest_first])
         else:
             _label_days(axes, days)
-        axes.set_ylabel(" ".join(filter(None, (name, f"({unit})" if unit else ""))))
+        axes.set_ylabel(textwrap.fill(f"{name} ({unit})" if unit else name, _LABEL))
         axes.figure.legend(loc="outside lower center", ncols=2)
 
     try:
@@ -216,9 +220,9 @@ def _label_releases(axes: Axes, labels: Sequence[str]) -> None:
 def _label_days(axes: Axes, days: Sequence[float]) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    locator = AutoDateLocator(minticks=2, maxticks=6)
+    locator = AutoDateLocator(minticks=2, maxticks=6)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     margin = max(0.04 * (days[-1] - days[0]), _DAY / 2)
     axes.set_xlim(min(days) - margin, max(days) + margin)
 
@@ -230,6 +234,16 @@ def _describe(points: Sequence[_Point], title: str) -> str:
         texts = [point.text for point in points if point.series == series]
         lines.append(f"{series}: {texts[0]}" + (f" to {texts[-1]} in {len(texts)} runs." if texts[1:] else "."))
     return f"{title}. {' '.join(lines)} All values are in the table below."
+
+
+def _caption(show: str, *, compared: bool) -> str:
+    corrected, usual = "Intervals are corrected for the other comparisons of the run.", "Intervals are at 95 %."
+    marks = (
+        " Triangles point up where a model is better than its base, and down where it is worse; circles are neither,"
+        " squares the base."
+    )
+    intervals = corrected if show == "change" else usual
+    return f"{intervals}{marks if compared else ''} Lines connect runs on the same questions."
 
 
 def _values_table(entries: Sequence[tuple[ListedRun, MainScore]]) -> Table | None:

@@ -59,6 +59,7 @@ def view_page(listing: Listing, query: Query) -> tuple[str, str]:
     context = {
         "listing": listing,
         "query": query,
+        "is_filtered": query.is_filtered,
         "count": f"{len(shown):,} of {len(listing.runs):,} runs shown",
         "runs": shown[(page - 1) * PER_PAGE : page * PER_PAGE],
         "page": page,

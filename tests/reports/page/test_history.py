@@ -94,7 +94,8 @@ def test_changes_are_those_of_the_paired_comparison():
     compared = pair | {"difference": 0.1, "low": 0.02, "high": 0.18, "level": 0.05}
     rows, drawn = table_of([run_of(1, comparisons=[compared])], "show=change")
     assert [row[2:6] for row in rows] == [("adapter", "60.0 % [50.0, 70.0]", "+10.0 pp [+2.0, +18.0]", "better")]
-    assert "(percentage points)" in drawn.plot.svg
+    assert "(pp)" in drawn.plot.svg
+    assert drawn.caption.startswith("Intervals are corrected for the other comparisons of the run. Triangles")
     assert table_of([run_of(1)], "show=change")[1].notes == ("No run that is shown has a value to plot.",)
 
 
