@@ -131,8 +131,12 @@ def test_head_has_the_headers_of_get_and_no_body(start, request_from, runs):
     for path in ("/", links(request_from(port)[2])[0]):
         got, head = request_from(port, path), request_from(port, path, "HEAD")
         assert head[0] == got[0] == 200
-        assert head[2] == ""
         assert head[1]["Content-Length"] == got[1]["Content-Length"] == str(len(got[2].encode()))
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+            connection.sendall(f"HEAD {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.0 200 OK\r\n")
+        assert answer.endswith(b"\r\n\r\n")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +168,7 @@ def test_head_has_the_headers_of_get_and_no_body(start, request_from, runs):
     ],
 )
 def test_no_path_leads_to_anything_but_the_files_of_listed_runs(start, request_from, runs, path):
-    (runs / "first" / "run.log").write_text(SECRET)
+    (runs / "second" / "run.log").write_text(SECRET)
     port = start(runs)
     run_id = links(request_from(port)[2])[0].split("/")[2]
     status, _, body = request_from(port, path.replace("ID", run_id))
@@ -243,6 +247,7 @@ def test_a_run_that_finishes_appears_after_a_reload_and_a_file_of_it_opens(start
         ("outcome=worse&model=adapter", []),
         ("outcome=broken", ["broken"]),
         ("since=2026-03-02&until=2026-04-01", ["second"]),
+        ("since=2026-04-01&until=2026-04-01", ["second"]),
         ("until=2026-03-01", ["first"]),
         ("since=nonsense&page=x&show=x&unknown=1", ["broken", "second", "first"]),
         ("page=99", ["broken", "second", "first"]),
@@ -257,6 +262,14 @@ def test_filters_show_the_runs_that_pass_all_of_them(start, request_from, tmp_pa
     body = request_from(start(tmp_path), f"/?{query}")[2]
     assert re.findall(r'<tr role="row" id="run-\w+">\s*<th[^>]*>\s*<span class="name">(\w+)<', body) == shown
     assert f"{len(shown)} of 3 runs shown" in body
+
+
+def test_a_sweep_is_shown_open_if_only_a_cell_passes_the_filters(start, request_from, tmp_path):
+    write_run(tmp_path / "grid" / "cells" / "r-8")
+    write_run(tmp_path / "other")
+    body = request_from(start(tmp_path), "/?text=r-8")[2]
+    assert "1 of 2 runs shown" in body
+    assert "<details open><summary>1 run inside grid</summary>" in body
 
 
 def test_a_long_list_has_pages_that_keep_the_filters(start, request_from, tmp_path):

@@ -99,6 +99,18 @@ def test_changes_are_those_of_the_paired_comparison():
     assert table_of([run_of(1)], "show=change")[1].notes == ("No run that is shown has a value to plot.",)
 
 
+def test_an_outcome_is_that_of_the_selected_model():
+    pairs = [
+        {"task": "quiz", "metric": "acc", "baseline": "base", "candidate": name, "n": 50, "outcome": outcome}
+        for name, outcome in (("a", "better"), ("b", "worse"))
+    ]
+    run = run_of(
+        1, values={"base": 0.5, "a": 0.6, "b": 0.4}, comparisons=[pair | {"difference": 0.1} for pair in pairs]
+    )
+    selected = ("outcome=worse", "outcome=worse&model=b", "outcome=worse&model=a", "outcome=equivalent")
+    assert [Query.parse(query).matches(run) for query in selected] == [True, True, False, False]
+
+
 def test_a_model_is_plotted_with_its_base_and_without_other_models():
     runs = [run_of(1, values={"base": 0.5, "a": 0.6, "b": 0.7})]
     assert [row[2] for row in table_of(runs, "model=b")[0]] == ["base", "b"]
