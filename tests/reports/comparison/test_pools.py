@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from harness.stats import wilson_interval
-from reports.comparison.compare_models import compare_pool, judge, score_pool
+from reports.comparison.compare_models import compare_pool, compare_pools, judge, score_pool
 from reports.comparison.pools import pool, pool_inference
 from tests.reports.comparison.test_compare_models import ACCURACY, ECE, LENGTH, MACRO_F1, MEAN, PERPLEXITY, samples
 
@@ -30,6 +30,26 @@ def test_the_variances_of_items_and_of_seeds_add_up_with_welchs_degrees_of_freed
     statistic = changes.mean() / math.sqrt(items + seeds)
     assert judged.p_value == pytest.approx(2 * stats.t.sf(statistic, degrees))
     assert (judged.n, judged.test, judged.outcome) == (40, "t-test over items and seeds", "better")
+
+
+def test_two_pools_are_compared_seed_by_seed():
+    """Seeds differ by 0.2, and gain 0.05 to 0.07; only the gains count."""
+    generator = np.random.default_rng(8)
+    old = [generator.random(40) + level for level in (0.0, 0.2, 0.4)]
+    new = [values + gain + generator.normal(0, 0.1, 40) for values, gain in zip(old, (0.05, 0.06, 0.07), strict=True)]
+    before, after = ([samples(list(each), "mean") for each in side] for side in (old, new))
+    tested, unpaired = compare_pools(MEAN, ("step 20", before), ("step 40", after))
+    (judged,) = judge([tested])
+    gains = np.mean(new, axis=0) - np.mean(old, axis=0)
+    of_seeds = [late.mean() - early.mean() for early, late in zip(old, new, strict=True)]
+    items, seeds = gains.var(ddof=1) / 40, np.var(of_seeds, ddof=1) / 3
+    assert (judged.baseline, judged.candidate, unpaired) == ("step 20", "step 40", [])
+    assert judged.difference == pytest.approx(gains.mean())
+    assert judged.standard_error == pytest.approx(math.sqrt(items + seeds))
+    assert judged.degrees_of_freedom == pytest.approx((items + seeds) ** 2 / (items**2 / 39 + seeds**2 / 2))
+    assert judged.test == "t-test over items and seeds"
+    (swapped,) = judge([compare_pools(MEAN, ("step 20", before), ("step 40", after[::-1]))[0]])
+    assert swapped.standard_error > 3 * judged.standard_error
 
 
 def test_adapters_that_differ_much_from_seed_to_seed_show_nothing_however_many_items_there_are():
