@@ -23,7 +23,7 @@ from harness.console import Terminal, print_error
 from harness.logs import log_fault
 from harness.viewing.run_index import RunIndex
 from reports.errors import UserError
-from reports.page.run_list import Query
+from reports.page.run_query import Query
 from reports.page.view import view_page
 from training.stopping import Stopped
 

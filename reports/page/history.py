@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from reports.numbers import MISSING, value_text
-from reports.page.run_list import ListedRun, MainScore, MetricKey, Query
+from reports.page.run_list import ListedRun, MainScore, MetricKey
+from reports.page.run_query import Query
 from reports.page.svg import INK, SERIES, Plot, plot
 from reports.tables import Table, table_of
 from reports.text import cut, visible

@@ -1,12 +1,11 @@
-"""Runs as the view lists them: a short summary of each results document, and the filters of the list."""
+"""Runs as the view lists them: a short summary of each results document."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import get_args
-from urllib.parse import parse_qsl, urlencode
 
 from reports.comparison.learning_curve import main_metrics
 from reports.document.schema import Comparison, MetricInfo, Outcome, Results, Score
@@ -21,7 +20,6 @@ BROKEN = "broken"
 OUTCOMES: tuple[str, ...] = (*get_args(Outcome), BROKEN)
 _DECIDED = ("better", "worse")
 _NAME, _SENTENCE = 200, 600  # characters shown of a name and of a sentence
-_MOST_FIELDS = 40  # of a query
 _YEARS = range(2000, 2100)  # others are no dates of a run, and no plot has an axis for all of them
 _MOST_WORDS = 10_000  # characters that the text filter searches
 
@@ -169,87 +167,6 @@ class ListedRun:
         scores = self.summary.scores if self.summary else ()
         outcomes = {score.outcome for score in scores if score.comparison and model in ("", score.model)}
         return outcomes | {BROKEN} if self.error else outcomes
-
-
-@dataclass(frozen=True)
-class Query:
-    """Filters of the list and settings of the plot, as they stand in the page's address.
-
-    Attributes:
-        text: Words that a run has to contain.
-        base: Source of the base model.
-        model: Name of a model.
-        outcome: Outcome of a main metric, or `broken`.
-        since: First day, `YYYY-MM-DD`.
-        until: Last day.
-        metric: The plotted metric, `TASK/METRIC`; the most frequent one if empty.
-        show: What is plotted: `score`, or `change` against the run's baseline.
-        along: The plot's axis: `time`, or `releases`, the stored baselines in their order.
-        page: Page of the list, from 1.
-    """
-
-    text: str = ""
-    base: str = ""
-    model: str = ""
-    outcome: str = ""
-    since: str = ""
-    until: str = ""
-    metric: str = ""
-    show: str = "score"
-    along: str = "time"
-    page: int = 1
-
-    @classmethod
-    def parse(cls, query: str) -> Query:
-        """Read an address's query; what does not belong there or makes no sense is left out."""
-        try:
-            pairs = parse_qsl(query, max_num_fields=_MOST_FIELDS, errors="replace")
-        except ValueError:
-            pairs = []
-        values = {name: cut(value.strip(), _SENTENCE) for name, value in reversed(pairs)}
-        page = values.pop("page", "")
-        known_names = {field.name for field in fields(cls)}
-        texts = {name: value for name, value in values.items() if name in known_names and _is_valid(name, value)}
-        number = int(page) if page.isascii() and page.isdigit() and len(page) < len(str(_MOST_WORDS)) else 1
-        return cls(**texts, page=max(1, number))
-
-    def address(self, page: int) -> str:
-        """The address of another page of the same list."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)} | {"page": page}
-        defaults = {field.name: field.default for field in fields(self)}
-        return "/?" + urlencode({name: value for name, value in values.items() if value != defaults[name]})
-
-    @property
-    def is_filtered(self) -> bool:
-        """Whether it may hide a run."""
-        return any((self.text, self.base, self.model, self.outcome, self.since, self.until))
-
-    def matches(self, run: ListedRun) -> bool:
-        """Whether a run passes all filters."""
-        day = run.created.date().isoformat()
-        summary = run.summary
-        return (
-            all(word in run.words for word in self.text.lower().split())
-            and (not self.base or (summary is not None and summary.base == self.base))
-            and (not self.model or (summary is not None and self.model in summary.models))
-            and (not self.outcome or self.outcome in run.outcomes(self.model))
-            and (not self.since or day >= self.since)
-            and (not self.until or day <= self.until)
-        )
-
-
-def _is_valid(name: str, value: str) -> bool:
-    choices = {"show": ("score", "change"), "along": ("time", "releases")}
-    if name in choices:
-        return value in choices[name]
-    return name not in ("since", "until") or _is_day(value)
-
-
-def _is_day(text: str) -> bool:
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
 
 
 def summarize(results: Results) -> RunSummary:

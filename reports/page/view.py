@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from reports.numbers import TRAINED_ON
 from reports.page.history import history
-from reports.page.run_list import BROKEN, OUTCOMES, ListedRun, Query, metric_titles
+from reports.page.run_list import BROKEN, OUTCOMES, ListedRun, metric_titles
+from reports.page.run_query import Query
 from reports.tables import NOT_MEDICAL_ADVICE
 from reports.templating import page_parts, template_environment
 

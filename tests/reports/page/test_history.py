@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reports.page.history import MOST_POINTS, history
-from reports.page.run_list import ListedRun, Query, metric_titles, summarize
+from reports.page.run_list import ListedRun, metric_titles, summarize
+from reports.page.run_query import Query
 from tests.harness.viewing.run_folders import ACCURACY, QUIZ, model_of, score_of
 from tests.reports.skeleton import results_of
 
