@@ -46,7 +46,7 @@ def learning_curve(
     """
     seeds = _seed_curves(models, own)
     members = {model.name: model.members if seeds else [model.name] for model in models}
-    names = _by_step(model for model in models if (model.kind == "pool" if seeds else model.trained_here))
+    names = _by_step(model for model in models if not seeds or model.kind == "pool")
     steps = [*names]
     if len(steps) < 2:  # noqa: PLR2004 - one is no curve
         return None
