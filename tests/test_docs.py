@@ -256,7 +256,7 @@ def test_every_command_of_a_page_runs_or_is_parsed(page, medbench, monkeypatch, 
         r"ruff .+|mypy|deptry \.": check_ci,
         r"hatchling build": lambda _: check_build(tmp_path),
         r"python3 -m venv \.venv[\w-]*|\. \.venv/bin/activate": lambda _: None,
-        r"git (commit -am \"Version [\d.]+\"|tag v[\d.]+|push origin HEAD v[\d.]+)": lambda _: None,
+        r"git (commit -am \"Version [\d.]+\"|add --force [\w/.]+|tag v[\d.]+|push origin HEAD v[\d.]+)": lambda _: None,
     }
     for shown in shown_commands(text_of(page)):
         for line in shown.split(" && ") if shown not in done else ():

@@ -17,7 +17,7 @@ def view(
     ] = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Only print the address; open no browser.")] = False,  # noqa: FBT002
 ) -> None:
-    """Show all runs below a folder as a page: filters, a metric over time, reports. For this machine only."""
+    """Show all runs below a folder on a local page, with filters, a metric over time, and links to the reports."""
     from harness.viewing.server import serve
 
     serve(folder, port=port, open_browser=not no_open, terminal=Terminal())

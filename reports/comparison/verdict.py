@@ -21,7 +21,7 @@ _Metrics = dict[tuple[str, str], MetricInfo]
 
 def sentences(results: Results) -> list[str]:
     """Write warnings, what each model gains and loses beside its target, one sentence per model, and its slices."""
-    metrics = _metrics(results)
+    metrics = labelled_metrics(results)
     others = [model.name for model in results.models if model.name != results.baseline]
     lines = [*truncations(results), *label_collapses(results), *_trained_on(results)]
     if not others:
@@ -42,7 +42,7 @@ def sentences(results: Results) -> list[str]:
 
 def turn_sentences(results: Results) -> list[str]:
     """A sentence for each turning point of the learning curve, or one that there is none; empty without a curve."""
-    curve, metrics = results.learning_curve, _metrics(results)
+    curve, metrics = results.learning_curve, labelled_metrics(results)
     if curve is None:
         return []
     steps = f"steps {curve.steps[0]} to {curve.steps[-1]}"
@@ -68,7 +68,7 @@ def turn_sentences(results: Results) -> list[str]:
     ]
 
 
-def _metrics(results: Results) -> _Metrics:
+def labelled_metrics(results: Results) -> _Metrics:
     """Metrics by task and key; a title that several tasks share gets the task's label."""
     labels_of: dict[str, list[list[str]]] = {}
     for task in results.tasks:
