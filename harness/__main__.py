@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from harness.commands import bundle, cache, comparing, doctor, gate, listing, rate, release, reports, run
+from harness.commands import bundle, cache, comparing, doctor, gate, listing, rate, release, reports, run, view
 from harness.console import Terminal, prepare_streams, print_error, printable
 from harness.logs import drop_unhandled, log_fault, quiet_libraries
 from reports.errors import UserError, is_failure
@@ -87,6 +87,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "report": reports.report,
     "readme": reports.readme,
     "diff": reports.diff,
+    "view": view.view,
     "export": release.export,
     "push": release.push,
     "verify": release.verify,
@@ -101,7 +102,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 }
 _GROUPS = {
     "Train and score": ("run", "plan", "train", "score", "sweep", "ask"),
-    "Look at results": ("report", "compare", "diff", "readme", "rate", "convert"),
+    "Look at results": ("view", "report", "compare", "diff", "readme", "rate", "convert"),
     "Release": ("gate", "baseline", "init", "export", "verify", "push"),
     "Models, data and this machine": ("list", "bundle", "cache", "doctor"),
 }

@@ -5,6 +5,7 @@ What a public constant of the code says is filled in from it, so that a page can
 
 from benchmarks import gate_exact, gate_simulation, model_families, slices_simulation
 from harness.scoring.questions import BLOCK_SAMPLES
+from harness.viewing.server import ADDRESS
 from reports.comparison.inference import LEVEL
 from reports.comparison.learning_curve import MOST_COMPARED
 from reports.comparison.proportions import POWER
@@ -37,6 +38,7 @@ REVIEWED = {
         "Python 3.11 or 3.12": "supported versions, in pyproject.toml",
         "official 500 test": "size of PubMedQA's test set, by its authors",
         "batch 256": "setting of benchmarks/gpu_speed.py",
+        f"listens on {ADDRESS}": "address of medbench view",
     },
     "ARCHITECTURE.md": {f"blocks of {BLOCK_SAMPLES:,} samples": "limit"},
     "docs/benchmarks.md": {

@@ -152,7 +152,7 @@ def check_medbench(line, medbench, monkeypatch, tmp_path):
         words = [PLACEHOLDERS.get(word, word) for word in words]
         if "sweep" in words:  # of each grid the first value
             words = [word.partition(",")[0] if "=" in word else word for word in words]
-        if words == ["init"] or any(name in word for name in PARSED_ONLY for word in words):
+        if words == ["init"] or words[0] == "view" or any(name in word for name in PARSED_ONLY for word in words):
             parse_medbench(words)
             continue
         with monkeypatch.context() as patch:
