@@ -6,12 +6,22 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from reports.document.schema import Comparison, MetricInfo, Score
+    from reports.document.schema import Comparison, MetricInfo, Outcome, Score
 
 MISSING = "n/a"
 WITHIN_NOISE = "\N{ALMOST EQUAL TO}"  # marks differences not distinguishable from numerical noise
 TRAINED_ON = "\N{DAGGER}"  # marks scores on items that the model was trained on
 UP, DOWN = " \N{UPWARDS ARROW}", " \N{DOWNWARDS ARROW}"
+OUTCOME_MARKS: dict[Outcome, str] = {
+    "better": "\N{BLACK UP-POINTING TRIANGLE}",
+    "worse": "\N{BLACK DOWN-POINTING TRIANGLE}",
+    "different": "\N{BLACK DIAMOND}",
+    "equivalent": "=",
+    "identical": "=",
+    "inconclusive": "?",
+    "not tested": "-",
+    "not compared": "-",
+}
 GIB = 2**30  # bytes
 _HUNDRED = 100.0
 _THOUSAND = 1000.0

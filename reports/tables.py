@@ -70,7 +70,7 @@ def scores_table(results: Results, *, brief: bool = False) -> Table:
         return _long_scores_table(results, names, brief=brief)
     scores, pairs = results.scores_by_key(), results.comparisons_by_key()
     rows = []
-    for shown in _shown_rows(results):
+    for shown in shown_rows(results):
         row, metric = [shown.title], shown.metric
         row += [_score_cell(results, scores, name, shown, brief=brief) for name in names]
         row.append(_items(scores.values(), shown.key))
@@ -86,7 +86,7 @@ def _long_scores_table(results: Results, names: Sequence[str], *, brief: bool) -
     """The scores with a row for each metric and model, since so many models do not fit beside each other."""
     scores, pairs = results.scores_by_key(), results.comparisons_by_key()
     rows = []
-    for shown in _shown_rows(results):
+    for shown in shown_rows(results):
         items = _items(scores.values(), shown.key)
         for name in names:
             cells = [shown.title, name, _score_cell(results, scores, name, shown, brief=brief), items]
@@ -95,7 +95,7 @@ def _long_scores_table(results: Results, names: Sequence[str], *, brief: bool) -
 
 
 @dataclass(frozen=True)
-class _ShownRow:
+class ShownRow:
     """A row of scores: a metric of a task, or the mean of a suite.
 
     Attributes:
@@ -112,7 +112,7 @@ class _ShownRow:
 
 
 def _score_cell(
-    results: Results, scores: Mapping[tuple[str, str, str], Score], name: str, shown: _ShownRow, *, brief: bool
+    results: Results, scores: Mapping[tuple[str, str, str], Score], name: str, shown: ShownRow, *, brief: bool
 ) -> str:
     """A model's score, with `brief` without its interval, and the mark of items that it was trained on."""
     score = scores.get((name, *shown.key))
@@ -120,16 +120,14 @@ def _score_cell(
     return text + _trained_on(results, name, shown.tasks)
 
 
-def _shown_rows(results: Results) -> list[_ShownRow]:
+def shown_rows(results: Results) -> list[ShownRow]:
     """The rows of the scores: all metrics of the tasks, then the means of the suites."""
     rows = [
-        _ShownRow(metric_title(task, metric), metric, key, [task.name])
+        ShownRow(metric_title(task, metric), metric, key, [task.name])
         for key, (task, metric) in results.metrics().items()
     ]
     return rows + [
-        _ShownRow(
-            suite.title + better_arrow(MEAN_ACCURACY), MEAN_ACCURACY, (suite.name, MEAN_ACCURACY.key), suite.tasks
-        )
+        ShownRow(suite.title + better_arrow(MEAN_ACCURACY), MEAN_ACCURACY, (suite.name, MEAN_ACCURACY.key), suite.tasks)
         for suite in results.suites
         if suite.scores
     ]
@@ -154,7 +152,7 @@ def readme_table(results: Results, candidate: str) -> Table:
     """Metric | Baseline | Fine-tuned | Improvement, for the README of an adapter."""
     scores, pairs = results.scores_by_key(), results.comparisons_by_key()
     rows = []
-    for shown in _shown_rows(results):
+    for shown in shown_rows(results):
         metric = shown.metric
         base, own = (scores.get((name, *shown.key)) for name in (results.baseline, candidate))
         difference, level, _, outcome = _comparison_cells(pairs.get((candidate, *shown.key)), metric)

@@ -21,9 +21,9 @@ _Metrics = dict[tuple[str, str], MetricInfo]
 
 def sentences(results: Results) -> list[str]:
     """Write warnings, what each model gains and loses beside its target, one sentence per model, and its slices."""
-    metrics = _metrics(results)
+    metrics = unique_metrics(results)
     others = [model.name for model in results.models if model.name != results.baseline]
-    lines = [*truncations(results), *label_collapses(results), *_trained_on(results)]
+    lines = [*truncations(results), *label_collapses(results), *trained_on(results)]
     if not others:
         return [*lines, f"Only {results.baseline} was scored, so there is nothing to compare it with."]
     lines += cost_sentences(results)
@@ -40,9 +40,14 @@ def sentences(results: Results) -> list[str]:
     return lines
 
 
+def findings(results: Results) -> list[str]:
+    """Sentences on gain and cost, on turning points and on slices, as in `sentences`."""
+    return [*cost_sentences(results), *turn_sentences(results), *slice_sentences(results, unique_metrics(results))]
+
+
 def turn_sentences(results: Results) -> list[str]:
     """A sentence for each turning point of the learning curve, or one that there is none; empty without a curve."""
-    curve, metrics = results.learning_curve, _metrics(results)
+    curve, metrics = results.learning_curve, unique_metrics(results)
     if curve is None:
         return []
     steps = f"steps {curve.steps[0]} to {curve.steps[-1]}"
@@ -60,7 +65,7 @@ def turn_sentences(results: Results) -> list[str]:
     return lines or [f"{none} ({curve.tests} tests, corrected)."]
 
 
-def _metrics(results: Results) -> _Metrics:
+def unique_metrics(results: Results) -> _Metrics:
     """Metrics by task and key; a title that several tasks share gets the task's label."""
     labels_of: dict[str, list[list[str]]] = {}
     for task in results.tasks:
@@ -83,7 +88,7 @@ def _common_end(labels: list[list[str]]) -> int:
     return int(min(map(len, labels)) > 1 and len({label[-1] for label in labels}) == 1)
 
 
-def _trained_on(results: Results) -> list[str]:
+def trained_on(results: Results) -> list[str]:
     """A warning for each task with items that a model was trained on."""
     check = results.overlap
     if check is None:

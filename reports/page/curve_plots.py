@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from reports.curve_tables import curve_metrics
 from reports.document.learning_curve import LearningCurve
-from reports.document.schema import MetricInfo, Results, Score, TaskInfo
+from reports.document.schema import MetricInfo, Outcome, Results, Score, TaskInfo
 from reports.numbers import DOWN, UP, value_text
-from reports.page.svg import INK, SERIES, Plot, plot
+from reports.page.svg import INK, OUTCOME_COLOURS, SERIES, Plot, on_hover, plot
 from reports.tables import metric_title
 
 if TYPE_CHECKING:
@@ -32,7 +32,13 @@ def curve_plots(results: Results) -> list[Plot]:
             base = (
                 scores.get((results.baseline, task.name, metric.key)) if results.baseline not in curve.models else None
             )
-            plots.append(_curve_plot(f"curve-{number}", (task, metric), of_step, base, curve))
+            pairs = results.comparisons_by_key()
+            outcomes = {
+                step: pair.outcome
+                for step, score in of_step.items()
+                if (pair := pairs.get((score.model, task.name, metric.key))) is not None
+            }
+            plots.append(_curve_plot(f"curve-{number}", (task, metric), of_step, outcomes, base, curve))
     return plots
 
 
@@ -40,6 +46,7 @@ def _curve_plot(
     name: str,
     what: tuple[TaskInfo, MetricInfo],
     of_step: dict[int, Score],
+    outcomes: dict[int, Outcome],
     base: Score | None,
     curve: LearningCurve,
 ) -> Plot:
@@ -54,10 +61,15 @@ def _curve_plot(
         from matplotlib.ticker import MaxNLocator
 
         values = {step: (score.value or 0.0) * scale for step, score in of_step.items()}
-        axes.plot([*values], [*values.values()], color=SERIES[0], marker="o", markersize=4, label="adapter")
+        axes.plot([*values], [*values.values()], color=SERIES[0], label="adapter")
         for step, score in of_step.items():
+            colour = OUTCOME_COLOURS.get(outcomes.get(step, ""), INK)
             if score.low is not None and score.high is not None:
-                axes.plot([step, step], [score.low * scale, score.high * scale], color=SERIES[0], linewidth=1)
+                axes.plot([step, step], [score.low * scale, score.high * scale], color=colour, linewidth=1)
+            marker = {"better": "^", "worse": "v"}.get(outcomes.get(step, ""), "o")
+            fill = colour if marker != "o" else "none"
+            (dot,) = axes.plot([step], [values[step]], marker, color=colour, markerfacecolor=fill, markersize=6)
+            on_hover(dot, _words(step, score, outcomes.get(step), metric))
         if base is not None and base.value is not None:
             axes.axhline(base.value * scale, color=SERIES[1], linestyle="--", label=base.model)
             if base.low is not None and base.high is not None:
@@ -65,16 +77,22 @@ def _curve_plot(
         if turned is not None:
             early, late = (step for step in turned if step is not None)
             axes.axvline(early, color=INK, linestyle=":", label=f"turning point: step {late} is worse than {early}")
-            axes.plot([late], [values[late]], "v", color=INK, markersize=7)
+            axes.plot([late], [values[late]], "s", color=INK, markerfacecolor="none", markersize=12)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.set_xlim(left=0)
         axes.set(xlabel="step", ylabel="%" if metric.percent else metric.title)
         axes.figure.legend(loc="outside lower center", ncols=2)
 
-    words = "; ".join(f"step {step}: {value_text(score.value, metric)}" for step, score in of_step.items())
+    words = "; ".join(_words(step, score, outcomes.get(step), metric) for step, score in of_step.items())
     if base is not None:
         words += f"; {base.model}: {value_text(base.value, metric)}"
     if turned is not None:
         words += f"; step {turned[1]} is worse than step {turned[0]}"
     plain = title.replace(UP, "").replace(DOWN, "").strip()
-    return plot(name, f"{title} by step with 95 % intervals", f"{plain}. {words}.", draw)
+    caption = f"{title} by step with 95 % intervals"
+    caption += f"; triangles are shown to be better or worse than {base.model}" if base is not None else ""
+    return plot(name, caption, f"{plain}. {words}.", draw)
+
+
+def _words(step: int, score: Score, outcome: Outcome | None, metric: MetricInfo) -> str:
+    return f"step {step}: {value_text(score.value, metric)}" + (f", {outcome}" if outcome else "")

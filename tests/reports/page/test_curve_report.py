@@ -6,8 +6,8 @@ from reports.curve_tables import curve_table
 from reports.document.schema import ModelInfo
 from reports.files import write_json
 from reports.page.curve_plots import curve_plots
-from reports.page.plots import differences_plots
 from reports.page.render import render
+from reports.result_rows import row_groups
 from reports.tables import scores_table
 from tests.reports.page.curves import curve_results
 
@@ -35,15 +35,16 @@ def test_without_losses_or_without_a_base_the_table_has_what_there_is():
 
 def test_a_plot_has_each_step_the_base_and_a_mark_only_if_a_test_supports_it():
     (plot,) = curve_plots(curve_results())
-    assert plot.title == "Accuracy ↑ by step with 95 % intervals"
+    assert plot.title == ("Accuracy ↑ by step with 95 % intervals; triangles are shown to be better or worse than base")
     assert plot.alternative == (
-        "Accuracy. step 20: 50.0 %; step 40: 70.0 %; step 60: 50.0 %; step 80: 48.0 %; base: 40.0 %; step 60 is worse"
-        " than step 40."
+        "Accuracy. step 20: 50.0 %, better; step 40: 70.0 %, better; step 60: 50.0 %, better; step 80: 48.0 %, better;"
+        " base: 40.0 %; step 60 is worse than step 40."
     )
+    assert "<title>step 40: 70.0 %, better</title>" in plot.svg
     assert "turning point: step 60 is worse than 40" in plot.svg
     (noise,) = curve_plots(curve_results(rights=(50, 52, 50, 49)))
     assert "turning point" not in noise.svg
-    assert "worse" not in noise.alternative
+    assert "is worse" not in noise.alternative
 
 
 def test_other_tables_and_plots_have_the_last_step_only():
@@ -52,9 +53,7 @@ def test_other_tables_and_plots_have_the_last_step_only():
     table = scores_table(results)
     assert table.columns[:4] == ("Metric", "base", "adapter-step-80", "n")
     assert len(table.columns) == 8
-    forests = " ".join(plot.alternative for plot in differences_plots(results))
-    assert "adapter-step-80" in forests
-    assert "adapter-step-40" not in forests
+    assert {row.model for group in row_groups(results) for row in group.rows} == {"adapter-step-80"}
 
 
 @pytest.mark.parametrize("brief", [False, True])
