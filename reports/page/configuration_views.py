@@ -59,13 +59,15 @@ def best_sentences(results: Results) -> list[str]:
     best = next((item for item in compared.configurations if item.model == compared.best), None) if compared else None
     if compared is None or metric is None or best is None:
         return []
+    tied = ties(results)
     claims = (
-        ("Tied with it, with the same score", ties(results)),
+        ("Tied with it, with the same score", tied),
         ("Shown to be worse", compared.better_than),
-        ("Not distinguishable from it", compared.not_distinguished),
+        ("Not distinguishable from it", [name for name in compared.not_distinguished if name not in tied]),
     )
     return [
-        f"The best model is {compared.rule}: {best.model} ({value_text(best.quality, metric)}).",
+        f"The best model is {best.model}, with {metric.title} {value_text(best.quality, metric)}.",
+        f"Best is {compared.rule}.",
         *(f"{text}: {join_words(names)}." for text, names in claims if names),
         "It was chosen among several models, so its score is slightly optimistic: confirm it on other items.",
     ]

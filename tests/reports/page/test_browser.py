@@ -174,7 +174,7 @@ def test_keys_move_through_the_shown_questions_close_and_search(open_page):
 def test_what_only_explains_is_folded_and_says_its_outcomes(open_page):
     page = open_page()
     folded = page.locator("main details.printed", has=page.locator("table.results"))
-    assert folded.count() == 5
+    assert folded.count() == 4
     for each in folded.all():
         assert each.locator("table").first.is_hidden()
         each.locator("> summary").click()
@@ -198,7 +198,7 @@ def test_on_a_phone_outcome_and_change_of_every_main_metric_are_seen(open_page):
     page = open_page(viewport={"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     rows = page.locator("table.results").first.locator("tbody tr")
-    assert rows.count() == 6
+    assert rows.count() == 5
     for row in rows.all():
         for part in (".outcome", ".changed", ".interval"):
             box = row.locator(part).first.bounding_box()

@@ -108,24 +108,26 @@ def test_the_facts_name_base_models_data_date_seed_and_recipe():
 
 
 def test_the_best_of_a_sweep_is_named_with_its_rule_its_ties_and_what_it_is_not_distinguished_from():
-    names = ("base", "a", "b", "c")
+    names = ("base", "a", "b", "c", "d")
     cells = [
         Configuration(model="base", run="r", quality=0.9),
         Configuration(model="a", run="a", quality=0.4, training_seconds=9.0, settings={"lora.r": 8}),
         Configuration(model="b", run="b", quality=0.7, training_seconds=9.0, on_front=True, settings={"lora.r": 16}),
         Configuration(model="c", run="c", quality=0.7, training_seconds=12.0, settings={"lora.r": 32}),
+        Configuration(model="d", run="d", quality=0.6, training_seconds=15.0, settings={"lora.r": 64}),
     ]
     compared = RunsCompared(
         task="quiz", metric="accuracy", rule="the one with the highest Accuracy", best="b", better_than=["a"],
-        not_distinguished=["c"], configurations=cells,
+        not_distinguished=["c", "d"], configurations=cells,
     )  # fmt: skip
     pairs = [comparison(ACCURACY, -0.1, -0.2, -0.05, "worse", name) for name in names[1:]]
     sweep = results(ACCURACY, models=names, comparisons=pairs, compared=compared)
     assert best_sentences(sweep)[:-1] == [
-        "The best model is the one with the highest Accuracy: b (70.0 %).",
+        "The best model is b, with Accuracy 70.0 %.",
+        "Best is the one with the highest Accuracy.",
         "Tied with it, with the same score: c.",
         "Shown to be worse: a.",
-        "Not distinguishable from it: c.",
+        "Not distinguishable from it: d.",
     ]
     table = configurations_table(sweep)
     assert table.columns[:5] == ("Model", "Mark", "Accuracy ↑", "Against base", "lora.r")
@@ -133,6 +135,7 @@ def test_the_best_of_a_sweep_is_named_with_its_rule_its_ties_and_what_it_is_not_
         ("base", "", "90.0 %", "baseline", ""),
         ("b", "best, Pareto front", "70.0 %", "worse", "16"),
         ("c", "tied", "70.0 %", "worse", "32"),
+        ("d", "", "60.0 %", "worse", "64"),
         ("a", "", "40.0 %", "worse", "8"),
     ]
     assert best_sentences(made(GAIN)) == []
