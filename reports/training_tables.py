@@ -6,8 +6,8 @@ from pathlib import PurePath
 from typing import Any
 
 from reports.document.schema import Results, Training
-from reports.numbers import duration, gib_text
-from reports.tables import Table, table_of
+from reports.numbers import duration, gib_text, value_text
+from reports.tables import Table, metric_title, table_of
 
 MEASURED = (
     "Measured. On a GPU, allocated is the memory of tensors, reserved the memory that the process holds for them; on a"
@@ -47,6 +47,7 @@ def training_table(results: Results) -> Table | None:
         ("Tokens with a loss", f"{training.trained_tokens:,} per epoch"),
         *_batch(training, results.recipe),
         ("Steps", f"{training.steps} ({training.epochs:g} epochs)"),
+        *_choice(results),
         ("Time", duration(training.seconds) + ("" if training.trained_now else ", in an earlier run")),
         ("Seconds per step", pace),
     ]
@@ -191,6 +192,22 @@ def _few_steps(trained: list[int], validated: list[int], lowest: int | None) -> 
         last = len(steps) - 1
         steps = [steps[round(number * last / (_SHOWN_STEPS - 1))] for number in range(_SHOWN_STEPS)]
     return sorted({*steps, *([] if lowest is None else [lowest])})
+
+
+def _choice(results: Results) -> list[tuple[str, str]]:
+    """How the checkpoint was chosen, if it was."""
+    choice = results.training.choice if results.training else None
+    if choice is None:
+        return []
+    task, metric = results.metrics().get((choice.task, choice.metric), (None, None))
+    named = f"{choice.task}/{choice.metric}" if task is None or metric is None else metric_title(task, metric)
+    value = f"{choice.score:g}" if metric is None else value_text(choice.score, metric)
+    steps = ", ".join(map(str, choice.steps))
+    text = (
+        f"step {choice.step} of {steps}, by {named} on {choice.items} items that no score in this report rests on"
+        f" (there {value}, which as the best of {len(choice.steps)} is too good to report)"
+    )
+    return [("Checkpoint", text)]
 
 
 def _rows(training: Training) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from reports.files import sha256_value
 from reports.names import by_number
@@ -44,7 +44,18 @@ def steps_to_keep(trainer: TrainerSection, last: int | None) -> list[int]:
         trainer: The trainer's settings.
         last: The training's last step; without it nothing is known, and the list is empty.
     """
-    if trainer.keep_checkpoints is None or last is None:
-        return []
-    steps = sorted({*range(trainer.save_steps, last + 1, trainer.save_steps), last})
-    return steps if trainer.keep_checkpoints == "all" else steps[-trainer.keep_checkpoints :]
+    return [] if last is None else last_kept(_saved_steps(trainer, last), trainer.keep_checkpoints)
+
+
+def candidates(trainer: TrainerSection, last: int) -> list[int]:
+    """The steps whose adapters are there when a training ends: those to choose from, or to keep."""
+    return steps_to_keep(trainer, last) if trainer.choose_by is None else _saved_steps(trainer, last)
+
+
+def _saved_steps(trainer: TrainerSection, last: int) -> list[int]:
+    return sorted({*range(trainer.save_steps, last + 1, trainer.save_steps), last})
+
+
+def last_kept(steps: list[int], keep: int | Literal["all"] | None) -> list[int]:
+    """The steps that `trainer.keep_checkpoints` keeps of some in order."""
+    return steps if keep == "all" else steps[len(steps) - min(keep or 0, len(steps)) :]

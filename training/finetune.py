@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from reports.errors import MachineError, UserError
 from reports.files import sha256_value, sync_folder, write_json, write_text
 from reports.readmes.model_card import adapter_card
 from tasks.rendering import load_tokenizer
 from training.backends.choice import BACKENDS, PACKAGES, check_can_train
-from training.backends.job import ADAPTER, KEPT_MEANWHILE, Backend, Job, Progress, TrainingResult, as_dataset
-from training.checkpoints import KEPT, checkpoint_fingerprint, checkpoint_folders
+from training.backends.job import ADAPTER, KEPT_MEANWHILE, Backend, Job, Progress, Scorer, TrainingResult, as_dataset
+from training.checkpoints import KEPT, checkpoint_fingerprint, checkpoint_folders, last_kept
 from training.encoding import EncodedRows, check_vocabulary, encode_rows
 from training.log import FILE, TrainingLog, check_hashes, read_log
 from training.machine_failures import is_out_of_memory, raise_machine_errors
@@ -32,9 +32,18 @@ from training.recipes.recipe_file import recipe_yaml
 from training.splits import TrainingRows
 
 if TYPE_CHECKING:
+    from reports.document.learning_curve import CheckpointChoice
     from tasks.data import ReasoningRow
 
 _WORK = ".training-"
+
+
+def _weights_fingerprint(recipe: Recipe, base: Model, rows: TrainingRows, wanted: str) -> str:
+    """The fingerprint without what only chooses one of the steps, unless it also ends the training early."""
+    if recipe.trainer.choose_by is None or recipe.trainer.early_stopping_patience is not None:
+        return wanted
+    unset = dict.fromkeys(("choose_by", "score_steps", "validation_items"))
+    return fingerprint(recipe.model_copy(update={"trainer": recipe.trainer.model_copy(update=unset)}), base, rows)
 
 
 def rows_hash(rows: Sequence[ReasoningRow]) -> str:
@@ -42,10 +51,37 @@ def rows_hash(rows: Sequence[ReasoningRow]) -> str:
     return sha256_value([[row.id, *row.contents] for row in rows])
 
 
-def fingerprint(recipe: Recipe, base: Model, rows: TrainingRows) -> str:
-    """What an adapter is the result of: two trainings with the same fingerprint are the same training."""
+@dataclass(frozen=True)
+class Selection:
+    """How items that are set aside score a training on its way and choose its checkpoint; made by the caller.
+
+    Attributes:
+        items: Hash of the items that choose; empty if none do.
+        scorer: Scores the adapter while it is trained; None without `trainer.score_steps`.
+        choose: Chooses one of the adapters in these folders, by step, and may write into a work folder that survives a
+            kill; None without `trainer.choose_by`.
+    """
+
+    items: str = ""
+    scorer: Scorer | None = None
+    choose: Callable[[Mapping[int, Path], Path], CheckpointChoice] | None = None
+
+
+NO_SELECTION = Selection()
+
+
+def fingerprint(recipe: Recipe, base: Model, rows: TrainingRows, choosing: str = "") -> str:
+    """What an adapter is the result of: two trainings with the same fingerprint are the same training.
+
+    Args:
+        recipe: The recipe.
+        base: Its base.
+        rows: The rows.
+        choosing: Hash of the items that choose a checkpoint; empty if none do.
+    """
     model = [base.sha256, small_files(base.folder)]
-    return sha256_value([recipe.training_part(), model, rows_hash(rows.train), rows_hash(rows.validation)])
+    parts = [recipe.training_part(), model, rows_hash(rows.train), rows_hash(rows.validation)]
+    return sha256_value([*parts, *([choosing] if choosing else [])])
 
 
 def trained_adapter(folder: Path, wanted: str) -> TrainingLog | None:
@@ -84,6 +120,7 @@ def finetune(
     folder: Path,
     progress: Progress,
     train: Backend | None = None,
+    selection: Selection = NO_SELECTION,
 ) -> TrainingLog:
     """Train the recipe's adapter and put it into `folder`.
 
@@ -99,6 +136,7 @@ def finetune(
         folder: Where the adapter goes.
         progress: Called after each step with (steps done, steps in all, a note such as the loss).
         train: Trains the job; the backend that suits recipe and machine if None.
+        selection: Scores it on its way and chooses its checkpoint.
 
     Raises:
         UserError: The data cannot be used, one row at a time does not fit into memory, or the loss became NaN or
@@ -112,8 +150,8 @@ def finetune(
     for part in (encoded, validating):
         if part is not None:
             check_vocabulary(part.token_ids(), tokenizer, embedding_rows(base))
-    wanted = fingerprint(recipe, base, rows)
-    with _work_folder(folder, wanted) as work:
+    wanted = fingerprint(recipe, base, rows, selection.items)
+    with _work_folder(folder, wanted, _weights_fingerprint(recipe, base, rows, wanted)) as work:
         job = Job(
             recipe=share_of_one(recipe),
             base=base,
@@ -122,23 +160,40 @@ def finetune(
             work=work,
             device=device,
             dtype=device.default_dtype(recipe.model.dtype),
+            scorer=selection.scorer,
         )
         with raise_machine_errors():
             done, used = _train_in_memory(job, train or BACKENDS[backend], progress)
         log = _log(wanted, recipe, job, rows, encoded, done, used)
         if is_main():
-            if recipe.trainer.keep_checkpoints is not None:
-                for step, path in checkpoint_folders(job.kept).items():
-                    _complete(path, recipe, base, tokenizer, _log_of_step(log, step))
+            for step, path in checkpoint_folders(job.kept).items():
+                _complete(path, recipe, base, tokenizer, _log_of_step(log, step))
+        if selection.choose is not None:
+            wait_for_all()
+            with raise_machine_errors():
+                choice = selection.choose(checkpoint_folders(job.kept), work)
+            log = log.model_copy(update={"step": choice.step, "choice": choice})
+        if is_main():
+            if log.choice is not None:
+                shutil.rmtree(job.made)
+                shutil.copytree(checkpoint_folders(job.kept)[log.choice.step], job.made)
             log = _complete(job.made, recipe, base, tokenizer, log)
             kept = folder.parent / KEPT
             if kept.exists():
                 _move_aside(kept)
             if recipe.trainer.keep_checkpoints is not None and job.kept.is_dir():
                 _put(job.kept, kept)
-            _put(job.made, folder)  # last, since this says that the training is finished
+            _put(job.made, folder)  # this says that the training is finished
+            _remove_others(kept, recipe.trainer.keep_checkpoints)  # all of them choose again if it was not
         wait_for_all()
     return log
+
+
+def _remove_others(kept: Path, keep: int | Literal["all"] | None) -> None:
+    """Remove the checkpoints that were candidates only, and that the recipe does not keep."""
+    folders = checkpoint_folders(kept)
+    for step in {*folders} - {*last_kept([*folders], keep)}:
+        shutil.rmtree(folders[step])
 
 
 def _complete(folder: Path, recipe: Recipe, base: Model, tokenizer: Any, log: TrainingLog) -> TrainingLog:
@@ -202,13 +257,18 @@ def _log(
 
 
 @contextlib.contextmanager
-def _work_folder(folder: Path, wanted: str) -> Iterator[Path]:
-    """A folder for one training beside the adapter's; what a killed training of the same fingerprint left is in it.
+def _work_folder(folder: Path, wanted: str, weights: str) -> Iterator[Path]:
+    """A folder for one training beside the adapter's; what a killed training of the same weights left is in it.
 
-    It is removed when the training ends, also by an error of the user's; it stays when the process is killed or the
-    machine fails, for the next training to go on from.
+    It is removed when the training ends, also by an error of the user's. It stays when the process is killed or the
+    machine fails, or when only the choice of its checkpoint fails, for the next training to go on from.
+
+    Args:
+        folder: Where the adapter goes.
+        wanted: Fingerprint of the training.
+        weights: Fingerprint of all that decides the weights of its steps.
     """
-    work = folder.parent / f"{_WORK}{wanted[:16]}"
+    work = folder.parent / f"{_WORK}{weights[:16]}"
     if not is_main():
         wait_for_all()
         yield work
@@ -226,7 +286,8 @@ def _work_folder(folder: Path, wanted: str) -> Iterator[Path]:
     except MachineError:
         raise
     except UserError:
-        shutil.rmtree(work, ignore_errors=True)
+        if not (work / ADAPTER).is_dir():
+            shutil.rmtree(work, ignore_errors=True)
         raise
     shutil.rmtree(work, ignore_errors=True)
 

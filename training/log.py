@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
+from reports.document.learning_curve import CheckpointChoice
 from reports.document.row_account import RowAccount
 from reports.errors import UserError
 from reports.files import read_json
@@ -22,10 +23,12 @@ class TrainedOn(Strict):
     Attributes:
         recipe: The parts of the recipe that choose the rows, as a recipe that `check_recipe` takes.
         data_sha256: Hash of the rows that were trained on, see `training.finetune.rows_hash`.
+        choosing: Hashes of the texts of the items that chose the checkpoint, see `CheckpointChoice.sources`.
     """
 
     recipe: dict[str, Any]
     data_sha256: str
+    choosing: list[str] = Field(default_factory=list)
 
 
 class TrainingLog(TrainingResult):
@@ -47,6 +50,7 @@ class TrainingLog(TrainingResult):
         sources: How the rows were read and what became of the others, by role: `train` and `validation`.
         estimated_memory: Computed bytes by component of this training on a GPU.
         full_finetuning_memory: The same if all weights were trained.
+        choice: How its checkpoint was chosen on items that are set aside; None unless `trainer.choose_by` is set.
         weights_sha256: Hash of the adapter's weight file; None in logs of earlier versions.
         config_sha256: Hash of the adapter's settings and tokenizer; None likewise.
     """
@@ -68,6 +72,7 @@ class TrainingLog(TrainingResult):
     full_finetuning_memory: dict[str, int]
     settings: dict[str, Any]
     versions: dict[str, str]
+    choice: CheckpointChoice | None = None
     weights_sha256: str | None = None
     config_sha256: str | None = None
 
@@ -75,7 +80,8 @@ class TrainingLog(TrainingResult):
     def trained_on(self) -> TrainedOn:
         """The rows of this training."""
         chooses = {key: self.settings[key] for key in ("seed", "data", "format", "trainer") if key in self.settings}
-        return TrainedOn(recipe={"name": "recorded", **chooses}, data_sha256=self.data_sha256)
+        choosing = [] if self.choice is None else self.choice.sources
+        return TrainedOn(recipe={"name": "recorded", **chooses}, data_sha256=self.data_sha256, choosing=choosing)
 
 
 def check_hashes(folder: Path, sha256: str, config_sha256: str) -> TrainingLog | None:

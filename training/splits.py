@@ -24,12 +24,14 @@ class TrainingRows:
     Attributes:
         validation_selects_checkpoint: Whether the adapter with the lowest validation loss is saved, so that it has
             learned from those rows.
+        choosing: Hashes of the texts of the items that chose its checkpoint, see `CheckpointChoice.sources`.
         accounts: What became of the other rows of their sources, by role: `train` and `validation`.
     """
 
     train: list[ReasoningRow]
     validation: list[ReasoningRow]
     validation_selects_checkpoint: bool = False
+    choosing: frozenset[str] = frozenset()
     accounts: dict[str, RowAccount] = field(default_factory=dict, compare=False)
 
 
@@ -50,7 +52,8 @@ def training_rows(recipe: Recipe) -> TrainingRows:
     elif data.validation_rows is not None:
         rows, validation = _split_off("data.validation_rows", rows, data.validation_rows, recipe.seed)
     accounts["train"] = count_violations(LoadedRows(rows, account), answer_format)
-    return TrainingRows(rows, validation, bool(validation) and recipe.trainer.keep_best, accounts)
+    selects = bool(validation) and recipe.trainer.keep_best
+    return TrainingRows(rows, validation, selects, accounts=accounts)
 
 
 def held_out_source(recipe: Recipe) -> DataSource:

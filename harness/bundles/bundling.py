@@ -74,7 +74,7 @@ def bundle(
         raise UserError("a bundle is in use", where=BUNDLE, fix=fix)
     terminal, folder = Terminal(quiet=quiet), Path(out).expanduser()
     resolved, _ = open_run(recipe, settings=settings, base=base, tasks=tasks, say=terminal.say)
-    names = list(dict.fromkeys(tasks or resolved.scoring.tasks))
+    names = resolved.needed_tasks(tasks)
     manifest = _opened(folder)
     needs = run_needs(resolved, models, names)
     if recipe is not None and Path(recipe).suffix in (".yaml", ".yml"):

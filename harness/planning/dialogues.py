@@ -149,9 +149,10 @@ def with_own_prompts(
     """
     ours = [loaded.name for loaded in tasks if loaded.name in catalog.METRICS]
     own: dict[str, dict[str, LoadedTask]] = {name: {} for name in ours}
+    places = {loaded.name: loaded.indices for loaded in tasks}
     for model, tokenizer in tokenizers.items() if ours else ():
         for loaded in load_tasks(ours, recipe, base, tokenizer=tokenizer):
-            own[loaded.name][model] = loaded
+            own[loaded.name][model] = loaded.remade(places[loaded.name])
     return [
         replace(
             loaded,

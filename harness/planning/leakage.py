@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from harness.planning.item_hashes import source_hashes
 from reports.document.evidence import OverlapCheck, OverlapMatch, match_text
 from reports.errors import UserError
 from reports.files import sha256_value
@@ -77,12 +78,13 @@ def check_overlap(trained_on: Mapping[str, TrainingRows], tasks: Sequence[Loaded
     check.unsearched = _unsearched(passages)
     groups: dict[str, list[str]] = defaultdict(list)
     for model, rows in trained_on.items():
-        groups[sha256_value([rows_hash(rows.train), rows_hash(_choosing(rows))])].append(model)
+        groups[sha256_value([rows_hash(rows.train), rows_hash(_choosing(rows)), sorted(rows.choosing)])].append(model)
     unsearched: dict[str, None] = {}
     for models in groups.values():
         rows = trained_on[models[0]]
         check.rows += len(rows.train) + len(_choosing(rows))
-        check.matches.extend(_matches(rows, passages, models if len(groups) > 1 else []))
+        named = models if len(groups) > 1 else []
+        check.matches += [*_matches(rows, passages, named), *_chosen_by(rows, tasks, named)]
         unsearched |= dict.fromkeys(
             _source(row) for _, row in _roles(rows) if not is_split(row.transcript or row.response)
         )
@@ -129,6 +131,24 @@ def _matches(rows: TrainingRows, passages: Sequence[Passage], models: list[str])
             item_text=overlap.item_text,
             row_text=overlap.row_text,
         )
+
+
+def _chosen_by(rows: TrainingRows, tasks: Sequence[LoadedTask], models: list[str]) -> Iterator[OverlapMatch]:
+    """The items that a checkpoint was chosen by, or that have a text in common with one of those."""
+    for loaded in tasks if rows.choosing else ():
+        for index, document in zip(loaded.indices, loaded.documents(), strict=True):
+            if source_hashes(document) & rows.choosing:
+                yield OverlapMatch(
+                    task=loaded.name,
+                    item=str(document["id"]) if loaded.name in catalog.METRICS else str(index),
+                    row="of trainer.choose_by",
+                    role="validation",
+                    kind="exact",
+                    part="text",
+                    share=1.0,
+                    rows=1,
+                    models=models,
+                )
 
 
 def _unsearched(passages: Iterable[Passage]) -> dict[str, list[str]]:

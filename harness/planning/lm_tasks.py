@@ -34,6 +34,10 @@ from training.splits import example_source, held_out_source
 _COUNTED_ITEMS = 64  # whose tokens stand for those of all items of a task
 
 
+def _cannot_be_remade(indices: list[int]) -> LoadedTask:
+    raise NotImplementedError(f"a task that `load_tasks` did not load has no other items than {len(indices)}")
+
+
 @dataclass(frozen=True)
 class LoadedTask:
     """A task ready to be asked.
@@ -50,6 +54,7 @@ class LoadedTask:
         reference: The task as the base is asked it; None for that one.
         own: The task as single models are asked it, by their names: the same items, prompted in the model's own way.
         slices: Columns by which its items are sliced, those of `scoring.slices`.
+        remade: The task with other items, whose hash and description are then theirs.
     """
 
     name: str
@@ -63,6 +68,7 @@ class LoadedTask:
     reference: LoadedTask | None = None
     own: Mapping[str, LoadedTask] = field(default_factory=dict)
     slices: tuple[str, ...] = ()
+    remade: Callable[[list[int]], LoadedTask] = field(default=_cannot_be_remade, repr=False, compare=False)
 
     def asked(self, model: str) -> LoadedTask:
         """The task as one model is asked it."""
@@ -207,10 +213,22 @@ def _prepare(
     shots = _set_fewshot(name, task, recipe.scoring.num_fewshot)
     if not task.config.num_fewshot and hasattr(task, "sampler"):
         task.sampler.replace_df([])  # lm-eval's list of all documents to draw examples from, of which none is drawn
-    total = len(task.eval_docs)
-    indices = sample_indices(total, recipe.scoring.limit_of(name), recipe.seed)
     if name in catalog.METRICS and task.OUTPUT_TYPE == "generate_until":
         _set_sampling(task, recipe.scoring)
+    remade = functools.partial(_with_items, name, task, recipe, source, definition, shots)
+    return remade(sample_indices(len(task.eval_docs), recipe.scoring.limit_of(name), recipe.seed))
+
+
+def _with_items(
+    name: str,
+    task: Any,
+    recipe: Recipe,
+    source: DataSource | None,
+    definition: Definition | None,
+    shots: int,
+    indices: list[int],
+) -> LoadedTask:
+    """A task with the items at these places in its documents."""
     info = task_info(name, task, indices, source, file=definition.file if definition else "")
     account = None if source is None else account_of(task.dataset["test"])
     is_text = account is not None and account.kind == "text"
@@ -226,7 +244,8 @@ def _prepare(
             fix=f"leave it out, such as --set scoring.tasks=[{others}], or give data.reasoning rows with questions",
         )
     file, slices = definition.file if definition else "", tuple(dict.fromkeys(recipe.scoring.slices))
-    return LoadedTask(name, task, indices, source, hashed, info, account, file, slices=slices)
+    remade = functools.partial(_with_items, name, task, recipe, source, definition, shots)
+    return LoadedTask(name, task, indices, source, hashed, info, account, file, slices=slices, remade=remade)
 
 
 def _defined_by(task: Any, indices: list[int], definition: Definition | None) -> list[str]:

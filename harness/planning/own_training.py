@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,12 +28,14 @@ class OwnTraining:
 
     Attributes:
         dtype: What its adapters are scored in.
+        choosing: Returns the hash of the items that choose its checkpoint; empty if none does.
     """
 
     recipe: Recipe
     folder: RunFolder
     base: Model
     dtype: DTypeName
+    choosing: Callable[[], str]
 
     @cached_property
     def rows(self) -> TrainingRows:
@@ -43,7 +45,7 @@ class OwnTraining:
     @cached_property
     def fingerprint(self) -> str:
         """See `training.finetune.fingerprint`."""
-        return fingerprint(self.recipe, self.base, self.rows)
+        return fingerprint(self.recipe, self.base, self.rows, self.choosing())
 
     @cached_property
     def log(self) -> TrainingLog | None:
@@ -71,6 +73,8 @@ class OwnTraining:
         )
         if self.log is None:
             return own
+        if self.log.choice is not None:
+            own = replace(own, rows=replace(self.rows, choosing=frozenset(self.log.choice.sources)))
         if self.log.weights_sha256 is None:
             own = replace(own, rows=None, unknown_rows=f"{FILE} does not record the hash of its weights")
         return with_weights(own, self.base, self.dtype)

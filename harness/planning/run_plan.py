@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,12 +12,13 @@ from harness.folder import RunFolder
 from harness.planning.dialogues import Dialogue, read_dialogues, with_own_prompts
 from harness.planning.find_models import find_model, find_recipe_base, with_kinds
 from harness.planning.leakage import check_overlap, overlap_lines, unsearched_lines
-from harness.planning.lm_tasks import LoadedTask, load_tasks
+from harness.planning.lm_tasks import LoadedTask
 from harness.planning.model_names import parse_models
 from harness.planning.needs import check_bundle, run_needs
 from harness.planning.own_training import OwnTraining, with_weights
 from harness.planning.row_accounts import remarks
 from harness.planning.slice_columns import check_slices
+from harness.planning.validation_items import choosing_items, load_with_validation
 from reports.bundles.active import active_bundle
 from reports.document.evidence import OverlapCheck
 from reports.errors import UnreachableError, UserError
@@ -41,6 +43,7 @@ class Plan:
             whole model that model.
         models: The models to score, in the order given.
         tasks: The tasks to score each model on.
+        validation: The tasks with the items that are set aside, see `harness.planning.validation_items`.
         dense: Whether quantised weights are dequantised once, which they are if they fit into the device's memory.
         warnings: What the user should know before it starts.
         overlap: The items that are trained on; None if no training data is known.
@@ -60,6 +63,7 @@ class Plan:
     device: Device
     train_dtype: DTypeName
     score_dtype: DTypeName
+    validation: tuple[LoadedTask, ...] = ()
     dense: bool = True
     warnings: tuple[str, ...] = ()
     overlap: OverlapCheck | None = None
@@ -184,21 +188,22 @@ def make_plan(
         UserError: Models, adapters, data or tasks that the user has to fix.
     """
     names = list(dict.fromkeys(tasks or recipe.scoring.tasks))
-    _check_bundle(recipe, models, names, trains_only=trains_only)
+    _check_bundle(recipe, models, recipe.needed_tasks(names), trains_only=trains_only)
     arguments = with_kinds(parse_models(models), say)
     device = pick_device()
     train_dtype = device.default_dtype(recipe.model.dtype)
     score_dtype = device.default_dtype(recipe.model.dtype if recipe.scoring.dtype == "auto" else recipe.scoring.dtype)
     base = find_recipe_base(recipe, arguments, say)
-    own = OwnTraining(recipe, folder, base, score_dtype)
+    unreachable: dict[str, UnreachableError] = {}
+    load = functools.cache(lambda: load_with_validation(names, recipe, base, unreachable))
+    own = OwnTraining(recipe, folder, base, score_dtype, lambda: choosing_items(load()[1], recipe))
     named, arguments = arguments, own.expand(arguments)
     if any(argument.is_own_adapter or argument.is_checkpoint for argument in arguments):
         check_target_modules(recipe.lora.target_modules, base)
         check_can_train(recipe, base, device)
     chosen = tuple(find_model(argument, recipe, own, base, score_dtype, say) for argument in arguments)
     dialogues, notes = read_dialogues(chosen, base, recipe)
-    unreachable: dict[str, UnreachableError] = {}
-    loaded = load_tasks(names, recipe, base, unreachable=unreachable)
+    loaded, validation = load()
     if unreachable and not trains_only:
         raise _unreachable_items(unreachable, trains=any(not model.sha256 for model in chosen))
     if not unreachable:
@@ -213,6 +218,7 @@ def make_plan(
         base=base,
         models=chosen,
         tasks=loaded,
+        validation=tuple(validation),
         device=device,
         train_dtype=train_dtype,
         score_dtype=score_dtype,

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from harness.environment import describe
+from harness.planning.model_names import OWN_ADAPTER
 from harness.planning.run_plan import Plan
 from harness.runs.pooling import pool_models
 from harness.runs.positions import chosen_letters
@@ -92,7 +93,7 @@ def assemble(
         reasoning=reasoning_effects(scored, seed=seed),
         slices=sliced.slices,
         worst_slices=sliced.worst,
-        learning_curve=learning_curve(models, [*tasks.values()], samples, seed=seed),
+        learning_curve=learning_curve(models, [*tasks.values()], samples, own=OWN_ADAPTER, seed=seed),
         problems=_problems(scored),
         overlap=plan.overlap,
         noise=noise.check() if noise is not None else None,

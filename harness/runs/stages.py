@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.console import Terminal
 from harness.folder import RunFolder
 from harness.planning.row_accounts import altered_line, source_accounts
+from harness.planning.validation_items import validation_lines
 from reports.document.reading import write_results
 from reports.files import write_text
 from reports.numbers import duration
@@ -71,6 +72,8 @@ def plan_stage(
         )
     for loaded in plan.tasks:
         terminal.say(f"    {loaded.name}: {loaded.info.setting}{' (synthetic)' if loaded.info.synthetic else ''}")
+    for line in validation_lines(plan.validation, recipe):
+        terminal.say(f"    {line}")
     for source in source_accounts(recipe, plan.to_train, plan.tasks):
         terminal.say(f"    {source.role}: {source.source}, {source.account.summary()}")
     for warning in plan.warnings:
@@ -82,6 +85,7 @@ def plan_stage(
 
 def train_stage(plan: Plan, rows: TrainingRows, terminal: Terminal, stages: dict[str, float]) -> TrainingLog:
     """Train the recipe's adapter into the run folder; notes the seconds in `stages`."""
+    from harness.runs.choosing import selection
     from training.finetune import finetune
 
     terminal.heading("Train")
@@ -96,7 +100,7 @@ def train_stage(plan: Plan, rows: TrainingRows, terminal: Terminal, stages: dict
             advance(done - before, note if total else "")
             before = done
 
-        log = finetune(plan.recipe, plan.base, rows, plan.folder.adapter, progress)
+        log = finetune(plan.recipe, plan.base, rows, plan.folder.adapter, progress, selection=selection(plan, terminal))
     stages["train"] = round(time.perf_counter() - started, 3)
     share = 100 * log.trainable_parameters / log.total_parameters
     losses = [entry["loss"] for entry in log.losses if "loss" in entry]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from harness.engines import estimate
 from harness.planning.dialogues import read_dialogues
 from harness.planning.leakage import check_overlap, overlap_lines, unsearched_lines
-from harness.planning.lm_tasks import load_tasks
 from harness.planning.model_names import OWN_ADAPTER
 from harness.planning.row_accounts import altered_line, source_accounts
 from harness.planning.run_plan import unchecked_lines
+from harness.planning.validation_items import load_with_validation, validation_lines
 from reports.errors import UnreachableError
 from reports.numbers import GIB, duration
 from training.backends.choice import check_can_train, unsloth_unsupported
@@ -56,7 +56,7 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
         f" {recipe.lora.alpha:g}, on {', '.join(recipe.lora.target_modules)}"
     )
     unreachable: dict[str, UnreachableError] = {}
-    tasks = load_tasks(recipe.scoring.tasks, recipe, base, unreachable=unreachable)
+    tasks, validation = load_with_validation(recipe.scoring.tasks, recipe, base, unreachable)
     _say_data(recipe, rows, tasks, terminal)
     terminal.say(
         f"rows: {facts.rows} trained on, {len(rows.validation)} to validate, {len(facts.dropped)} dropped (their prompt"
@@ -64,6 +64,8 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
     )
     low, middle, high, longest = facts.lengths.values()
     terminal.say(f"tokens per row: median {middle}, 5 % below {low}, 5 % above {high}, longest {longest}")
+    for line in validation_lines(validation, recipe):
+        terminal.say(line)
     cut = 100 * facts.truncated / facts.rows
     terminal.say(f"cut at {recipe.trainer.max_length} tokens: {facts.truncated} rows ({cut:.1f} %)")
     if facts.altered_turns:

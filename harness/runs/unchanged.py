@@ -43,7 +43,7 @@ def signature(recipe: Recipe, folder: RunFolder, models: str, tasks: Sequence[st
 
     None if that is not enough: data on the hub may have changed, and other tasks than ours bring their own data.
     """
-    wanted = list(tasks or recipe.scoring.tasks)
+    wanted = recipe.needed_tasks(tasks)
     try:
         base = recipe.model.base
         folders = [medbench_home() / "models" if base == QUICKSTART_MODEL else _local(base)]

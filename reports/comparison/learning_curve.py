@@ -26,6 +26,7 @@ def learning_curve(
     samples: Mapping[tuple[str, str], Sequence[ScoredItem]],
     *,
     seed: int,
+    own: str = "",
 ) -> LearningCurve | None:
     """The learning curve of a run's own training, or None with fewer than two of its steps.
 
@@ -39,6 +40,7 @@ def learning_curve(
         tasks: The tasks.
         samples: Samples by model and task.
         seed: Seed of the bootstrap.
+        own: Name of the training's own adapter, which may be that of any step; empty if it is not scored.
     """
     names: dict[int, str] = {}
     for model in models:
@@ -58,6 +60,7 @@ def learning_curve(
     return LearningCurve(
         steps=steps,
         models=[names[step] for step in steps],
+        shown=own if own in names.values() else names[steps[-1]],
         compared=compared,
         tests=sum(test.inference is not None for test in tested),
         turns=_turns(tested, [names[step] for step in compared]),

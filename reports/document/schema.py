@@ -23,7 +23,7 @@ from reports.document.evidence import (
     Reproduction,
 )
 from reports.document.label_use import LabelUse
-from reports.document.learning_curve import LearningCurve
+from reports.document.learning_curve import CheckpointChoice, LearningCurve
 from reports.document.position_effect import PositionEffect
 from reports.document.reasoning_effect import ReasoningEffect
 from reports.document.row_account import RowAccount
@@ -256,6 +256,8 @@ class Training(Strict):
         estimated_memory: Computed bytes of this training on a GPU, by component.
         full_finetuning_memory: The same for training all weights; computed, never measured.
         losses: One record per logged step: step, and loss or eval_loss.
+        scores: One record per scoring while training: step, seconds, and scores by TASK/METRIC.
+        choice: How the checkpoint was chosen, if it was.
         peak_memory_bytes: Peak memory: allocated on a GPU, resident on a CPU.
     """
 
@@ -287,6 +289,8 @@ class Training(Strict):
     full_finetuning_memory: dict[str, int] = Field(default_factory=dict)
     final_loss: float | None
     losses: list[dict[str, float]] = Field(default_factory=list)
+    scores: list[dict[str, float]] = Field(default_factory=list)
+    choice: CheckpointChoice | None = None
 
     def loss_by_step(self, key: Literal["loss", "eval_loss"]) -> dict[int, float]:
         """Training or validation losses by step, in order; the last one of a step that was logged twice."""
@@ -349,9 +353,9 @@ class Results(Strict):
         return {(task.name, metric.key): (task, metric) for task in self.tasks for metric in task.metrics}
 
     def shown_models(self) -> list[str]:
-        """Names of the models in tables of scores: of the steps on a learning curve only the last, and the baseline."""
-        earlier = self.learning_curve.earlier if self.learning_curve else []
-        return [model.name for model in self.models if model.name == self.baseline or model.name not in earlier]
+        """Names of the models in tables of scores: of those on a learning curve only one, and the baseline."""
+        others = self.learning_curve.others if self.learning_curve else []
+        return [model.name for model in self.models if model.name == self.baseline or model.name not in others]
 
     def scores_by_key(self) -> dict[tuple[str, str, str], Score]:
         """Scores by model, task and metric; those of a suite by the suite's name."""

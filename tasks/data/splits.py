@@ -14,9 +14,15 @@ def sample_indices(total: int, wanted: int | None, seed: int) -> list[int]:
 
     A smaller sample with the same seed is a subset of a larger one, so a larger `--limit` only adds items.
     """
+    order = seeded_order(total, seed)
+    return sorted(order if wanted is None else order[:wanted])
+
+
+def seeded_order(total: int, seed: int) -> list[int]:
+    """The indices of `total` rows in random order; samples are its beginning."""
     order = list(range(total))
     random.Random(seed).shuffle(order)  # noqa: S311 - not for secrets
-    return sorted(order if wanted is None else order[:wanted])
+    return order
 
 
 def split_off(rows: Sequence[Row], wanted: int, seed: int) -> tuple[list[Row], list[Row]]:

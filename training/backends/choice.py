@@ -11,7 +11,7 @@ from training.backends.sft import pick_attention
 from training.backends.trackers import check_trackers
 from training.models.device import Device
 from training.models.model import Model
-from training.processes import check_sharding, process_count
+from training.processes import check_sharding, is_sharded, process_count
 from training.recipes.recipe import Recipe
 
 BACKENDS: dict[str, Backend] = {trl_backend.NAME: trl_backend.train, unsloth_backend.NAME: unsloth_backend.train}
@@ -53,6 +53,9 @@ def check_can_train(recipe: Recipe, base: Model, device: Device) -> str:
         )
     check_trackers(recipe.trainer.trackers)
     check_sharding()
+    if recipe.trainer.score_steps is not None and is_sharded():
+        what, fix = "an adapter whose weights are sharded (FSDP) is not scored while it is trained", "leave it out"
+        raise UserError(what, where="trainer.score_steps", fix=f"{fix}; trainer.choose_by works without it")
     return pick_backend(recipe, device)
 
 
@@ -66,6 +69,8 @@ def unsloth_unsupported(recipe: Recipe, device: Device) -> tuple[str, str] | Non
         return "Unsloth quantises to NF4 with double quantisation only", "set quantization to that"
     if recipe.trainer.packing:
         return "packing is done with TRL here", "set trainer.packing=false"
+    if recipe.trainer.score_steps is not None:
+        return "scoring while training is done with TRL here", "leave trainer.score_steps out"
     if recipe.trainer.attention not in ("auto", "sdpa"):
         return "Unsloth chooses its own attention", "set trainer.attention=auto"
     return None

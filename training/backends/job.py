@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -28,6 +28,21 @@ _FILE = "job.json"
 _TRAIN, _VALIDATION = "rows-train", "rows-validation"
 
 
+class Scorer(Protocol):
+    """Scores a model on validation items while it is trained.
+
+    Attributes:
+        tokens: Number of tokens that it computes.
+        sign: 1 if a higher score is better in the metric that early stopping follows, -1 if a lower one is.
+    """
+
+    tokens: int
+    sign: int
+
+    def __call__(self, model: Any) -> dict[str, float]:
+        """Scores by TASK/METRIC of a PEFT model in evaluation mode; those that are not finite are left out."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One training.
@@ -40,6 +55,7 @@ class Job:
         work: Folder for checkpoints; the adapter goes into its `adapter`.
         device: Where to train.
         dtype: Dtype of the computation; in 16 bits it runs under autocast with the adapter in float32.
+        scorer: Scores the adapter every `trainer.score_steps` steps; only for a backend in this process.
     """
 
     recipe: Recipe
@@ -49,6 +65,7 @@ class Job:
     work: Path
     device: Device
     dtype: DTypeName
+    scorer: Scorer | None = None
 
     @property
     def made(self) -> Path:
@@ -110,6 +127,7 @@ class TrainingResult(BaseModel):
         seconds_per_step: Median time between the ends of consecutive steps, without validation and saving.
         tokens_per_second: Training tokens per second, without padding and validation.
         losses: One record for each logged step: `step`, and `loss`, `learning_rate`, `grad_norm` or `eval_loss`.
+        scores: One record for each scoring while training: `step`, `seconds`, and scores by TASK/METRIC.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -131,6 +149,7 @@ class TrainingResult(BaseModel):
     memory: MemoryUse
     final_loss: float | None
     losses: list[dict[str, float]]
+    scores: list[dict[str, float]] = []
 
 
 class Backend(Protocol):

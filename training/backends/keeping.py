@@ -8,7 +8,7 @@ from typing import Any
 
 from reports.files import sync_folder
 from training.backends.job import Job, Progress
-from training.checkpoints import checkpoint_folder, checkpoint_folders, steps_to_keep
+from training.checkpoints import candidates, checkpoint_folder, checkpoint_folders
 from training.processes import is_main
 
 
@@ -44,7 +44,7 @@ def keep_adapters(trainer: Any, job: Job) -> Any:
             shutil.rmtree(folder, ignore_errors=True)
             part.replace(folder)
             sync_folder(job.kept)
-            if settings.keep_checkpoints != "all":
+            if settings.choose_by is None and settings.keep_checkpoints != "all":
                 for old in [*checkpoint_folders(job.kept).values()][: -(settings.keep_checkpoints or 1)]:
                     shutil.rmtree(old)
 
@@ -60,11 +60,11 @@ def say_missing(job: Job, step: int, last: int, progress: Progress) -> None:
         last: Its last step.
         progress: Gets the message.
     """
-    expected = [wanted for wanted in steps_to_keep(job.recipe.trainer, last) if wanted <= step]
+    expected = [wanted for wanted in candidates(job.recipe.trainer, last) if wanted <= step]
     missing = [str(wanted) for wanted in expected if wanted not in checkpoint_folders(job.kept)]
     if missing:
         what = "the adapters of steps" if len(missing) > 1 else "the adapter of step"
-        progress(0, 0, f"{what} {', '.join(missing)} cannot be kept: trained before trainer.keep_checkpoints was set")
+        progress(0, 0, f"{what} {', '.join(missing)} cannot be kept: an earlier part of the training did not keep any")
 
 
 def save_adapter(trainer: Any, job: Job, folder: Path) -> None:

@@ -180,7 +180,7 @@ def make_trainer(
         peft_config=lora,
         callbacks=[watch(progress)],
     )
-    if settings.early_stopping_patience:
+    if settings.early_stopping_patience and settings.keep_best:
         trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=settings.early_stopping_patience))
     trainer.remove_callback(PrinterCallback)
     _hold_adapter_in_float32(trainer.model)

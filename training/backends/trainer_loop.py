@@ -12,6 +12,7 @@ from reports.document.schema import MemoryUse
 from reports.files import read_json
 from training.backends.job import Job, Progress, TrainingResult
 from training.backends.keeping import keep_adapters, save_adapter, say_missing
+from training.backends.scoring import logged_scores, score_while_training
 from training.backends.watching import last_checkpoint
 from training.models.weight_format import quantised_share
 from training.processes import process_count
@@ -25,8 +26,11 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> TrainingRes
     before = job.device.used_memory()
     job.device.reset_peak_memory()
     times: list[float] = []
-    trainer.add_callback(step_clock(times))
-    if job.recipe.trainer.keep_checkpoints is not None:
+    clock = step_clock(times)
+    trainer.add_callback(clock)
+    if job.scorer is not None:
+        trainer.add_callback(score_while_training(trainer, job, job.scorer, progress, clock.on_evaluate))
+    if job.recipe.trainer.keeps_adapters:
         trainer.add_callback(keep_adapters(trainer, job))
     started = time.perf_counter()
     last = last_checkpoint(job.work)
@@ -75,6 +79,7 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> TrainingRes
         ),
         final_loss=next((record["loss"] for record in reversed(losses) if "loss" in record), None),
         losses=losses,
+        scores=logged_scores(trainer.state.log_history),
     )
 
 

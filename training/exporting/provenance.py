@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from reports.errors import UserError
@@ -106,7 +107,7 @@ def rows_of(trained_on: Sequence[TrainedOn]) -> TrainingRows | None:
         rows = training_rows(check_recipe({"format": {"name": "plain"}, **record.recipe}, FILE))
         if rows_hash(rows.train) != record.data_sha256:
             raise UserError("its training data has changed since", where=str(record.recipe["data"]["train"]["source"]))
-        parts.append(rows)
+        parts.append(replace(rows, choosing=frozenset(record.choosing)))
     return combined(parts) if parts else None
 
 
@@ -115,4 +116,5 @@ def combined(parts: Sequence[TrainingRows]) -> TrainingRows:
     if len(parts) == 1:
         return parts[0]
     chosen = [row for rows in parts if rows.validation_selects_checkpoint for row in rows.validation]
-    return TrainingRows([row for rows in parts for row in rows.train], chosen, bool(chosen))
+    choosing = frozenset[str]().union(*(rows.choosing for rows in parts))
+    return TrainingRows([row for rows in parts for row in rows.train], chosen, bool(chosen), choosing)

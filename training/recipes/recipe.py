@@ -5,6 +5,7 @@ Longer than other files, so that every setting is in one place.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -221,7 +222,14 @@ class TrainerSection(_Section):
         save_steps: Checkpoint every so many steps, from which a killed training goes on.
         keep_checkpoints: Keep the adapters of every `save_steps` steps and of the last step in the run folder: the
             last so many of them, or `all`; none where it is not given.
-        early_stopping_patience: Stop after so many validations without a lower loss.
+        choose_by: `TASK/METRIC`, such as `medbench_pubmedqa/macro_f1`: of the adapters of every `save_steps` steps and
+            of the last step, the one with the best score on `validation_items` items becomes the adapter.
+        score_steps: Score the tasks that compare log-likelihoods every so many steps while training, on their
+            `validation_items`.
+        validation_items: Items of such a task, drawn by seed, that choose and are shown while training. Reported scores
+            leave them out. Without it a fifth of the items, at most 100.
+        early_stopping_patience: Stop after so many validations without a lower loss; with `choose_by`, after so many
+            scorings without a better score.
         keep_best: Keep the adapter of the lowest validation loss instead of the last.
         trackers: Where else losses are reported to while training, through transformers' own integrations.
     """
@@ -248,6 +256,9 @@ class TrainerSection(_Section):
     eval_steps: PositiveInt | None = None
     save_steps: PositiveInt = 50
     keep_checkpoints: PositiveInt | Literal["all"] | None = None
+    choose_by: Annotated[str, Field(pattern=r"^[^/\s]+/[^/\s]+$", max_length=200)] | None = None
+    score_steps: PositiveInt | None = None
+    validation_items: Annotated[int, Field(ge=2)] | None = None
     early_stopping_patience: PositiveInt | None = None
     keep_best: bool = False
     logging_steps: PositiveInt = 1
@@ -259,11 +270,32 @@ class TrainerSection(_Section):
             raise ValueError("give either epochs or max_steps")
         if self.warmup_steps is not None and self.warmup_ratio is not None:
             raise ValueError("give warmup_steps or warmup_ratio, not both")
-        if (self.early_stopping_patience or self.keep_best) and self.eval_steps is None:
-            raise ValueError("early_stopping_patience and keep_best need eval_steps")
-        if self.early_stopping_patience and not self.keep_best:
-            raise ValueError("early_stopping_patience goes with keep_best: true")
+        if self.keep_best and self.choose_by:
+            raise ValueError("give keep_best or choose_by, not both")
+        if self.keep_best and self.eval_steps is None:
+            raise ValueError("keep_best needs eval_steps")
+        if self.early_stopping_patience and not (self.keep_best or self.choose_by):
+            raise ValueError("early_stopping_patience goes with keep_best: true or choose_by")
+        if self.early_stopping_patience and self.choose_by and self.score_steps is None:
+            raise ValueError("early_stopping_patience with choose_by needs score_steps")
+        if self.validation_items and not self.sets_items_aside:
+            raise ValueError("validation_items goes with choose_by or score_steps")
         return self
+
+    @property
+    def keeps_adapters(self) -> bool:
+        """Whether the adapters of earlier steps are saved while training."""
+        return self.keep_checkpoints is not None or self.choose_by is not None
+
+    @property
+    def sets_items_aside(self) -> bool:
+        """Whether items are scored while training, or choose the adapter, and reported scores leave them out."""
+        return self.choose_by is not None or self.score_steps is not None
+
+    @property
+    def chooses_by(self) -> tuple[str, str] | None:
+        """(task, metric) of `choose_by`."""
+        return None if self.choose_by is None else tuple(self.choose_by.split("/", 1))  # type: ignore[return-value]
 
 
 class ServedSection(_Section):
@@ -422,13 +454,25 @@ class Recipe(_Section):
         """The seed of the optimisation; the recipe's own decides which rows are drawn."""
         return self.seed if self.trainer.seed is None else self.trainer.seed
 
+    def needed_tasks(self, names: Sequence[str] | None = None) -> list[str]:
+        """The tasks to score by name, the recipe's own if none are given, and the one that chooses a checkpoint."""
+        by = self.trainer.chooses_by
+        return list(dict.fromkeys([*(names or self.scoring.tasks), *([] if by is None else by[:1])]))
+
     def training_part(self) -> dict[str, object]:
         """All that decides the adapter but the contents of data and base, for its fingerprint."""
         keep = {"seed", "model", "quantization", "lora", "format", "trainer"}
         rows = {"train", "validation", "validation_rows", "reasoning_rows", "keep_duplicates"}
         data = self.data.model_dump(mode="json", include=rows)
         decides = {**self.model_dump(mode="json", include=keep), "data": data}
+        trainer = decides["trainer"]
         for key in ("trackers", "keep_checkpoints"):  # change no weight
-            decides["trainer"].pop(key)
+            trainer.pop(key)
+        if self.trainer.choose_by is None:  # then neither do these; nor do they end a training
+            for key in ("choose_by", "score_steps", "validation_items"):
+                trainer.pop(key)
+        else:
+            scores = {"base", "dtype", "max_new_tokens", "temperature", "num_fewshot", "stop"}
+            decides["scoring"] = self.scoring.model_dump(mode="json", include=scores)
         decides["format"] = {key: value for key, value in decides["format"].items() if value}  # new settings, unset
         return decides
