@@ -21,7 +21,7 @@ _Metrics = dict[tuple[str, str], MetricInfo]
 
 def sentences(results: Results) -> list[str]:
     """Write warnings, what each model gains and loses beside its target, one sentence per model, and its slices."""
-    metrics = unique_metrics(results)
+    metrics = labelled_metrics(results)
     others = [model.name for model in results.models if model.name != results.baseline]
     lines = [*truncations(results), *label_collapses(results), *trained_on(results)]
     if not others:
@@ -42,12 +42,12 @@ def sentences(results: Results) -> list[str]:
 
 def findings(results: Results) -> list[str]:
     """Sentences on gain and cost, on turning points and on slices, as in `sentences`."""
-    return [*cost_sentences(results), *turn_sentences(results), *slice_sentences(results, unique_metrics(results))]
+    return [*cost_sentences(results), *turn_sentences(results), *slice_sentences(results, labelled_metrics(results))]
 
 
 def turn_sentences(results: Results) -> list[str]:
     """A sentence for each turning point of the learning curve, or one that there is none; empty without a curve."""
-    curve, metrics = results.learning_curve, unique_metrics(results)
+    curve, metrics = results.learning_curve, labelled_metrics(results)
     if curve is None:
         return []
     steps = f"steps {curve.steps[0]} to {curve.steps[-1]}"
@@ -65,7 +65,7 @@ def turn_sentences(results: Results) -> list[str]:
     return lines or [f"{none} ({curve.tests} tests, corrected)."]
 
 
-def unique_metrics(results: Results) -> _Metrics:
+def labelled_metrics(results: Results) -> _Metrics:
     """Metrics by task and key; a title that several tasks share gets the task's label."""
     labels_of: dict[str, list[list[str]]] = {}
     for task in results.tasks:

@@ -45,8 +45,6 @@ def differing_parts(text: str, other: str | None) -> list[Part]:
     if other is None or text == other or max(len(tokens), len(others)) > _MOST_TOKENS:
         return plain
     matcher = SequenceMatcher(None, [*map(str.strip, others)], [*map(str.strip, tokens)])
-    if matcher.quick_ratio() < _LEAST_COMMON:
-        return plain
     same = [(block.b, block.b + block.size) for block in matcher.get_matching_blocks()]
     if sum(end - start for start, end in same) < _LEAST_COMMON * len(tokens):
         return plain

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from reports.comparison.verdict import label_collapses, trained_on, truncations, unique_metrics
+from reports.comparison.verdict import label_collapses, labelled_metrics, trained_on, truncations
 from reports.document.schema import Comparison, MetricInfo, Outcome, Results
 from reports.document.suites import MEAN_ACCURACY
 from reports.numbers import OUTCOME_MARKS, join_words
@@ -134,7 +134,7 @@ def _metrics(results: Results) -> dict[tuple[str, str], MetricInfo]:
         (suite.name, MEAN_ACCURACY.key): MEAN_ACCURACY.model_copy(update={"title": suite.title})
         for suite in results.suites
     }
-    return unique_metrics(results) | suites
+    return labelled_metrics(results) | suites
 
 
 def _some(names: Sequence[str], most: int = _NAMED) -> str:

@@ -92,6 +92,12 @@ def test_checks_warn_of_leakage_and_collapse_and_come_first():
         "no label collapse": "fine",
         "50 items decide all main metrics": "fine",
     }
+    clean = check.model_copy(update={"matches": []})
+    assert [one.level for one in header.checks(made(GAIN, overlap=clean, label_use=[use]))] == [
+        "warning",
+        "fine",
+        "fine",
+    ]
     assert levels(made(OPEN)) == {"leakage not checked": "note", "1 of 1 comparisons not decided": "note"}
 
 
