@@ -81,7 +81,11 @@ def test_checks_warn_of_leakage_and_collapse_and_come_first():
         outcome="identical",
     )  # fmt: skip
     bad = header.checks(made(GAIN, overlap=check, label_use=[use]))
-    assert [(one.level, one.title) for one in bad[:2]] == [("warning", "Leakage"), ("warning", "Label collapse")]
+    assert [(one.symbol, one.level, one.title) for one in bad] == [
+        ("!", "warning", "Leakage"),
+        ("!", "warning", "Label collapse"),
+        ("✓", "fine", "50 items decide all main metrics"),
+    ]
     assert bad[0].text.startswith("Trained on test items: 1 of the 50 items of quiz")
     assert bad[1].text.startswith("new gives 'yes' to 100.0 % of the 50 items")
     fine = made(
