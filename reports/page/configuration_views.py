@@ -31,18 +31,15 @@ def configurations_table(results: Results) -> Table | None:
         key=lambda item: (item.quality is None, -sign * (item.quality or 0.0), item.training_seconds or 0.0),
     )
 
+    tied = ties(results)
+
     def outcome(item: Configuration) -> str:
         pair = pairs.get((item.model, compared.task, compared.metric))
         return "baseline" if item.model == results.baseline else outcome_text(pair) if pair else MISSING
 
     return table_of(
         {
-            "Model": item.model,
-            "Mark": ", ".join(
-                ["best"] * (item.model == compared.best)
-                + ["tied"] * (item.model in ties(results))
-                + ["Pareto front"] * item.on_front
-            ),
+            "Model": f"{item.model} ({marks})" if (marks := _marks(item, compared.best, tied)) else item.model,
             metric.title + better_arrow(metric): value_text(item.quality, metric),
             f"Against {results.baseline}": outcome(item),
             **{key: str(item.settings.get(key, "")) for key in keys},
@@ -51,6 +48,12 @@ def configurations_table(results: Results) -> Table | None:
         }
         for item in ranked
     )
+
+
+def _marks(item: Configuration, best: str | None, tied: list[str]) -> str:
+    """What is special about a configuration, in words."""
+    marks = {"best": item.model == best, "tied": item.model in tied, "Pareto front": item.on_front}
+    return ", ".join(mark for mark, holds in marks.items() if holds)
 
 
 def best_sentences(results: Results) -> list[str]:

@@ -145,6 +145,7 @@ def draw_matrix(
     bar.set_yticks([0, 1], scale[1:])
     bar.set_ylabel(scale[0])
     bar.grid(visible=False)
+    bar.patch.set_visible(False)
     bar.spines[:].set_visible(False)
 
 
