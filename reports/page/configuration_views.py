@@ -70,7 +70,7 @@ def best_sentences(results: Results) -> list[str]:
     )
     return [
         f"The best model is {best.model}, with {metric.title} {value_text(best.quality, metric)}.",
-        f"Best is {compared.rule}.",
+        f"Rule: {compared.rule}.",
         *(f"{text}: {join_words(names)}." for text, names in claims if names),
         "It was chosen among several models, so its score is slightly optimistic: confirm it on other items.",
     ]

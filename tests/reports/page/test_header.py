@@ -134,7 +134,7 @@ def test_the_best_of_a_sweep_is_named_with_its_rule_its_ties_and_what_it_is_not_
     sweep = results(ACCURACY, models=names, comparisons=pairs, compared=compared)
     assert best_sentences(sweep)[:-1] == [
         "The best model is b, with Accuracy 70.0 %.",
-        "Best is the one with the highest Accuracy.",
+        "Rule: the one with the highest Accuracy.",
         "Tied with it, with the same score: c.",
         "Shown to be worse: a.",
         "Not distinguishable from it: d.",
