@@ -1,23 +1,22 @@
-"""Writes the tables of docs/benchmarks.md from the catalogue of suites, or checks that they are its.
+"""Writes the tables of docs/benchmarks.md and docs/metrics.md from the catalogues of suites and tasks, or checks them.
 
 python -m benchmarks.catalogue [--check]
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from benchmarks.page_tables import with_tables
+from benchmarks.page_tables import GeneratedTables, marks, write_or_check
 from reports.bundles.manifest import NOT_STATED
-from reports.files import write_text
+from reports.document.schema import MetricInfo
+from reports.numbers import better_arrow
 from tasks.benchmarks import Benchmark
+from tasks.catalog import BENCHMARK_METRICS, METRICS, TITLES
 from tasks.suites import SUITES, Suite
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
-_MARKS = ("<!-- suites: python -m benchmarks.catalogue -->\n", "<!-- suites:end -->")
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def tables() -> str:
@@ -48,21 +47,42 @@ def _row(benchmark: Benchmark) -> str:
     return f"| `{benchmark.task}` | {benchmark.measures} | {items} | {licence} | {benchmark.kind} | {source} |"
 
 
-def filled(text: str) -> str:
-    """The page with the tables in their place."""
-    return with_tables(PAGE, text, _MARKS, tables())
+def metric_tables() -> str:
+    """A section for each list of metrics, with the tasks that have it, as Markdown."""
+    lists: list[tuple[list[MetricInfo], list[str]]] = []
+    for task, metrics in {**METRICS, **BENCHMARK_METRICS}.items():
+        names = next((names for other, names in lists if other == metrics), None)
+        if names is None:
+            lists.append((metrics, [task]))
+        else:
+            names.append(task)
+    return "\n".join(_metric_section(metrics, names) for metrics, names in lists)
+
+
+def _metric_section(metrics: Sequence[MetricInfo], tasks: Sequence[str]) -> str:
+    head = ["| metric | key | role | margin | meaning |", "|---|---|---|---:|---|"]
+    lines = [f"- `{task}`: {TITLES[task]}" for task in tasks] + ["", *head, *map(_metric_row, metrics)]
+    return "\n".join(lines) + "\n"
+
+
+def _metric_row(metric: MetricInfo) -> str:
+    role = "descriptive" if metric.descriptive else "main" if metric.is_main else "secondary"
+    margin = f"{100 * metric.relevant:g} {'pp' if metric.is_share else '%'}" if role != "descriptive" else ""
+    title = f"{metric.title}{better_arrow(metric)}"
+    return f"| {title} | `{metric.key}` | {role} | {margin} | {metric.description} |"
+
+
+def generated() -> list[GeneratedTables]:
+    """The tables of both pages."""
+    return [
+        GeneratedTables(DOCS / "benchmarks.md", marks("suites", "catalogue"), tables()),
+        GeneratedTables(DOCS / "metrics.md", marks("metrics", "catalogue"), metric_tables()),
+    ]
 
 
 def main() -> None:
     """Write the tables, or check them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where the tables are stale")
-    args: Any = parser.parse_args()
-    text = PAGE.read_text(encoding="utf-8")
-    new = filled(text)
-    if args.check:
-        sys.exit(None if new == text else f"{PAGE.name} is stale: run python -m benchmarks.catalogue")
-    write_text(PAGE, new)
+    write_or_check(__doc__, "python -m benchmarks.catalogue", generated())
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """Kills runs at random moments of all stages, restarts them, and compares what comes out with an uninterrupted run.
 
-    python -m benchmarks.crash_proof OUT.json [--kills 30] [--quickstart] [--seed 0]
+    python -m benchmarks.crash_proof OUT.json [--kills 30] [--quickstart | --checkpoints] [--seed 0]
 
 With SIGKILL, SIGINT and SIGTERM, then on a disk that is too small and grows a little with every start (a tmpfs where it
 can be mounted, which takes root), and once read-only. The run has the quickstart's data, tasks and stages, on a tiny
-random model in 16 bits, or with `--quickstart` on its real one. Everything but times must come out the same, and every
-question must have been answered once.
+random model in 16 bits, or with `--quickstart` on its real one. With `--checkpoints` the training also keeps all its
+checkpoints, is scored on its way and chooses one, and all of them are scored. Everything but times must come out the
+same, and every question must have been answered once.
 """
 
 from __future__ import annotations
@@ -38,6 +39,13 @@ from training.models.device import device_of
 
 STAGES = {"start": "", "plan": "Plan", "train": "Train", "load": "Score", "answer": "loading", "noise": "noise"}
 STAGES["report"] = "Result"
+_CHECKPOINTS = {
+    "keep_checkpoints": "all",
+    "choose_by": "medbench_pubmedqa/macro_f1",
+    "score_steps": 4,
+    "early_stopping_patience": 9,  # so that no scoring is left out for want of time
+    "validation_items": 10,
+}
 _TIMES = {
     "created",
     "command",
@@ -263,7 +271,7 @@ def fill_disk(bench: Bench, whole: dict[str, Any], steps: int) -> dict[str, Any]
     return {"how": "tmpfs", "bytes_needed": need, "starts": starts, "runs": [{"code": code, **found}]}
 
 
-def make_bench(work: Path, *, quickstart: bool = False) -> Bench:
+def make_bench(work: Path, *, quickstart: bool = False, checkpoints: bool = False) -> Bench:
     """A bench on a tiny random model, or on the quickstart's own."""
     if quickstart:
         from reports.home import medbench_home
@@ -277,8 +285,10 @@ def make_bench(work: Path, *, quickstart: bool = False) -> Bench:
     recipe["model"] = {"base": str(make_model(work / "model")), "dtype": "bfloat16"}
     recipe["trainer"] |= {"max_steps": 12, "warmup_steps": 2, "save_steps": 2}
     recipe["scoring"] |= {"max_new_tokens": 48, "batch_rows": 8}
+    recipe["trainer"] |= _CHECKPOINTS if checkpoints else {}
     write_text(work / "recipe.yaml", yaml.safe_dump(recipe))
-    return Bench(work, ["--recipe", str(work / "recipe.yaml")])
+    models = ["--models", "base,adapter,adapter@*"] if checkpoints else []
+    return Bench(work, ["--recipe", str(work / "recipe.yaml"), *models])
 
 
 def main() -> None:
@@ -289,11 +299,12 @@ def main() -> None:
     parser.add_argument("--interrupts", type=int, default=8, help="SIGINT, and half as many SIGTERM")
     parser.add_argument("--disk-steps", type=int, default=8, help="0 leaves the small disk out")
     parser.add_argument("--quickstart", action="store_true")
+    parser.add_argument("--checkpoints", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     chance = random.Random(args.seed)  # noqa: S311 - moments, no secrets
     with tempfile.TemporaryDirectory() as name:
-        bench = make_bench(Path(name), quickstart=args.quickstart)
+        bench = make_bench(Path(name), quickstart=args.quickstart, checkpoints=args.checkpoints)
         whole = uninterrupted(bench)
         digest = hashlib.sha256(json.dumps(whole["lasting"], sort_keys=True).encode()).hexdigest()
         found: dict[str, Any] = {

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Learning curves of SmolLM2-135M on real rows, one GPU: checkpoints every 20 steps, all scored in one pass.
-#   gpu_curve.sh OUT PUBMEDQA_JSON TRAIN_JSONL TEST_JSONL      into OUT/curve, OUT/overfitter and OUT/unsloth
+#   gpu_curve.sh OUT PUBMEDQA_JSON TRAIN_JSONL TEST_JSONL [RUN ...]      into OUT/curve, OUT/overfitter and OUT/unsloth
 # `curve` trains on all rows for three epochs as the recipe does. `overfitter` is planted: 60 of the rows, again and again
 # at five times the rate; 60 of 190 held-out rows choose its checkpoint by perplexity, the others are reported.
 # `unsloth` is a short training of the other backend whose checkpoint is chosen likewise.
 set -euo pipefail
 out=$1 pubmedqa=$2 train=$3 test=$4
+shift 4
+runs=("$@")
+[ "$#" -gt 0 ] || runs=(curve overfitter unsloth)
 work=$out/work
 mkdir -p "$work"
 medbench() { python3 -m harness "$@"; }
@@ -32,7 +35,7 @@ unsloth() {
     --tasks medbench_perplexity --models 'base,adapter,adapter@*' --out "$work/unsloth"
 }
 declare -A jobs
-for run in curve overfitter unsloth; do
+for run in "${runs[@]}"; do
   "$run" >"$work/$run.log" 2>&1 &
   jobs[$!]=$run
 done
@@ -40,7 +43,7 @@ failed=0
 for job in "${!jobs[@]}"; do
   wait "$job" || { failed=1; tail -30 "$work/${jobs[$job]}.log"; }
 done
-for run in curve overfitter unsloth; do # without the folders of this machine
+for run in "${runs[@]}"; do # without the folders of this machine
   mkdir -p "$out/$run"
   for file in results.json report.md; do
     [ -f "$work/$run/$file" ] && sed -e "s#$work/##g" -e "s#$(dirname "$pubmedqa")/##g" -e "s#$(dirname "$train")/##g" \

@@ -1,9 +1,39 @@
-"""Puts generated tables into a page, between the marks that say where they go."""
+"""Puts generated tables into a page, between the marks that say where they go, and checks that they are up to date."""
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from reports.files import write_text
+
+
+@dataclass(frozen=True)
+class GeneratedTables:
+    """Tables of a page that code writes.
+
+    Attributes:
+        page: The page.
+        marks: The line before the tables, with its newline, and the mark after them.
+        markdown: The tables.
+    """
+
+    page: Path
+    marks: tuple[str, str]
+    markdown: str
+
+    def filled(self, text: str) -> str:
+        """Return a text of the page with the tables in their place."""
+        return with_tables(self.page, text, self.marks, self.markdown)
+
+
+def marks(name: str, module: str) -> tuple[str, str]:
+    """Return the marks of tables that `python -m benchmarks.MODULE` writes."""
+    return f"<!-- {name}: python -m benchmarks.{module} -->\n", f"<!-- {name}:end -->"
 
 
 def with_tables(page: Path, text: str, marks: tuple[str, str], tables: str) -> str:
@@ -24,3 +54,20 @@ def with_tables(page: Path, text: str, marks: tuple[str, str], tables: str) -> s
     if not (begin and end):
         sys.exit(f"{page.name} has no place for generated tables: {begin_mark.strip()} and {end_mark}")
     return f"{before}{begin}{tables}{end}{after}"
+
+
+def write_or_check(description: str | None, command: str, tables: Sequence[GeneratedTables]) -> None:
+    """Write the tables, or with `--check` only compare them with the pages.
+
+    Raises:
+        SystemExit: With `--check`, a page is stale.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a page is stale")
+    args: Any = parser.parse_args()
+    stale = [(one.page, new) for one in tables if (new := one.filled(text := one.page.read_text("utf-8"))) != text]
+    if args.check:
+        names = ", ".join(page.name for page, _ in stale)
+        sys.exit(f"stale: {names}; run {command}" if stale else None)
+    for page, text in stale:
+        write_text(page, text)

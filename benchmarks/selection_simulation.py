@@ -43,7 +43,7 @@ _LEVEL_ERRORS = 2  # and that a level may be exceeded by
 
 
 def right_or_wrong(share: float, changed: float) -> Draw:
-    """So many answers right; each checkpoint answers a share of the items anew."""
+    """So many answers right; each checkpoint answers a share of the items again."""
 
     def draw(generator: np.random.Generator, items: int) -> list[Values]:
         base = generator.random(items) < share
@@ -60,7 +60,7 @@ def log_likelihoods(generator: np.random.Generator, items: int) -> list[Values]:
 
 
 def labels(generator: np.random.Generator, items: int) -> list[Values]:
-    """Gold and predicted labels: three labels of which the last is rare; six of ten right, four of ten answered anew."""
+    """Gold and predicted labels: three labels, the last rare; six of ten right, four of ten answered again."""
     gold = generator.choice(3, items, p=(0.5, 0.4, 0.1))
 
     def answers() -> Values:

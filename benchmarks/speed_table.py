@@ -1,21 +1,17 @@
-"""Writes the README's table of speeds from the committed measurements, or checks that it is theirs.
+"""Writes the table of docs/speed.md from the committed measurements, or checks that it is theirs.
 
 python -m benchmarks.speed_table [--check]
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
-from typing import Any
 
-from benchmarks.page_tables import with_tables
-from reports.files import read_json, write_text
+from benchmarks.page_tables import GeneratedTables, marks, write_or_check
+from reports.files import read_json
 
 _HERE = Path(__file__).resolve().parent
-README = _HERE.parent / "README.md"
-_MARKS = ("<!-- speed: python -m benchmarks.speed_table -->\n", "<!-- speed:end -->")
+PAGE = _HERE.parent / "docs" / "speed.md"
 
 
 def table() -> str:
@@ -46,21 +42,10 @@ def _row(what: str, against: str, ratio: float, *, gpu: bool = False) -> list[st
     return [f"| {where}: {what} | {against} | {ratio:.3g} |"]
 
 
-def filled(text: str) -> str:
-    """A README with the table in its place."""
-    return with_tables(README, text, _MARKS, table())
-
-
 def main() -> None:
     """Write the table, or check it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where the table is stale")
-    args: Any = parser.parse_args()
-    text = README.read_text(encoding="utf-8")
-    new = filled(text)
-    if args.check:
-        sys.exit(None if new == text else "the README's table of speeds is stale: run python -m benchmarks.speed_table")
-    write_text(README, new)
+    tables = [GeneratedTables(PAGE, marks("speed", "speed_table"), table())]
+    write_or_check(__doc__, "python -m benchmarks.speed_table", tables)
 
 
 if __name__ == "__main__":

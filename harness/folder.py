@@ -13,7 +13,8 @@ from filelock import FileLock, Timeout
 from reports.document.reading import samples_path
 from reports.errors import UserError
 from reports.files import PART, remove_parts, write_text
-from training.checkpoints import KEPT
+from training.backends.trackers import WANDB
+from training.checkpoints import KEPT, SEEDS
 from training.models.links import refuse_links_out
 
 _LOCK = ".lock"
@@ -46,6 +47,10 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """The adapters of earlier steps that its training has kept."""
         return self.path / KEPT
+
+    def of_seed(self, seed: int) -> RunFolder:
+        """Where the adapter of one of several seeds is trained."""
+        return RunFolder(self.path / SEEDS / str(seed))
 
     @property
     def results(self) -> Path:
@@ -89,7 +94,7 @@ class RunFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            refuse_links_out(self.path)
+            refuse_links_out(self.path, unread=(WANDB,))
             probe = self.path / ".writable"
             probe.touch()
             probe.unlink(missing_ok=True)  # another process of a shared run may have been faster

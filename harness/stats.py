@@ -1,4 +1,4 @@
-"""The statistics behind every verdict, to be called, checked and attacked: see docs/scoring.md."""
+"""The statistics behind every verdict, to be called, checked and attacked: see docs/statistics.md."""
 
 from reports.comparison.arrays import Estimate, PairedComparison, compare, equivalence, interval
 from reports.comparison.inference import LEVEL

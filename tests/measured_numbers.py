@@ -12,19 +12,34 @@ _SCRIPTS = "{:.2f} ({:.2f} to {:.2f}) |"
 # By page and evidence: a format string, and the function from the evidence to its values. The filled string stands in
 # the page, whatever its line breaks and the targets of its links.
 MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
-    "README.md": {
+    "docs/quickstart.md": {
         "quickstart/results.json": [
             ("{} QLoRA steps on {} synthetic", lambda d: (d["training"]["steps"], d["training"]["rows"])),
         ],
+    },
+    "docs/metrics.md": {
         "gpu/real/results.json": [
-            ("{} test ids the majority class alone has accuracy {:.1f} % and macro-F1 {:.1f} %", values.majority),
             (
-                "always answering yes, which has accuracy {1:.1f} % and macro-F1 {2:.1f} % on these {0} items",
+                "{} test ids of PubMedQA the majority class alone has accuracy {:.1f} % and macro-F1 {:.1f} %",
                 values.majority,
             ),
         ],
+    },
+    "docs/speed.md": {
         "cpu_speed.json": [
             ("{} PubMedQA-like items, {} texts, {} answers of {} tokens", lambda d: tuple(d["items"].values())),
+            ("base and one adapter take {:.0f} s, and stock lm-eval's two runs {:.0f} s", values.cpu_seconds),
+            ("a further adapter takes {:.0f} s.", lambda d: (d["seconds"]["medbench, further adapter"],)),
+            (
+                "The peak memory is {:.2f} GB, that of stock lm-eval {:.2f} GB (base) and {:.2f} GB (adapter).",
+                lambda d: tuple(d["peak_memory_bytes"][name] / 1e9 for name in ("ours", "stock_base", "stock_adapter")),
+            ),
+            ("lm-eval's own work take {:.0f} of the {:.0f} s", values.outside_the_engine),
+        ],
+        "cpu_speed_real.json": [("base and one adapter take {:.0f} s, stock lm-eval {:.0f} s", values.cpu_seconds)],
+        "gpu/speed.json": [
+            ("generates {:.0f} (base) and {:.0f} (adapter) tokens a second at batch 8", values.stock_speeds("8")),
+            ("and {:,.0f} and {:,.0f} at batch 256", values.stock_speeds("256")),
         ],
     },
     "SECURITY.md": {
@@ -54,8 +69,6 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
                 values.engine_speeds,
             ),
             ("so vLLM wins above about {:.1f} million generated tokens", values.break_even),
-            ("generates {:.0f} (base) and {:.0f} (adapter) tokens a second at batch 8", values.stock_speeds("8")),
-            ("and {:,.0f} and {:,.0f} at batch 256", values.stock_speeds("256")),
         ],
         "gpu/agreement.json": [
             ("by up to {:.2f} nats between the engines", lambda d: (values.largest_difference(d, values.ENGINES),)),
@@ -80,21 +93,11 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
                 lambda d: tuple(run[key] for run in d["runs"] for key in ("peak_mb", "samples")),
             ),
         ],
-        "cpu_speed.json": [
-            ("base and one adapter take {:.0f} s, and stock lm-eval's two runs {:.0f} s", values.cpu_seconds),
-            ("a further adapter takes {:.0f} s.", lambda d: (d["seconds"]["medbench, further adapter"],)),
-            (
-                "The peak memory is {:.2f} GB, that of stock lm-eval {:.2f} GB (base) and {:.2f} GB (adapter).",
-                lambda d: tuple(d["peak_memory_bytes"][name] / 1e9 for name in ("ours", "stock_base", "stock_adapter")),
-            ),
-            ("lm-eval's own work take {:.0f} of the {:.0f} s", values.outside_the_engine),
-        ],
         "gpu/templates.json": [
             ("{} of {} prompts are those of Unsloth's", values.template_counts("prompts_as_unsloth_renders_them", 2)),
             ("{} of {} greedy answers", values.template_counts("equal_greedy_answers", 1)),
             ("differ by at most {:.4f} nats", values.largest_template_difference),
         ],
-        "cpu_speed_real.json": [("base and one adapter take {:.0f} s, stock lm-eval {:.0f} s", values.cpu_seconds)],
         NOISE_LIMITS: [
             ("{} of {} choices changed on a CPU (upper limit {:.1f} %)", values.noise_choices("cpu", "bfloat16")),
             ("{} of {} on an H200 ({:.1f} %)", values.noise_choices("cuda", "bfloat16")),

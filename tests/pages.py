@@ -13,7 +13,7 @@ WALKTHROUGHS = sorted((ROOT / "docs").glob("add-a*.md"))
 _FENCE = re.compile(r"^(`{3,})(\w*)$")
 _COMMAND = re.compile(
     r"(?:medbench|python3?|lm_eval|torchrun|accelerate|pip|pytest|ruff|mypy|deptry|git|hatchling|cp|cd|\.) \S"
-    r"|(?:pytest|mypy)$|(?:benchmarks/|\./)?\S*\.sh\b|\.ci/run$|\.venv\S*/bin/"
+    r"|(?:pytest|mypy)$|(?:benchmarks/|\./)?\S*\.sh\b|\.ci/\w+$|\.venv\S*/bin/"
 )
 _FILE = re.compile(r"^(Create|Change) `([^`]+)`:$")
 

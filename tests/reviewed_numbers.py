@@ -57,20 +57,16 @@ REVIEWED = {
         f"may take {USUAL_BYTES >> 20} MiB in memory, or {MOST_RATIO} times the size of the file if that is more,"
         f" up to {MOST_BYTES >> 30} GiB": "limits",
     },
-    "README.md": {
-        f"(version {SCHEMA_VERSION})": "of the schema of results",
-        "a human annotator 78.0 % and 72.2 %": "published by Jin et al. 2019",
-        f"Scores have {_CONFIDENCE} intervals": "definition",
-        f"({_RELEVANT['accuracy']:.0f} points of accuracy, {_RELEVANT['perplexity']:.0f} % of perplexity,"
-        f" {_RELEVANT['rouge_l']:.0f} points of ROUGE-L)": "definition of a relevant difference",
-        f"runs of {runs.RUN} equal words": "limit",
+    "docs/quickstart.md": {f"(version {SCHEMA_VERSION})": "of the schema of results"},
+    "docs/metrics.md": {"a human annotator 78.0 % and 72.2 %": "published by Jin et al. 2019"},
+    "docs/recipes.md": {
         "96 + 36 synthetic rows, 66 synthetic": "rows that ship with medbench, in tasks/samples",
         "500 rows, 60 steps": "settings of the recipe",
         "200 rows outside": "setting of the recipe",
         "all but 100 rows": "setting of the recipe",
         "450 + 50 rows": "settings of the recipe",
-        "trained on 450 rows": "setting of benchmarks/gpu_real.sh",
-        "PubMedQA's 500 items outside": "size of PubMedQA without its test set",
+    },
+    "docs/speed.md": {
         "256 prompts x 256 tokens and 200 PubMedQA questions": "settings of benchmarks/gpu_speed.py",
         "timed on 16 of the prompts": "setting of benchmarks/gpu_speed.py",
     },
@@ -119,6 +115,8 @@ REVIEWED = {
         "would pass 2 MB": "limit of reports/page/answers.py",
     },
     "docs/results.md": {
+        "trained on 450 rows": "setting of benchmarks/gpu_real.sh",
+        "PubMedQA's 500 items outside": "size of PubMedQA without its test set",
         "50 held-out reasoning rows": "setting of benchmarks/gpu_real.sh",
         "500 items and 50 rows decide": "the same",
         "50 rows are too few": f"fewer than {NOISE_ITEMS}",
@@ -139,6 +137,7 @@ REVIEWED = {
         f"none of 8 changes, the true rate may be up to {100 * (1 - LEVEL ** (1 / 8)):.0f} %": "exact one-sided limit",
     },
     "docs/statistics.md": {
+        f"Scores have {_CONFIDENCE} intervals": "definition",
         f"{_RELEVANT['accuracy']:.0f} points of accuracy and other shares, {_RELEVANT['rouge_l']:.0f} points of"
         f" ROUGE-L, {_RELEVANT['perplexity']:.0f} % of the baseline's perplexity": "definition",
         f"with {100 * POWER:.0f} % power": "definition",

@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 
 COPYLEFT = re.compile(r"GPL|General Public|\bMPL|Mozilla|\bEPL\b|CDDL|EUPL|CeCILL|\bOSL|-SA-")
 LIST = Path(__file__).resolve().parents[1] / "docs" / "licences.md"
-EXTRAS = ("ray", "test", "track", "unsloth", "vllm")
+EXTRAS = ("docs", "ray", "test", "track", "unsloth", "vllm")
 
 
 def dependencies(name, extras):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from training.recipes.recipe import TrainerSection
 
 KEPT = "checkpoints"  # folder beside the adapter's
+SEEDS = "seeds"  # folder of a run that has the trainings of several seeds by seed
 _FOLDER = re.compile(r"step-([1-9]\d*)")
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from harness.folder import RunFolder
 from harness.planning.model_names import OWN_ADAPTER, checkpoint_name
-from harness.runs.seeds import seed_folder
+from harness.runs.pooling import seed_name
 from reports.document.schema import ModelInfo, Results
 from reports.errors import UserError
-from training.checkpoints import checkpoint_folder
+from training.checkpoints import SEEDS, checkpoint_folder
 from training.log import check_hashes
 from training.models.adapters import adapter_hashes, read_settings
 
@@ -37,11 +37,21 @@ def check_adapters(folder: RunFolder, results: Results, name: str) -> bool:
         elif member in kept:
             here = checkpoint_folder(folder.checkpoints, kept[member])
         else:
-            here = seed_folder(folder, member.removeprefix("seed-")).adapter
+            here = _folder_of_seed(folder, models[member])
         are_here.append(here.exists() or here.is_symlink())
         if are_here[-1]:
             _check_adapter(here, models[member])
     return all(are_here)
+
+
+def _folder_of_seed(folder: RunFolder, model: ModelInfo) -> Path:
+    """Where the adapter of a seed or one of its checkpoints is; for other models a folder that does not exist."""
+    if model.seed is None:  # in results of earlier versions
+        return folder.path / SEEDS / model.name.removeprefix("seed-") / "adapter"
+    of_seed = folder.of_seed(model.seed)
+    if model.step is None or model.name == seed_name(model.seed):
+        return of_seed.adapter
+    return checkpoint_folder(of_seed.checkpoints, model.step)
 
 
 def _check_adapter(folder: Path, scored: ModelInfo) -> None:

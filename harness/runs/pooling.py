@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from harness.planning.model_names import OWN_ADAPTER
 from reports.comparison import compare_models
 from reports.comparison.compare_models import Tested
 from reports.document.schema import ModelInfo, Score
@@ -23,6 +24,22 @@ class Pooled:
     models: list[ModelInfo] = field(default_factory=list)
     scores: list[Score] = field(default_factory=list)
     tested: list[Tested] = field(default_factory=list)
+
+
+def seed_name(seed: int) -> str:
+    """Name in results of the adapter of one seed."""
+    return f"seed-{seed}"
+
+
+def pool_name(name: str) -> str:
+    """Name in results of the mean over the seeds of the recipe's own adapter, or of one of its checkpoints."""
+    return f"{name}-mean"
+
+
+def own_names(plan: Plan) -> set[str]:
+    """Names of the recipe's own adapter, of that of each seed, and of their mean."""
+    seeds = {seed_name(model.seed) for model in plan.models if model.seed is not None}
+    return {OWN_ADAPTER, pool_name(OWN_ADAPTER), *seeds}
 
 
 def pool_models(plan: Plan, scored: Sequence[Scored]) -> Pooled:
@@ -56,6 +73,7 @@ def pool_models(plan: Plan, scored: Sequence[Scored]) -> Pooled:
                 quantized_share=part.weight_format.share,
                 training_data=plan.training_data(name),
                 members=[member.name for member in members],
+                step=members[0].step if len({member.step for member in members}) == 1 else None,
             )
         )
     return pooled

@@ -11,9 +11,8 @@ from typing import Any
 import pandas as pd
 
 from harness.environment import describe
-from harness.planning.model_names import OWN_ADAPTER
 from harness.planning.run_plan import Plan
-from harness.runs.pooling import pool_models
+from harness.runs.pooling import own_names, pool_models
 from harness.runs.positions import chosen_letters
 from harness.runs.reasoning_effects import reasoning_effects
 from harness.runs.reproduction import chat_template_hash, reproduction, tokenizer_hash
@@ -66,7 +65,7 @@ def assemble(
     confusion, letters = _confusion(scored), chosen_letters(scored)
     sliced = slice_results(plan, scored)
     tasks = {answers.task.name: answers.task.info.model_copy(update={"metrics": answers.metrics}) for answers in scored}
-    models = [_model_info(plan, model) for model in plan.models]
+    models = [*(_model_info(plan, model) for model in plan.models), *pooled.models]
     samples = {(answers.model, answers.task.name): answers.samples for answers in scored}
     results = Results(
         medbench_version=__version__,
@@ -77,7 +76,7 @@ def assemble(
         baseline=plan.baseline.name,
         recipe=plan.recipe.model_dump(mode="json"),
         environment=describe(plan.device),
-        models=[*models, *pooled.models],
+        models=models,
         base=_model_info(plan, plan.base) if plan.loads_base else None,
         data=_data(plan),
         tasks=list(tasks.values()),
@@ -93,7 +92,7 @@ def assemble(
         reasoning=reasoning_effects(scored, seed=seed),
         slices=sliced.slices,
         worst_slices=sliced.worst,
-        learning_curve=learning_curve(models, [*tasks.values()], samples, own=OWN_ADAPTER, seed=seed),
+        learning_curve=learning_curve(models, [*tasks.values()], samples, own=own_names(plan), seed=seed),
         problems=_problems(scored),
         overlap=plan.overlap,
         noise=noise.check() if noise is not None else None,
@@ -216,6 +215,7 @@ def _model_info(plan: Plan, model: Model) -> ModelInfo:
         training_data=plan.training_data(model.name),
         trained_here=model.trained_here,
         step=model.step,
+        seed=model.seed,
         unrecorded_base=model.unrecorded_base or None,
     )
 
@@ -256,7 +256,10 @@ def _data(plan: Plan) -> list[DataInfo]:
 
 def _training(plan: Plan, *, trained_now: bool) -> Training | None:
     own = plan.own_adapter
-    log = None if own is None else read_log(plan.folder.adapter if own.trained_here else own.folder)
+    if own is None:
+        return None
+    folder = plan.folder if own.seed is None else plan.folder.of_seed(own.seed)
+    log = read_log(folder.adapter)
     if log is None:
         return None
     shared = set(Training.model_fields) & set(TrainingLog.model_fields) - {"dropped_rows"}

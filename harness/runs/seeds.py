@@ -1,28 +1,24 @@
-"""Several seeds: the recipe's adapter trained once for each, scored side by side, and pooled into one model."""
+"""Several seeds: the recipe's adapter trained once for each, scored side by side, and pooled into one model by step."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.folder import RunFolder
-from harness.planning.model_names import OWN_ADAPTER, parse_models
+from harness.planning.model_names import OWN_ADAPTER, checkpoint_name, parse_models
+from harness.runs.pooling import pool_name, seed_name
 from harness.runs.stages import plan_stage, train_stage
 from reports.errors import UserError
-from training.splits import training_rows
+from reports.numbers import join_words
 
 if TYPE_CHECKING:
     from harness.console import Terminal
+    from harness.planning.model_names import ModelArgument
     from harness.planning.run_plan import Plan
+    from training.models.model import Model
     from training.recipes.recipe import Recipe
-
-POOL = f"{OWN_ADAPTER}-mean"
-
-
-def seed_folder(folder: RunFolder, seed: int | str) -> RunFolder:
-    """Where the adapter of one seed is trained."""
-    return RunFolder(folder.path / "seeds" / str(seed))
 
 
 def plan_seeds(
@@ -37,10 +33,11 @@ def plan_seeds(
     """Train the recipe's adapter with each seed where it is not there yet, and plan to score all of them.
 
     Only the optimisation's seed changes: rows, splits and items stay those of the recipe's own, so that all adapters
-    answer the same questions.
+    answer the same questions. Checkpoints are those of each seed's training; the steps that all seeds have are pooled.
 
     Raises:
-        UserError: Fewer than two seeds, one twice, or the recipe's own adapter is not among the models.
+        UserError: Fewer than two seeds, one twice, or neither the recipe's own adapter nor its checkpoints are among
+            the models.
     """
     from harness.planning.run_plan import find_overlap
 
@@ -48,25 +45,78 @@ def plan_seeds(
     if len(set(seeds)) < max(2, len(seeds)):
         raise UserError("several different seeds are needed", where=where, fix="write them as --seeds 1,2,3")
     arguments = parse_models(models)
-    if not any(argument.is_own_adapter for argument in arguments):
+    own = [argument for argument in arguments if argument.is_own_adapter or argument.is_checkpoint]
+    if not own:
         raise UserError(f"--models leaves {OWN_ADAPTER} out", where=where, fix=f"write --models base,{OWN_ADAPTER}")
-    if any(argument.is_checkpoint for argument in arguments):
-        what = "checkpoints belong to a single training, and every seed has one of its own"
-        raise UserError(what, where=where, fix=f"write --models base,{OWN_ADAPTER}, or leave --seeds out")
-    for seed in seeds:
-        part = seed_folder(folder, seed)
-        part.make()
-        one = recipe.model_copy(update={"trainer": recipe.trainer.model_copy(update={"seed": seed})})
-        plan = plan_stage(one, part, OWN_ADAPTER, tasks, terminal)
-        if plan.to_train is not None:
-            seconds: dict[str, float] = {}
-            train_stage(plan, plan.to_train, terminal, seconds)
-            stages[f"train seed {seed}"] = seconds["train"]
-    names = {seed: f"seed-{seed}" for seed in seeds}
-    own = ",".join(f"{names[seed]}={seed_folder(folder, seed).adapter}" for seed in seeds)
-    text = ",".join(own if argument.is_own_adapter else str(argument) for argument in arguments)
+    trained = [_train(recipe, folder.of_seed(seed), seed, own, tasks, terminal, stages) for seed in seeds]
+    members = {model.name: model for of_seed in trained for model in of_seed}
+    named = ",".join(f"{name}={model.folder}" for name, model in members.items())
+    text = ",".join(named if argument is own[0] else str(argument) for argument in arguments if argument not in own[1:])
     plan = plan_stage(recipe, folder, text, tasks, terminal)
-    rows = training_rows(recipe)
-    scored = tuple(replace(model, rows=rows) if model.name in names.values() else model for model in plan.models)
-    pools = {POOL: tuple(model for model in scored if model.name in names.values())}
-    return replace(plan, models=scored, pools=pools, overlap=find_overlap(scored, plan.tasks, plan.base, pools))
+    scored = tuple(
+        replace(model, rows=member.rows, unknown_rows=member.unknown_rows, step=member.step, seed=member.seed)
+        if (member := members.get(model.name)) is not None
+        else model
+        for model in plan.models
+    )
+    pools, notes = _pools({seed: [model for model in scored if model.seed == seed] for seed in seeds})
+    for note in notes:
+        terminal.say(f"  note: {note}", style="yellow")
+    overlap = find_overlap(scored, plan.tasks, plan.base, pools)
+    return replace(plan, models=scored, pools=pools, overlap=overlap, warnings=(*plan.warnings, *notes))
+
+
+def _train(
+    recipe: Recipe,
+    folder: RunFolder,
+    seed: int,
+    own: Sequence[ModelArgument],
+    tasks: Sequence[str] | None,
+    terminal: Terminal,
+    stages: dict[str, float],
+) -> list[Model]:
+    """Train the adapter of a seed if it is not there yet; returns it or its checkpoints under the seed's names."""
+    from harness.planning.own_training import OwnTraining
+    from harness.planning.validation_items import choosing_items
+
+    folder.make()
+    trainer = recipe.trainer.model_copy(update={"seed": seed})
+    one = recipe.model_copy(update={"trainer": trainer})
+    plan = plan_stage(one, folder, ",".join(map(str, own)), tasks, terminal)
+    if plan.to_train is not None:
+        seconds: dict[str, float] = {}
+        train_stage(plan, plan.to_train, terminal, seconds)
+        stages[f"train seed {seed}"] = seconds["train"]
+    choosing = choosing_items(plan.validation, one)
+    training = OwnTraining(one, folder, plan.base, plan.score_dtype, lambda: choosing)
+    models = map(training.model, training.expand(own))
+    return [replace(model, name=model.name.replace(OWN_ADAPTER, seed_name(seed), 1), seed=seed) for model in models]
+
+
+def _pools(trained: Mapping[int, Sequence[Model]]) -> tuple[dict[str, tuple[Model, ...]], list[str]]:
+    """The means over all seeds by name, and notes of the steps that only some seeds have.
+
+    Args:
+        trained: The models of each seed: its adapter, checkpoints or both.
+    """
+    pools: dict[str, tuple[Model, ...]] = {}
+    notes = []
+    adapters = [model for seed, models in trained.items() for model in models if model.name == seed_name(seed)]
+    if adapters:
+        pools[pool_name(OWN_ADAPTER)] = tuple(adapters)
+    by_step: dict[int, list[Model]] = {}
+    for models in trained.values():
+        for step, model in sorted({model.step: model for model in reversed(models) if model.step is not None}.items()):
+            by_step.setdefault(step, []).append(model)
+    for step, members in sorted(by_step.items()):
+        if len(members) == len(trained) and members != adapters:
+            pools[pool_name(checkpoint_name(step))] = tuple(members)
+    if any(len(models) > 1 for models in trained.values()) or not adapters:
+        some = [
+            f"step {step} ({len(members)} of {len(trained)})"
+            for step, members in sorted(by_step.items())
+            if len(members) < len(trained)
+        ]
+        if some:
+            notes = [f"not all seeds have {join_words(some)}, so the means over the seeds leave these steps out"]
+    return pools, notes

@@ -139,6 +139,7 @@ def score_stage(plan: Plan, terminal: Terminal, stages: dict[str, float], *, aga
     from harness.engines.interface import NotFiniteError
     from harness.runs.rating import add_ratings
     from harness.runs.results import assemble
+    from harness.runs.tracking import report_scores
     from harness.scoring.noise import measure_noise
     from harness.scoring.stage import score_models, write_predictions
 
@@ -162,6 +163,12 @@ def score_stage(plan: Plan, terminal: Terminal, stages: dict[str, float], *, aga
     if is_main():
         write_predictions(plan, scored)
         write_results(plan.folder.path, results)
+        notes = report_scores(plan, results)
+        for note in notes:
+            terminal.say(f"  note: {note}", style="yellow")
+        if notes:
+            results = results.model_copy(update={"notes": [*results.notes, *notes]})
+            write_results(plan.folder.path, results)
     return results
 
 

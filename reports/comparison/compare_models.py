@@ -16,7 +16,6 @@ from reports.comparison.multiplicity import corrected
 from reports.comparison.outcome import outcome_of, units_needed
 from reports.comparison.pools import Pool, pool, pool_inference, with_shared_values
 from reports.comparison.sums import (
-    Clusters,
     ScoredItem,
     cluster_by_item,
     clusters_from_samples,
@@ -137,7 +136,8 @@ def compare(
         return Tested(draft, metric), unpaired
     labels, clusters = label_count(metric, left, right), cluster_by_item(left, right)
     before, after = (clusters_from_samples(metric, side, labels=labels, clusters=clusters) for side in (left, right))
-    draft = _with_facts(metric, draft, before, value_of_clusters(metric.kind, after.table))
+    old, new = (value_of_clusters(metric.kind, side.table) for side in (before, after))
+    draft = _with_facts(metric, draft, len(before.table), old, new)
     draft = draft.model_copy(update={"differing": int((before.by_item != after.by_item).any(1).sum())})
     if metric.kind in SHARES and before.is_plain and after.is_plain:
         change = after.table[:, 0] - before.table[:, 0]
@@ -159,24 +159,45 @@ def compare_pool(
     Returns:
         As `compare`; the difference is the mean of the adapters' differences.
     """
-    members = with_shared_values(metric, members)
-    left, _, unpaired = _paired(metric, baseline, [sample for samples in members for sample in samples])
-    draft = _draft(metric, baseline[0], name, left)
+    return compare_pools(metric, (baseline[0].model, [baseline]), (name, members))
+
+
+def compare_pools(
+    metric: MetricInfo,
+    baseline: tuple[str, Sequence[Sequence[ScoredItem]]],
+    candidate: tuple[str, Sequence[Sequence[ScoredItem]]],
+) -> tuple[Tested, list[str]]:
+    """Compare the means of two pools, whose members are paired by their seeds, by a t-test over items and seeds.
+
+    Args:
+        metric: The metric to compare.
+        baseline: Name of the pool and each member's samples; or a single model, which all members are paired with.
+        candidate: Name of the other pool and its members' samples, in the same order.
+
+    Returns:
+        As `compare`; the difference is the mean of the members' differences.
+    """
+    (name, old), (new_name, new) = baseline, candidate
+    old, new = with_shared_values(metric, old), with_shared_values(metric, new)
+    left, _, unpaired = _paired(metric, _together(old), _together(new))
+    draft = _draft(metric, baseline[1][0][0], new_name, left).model_copy(update={"baseline": name})
     if draft.outcome == "not compared":
         return Tested(draft, metric), unpaired
     shared = {sample.id for sample in left}
-    members = [[sample for sample in samples if sample.id in shared] for samples in members]
-    everyone = [sample for samples in members for sample in samples]
-    clusters = cluster_by_item(left, everyone)
-    before = clusters_from_samples(metric, left, clusters=clusters)
-    after = pool(metric, members, clusters=clusters)
-    draft = _with_facts(metric, draft, before, after.score)
+    old, new = ([[one for one in samples if one.id in shared] for samples in side] for side in (old, new))
+    clusters = cluster_by_item(_together(old), _together(new))
+    before, after = pool(metric, old, clusters=clusters), pool(metric, new, clusters=clusters)
+    draft = _with_facts(metric, draft, len(before.table), before.score, after.score)
     if metric.kind == "ece":
         return Tested(draft, metric), unpaired
     return Tested(draft, metric, _pool_inference(metric, before, after)), unpaired
 
 
-def _pool_inference(metric: MetricInfo, before: Clusters | None, after: Pool) -> Inference | None:
+def _together(members: Sequence[Sequence[ScoredItem]]) -> list[ScoredItem]:
+    return [sample for samples in members for sample in samples]
+
+
+def _pool_inference(metric: MetricInfo, before: Pool | None, after: Pool) -> Inference | None:
     if len(after.table) < MIN_CLUSTERS or metric.kind == "ece":
         return None
     return pool_inference(metric, before, after)
@@ -195,11 +216,10 @@ def _draft(metric: MetricInfo, baseline: ScoredItem, candidate: str, paired: Seq
     )
 
 
-def _with_facts(metric: MetricInfo, draft: Comparison, before: Clusters, new: float) -> Comparison:
+def _with_facts(metric: MetricInfo, draft: Comparison, units: int, old: float, new: float) -> Comparison:
     """The comparison with its difference, its units and the smallest relevant difference."""
-    old = value_of_clusters(metric.kind, before.table)
     relevant = finite(metric.relevant * (1.0 if metric.is_share else abs(old or new)))
-    return draft.model_copy(update={"difference": finite(new - old), "units": len(before.table), "relevant": relevant})
+    return draft.model_copy(update={"difference": finite(new - old), "units": units, "relevant": relevant})
 
 
 def _paired(

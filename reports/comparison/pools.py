@@ -13,7 +13,6 @@ from reports.comparison.inference import Inference, Interval, critical_value
 from reports.comparison.proportions import wilson_interval
 from reports.comparison.sums import (
     AnyScoredItem,
-    Clusters,
     ScoredItem,
     aggregator,
     cluster_by_item,
@@ -86,29 +85,36 @@ def pool(
     return Pool(table, sides[0].items, [value_of_clusters(metric.kind, side.table) for side in sides], mean)
 
 
-def pool_inference(metric: MetricInfo, before: Clusters | None, after: Pool) -> Inference:
+def pool_inference(metric: MetricInfo, before: Pool | None, after: Pool) -> Inference:
     """The mean of the adapters' scores, or that minus a baseline's score, by Student's t over items and adapters.
 
-    The variance over units (jackknife) and that between the adapters add up, with the degrees of freedom of Welch and
-    Satterthwaite: few seeds give wide intervals.
+    The squares of the half widths of two intervals add up, each with its own t: that over units (jackknife) and that
+    over the adapters (MOVER; Zou and Donner 2008). Two seeds give wide intervals. One t with Satterthwaite's degrees of
+    freedom is too narrow for few seeds: where these happen to lie close together, it takes their spread as known.
+
+    Args:
+        metric: The compared metric.
+        before: The baseline, a single model or as many adapters as in `after`, paired with those by their places; None
+            for the mean itself.
+        after: The adapters.
     """
-    value, table = after.mean, after.table
+    value, table, scores = after.mean, after.table, np.array(after.scores)
     if before is not None:
-        width, single = before.table.shape[1], aggregator(metric.kind)
-        table = np.concatenate([before.table, table], axis=1)
+        width, mean_before = before.table.shape[1], before.mean
+        table, scores = np.concatenate([before.table, table], axis=1), scores - np.array(before.scores)
 
         def value(sums: Table) -> Any:
-            return after.mean(sums[..., width:]) - single(sums[..., :width])
+            return after.mean(sums[..., width:]) - mean_before(sums[..., :width])
 
     count, estimate = len(table), float(value(table.sum(0)))
     left = np.asarray(value(table.sum(0) - table))
-    variance, degrees = (count - 1) / count * float(((left - left.mean()) ** 2).sum()), count - 1.0
-    if len(after.scores) > 1:
-        between = float(np.var(after.scores, ddof=1)) / len(after.scores)
-        if (both := variance + between) > 0:
-            share = variance / both
-            degrees = 1 / (share**2 / degrees + (1 - share) ** 2 / (len(after.scores) - 1))
-            variance = both
+    items, degrees = (count - 1) / count * float(((left - left.mean()) ** 2).sum()), count - 1.0
+    parts = [(items, degrees)]
+    if len(scores) > 1:
+        parts.append((float(np.var(scores, ddof=1)) / len(scores), len(scores) - 1.0))
+    variance = sum(part for part, _ in parts)
+    if variance > 0:
+        degrees = 1 / sum((part / variance) ** 2 / of for part, of in parts)
     error = math.sqrt(variance)
     if error <= _ROUNDING * max(1.0, abs(estimate)):
         error = 0.0
@@ -118,7 +124,7 @@ def pool_inference(metric: MetricInfo, before: Clusters | None, after: Pool) -> 
     highest = 1.0 if metric.is_share else math.inf
 
     def ends(level: float) -> Interval:
-        half = float(critical_value(level, degrees)) * error
+        half = math.sqrt(sum(part * float(critical_value(level, of)) ** 2 for part, of in parts))
         if not error:  # all units and adapters equal: an unseen share of units may differ
             half = wilson_interval(0, count, level)[1] * (1.0 if metric.is_share else abs(estimate))
         return max(estimate - half, lowest), min(estimate + half, highest)

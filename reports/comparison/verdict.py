@@ -51,18 +51,26 @@ def turn_sentences(results: Results) -> list[str]:
     if curve is None:
         return []
     steps = f"steps {curve.steps[0]} to {curve.steps[-1]}"
+    steps += f", means over {len(curve.seeds)} seeds" if curve.seeds else ""
     purposes = {task.name: task.purpose for task in results.tasks}
     lines = []
     for turn in curve.turns:
         metric = metrics[turn.task, turn.metric]
         name = "Forgetting" if purposes[turn.task] == "retention" else "Overfitting"
-        lines.append(
-            f"{name} in {metric.title}: step {curve.step_of(turn.candidate)} is worse than step"
-            f" {curve.step_of(turn.baseline)} ({_details(turn, metric)}), after correction for {curve.tests} tests of"
-            f" {steps}."
-        )
+        line = f"{name} in {metric.title}: step {curve.step_of(turn.candidate)} is worse than step"
+        line += f" {curve.step_of(turn.baseline)} ({_details(turn, metric)})"
+        end = curve.worse_than(curve.models[curve.steps.index(curve.compared[-1])], turn.task, turn.metric)
+        if end is not None and end.candidate != turn.candidate:
+            line += f", and the last step, {curve.step_of(end.candidate)}, worse than step"
+            line += f" {curve.step_of(end.baseline)} ({_details(end, metric)})"
+        lines.append(f"{line}, after correction for {curve.tests} tests of {steps}.")
     none = f"Learning curve, {steps}: no later step is shown to be worse than an earlier one in a main metric"
-    return lines or [f"{none} ({curve.tests} tests, corrected)."]
+    lines = lines or [f"{none} ({curve.tests} tests, corrected)."]
+    some = [f"step {step} ({len(seeds)} of {len(curve.seeds)})" for step, seeds in curve.left_out.items()]
+    return [
+        *lines,
+        *([f"Not all seeds have {join_words(some)}: no mean over the seeds is shown there."] if some else []),
+    ]
 
 
 def labelled_metrics(results: Results) -> _Metrics:

@@ -128,7 +128,10 @@ class ModelInfo(Strict):
             `trained_on`; None in results of earlier versions.
         trained_here: Whether the run's recipe trains it, or it is a checkpoint of that training; None for a pool and in
             results of earlier versions.
-        step: Step of that training whose weights it has; None for other models and in results of earlier versions.
+        step: Step of that training, or with `seed` of that seed's, whose weights it has; of a pool, the step of all its
+            members, if it is one; None for other models and in results of earlier versions.
+        seed: Seed of the training that it belongs to, with `--seeds`; None for other models and in results of earlier
+            versions.
         unrecorded_base: Hash of the weights that its export merged an adapter into, if no record says what these were
             trained on; else None.
     """
@@ -148,6 +151,7 @@ class ModelInfo(Strict):
     training_data: Literal["known", "declared", "unknown"] | None = None
     trained_here: bool | None = None
     step: int | None = None
+    seed: int | None = None
     unrecorded_base: str | None = None
 
     @property

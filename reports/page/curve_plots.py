@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from reports.curve_tables import curve_metrics
-from reports.document.learning_curve import LearningCurve
+from reports.document.learning_curve import LearningCurve, SeedCurve
 from reports.document.schema import MetricInfo, Outcome, Results, Score, TaskInfo
 from reports.numbers import DOWN, UP, value_text
 from reports.page.svg import INK, OUTCOME_COLOURS, SERIES, Plot, on_hover, plot
@@ -23,11 +24,7 @@ def curve_plots(results: Results) -> list[Plot]:
     scores = results.scores_by_key()
     plots = []
     for number, (task, metric) in enumerate(curve_metrics(results)):
-        of_step = {
-            step: score
-            for step, model in zip(curve.steps, curve.models, strict=True)
-            if (score := scores.get((model, task.name, metric.key))) is not None and score.value is not None
-        }
+        of_step = _scores(scores, curve, task, metric)
         if len(of_step) > 1:
             base = (
                 scores.get((results.baseline, task.name, metric.key)) if results.baseline not in curve.models else None
@@ -38,8 +35,20 @@ def curve_plots(results: Results) -> list[Plot]:
                 for step, score in of_step.items()
                 if (pair := pairs.get((score.model, task.name, metric.key))) is not None
             }
-            plots.append(_curve_plot(f"curve-{number}", (task, metric), of_step, outcomes, base, curve))
+            seeds = {seed.seed: _scores(scores, seed, task, metric) for seed in curve.seeds}
+            plots.append(_curve_plot(f"curve-{number}", (task, metric), of_step, outcomes, base, curve, seeds))
     return plots
+
+
+def _scores(
+    scores: Mapping[tuple[str, str, str], Score], curve: LearningCurve | SeedCurve, task: TaskInfo, metric: MetricInfo
+) -> dict[int, Score]:
+    """The scores of a curve in a metric, by step."""
+    return {
+        step: score
+        for step, model in zip(curve.steps, curve.models, strict=True)
+        if (score := scores.get((model, task.name, metric.key))) is not None and score.value is not None
+    }
 
 
 def _curve_plot(
@@ -49,7 +58,9 @@ def _curve_plot(
     outcomes: dict[int, Outcome],
     base: Score | None,
     curve: LearningCurve,
+    seeds: Mapping[int, dict[int, Score]],
 ) -> Plot:
+    """The plot of a metric; with several seeds, their mean is the curve, and each seed a thin line."""
     task, metric = what
     scale = 100.0 if metric.percent else 1.0
     title = metric_title(task, metric)
@@ -60,8 +71,10 @@ def _curve_plot(
     def draw(axes: Axes) -> None:
         from matplotlib.ticker import MaxNLocator
 
+        _draw_seeds(axes, seeds, scale)
         values = {step: (score.value or 0.0) * scale for step, score in of_step.items()}
-        axes.plot([*values], [*values.values()], color=SERIES[0], label="adapter")
+        label = f"mean of {len(seeds)} seeds" if seeds else "adapter"
+        axes.plot([*values], [*values.values()], color=SERIES[0], label=label)
         for step, score in of_step.items():
             colour = OUTCOME_COLOURS.get(outcomes.get(step, ""), INK)
             if score.low is not None and score.high is not None:
@@ -69,7 +82,7 @@ def _curve_plot(
             marker = {"better": "^", "worse": "v"}.get(outcomes.get(step, ""), "o")
             fill = colour if marker != "o" else "none"
             (dot,) = axes.plot([step], [values[step]], marker, color=colour, markerfacecolor=fill, markersize=6)
-            on_hover(dot, _words(step, score, outcomes.get(step), metric))
+            on_hover(dot, _words(step, score, metric, outcomes.get(step)))
         if base is not None and base.value is not None:
             axes.axhline(base.value * scale, color=SERIES[1], linestyle="--", label=base.model)
             if base.low is not None and base.high is not None:
@@ -83,16 +96,27 @@ def _curve_plot(
         axes.set(xlabel="step", ylabel="%" if metric.percent else metric.title)
         axes.figure.legend(loc="outside lower center", ncols=2)
 
-    words = "; ".join(_words(step, score, outcomes.get(step), metric) for step, score in of_step.items())
+    words = "; ".join(_words(step, score, metric, outcomes.get(step)) for step, score in of_step.items())
     if base is not None:
         words += f"; {base.model}: {value_text(base.value, metric)}"
     if turned is not None:
         words += f"; step {turned[1]} is worse than step {turned[0]}"
+    for seed, scores in seeds.items():
+        words += f". Seed {seed}: {'; '.join(_words(step, score, metric) for step, score in scores.items())}"
     plain = title.replace(UP, "").replace(DOWN, "").strip()
-    caption = f"{title} by step with 95 % intervals"
+    mean = f"mean of {len(seeds)} seeds, " if seeds else ""
+    caption = f"{title} by step, {mean}with 95 % intervals" if seeds else f"{title} by step with 95 % intervals"
     caption += f"; triangles are shown to be better or worse than {base.model}" if base is not None else ""
-    return plot(name, caption, f"{plain}. {words}.", draw)
+    return plot(name, caption, f"{plain}. {mean.capitalize()}{words}.", draw)
 
 
-def _words(step: int, score: Score, outcome: Outcome | None, metric: MetricInfo) -> str:
+def _draw_seeds(axes: Axes, seeds: Mapping[int, dict[int, Score]], scale: float) -> None:
+    """A thin line for each seed."""
+    for number, scores in enumerate(seeds.values()):
+        values = [score.value * scale for score in scores.values() if score.value is not None]
+        label = None if number else "single seeds"
+        axes.plot([*scores], values, color=SERIES[0], alpha=0.4, linewidth=0.8, label=label)
+
+
+def _words(step: int, score: Score, metric: MetricInfo, outcome: Outcome | None = None) -> str:
     return f"step {step}: {value_text(score.value, metric)}" + (f", {outcome}" if outcome else "")

@@ -1,8 +1,10 @@
 """Suites by name: what they stand for, and that their catalogue and its page agree."""
 
+import re
+
 import pytest
 
-from benchmarks.catalogue import PAGE, filled
+from benchmarks.catalogue import generated
 from tasks.benchmarks import BENCHMARKS
 from tasks.catalog import CONFIG_FOLDER
 from tasks.suites import SUITES, expand, named_suites, purpose_of
@@ -53,9 +55,17 @@ def test_no_suite_holds_what_forbids_commercial_use():
     }
 
 
-def test_the_page_is_the_catalogues():
-    text = PAGE.read_text(encoding="utf-8")
-    assert filled(text) == text, "run python -m benchmarks.catalogue"
+@pytest.mark.parametrize("tables", generated(), ids=lambda tables: tables.page.name)
+def test_the_pages_are_the_catalogues(tables):
+    text = tables.page.read_text(encoding="utf-8")
+    assert tables.filled(text) == text, "run python -m benchmarks.catalogue"
+
+
+def test_every_task_of_ours_is_in_the_page_of_metrics():
+    (page,) = [tables.markdown for tables in generated() if tables.page.name == "metrics.md"]
+    assert {path.stem for path in CONFIG_FOLDER.glob("*.yaml")} <= set(re.findall(r"^- `(\w+)`", page, re.MULTILINE))
+    assert "| Perplexity ↓ | `perplexity` | main | 5 % |" in page
+    assert "| ROUGE-L ↑ | `rouge_l` | main | 2 pp |" in page
 
 
 @pytest.mark.slow  # lm-eval reads 14,000 files

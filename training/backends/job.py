@@ -128,6 +128,7 @@ class TrainingResult(BaseModel):
         tokens_per_second: Training tokens per second, without padding and validation.
         losses: One record for each logged step: `step`, and `loss`, `learning_rate`, `grad_norm` or `eval_loss`.
         scores: One record for each scoring while training: `step`, `seconds`, and scores by TASK/METRIC.
+        tracker_runs: Id of the training's run by tracker, of those that have ids.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -150,6 +151,7 @@ class TrainingResult(BaseModel):
     final_loss: float | None
     losses: list[dict[str, float]]
     scores: list[dict[str, float]] = []
+    tracker_runs: dict[str, str] = {}
 
 
 class Backend(Protocol):

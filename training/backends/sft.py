@@ -10,6 +10,7 @@ from tasks.chat import turn_end
 from training.backends import trackers
 from training.backends.job import Job, Progress
 from training.backends.packing import pack
+from training.backends.tracked_runs import follow_runs
 from training.backends.watching import CHECKPOINTS, watch
 from training.machine_failures import is_out_of_memory
 from training.models.architecture import architecture
@@ -82,7 +83,7 @@ def _sft_settings(job: Job) -> dict[str, Any]:
         "metric_for_best_model": "eval_loss" if settings.keep_best else None,
         "greater_is_better": False if settings.keep_best else None,
         "report_to": settings.trackers or "none",
-        "run_name": job.recipe.name,
+        "run_name": trackers.run_name(job.recipe),
         "project": trackers.PROJECT,
         "disable_tqdm": True,
     }
@@ -178,7 +179,7 @@ def make_trainer(
         eval_dataset=rows[1],
         processing_class=_with_pad_token(job, model, tokenizer),
         peft_config=lora,
-        callbacks=[watch(progress)],
+        callbacks=[watch(progress), *([follow_runs(settings.trackers)] if settings.trackers else [])],
     )
     if settings.early_stopping_patience and settings.keep_best:
         trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=settings.early_stopping_patience))

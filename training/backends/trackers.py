@@ -6,8 +6,13 @@ import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reports.errors import UserError
+from training.checkpoints import SEEDS
+
+if TYPE_CHECKING:
+    from training.recipes.recipe import Recipe
 
 _PACKAGES = {
     "tensorboard": ("tensorboard", "tensorboardX"),
@@ -17,6 +22,9 @@ _PACKAGES = {
 }
 _WANDB_HOST = "api.wandb.ai"
 PROJECT = "medbench"
+TENSORBOARD = "tensorboard"
+WANDB = "wandb"  # folder that Weights & Biases makes, with links to its own cache
+_set_here: dict[str, str] = {}  # variables of the environment
 
 
 def check_trackers(names: Sequence[str]) -> None:
@@ -52,14 +60,31 @@ def _wandb_has_token() -> bool:
 
 
 def keep_in(folder: Path) -> None:
-    """Let trackers write below a run folder unless the environment names another."""
+    """Let trackers write below a run folder unless the environment names another.
+
+    The seeds of a run share the folder of the run, in which TensorBoard has a folder for each.
+
+    Args:
+        folder: The folder with the adapter's.
+    """
+    home, logs = folder, folder / TENSORBOARD
+    if folder.parent.name == SEEDS:
+        home = folder.parent.parent
+        logs = home / TENSORBOARD / f"seed-{folder.name}"
     defaults = {
-        "TENSORBOARD_LOGGING_DIR": folder / "tensorboard",
-        "MLFLOW_TRACKING_URI": f"sqlite:///{(folder / 'mlflow.db').resolve()}",
+        "TENSORBOARD_LOGGING_DIR": logs,
+        "MLFLOW_TRACKING_URI": f"sqlite:///{(home / 'mlflow.db').resolve()}",
         "MLFLOW_EXPERIMENT_NAME": PROJECT,
-        "WANDB_DIR": folder,
+        "WANDB_DIR": home,
         "WANDB_PROJECT": PROJECT,
-        "TRACKIO_DIR": folder / "trackio",
+        "TRACKIO_DIR": home / "trackio",
     }
     for name, value in defaults.items():
-        os.environ.setdefault(name, str(value))
+        if os.environ.get(name) in (None, _set_here.get(name)):  # not the user's, but perhaps of an earlier training
+            os.environ[name] = _set_here[name] = str(value)
+
+
+def run_name(recipe: Recipe) -> str:
+    """Name of a training in trackers."""
+    seed = recipe.trainer.seed
+    return recipe.name if seed is None else f"{recipe.name}-seed-{seed}"

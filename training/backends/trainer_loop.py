@@ -13,6 +13,7 @@ from reports.files import read_json
 from training.backends.job import Job, Progress, TrainingResult
 from training.backends.keeping import keep_adapters, save_adapter, say_missing
 from training.backends.scoring import logged_scores, score_while_training
+from training.backends.tracked_runs import active_runs
 from training.backends.watching import last_checkpoint
 from training.models.weight_format import quantised_share
 from training.processes import process_count
@@ -80,6 +81,7 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> TrainingRes
         final_loss=next((record["loss"] for record in reversed(losses) if "loss" in record), None),
         losses=losses,
         scores=logged_scores(trainer.state.log_history),
+        tracker_runs=active_runs(job.recipe.trainer.trackers),
     )
 
 

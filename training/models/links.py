@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 from reports.errors import UserError
@@ -12,8 +13,13 @@ _MOST_ENTRIES = 10_000  # of one folder
 _SNAPSHOTS = "snapshots"  # the hub's cache keeps a model in snapshots/COMMIT, whose files are links to its own blobs
 
 
-def refuse_links_out(folder: Path) -> None:
+def refuse_links_out(folder: Path, unread: Collection[str] = ()) -> None:
     """See that nothing in a folder, or below, leads out of it or would hang whoever opens it, such as a pipe.
+
+    Args:
+        folder: The folder.
+        unread: Names of folders directly in it that others write and medbench does not read; what is in them may lead
+            out, they themselves may not.
 
     Raises:
         UserError: Something does; the message names it.
@@ -26,6 +32,8 @@ def refuse_links_out(folder: Path) -> None:
         folders.sort()
         for path in sorted(Path(parent, name) for name in (*folders, *files)):
             _refuse_out(path, root)
+        if Path(parent) == home:
+            folders[:] = [name for name in folders if name not in unread]
 
 
 def _refuse_closed(error: OSError) -> None:

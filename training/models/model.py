@@ -38,7 +38,8 @@ class Model:
             without a record.
         has_declared_rows: Whether its training data is only what the recipe declares (`trained_on`).
         trained_here: Whether the recipe of the run trains it; also for checkpoints of that training.
-        step: Step of that training whose weights it has; None for models from elsewhere.
+        step: Step of that training, or of that of its `seed`, whose weights it has; None for models from elsewhere.
+        seed: Seed of the training that it belongs to, with `--seeds`; else None.
         unrecorded_base: Hash of the weights that its export merged an adapter into, if no record says what these were
             trained on; else empty.
         file: The GGUF file that its weights come from; None for other kinds.
@@ -62,6 +63,7 @@ class Model:
     has_declared_rows: bool = False
     trained_here: bool = False
     step: int | None = None
+    seed: int | None = None
     unrecorded_base: str = field(default="", compare=False)
     file: Path | None = None
     file_sha256: str = ""

@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -45,6 +46,47 @@ def test_the_recipes_and_settings_that_it_names_are_real(notebook):
         words = row["settings"].strip().strip("`").split()
         assert set(words[::2]) <= {"--set"}
         assert load_recipe(row["recipe"], words[1::2]).trainer.max_steps
+
+
+def run_on_colab(notebook, name, monkeypatch, **modules):
+    """Run a cell with stand-ins for Colab's modules; the names that it binds."""
+    for module, value in modules.items():
+        monkeypatch.setitem(sys.modules, f"google.colab.{module}", value)
+    monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace(**modules))
+    (cell,) = [cell for cell in notebook.cells if cell.id == name]
+    assert "colab-only" in cell.metadata["tags"]
+    names: dict = {}
+    exec(cell.source, names)
+    return names
+
+
+class MissingError(Exception):
+    """What Colab raises for a secret that is not there."""
+
+
+@pytest.mark.parametrize("secrets", [{"HF_TOKEN": "a-token"}, {}])
+def test_the_token_comes_from_colabs_secrets_and_is_not_shown(notebook, secrets, monkeypatch, capsys):
+    def get(name):
+        if name not in secrets:
+            raise MissingError
+        return secrets[name]
+
+    monkeypatch.setenv("HF_TOKEN", "")  # so that it is removed after the test
+    userdata = SimpleNamespace(get=get, SecretNotFoundError=MissingError, NotebookAccessError=MissingError)
+    run_on_colab(notebook, "token", monkeypatch, userdata=userdata)
+    assert os.environ["HF_TOKEN"] == secrets.get("HF_TOKEN", "")
+    printed = capsys.readouterr().out
+    assert ("no HF_TOKEN" in printed) == (not secrets)
+    assert "a-token" not in printed
+
+
+def test_the_run_folder_goes_to_the_mounted_drive(notebook, monkeypatch):
+    mounted: list[str] = []
+    names = run_on_colab(notebook, "drive", monkeypatch, drive=SimpleNamespace(mount=mounted.append))
+    assert names["OUT"].startswith(f"{mounted[0]}/MyDrive/")
+    order = [cell.id for cell in notebook.cells]
+    assert order.index("install") < order.index("restart-text") < order.index("parameters")
+    assert order.index("parameters") < order.index("token") < order.index("drive") < order.index("plan")
 
 
 @pytest.fixture

@@ -103,54 +103,6 @@ def test_another_run_on_the_items_that_chose_the_checkpoint_says_so(run, tiny_re
     assert used.isdisjoint(ids(run, "adapter", "medbench_pubmedqa"))
 
 
-def test_killed_while_choosing_nothing_is_trained_or_scored_twice(run, tiny_recipe, tmp_path, command, monkeypatch):
-    arguments = ["train", "--recipe", tiny_recipe, "--out", tmp_path / "run"]
-    for setting in BY_F1:
-        arguments += ["--set", setting]
-
-    def killed(*_, **__):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("harness.runs.choosing.CheckpointChoice", killed)
-        assert command(*arguments)[0] == 130
-    assert not (tmp_path / "run" / "adapter").exists()
-    code, out, _ = command(*arguments)
-    assert code == 0
-    assert "resuming from step 6" in out
-    assert out.count("answered already, kept") == 3
-    logs = [read_log(folder / "adapter") for folder in (run, tmp_path / "run")]
-    assert logs[0].choice == logs[1].choice
-    assert logs[0].weights_sha256 == logs[1].weights_sha256
-
-
-def test_a_choice_that_fails_costs_no_training(tiny_recipe, tmp_path, command, monkeypatch):
-    """Another metric chooses among the same adapters; only those that the recipe keeps stay."""
-
-    def train(metric):
-        settings = ["trainer.max_steps=6", "trainer.save_steps=2", *ITEMS, f"trainer.choose_by={metric}"]
-        words = [word for setting in settings for word in ("--set", setting)]
-        return command("train", "--recipe", tiny_recipe, "--out", tmp_path / "run", *words)
-
-    def fails(*_, **__):
-        raise UserError("no checkpoint has a score", where="here", fix="choose by another metric")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("harness.runs.choosing.choose_checkpoint", fails)
-        code, _, err = train("medbench_pubmedqa/macro_f1")
-    assert (code, "no checkpoint has a score" in err) == (2, True)
-    code, out, _ = train("medbench_pubmedqa/log_score")
-    assert (code, "resuming from step 6" in out) == (0, True)
-    choice = read_log(tmp_path / "run" / "adapter").choice
-    assert (choice.metric, choice.steps) == ("log_score", [2, 4, 6])
-    assert choice.step == choice.steps[choice.scores.index(min(choice.scores))]  # in which lower is better
-    assert sorted(path.name for path in (tmp_path / "run").iterdir() if not path.name.startswith(".")) == [
-        "adapter",
-        "recipe.yaml",
-        "run.log",
-    ]
-
-
 def test_the_report_says_how_the_checkpoint_was_chosen(run):
     choice = read_results(run).training.choice
     text = (run / "report.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from reports.comparison.learning_curve import MOST_COMPARED, learning_curve, spr
 from reports.comparison.verdict import turn_sentences
 from reports.document.schema import MetricInfo, Sample, TaskInfo
 from tests.reports.comparison.handmade import model
-from tests.reports.page.curves import curve_results
+from tests.reports.page.curves import curve_results, seed_curve_results
 
 ACCURACY = MetricInfo(key="acc", title="Accuracy", kind="proportion", higher_is_better=True, percent=True)
 LOSS = MetricInfo(key="loss", title="Loss", kind="mean", higher_is_better=False)
@@ -54,6 +54,17 @@ def test_a_planted_overfitter_turns_where_it_was_planted():
     assert (turn.baseline, turn.candidate, turn.outcome) == ("adapter-step-40", "adapter-step-80", "worse")
     assert turn.difference == pytest.approx(-0.15)
     assert turn.p_adjusted < 0.05
+    (last,) = curve.last
+    assert (last.baseline, last.candidate, last.outcome) == ("adapter-step-40", "adapter-step-100", "worse")
+    assert last.difference == pytest.approx(-0.25)
+    assert curve.worse_than("adapter-step-80", "quiz", "acc") == turn
+    assert curve.worse_than("adapter-step-60", "quiz", "acc") is None
+
+
+def test_a_last_step_that_recovers_is_not_called_worse():
+    curve = curve_of({20: right(140), 40: right(90), 60: right(138)})
+    assert [turn.candidate for turn in curve.turns] == ["adapter-step-40"]
+    assert curve.last == []
 
 
 def test_a_metric_whose_lower_values_are_better_turns_when_it_rises():
@@ -146,8 +157,8 @@ def test_noise_in_means_turns_in_at_most_five_percent_of_simulations():
 def test_sentences_name_overfitting_and_forgetting():
     (sentence,) = turn_sentences(curve_results())
     assert sentence == (
-        "Overfitting in Accuracy: step 60 is worse than step 40 (-20.0 pp), after correction for 6 tests"
-        " of steps 20 to 80."
+        "Overfitting in Accuracy: step 60 is worse than step 40 (-20.0 pp), and the last step, 80, worse than step 40"
+        " (-22.0 pp), after correction for 6 tests of steps 20 to 80."
     )
     (sentence,) = turn_sentences(curve_results(purpose="retention"))
     assert sentence.startswith("Forgetting in Accuracy: step 60 is worse than step 40")
@@ -156,3 +167,90 @@ def test_sentences_name_overfitting_and_forgetting():
         "Learning curve, steps 20 to 80: no later step is shown to be worse than an earlier one in a main metric"
         " (6 tests, corrected)."
     )
+
+
+def seed_curve_of(values, task=TASK):
+    """The curve of several seeds with these values by seed and step, as `curve_of`."""
+    samples, models = {}, [model("base", "base")]
+    for seed, of_step in values.items():
+        for step, right in of_step.items():
+            name = f"seed-{seed}-step-{step}"
+            models.append(model(name, seed=seed, step=step))
+            samples[name, "quiz"] = [
+                Sample(
+                    id=f"item {item}",
+                    doc_hash=f"hash {item}",
+                    model=name,
+                    task="quiz",
+                    prompt="",
+                    output="",
+                    gold="",
+                    metrics={"acc": float(value > 0.5), "loss": float(1 - value)},
+                )
+                for item, value in enumerate(right)
+            ]
+    for step in sorted(set.intersection(*({*of_step} for of_step in values.values()))):
+        members = [f"seed-{seed}-step-{step}" for seed in values]
+        models.append(model(f"adapter-step-{step}-mean", "pool", step=step, members=members))
+    return learning_curve(models, [task], samples, seed=1)
+
+
+def test_several_seeds_that_all_overfit_turn_as_one():
+    curve = seed_curve_of({seed: {20: right(100), 40: right(140 + seed), 60: right(100 + seed)} for seed in (1, 2, 3)})
+    assert (curve.steps, curve.tests) == ([20, 40, 60], 3)
+    assert curve.models == ["adapter-step-20-mean", "adapter-step-40-mean", "adapter-step-60-mean"]
+    assert [seed.seed for seed in curve.seeds] == [1, 2, 3]
+    assert curve.seeds[1].models == ["seed-2-step-20", "seed-2-step-40", "seed-2-step-60"]
+    (turn,) = curve.turns
+    assert (turn.baseline, turn.candidate) == ("adapter-step-40-mean", "adapter-step-60-mean")
+    assert turn.test == "t-test over items and seeds"
+    assert turn.difference == pytest.approx(-0.2)
+
+
+def test_one_seed_of_three_that_overfits_is_no_turn_of_the_mean():
+    """By itself it is one: 40 of 200 items lost."""
+    falling, steady = {20: right(140), 40: right(100)}, {20: right(140), 40: right(140)}
+    assert curve_of(falling).turns
+    assert seed_curve_of({1: falling, 2: steady, 3: steady}).turns == []
+
+
+def test_seeds_of_different_levels_that_lose_the_same_turn():
+    """The checkpoints of a seed are paired: that seeds are apart by 30 points does not hide a loss of 15 in each."""
+    levels = {1: 90, 2: 120, 3: 150}
+    curve = seed_curve_of({seed: {20: right(level), 40: right(level - 30)} for seed, level in levels.items()})
+    (turn,) = curve.turns
+    assert turn.difference == pytest.approx(-0.15)
+
+
+def test_a_step_that_not_all_seeds_have_is_left_out_of_the_mean_and_counted():
+    some = {20: right(100), 40: right(100)}
+    curve = seed_curve_of({1: some, 2: some | {60: right(10)}, 3: some | {60: right(10), 80: right(10)}})
+    assert curve.steps == [20, 40]
+    assert {step: [one.seed for one in seeds] for step, seeds in curve.left_out.items()} == {60: [2, 3], 80: [3]}
+    assert seed_curve_of({1: {20: right(5)}, 2: {40: right(5)}}) is None
+
+
+@pytest.mark.slow  # many draws
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_noise_of_items_and_seeds_turns_in_at_most_five_percent_of_simulations(seeds):
+    random = np.random.default_rng(seeds)
+    runs, turned = 200, 0
+    for _ in range(runs):
+        difficulty = random.random(60)
+        values = {}
+        for seed in range(seeds):
+            quality = random.normal(0, 0.05, 4)  # of each checkpoint of this seed, whose expectation is the same
+            values[seed] = {
+                step: 0.6 * difficulty + 0.4 * random.random(60) + quality[step - 1] for step in (1, 2, 3, 4)
+            }
+        turned += bool(seed_curve_of(values, BOTH).turns)
+    assert stats.binomtest(turned, runs, 0.05, alternative="greater").pvalue > 0.01, turned
+
+
+def test_sentences_of_several_seeds_say_so_and_count_the_steps_that_are_left_out():
+    first, second = turn_sentences(seed_curve_results({1: (50, 70, 50, 45), 2: (52, 74, 50), 3: (48, 72, 47, 44)}))
+    assert first == (
+        "Overfitting in Accuracy: step 60 is worse than step 40 (-23.0 pp), after correction for 3 tests"
+        " of steps 20 to 60, means over 3 seeds."
+    )
+    assert second == "Not all seeds have step 80 (2 of 3): no mean over the seeds is shown there."

@@ -9,7 +9,7 @@ from reports.page.curve_plots import curve_plots
 from reports.page.render import render
 from reports.result_rows import row_groups
 from reports.tables import scores_table
-from tests.reports.page.curves import curve_results
+from tests.reports.page.curves import curve_results, seed_curve_results
 
 
 def test_the_table_has_a_row_for_each_step_with_losses_scores_and_the_turning_point():
@@ -21,7 +21,7 @@ def test_the_table_has_a_row_for_each_step_with_losses_scores_and_the_turning_po
     cells = [row[3] for row in table.rows]
     assert cells[0] == "40.0 % [30.9, 49.8]"
     assert cells[2] == "70.0 % [60.4, 78.1], better"
-    assert [cell.partition("worse than")[2] for cell in cells] == ["", "", "", " step 40", ""]
+    assert [cell.partition("worse than")[2] for cell in cells] == ["", "", "", " step 40", " step 40"]
 
 
 def test_without_losses_or_without_a_base_the_table_has_what_there_is():
@@ -86,3 +86,59 @@ def test_both_reports_have_the_curve(tmp_path):
         assert "worse than step 40" in text
     assert 'id="curve-0-title"' in text
     assert text.index('id="curve-0-title"') < text.index('id="losses-title"')
+
+
+SEEDS = {1: (50, 70, 50, 45), 2: (52, 74, 50), 3: (48, 72, 47, 44)}
+
+
+def test_with_several_seeds_the_table_has_their_means_spread_and_number():
+    table = curve_table(seed_curve_results(SEEDS))
+    losses = ("Training loss of seed 1 (mean since the previous row)", "Validation loss of seed 1")
+    assert table.columns == ("Step", "Seeds", *losses, "Accuracy ↑")
+    assert [row[:2] for row in table.rows] == [
+        ("base", ""),
+        ("20", "3"),
+        ("40", "3"),
+        ("60", "3"),
+        ("80", "2 of 3"),
+    ]
+    cells = [row[-1] for row in table.rows]
+    assert cells[2].startswith("72.0 % [")
+    assert "SD of seeds 2.0 pp, better" in cells[2]
+    assert cells[3].endswith("worse than step 40")
+    assert cells[4] == "seed 1: 45.0 %, seed 3: 44.0 %"
+
+
+def test_with_several_seeds_the_plot_has_their_mean_and_a_line_for_each():
+    (plot,) = curve_plots(seed_curve_results(SEEDS))
+    assert plot.title.startswith("Accuracy ↑ by step, mean of 3 seeds, with 95 % intervals; ")
+    assert plot.alternative == (
+        "Accuracy. Mean of 3 seeds, step 20: 50.0 %, better; step 40: 72.0 %, better; step 60: 49.0 %, better; base:"
+        " 40.0 %; step 60 is worse than step 40. Seed 1: step 20: 50.0 %; step 40: 70.0 %; step 60: 50.0 %; step 80: 45.0 %. Seed 2: step 20:"
+        " 52.0 %; step 40: 74.0 %; step 60: 50.0 %. Seed 3: step 20: 48.0 %; step 40: 72.0 %; step 60: 47.0 %; step 80:"
+        " 44.0 %."
+    )
+    assert "mean of 3 seeds" in plot.svg
+    assert plot.svg.count("single seeds") == 1
+    assert "single seeds" not in curve_plots(curve_results())[0].svg
+
+
+def test_other_tables_have_the_last_step_of_the_mean_and_of_each_seed():
+    assert seed_curve_results(SEEDS).shown_models() == [
+        "base",
+        "seed-1-step-80",
+        "seed-2-step-60",
+        "seed-3-step-80",
+        "adapter-step-60-mean",
+    ]
+
+
+def test_reports_say_what_the_means_are(tmp_path):
+    write_json(tmp_path / "results.json", seed_curve_results(SEEDS).model_dump(mode="json"))
+    for path in render(tmp_path):
+        text = " ".join(path.read_text(encoding="utf-8").split())
+        assert "Scores are means over the seeds" in text
+        assert "seed 1: 45.0 %, seed 3: 44.0 %" in text
+    write_json(tmp_path / "results.json", curve_results().model_dump(mode="json"))
+    for path in render(tmp_path):
+        assert "means over the seeds" not in path.read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from harness.folder import RunFolder
 from reports.errors import UserError
 from tasks.rendering import load_tokenizer
 from training.models.adapter_config import check_config
@@ -230,6 +231,24 @@ def test_links_of_the_hubs_cache_are_followed(adapter, base, tmp_path):
 def test_pipes_do_not_hang_whoever_opens_them(adapter, base):
     os.mkfifo(adapter / "tokenizer.model")
     refused(adapter, base, "neither a file nor a folder")
+
+
+def test_links_of_weights_and_biases_do_not_close_a_run_folder(tmp_path):
+    """It links its logs to its cache. Its folder itself, which it writes to, must not be a link."""
+    run, elsewhere = RunFolder(tmp_path / "run"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (run.path / "wandb/offline-run-1").mkdir(parents=True)
+    (run.path / "wandb/offline-run-1/debug-core.log").symlink_to(elsewhere)
+    run.make()
+    (run.path / "samples/wandb").mkdir(parents=True)
+    (run.path / "samples/wandb/link").symlink_to(elsewhere)
+    with pytest.raises(UserError, match="leads out of its folder"):
+        run.make()
+    other = RunFolder(tmp_path / "other")
+    other.path.mkdir()
+    (other.path / "wandb").symlink_to(elsewhere)
+    with pytest.raises(UserError, match="leads out of its folder"):
+        other.make()
 
 
 def test_a_run_folder_with_links_out_is_not_written_to(tiny_recipe, tmp_path, command):
