@@ -39,7 +39,7 @@
       for (const radio of radios) radio.parentElement.querySelector("span").textContent = counts.get(radio.value);
       count.textContent = `${shown} of ${questions.length} questions shown`;
     };
-    controls.hidden = false;
+    controls.hidden = document.querySelector(".keys").hidden = false;
     controls.addEventListener("submit", (event) => event.preventDefault());
     controls.addEventListener("input", apply);
     apply();

@@ -121,6 +121,7 @@ def test_a_deep_link_opens_its_question_with_and_without_javascript(open_page):
 def test_without_javascript_everything_is_there_and_no_dead_control(open_page):
     page = open_page(java_script_enabled=False)
     assert not page.locator("form").is_visible()
+    assert not page.locator(".keys").is_visible()
     first = page.locator("details.question").first
     first.locator("> summary").click()
     assert first.locator("pre").first.is_visible()
@@ -245,10 +246,10 @@ def test_printing_opens_the_tables_and_closes_them_again(open_page):
     assert set(page.evaluate(is_open)) == {False}
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(open_page, scheme):
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
+def test_axe_finds_nothing(open_page, scheme, width):
     axe = pytest.importorskip("axe_playwright_python", reason="axe is not installed: pip install -e '.[test]'")
-    page = open_page(color_scheme=scheme)
+    page = open_page(color_scheme=scheme, viewport={"width": width, "height": 844})
     page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
     page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
     found = page.evaluate("axe.run()")
