@@ -43,11 +43,14 @@ failed=0
 for job in "${!jobs[@]}"; do
   wait "$job" || { failed=1; tail -30 "$work/${jobs[$job]}.log"; }
 done
+sealed='import sys; from pathlib import Path; from reports.document.reading import read_results, write_results
+write_results(Path(sys.argv[1]), read_results(Path(sys.argv[1])))'
 for run in "${runs[@]}"; do # without the folders of this machine
   mkdir -p "$out/$run"
   for file in results.json report.md; do
     [ -f "$work/$run/$file" ] && sed -e "s#$work/##g" -e "s#$(dirname "$pubmedqa")/##g" -e "s#$(dirname "$train")/##g" \
       -e "s#$(dirname "$test")/##g" "$work/$run/$file" >"$out/$run/$file"
   done
+  python3 -c "$sealed" "$out/$run" # the checksum of what has no folders
 done
 exit "$failed"

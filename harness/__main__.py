@@ -8,30 +8,50 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import shlex
 import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from harness.commands import bundle, cache, comparing, doctor, gate, listing, rate, release, reports, run
+from harness.commands import bundle, cache, comparing, doctor, gate, listing, rate, release, reports, run, view
 from harness.console import Terminal, prepare_streams, print_error, printable
 from harness.logs import drop_unhandled, log_fault, quiet_libraries
 from reports.errors import UserError, is_failure
 from reports.secrets import redact
-from training.machine_failures import machine_error
+from reports.version import __version__
 from training.stopping import Stopped, stopping_on_signals
 
 _USAGE, _FAULT = 2, 4
 _NO_FOLDERS = ("--policy", "--baseline", "--candidate", "--store")  # options of `gate` whose values hold no verdict
 
+
+class _GroupedCommands(TyperGroup):
+    """Lists the commands of `--help` by what they are for, each with its first sentence in full."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the signature is Typer's
+        """Write a list of commands for each group."""
+        for title, names in _GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, _first_sentence(self.commands[name].help or "")) for name in names])
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=\.)\s+(?=[A-Z])", " ".join(text.split()))[0]
+
+
 app = typer.Typer(
     name="medbench",
+    cls=_GroupedCommands,
     help="QLoRA-fine-tune a medical language model, score base and adapters on the same questions, and say with"
     " statistics whether the adapter is better. Start with: medbench run",
+    epilog="`medbench COMMAND --help` describes the options of a command.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -39,10 +59,19 @@ app = typer.Typer(
 )
 
 
+def _print_version(is_wanted: bool) -> None:  # noqa: FBT001 - the value of a flag
+    if is_wanted:
+        Terminal().say(f"medbench {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def global_options(
     log_json: Annotated[  # noqa: FBT002
         bool, typer.Option("--log-json", help="Say everything, also in run.log, as a JSON object a line.")
+    ] = False,
+    version: Annotated[  # noqa: ARG001, FBT002 - its callback prints it
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Take the options that stand before the command."""
@@ -58,6 +87,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "report": reports.report,
     "readme": reports.readme,
     "diff": reports.diff,
+    "view": view.view,
     "export": release.export,
     "push": release.push,
     "verify": release.verify,
@@ -69,6 +99,12 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "gate": gate.gate,
     "init": gate.init,
     "doctor": doctor.doctor,
+}
+_GROUPS = {
+    "Train and score": ("run", "plan", "train", "score", "sweep", "ask"),
+    "Look at results": ("view", "report", "compare", "diff", "readme", "rate", "convert"),
+    "Release": ("gate", "baseline", "init", "export", "verify", "push"),
+    "Models, data and this machine": ("list", "bundle", "cache", "doctor"),
 }
 for name, command in _COMMANDS.items():
     app.command(name)(command)
@@ -127,6 +163,8 @@ def _main() -> None:
     except BaseException as error:
         if not is_failure(error):
             raise
+        from training.machine_failures import machine_error
+
         # a traceback may hold a token or a patient's words: it goes to the log
         machine = machine_error(error) if isinstance(error, RuntimeError) else None
         print_error(log_fault(error) if machine is None else machine)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from harness.console import Terminal
 from harness.logs import log_to
 from harness.opening import open_run
-from harness.planning.model_names import DEFAULT_MODELS, OWN_ADAPTER
 from harness.runs.seeds import plan_seeds
 from harness.runs.showing import kept_stage, report_stage
 from harness.runs.stages import plan_stage, score_stage, train_stage
@@ -22,6 +21,7 @@ from harness.runs.unchanged import is_unchanged, remember, signature
 from reports.bundles.active import using_bundle
 from reports.errors import UserError
 from training.machine_failures import raise_machine_errors
+from training.models.model import DEFAULT_MODELS, OWN_ADAPTER
 from training.processes import is_main, process_count
 
 if TYPE_CHECKING:

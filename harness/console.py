@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
 
 from reports.errors import UserError
 from reports.files import dumps
@@ -26,9 +26,25 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _JSON_SECONDS = 1.0  # between two objects of progress
 _PLAIN_SECONDS = 15.0  # between two lines of progress where there is no terminal
 _COLUMN_WIDTH = 36
-_PLAIN_WIDTH = 120  # of tables in a file or a CI log
+_PLAIN_WIDTH = 120  # of answers side by side in a file or a CI log; tables there are as wide as they need
+_GAP = 3  # between columns
+_LONGEST_WORD = 24  # longer words of a text, such as paths, may be continued on the next line
+_BAR = 60  # columns of a line of progress that are not its bar
 
 Advance = Callable[[int, str], None]
+
+
+class Styled(str):
+    """A table's cell in a style of rich, such as `green`; the text says the same without it."""
+
+    __slots__ = ("style",)
+    style: str
+
+    def __new__(cls, text: str, style: str) -> Self:
+        """Create it; the style is not part of the text."""
+        cell = super().__new__(cls, text)
+        cell.style = style
+        return cell
 
 
 def printable(text: str) -> str:
@@ -95,6 +111,11 @@ class Terminal:
             self._console.width = max(_PLAIN_WIDTH, self._console.width)
         self._quiet = quiet
 
+    @property
+    def width(self) -> int | None:
+        """Columns of the terminal; None if there is no limit, as in a file or pipe."""
+        return self._console.width if self._console.is_terminal else None
+
     def say(self, text: str = "", style: str = "") -> None:
         """Print a line; yellow ones are warnings."""
         if not self.as_json:
@@ -118,24 +139,49 @@ class Terminal:
         else:
             self.say(f"\n{text}", style="bold")
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool = False) -> None:
-        """Print a table; the first column is left-aligned, the others right unless `left`."""
+    def table(
+        self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool | Sequence[int] = False
+    ) -> None:
+        """Print a table in which nothing is cut: texts wrap between words, numbers never.
+
+        Where a terminal is too narrow for that, each row is shown as lines of `heading: cell`; a file or pipe has no
+        width.
+
+        Args:
+            columns: Headings.
+            rows: Cells; `Styled` ones have their style.
+            left: Positions of the columns of text beside the first, or whether all are; others are right-aligned.
+        """
         if self.as_json:
             self._emit("table", columns=columns, rows=rows)
             return
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-        for number, column in enumerate(columns):
-            table.add_column(
-                Text(printable(column)),
-                justify="left" if left or number == 0 else "right",
-                no_wrap=not left and number < len(columns) - 1,
-            )
-        for row in rows:
-            table.add_row(*(Text(printable(cell)) for cell in row))
-        self._console.print(table, soft_wrap=False)
+        cells = [[_printable_cell(cell) for cell in row] for row in (columns, *rows)]
+        texts = {0, *(range(len(columns)) if left is True else left or ())}
+        wraps = [number in texts for number in range(len(columns))]
+        room = None if self.width is None else self.width - _GAP * (len(columns) - 1)
+        widths = _column_widths(cells, wraps, room)
+        if widths is None:
+            self._rows_as_lines(cells)
+            return
+        table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), width=sum(widths) + _GAP * (len(widths) - 1))
+        for number, (column, width) in enumerate(zip(cells[0], widths, strict=True)):
+            justify: Literal["left", "right"] = "left" if number in texts else "right"
+            table.add_column(Text(column), justify=justify, width=width, overflow="fold")
+        for row in cells[1:]:
+            table.add_row(*(Text(cell, style=getattr(cell, "style", "")) for cell in row))
+        self._console.print(table, soft_wrap=False, crop=False)
+
+    def _rows_as_lines(self, cells: Sequence[Sequence[str]]) -> None:
+        """Print each row of a table, whose first has the headings, as its first cell and a line for each other one."""
+        headings, *rows = cells
+        for first, *others in rows:
+            self.say(first, style="bold")
+            for heading, cell in zip(headings[1:], others, strict=True):
+                if cell.strip():
+                    self.say(f"  {heading}: {cell}" if heading else f"  {cell}", style=getattr(cell, "style", ""))
 
     def columns(self, texts: Mapping[str, str]) -> None:
         """Print texts side by side under their names, or below each other where the terminal is narrow."""
@@ -157,37 +203,47 @@ class Terminal:
         self._console.print(table, soft_wrap=False)
 
     @contextmanager
-    def progress(self, what: str, total: int) -> Iterator[Advance]:
-        """Show progress of `total` units; call what is given with (units done since, a note)."""
+    def progress(self, what: str, total: int, *, log: bool = False) -> Iterator[Advance]:
+        """Show progress of `total` units; call what is given with (units done since, a note).
+
+        Args:
+            what: What is done.
+            total: Number of units.
+            log: Whether every note is worth a line of its own that stays.
+        """
         if self._console.is_terminal and not self._quiet and not self.as_json:
-            with self._bar(what, total) as advance:
+            with self._bar(what, total, log=log) as advance:
                 yield advance
         else:
-            yield self._lines(what, total)
+            yield self._lines(what, total, pause=0.0 if log else _JSON_SECONDS if self.as_json else _PLAIN_SECONDS)
 
     @contextmanager
-    def _bar(self, what: str, total: int) -> Iterator[Advance]:
+    def _bar(self, what: str, total: int, *, log: bool) -> Iterator[Advance]:
         from rich import progress
 
-        columns = (
+        columns = [
             progress.TextColumn("{task.description}", markup=False),
-            progress.BarColumn(),
+            progress.BarColumn(bar_width=min(40, max(4, self._console.width - _BAR - len(what)))),
             progress.MofNCompleteColumn(),
             progress.TextColumn("{task.fields[note]}", markup=False),
             progress.TimeElapsedColumn(),
-            progress.TimeRemainingColumn(),
-        )
+        ]
+        say = self._lines(what, total, pause=0.0) if log else None
+        if say is None:
+            columns.append(progress.TimeRemainingColumn())  # which knows nothing before two units are done
         with progress.Progress(*columns, console=self._console) as bars:
             task = bars.add_task(printable(what), total=total, note="")
 
             def advance(done: int, note: str) -> None:
                 bars.update(task, advance=done)
-                if note:
+                if say is not None:
+                    say(done, note)
+                elif note:
                     bars.update(task, note=printable(note))
 
             yield advance
 
-    def _lines(self, what: str, total: int) -> Advance:
+    def _lines(self, what: str, total: int, *, pause: float) -> Advance:
         started = last = time.monotonic()
         count = 0
 
@@ -197,7 +253,8 @@ class Terminal:
             now = time.monotonic()
             if not count:  # the work starts now; what came before was loading
                 started = last = now
-            pause = _JSON_SECONDS if self.as_json else _PLAIN_SECONDS
+            if not done and note and not pause:
+                self.say(f"  {note}")
             if not done or (now - last < pause and count < total):
                 return
             last = now
@@ -209,3 +266,41 @@ class Terminal:
             self.say(f"  {what}: {count}/{total}{rest}{f', {note}' if note else ''}")
 
         return advance
+
+
+def _printable_cell(cell: str) -> str:
+    return Styled(printable(cell), cell.style) if isinstance(cell, Styled) else printable(cell)
+
+
+def _column_widths(cells: Sequence[Sequence[str]], wraps: Sequence[bool], room: int | None) -> list[int] | None:
+    """Width of every column of a table.
+
+    Args:
+        cells: Rows of cells, the headings first.
+        wraps: By column, whether its cells may wrap; headings always may.
+        room: Columns of the terminal for all of them; None if there is no limit.
+
+    Returns:
+        Widths with which nothing is cut and no number wraps, or None if there are none for so little room.
+    """
+    from rich.cells import cell_len
+
+    def longest(texts: Sequence[str], *, by_word: bool) -> int:
+        parts = (part for text in texts for part in (text.split() if by_word else text.split("\n")))
+        return max((cell_len(part) for part in parts), default=0)
+
+    columns = [[row[number] for row in cells] for number in range(len(cells[0]))]
+    full = [longest(column, by_word=False) for column in columns]
+    if room is None or sum(full) <= room:
+        return full
+    least = [
+        min(width, max(longest(column[:1], by_word=True), min(_LONGEST_WORD, longest(column, by_word=True))))
+        if can_wrap
+        else max(longest(column[1:], by_word=False), longest(column[:1], by_word=True))
+        for column, width, can_wrap in zip(columns, full, wraps, strict=True)
+    ]
+    for most in range(max(full), -1, -1):
+        widths = [max(low, min(width, most)) for low, width in zip(least, full, strict=True)]
+        if sum(widths) <= room:
+            return widths
+    return None

@@ -28,7 +28,6 @@ from reports.numbers import (
 from reports.text import Markdown, plain_markdown
 
 _HEADINGS = ("Difference", "Confidence", "p", "Outcome")
-_BRIEF_HEADINGS = ("Difference", "Outcome")
 _MOST_BESIDE = 4  # models beside the baseline that have columns of their own
 _SHOWN_MATCHES = 50
 _SHOWN_UNSEARCHED = 10
@@ -62,36 +61,35 @@ def table_of(rows: Iterable[dict[str, str]], *, figures: bool = True) -> Table |
     return Table(tuple(cells[0]), tuple(tuple(row.values()) for row in cells), figures) if cells else None
 
 
-def scores_table(results: Results, *, brief: bool = False) -> Table:
-    """Metrics by model, with each other model's difference from the baseline; `brief` is without intervals and p."""
+def scores_table(results: Results) -> Table:
+    """Metrics by model with intervals, and each other model's difference from the baseline."""
     names = results.shown_models()
     others = [name for name in names if name != results.baseline]
     if len(others) > _MOST_BESIDE:
-        return _long_scores_table(results, names, brief=brief)
+        return _long_scores_table(results, names)
     scores, pairs = results.scores_by_key(), results.comparisons_by_key()
     rows = []
     for shown in shown_rows(results):
         row, metric = [shown.title], shown.metric
-        row += [_score_cell(results, scores, name, shown, brief=brief) for name in names]
+        row += [_score_cell(results, scores, name, shown) for name in names]
         row.append(_items(scores.values(), shown.key))
         for name in others:
-            row += _comparison_cells(pairs.get((name, *shown.key)), metric, brief=brief)
+            row += _comparison_cells(pairs.get((name, *shown.key)), metric)
         rows.append(tuple(row))
-    headings = _BRIEF_HEADINGS if brief else _HEADINGS
-    differences = [f"{heading} ({name})" if len(others) > 1 else heading for name in others for heading in headings]
+    differences = [f"{heading} ({name})" if len(others) > 1 else heading for name in others for heading in _HEADINGS]
     return Table(("Metric", *names, "n", *differences), tuple(rows))
 
 
-def _long_scores_table(results: Results, names: Sequence[str], *, brief: bool) -> Table:
+def _long_scores_table(results: Results, names: Sequence[str]) -> Table:
     """The scores with a row for each metric and model, since so many models do not fit beside each other."""
     scores, pairs = results.scores_by_key(), results.comparisons_by_key()
     rows = []
     for shown in shown_rows(results):
         items = _items(scores.values(), shown.key)
         for name in names:
-            cells = [shown.title, name, _score_cell(results, scores, name, shown, brief=brief), items]
-            rows.append((*cells, *_comparison_cells(pairs.get((name, *shown.key)), shown.metric, brief=brief)))
-    return Table(("Metric", "Model", "Score", "n", *(_BRIEF_HEADINGS if brief else _HEADINGS)), tuple(rows))
+            cells = [shown.title, name, _score_cell(results, scores, name, shown), items]
+            rows.append((*cells, *_comparison_cells(pairs.get((name, *shown.key)), shown.metric)))
+    return Table(("Metric", "Model", "Score", "n", *_HEADINGS), tuple(rows))
 
 
 @dataclass(frozen=True)
@@ -111,13 +109,9 @@ class ShownRow:
     tasks: Sequence[str]
 
 
-def _score_cell(
-    results: Results, scores: Mapping[tuple[str, str, str], Score], name: str, shown: ShownRow, *, brief: bool
-) -> str:
-    """A model's score, with `brief` without its interval, and the mark of items that it was trained on."""
-    score = scores.get((name, *shown.key))
-    text = value_text(score.value if score else None, shown.metric) if brief else score_text(score, shown.metric)
-    return text + _trained_on(results, name, shown.tasks)
+def _score_cell(results: Results, scores: Mapping[tuple[str, str, str], Score], name: str, shown: ShownRow) -> str:
+    """A model's score with its interval, and the mark of items that it was trained on."""
+    return score_text(scores.get((name, *shown.key)), shown.metric) + _trained_on(results, name, shown.tasks)
 
 
 def shown_rows(results: Results) -> list[ShownRow]:
@@ -355,12 +349,12 @@ def _model_and_items(results: Results, model: str, task: str) -> str:
     return f"{model}, {next((info.short_title for info in results.tasks if info.name == task), task)}"
 
 
-def _comparison_cells(pair: Comparison | None, metric: MetricInfo, *, brief: bool = False) -> list[str]:
-    """Difference, level, p and outcome, or with `brief` only the difference and outcome; empty texts without a pair."""
+def _comparison_cells(pair: Comparison | None, metric: MetricInfo) -> list[str]:
+    """Difference with its interval, level, p and outcome; empty texts without a pair."""
     if pair is None:
-        return [""] * (2 if brief else 4)
-    basis = [] if brief else [level_text(pair), p_text(pair.p_adjusted)]
-    return [difference_text(pair, metric, interval=not brief), *basis, outcome_text(pair)]
+        return [""] * len(_HEADINGS)
+    difference = difference_text(pair, metric, interval=True)
+    return [difference, level_text(pair), p_text(pair.p_adjusted), outcome_text(pair)]
 
 
 def _trained_on(results: Results, model: str, tasks: Iterable[str]) -> str:

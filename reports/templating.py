@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import walk_tb
@@ -25,6 +25,7 @@ from jinja2 import (
 )
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
 from pydantic import BaseModel
 
 from reports.errors import UserError, first_line
@@ -120,3 +121,21 @@ def _line_of(error: Exception, place: Path) -> int | None:
 def inline_hash(content: str) -> str:
     """Hash of an inline script or style sheet, in the notation of a content security policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
+
+
+def page_parts(
+    environment: Environment, styles: Sequence[str], script: str, *, more: str = "form-action 'none'"
+) -> dict[str, Any]:
+    """Style sheet and script to inline in a page, and the content security policy that allows only these.
+
+    Args:
+        environment: Has the templates.
+        styles: Names of the style sheets, in their order.
+        script: Name of the script.
+        more: Further directives of the policy.
+    """
+    style = "\n".join(environment.get_template(name).render().strip() for name in styles)
+    code = environment.get_template(script).render().strip()
+    hashes = f"style-src '{inline_hash(style)}'; script-src '{inline_hash(code)}'"
+    policy = f"default-src 'none'; {hashes}; base-uri 'none'; {more}"
+    return {"style": Markup(style), "script": Markup(code), "policy": policy}  # noqa: S704 - our files

@@ -146,6 +146,49 @@ def scores(task: str, metric: str, *models: str, unit: float = 1.0) -> Values:
     )
 
 
+def selection(what: str) -> Values:
+    """Of the best of equal checkpoints: draws, error in points and misses on fresh items, error on reused ones."""
+
+    def values(simulation: dict[str, Any]) -> tuple[float, ...]:
+        cells = simulation["cells"]
+        shares = [cell for cell in cells if cell["kind"] in ("proportion", "macro_f1")]
+        (draws,) = {cell["fresh"]["draws"] for cell in cells}
+        every: dict[str, tuple[float, ...]] = {
+            "draws": (draws,),
+            "error": (max(abs(100 * cell["fresh"]["bias"]) for cell in shares),),
+            "misses": span([100 * cell["fresh"]["interval_misses"] for cell in cells]),
+            "reused": span([100 * cell["chosen on"]["bias"] for cell in shares]),
+            "better": (max(100 * cell["chosen on"]["called_better"] for cell in cells),),
+        }
+        return every[what]
+
+    return values
+
+
+def equal_slices(simulation: dict[str, Any]) -> tuple[float, int]:
+    """Percent of draws in which one of 20 equal slices is named, at most; and the draws."""
+    cells = [cell for cell in simulation["cells"] if not cell["planted"]]
+    (draws,) = {cell["draws"] for cell in cells}
+    return 100 * max(cell["named"] for cell in cells), draws
+
+
+def bad_slice(simulation: dict[str, Any]) -> tuple[float, ...]:
+    """Percent of draws in which the bad slice is named, least and most, and in which its interval misses, at most."""
+    cells = [cell for cell in simulation["cells"] if cell["planted"] == 1]
+    assert not any(cell["named_equal"] for cell in cells)
+    named = [100 * cell["named_bad"] for cell in cells]
+    return *span(named), 100 * max(cell["interval_of_named_misses"] for cell in cells)
+
+
+def overfitter(results: dict[str, Any]) -> tuple[float, ...]:
+    """Steps; held-out rows; perplexity of the base, at the chosen and at the last step, with these steps."""
+    training, curve = results["training"], results["learning_curve"]
+    names = ("base", "adapter", curve["models"][-1])
+    first, best, last = scores("medbench_perplexity", "perplexity", *names)(results)
+    rows = next(score["n"] for score in results["scores"] if score["metric"] == "perplexity")
+    return training["rows"], training["steps"], rows, first, best, training["choice"]["step"], last, training["steps"]
+
+
 def points(candidate: str, outcome: str) -> Values:
     """Points of accuracy that a candidate gains or loses in the settings with this outcome, in their order."""
     return lambda d: tuple(

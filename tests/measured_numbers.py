@@ -63,6 +63,11 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
         "planted_faults.json": [("plants {} faults in a server", lambda d: (len(d["faults"]),))],
     },
     "docs/scoring.md": {
+        "slices.json": [
+            ("both models are equal one is named in at most {:.1f} % of {:,} draws", values.equal_slices),
+            ("eight is named in {:.1f} to {:.1f} %, never another one", lambda d: values.bad_slice(d)[:2]),
+            ("its interval misses the true loss in at most {:.1f} %", lambda d: values.bad_slice(d)[2:]),
+        ],
         "gpu/speed.json": [
             (
                 "transformers generates {:,.0f} tokens a second, vLLM {:,.0f} after {:.0f} s of start",
@@ -105,6 +110,36 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
         ],
     },
     "docs/training.md": {
+        "gpu/curve/results.json": [
+            ("SmolLM2 on {} real rows", lambda d: (d["training"]["rows"],)),
+            (
+                "took {:.0f} s, scoring the base and nine checkpoints {:.0f} s",
+                lambda d: (d["stages"]["train"], d["stages"]["score"]),
+            ),
+        ],
+        "gpu/overfitter/results.json": [
+            ("{} of the rows for {} steps at five times the rate", lambda d: values.overfitter(d)[:2]),
+            (
+                "on {} held-out rows falls from {:.2f} to {:.2f} at step {} and rises to {:.2f} at step {} while",
+                lambda d: values.overfitter(d)[2:],
+            ),
+            ("`{}`. `trainer.choose_by`", lambda d: (d["verdict"][0].partition(", after correction")[0],)),
+            (
+                "had chosen step {} on {} other rows",
+                lambda d: (d["training"]["choice"]["step"], d["training"]["choice"]["items"]),
+            ),
+            (
+                "Seven scorings while training took {:.0f} s of its {:.0f} s",
+                lambda d: (sum(one["seconds"] for one in d["training"]["scores"]), d["training"]["seconds"]),
+            ),
+        ],
+        "selection.json": [
+            ("{:,} draws of each kind of data", values.selection("draws")),
+            ("its shares are at most {:.2f} points off on average", values.selection("error")),
+            ("interval misses in {:.1f} to {:.1f} % of the draws", values.selection("misses")),
+            ("it looks {:.1f} to {:.1f} points better than it is", values.selection("reused")),
+            ("is called better in up to {:.1f} %.", values.selection("better")),
+        ],
         "gpu/backends.json": [
             (
                 "{} steps of {} x {} real rows",

@@ -5,6 +5,7 @@ What a public constant of the code says is filled in from it, so that a page can
 
 from benchmarks import gate_exact, gate_simulation, model_families, slices_simulation
 from harness.scoring.questions import BLOCK_SAMPLES
+from harness.viewing.server import ADDRESS
 from reports.comparison.inference import LEVEL
 from reports.comparison.learning_curve import MOST_COMPARED
 from reports.comparison.proportions import POWER
@@ -37,6 +38,7 @@ REVIEWED = {
         "Python 3.11 or 3.12": "supported versions, in pyproject.toml",
         "official 500 test": "size of PubMedQA's test set, by its authors",
         "batch 256": "setting of benchmarks/gpu_speed.py",
+        f"listens on {ADDRESS}": "address of medbench view",
     },
     "ARCHITECTURE.md": {f"blocks of {BLOCK_SAMPLES:,} samples": "limit"},
     "docs/benchmarks.md": {
@@ -123,6 +125,8 @@ REVIEWED = {
     },
     "docs/scoring.md": {
         f"{BLOCK_SAMPLES:,} samples": "limit",
+        f"Of {slices_simulation.TWENTY} slices in which": "setting of benchmarks/slices_simulation.py",
+        "slices of 10 to 200 items": "settings of benchmarks/slices_simulation.py",
         "vLLM 0.26": "a version",
         f"still excludes 0 at {100 * LEVEL:.0f} % divided by": "level of the tests",
         f"of {slices_simulation.UNEVEN[0]} to 200 items": "settings of benchmarks/slices_simulation.py",
@@ -146,6 +150,15 @@ REVIEWED = {
     },
     "docs/training.md": {
         "2 rows of 2,048 tokens": "setting of benchmarks/gpu_recipes.py",
+        "a checkpoint every 20 steps, all scored": "setting of benchmarks/gpu_curve.sh",
+        "500 official test items and 50 held-out rows": "the same",
+        "is there after 20 steps": "a row of the table, which `medbench readme` writes",
+        "ROUGE-L falls at step 40": "the same",
+        "recovered by step 100": "the same",
+        "have it from step 100 onwards": "the same",
+        "chosen on 30 or 100 items": "settings of benchmarks/selection_simulation.py",
+        "or a fifth, at most 100": "limit",
+        f"the {_CONFIDENCE} interval misses in": "definition",
         "for 60 steps see": "setting of benchmarks/gpu_backends.py",
         "issue 1945": "number of an issue",
         "no block of 32": "llama.cpp's block",

@@ -15,7 +15,6 @@ from harness.bundles.fetching import check_room, copy_quickstart, fetch_piece
 from harness.bundles.requirements import requirements, system
 from harness.console import Terminal
 from harness.opening import open_run
-from harness.planning.model_names import DEFAULT_MODELS
 from harness.planning.needs import Needs, run_needs
 from reports.bundles.active import BUNDLE
 from reports.bundles.integrity import check_piece, file_record
@@ -33,6 +32,7 @@ from reports.files import write_text
 from reports.hub_access import hub_or_cache
 from reports.numbers import file_size
 from reports.version import __version__
+from training.models.model import DEFAULT_MODELS
 
 _REQUIREMENTS, _README = "requirements.txt", "README.md"
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.commands.options import Base, Models, Recipe, Settings, Tasks, split_names
-from harness.planning.model_names import DEFAULT_MODELS
+from training.models.model import DEFAULT_MODELS
 
 DEFAULT_FOLDER = Path("bundle")
 

@@ -10,7 +10,7 @@ from harness.console import Terminal
 
 cache_app = typer.Typer(
     name="cache",
-    help="The answers that all runs share, so that no question is answered twice.",
+    help="Show or clear the stored answers that all runs share, so that no question is answered twice.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -19,7 +19,7 @@ def doctor(
         typer.Option("--bundle", metavar="FILE.zip", help="Write what a bug report needs: no texts, paths or secrets."),
     ] = None,
 ) -> None:
-    """Check what medbench needs of this machine, and say what to do; exits 1 if something does not work."""
+    """Check what medbench needs of this machine, and say what to do. Exits 1 if something does not work."""
     from harness.doctor.checks import examine
 
     terminal = Terminal()

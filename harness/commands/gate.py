@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+CI = Literal["github", "gitlab"]  # as in harness.starter, which `--help` must not wait for
 Run = Annotated[Path, typer.Argument(help="A run folder.")]
 Store = Annotated[Path, typer.Option("--store", help="The folder of the baselines.")]
 _STORE = Path("baselines")
@@ -42,7 +43,7 @@ def gate(
         Path | None, typer.Option("--out", help="Where to write gate.json, .xml and .md; RUN if not given.")
     ] = None,
 ) -> None:
-    """Judge a model by a policy: exit code 0 passed, 1 blocked, 2 usage or bad input, 3 inconclusive."""
+    """Judge by a policy whether a model may be released. Exit code 0 passed, 1 blocked, 2 bad input, 3 inconclusive."""
     import harness
 
     report = harness.gate(run, policy=policy, baseline=baseline or None, candidate=candidate, store=store, out=out)
@@ -91,16 +92,21 @@ def init(
     base: Annotated[str | None, typer.Option("--base", help="The base model: a folder or a hub id.")] = None,
     train: Annotated[str | None, typer.Option("--train", help="Rows to train on.")] = None,
     test: Annotated[str | None, typer.Option("--test", help="Held-out rows to score on.")] = None,
+    ci: Annotated[
+        CI | None,
+        typer.Option("--ci", help="Whose CI file to write; if not given, GitHub's in repositories on GitHub."),
+    ] = None,
     action: Annotated[
         str | None, typer.Option("--action", metavar="OWNER/REPO@REF", help="Where GitHub finds medbench's action.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,  # noqa: FBT002
 ) -> None:
-    """Write a starter recipe, gate policy and GitHub workflow; in a terminal, asks for what no flag gives."""
+    """Write a starter recipe, gate policy and CI file. For GitHub, a terminal asks for what no flag gives."""
     from harness.console import Terminal
-    from harness.starter import FILES, Answers, known_action, write_starter
+    from harness.starter import Answers, known_action, uses_github, write_starter
 
-    asks = sys.stdin.isatty()
+    system = ci or ("github" if action or uses_github(folder) else "gitlab")
+    asks = system == "github" and sys.stdin.isatty()
 
     def answer(given: str | None, question: str, usual: str | None) -> str:
         return given or (str(typer.prompt(question, default=usual)) if asks else usual or "")
@@ -109,9 +115,15 @@ def init(
         base=answer(base, "Base model (folder or hub id)", "smollm2-135m-instruct"),
         train=answer(train, "Rows to train on", "samples:reasoning_train"),
         test=answer(test, "Held-out rows to score on", "samples:reasoning_heldout"),
+        ci=system,
         action=answer(action, "medbench's action on GitHub (OWNER/REPO@REF)", known_action()),
     )
     write_starter(folder, answers, force=force)
-    for path in FILES:
-        Terminal().say(str(folder / path))
-    Terminal().say("next: medbench run --recipe recipe.yaml, then medbench gate runs/starter --policy gate.yaml")
+    terminal = Terminal()
+    for path in answers.files:
+        terminal.say(str(folder / path))
+    terminal.say("next: medbench run --recipe recipe.yaml, then medbench gate runs/starter --policy gate.yaml")
+    if system == "gitlab":
+        terminal.say(
+            "on GitLab: set the CI variable MEDBENCH to what pip installs; for GitHub: medbench init --ci github"
+        )

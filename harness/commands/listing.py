@@ -8,7 +8,6 @@ import typer
 
 from harness.commands.options import Base, FromBundle, Recipe, Settings
 from harness.console import Terminal
-from reports.bundles.active import using_bundle
 from reports.errors import UserError
 
 LISTS = ("recipes", "tasks", "formats", "suites")
@@ -21,7 +20,7 @@ def list_names(
     settings: Settings = None,
     from_bundle: FromBundle = None,
 ) -> None:
-    """List what can be named: recipes, tasks, formats or suites; suites with the time that a --base takes."""
+    """List recipes, tasks, formats or suites. With --base, suites have the time that this base takes."""
     from harness.planning.task_names import own_task_names
     from tasks import catalog
     from tasks.formats import FORMATS
@@ -34,6 +33,8 @@ def list_names(
             "only the list of suites depends on a base", where=f"medbench list {what}", fix="leave --base out"
         )
     if what == "suites":
+        from reports.bundles.active import using_bundle
+
         with using_bundle(from_bundle):
             _list_suites(base, recipe, settings or [])
         return

@@ -12,7 +12,7 @@ from harness.console import Terminal
 
 rate = typer.Typer(
     name="rate",
-    help="Have people rate answers blindly: export a sheet, import it filled in.",
+    help="Export a sheet on which people rate answers blindly, and import it when it is filled in.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

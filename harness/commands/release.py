@@ -34,7 +34,7 @@ def export(
         typer.Option("--gguf", help="Write a GGUF file of this type: f16, bf16, f32, q8_0, q4_0, q4_k_m, ..."),
     ] = None,
 ) -> None:
-    """Merge an adapter into its base: a plain model folder or GGUF file, checked against the unmerged adapter."""
+    """Merge an adapter into its base as a model folder or GGUF file, and compare it with the unmerged adapter."""
     import harness
 
     harness.export(
@@ -57,7 +57,7 @@ def push(
     samples: Annotated[bool, typer.Option("--samples", help="Send the texts of questions and answers too.")] = False,  # noqa: FBT002
     licence: Annotated[str | None, typer.Option("--license", help="For the card, such as apache-2.0.")] = None,
 ) -> None:
-    """Upload an adapter or an exported model, with card and results, to the hub; a dry run unless --execute."""
+    """Upload an adapter or exported model, with its card, to the hub. Without --execute, only show what is sent."""
     import harness
 
     harness.push(source, repo, execute=execute, public=public, samples=samples, licence=licence)
@@ -90,7 +90,7 @@ def verify(  # noqa: PLR0913, PLR0917 - one for each flag
         Path | None, typer.Option("--out", help="The folder to write; RUN/verify/TARGET if not given.")
     ] = None,
 ) -> None:
-    """Certify that a deployed model is the evaluated one: exit code 0 if so, 1 if not, 2 bad input, 3 unclear."""
+    """Certify that a deployed model is the evaluated one. Exit code 0 if so, 1 if not, 2 bad input, 3 unclear."""
     import harness
     from reports.document.verification import VERIFY_EXIT_CODES
 

@@ -30,7 +30,7 @@ from harness.commands.options import (
     split_names,
 )
 from harness.console import Terminal
-from harness.planning.model_names import DEFAULT_MODELS
+from training.models.model import DEFAULT_MODELS
 
 
 def run(  # noqa: PLR0913, PLR0917 - one for each flag
@@ -50,7 +50,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each flag
     questions: Questions = None,
     from_bundle: FromBundle = None,
 ) -> None:
-    """The main job: plan, train the adapter where needed, score all models on the same questions, compare, report."""
+    """Train the adapter where needed, score all models on the same questions, compare them and write a report."""
     import harness
 
     rows, own_questions = all_sources("medbench run", data, questions, more_data)
@@ -83,7 +83,7 @@ def plan(  # noqa: PLR0913, PLR0917 - one for each flag
     questions: Questions = None,
     from_bundle: FromBundle = None,
 ) -> None:
-    """Say what a training will do, before it does: rows, lengths, an example, parameters, memory, time."""
+    """Show what a training will do before it starts: rows, lengths, an example, parameters, memory and time."""
     import harness
 
     named, more_data = (None, words) if recipe else recipe_and_data(words, data or questions)
@@ -111,7 +111,7 @@ def train(  # noqa: PLR0913, PLR0917 - one for each flag
     base: Base = None,
     from_bundle: FromBundle = None,
 ) -> None:
-    """Only train the recipe's adapter."""
+    """Train the recipe's adapter without scoring it."""
     import harness
 
     harness.train(
@@ -140,7 +140,7 @@ def score(  # noqa: PLR0913, PLR0917 - one for each flag
     columns: Columns = None,
     from_bundle: FromBundle = None,
 ) -> None:
-    """Only score and compare; nothing is trained. With --out and no --recipe, the folder's own recipe is used."""
+    """Score and compare models without training. With --out and no --recipe, the folder's own recipe is used."""
     import harness
 
     harness.score(

@@ -12,11 +12,9 @@ from typing import get_args
 from reports.errors import UserError
 from reports.names import by_number, is_plain_name
 from training.models.adapters import CONFIG
-from training.models.model import BASE, Kind
+from training.models.model import BASE, OWN_ADAPTER, Kind
 from training.models.source_kind import GGUF, local_kind
 
-OWN_ADAPTER = "adapter"  # name of the recipe's own adapter
-DEFAULT_MODELS = f"{BASE},{OWN_ADAPTER}"
 ALL_STEPS = "*"
 _STEP = re.compile(r"\*|[1-9]\d{0,8}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -8,14 +8,14 @@ from functools import cached_property
 from pathlib import Path
 
 from harness.folder import RunFolder
-from harness.planning.model_names import ALL_STEPS, OWN_ADAPTER, ModelArgument, checkpoint_name
+from harness.planning.model_names import ALL_STEPS, ModelArgument, checkpoint_name
 from reports.errors import UserError
 from training.checkpoints import steps_to_keep
 from training.finetune import fingerprint, kept_steps, trained_adapter
 from training.log import FILE, TrainingLog, read_log
 from training.models.adapters import find_adapter
 from training.models.device import DTypeName
-from training.models.model import Model
+from training.models.model import OWN_ADAPTER, Model
 from training.recipes.recipe import Recipe
 from training.splits import TrainingRows, training_rows
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.folder import RunFolder
-from harness.planning.model_names import OWN_ADAPTER, checkpoint_name
+from harness.planning.model_names import checkpoint_name
 from harness.runs.pooling import seed_name
 from reports.document.schema import ModelInfo, Results
 from reports.errors import UserError
 from training.checkpoints import SEEDS, checkpoint_folder
 from training.log import check_hashes
 from training.models.adapters import adapter_hashes, read_settings
+from training.models.model import OWN_ADAPTER
 
 _FIX = "restore it, or score what is there: medbench run, or medbench score --models base,NAME=FOLDER"
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from harness.planning.model_names import OWN_ADAPTER
 from reports.comparison import compare_models
 from reports.comparison.compare_models import Tested
 from reports.document.schema import ModelInfo, Score
 from reports.files import sha256_value
+from training.models.model import OWN_ADAPTER
 
 if TYPE_CHECKING:
     from harness.planning.run_plan import Plan

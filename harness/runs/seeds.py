@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.folder import RunFolder
-from harness.planning.model_names import OWN_ADAPTER, checkpoint_name, parse_models
+from harness.planning.model_names import checkpoint_name, parse_models
 from harness.runs.pooling import pool_name, seed_name
 from harness.runs.stages import plan_stage, train_stage
 from reports.errors import UserError
 from reports.numbers import join_words
+from training.models.model import OWN_ADAPTER
 
 if TYPE_CHECKING:
     from harness.console import Terminal

@@ -9,7 +9,15 @@ if TYPE_CHECKING:
 
     from harness.console import Terminal
     from harness.folder import RunFolder
-    from reports.document.schema import Results
+    from reports.document.schema import Outcome, Results
+
+_WIDE = 100  # columns of a terminal that shows intervals too
+OUTCOME_STYLES: dict[Outcome, str] = {
+    "better": "green",
+    "worse": "red",
+    "different": "magenta",
+    "inconclusive": "yellow",
+}
 
 
 def report_stage(folder: RunFolder, results: Results, terminal: Terminal) -> None:
@@ -32,15 +40,34 @@ def kept_stage(folder: RunFolder, terminal: Terminal) -> Results:
     return results
 
 
+def show_candidate(results: Results, candidate: str, terminal: Terminal) -> None:
+    """Print one model beside the baseline, main metrics first, with the outcome in words, a mark and a colour."""
+    from harness.console import Styled
+    from reports.candidate_table import candidate_table
+
+    is_wide = terminal.width is None or terminal.width >= _WIDE
+    table, outcomes = candidate_table(results, candidate, intervals=is_wide)
+    rows = [
+        (*row[:-1], Styled(row[-1], OUTCOME_STYLES.get(outcome, "")) if outcome else row[-1])
+        for row, outcome in zip(table.rows, outcomes, strict=True)
+    ]
+    terminal.table(table.columns, rows, left=(5,))
+
+
 def _show(folder: RunFolder, results: Results, reports: tuple[Path, Path], terminal: Terminal) -> None:
-    from reports.tables import NOT_MEDICAL_ADVICE, scores_table
+    from reports.comparison.verdict import label_collapses, truncations
+    from reports.tables import NOT_MEDICAL_ADVICE
 
     markdown, html = reports
     terminal.heading("Result")
-    table = scores_table(results, brief=True)
-    terminal.table(table.columns, table.rows)
+    candidates = [name for name in results.shown_models() if name != results.baseline]
+    for candidate in candidates or [results.baseline]:
+        if len(candidates) > 1:
+            terminal.say(f"\n{candidate} compared with {results.baseline}", style="bold")
+        show_candidate(results, candidate, terminal)
     terminal.say()
+    warnings = {*truncations(results), *label_collapses(results)}
     for sentence in results.verdict:
-        terminal.say(sentence)
+        terminal.say(sentence, style="yellow" if sentence in warnings else "")
     terminal.say(NOT_MEDICAL_ADVICE)
-    terminal.say(f"\nreport: {html}\n        {markdown}\nfigures: {folder.results}")
+    terminal.say(f"\nreport: {html}\n        {markdown}\nnumbers: {folder.results}, to commit for README blocks")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from harness.engines import estimate
 from harness.planning.dialogues import read_dialogues
 from harness.planning.leakage import check_overlap, overlap_lines, unsearched_lines
-from harness.planning.model_names import OWN_ADAPTER
 from harness.planning.row_accounts import altered_line, source_accounts
 from harness.planning.run_plan import unchecked_lines
 from harness.planning.validation_items import load_with_validation, validation_lines
@@ -18,6 +17,7 @@ from training.backends.choice import check_can_train, unsloth_unsupported
 from training.models.adapters import check_target_modules
 from training.models.base_model import find_base_config
 from training.models.device import pick_device
+from training.models.model import OWN_ADAPTER
 from training.models.weight_format import weight_format
 from training.preflight import Preflight, preflight
 from training.splits import training_rows

@@ -1,4 +1,4 @@
-"""`medbench init`: writes a starter recipe, gate policy and workflow, from the templates beside this file."""
+"""`medbench init`: writes a starter recipe, gate policy and CI file, from the templates beside this file."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from reports.errors import UserError
 from reports.files import remove_parts_of, write_text
 
-FILES = {
-    Path("recipe.yaml"): "recipe.yaml",
-    Path("gate.yaml"): "gate.yaml",
-    Path(".github/workflows/medbench.yml"): "workflow.yml",
+CI = Literal["github", "gitlab"]
+_FILES = {Path("recipe.yaml"): "recipe.yaml", Path("gate.yaml"): "gate.yaml"}
+_CI_FILES: dict[CI, tuple[Path, str]] = {
+    "github": (Path(".github/workflows/medbench.yml"), "workflow.yml"),
+    "gitlab": (Path(".gitlab-ci.yml"), "gitlab-ci.yml"),
 }
 _TEMPLATES = Path(__file__).resolve().parent
 _ACTION = re.compile(r"[\w.-]+/[\w./-]+@[\w./-]+")
+_REMOTE = re.compile(r"^\s*url\s*=\s*(?:\w+://)?(?:[\w.-]+@)?github\.com[:/]", re.MULTILINE)
+_MOST_BYTES = 1_000_000  # of a git configuration
 _GITHUB = re.compile(r"(?:https|ssh)://(?:git@)?github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?")
 
 
@@ -29,13 +33,33 @@ class Answers:
         base: The base model: a folder or a hub id.
         train: Rows to train on.
         test: Held-out rows to score on.
-        action: medbench's action, as a workflow's `uses:` wants it.
+        ci: Whose CI file to write.
+        action: medbench's action, as a GitHub workflow's `uses:` wants it; unused for GitLab.
     """
 
     base: str
     train: str
     test: str
-    action: str
+    ci: CI
+    action: str = ""
+
+    @property
+    def files(self) -> dict[Path, str]:
+        """The template of each file, by its path in the repository."""
+        path, template = _CI_FILES[self.ci]
+        return {**_FILES, path: template}
+
+
+def uses_github(folder: Path) -> bool:
+    """Whether a repository is on GitHub, by its remotes or its `.github` folder."""
+    if (folder / ".github").is_dir():
+        return True
+    config = folder / ".git" / "config"
+    try:
+        is_readable = config.is_file() and config.stat().st_size <= _MOST_BYTES
+        return is_readable and _REMOTE.search(config.read_text(encoding="utf-8", errors="replace")) is not None
+    except OSError:
+        return False
 
 
 def known_action() -> str | None:
@@ -56,19 +80,19 @@ def write_starter(folder: Path, answers: Answers, *, force: bool) -> None:
     Raises:
         UserError: A file is there already, or the action's repository is unknown.
     """
-    if not _ACTION.fullmatch(answers.action):
+    if answers.ci == "github" and not _ACTION.fullmatch(answers.action):
         raise UserError(
             f"{answers.action!r} does not say where GitHub finds medbench's action",
             where="--action",
-            fix="write --action OWNER/REPO@REF: the repository that holds medbench, and a tag or commit",
+            fix="write --action OWNER/REPO@REF, medbench's repository and a tag or commit, or --ci gitlab",
         )
-    there = [str(folder / path) for path in FILES if (folder / path).exists()]
+    there = [str(folder / path) for path in answers.files if (folder / path).exists()]
     if there and not force:
         raise UserError(
             f"there already: {', '.join(there)}", where="medbench init", fix="move them away, or overwrite with --force"
         )
-    remove_parts_of(folder / path for path in FILES)
-    for path, template in FILES.items():
+    remove_parts_of(folder / path for path in answers.files)
+    for path, template in answers.files.items():
         text = (_TEMPLATES / template).read_text(encoding="utf-8")
         for name, value in asdict(answers).items():
             written = value if name == "action" else json.dumps(value, ensure_ascii=False)

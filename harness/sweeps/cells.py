@@ -52,6 +52,27 @@ def is_finished(cell: Cell, store: str) -> bool:
     return all(before[path] == now[path] for path in before.keys() & now.keys())
 
 
+def score_text_of(cell: Cell, store: str, by: str | None) -> str:
+    """Title and score of the metric that ranks the models, in a finished cell of `store`.
+
+    Args:
+        cell: The cell.
+        store: Folder or fsspec URL that its run folder lies in.
+        by: Key of the metric; by default the first comparable one.
+
+    Raises:
+        UserError: The store cannot be read, or no task has the metric.
+    """
+    from reports.comparison.ranking import quality_metric
+    from reports.document.schema import Results
+    from reports.numbers import better_arrow, score_text
+
+    results = Results.model_validate(_read(f"{store}/{cell.name}", _RESULTS))
+    task, metric = quality_metric(results.tasks, by)
+    score = results.scores_by_key().get((cell.models, task.name, metric.key))
+    return f"{metric.title}{better_arrow(metric)} {score_text(score, metric)}"
+
+
 def _read(folder: str, name: str) -> Any:
     """The JSON file of that name in a cell's folder, or None."""
     filesystem, path = _filesystem(f"{folder}/{name}")

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.console import Terminal
+from harness.console import Styled, Terminal
 from harness.folder import RunFolder
 from harness.opening import RUNS, open_run
-from harness.planning.model_names import OWN_ADAPTER
-from harness.sweeps.cells import Cell, fetch, is_finished, run_cell, run_stored
+from harness.sweeps.cells import Cell, fetch, is_finished, run_cell, run_stored, score_text_of
 from reports.errors import UserError
 from reports.numbers import GIB
-from training.models.model import BASE
+from training.models.model import BASE, OWN_ADAPTER
 
 if TYPE_CHECKING:
     from reports.document.schema import Results
@@ -46,8 +45,24 @@ def compare(runs: Sequence[str | Path], *, out: str | Path, by: str | None = Non
     markdown, html = render(folder)
     for sentence in [*results.verdict, *results.notes]:
         terminal.say(sentence)
+    _show_configurations(results, terminal)
     terminal.say(f"\nreport: {html}\n        {markdown}")
     return results
+
+
+def _show_configurations(results: Results, terminal: Terminal) -> None:
+    """Print the table of configurations, the best one in green."""
+    from reports.page.configuration_views import configurations_table
+
+    table = configurations_table(results)
+    if table is None or results.compared is None:
+        return
+    terminal.say()
+    rows = [
+        [Styled(cell, "bold green") for cell in row] if row[0] == results.compared.best else row for row in table.rows
+    ]
+    texts = [n for n, column in enumerate(table.columns) if column == "Mark" or column.startswith("Against ")]
+    terminal.table(table.columns, rows, left=texts)
 
 
 def sweep(  # noqa: PLR0913 - one for each flag of the command
@@ -98,7 +113,7 @@ def sweep(  # noqa: PLR0913 - one for each flag of the command
     memory = None if memory_gib is None else round(memory_gib * GIB)
     resources = {"num_cpus": cpus, "num_gpus": gpus, "memory": memory} if executor == "ray" else None
     with folder.lock():
-        runs = _run_cells(cells, folder.path / "cells", store, resources, Terminal(quiet=quiet))
+        runs = _run_cells(cells, folder.path / "cells", store, resources, by, Terminal(quiet=quiet))
         return compare(runs, out=folder.path, by=by, quiet=quiet)
 
 
@@ -133,7 +148,12 @@ def make_cells(load: Any, grid: Sequence[str]) -> list[Cell]:
 
 
 def _run_cells(
-    cells: Sequence[Cell], folder: Path, store: str | None, resources: Mapping[str, Any] | None, terminal: Terminal
+    cells: Sequence[Cell],
+    folder: Path,
+    store: str | None,
+    resources: Mapping[str, Any] | None,
+    by: str | None,
+    terminal: Terminal,
 ) -> list[Path]:
     """Run all cells that are not finished, as Ray tasks with these resources if given; returns all run folders.
 
@@ -142,20 +162,24 @@ def _run_cells(
         folder: Where to put them.
         store: fsspec URL where they are run; `folder` if None.
         resources: Arguments of `ray.remote`; None to run one after another in this process.
+        by: Key of the metric that is shown of each finished cell.
         terminal: Shows progress.
     """
     place = store or str(folder.absolute())
     waiting = [cell for cell in cells if not is_finished(cell, place)]
-    done = len(cells) - len(waiting)
-    terminal.say(f"{len(cells)} cells, {done} finished already")
+    terminal.say(f"{len(cells)} cells, {len(cells) - len(waiting)} finished already")
+    by_name = {cell.name: cell for cell in waiting}
     if resources is not None:
         finished: Iterable[str] = _on_ray(waiting, place, resources)
     elif store is not None:
         finished = (run_stored(cell, store) for cell in waiting)
     else:
         finished = (run_cell(cell, folder / cell.name) for cell in waiting)
-    for number, name in enumerate(finished, done + 1):
-        terminal.say(f"  {number} of {len(cells)}: {name}")
+    if waiting:
+        # The base is not trained, so its time says nothing of the others': it counts as no unit of the work.
+        with terminal.progress("cells", len(waiting) - (BASE in by_name), log=True) as advance:
+            for name in finished:
+                advance(int(name != BASE), f"{name}: {score_text_of(by_name[name], place, by)}")
     for cell in cells:
         fetch(cell, place, folder / cell.name)
     return [folder / cell.name for cell in cells]

@@ -172,6 +172,8 @@ class DataInfo(Strict):
         role: `train`, `validation` or a task's name.
         account: How the rows were read and what became of the others; None in results of earlier versions and for
             other people's tasks.
+        available: Number of items that a task has, of which `rows` were scored; None for training rows and in results
+            of earlier versions.
     """
 
     role: str
@@ -181,6 +183,7 @@ class DataInfo(Strict):
     sha256: str
     synthetic: bool
     account: RowAccount | None = None
+    available: int | None = None
 
 
 class TaskCost(Strict):

@@ -24,7 +24,7 @@ _ROUNDING = 1e-9  # 0.7 - 0.8 is a little less than -0.1
 
 def bound(rule: Bound, target: Target, candidate: GateInput, baseline: GateInput, power: float) -> RuleResult:
     """Compare the candidate's value with the rule's limits."""
-    limit = _limit(rule.min, rule.max)
+    limit = _limit(rule.min, rule.max, "%" if target.metric.percent else "")
     if target.metric.kind == "other":
         return _bound_of_other(rule, target, candidate, limit)
     selected = select_target(target, candidate, baseline, compares=False)
@@ -37,7 +37,10 @@ def bound(rule: Bound, target: Target, candidate: GateInput, baseline: GateInput
 def change(rule: Change, target: Target, candidate: GateInput, baseline: GateInput, power: float) -> RuleResult:
     """Compare the difference from the baseline with the rule's limits."""
     selected = select_target(target, candidate, baseline, compares=True)
-    limit = _limit(rule.min, rule.max) + (" of the baseline's" if rule.relative else "")
+    if rule.relative:
+        limit = f"{_limit(rule.min, rule.max, '%')} of the baseline's"
+    else:
+        limit = _limit(rule.min, rule.max, "pp" if target.metric.percent else "")
     confidence = rule.confidence or 0.95
     fields = comparison_fields(selected, confidence, target.metric.sign, _relevant(target, selected)) | {"limit": limit}
     estimate = selected.difference()
@@ -64,7 +67,7 @@ def must_pass(rule: MustPass, target: Target, candidate: GateInput, baseline: Ga
         if not _is_within(value, value, low, high)
     ]
     missed.sort(key=lambda miss: miss[0], reverse=low is None)
-    limit = _limit(low, high)
+    limit = _limit(low, high, "%" if target.metric.percent else "")
     reason = f"{len(values) - len(missed)} of {len(values)} listed items have {target.metric.title} {limit}"
     worst = [sample_moved(sample, target) for _, sample in missed]
     return target.result("fail" if missed else "pass", reason, n=len(values), limit=limit, moved=worst)
@@ -129,6 +132,9 @@ def _is_within(lower: float, upper: float, low: float | None, high: float | None
     return (low is None or lower >= low - _ROUNDING) and (high is None or upper <= high + _ROUNDING)
 
 
-def _limit(low: float | None, high: float | None) -> str:
+def _limit(low: float | None, high: float | None, unit: str) -> str:
+    """The limits in words, of which those of shares are in the unit `%` or `pp`, the others have none."""
     ends = [("at least", low), ("at most", high)]
-    return " and ".join(f"{side} {end:g}" for side, end in ends if end is not None)
+    return " and ".join(
+        f"{side} {100 * end:g} {unit}" if unit else f"{side} {end:g}" for side, end in ends if end is not None
+    )

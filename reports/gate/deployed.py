@@ -47,7 +47,13 @@ def deployed_equals(rule: DeployedEquals, candidate: GateInput) -> Judgement:
     if fault := _foreign(document, candidate):
         return "fail", f"{rule.file} is not about this candidate: {fault}; verify it again", {}
     nats = document.likelihoods.mean_size if document.likelihoods else None
-    fields = {"n": document.items, "value": nats, "limit": "equivalent to the candidate", "outcome": document.outcome}
+    fields = {
+        "n": document.items,
+        "value": nats,
+        "unit": "nats per token",
+        "limit": "equivalent to the candidate",
+        "outcome": document.outcome,
+    }
     if document.outcome != "equivalent":
         verdict: Verdict = "fail" if document.outcome == "different" else "inconclusive"
         return verdict, summary(document), fields | {"items_needed": document.items_needed}

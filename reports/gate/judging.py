@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 
 from reports.comparison.multiplicity import holm
+from reports.document.suites import MEAN_ACCURACY
 from reports.errors import UserError
 from reports.files import sha256_value
 from reports.gate import bounds, operational, pair_tests, slice_rule
+from reports.gate.advice import advice
+from reports.gate.changes import task_changes
 from reports.gate.comparable import prompt_differences
 from reports.gate.inputs import GateInput
 from reports.gate.limits import impossible_limits
@@ -70,15 +73,26 @@ def judge(
             else result
             for result in results
         ]
+    rules = [_described(rule, candidate) for rule in rules]
     report = _report(policy, rules, input_info(candidate), [input_info(baseline) for baseline in baselines])
-    if differing := prompt_differences(candidate, baselines):
-        report.reason += f" {differing}"
-    return report
+    prompts = prompt_differences(candidate, baselines)
+    return report.model_copy(
+        update={
+            "reason": f"{report.reason} {prompts}".strip(),
+            "prompts": prompts,
+            "data": [f"{task.short_title}: {task.setting}" for task in candidate.results.tasks if task.setting],
+            "advice": advice(report.rules, policy, candidate),
+            "changes": task_changes(candidate, baselines[0]),
+        }
+    )
 
 
 def refuse(policy: Policy, reason: str, candidate: GateInputInfo, baselines: list[GateInputInfo]) -> GateReport:
     """The report if candidate or baseline cannot be judged: every rule fails for that reason, and blocks."""
-    rules = [RuleResult(name=rule_name(rule), rule=rule.rule, verdict="fail", reason=reason) for rule in policy.rules]
+    rules = [
+        RuleResult(name=rule_name(rule), label=rule.name or "", rule=rule.rule, verdict="fail", reason=reason)
+        for rule in policy.rules
+    ]
     return _report(policy, rules, candidate, baselines)
 
 
@@ -87,10 +101,34 @@ def input_info(source: GateInput) -> GateInputInfo:
     return GateInputInfo(
         run=source.run,
         model=source.model,
+        source=source.info.source,
+        base=source.base.source if source.base and not source.info.is_whole else "",
+        trained_on=", ".join(
+            f"{data.rows:,} rows of {data.source}"
+            for data in source.results.data
+            if data.role == "train" and source.trained_here
+        ),
         sha256=source.info.sha256,
         created=source.results.created,
         has_weights=source.has_weights,
     )
+
+
+def _described(rule: RuleResult, candidate: GateInput) -> RuleResult:
+    """A result with its metric and the name of what is judged, for people who know neither task nor metric."""
+    task = next((task for task in candidate.tasks if task.name == rule.task), None)
+    own = candidate.task(rule.task or "") or task
+    if task is None or own is None:
+        suite = next((suite for suite in candidate.results.suites if suite.name == rule.task), None)
+        info = MEAN_ACCURACY if rule.task and rule.metric == MEAN_ACCURACY.key else None
+        subject = (suite.title if suite else "") or f"{MEAN_ACCURACY.title} ({rule.task})" if info else ""
+        return rule.model_copy(update={"info": info, "subject": subject})
+    info = next((metric for metric in task.metrics if metric.key == rule.metric), None)
+    if info is None:
+        return rule
+    same_title = sum(metric.title == info.title for other in candidate.tasks for metric in other.metrics)
+    label = own.label or (task.name if same_title > 1 else "")
+    return rule.model_copy(update={"info": info, "subject": f"{info.title} ({label})" if label else info.title})
 
 
 def _judge_rules(policy: Policy, candidate: GateInput, baseline: GateInput, *, is_first: bool) -> list[RuleResult]:

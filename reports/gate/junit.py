@@ -67,7 +67,7 @@ def _add_case(suite: ET.Element, rule: RuleResult, result: str) -> None:
         ET.SubElement(case, "skipped", message=message)
     elif result:
         kind = _token(rule.rule) if result == "failure" else "inconclusive"
-        details = "\n".join([rule.reason, facts_text(rule), *map(moved_text, rule.moved)])
+        details = "\n".join([rule.reason, facts_text(rule), *(moved_text(sample, rule.info) for sample in rule.moved)])
         ET.SubElement(case, result, message=message, type=kind).text = _clean(details)
 
 

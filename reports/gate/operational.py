@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from reports.document.evidence import OverlapCheck, match_text
-from reports.document.schema import TaskInfo
+from reports.document.schema import Sample, TaskInfo
+from reports.gate.changes import EXCERPT, answer_of, question_of
 from reports.gate.comparable import unusable
 from reports.gate.deployed import Judgement, deployed_equals
-from reports.gate.inputs import GateInput
-from reports.gate.outcome import MovedSample, RuleResult, Verdict
+from reports.gate.inputs import GateInput, ItemScore
+from reports.gate.outcome import SHARE, MovedSample, RuleResult, Verdict
 from reports.gate.policy import (
     AdapterSize,
     Complete,
@@ -23,9 +24,10 @@ from reports.gate.policy import (
     Truncated,
     rule_name,
 )
-from reports.numbers import GIB
+from reports.numbers import GIB, percent_text
 
 _MIB = 2**20
+_SPEED = "tokens per second"
 _SHOWN = 10
 _NAMED = 3
 
@@ -34,8 +36,8 @@ def judge(rule: Operational, candidate: GateInput) -> RuleResult:
     """Judge the candidate by one of these rules."""
     verdict, reason, fields = _JUDGES[type(rule)](rule, candidate)
     return RuleResult.model_validate(
-        {"name": rule_name(rule), "rule": rule.rule, "advisory": rule.advisory, "verdict": verdict}
-        | {"reason": reason, **fields}
+        {"name": rule_name(rule), "label": rule.name or "", "rule": rule.rule, "advisory": rule.advisory}
+        | {"verdict": verdict, "reason": reason, **fields}
     )
 
 
@@ -44,7 +46,7 @@ def _peak_memory(rule: PeakMemory, candidate: GateInput) -> Judgement:
     peak = training.peak_memory_bytes if training is not None and candidate.trained_here else None
     if peak is None:
         return "fail", f"the results do not say how much memory training {candidate.model} took", {}
-    return _at_most(peak / GIB, rule.max_gib, "GiB at the peak of training")
+    return _at_most(peak / GIB, rule.max_gib, "GiB", "at the peak of training")
 
 
 def _throughput(rule: Throughput, candidate: GateInput) -> Judgement:
@@ -63,15 +65,15 @@ def _throughput(rule: Throughput, candidate: GateInput) -> Judgement:
         speed = sum(cost.output_tokens for cost in costs) / seconds if seconds > 0 else None
     if speed is None:
         return "fail", f"the results do not say how fast {rule.of} {candidate.model} was", {}
-    fields = {"value": speed, "limit": f"at least {limit:g}"}
-    return "pass" if speed >= limit else "fail", f"{speed:,.1f} tokens per second of {rule.of}", fields
+    fields = {"value": speed, "unit": _SPEED, "limit": f"at least {limit:g} {_SPEED}"}
+    return "pass" if speed >= limit else "fail", f"{speed:,.1f} {_SPEED} of {rule.of}", fields
 
 
 def _adapter_size(rule: AdapterSize, candidate: GateInput) -> Judgement:
     size = candidate.info.weight_bytes
     if size is None:
         return "fail", f"the results do not say how large the weights of {candidate.model} are", {}
-    return _at_most(size / _MIB, rule.max_mib, "MiB of adapter weights")
+    return _at_most(size / _MIB, rule.max_mib, "MiB", "of adapter weights")
 
 
 def _truncated(rule: Truncated, candidate: GateInput) -> Judgement:
@@ -88,11 +90,16 @@ def _truncated(rule: Truncated, candidate: GateInput) -> Judgement:
     is_within = share <= rule.max_share
     fields = {
         "value": share,
+        "unit": SHARE,
         "n": len(answers),
-        "limit": f"at most {rule.max_share:.1%}",
-        "moved": [] if is_within else [MovedSample(id=item.id, task=task) for task, item in cut[:_SHOWN]],
+        "limit": f"at most {percent_text(rule.max_share)}",
+        "moved": [] if is_within else [_moved(task, item) for task, item in cut[:_SHOWN]],
     }
     return "pass" if is_within else "fail", f"{len(cut)} of {len(answers)} answers were cut off", fields
+
+
+def _moved(task: str, item: ItemScore | Sample) -> MovedSample:
+    return MovedSample(id=item.id, task=task, question=question_of(item), answer=answer_of(item))
 
 
 def _overlap(rule: Leakage | Contamination, candidate: GateInput) -> Judgement:
@@ -117,9 +124,15 @@ def _overlap(rule: Leakage | Contamination, candidate: GateInput) -> Judgement:
     is_within = len(matches) <= rule.max_items
     fields = {
         "value": float(len(matches)),
+        "unit": "items",
         "n": sum(check.items.values()),
         "limit": f"at most {rule.max_items} items",
-        "moved": [] if is_within else [MovedSample(id=match.item, task=match.task) for match in matches[:_SHOWN]],
+        "moved": []
+        if is_within
+        else [
+            MovedSample(id=match.item, task=match.task, question=match.item_text[:EXCERPT])
+            for match in matches[:_SHOWN]
+        ],
     }
     reason = f"{len(matches)} test items {what} rows that were trained on"
     if candidate.info.training_data == "declared":
@@ -188,9 +201,10 @@ def _incomplete(task: TaskInfo, candidate: GateInput) -> Iterator[str]:
             yield f"{candidate.model} of {candidate.run} lacks {task.name}/{metric.key}"
 
 
-def _at_most(value: float, limit: float, unit: str) -> Judgement:
+def _at_most(value: float, limit: float, unit: str, what: str) -> Judgement:
     verdict: Verdict = "pass" if value <= limit else "fail"
-    return verdict, f"{value:,.2f} {unit}", {"value": value, "limit": f"at most {limit:g}"}
+    fields = {"value": value, "unit": unit, "limit": f"at most {limit:g} {unit}"}
+    return verdict, f"{value:,.2f} {unit} {what}", fields
 
 
 _JUDGES: dict[type, Callable[[Any, GateInput], Judgement]] = {

@@ -9,10 +9,13 @@ from typing import Literal
 
 from pydantic import Field
 
+from reports.document.schema import MetricInfo
 from reports.gate.policy import Policy
 from reports.strict import Strict
 
-SCHEMA_VERSION = "1.5"
+SCHEMA_VERSION = "1.6"
+
+SHARE = "share"  # unit of values between 0 and 1
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 Outcome = Literal["better", "worse", "equivalent", "different", "inconclusive", "identical"]
@@ -23,7 +26,13 @@ class MovedSample(Strict):
     """An item that moved a rule, with the values of both models: numbers or pairs, depending on the metric's kind.
 
     Attributes:
+        baseline: The baseline's values of the item.
+        candidate: The candidate's.
+        baseline_score: What they come to in the metric's unit, such as the perplexity of this text.
+        candidate_score: The same for the candidate.
         weight: How much it moved the rule's value; more negative is worse.
+        question: Start of the question.
+        baseline_answer: Start of the baseline's answer; empty if the baseline is stored without texts.
         answer: Start of the candidate's answer.
         gold: Start of the gold answer.
     """
@@ -32,7 +41,11 @@ class MovedSample(Strict):
     task: str
     baseline: float | tuple[float, ...] | None = None
     candidate: float | tuple[float, ...] | None = None
+    baseline_score: float | None = None
+    candidate_score: float | None = None
     weight: float | None = None
+    question: str = ""
+    baseline_answer: str = ""
     answer: str = ""
     gold: str = ""
 
@@ -42,14 +55,18 @@ class RuleResult(Strict):
 
     Attributes:
         name: Unique in the document.
+        label: The name that the policy gives the rule; empty if it gives none.
         rule: Its kind.
         advisory: Whether it is only reported and never blocks.
         against: The baseline that it compares with, if there are several; else empty.
         task: None for rules that are not about a task.
+        subject: What is judged, such as `Accuracy (PubMedQA)`; empty for rules that are not about a metric.
+        info: The metric; None for other rules.
         slice: Which items it covers; empty for all. Of a failed `no_bad_slice`, the slice that the numbers are of.
         verdict: `inconclusive` if there are too few items to decide the rule.
         reason: One sentence.
-        value: The candidate's value.
+        value: The candidate's value, in the unit of `info`, else in `unit`.
+        unit: Unit of the value of a rule that is not about a metric; `SHARE` for shares.
         baseline: The baseline's value.
         difference: Candidate minus baseline.
         outcome: The difference in a word, read off `low` and `high`: `better` or `worse` if 0 is outside (`different`
@@ -69,15 +86,19 @@ class RuleResult(Strict):
     """
 
     name: str
+    label: str = ""
     rule: str
     advisory: bool = False
     against: str = ""
     task: str | None = None
     metric: str | None = None
+    subject: str = ""
+    info: MetricInfo | None = None
     slice: str = ""
     verdict: Verdict
     reason: str
     value: float | None = None
+    unit: str = ""
     baseline: float | None = None
     difference: float | None = None
     outcome: Outcome | None = None
@@ -96,10 +117,16 @@ class GateInputInfo(Strict):
 
     Attributes:
         has_weights: Whether the weights are in the run folder, and are those that were scored.
+        source: Hub id, built-in name or folder's name of the model.
+        base: The same of the base of an adapter; empty for other models.
+        trained_on: Source and number of the rows that the run trained it on; empty if the run did not train it.
     """
 
     run: str
     model: str
+    source: str = ""
+    base: str = ""
+    trained_on: str = ""
     sha256: str = ""
     created: str = ""
     has_weights: bool = False
@@ -108,6 +135,57 @@ class GateInputInfo(Strict):
     def label(self) -> str:
         """`MODEL of RUN`."""
         return f"{self.model} of {self.run}"
+
+
+class ChangedItem(Strict):
+    """A question that one of the two models answered better, with the start of its texts.
+
+    Attributes:
+        baseline: The baseline's value.
+        candidate: The candidate's.
+        baseline_answer: Empty if the baseline is stored without texts.
+    """
+
+    id: str
+    question: str
+    gold: str
+    baseline: float
+    candidate: float
+    baseline_answer: str = ""
+    candidate_answer: str = ""
+
+
+class SliceChange(Strict):
+    """How many questions of a slice, such as one speciality, were answered better and worse than by the baseline."""
+
+    column: str
+    value: str
+    items: int
+    gained: int
+    lost: int
+
+
+class TaskChanges(Strict):
+    """The questions of a task whose answers are better or worse than the first baseline's.
+
+    Attributes:
+        title: Short title of the task.
+        metric: The metric that says which of two answers is better.
+        items: Number of questions that both answered.
+        gained: Number of questions with a better answer.
+        lost: Number of questions with a worse one.
+        changed: The questions that changed most, worse ones first.
+        slices: Gains and losses by gold label and by the short columns of the data.
+    """
+
+    task: str
+    title: str
+    metric: MetricInfo
+    items: int
+    gained: int
+    lost: int
+    changed: list[ChangedItem] = Field(default_factory=list)
+    slices: list[SliceChange] = Field(default_factory=list)
 
 
 class GateReport(Strict):
@@ -120,6 +198,10 @@ class GateReport(Strict):
             Advisory rules do not count.
         exit_code: Exit code of the command.
         reason: One sentence.
+        prompts: What the candidate was prompted with otherwise than a baseline; empty if nothing differs.
+        data: Title and setting of the candidate's tasks.
+        advice: What to change, by setting, so that rules without a decision get one.
+        changes: The questions that changed, by task.
     """
 
     schema_version: str = SCHEMA_VERSION
@@ -133,6 +215,10 @@ class GateReport(Strict):
     exit_code: Literal[0, 1, 3]
     reason: str
     rules: list[RuleResult]
+    prompts: str = ""
+    data: list[str] = Field(default_factory=list)
+    advice: list[str] = Field(default_factory=list)
+    changes: list[TaskChanges] = Field(default_factory=list)
 
     def blocks(self, rule: RuleResult) -> bool:
         """Whether a rule keeps the candidate from passing."""

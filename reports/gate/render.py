@@ -1,19 +1,34 @@
-"""Renders a gate report as lines of text, a Markdown summary and GitHub annotations."""
+"""Renders a gate report as text: a table of its rules, the items behind a verdict, and GitHub annotations."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
-from reports.gate.outcome import GateReport, MovedSample, RuleResult, Verdict
-from reports.tables import NOT_MEDICAL_ADVICE, Table
-from reports.text import break_up, plain_markdown, visible
+from reports.document.schema import MetricInfo
+from reports.gate.outcome import SHARE, GateReport, MovedSample, RuleResult, Verdict
+from reports.numbers import interval_text, percent_text, signed_text, value_text
+from reports.tables import Table
+from reports.text import visible
 
 HEADINGS: dict[Verdict, str] = {"pass": "Passed", "fail": "Blocked", "inconclusive": "Inconclusive"}
-_MARKS: dict[Verdict, str] = {"pass": "pass", "fail": "FAIL", "inconclusive": "inconclusive"}
+MARKS: dict[Verdict, str] = {"pass": "pass", "fail": "FAIL", "inconclusive": "inconclusive"}
 _ORDER: dict[Verdict, int] = {"fail": 0, "inconclusive": 1, "pass": 2}
+_SUBJECTS = {
+    "complete": "All tasks are scored completely",
+    "required": "A required task is scored",
+    "leakage": "Test items that equal training rows",
+    "contamination": "Test items that share text with training rows",
+    "peak_memory": "Memory of training",
+    "throughput": "Speed",
+    "adapter_size": "Size of the adapter",
+    "truncated": "Answers cut off at the token limit",
+    "deployed_equals": "Deployed model",
+}
+_DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")  # turn the direction of what follows
 _ANNOTATIONS = 10  # GitHub shows at most as many per step
 _TEXT = 400
+_RIGHT_OR_WRONG = ("proportion", "macro_f1")
 
 
 def baselines_text(report: GateReport) -> str:
@@ -21,21 +36,63 @@ def baselines_text(report: GateReport) -> str:
     return ", ".join(info.label for info in report.baselines)
 
 
-def rules_table(report: GateReport) -> Table:
-    """A table of all rules, those that block first."""
+def blocking_first(rules: Sequence[RuleResult]) -> list[RuleResult]:
+    """Rules in the order in which they matter: failed, not decided, advisory, passed."""
+    return sorted(rules, key=lambda rule: (rule.verdict == "pass", rule.advisory, _ORDER[rule.verdict]))
+
+
+def rules_table(rules: Sequence[RuleResult], marks: Mapping[Verdict, str] = MARKS) -> Table:
+    """A table of rules, one requirement a row with all its numbers in one unit."""
     rows = [
-        (rule.name, _mark(rule), _number(rule.baseline), _number(rule.value), _difference(rule), rule.reason)
-        for rule in sorted(report.rules, key=_order)
+        (requirement(rule), result_text(rule, marks), baseline_text(rule), candidate_text(rule), difference_text(rule))
+        for rule in rules
     ]
-    return Table(("Rule", "Verdict", "Baseline", "Candidate", "Difference", "Why"), tuple(rows), figures=False)
+    return Table(("Requirement", "Result", "Baseline", "Candidate", "Change"), tuple(rows), figures=False)
 
 
-def _mark(rule: RuleResult) -> str:
-    return f"{_MARKS[rule.verdict]} (advisory)" if rule.advisory else _MARKS[rule.verdict]
+def requirement(rule: RuleResult) -> str:
+    """What a rule requires, in words: what is judged, on which items, and the limit."""
+    subject = rule.subject or _SUBJECTS.get(rule.rule, rule.name)
+    if rule.rule == "required":
+        subject = f"{subject}: {rule.task}"
+    parts = [
+        f"{rule.label}: " if rule.label and rule.label != subject else "",
+        subject,
+        f", {rule.slice}" if rule.slice else "",
+        f": {rule.limit}" if rule.limit else "",
+        f" (against {rule.against})" if rule.against else "",
+    ]
+    return "".join(parts)
 
 
-def _order(rule: RuleResult) -> tuple[bool, bool, int]:
-    return rule.verdict == "pass", rule.advisory, _ORDER[rule.verdict]
+def result_text(rule: RuleResult, marks: Mapping[Verdict, str] = MARKS) -> str:
+    """The verdict of a rule with its mark, and the outcome of the comparison in the words of reports."""
+    outcome = f", {rule.outcome}" if rule.outcome and rule.outcome != rule.verdict else ""
+    return marks[rule.verdict] + outcome + (" (advisory)" if rule.advisory else "")
+
+
+def candidate_text(rule: RuleResult) -> str:
+    """The candidate's value with its unit."""
+    if rule.value is None:
+        return ""
+    if rule.info is not None:
+        return value_text(rule.value, rule.info)
+    return percent_text(rule.value) if rule.unit == SHARE else f"{rule.value:,.4g} {rule.unit}".strip()
+
+
+def baseline_text(rule: RuleResult) -> str:
+    """The baseline's value with its unit."""
+    return candidate_text(rule.model_copy(update={"value": rule.baseline}))
+
+
+def difference_text(rule: RuleResult) -> str:
+    """The difference from the baseline with its bounds, in the unit of the metric."""
+    if rule.difference is None:
+        return ""
+    if rule.info is None:
+        return f"{rule.difference:+,.4g} {rule.unit}".strip()
+    ends = interval_text(rule.low, rule.high, rule.info, signed=True)
+    return f"{signed_text(rule.difference, rule.info)} {ends}".strip()
 
 
 def facts_text(rule: RuleResult) -> str:
@@ -43,9 +100,9 @@ def facts_text(rule: RuleResult) -> str:
     parts = [f"verdict {rule.verdict}"] + ["advisory"] * rule.advisory
     for name, value in (
         ("limit", rule.limit),
-        ("baseline", _number(rule.baseline)),
-        ("candidate", _number(rule.value)),
-        ("difference", _difference(rule)),
+        ("baseline", baseline_text(rule)),
+        ("candidate", candidate_text(rule)),
+        ("difference", difference_text(rule)),
         ("outcome", rule.outcome or ""),
         ("p", _number(rule.p_value)),
         ("corrected p", _number(rule.p_adjusted)),
@@ -57,77 +114,49 @@ def facts_text(rule: RuleResult) -> str:
     return ", ".join(parts)
 
 
-def moved_text(sample: MovedSample) -> str:
-    """An item that moved a rule, in one line."""
-    values = [("baseline", sample.baseline), ("candidate", sample.candidate)]
-    parts = [f"{name} {_values(value)}" for name, value in values if value is not None]
-    parts += [f"answer {sample.answer!r}"] if sample.answer else []
-    parts += [f"gold {sample.gold!r}"] if sample.gold else []
-    return f"{sample.task} {sample.id}: {', '.join(parts)}" if parts else f"{sample.task} {sample.id}"
+def moved_text(sample: MovedSample, info: MetricInfo | None, *, with_id: bool = True) -> str:
+    """An item that moved a rule, in one line: how its value changed in the metric's unit, its texts, and its id."""
+    values = [item_score_text(score, info) for score in (sample.baseline_score, sample.candidate_score)]
+    parts = [" instead of ".join(filter(None, reversed(values)))]
+    for name, text in (
+        ("question", sample.question),
+        ("gold", sample.gold),
+        ("baseline answered", sample.baseline_answer),
+        ("answered", sample.answer),
+    ):
+        parts += [f"{name} {' '.join(text.split())!r}"] if text.strip() else []
+    text = "; ".join(filter(None, parts)) or "item"
+    return f"{text} ({sample.task}, item {sample.id})" if with_id else text
 
 
-def markdown(report: GateReport) -> str:
-    """The summary in GitHub-flavoured Markdown, with all text from data and models escaped."""
-    lines = [
-        f"## medbench gate: {HEADINGS[report.verdict]}",
-        plain_markdown(f"{report.candidate.label[:_TEXT]} against {baselines_text(report)[:_TEXT]}. {report.reason}"),
-        rules_table(report).markdown(_escape),
-    ]
-    for rule in report.rules:
-        if rule.moved:
-            items = "\n".join(f"- {_escape(moved_text(sample))}" for sample in rule.moved)
-            heading = f"{_escape_html(rule.name)}: the items that moved it, worst first"
-            lines.append(f"<details><summary>{heading}</summary>\n\n{items}\n\n</details>")
-    needed = [rule.items_needed for rule in report.rules if rule.items_needed and not rule.advisory]
-    if needed:
-        lines.append(f"To decide every rule takes about {max(needed):,} items.")
-    lines.append(
-        _escape(
-            f"medbench {report.medbench_version}, policy {report.policy_sha256[:12]}, candidate weights"
-            f" {report.candidate.sha256[:12] or 'unknown'}"
-            f"{'' if report.candidate.has_weights else ' (not in the run folder, so not compared)'}."
-            f" {NOT_MEDICAL_ADVICE}"
-        )
-    )
-    return "\n\n".join(lines) + "\n"
+def item_score_text(score: float | None, info: MetricInfo | None) -> str:
+    """The value of a single item: right or wrong where a metric counts that, else a number in its unit."""
+    if score is None or info is None:
+        return ""
+    if info.kind in _RIGHT_OR_WRONG and score in (0.0, 1.0):
+        return "right" if score else "wrong"
+    return value_text(score, info)
 
 
 def github_annotations(report: GateReport) -> Iterator[str]:
     """GitHub workflow commands: an error for each rule that blocks, a warning or (advisory) a notice for the others."""
-    for rule in sorted((rule for rule in report.rules if rule.verdict != "pass"), key=_order)[:_ANNOTATIONS]:
+    for rule in blocking_first([rule for rule in report.rules if rule.verdict != "pass"])[:_ANNOTATIONS]:
         level = "error" if report.blocks(rule) else "notice" if rule.advisory else "warning"
-        title = _command(f"medbench gate: {rule.name}"[:_TEXT]).replace(":", "%3A").replace(",", "%2C")
+        title = _command(f"medbench gate: {requirement(rule)}"[:_TEXT]).replace(":", "%3A").replace(",", "%2C")
         yield f"::{level} title={title}::{_command(rule.reason[:_TEXT])}"
 
 
 def _command(text: str) -> str:
-    """Escape text for a workflow command, which ends at a line break and may contain no other."""
+    """Escape text for a workflow command, which ends at a line break, contains no other and turns no direction."""
     escaped = (
-        text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace("##[", "##\N{ZERO WIDTH SPACE}[")
+        _DIRECTION.sub("", text)
+        .replace("%", "%25")
+        .replace("\r", "%0D")
+        .replace("\n", "%0A")
+        .replace("##[", "##\N{ZERO WIDTH SPACE}[")
     )
     return str(visible(escaped))
 
 
-def _escape(text: str) -> str:
-    """Escape text for Markdown."""
-    return plain_markdown(" ".join(text.split())[:_TEXT])
-
-
-def _escape_html(text: str) -> str:
-    """Escape text for HTML, on one line and without what GitHub acts on."""
-    return break_up(html.escape(visible(" ".join(text.split())[:_TEXT]), quote=False))
-
-
-def _difference(rule: RuleResult) -> str:
-    if rule.difference is None:
-        return ""
-    ends = f" [{_number(rule.low)}, {_number(rule.high)}]" if rule.low is not None and rule.high is not None else ""
-    return f"{rule.difference:+.4g}{ends}"
-
-
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
-
-
-def _values(value: float | tuple[float, ...]) -> str:
-    return " / ".join(f"{number:.4g}" for number in (value if isinstance(value, tuple) else (value,)))

@@ -73,7 +73,14 @@ def without_columns(rule: NoBadSlice, targets: Sequence[Target], candidate: Gate
     if not missing or not items:
         return None
     reason = f"no item has a {join_words(missing)}; the columns are {', '.join(sorted(columns))[:600]}"
-    return RuleResult(name=rule_name(rule), rule=rule.rule, verdict="fail", advisory=rule.advisory, reason=reason)
+    return RuleResult(
+        name=rule_name(rule),
+        label=rule.name or "",
+        rule=rule.rule,
+        verdict="fail",
+        advisory=rule.advisory,
+        reason=reason,
+    )
 
 
 def slice_tests(rule: NoBadSlice, target: Target, candidate: GateInput, baseline: GateInput) -> SliceTests:

@@ -12,18 +12,18 @@ import numpy as np
 from reports.comparison.sums import Clusters, value_of_clusters
 from reports.document.schema import MetricInfo, MetricKind, Sample
 from reports.document.suites import MEAN_ACCURACY
+from reports.gate.changes import EXCERPT, answer_of, question_of
 from reports.gate.estimate import Difference, Single, paired, pseudo_values, single
 from reports.gate.inputs import GateInput, ItemScore, SuiteRow
 from reports.gate.label_difference import label_difference
 from reports.gate.outcome import MovedSample, RuleResult, Verdict
 from reports.gate.policy import Bound, Change, MustPass, NoBadSlice, OnMetric, is_pattern, rule_name, slice_text
-from reports.gate.units import members
+from reports.gate.units import members, units_of
 
 if TYPE_CHECKING:
     from reports.gate.estimate import Values
 
 _SHOWN = 10
-_EXCERPT = 80
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class Target:
         """A result with the names of this target."""
         names = {"task": self.task, "metric": self.metric.key, "slice": slice_text(self.rule).strip(" []")}
         return RuleResult.model_validate(
-            {"name": self.name, "rule": self.rule.rule, "verdict": verdict, "reason": reason}
+            {"name": self.name, "label": self.rule.name or "", "rule": self.rule.rule}
+            | {"verdict": verdict, "reason": reason}
             | {"advisory": self.rule.advisory, **names, **fields}
         )
 
@@ -149,6 +150,7 @@ def expand(rule: OnMetric | MustPass, candidate: GateInput) -> list[Target] | Ru
         available = ", ".join(f"{task.name}/{metric.key}" for task in candidate.tasks for metric in task.metrics)
         return RuleResult(
             name=rule_name(rule),
+            label=rule.name or "",
             rule=rule.rule,
             verdict="fail",
             advisory=rule.advisory,
@@ -220,13 +222,27 @@ def sample_moved(
 ) -> MovedSample:
     """An item as the report shows it."""
     key = target.metric.key
-    texts = (sample.output, sample.gold) if isinstance(sample, Sample) else ("", "")
     return MovedSample(
         id=sample.id,
         task=target.task,
         baseline=None if other is None else other.metrics.get(key),
         candidate=sample.metrics.get(key),
+        baseline_score=None if other is None else score_of_item(target.metric, other),
+        candidate_score=score_of_item(target.metric, sample),
         weight=weight,
-        answer=texts[0][:_EXCERPT],
-        gold=texts[1][:_EXCERPT],
+        question=question_of(sample),
+        baseline_answer=answer_of(other),
+        answer=answer_of(sample),
+        gold=sample.gold[:EXCERPT] if isinstance(sample, Sample) else "",
     )
+
+
+def score_of_item(metric: MetricInfo, item: ItemScore | Sample) -> float | None:
+    """What the metric comes to on a single item, in its unit; None if it has no value there or none of its own."""
+    value = item.metrics.get(metric.key)
+    if value is None or metric.kind in ("other", "ece", "batch_calibrated"):
+        return None
+    if metric.kind == "macro_f1":  # right or wrong
+        return float(isinstance(value, tuple) and value[0] == value[1])
+    score = value_of_clusters(metric.kind, units_of(metric, [item]).table)
+    return score if math.isfinite(score) else None

@@ -7,9 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment
-from markupsafe import Markup
-
 from reports import certificate as certificates
 from reports import (
     choice_tables,
@@ -40,7 +37,7 @@ from reports.page import (
     sample_tables,
 )
 from reports.page.digest import digest
-from reports.templating import inline_hash, template_environment, template_errors
+from reports.templating import page_parts, template_environment, template_errors
 
 _EXAMPLES = 3  # questions per task in report.md
 _LABEL = 200  # characters of a text in a plot; names of models and tasks have at most as many
@@ -65,7 +62,8 @@ def render(run: Path, templates: Path | None = None) -> tuple[Path, Path]:
     for path in paths:
         name = f"{path.name}.j2"
         with template_errors(f" {name}", templates) if templates else nullcontext():
-            write_text(path, environment.get_template(name).render(context | _inline(environment)))
+            parts = page_parts(environment, ["report.css"], "report.js")
+            write_text(path, environment.get_template(name).render(context | parts))
     return paths
 
 
@@ -131,13 +129,3 @@ def report_context(run: Path, results: Results) -> dict[str, Any]:
         "examples": [(task, task.questions[:_EXAMPLES]) for task in examples if task.questions],
         "filters": answers.FILTERS,
     }
-
-
-def _inline(environment: Environment) -> dict[str, Any]:
-    """Style sheet and script of the page, and the content security policy that allows only them."""
-    style, script = (environment.get_template(name).render().strip() for name in ("report.css", "report.js"))
-    policy = (
-        f"default-src 'none'; style-src '{inline_hash(style)}'; script-src '{inline_hash(script)}'; base-uri 'none';"
-        " form-action 'none'"
-    )
-    return {"style": Markup(style), "script": Markup(script), "policy": policy}  # noqa: S704 - our files

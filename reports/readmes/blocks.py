@@ -8,8 +8,9 @@ from pathlib import Path
 from reports import tables, training_tables
 from reports.certificate import body
 from reports.comparison.adapter_cost import cost_sentences
-from reports.comparison.verdict import label_collapses, truncations
+from reports.comparison.verdict import label_collapses, truncations, turn_sentences
 from reports.cost_tables import cost_table
+from reports.curve_tables import curve_table
 from reports.document.reading import displayed_results, read_results
 from reports.document.schema import Results
 from reports.document.verification import certificate_of
@@ -17,15 +18,27 @@ from reports.errors import UserError
 from reports.numbers import MISSING
 from reports.page import answers
 from reports.page.digest import digest
+from reports.readmes.selection import select
 from reports.readmes.user_template import render_template
 from reports.text import code_span, cut, fenced, plain_markdown
 
 TEMPLATE = "template"
+_SELECTION = ("metrics", "models")
+OPTIONS = {"results": _SELECTION, "examples": _SELECTION, "cost": ("models",), TEMPLATE: ("file",)}
+BESIDE = {"examples": "samples", "verify": "verify.json"}  # what a block reads beside results.json
 _EXAMPLES = 3  # questions per task
 _CHARACTERS = 1500
 
 
-def block_text(name: str, runs: Sequence[Path], template: Path | None, where: str) -> str:
+def block_text(
+    name: str,
+    runs: Sequence[Path],
+    template: Path | None,
+    where: str,
+    *,
+    models: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+) -> str:
     """The Markdown of a block.
 
     Args:
@@ -33,13 +46,15 @@ def block_text(name: str, runs: Sequence[Path], template: Path | None, where: st
         runs: Run folders or `results.json` files; all exist.
         template: File of the template, for `template`.
         where: File and line of the block, for messages.
+        models: The models to show beside the baseline; all if empty.
+        metrics: The metrics to show, as `METRIC` or `TASK/METRIC`; all if empty.
 
     Raises:
         UserError: A run lacks what the block shows, or the template fails.
     """
     if template is not None:
         return render_template(template, runs)
-    loaded = [(run, displayed_results(read_results(run))) for run in runs]
+    loaded = [(run, select(displayed_results(read_results(run)), models, metrics, where)) for run in runs]
     parts = []
     for run, results in loaded:
         text = BLOCKS[name](run, results)
@@ -84,6 +99,11 @@ def _cost(_: Path, results: Results) -> str:
     return "\n\n".join([*map(plain_markdown, cost_sentences(results)), table.markdown()]) if table else ""
 
 
+def _curve(_: Path, results: Results) -> str:
+    table = curve_table(results)
+    return "\n\n".join([*map(plain_markdown, turn_sentences(results)), table.markdown()]) if table else ""
+
+
 def _training(_: Path, results: Results) -> str:
     table = training_tables.training_table(results)
     return table.markdown() if table else ""
@@ -124,6 +144,7 @@ def _verify(run: Path, results: Results) -> str:
 BLOCKS: dict[str, Callable[[Path, Results], str]] = {
     "results": lambda _, results: results_text(results),
     "cost": _cost,
+    "curve": _curve,
     "training": _training,
     "memory": _memory,
     "examples": _examples,

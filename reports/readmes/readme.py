@@ -2,8 +2,8 @@
 
 A block is the lines between `<!-- medbench:NAME RUN ... -->` and `<!-- medbench:end -->`. NAME is one of
 `reports.readmes.blocks.BLOCKS`; each RUN is a run folder or a `results.json`, relative to the Markdown file. `NAME` may
-also be `template`, with `file=PATH` naming a Jinja template. Paths with blanks are quoted as in a shell. Markers inside
-fenced code are text.
+also be `template`, with `file=PATH` naming a Jinja template. `models=NAME,NAME` and `metrics=KEY,TASK/KEY` select what
+a block of results shows. Paths with blanks are quoted as in a shell. Markers inside fenced code are text.
 
 A Markdown file may come from a stranger, so no path in it leads out of the file's repository, or of its folder where
 there is none.
@@ -19,25 +19,57 @@ from pathlib import Path
 
 from reports.errors import UserError
 from reports.files import check_regular, remove_parts_of, write_text
-from reports.readmes.blocks import BLOCKS, TEMPLATE, block_text
+from reports.readmes.blocks import BESIDE, BLOCKS, OPTIONS, TEMPLATE, block_text
 
 _MARKER = re.compile(r"^[ \t]*<!--\s*medbench:(?P<name>[a-z]+)(?P<words>(?:\s+\S+)*?)\s*-->[ \t]*$")
 _BROKEN = re.compile(r"^[ \t]*<!--\s*medbench\b")
 _END = "end"
-_OPTION = "file="
+_OPTION = re.compile("(?P<name>file|metrics|models)=(?P<value>.*)", re.DOTALL)
+_NOT_COMMITTED = "commit the run's results.json, since a clone has only what was committed, or check the path"
 _MOST_BYTES = 1_000_000  # of a template
 _FENCE = re.compile(r"^ {0,3}(?P<mark>`{3,}|~{3,})(?P<rest>.*)$")
 
 
 @dataclass(frozen=True)
 class _Block:
-    """A block's name, runs and template, and the indices of its two marker lines."""
+    """A block's name, runs and options, and the indices of its two marker lines."""
 
     name: str
     runs: list[str]
-    template: str | None
+    options: dict[str, str]
     start: int
     end: int = field(default=-1)
+
+    @property
+    def template(self) -> str | None:
+        """Path of its template, relative to the Markdown file."""
+        return self.options.get("file")
+
+    def names(self, option: str) -> list[str]:
+        """The names that an option lists."""
+        return [name for part in self.options.get(option, "").split(",") if (name := part.strip())]
+
+
+def refresh_command(path: Path) -> str:
+    """The command that brings the blocks of a file up to date."""
+    return f"medbench readme {shlex.quote(str(path))}"
+
+
+def sources(path: Path) -> list[Path]:
+    """The files that the blocks of a file are made from, so what a clone needs for `--check` to pass.
+
+    Raises:
+        UserError: As `update`.
+    """
+    needed: list[Path] = []
+    here = path.resolve().parent if path.is_symlink() else path.parent
+    for block in _read(path)[1]:
+        for run in (here / name for name in block.runs):
+            folder = run.parent if run.suffix == ".json" and not run.is_dir() else run
+            needed.append(folder / "results.json" if run == folder else run)
+            needed += [folder / BESIDE[block.name]] if block.name in BESIDE else []
+        needed += [here / block.template] if block.template else []
+    return list(dict.fromkeys(needed))
 
 
 def update(path: Path, *, check: bool = False) -> str:
@@ -49,6 +81,25 @@ def update(path: Path, *, check: bool = False) -> str:
     Raises:
         UserError: The file cannot be read, a marker is broken, or a block's run is missing.
     """
+    lines, blocks = _read(path)
+    root = _repository(path)
+    updated = list(lines)
+    for block in reversed(blocks):
+        ending = "\r\n" if lines[block.start].endswith("\r\n") else "\n"
+        updated[block.start + 1 : block.end] = [line + ending for line in _body(block, path, root).split("\n")]
+    new = "".join(updated)
+    if not check:
+        remove_parts_of([path.resolve()])
+    if new == "".join(lines):
+        return ""
+    if not check:
+        write_text(path.resolve(), new)  # through a link
+    difference = difflib.unified_diff(lines, _lines(new), str(path), f"{path} (after: {refresh_command(path)})")
+    return "".join(line.rstrip("\r\n") + "\n" for line in difference)
+
+
+def _read(path: Path) -> tuple[list[str], list[_Block]]:
+    """The lines of a file, with their ends, and its blocks, of which there is at least one."""
     check_regular(path)
     root = _repository(path)
     _check_inside(root, path, "the file", str(path))
@@ -66,19 +117,7 @@ def update(path: Path, *, check: bool = False) -> str:
             where=str(path),
             fix="put <!-- medbench:results RUN --> and <!-- medbench:end --> where the table should be",
         )
-    updated = list(lines)
-    for block in reversed(blocks):
-        ending = "\r\n" if lines[block.start].endswith("\r\n") else "\n"
-        updated[block.start + 1 : block.end] = [line + ending for line in _body(block, path, root).split("\n")]
-    new = "".join(updated)
-    if not check:
-        remove_parts_of([path.resolve()])
-    if new == text:
-        return ""
-    if not check:
-        write_text(path.resolve(), new)  # through a link
-    difference = difflib.unified_diff(lines, _lines(new), "now", "from the runs")
-    return "".join(line.rstrip("\r\n") + "\n" for line in difference)
+    return lines, blocks
 
 
 def _lines(text: str) -> list[str]:
@@ -144,20 +183,26 @@ def _fence_after(fence: str, line: str) -> str:
 
 def _started(name: str, words: list[str], number: int, where: str) -> _Block:
     """The block that a start marker opens."""
-    runs = [word for word in words if not word.startswith(_OPTION)]
-    files = [word.removeprefix(_OPTION) for word in words if word.startswith(_OPTION)]
+    matches = [_OPTION.fullmatch(word) for word in words]
+    given = [(match["name"], match["value"]) for match in matches if match]
+    options, runs = dict(given), [word for word, match in zip(words, matches, strict=True) if match is None]
     if name not in (*BLOCKS, TEMPLATE):
         names = ", ".join((*BLOCKS, TEMPLATE))
         raise UserError(f"there is no block {name!r}", where=where, fix=f"known blocks: {names}")
     if not runs:
         raise UserError("the block names no run", where=where, fix=f"write <!-- medbench:{name} RUN -->")
-    if (name == TEMPLATE) != (len(files) == 1):
-        raise UserError(
-            f"{_OPTION} goes with {TEMPLATE}, and once",
-            where=where,
-            fix=f"write <!-- medbench:{TEMPLATE} RUN file=PATH -->",
-        )
-    return _Block(name, runs, files[0] if files else None, number)
+    if (name == TEMPLATE) != ("file" in options) or len(given) > len(options):
+        what = "an option is there twice" if len(given) > len(options) else f"file= goes with {TEMPLATE}"
+        raise UserError(what, where=where, fix=f"write <!-- medbench:{TEMPLATE} RUN file=PATH -->")
+    for option in options:
+        if option not in OPTIONS.get(name, ()):
+            takes = ", ".join(f"{other}: {'= and '.join(usable)}=" for other, usable in OPTIONS.items())
+            raise UserError(f"the block {name} takes no {option}=", where=where, fix=f"options by block: {takes}")
+    block = _Block(name, runs, options, number)
+    for option in options:
+        if not block.names(option):
+            raise UserError(f"{option}= names nothing", where=where, fix=f"write {option}=NAME,NAME, or leave it out")
+    return block
 
 
 def _repository(path: Path) -> Path:
@@ -166,7 +211,7 @@ def _repository(path: Path) -> Path:
     return next((parent for parent in (folder, *folder.parents) if (parent / ".git").exists()), folder)
 
 
-def _check_inside(root: Path, path: Path, what: str, where: str) -> None:
+def _check_inside(root: Path, path: Path, what: str, where: str, *, missing: str = "check the path") -> None:
     """Check that a path exists, and lies below `root` also when all links in it are followed.
 
     Raises:
@@ -180,7 +225,7 @@ def _check_inside(root: Path, path: Path, what: str, where: str) -> None:
         fix = "copy it into the repository of the Markdown file, or into its folder if there is no repository"
         raise UserError(f"{what} lies outside of {root}: {path.name}", where=where, fix=fix)
     if not target.exists():
-        fix = 'check the path, which is relative to this file; quote one with blanks, as "runs/a b"'
+        fix = f'{missing}, which is relative to this file; quote one with blanks, as "runs/a b"'
         raise UserError(f"{what} is missing: {path.name}", where=where, fix=fix)
 
 
@@ -189,7 +234,7 @@ def _body(block: _Block, path: Path, root: Path) -> str:
     here, where = path.resolve().parent, f"{path}, line {block.start + 1}"
     runs = [here / run for run in block.runs]
     for run in runs:
-        _check_inside(root, run, "the block's run", where)
+        _check_inside(root, run, "the block's run", where, missing=_NOT_COMMITTED)
         folder = run if run.is_dir() else run.parent
         for part in (folder / "results.json", folder / "samples", *(folder / "samples").rglob("*")):
             if part.is_symlink():
@@ -202,7 +247,8 @@ def _body(block: _Block, path: Path, root: Path) -> str:
             raise UserError(what, where=where, fix="move it elsewhere in the repository")
         if not template.is_file() or template.stat().st_size > _MOST_BYTES:
             raise UserError("the block's template is not a file of at most 1 MB", where=where, fix="name another")
-    body = block_text(block.name, runs, template, where).strip("\n").replace("\r\n", "\n")
+    chosen = {option: block.names(option) for option in ("models", "metrics")}
+    body = block_text(block.name, runs, template, where, **chosen).strip("\n").replace("\r\n", "\n")
     fence = ""
     for line in body.split("\n"):
         fence = _fence_after(fence, line)

@@ -16,10 +16,11 @@ from markdown_it import MarkdownIt
 from harness.console import printable
 from harness.logs import log_to
 from reports import certificate as certificates
+from reports.gate.comment import comment
 from reports.gate.junit import junit_xml
 from reports.gate.outcome import GateReport
 from reports.gate.policy import DEFAULT
-from reports.gate.render import github_annotations, markdown
+from reports.gate.render import github_annotations
 from reports.page.render import render
 from reports.readmes.blocks import BLOCKS
 from reports.readmes.readme import update
@@ -178,15 +179,15 @@ def gate_report(text, names):
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_gate_reports_keep_their_structure(kind):
     report, hostile = gate_report(harmless, NAMES), gate_report(HOSTILE[kind], HOSTILE_NAMES)
-    assert structure(markdown(hostile)) == structure(markdown(report))
-    assert re.findall(r"##\[|^\s*::", markdown(hostile), re.MULTILINE) == []
+    assert structure(comment(hostile)) == structure(comment(report))
+    assert re.findall(r"##\[|^\s*::", comment(hostile), re.MULTILINE) == []
     tags = [[(part.tag, [*part.attrib]) for part in ET.fromstring(junit_xml(it)).iter()] for it in (hostile, report)]
     assert tags[0] == tags[1]
     for line in github_annotations(hostile):
         assert ANNOTATION.match(line)
         assert line.count("::") == 2 + line.partition(" title=")[2].partition("::")[2].count("::")
         assert printable(line) == line
-    markdown(hostile).encode()
+    comment(hostile).encode()
     junit_xml(hostile).encode()
 
 

@@ -78,7 +78,7 @@ def test_those_that_the_recipe_keeps_stay(train, tmp_path, keep, kept):
 
 @pytest.mark.parametrize("interruption", [killed, fails])
 def test_a_choice_that_is_killed_or_fails_costs_no_training(train, tmp_path, interruption):
-    seen = []
+    seen: list[list[int]] = []
     with pytest.raises((KeyboardInterrupt, UserError)):
         train(interruption)
     assert not (tmp_path / "run" / "adapter").exists()

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from training.splits import TrainingRows
 
 BASE = "base"  # name of a recipe's base
+OWN_ADAPTER = "adapter"  # name of the adapter that the recipe trains
+DEFAULT_MODELS = f"{BASE},{OWN_ADAPTER}"
 Kind = Literal["base", "adapter", "full", "gguf", "served"]
 
 

@@ -1,11 +1,14 @@
 """The command itself: quick to answer, lists, and the README check."""
 
+import re
 import resource
 import shutil
 import subprocess
 import sys
 
 import pytest
+
+from reports.version import __version__
 
 
 def test_help_answers_in_under_half_a_second():
@@ -52,6 +55,48 @@ def test_readme_tables_are_written_checked_and_found_stale(command, tiny_run, tm
     code, out, _ = command("readme", file, "--check")
     assert code == 1
     assert "-| Precision" in out
+    assert f"--- {file}\n+++ {file} (after: medbench readme {file})\n" in out
+    assert f"{file} is stale; write it again and commit it: medbench readme {file}\n" in out
+    code, out, _ = command("readme", file)
+    folder = tmp_path / "run" / "results.json"
+    assert f"commit it with its numbers: git add --force {file} {folder}\n" in out
+
+
+def test_help_lists_every_command_once_under_what_it_is_for_in_whole_sentences(command):
+    code, out, _ = command("--help")
+    assert code == 0
+    commands, text = set(_commands()), " ".join(out.split())
+    listed = re.findall(r"^  ([a-z]+) {2,}(?=[A-Z])", out, re.MULTILINE)
+    assert sorted(listed) == sorted(commands)
+    assert [line for line in out.splitlines() if re.fullmatch("[A-Z][^.:]*:", line)] == [
+        "Options:",
+        "Train and score:",
+        "Look at results:",
+        "Release:",
+        "Models, data and this machine:",
+    ]
+    assert "..." not in text.partition("Options:")[2]
+    assert "ask Put one question to several models and show their answers side by side. Look at results:" in text
+    assert command("-h") == (0, out, "")
+
+
+def _commands():
+    import typer
+
+    from harness.__main__ import app
+
+    return list(vars(typer.main.get_command(app))["commands"])
+
+
+def test_every_command_takes_h(command):
+    for name in _commands():
+        code, out, err = command(name, "-h")
+        assert (code, err) == (0, "")
+        assert out.startswith("Usage: ")
+
+
+def test_the_version(command):
+    assert command("--version") == (0, f"medbench {__version__}\n", "")
 
 
 def test_model_output_cannot_steer_a_terminal():

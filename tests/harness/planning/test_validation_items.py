@@ -94,6 +94,22 @@ def test_a_text_that_most_items_have_in_common_is_not_a_source():
     assert len(item_sources(validation)) == 10
 
 
+def test_items_with_nothing_but_such_a_text_are_on_one_side_each():
+    documents = [{"context": "Answer with yes or no.", "answer": n} for n in range(50)]
+    (reported,), (validation,) = set_aside([task(CHOICES, documents)], recipe())
+    assert sorted(reported.indices + validation.indices) == [*range(50)]
+
+
+def test_no_item_is_lost_when_pairs_share_a_text_or_tasks_ask_about_the_same():
+    pairs = [{"question": f"q {n}", "context": f"context {n // 2}"} for n in range(60)]
+    (reported,), (validation,) = set_aside([task(CHOICES, pairs)], recipe())
+    assert len(reported.indices) + len(validation.indices) == 60
+    same = [task(CHOICES, questions(60)), task(TEXTS, questions(60), kind="loglikelihood")]
+    reported_tasks, validation_tasks = set_aside(same, recipe(score_steps=5))
+    assert [len(one.indices) for one in reported_tasks] == [48, 48]
+    assert validation_tasks[0].indices == validation_tasks[1].indices
+
+
 def test_only_what_compares_log_likelihoods_is_scored_while_training():
     tasks = [task(CHOICES, questions(50)), task(WRITTEN, questions(50, "w"), kind="generate_until")]
     by_answers = recipe(choose_by=f"{WRITTEN}/acc", score_steps=5)

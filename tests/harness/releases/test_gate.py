@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import time
 
@@ -50,12 +51,18 @@ def test_exit_codes_tell_passed_blocked_and_inconclusive(run, policy, command):
     code, out, err = command("gate", run, "--policy", policy(LENIENT))
     assert (code, err) == (0, "")
     assert "Passed. Of 3 rules 3 passed." in out
+    assert "\n  Perplexity: at most 1e+06: Perplexity is " in out
     code, out, _ = command("gate", run, "--policy", policy(bound(max=0.5)))
     assert code == 1
     assert "FAIL" in out
     code, out, _ = command("gate", run)
     assert code == 3
     assert "it takes about" in " ".join(out.split())
+    assert "to decide: PubMedQA, synthetic items has 66 questions, and about" in out
+    assert (
+        "add questions to data.pubmedqa (samples:pubmedqa), or loosen margin of these rules in the policy; until" in out
+    )
+    assert "until then set scoring.limit: 66 (6 now) in the recipe." in out
     assert command("gate", run, "--candidate", "nobody")[0] == 2
 
 
@@ -64,13 +71,47 @@ def test_what_was_found_is_written_for_machines_and_people(run, policy, command,
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     _, out, _ = command("gate", run, "--policy", policy(bound(max=0.5)))
     report = GateReport.model_validate_json((run / "gate.json").read_text())
-    assert (report.schema_version, report.verdict, report.exit_code) == ("1.5", "fail", 1)
+    assert (report.schema_version, report.verdict, report.exit_code) == ("1.6", "fail", 1)
     assert report.candidate.sha256
     assert report.rules[0].moved
     assert (tmp_path / "summary.md").read_text() == (run / "gate.md").read_text()
-    assert "## medbench gate: Blocked" in (run / "gate.md").read_text()
+    text = (run / "gate.md").read_text()
+    assert "## ❌ medbench: the model should not be released" in text
+    assert "Report with all" not in text  # no URL of this run is known
+    changes = {change.task: change for change in report.changes}
+    assert changes["medbench_pubmedqa"].items == 6
+    assert report.candidate.trained_on == "6 rows of samples:reasoning_train"
     (line,) = [line for line in out.splitlines() if line.startswith("::")]
-    assert line.startswith("::error title=medbench gate%3A bound%3A medbench_perplexity/perplexity")
+    assert line.startswith("::error title=medbench gate%3A Perplexity%3A at most 0.5::Perplexity is")
+
+
+@pytest.mark.parametrize(
+    ("environment", "link"),
+    [
+        (
+            {"GITHUB_ACTIONS": "true", "GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "o/r",
+             "GITHUB_RUN_ID": "17"},
+            "https://github.com/o/r/actions/runs/17#artifacts",
+        ),
+        ({"CI_JOB_URL": "https://gitlab.com/o/r/-/jobs/17", "CI_PROJECT_DIR": "PROJECT"},
+         "https://gitlab.com/o/r/-/jobs/17/artifacts/file/run/report.html"),
+        ({"CI_JOB_URL": "https://gitlab.com/o/r/-/jobs/17", "CI_PROJECT_DIR": "/elsewhere"}, ""),
+        ({"GITHUB_ACTIONS": "true", "GITHUB_SERVER_URL": "https://github.com"}, ""),
+        ({"CI_JOB_URL": "javascript:alert(1)", "CI_PROJECT_DIR": "PROJECT"}, ""),
+        ({}, ""),
+    ],
+)  # fmt: skip
+def test_the_comment_links_to_the_report_where_its_address_is_known(
+    run, policy, command, monkeypatch, environment, link
+):
+    for name in ("GITHUB_ACTIONS", "GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID", "CI_JOB_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value.replace("PROJECT", str(run.parent)))
+    command("gate", run, "--policy", policy(LENIENT))
+    text = (run / "gate.md").read_text()
+    assert (f"[Report with all questions and answers]({link})" in text) == bool(link)
+    assert ("Report with all" in text) == bool(link)
 
 
 def test_a_run_that_asked_its_questions_several_times_is_judged(run, policy, command):
@@ -383,7 +424,9 @@ def test_several_baselines_are_each_compared_with(run, tiny_run, command, tmp_pa
         "no regression: medbench_pubmedqa/accuracy against adapter of released",
         f"no regression: medbench_pubmedqa/accuracy against base of {tiny_run.name}",
     ]
-    assert f"against adapter of released, base of {tiny_run.name}." in (run / "gate.md").read_text().replace("\\", "")
+    text = (run / "gate.md").read_text().replace("\\", "")
+    assert re.search(rf"\| Compared with \| adapter of released, .+; base of {tiny_run.name}, .+ \|", text)
+    assert "ruled out (against adapter of released) |" in text
     code, _, err = command("gate", run, "--baseline", "released", "--baseline", "released", "--store", store)
     assert (code, "--baseline" in err) == (2, True)
 

@@ -1,5 +1,6 @@
 """What CI takes: the action's own shell steps, the YAML that ships, the pre-commit hook, and `medbench init`."""
 
+import json
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from training.recipes.recipe_file import load_recipe
 ROOT = Path(__file__).resolve().parents[3]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
 WORKFLOWS = [ROOT / "examples/ci/github.yml", ROOT / "harness/starter/workflow.yml"]
+INPUT = re.compile(r"\$\{\{ (?:inputs|steps\.gate\.outputs|github\.event|github)\.([\w.-]+) \}\}")
 LENIENT = "rules:\n- {rule: complete}\n- {rule: bound, metric: medbench_perplexity/perplexity, max: 1.0e+6}\n"
 
 
@@ -42,7 +44,7 @@ def workplace(tiny_run, tmp_path):
     return tmp_path
 
 
-def run_action(workplace, **inputs):
+def run_action(workplace, pull_request="", **inputs):
     """Run the action's shell steps in order as a runner does; (last exit code, outputs, all that was said)."""
     values = {name: str(each.get("default", "")) for name, each in ACTION["inputs"].items()} | inputs
     outputs: dict = {}
@@ -50,15 +52,17 @@ def run_action(workplace, **inputs):
     for step in ACTION["runs"]["steps"]:
         if "run" not in step or (code and "always()" not in step.get("if", "")):
             continue
-        told = {**values, **outputs}
+        told = {**values, **outputs, "token": "TOKEN", "pull_request.number": pull_request}
+        if step.get("name") == "Comment" and not (values["comment"] == "true" and outputs and pull_request):
+            continue
 
         def fill(text, told=told):
-            return re.sub(r"\$\{\{ (?:inputs|steps\.gate\.outputs)\.([\w-]+) \}\}", lambda found: told[found[1]], text)
+            return INPUT.sub(lambda match: told[match[1]], text)
 
         files = {name: workplace / name for name in ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_STEP_SUMMARY")}
         environment = os.environ | {name: str(path) for name, path in files.items()}
         environment |= {"GITHUB_ACTIONS": "true", "GITHUB_ACTION_PATH": str(ROOT), "PYTHONPATH": str(ROOT)}
-        environment |= {"PATH": f"{workplace / 'bin'}:{os.environ['PATH']}"}
+        environment |= {"PATH": f"{workplace / 'bin'}:{os.environ['PATH']}", "GITHUB_REPOSITORY": "o/r"}
         environment |= {name: fill(str(text)) for name, text in step.get("env", {}).items()}
         files["GITHUB_OUTPUT"].write_text("")
         script = ["bash", "-euo", "pipefail", "-c", fill(step["run"])]
@@ -87,8 +91,8 @@ def test_the_action_gates_a_run_that_is_there(workplace):
     code, outputs, said = run_action(workplace, policy="gate.yaml")
     assert code == 0, said
     assert (outputs["verdict"], outputs["exit-code"]) == ("pass", "0")
-    assert outputs["comment"].startswith("## medbench gate: Passed")
-    assert "Passed" in (workplace / "GITHUB_STEP_SUMMARY").read_text()
+    assert outputs["comment"].startswith("## ✅ medbench: the model may be released")
+    assert "may be released" in (workplace / "GITHUB_STEP_SUMMARY").read_text()
     assert "MEDBENCH_HOME=" in (workplace / "GITHUB_ENV").read_text()
     assert str(ROOT) in (workplace / "pip.log").read_text()
 
@@ -109,7 +113,104 @@ def test_the_action_takes_several_baselines_one_per_line(workplace):
         shutil.copytree(workplace / "work" / "runs" / "gate", store / name)
     _, outputs, said = run_action(workplace, policy="gate.yaml", baseline="released:base\nreference:base\n")
     assert outputs["verdict"] == "pass", said
-    assert "adapter of gate against base of released, base of reference." in outputs["comment"]
+    assert re.search(r"\| Compared with \| base of released, \S+; base of reference, \S+ \|", outputs["comment"])
+
+
+COMMENTS = (
+    '[{"id": 5, "user": {"type": "User"}, "body": "<!-- medbench gate: medbench-gate -->\\nby somebody else"},'
+    ' {"id": 6, "user": {"type": "Bot"}, "body": "of another tool\\n<!-- medbench gate: medbench-gate -->"},'
+    ' {"id": 7, "user": {"type": "Bot"}, "body": "<!-- medbench gate: other -->\\r\\nof another job"}]'
+)
+OURS = COMMENTS.replace('"of another tool', '"<!-- medbench gate: medbench-gate -->\\r\\n')
+
+
+@pytest.fixture
+def github(workplace):
+    """A `gh` that lists comments and notes what is written: the calls, after (comments, exit code)."""
+
+    def write(comments, fails=""):
+        (workplace / "comments.json").write_text(comments)
+        (workplace / "bin" / "gh").write_text(
+            f"#!{sys.executable}\n"
+            "import json, sys\n"
+            f"place = {str(workplace)!r}\n"
+            "words = sys.argv[1:]\n"
+            "if '--jq' in words:\n"
+            "    for comment in json.load(open(place + '/comments.json')):\n"
+            "        if comment['user']['type'] == 'Bot':\n"
+            "            print(comment['id'], comment['body'].split('\\n')[0])\n"
+            "    sys.exit()\n"
+            "body = open(words[-1].removeprefix('body=@')).read()\n"
+            "open(place + '/calls.jsonl', 'a').write(json.dumps([words[:-1], body]) + '\\n')\n"
+            f"{fails}\n"
+        )
+        (workplace / "bin" / "gh").chmod(0o755)
+
+    def calls():
+        path = workplace / "calls.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    return write, calls
+
+
+@pytest.mark.parametrize(
+    ("comments", "target"),
+    [
+        ("[]", ["--method", "POST", "repos/o/r/issues/12/comments"]),
+        (COMMENTS, ["--method", "POST", "repos/o/r/issues/12/comments"]),
+        (OURS, ["--method", "PATCH", "repos/o/r/issues/comments/6"]),
+    ],
+)
+def test_the_action_writes_one_comment_and_replaces_its_own(workplace, github, comments, target):
+    write, calls = github
+    write(comments)
+    code, outputs, _ = run_action(workplace, "12", comment="true")
+    assert (code, outputs["verdict"]) == (3, "inconclusive")
+    ((words, body),) = calls()
+    assert words == ["api", "--silent", *target, "-F"]
+    marker, _, text = body.partition("\n")
+    assert marker == "<!-- medbench gate: medbench-gate -->"
+    assert text == (workplace / "work" / "runs" / "gate" / "gate.md").read_text()
+
+
+def test_a_comment_that_cannot_be_written_changes_no_verdict(workplace, github):
+    write, calls = github
+    write("[]", "sys.exit(1)")
+    code, _, log = run_action(workplace, "12", policy="gate.yaml", comment="true")
+    assert code == 0
+    assert len(calls()) == 1
+    assert "::warning title=medbench gate::the comment was not written" in log
+    assert "pull-requests: write" in log
+
+
+def test_a_gate_that_cannot_judge_comments_that(workplace, github):
+    write, calls = github
+    write(OURS)
+    (workplace / "work" / "gate.yaml").write_text("rules: []\n")
+    assert run_action(workplace, "12", policy="gate.yaml", comment="true", artifact="a b/$(id)")[0] == 2
+    assert calls()[0][1] == (
+        "<!-- medbench gate: a-b---id- -->\nmedbench gate could not judge; see the log of the run.\n"
+    )
+
+
+@pytest.mark.parametrize(("number", "comment"), [("", "true"), ("12", "false")])
+def test_there_is_no_comment_without_a_pull_request_or_where_none_is_wanted(workplace, github, number, comment):
+    write, calls = github
+    write("[]")
+    run_action(workplace, number, policy="gate.yaml", comment=comment)
+    assert calls() == []
+
+
+def test_both_workflows_comment_and_may_do_so():
+    for path in WORKFLOWS:
+        workflow = yaml.safe_load(path.read_text())
+        assert workflow["permissions"] == {"contents": "read", "pull-requests": "write"}
+        (step,) = [step for step in workflow["jobs"]["gate"]["steps"] if step.get("id") == "gate"]
+        assert step["with"]["comment"] is True
+    (step,) = [step for step in ACTION["runs"]["steps"] if step.get("name") == "Comment"]
+    assert "always()" in step["if"]
+    assert "inputs.comment == 'true'" in step["if"]
+    assert "github.event.pull_request.number" in step["if"]
 
 
 def test_modules_of_the_workspace_cannot_change_what_the_action_reports(workplace):
@@ -170,6 +271,10 @@ def test_examples_give_the_action_inputs_that_it_has():
         assert set(step["with"]) <= set(ACTION["inputs"])
     job = yaml.safe_load((ROOT / "examples/ci/gitlab-ci.yml").read_text())["medbench gate"]
     assert job["artifacts"]["reports"]["junit"] == "runs/gate/gate.xml"
+    starter = yaml.safe_load((ROOT / "harness/starter/gitlab-ci.yml").read_text())["medbench gate"]
+    command = job["script"].pop()
+    assert starter["script"].pop() + " --store ../base/baselines --baseline released" == command
+    assert starter == job
 
 
 def test_the_pre_commit_hook_checks_a_readme(tiny_run, tmp_path, command):
@@ -208,7 +313,47 @@ def test_init_does_not_guess_where_the_action_is(tmp_path, command):
     assert not list(tmp_path.iterdir())
 
 
+def test_without_github_init_writes_the_gitlab_file_and_asks_nothing(tmp_path, command, monkeypatch):
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("typer.prompt", lambda *_, **__: pytest.fail("it asks"))
+    code, out, err = command("init", tmp_path, "--base", "b")
+    assert (code, err) == (0, "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".gitlab-ci.yml", "gate.yaml", "recipe.yaml"]
+    assert load_recipe(str(tmp_path / "recipe.yaml")).model.base == "b"
+    job = yaml.safe_load((tmp_path / ".gitlab-ci.yml").read_text())["medbench gate"]
+    assert "medbench gate runs/gate --policy ../base/gate.yaml" in job["script"]
+    assert "set the CI variable MEDBENCH to what pip installs" in out
+    assert "there already" in command("init", tmp_path)[2]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words", "file"),
+    [
+        ({".git/config": '[remote "origin"]\n\turl = git@github.com:o/r.git\n'}, (), ".github/workflows/medbench.yml"),
+        ({".git/config": '[remote "origin"]\n\turl = https://github.com/o/r\n'}, (), ".github/workflows/medbench.yml"),
+        ({".github/CODEOWNERS": ""}, (), ".github/workflows/medbench.yml"),
+        ({}, ("--ci", "github"), ".github/workflows/medbench.yml"),
+        ({".git/config": '[remote "origin"]\n\turl = https://gitlab.com/github.com/r\n'}, (), ".gitlab-ci.yml"),
+        ({".git/config": '[remote "origin"]\n\turl = https://mygithub.com/o/r\n'}, (), ".gitlab-ci.yml"),
+        ({".github/CODEOWNERS": ""}, ("--ci", "gitlab"), ".gitlab-ci.yml"),
+    ],
+)
+def test_init_writes_the_file_of_the_system_that_the_repository_is_on(tmp_path, command, prepare, words, file):
+    for name, text in prepare.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text)
+    code, out, err = command("init", tmp_path, *words)
+    if "github" in file:  # where nothing says where medbench's action is
+        assert code == 2
+        assert "write --action OWNER/REPO@REF" in err
+        code, out, err = command("init", tmp_path, *words, "--action", "O/m@v1")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[2] == str(tmp_path / file)
+    assert (tmp_path / file).is_file()
+
+
 def test_init_asks_on_a_terminal_for_what_no_flag_says(tmp_path, command, monkeypatch):
+    (tmp_path / ".github").mkdir()
     asked = []
 
     def answer(question, default):

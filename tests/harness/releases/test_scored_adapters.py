@@ -102,7 +102,7 @@ def test_the_name_of_the_base_may_be_shortened_and_modules_may_stand_in_any_orde
 def test_an_adapter_that_is_not_in_the_run_folder_is_said_not_to_be_compared(run, adapter, policy):
     adapter.rename(run / "elsewhere")
     assert not gate(run, policy=policy, quiet=True).candidate.has_weights
-    assert "(not in the run folder, so not compared)" in (run / "gate.md").read_text()
+    assert "(they are not in the run folder, so they were not compared" in (run / "gate.md").read_text()
 
 
 def test_results_that_do_not_record_the_settings_are_of_an_earlier_version(run, policy):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -17,6 +18,7 @@ from harness.sweeps.sweeping import make_cells
 from reports.document.checksums import write_facts
 from reports.document.reading import read_results
 from reports.errors import UserError
+from reports.numbers import value_text
 from tests.harness.plugins import HashEngine, use_engine
 from training.recipes.recipe_file import load_recipe
 
@@ -102,6 +104,38 @@ def test_a_sweep_ends_in_one_comparison(swept):
     assert 'id="front-time-title"' in html
     assert "| Model | Perplexity ↓ | Against base | lora.r | trainer.learning_rate | Training time |" in markdown
     assert "Pareto front" in markdown
+
+
+def results_of_cell(folder):
+    """The perplexity of a cell's model, as tables show it."""
+    results = read_results(folder)
+    (score,) = [score for score in results.scores if score.metric == "perplexity"]
+    return value_text(score.value, results.tasks[0].main)
+
+
+def test_a_sweep_shows_progress_score_and_time_left_and_ends_with_its_configurations(
+    tiny_recipe, tmp_path, monkeypatch, capsys
+):
+    use_engine(monkeypatch, tmp_path / "site", HashEngine, "hash")
+    fast = [*SMALL, "scoring.engine=hash", "scoring.limit=2", "scoring.noise_items=0"]
+    capsys.readouterr()
+    harness.sweep(str(tiny_recipe), ["lora.r=2,4"], out=tmp_path / "grid", settings=fast)
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    score = r"Perplexity \u2193 [\d.,]+ \[[\d.,]+, [\d.,]+\]"
+    assert lines[0] == "3 cells, 0 finished already"
+    assert re.fullmatch(f"  base: {score}", lines[1])
+    assert re.fullmatch(rf"  cells: 1/2, about \d+ (min \d+ )?s left, r-2: {score}", lines[2])
+    assert re.fullmatch(rf"  cells: 2/2, \d+ (min \d+ )?s, r-4: {score}", lines[3])
+    headings, *rows = [re.split(" {2,}", line) for line in lines[lines.index("") + 1 :][:4]]
+    assert headings[0] == "Model"
+    assert {"lora.r", "Perplexity \u2193", "Training time", "Peak memory", "Mark"} <= set(headings)
+    scores = {name: results_of_cell(tmp_path / "grid" / "cells" / name) for name in ("base", "r-2", "r-4")}
+    assert {row[0]: scores[row[0]] in row for row in rows} == dict.fromkeys(scores, True)
+    assert sum("best" in " ".join(row) for row in rows) == 1
+    harness.sweep(str(tiny_recipe), ["lora.r=2,4"], out=tmp_path / "grid", settings=fast)
+    again = capsys.readouterr().out
+    assert again.startswith("3 cells, 3 finished already\n")
+    assert "cells: " not in again
 
 
 def test_figures_of_a_comparison_are_those_of_its_runs(swept):

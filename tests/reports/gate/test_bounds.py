@@ -38,12 +38,12 @@ def change_of(before, after, metric=ROUGE, **limits):
 @pytest.mark.parametrize(
     ("limits", "wanted", "reason", "limit"),
     [
-        ({"min": 0.5}, "pass", "ROUGE-L is 50.0 %", "at least 0.5"),
-        ({"max": 0.5}, "pass", "ROUGE-L is 50.0 %", "at most 0.5"),
-        ({"min": 0.4, "max": 0.6}, "pass", "ROUGE-L is 50.0 %", "at least 0.4 and at most 0.6"),
-        ({"min": 0.51}, "fail", "ROUGE-L is 50.0 %, below the limit", "at least 0.51"),
-        ({"max": 0.49}, "fail", "ROUGE-L is 50.0 %, above the limit", "at most 0.49"),
-        ({"min": 0.4, "max": 0.49}, "fail", "ROUGE-L is 50.0 %, above the limit", "at least 0.4 and at most 0.49"),
+        ({"min": 0.5}, "pass", "ROUGE-L is 50.0 %", "at least 50 %"),
+        ({"max": 0.5}, "pass", "ROUGE-L is 50.0 %", "at most 50 %"),
+        ({"min": 0.4, "max": 0.6}, "pass", "ROUGE-L is 50.0 %", "at least 40 % and at most 60 %"),
+        ({"min": 0.51}, "fail", "ROUGE-L is 50.0 %, below the limit", "at least 51 %"),
+        ({"max": 0.49}, "fail", "ROUGE-L is 50.0 %, above the limit", "at most 49 %"),
+        ({"min": 0.4, "max": 0.49}, "fail", "ROUGE-L is 50.0 %, above the limit", "at least 40 % and at most 49 %"),
     ],
 )
 def test_a_value_within_its_limits_passes(limits, wanted, reason, limit):
@@ -98,13 +98,13 @@ def test_items_of_a_bound_are_planned_by_the_nearest_limit():
 @pytest.mark.parametrize(
     ("limits", "wanted", "reason", "limit"),
     [
-        ({"min": 0.1}, "pass", "ROUGE-L changed by +10.0 pp", "at least 0.1"),
-        ({"min": 0.11}, "fail", "ROUGE-L changed by +10.0 pp, below the limit", "at least 0.11"),
-        ({"max": 0.09}, "fail", "ROUGE-L changed by +10.0 pp, above the limit", "at most 0.09"),
+        ({"min": 0.1}, "pass", "ROUGE-L changed by +10.0 pp", "at least 10 pp"),
+        ({"min": 0.11}, "fail", "ROUGE-L changed by +10.0 pp, below the limit", "at least 11 pp"),
+        ({"max": 0.09}, "fail", "ROUGE-L changed by +10.0 pp, above the limit", "at most 9 pp"),
         ({"min": 0.2, "relative": True}, "pass", "ROUGE-L changed by +10.0 pp, +20.0%",
-         "at least 0.2 of the baseline's"),
+         "at least 20 % of the baseline's"),
         ({"max": 0.19, "relative": True}, "fail", "ROUGE-L changed by +10.0 pp, +20.0%, above the limit",
-         "at most 0.19 of the baseline's"),
+         "at most 19 % of the baseline's"),
     ],
 )  # fmt: skip
 def test_a_change_within_its_limits_passes(limits, wanted, reason, limit):
@@ -163,10 +163,10 @@ def test_a_change_asks_for_the_items_of_its_distance():
 @pytest.mark.parametrize(
     ("limits", "limit", "missed"),
     [
-        ({"at_least": 0.5}, "at least 0.5", ["0", "2"]),
-        ({"at_least": 0.6}, "at least 0.6", ["0", "2", "4", "5"]),
-        ({"at_most": 0.4}, "at most 0.4", ["9", "4", "5"]),
-        ({"at_least": 0.2, "at_most": 0.6}, "at least 0.2 and at most 0.6", ["0", "9"]),
+        ({"at_least": 0.5}, "at least 50 %", ["0", "2"]),
+        ({"at_least": 0.6}, "at least 60 %", ["0", "2", "4", "5"]),
+        ({"at_most": 0.4}, "at most 40 %", ["9", "4", "5"]),
+        ({"at_least": 0.2, "at_most": 0.6}, "at least 20 % and at most 60 %", ["0", "9"]),
     ],
 )
 def test_listed_items_that_miss_a_limit_are_named_worst_first(limits, limit, missed):

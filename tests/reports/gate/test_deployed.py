@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from reports.errors import UserError
+from reports.gate.comment import comment
 from reports.gate.junit import junit_xml
-from reports.gate.render import markdown
 from reports.verification.equivalence import judge
 from tests.reports.gate.examples import ACCURACY, inputs, right_and_wrong, verdict
 from tests.reports.verification.deployments import document, equal_parts, quiz, random_nats
@@ -34,7 +34,7 @@ def test_an_equivalent_certificate_of_these_weights_passes():
     assert "Deployed as q8_0 GGUF: equivalent to the evaluated adapter on 500 items" in result.reason
     assert "margin 5.0 pp" in result.reason
     assert "deployed equals" in junit_xml(report)
-    assert "deployed equals" in markdown(report)
+    assert "| Deployed model: equivalent to the candidate | ✅ met, equivalent |" in comment(report)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from reports.document.schema import DataInfo
 from reports.files import sha256_value
 from reports.gate.inputs import GateInput
 from reports.gate.judging import input_info, judge, refuse
@@ -93,9 +94,9 @@ def test_each_rule_is_judged_by_its_own_function_in_the_order_of_the_policy():
     ]
     limits = [rule.limit for rule in result.rules]
     assert limits[1:2] + limits[3:] == [
-        "at least 0",
-        "at least -1",
-        "at least 0.1",
+        "at least 0 %",
+        "at least -100 pp",
+        "at least 10 %",
         "loses less than 90.0 pp",
         "no loss shown, and one of 90.0 pp ruled out",
         "is better",
@@ -162,3 +163,23 @@ def test_an_input_is_named_by_its_model():
     _, candidate = inputs(ROUGE, VALUES, VALUES)
     assert isinstance(candidate, GateInput)
     assert input_info(candidate) == GateInputInfo(run="r", model="adapter", sha256="b", created="")
+
+
+def described(rules, label="", **changes):
+    """The report on a candidate whose task has a label and a setting."""
+    baseline, candidate = inputs(ROUGE, VALUES, VALUES, **changes)
+    tasks = [task.model_copy(update={"label": label, "setting": "40 of 90 items"}) for task in candidate.results.tasks]
+    candidate = replace(candidate, results=candidate.results.model_copy(update={"tasks": tasks}), trained_here=True)
+    return judge(Policy.model_validate({"rules": rules}), candidate, [baseline])
+
+
+def test_a_report_says_what_was_judged_in_the_words_of_the_candidate_s_tasks():
+    train = DataInfo(role="train", source="mine.jsonl", selection="", rows=1450, sha256="x", synthetic=False)
+    report = described([PASSES, {"rule": "complete", "name": "whole"}], "PubMedQA", data=[train])
+    bound, complete = report.rules
+    assert (bound.subject, bound.info, bound.label) == ("ROUGE-L (PubMedQA)", ROUGE, "")
+    assert (complete.subject, complete.info, complete.label) == ("", None, "whole")
+    assert report.data == ["PubMedQA: 40 of 90 items"]
+    assert report.candidate.trained_on == "1,450 rows of mine.jsonl"
+    assert (report.baseline.trained_on, report.baseline.base) == ("", "")
+    assert described([PASSES]).rules[0].subject == "ROUGE-L"

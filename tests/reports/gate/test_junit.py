@@ -53,7 +53,10 @@ def test_a_failed_rule_is_a_failure_with_its_items():
     reason, facts, item = failure.text.split("\n")
     assert reason == "shown to be worse"
     assert facts.startswith("verdict fail, limit no loss shown")
-    assert item == "t 7: baseline 1, candidate 0, answer 'no', gold 'yes'"
+    assert (
+        item
+        == "wrong instead of right; question 'Is it?'; gold 'yes'; baseline answered 'yes'; answered 'no' (t, item 7)"
+    )
 
 
 def test_an_inconclusive_rule_is_an_error_if_the_policy_blocks_it_and_else_skipped():

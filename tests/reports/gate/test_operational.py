@@ -32,11 +32,11 @@ def test_peak_memory_of_training():
         "pass",
         reason,
         3.0,
-        "at most 3",
+        "at most 3 GiB",
     )
     result = judge({"rule": "peak_memory", "max_gib": 2.5}, training=TRAINING)
     assert (result.name, result.rule) == ("peak memory", "peak_memory")
-    assert summary(result) == ("fail", reason, 3.0, "at most 2.5")
+    assert summary(result) == ("fail", reason, 3.0, "at most 2.5 GiB")
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_training_that_is_not_in_the_results_or_of_another_model(rule, reason):
 def test_throughput_of_training():
     rule = {"rule": "throughput", "min_tokens_per_second": 1500}
     reason = "1,500.0 tokens per second of training"
-    assert summary(judge(rule, training=TRAINING)) == ("pass", reason, 1500.0, "at least 1500")
+    assert summary(judge(rule, training=TRAINING)) == ("pass", reason, 1500.0, "at least 1500 tokens per second")
     assert judge(rule | {"min_tokens_per_second": 1501}, training=TRAINING).verdict == "fail"
 
 
@@ -67,7 +67,7 @@ def test_throughput_of_scoring_is_that_of_the_generating_tasks_of_the_candidate(
     rule = {"rule": "throughput", "of": "scoring", "min_tokens_per_second": 40}
     costs = [cost(), cost(seconds=3.0), cost(model="base", seconds=90.0), cost(task="other", seconds=90.0)]
     reason = "40.0 tokens per second of scoring"
-    assert summary(judge(rule, costs=costs)) == ("pass", reason, 40.0, "at least 40")
+    assert summary(judge(rule, costs=costs)) == ("pass", reason, 40.0, "at least 40 tokens per second")
     unknown = ("fail", "the results do not say how fast scoring adapter was", None, "")
     assert summary(judge(rule, costs=[])) == summary(judge(rule, costs=[cost(seconds=0.0)])) == unknown
     assert judge(rule, costs=[cost(seconds=0.5)]).value == 200.0
@@ -86,8 +86,8 @@ def test_throughput_counts_tasks_with_some_generated_answers():
 
 def test_adapter_size():
     reason = "3.00 MiB of adapter weights"
-    assert summary(judge({"rule": "adapter_size", "max_mib": 3})) == ("pass", reason, 3.0, "at most 3")
-    assert summary(judge({"rule": "adapter_size", "max_mib": 2.9})) == ("fail", reason, 3.0, "at most 2.9")
+    assert summary(judge({"rule": "adapter_size", "max_mib": 3})) == ("pass", reason, 3.0, "at most 3 MiB")
+    assert summary(judge({"rule": "adapter_size", "max_mib": 2.9})) == ("fail", reason, 3.0, "at most 2.9 MiB")
     candidate, baseline = inputs(ROUGE, *VALUES)
     result, _ = verdict({"rule": "adapter_size", "max_mib": 3}, baseline, candidate)
     assert result.reason == "the results do not say how large the weights of base are"
@@ -100,11 +100,14 @@ def test_adapter_size():
 def test_truncated_answers_are_counted_and_listed():
     reason = "2 of 40 answers were cut off"
     result = judge({"rule": "truncated", "max_share": 0.05})
-    assert summary(result) == ("pass", reason, 0.05, "at most 5.0%")
+    assert summary(result) == ("pass", reason, 0.05, "at most 5.0 %")
     assert (result.n, result.moved) == (40, [])
     result = judge({"rule": "truncated"})
-    assert summary(result) == ("fail", reason, 0.05, "at most 0.0%")
-    assert [(item.task, item.id) for item in result.moved] == [("t", "0"), ("t", "1")]
+    assert summary(result) == ("fail", reason, 0.05, "at most 0.0 %")
+    assert [(item.task, item.id, item.question, item.answer) for item in result.moved] == [
+        ("t", "0", "p", "o"),
+        ("t", "1", "p", "o"),
+    ]
 
 
 def test_at_most_ten_truncated_answers_are_listed():

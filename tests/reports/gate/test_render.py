@@ -1,16 +1,42 @@
-"""A gate report as text, Markdown and GitHub annotations."""
+"""A gate report as text: requirements in words, one unit a row, the items behind a verdict, GitHub annotations."""
 
 import pytest
 
-from reports.gate.outcome import GateInputInfo, GateReport, MovedSample, RuleResult
+from reports.document.schema import MetricInfo
+from reports.gate.outcome import SHARE, GateInputInfo, GateReport, MovedSample, RuleResult
 from reports.gate.policy import DEFAULT
-from reports.gate.render import facts_text, github_annotations, markdown, moved_text, rules_table
+from reports.gate.render import (
+    blocking_first,
+    facts_text,
+    github_annotations,
+    item_score_text,
+    moved_text,
+    requirement,
+    result_text,
+    rules_table,
+)
 
+ACCURACY = MetricInfo(key="m", title="Accuracy", kind="proportion", higher_is_better=True, percent=True)
+PERPLEXITY = MetricInfo(key="p", title="Perplexity", kind="perplexity", higher_is_better=False)
+ITEM = MovedSample(
+    id="7",
+    task="t",
+    baseline=1.0,
+    candidate=0.0,
+    baseline_score=1.0,
+    candidate_score=0.0,
+    question="Is it?",
+    baseline_answer="yes",
+    answer="no",
+    gold="yes",
+)
 FAILED = RuleResult(
     name="no regression: t/m",
     rule="no_regression",
     task="t",
     metric="m",
+    subject="Accuracy (PubMedQA)",
+    info=ACCURACY,
     verdict="fail",
     reason="shown to be worse",
     value=0.61234,
@@ -24,10 +50,11 @@ FAILED = RuleResult(
     p_adjusted=0.002,
     n=400,
     items_needed=1200,
-    moved=[MovedSample(id="7", task="t", baseline=1.0, candidate=0.0, answer="no", gold="yes")],
+    moved=[ITEM],
 )
 UNDECIDED = RuleResult(name="few", rule="superiority", verdict="inconclusive", reason="too few", items_needed=711)
 PASSED = RuleResult(name="complete", rule="complete", verdict="pass", reason="all 3 tasks are finished")
+ADVISORY = FAILED.model_copy(update={"label": "speed", "advisory": True, "moved": [], "items_needed": 9999})
 
 
 def report(*rules, **changes):
@@ -50,120 +77,118 @@ def test_a_model_is_named_with_its_run():
     assert GateInputInfo(run="new", model="adapter").label == "adapter of new"
 
 
-def test_the_table_starts_with_what_blocks():
-    table = rules_table(report(PASSED, UNDECIDED, FAILED))
-    assert table.columns == ("Rule", "Verdict", "Baseline", "Candidate", "Difference", "Why")
+def test_rules_that_block_come_first_then_those_that_cannot():
+    assert blocking_first([PASSED, ADVISORY, UNDECIDED, FAILED]) == [FAILED, UNDECIDED, ADVISORY, PASSED]
+
+
+def test_a_row_has_one_unit_and_says_what_is_required():
+    table = rules_table([FAILED, UNDECIDED, PASSED])
+    assert table.columns == ("Requirement", "Result", "Baseline", "Candidate", "Change")
     assert table.rows == (
-        ("no regression: t/m", "FAIL", "0.7", "0.6123", "-0.08766 [-0.15, -0.02]", "shown to be worse"),
-        ("few", "inconclusive", "", "", "", "too few"),
-        ("complete", "pass", "", "", "", "all 3 tasks are finished"),
+        ("Accuracy (PubMedQA): no loss shown", "FAIL, worse", "70.0 %", "61.2 %", "-8.8 pp [-15.0, -2.0]"),
+        ("few", "inconclusive", "", "", ""),
+        ("All tasks are scored completely", "pass", "", "", ""),
     )
 
 
-def test_a_difference_without_both_bounds_is_a_number():
-    half = FAILED.model_copy(update={"high": None})
-    assert rules_table(report(half)).rows[0][4] == "-0.08766"
-    assert rules_table(report(half.model_copy(update={"low": None, "high": 0.1}))).rows[0][4] == "-0.08766"
+@pytest.mark.parametrize("missing", ["low", "high"])
+def test_a_difference_without_both_bounds_is_a_number(missing):
+    assert rules_table([FAILED.model_copy(update={missing: None})]).rows[0][4] == "-8.8 pp"
+
+
+@pytest.mark.parametrize(
+    ("rule", "requires", "value"),
+    [
+        ({"rule": "peak_memory", "value": 12.345, "unit": "GiB", "limit": "at most 16 GiB"},
+         "Memory of training: at most 16 GiB", "12.35 GiB"),
+        ({"rule": "throughput", "value": 1234.5, "unit": "tokens per second", "limit": "at least 900"},
+         "Speed: at least 900", "1,234 tokens per second"),
+        ({"rule": "truncated", "value": 0.05, "unit": SHARE, "limit": "at most 0.0 %"},
+         "Answers cut off at the token limit: at most 0.0 %", "5.0 %"),
+        ({"rule": "leakage", "value": 3.0, "unit": "items", "limit": "at most 0 items"},
+         "Test items that equal training rows: at most 0 items", "3 items"),
+        ({"rule": "required", "task": "medqa"}, "A required task is scored: medqa", ""),
+        ({"rule": "bound", "label": "calibrated", "subject": "ECE", "info": ACCURACY, "value": 0.04,
+          "limit": "at most 5 %"}, "calibrated: ECE: at most 5 %", "4.0 %"),
+        ({"rule": "bound", "subject": "ECE", "info": ACCURACY, "slice": "class maybe", "against": "adapter of old",
+          "limit": "at most 5 %"}, "ECE, class maybe: at most 5 % (against adapter of old)", ""),
+    ],
+)  # fmt: skip
+def test_rules_in_words_with_their_unit(rule, requires, value):
+    result = RuleResult(**{"name": "n", "verdict": "pass", "reason": "", **rule})
+    assert requirement(result) == requires
+    assert rules_table([result]).rows[0][3] == value
+
+
+def test_values_of_other_metrics_are_numbers():
+    worse = FAILED.model_copy(update={"info": PERPLEXITY, "value": 8.1234, "baseline": 7.0, "difference": 1.1234})
+    assert rules_table([worse]).rows[0][2:] == ("7.00", "8.12", "+1.12 [-0.150, -0.020]")
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "FAIL, worse"),
+        ({"advisory": True}, "FAIL, worse (advisory)"),
+        ({"verdict": "pass", "outcome": "equivalent"}, "pass, equivalent"),
+        ({"verdict": "inconclusive", "outcome": "inconclusive"}, "inconclusive"),
+        ({"verdict": "pass", "outcome": None}, "pass"),
+    ],
+)
+def test_results_have_the_outcome_words_of_reports(changes, text):
+    assert result_text(FAILED.model_copy(update=changes)) == text
 
 
 def test_the_numbers_behind_a_verdict():
     assert facts_text(PASSED) == "verdict pass"
     assert facts_text(FAILED) == (
-        "verdict fail, limit no loss shown, baseline 0.7, candidate 0.6123, difference -0.08766 [-0.15, -0.02],"
+        "verdict fail, limit no loss shown, baseline 70.0 %, candidate 61.2 %, difference -8.8 pp [-15.0, -2.0],"
         " outcome worse, p 0.001, corrected p 0.002, n 400, items needed 1,200"
     )
+    assert facts_text(ADVISORY).startswith("verdict fail, advisory, limit no loss shown")
 
 
 @pytest.mark.parametrize(
-    ("fields", "text"),
+    ("fields", "info", "text"),
     [
-        ({}, "t 7"),
-        ({"baseline": 1.0, "candidate": 0.0}, "t 7: baseline 1, candidate 0"),
-        ({"candidate": (-31.25, 20.0)}, "t 7: candidate -31.25 / 20"),
-        ({"answer": "no", "gold": "yes"}, "t 7: answer 'no', gold 'yes'"),
+        ({}, ACCURACY, "item (t, item 7)"),
+        ({"baseline_score": 1.0, "candidate_score": 0.0}, ACCURACY, "wrong instead of right (t, item 7)"),
+        ({"candidate_score": 4.7707}, PERPLEXITY, "4.77 (t, item 7)"),
+        ({"baseline_score": 3.25, "candidate_score": 4.7707}, PERPLEXITY, "4.77 instead of 3.25 (t, item 7)"),
+        ({"baseline_score": 1.0, "candidate_score": 0.0}, None, "item (t, item 7)"),
+        ({"answer": "no\n way", "gold": "yes"}, ACCURACY, "gold 'yes'; answered 'no way' (t, item 7)"),
     ],
 )
-def test_an_item_that_moved_a_rule(fields, text):
-    assert moved_text(MovedSample(id="7", task="t", **fields)) == text
+def test_an_item_that_moved_a_rule(fields, info, text):
+    sample = MovedSample(id="7", task="t", **fields)
+    assert moved_text(sample, info) == text
+    assert moved_text(sample, info, with_id=False) == text.removesuffix(" (t, item 7)")
 
 
-def test_the_markdown_summary():
-    assert markdown(report(FAILED, UNDECIDED, PASSED)) == (
-        "## medbench gate: Blocked\n"
-        "\n"
-        "adapter of new against base of old. Of 3 rules 1 failed.\n"
-        "\n"
-        "| Rule | Verdict | Baseline | Candidate | Difference | Why |\n"
-        "| --- | --- | --- | --- | --- | --- |\n"
-        "| no regression: t/m | FAIL | 0.7 | 0.6123 | -0.08766 [-0.15, -0.02] | shown to be worse |\n"
-        "| few | inconclusive |  |  |  | too few |\n"
-        "| complete | pass |  |  |  | all 3 tasks are finished |\n"
-        "\n"
-        "<details><summary>no regression: t/m: the items that moved it, worst first</summary>\n"
-        "\n"
-        "- t 7: baseline 1, candidate 0, answer 'no', gold 'yes'\n"
-        "\n"
-        "</details>\n"
-        "\n"
-        "To decide every rule takes about 1,200 items.\n"
-        "\n"
-        "medbench 0.1, policy 0123456789ab, candidate weights fedcba987654 (not in the run folder, so not"
-        " compared). Research output of a language model. Not medical advice.\n"
-    )
-
-
-def test_text_from_models_is_escaped():
-    hostile = MovedSample(id="<b>&\n*x* @you", task="t")
-    text = markdown(report(FAILED.model_copy(update={"name": "<i>", "moved": [hostile]})))
-    assert "- t &lt;b>& \\*x\\* @\N{ZERO WIDTH SPACE}you\n" in text
-    assert "<summary>&lt;i&gt;: the items" in text
-    assert f"against {'b' * 400}. " in markdown(report(baselines=[GateInputInfo(run="r", model="b" * 999)]))
-
-
-def test_unknown_weights_and_decided_rules_in_the_summary():
-    text = markdown(report(PASSED, candidate=GateInputInfo(run="new", model="adapter", has_weights=True)))
-    assert "candidate weights unknown." in text
-    assert "To decide every rule" not in text
-    assert "<details>" not in text
+def test_scores_of_items_are_right_or_wrong_where_a_metric_counts_that():
+    assert [item_score_text(score, ACCURACY) for score in (1.0, 0.0, 0.5, None)] == ["right", "wrong", "50.0 %", ""]
+    assert item_score_text(1.0, PERPLEXITY) == "1.00"
 
 
 def test_annotations_are_errors_for_what_blocks():
     lenient = DEFAULT.model_copy(update={"inconclusive": "pass"})
+    worse = "title=medbench gate%3A Accuracy (PubMedQA)%3A no loss shown::shown to be worse"
     assert [*github_annotations(report(UNDECIDED, PASSED, FAILED))] == [
-        "::error title=medbench gate%3A no regression%3A t/m::shown to be worse",
+        f"::error {worse}",
         "::error title=medbench gate%3A few::too few",
     ]
     assert [*github_annotations(report(UNDECIDED, FAILED, policy=lenient))] == [
-        "::error title=medbench gate%3A no regression%3A t/m::shown to be worse",
+        f"::error {worse}",
         "::warning title=medbench gate%3A few::too few",
     ]
+    lines = github_annotations(report(PASSED, ADVISORY, UNDECIDED, FAILED))
+    assert [line.partition(" ")[0] for line in lines] == ["::error", "::error", "::notice"]
 
 
 def test_annotations_are_escaped_and_few():
-    hostile = FAILED.model_copy(update={"name": "a, 5 %", "reason": "100 %\r\nnext: line, here"})
+    hostile = FAILED.model_copy(update={"subject": "a,\u202e 5 %", "limit": "", "reason": "100 %\r\nnext: line, here"})
     (line,) = github_annotations(report(hostile))
     assert line == "::error title=medbench gate%3A a%2C 5 %25::100 %25%0D%0Anext: line, here"
-    long = FAILED.model_copy(update={"name": "n" * 999, "reason": "r" * 999})
+    long = FAILED.model_copy(update={"subject": "n" * 999, "reason": "r" * 999})
     lines = [*github_annotations(report(*[long] * 12))]
     assert lines == [f"::error title=medbench gate%3A {'n' * 385}::{'r' * 400}"] * 10
-
-
-ADVISORY = FAILED.model_copy(update={"name": "speed", "advisory": True, "moved": [], "items_needed": 9999})
-
-
-def test_advisory_rules_are_shown_as_such_and_annotated_as_notices():
-    whole = report(PASSED, ADVISORY, UNDECIDED, FAILED)
-    assert [row[:2] for row in rules_table(whole).rows] == [
-        ("no regression: t/m", "FAIL"),
-        ("few", "inconclusive"),
-        ("speed", "FAIL (advisory)"),
-        ("complete", "pass"),
-    ]
-    assert [line.partition(" ")[0] for line in github_annotations(whole)] == ["::error", "::error", "::notice"]
-    assert "To decide every rule takes about 1,200 items." in markdown(whole)
-    assert facts_text(ADVISORY).startswith("verdict fail, advisory, limit no loss shown")
-
-
-def test_all_baselines_are_named():
-    others = [GateInputInfo(run="last", model="adapter"), GateInputInfo(run="first", model="base")]
-    assert "adapter of new against adapter of last, base of first. Of 3" in markdown(report(baselines=others))

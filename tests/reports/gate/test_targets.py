@@ -12,7 +12,7 @@ from reports.gate.inputs import ItemScore, slice_hashes
 from reports.gate.outcome import MovedSample
 from reports.gate.policy import Policy
 from reports.gate.selecting import select
-from reports.gate.targets import CannotJudgeError, Selected, expand, moved, sample_moved
+from reports.gate.targets import CannotJudgeError, Selected, expand, moved, sample_moved, score_of_item
 from tests.reports.gate.examples import ACCURACY, LENGTH, PERPLEXITY, ROUGE, first, inputs, with_items
 
 VALUES = [0.2, 0.4, 0.6, 0.8]
@@ -289,10 +289,50 @@ def test_ten_items_are_shown_and_of_a_group_those_that_differ():
 
 def test_an_item_is_shown_with_the_start_of_its_texts():
     sample = Sample(
-        id="a", doc_hash="a", model="x", task="t", prompt="", output="o" * 90, gold="g" * 90, metrics={"m": 0.5}
+        id="a",
+        doc_hash="a",
+        model="x",
+        task="t",
+        prompt="q" * 210,
+        output="o" * 210,
+        gold="g" * 210,
+        metrics={"m": 0.5},
     )
     score = ItemScore(id="a", doc_hash="a", metrics={"m": 0.7})
     assert sample_moved(sample, target_of(), score, -0.1) == MovedSample(
-        id="a", task="t", baseline=0.7, candidate=0.5, weight=-0.1, answer="o" * 80, gold="g" * 80
+        id="a",
+        task="t",
+        baseline=0.7,
+        candidate=0.5,
+        baseline_score=0.7,
+        candidate_score=0.5,
+        weight=-0.1,
+        question="q" * 200,
+        answer="o" * 200,
+        gold="g" * 200,
     )
-    assert sample_moved(score, target_of()) == MovedSample(id="a", task="t", candidate=0.7)
+    assert sample_moved(score, target_of()) == MovedSample(id="a", task="t", candidate=0.7, candidate_score=0.7)
+    both = sample_moved(sample, target_of(), sample.model_copy(update={"output": "before"}))
+    assert (both.baseline_answer, both.answer) == ("before", "o" * 200)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "score"),
+    [
+        ("proportion", 1.0, 1.0),
+        ("mean", 0.25, 0.25),
+        ("perplexity", (-20.0, 10.0), 7.38905609893065),
+        ("bits_per_byte", (-6.931471805599453, 5.0), 2.0),
+        ("ratio", (3.0, 4.0), 0.75),
+        ("macro_f1", (2.0, 2.0), 1.0),
+        ("macro_f1", (2.0, 0.0), 0.0),
+        ("ece", (0.9, 1.0), None),
+        ("batch_calibrated", (0.0, -1.0, -2.0), None),
+        ("other", 3.0, None),
+        ("mean", None, None),
+    ],
+)
+def test_an_item_has_a_score_in_the_unit_of_its_metric(kind, value, score):
+    metric = MetricInfo(key="m", title="M", kind=kind)
+    item = ItemScore(id="a", doc_hash="a", metrics={"m": value})
+    assert score_of_item(metric, item) == (None if score is None else pytest.approx(score))

@@ -1,7 +1,5 @@
 """The learning curve in reports: table, plots and what the other tables leave to it."""
 
-import pytest
-
 from reports.curve_tables import curve_table
 from reports.document.schema import ModelInfo
 from reports.files import write_json
@@ -56,12 +54,10 @@ def test_other_tables_and_plots_have_the_last_step_only():
     assert {row.model for group in row_groups(results) for row in group.rows} == {"adapter-step-80"}
 
 
-@pytest.mark.parametrize("brief", [False, True])
-def test_many_models_that_are_no_curve_have_rows_instead_of_columns(brief):
+def test_many_models_that_are_no_curve_have_rows_instead_of_columns():
     results = curve_results(rights=(50, 70, 50, 48, 45)).model_copy(update={"learning_curve": None})
-    table = scores_table(results, brief=brief)
-    headings = ("Difference", "Outcome") if brief else ("Difference", "Confidence", "p", "Outcome")
-    assert table.columns == ("Metric", "Model", "Score", "n", *headings)
+    table = scores_table(results)
+    assert table.columns == ("Metric", "Model", "Score", "n", "Difference", "Confidence", "p", "Outcome")
     assert len(table.rows) == 2 * 6
     assert [row[1] for row in table.rows[:3]] == ["base", "adapter-step-20", "adapter-step-40"]
     assert [row[-1] for row in table.rows[:3]] == ["", "better", "better"]

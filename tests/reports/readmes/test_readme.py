@@ -2,14 +2,17 @@
 
 import json
 import os
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 
 from reports.document.checksums import write_facts
 from reports.document.reading import read_results
 from reports.errors import UserError
-from reports.readmes.readme import update
+from reports.readmes.readme import sources, update
+from reports.readmes.selection import select
 
 
 @pytest.fixture
@@ -285,3 +288,148 @@ def test_a_markdown_file_that_is_a_link_out_of_the_repository_is_not_shown(repos
     assert (code, out) == (2, "")
     assert "the file lies outside of" in err
     assert OUTSIDE not in err
+
+
+QUICKSTART = Path(__file__).resolve().parents[3] / "benchmarks" / "results" / "quickstart" / "results.json"
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A clone of a repository whose runs are not committed, but a results.json in a folder with a blank is."""
+    (tmp_path / "clone" / ".git").mkdir(parents=True)
+    (tmp_path / "clone" / "my results").mkdir()
+    shutil.copy(QUICKSTART, tmp_path / "clone" / "my results")
+    return tmp_path / "clone"
+
+
+def block(clone, words, name="results"):
+    """Write a block and return its text."""
+    file = clone / "README.md"
+    file.write_text(f"<!-- medbench:{name} 'my results/results.json' {words} -->\n<!-- medbench:end -->\n")
+    update(file)
+    return file.read_text()
+
+
+def metrics_of(text):
+    return [line.split("|")[1].strip() for line in text.splitlines() if re.match(r"\| [A-Z]", line)][1:]
+
+
+@pytest.mark.parametrize(
+    ("words", "metrics"),
+    [
+        ("metrics=perplexity", ["Perplexity ↓"]),
+        ("metrics=perplexity,accuracy", ["Accuracy ↑ (PubMedQA, synthetic items)", "Perplexity ↓"]),
+        ("'metrics=accuracy, medbench_generation/rouge_l'", ["Accuracy ↑ (PubMedQA, synthetic items)", "ROUGE-L ↑"]),
+        ("metrics=medbench_pubmedqa/macro_f1 models=adapter", ["Macro-F1 ↑ (PubMedQA, synthetic items)"]),
+    ],
+)
+def test_a_block_shows_the_metrics_that_it_names(clone, words, metrics):
+    text = block(clone, words)
+    assert metrics_of(text) == metrics
+    assert ("Perplexity of the gold" in text) == ("Perplexity ↓" in metrics)  # the settings of shown tasks only
+    assert len(metrics_of(block(clone, ""))) > 15
+
+
+def test_a_block_shows_the_models_that_it_names(clone):
+    value = json.loads(QUICKSTART.read_text())
+    other = [model | {"name": "other"} for model in value["models"] if model["name"] == "adapter"]
+    scores = [score | {"model": "other"} for score in value["scores"] if score["model"] == "adapter"]
+    pairs = [pair | {"candidate": "other"} for pair in value["comparisons"]]
+    value |= {"models": value["models"] + other, "scores": value["scores"] + scores}
+    value |= {"comparisons": value["comparisons"] + pairs, "checksum": ""}
+    (clone / "my results" / "results.json").write_text(json.dumps(value))
+    both, one = block(clone, "metrics=perplexity"), block(clone, "metrics=perplexity models=other")
+    assert (both.count("Fine-tuned (adapter)"), both.count("Fine-tuned (other)")) == (1, 1)
+    assert (one.count("Fine-tuned (adapter)"), one.count("Fine-tuned (other)")) == (0, 1)
+    assert block(clone, "metrics=perplexity models=adapter,other") == both.replace(
+        "metrics=perplexity", "metrics=perplexity models=adapter,other", 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "message", "fix"),
+    [
+        ("results", "metrics=perplexit", "the run has no metric 'perplexit'", "accuracy, macro_f1"),
+        ("results", "metrics=medbench_pubmedqa/perplexity", "the run has no metric", "accuracy, macro_f1"),
+        ("results", "models=adaptr", "the run has no model 'adaptr'", "write models= with some of base, adapter"),
+        ("results", "metrics=", "metrics= names nothing", "write metrics=NAME,NAME"),
+        ("results", "metrics=,", "metrics= names nothing", "write metrics=NAME,NAME"),
+        ("results", "models=base models=adapter", "an option is there twice", "write <!-- medbench:template"),
+        ("training", "models=adapter", "the block training takes no models=", "results: metrics= and models="),
+        ("cost", "metrics=accuracy", "the block cost takes no metrics=", "cost: models="),
+        ("results", "file=x", "file= goes with template", "write <!-- medbench:template RUN file=PATH -->"),
+    ],
+)
+def test_a_name_that_the_run_does_not_have_is_refused(clone, name, words, message, fix):
+    with pytest.raises(UserError, match=r"README\.md, line 1") as error:
+        block(clone, words, name)
+    assert message in str(error.value)
+    assert fix in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["results", "training", "memory", "environment"])
+def test_a_clone_without_runs_passes_the_check_on_committed_results(run, tmp_path, name, command):
+    """The run writes the block; the clone has README.md and results.json only."""
+    repository = tmp_path / "repository"
+    (repository / ".git").mkdir(parents=True)
+    shutil.copytree(run, repository / "runs" / "mine")
+    file = repository / "README.md"
+    file.write_text(f"<!-- medbench:{name} runs/mine -->\n<!-- medbench:end -->\n")
+    code, out, _ = command("readme", file)
+    assert code == 0
+    committed = out.split("git add --force ")[1].split()
+    assert [Path(path).relative_to(repository).as_posix() for path in committed] == [
+        "README.md",
+        "runs/mine/results.json",
+    ]
+    cloned = tmp_path / "cloned"
+    (cloned / ".git").mkdir(parents=True)
+    for path in committed:
+        copy = cloned / Path(path).relative_to(repository)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    assert command("readme", cloned / "README.md", "--check")[0] == 0
+    (cloned / "runs" / "mine" / "results.json").unlink()
+    (cloned / "runs" / "mine").rmdir()
+    code, _, err = command("readme", cloned / "README.md", "--check")
+    assert code == 2
+    assert "line 1: the block's run is missing: mine" in err
+    assert "commit the run's results.json, since a clone has only what was committed" in err
+
+
+def test_the_files_that_a_clone_needs_are_those_of_every_block(run):
+    file = run / "README.md"
+    (run / "mine.j2").write_text("x")
+    file.write_text(
+        "<!-- medbench:results . -->\n<!-- medbench:end -->\n"
+        "<!-- medbench:examples ./results.json -->\n<!-- medbench:end -->\n"
+        "<!-- medbench:template . file=mine.j2 -->\n<!-- medbench:end -->\n"
+    )
+    assert sources(file) == [run / "results.json", run / "samples", run / "mine.j2"]
+
+
+def test_a_stale_file_is_named_in_the_difference_with_its_command(run, monkeypatch):
+    monkeypatch.chdir(run)
+    Path("my readme.md").write_text("<!-- medbench:environment . -->\nold\n<!-- medbench:end -->\n")
+    heading = update(Path("my readme.md"), check=True).splitlines()[:2]
+    assert heading == ["--- my readme.md", "+++ my readme.md (after: medbench readme 'my readme.md')"]
+
+
+def test_what_is_selected_is_all_that_is_left_of_the_results():
+    results = read_results(QUICKSTART)
+    other = [pair.model_copy(update={"candidate": "other"}) for pair in results.comparisons]
+    several = results.model_copy(
+        update={
+            "models": [*results.models, results.models[1].model_copy(update={"name": "other"})],
+            "comparisons": [*results.comparisons, *other],
+        }
+    )
+    chosen = select(several, ["other"], ["perplexity"], "here")
+    assert [model.name for model in chosen.models] == ["base", "other"]
+    assert [(pair.candidate, pair.metric) for pair in chosen.comparisons] == [("other", "perplexity")]
+    assert [(task.name, [metric.key for metric in task.metrics]) for task in chosen.tasks] == [
+        ("medbench_perplexity", ["perplexity"])
+    ]
+    assert {(score.model, score.metric) for score in chosen.scores} == {("base", "perplexity")}
+    assert {cost.task for cost in chosen.costs} == {"medbench_perplexity"}
+    assert chosen.label_use == []
