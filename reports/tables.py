@@ -69,7 +69,7 @@ def scores_table(results: Results) -> Table:
         return _long_scores_table(results, names)
     scores, pairs = results.scores_by_key(), results.comparisons_by_key()
     rows = []
-    for shown in _shown_rows(results):
+    for shown in shown_rows(results):
         row, metric = [shown.title], shown.metric
         row += [_score_cell(results, scores, name, shown) for name in names]
         row.append(_items(scores.values(), shown.key))
@@ -84,7 +84,7 @@ def _long_scores_table(results: Results, names: Sequence[str]) -> Table:
     """The scores with a row for each metric and model, since so many models do not fit beside each other."""
     scores, pairs = results.scores_by_key(), results.comparisons_by_key()
     rows = []
-    for shown in _shown_rows(results):
+    for shown in shown_rows(results):
         items = _items(scores.values(), shown.key)
         for name in names:
             cells = [shown.title, name, _score_cell(results, scores, name, shown), items]
@@ -93,7 +93,7 @@ def _long_scores_table(results: Results, names: Sequence[str]) -> Table:
 
 
 @dataclass(frozen=True)
-class _ShownRow:
+class ShownRow:
     """A row of scores: a metric of a task, or the mean of a suite.
 
     Attributes:
@@ -109,21 +109,19 @@ class _ShownRow:
     tasks: Sequence[str]
 
 
-def _score_cell(results: Results, scores: Mapping[tuple[str, str, str], Score], name: str, shown: _ShownRow) -> str:
+def _score_cell(results: Results, scores: Mapping[tuple[str, str, str], Score], name: str, shown: ShownRow) -> str:
     """A model's score with its interval, and the mark of items that it was trained on."""
     return score_text(scores.get((name, *shown.key)), shown.metric) + _trained_on(results, name, shown.tasks)
 
 
-def _shown_rows(results: Results) -> list[_ShownRow]:
+def shown_rows(results: Results) -> list[ShownRow]:
     """The rows of the scores: all metrics of the tasks, then the means of the suites."""
     rows = [
-        _ShownRow(metric_title(task, metric), metric, key, [task.name])
+        ShownRow(metric_title(task, metric), metric, key, [task.name])
         for key, (task, metric) in results.metrics().items()
     ]
     return rows + [
-        _ShownRow(
-            suite.title + better_arrow(MEAN_ACCURACY), MEAN_ACCURACY, (suite.name, MEAN_ACCURACY.key), suite.tasks
-        )
+        ShownRow(suite.title + better_arrow(MEAN_ACCURACY), MEAN_ACCURACY, (suite.name, MEAN_ACCURACY.key), suite.tasks)
         for suite in results.suites
         if suite.scores
     ]
@@ -148,7 +146,7 @@ def readme_table(results: Results, candidate: str) -> Table:
     """Metric | Baseline | Fine-tuned | Improvement, for the README of an adapter."""
     scores, pairs = results.scores_by_key(), results.comparisons_by_key()
     rows = []
-    for shown in _shown_rows(results):
+    for shown in shown_rows(results):
         metric = shown.metric
         base, own = (scores.get((name, *shown.key)) for name in (results.baseline, candidate))
         difference, level, _, outcome = _comparison_cells(pairs.get((candidate, *shown.key)), metric)

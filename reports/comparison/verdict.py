@@ -23,7 +23,7 @@ def sentences(results: Results) -> list[str]:
     """Write warnings, what each model gains and loses beside its target, one sentence per model, and its slices."""
     metrics = labelled_metrics(results)
     others = [model.name for model in results.models if model.name != results.baseline]
-    lines = [*truncations(results), *label_collapses(results), *_trained_on(results)]
+    lines = [*truncations(results), *label_collapses(results), *trained_on(results)]
     if not others:
         return [*lines, f"Only {results.baseline} was scored, so there is nothing to compare it with."]
     lines += cost_sentences(results)
@@ -38,6 +38,11 @@ def sentences(results: Results) -> list[str]:
             " result."
         )
     return lines
+
+
+def findings(results: Results) -> list[str]:
+    """Sentences on gain and cost, on turning points and on slices, as in `sentences`."""
+    return [*cost_sentences(results), *turn_sentences(results), *slice_sentences(results, labelled_metrics(results))]
 
 
 def turn_sentences(results: Results) -> list[str]:
@@ -91,7 +96,7 @@ def _common_end(labels: list[list[str]]) -> int:
     return int(min(map(len, labels)) > 1 and len({label[-1] for label in labels}) == 1)
 
 
-def _trained_on(results: Results) -> list[str]:
+def trained_on(results: Results) -> list[str]:
     """A warning for each task with items that a model was trained on."""
     check = results.overlap
     if check is None:

@@ -1,4 +1,4 @@
-"""Answers side by side: the questions that a report shows, and each metric's value for each answer with its reason."""
+"""Answers side by side: the questions that a report shows, their badges, and each metric's value with its reason."""
 
 from __future__ import annotations
 
@@ -11,49 +11,105 @@ from reports.document.reading import sample_at
 from reports.document.schema import MetricInfo, Results, Sample, TaskInfo
 from reports.frames import probabilities
 from reports.numbers import MISSING, value_text
+from reports.page.answer_texts import Part, differing_parts, question_of
 from reports.page.digest import AnswerStats, Digest
 from reports.text import cut
 
 _BUDGET = 1_300_000  # bytes of all texts together; the rest of a page stays below 700 kB, 2 MB in all
-FILTERS = {"won": "Won", "lost": "Lost", "format": "Wrong format", "truncated": "Truncated", "longest": "Longest"}
+FILTERS = {
+    "won": "Won",
+    "lost": "Lost",
+    "same": "Same",
+    "format": "Wrong format",
+    "truncated": "Truncated",
+    "longest": "Longest",
+}
+AGAINST = {"won": "\N{BLACK UP-POINTING TRIANGLE}", "lost": "\N{BLACK DOWN-POINTING TRIANGLE}", "same": "="}
+_MARK = 7  # bytes of markup for each part of an answer
 _LONGEST = 0.1  # share of a task's questions
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,60}")
 _WORD = re.compile(r"\w{4,}")
 _WORDS = 8
+_BRIEF = 40  # characters of an answer in a line
+_MOST_BRIEF = 5  # answers in a line, the gold label among them
+_HEADING = 200
+_QUESTION = 1000
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One model's answer: its text and, for each metric, (title, value, why)."""
+    """One model's answer.
+
+    Attributes:
+        model: Name of the model.
+        text: The answer.
+        parts: The same in parts that are or are not in the baseline's answer, or for the baseline in the only other's.
+        metrics: (title, value, why) of each metric.
+        marks: Remarks such as `won`.
+    """
 
     model: str
     text: str
+    parts: list[Part]
     metrics: list[tuple[str, str, str]]
     marks: list[str]
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question with all models' answers; `anchor` is its deep link, `marks` the filters it passes."""
+    """One question with all models' answers.
+
+    Attributes:
+        anchor: Its deep link.
+        id: Id of the item.
+        task: Name of the task.
+        question: The question without instructions and chat markup.
+        prompt: The prompt as the models read it.
+        gold: The gold answer.
+        brief: The first answers in a few words: (model, text, remark against the baseline), after a gold label.
+        marks: Filters that it passes.
+        answers: The models' answers.
+    """
 
     anchor: str
     id: str
     task: str
+    question: str
     prompt: str
     gold: str
-    summary: str
+    brief: list[tuple[str, str, str]]
     marks: list[str]
     answers: list[Answer]
+
+    @property
+    def heading(self) -> str:
+        """The question in one line."""
+        return cut(" ".join(self.question.split()), _HEADING)
+
+    @property
+    def badges(self) -> list[tuple[str, list[str]]]:
+        """Won, lost or same, with the models' names: same only if no model won or lost."""
+        of = {word: [answer.model for answer in self.answers if word in answer.marks] for word in AGAINST}
+        return [(word, models) for word, models in of.items() if models and (word != "same" or word in self.marks)]
 
 
 @dataclass(frozen=True)
 class TaskExamples:
-    """Questions of one task that a report shows, out of `total`; `criterion` names the metric behind won and lost."""
+    """Questions of one task that a report shows.
+
+    Attributes:
+        task: The task.
+        questions: The questions.
+        total: Number of all questions of the task.
+        criterion: Title of the metric behind won and lost.
+        rivals: Number of models beside the baseline.
+    """
 
     task: TaskInfo
     questions: list[Question]
     total: int
     criterion: str
+    rivals: int
 
 
 def side_by_side(results: Results, digests: Sequence[Digest], most: int) -> list[TaskExamples]:
@@ -75,14 +131,16 @@ def _task_examples(task: TaskInfo, digests: list[Digest], baseline: str, most: i
     questions: list[Question] = []
     for key in _chosen(list(marks), marks, most):
         question = _question(task, digests, key, marks[key], baseline)
-        texts = (question.prompt, question.gold, *(answer.text for answer in question.answers))
-        budget -= sum(len(text.encode("utf-8", "replace")) for text in texts) + 700 * (1 + len(question.answers))
+        texts = (question.question, question.prompt, question.gold, *(answer.text for answer in question.answers))
+        markup = 800 * (1 + len(question.answers)) + _MARK * sum(len(answer.parts) for answer in question.answers)
+        budget -= sum(len(text.encode("utf-8", "replace")) for text in texts) + markup
         if budget < 0:
             break
         questions.append(question)
     order = {key: number for number, key in enumerate(marks)}
     questions.sort(key=lambda question: order[question.id])
-    return TaskExamples(task, questions, len(marks), task.lead.title if task.lead else "")
+    rivals = sum(digest.model != baseline for digest in digests)
+    return TaskExamples(task, questions, len(marks), task.lead.title if task.lead else "", rivals)
 
 
 def _marks(task: TaskInfo, digests: list[Digest], baseline: str) -> dict[str, list[str]]:
@@ -97,6 +155,7 @@ def _marks(task: TaskInfo, digests: list[Digest], baseline: str) -> dict[str, li
     marks = {}
     for key, answers in items.items():
         remarks = {remark for stats in answers.values() for remark in _remarks(task, stats, answers.get(baseline))}
+        remarks -= {"same"} if remarks & {"won", "lost"} else set()
         marks[key] = [name for name, title in FILTERS.items() if title.lower() in remarks]
         if length_of[key] >= max(1, longest):
             marks[key].append("longest")
@@ -104,11 +163,17 @@ def _marks(task: TaskInfo, digests: list[Digest], baseline: str) -> dict[str, li
 
 
 def _remarks(task: TaskInfo, stats: AnswerStats, base: AnswerStats | None) -> list[str]:
-    """Remarks on an answer: `won` or `lost` against the baseline's in the leading metric, and its faults."""
+    """Remarks on an answer: won, lost or same against the baseline's in the leading metric, and its faults."""
     remarks = []
-    if task.lead and base is not None and stats.doc_hash == base.doc_hash and None not in (stats.lead, base.lead):
+    if (
+        task.lead
+        and base is not None
+        and base is not stats
+        and stats.doc_hash == base.doc_hash
+        and None not in (stats.lead, base.lead)
+    ):
         gain = task.lead.sign * ((stats.lead or 0.0) - (base.lead or 0.0))
-        remarks += ["won"] if gain > 0 else ["lost"] if gain < 0 else []
+        remarks.append("won" if gain > 0 else "lost" if gain < 0 else "same")
     remarks += ["wrong format"] if stats.wrong_format else []
     remarks += ["truncated"] if stats.truncated else []
     return remarks
@@ -128,21 +193,28 @@ def _question(task: TaskInfo, digests: list[Digest], key: str, marks: list[str],
     stats = {digest.model: digest.answers[key] for digest in answering}
     samples = [sample_at(digest.path, digest.answers[key].offset) for digest in answering]
     first = samples[0]
-    answers = []
+    outputs = {sample.model: cut(sample.output) for sample in samples}
+    answers, brief = [], []
     for own, sample in zip(stats.values(), samples, strict=True):
         values = [metric for metric in task.metrics if isinstance(sample.metrics.get(metric.key), float)]
         metrics = [_metric_facts(metric, sample) for metric in values]
         remarks = _remarks(task, own, stats.get(baseline))
-        answers.append(Answer(sample.model, cut(sample.output), metrics, remarks))
+        others = [name for name in outputs if name != baseline]
+        other = baseline if sample.model != baseline else others[0] if len(others) == 1 else ""
+        parts = differing_parts(outputs[sample.model], outputs.get(other) if not first.choices else None)
+        answers.append(Answer(sample.model, outputs[sample.model], parts, metrics, remarks))
+        against = next((word for word in AGAINST if word in remarks), "")
+        if first.choices:
+            brief.append((sample.model, cut(sample.output, _BRIEF), against))
+        elif task.lead:
+            brief.append((sample.model, f"{task.lead.title} {_value(task.lead, sample)}", against))
     if first.choices:
-        parts = [f"gold {cut(first.gold, 40)}", *(f"{sample.model} {cut(sample.output, 40)}" for sample in samples)]
-    elif task.lead:
-        parts = [f"{sample.model} {task.lead.title} {_value(task.lead, sample)}" for sample in samples]
-    else:
-        parts = []
-    return Question(
-        anchor(task.name, key), key, task.name, cut(first.prompt), cut(first.gold), ", ".join(parts), marks, answers
-    )
+        brief.insert(0, ("gold", cut(first.gold, _BRIEF), ""))
+    if len(brief) > _MOST_BRIEF:
+        brief[_MOST_BRIEF - 1 :] = [("and", f"{len(brief) - _MOST_BRIEF + 1} more", "")]
+    question = first.question or question_of(first.prompt)
+    texts = (cut(question, _QUESTION), cut(first.prompt), cut(first.gold))
+    return Question(anchor(task.name, key), key, task.name, *texts, brief, marks, answers)
 
 
 def anchor(task: str, item: str) -> str:

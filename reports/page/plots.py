@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from reports.document.schema import Results
-from reports.numbers import DOWN, GIB, UP, outcome_text
-from reports.page.svg import INK, SERIES, Plot, plot
-from reports.tables import metric_title
+from reports.numbers import GIB
+from reports.page.svg import INK, SERIES, Plot, on_hover, plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +35,8 @@ def losses_plot(results: Results) -> Plot | None:
         for (name, losses), colour in zip(named.items(), SERIES, strict=False):
             dots = "o" if name == "validation" or len(losses) == 1 else ""
             points = [_thinned([*losses]), _thinned([*losses.values()])]
-            axes.plot(*points, color=colour, label=name, marker=dots, markersize=4)
+            (line,) = axes.plot(*points, color=colour, label=name, marker=dots, markersize=4)
+            on_hover(line, _describe(name, losses))
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.set(xlabel="step", ylabel="loss (nats a token)")
         axes.legend()
@@ -47,29 +46,6 @@ def losses_plot(results: Results) -> Plot | None:
     if any(len(losses) > _POINTS for losses in named.values()):
         title += f", drawn as means over {_POINTS} equal intervals"
     return plot("losses", title, alternative, draw)
-
-
-def differences_plots(results: Results) -> list[Plot]:
-    """Forest plots of all differences from the baseline: shares in percentage points, others in percent."""
-    metrics = results.metrics()
-    scores = {(score.task, score.metric): score.value for score in results.scores if score.model == results.baseline}
-    points: list[_Point] = []
-    relative: list[_Point] = []
-    shown = results.shown_models()
-    for pair in results.comparisons:
-        if pair.candidate not in shown:
-            continue
-        (task, metric), base = metrics[pair.task, pair.metric], scores.get((pair.task, pair.metric))
-        if pair.difference is None or pair.low is None or pair.high is None:
-            continue
-        scale = 100.0 if metric.percent else 100.0 / abs(base) if base else None
-        if scale is not None:
-            values = (pair.difference * scale, pair.low * scale, pair.high * scale)
-            point = _Point(pair.candidate, metric_title(task, metric), *values, outcome_text(pair))
-            (points if metric.percent else relative).append(point)
-    title = f"Differences from {results.baseline} with corrected intervals,"
-    forests = (("differences", "percentage points", points), ("relative", f"% of {results.baseline}", relative))
-    return [_forest(name, f"{title} {unit}", shown) for name, unit, shown in forests if shown]
 
 
 def memory_plot(results: Results) -> Plot | None:
@@ -85,7 +61,9 @@ def memory_plot(results: Results) -> Plot | None:
         for number, part in enumerate(parts):
             sizes = [memory.get(part, 0) / GIB for memory in both.values()]
             colour, alpha = SERIES[number % len(SERIES)], 1.0 if number < len(SERIES) else 0.45
-            axes.barh([*both], sizes, left=left, label=part, height=0.6, color=colour, alpha=alpha)
+            bars = axes.barh([*both], sizes, left=left, label=part, height=0.6, color=colour, alpha=alpha)
+            for bar, name, size in zip(bars, both, sizes, strict=True):
+                on_hover(bar, f"{name}: {part} {size:.2f} GiB")
             left = [before + size for before, size in zip(left, sizes, strict=True)]
         axes.set(xlabel="GiB, computed for a GPU")
         _vertical_grid(axes)
@@ -118,6 +96,8 @@ def throughput_plot(results: Results) -> Plot | None:
         names, values = zip(*reversed(bars), strict=True)
         drawn = axes.barh(range(len(bars)), values, color=SERIES[0], height=0.6)
         axes.set_yticks(range(len(bars)), [textwrap.fill(name, _LABEL_WIDTH) for name in names])
+        for bar, (name, value) in zip(drawn, reversed(bars), strict=True):
+            on_hover(bar, f"{name}: {value:,.0f} tokens per second")
         axes.bar_label(drawn, fmt="{:,.0f}", padding=3, color=INK)
         axes.margins(x=0.15)
         axes.set(xlabel="tokens per second, prompt tokens included")
@@ -125,51 +105,6 @@ def throughput_plot(results: Results) -> Plot | None:
 
     words = "; ".join(f"{name} {value:,.0f}" for name, value in bars)
     return plot("throughput", "Throughput", f"Tokens per second: {words}.", draw, height=0.9 + 0.28 * len(bars))
-
-
-@dataclass(frozen=True)
-class _Point:
-    """A difference with its interval, in the unit of its plot."""
-
-    model: str
-    metric: str
-    value: float
-    low: float
-    high: float
-    outcome: str
-
-
-def _forest(name: str, title: str, points: list[_Point]) -> Plot:
-    models = [*dict.fromkeys(point.model for point in points)]
-    metrics = [*dict.fromkeys(point.metric for point in points)]
-    names = [textwrap.fill(metric, _LABEL_WIDTH) for metric in metrics]
-    lines = sum(name.count("\n") + 1 for name in names)
-    decided = ("better", "worse", "different")
-
-    def draw(axes: Axes) -> None:
-        for number, model in enumerate(models):
-            colour, shift = SERIES[number % len(SERIES)], 0.6 * ((number + 0.5) / len(models) - 0.5)
-            for place, point in enumerate(point for point in points if point.model == model):
-                y = metrics.index(point.metric) + shift
-                axes.plot([point.low, point.high], [y, y], color=colour)
-                fill = colour if point.outcome.startswith(decided) else "none"
-                label = model if place == 0 else None
-                marker = "osD^v"[number // len(SERIES) % 5]
-                axes.plot([point.value], [y], marker, color=colour, label=label, markerfacecolor=fill)
-        axes.axvline(0, color=INK, linewidth=0.8)
-        axes.set_yticks(range(len(metrics)), names)
-        axes.set_ylim(len(metrics) - 0.5, -0.5)
-        _vertical_grid(axes)
-        if len(models) > 1:
-            axes.figure.legend(loc="outside lower center", ncols=3)
-
-    words = "; ".join(
-        f"{point.metric.replace(UP, '').replace(DOWN, '')}, {point.model}: {point.value:+.1f}"
-        f" [{point.low:+.1f}, {point.high:+.1f}], {point.outcome}"
-        for point in points
-    )
-    height = 0.9 + max(0.34 * len(metrics) * max(1.0, len(models) / 2), 0.2 * lines)
-    return plot(name, f"{title}. Filled where the interval excludes 0", f"{words}.", draw, height=height)
 
 
 def _vertical_grid(axes: Axes) -> None:

@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from reports import certificate as certificates
-from reports import choice_tables, cost_tables, curve_tables, noise_tables, slice_tables, tables, training_tables
+from reports import (
+    choice_tables,
+    cost_tables,
+    curve_tables,
+    noise_tables,
+    result_rows,
+    slice_tables,
+    tables,
+    training_tables,
+)
+from reports.comparison.verdict import findings
 from reports.document.reading import displayed_results, read_scored
 from reports.document.schema import Results
 from reports.document.verification import certificate_of
 from reports.errors import UserError
 from reports.files import write_text
-from reports.page import answers, caveats, configuration_views, curve_plots, plots, sample_plots, sample_tables
+from reports.numbers import OUTCOME_MARKS, TRAINED_ON, WITHIN_NOISE
+from reports.page import (
+    answers,
+    caveats,
+    configuration_views,
+    curve_plots,
+    header,
+    intervals,
+    plots,
+    sample_plots,
+    sample_tables,
+)
 from reports.page.digest import digest
 from reports.templating import page_parts, template_environment, template_errors
 
@@ -50,12 +72,11 @@ def report_context(run: Path, results: Results) -> dict[str, Any]:
     digests = digest(run, results)
     certificate, uncertified = certificate_of(run, results)
     settings = results.recipe.get("report", {})
-    examples = answers.side_by_side(results, digests, int(settings.get("samples", 0)))
     plotted = displayed_results(results, _LABEL)
     names = results.shown_models()
     shown = [one for one in digests if one.model in names]
+    examples = answers.side_by_side(results, shown, int(settings.get("samples", 0)))
     drawn = {
-        "differences": plots.differences_plots(plotted),
         "curves": curve_plots.curve_plots(plotted),
         "losses": plots.losses_plot(plotted),
         "lengths": sample_plots.lengths_plots(shown),
@@ -64,18 +85,33 @@ def report_context(run: Path, results: Results) -> dict[str, Any]:
         "memory": plots.memory_plot(plotted),
         "throughput": plots.throughput_plot(plotted),
     }
+    groups, slices = result_rows.row_groups(results), slice_tables.slice_rows(results)
+    most = intervals.longest([*slices, *(row for group in groups for row in group.rows)])
     return {
         "results": results,
         "title": settings.get("title", results.name),
         "advice": tables.NOT_MEDICAL_ADVICE,
         "missing": [*caveats.missing(results, digests), *([uncertified] if uncertified else [])],
+        "facts": header.facts(results),
+        "headlines": header.headlines(results),
+        "tiles": header.tiles(results, groups),
+        "checks": header.checks(results),
+        "findings": findings(results),
+        "groups": groups,
+        "rows_table": result_rows.rows_table,
+        "draw": partial(intervals.draw, most=most),
+        "outcome_marks": OUTCOME_MARKS,
+        "against_marks": answers.AGAINST,
+        "trained_on_mark": TRAINED_ON,
+        "noise_mark": WITHIN_NOISE,
         "certificate": certificate,
         "certificates": certificates,
         "limits": caveats.LIMITS,
         "tables": tables,
         "choice_tables": choice_tables,
         "cost_tables": cost_tables,
-        "slice_tables": slice_tables,
+        "slices": slices,
+        "slices_note": slice_tables.slices_note(results),
         "curve_tables": curve_tables,
         "training_tables": training_tables,
         "noise_tables": noise_tables,
@@ -86,6 +122,7 @@ def report_context(run: Path, results: Results) -> dict[str, Any]:
         },
         "calibration_note": sample_tables.CALIBRATION,
         "pictures": drawn,
+        "best": configuration_views.best_sentences(results),
         "configurations": configuration_views.configurations_table(results),
         "configuration_pictures": configuration_views.configuration_plots(plotted),
         "shown": examples,

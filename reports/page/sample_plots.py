@@ -10,7 +10,7 @@ import numpy as np
 
 from reports.comparison.sums import ECE_BINS
 from reports.page.digest import Digest, labels_of
-from reports.page.svg import GRID, INK, SERIES, Plot, draw_matrix, plot
+from reports.page.svg import INK, SERIES, Plot, draw_matrix, on_hover, plot
 from reports.text import cut
 
 if TYPE_CHECKING:
@@ -51,13 +51,12 @@ def _confusion(number: int, digest: Digest) -> Plot:
 
     def draw(axes: Axes) -> None:
         cells = []
-        for gold, given in product(labels, repeat=2):
-            share = counts[gold][given] / sizes[gold] if sizes[gold] else 0
-            cells.append((f"{counts[gold][given]}\n{share:.0%}", SERIES[0] if gold == given else SERIES[1], share))
-        draw_matrix(axes, names, names, cells, linewidth=0)
-        for edge in np.arange(-0.5, len(labels)):
-            axes.axhline(edge, color=GRID, linewidth=0.8)
-            axes.axvline(edge, color=GRID, linewidth=0.8)
+        for (row, gold), (column, given) in product(enumerate(labels), repeat=2):
+            count, share = counts[gold][given], counts[gold][given] / sizes[gold] if sizes[gold] else 0
+            hover = f"{count} of {sizes[gold]} {names[row]} called {names[column]}, {share:.0%}"
+            mark = " \N{CHECK MARK}" if gold == given else ""
+            cells.append((f"{count}{mark}\n{share:.0%}", hover, share))
+        draw_matrix(axes, names, names, cells, ("share of the gold label", "0 %", "100 %"))
         axes.set(xlabel="given", ylabel="gold")
 
     words = "; ".join(
@@ -65,8 +64,8 @@ def _confusion(number: int, digest: Digest) -> Plot:
         + ", ".join(f"{counts[gold][given]} called {name}" for name, given in zip(names, labels, strict=True))
         for row, gold in enumerate(labels)
     )
-    title = f"Confusion of {digest.name}: gold labels in rows, given ones in columns"
-    return plot(f"confusion-{number}", title, f"{words}.".capitalize(), draw, height=2.6)
+    title = f"Confusion of {digest.name}: gold labels in rows, given ones in columns, right answers ticked"
+    return plot(f"confusion-{number}", title, f"{words}.".capitalize(), draw, height=1.2 + 0.5 * len(labels))
 
 
 def _calibration(name: str, digests: list[Digest]) -> Plot:
@@ -76,7 +75,10 @@ def _calibration(name: str, digests: list[Digest]) -> Plot:
         axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle="--", label="calibrated")
         for number, (model, points) in enumerate(lines.items()):
             colour, style = SERIES[number % len(SERIES)], _style(number)
-            axes.plot(points["confidence"], points["right"], style, marker="o", markersize=4, color=colour, label=model)
+            axes.plot(points["confidence"], points["right"], style, color=colour, label=model)
+            for place, right in points[["confidence", "right"]].itertuples(index=False):
+                (dot,) = axes.plot([place], [right], "o", markersize=4, color=colour)
+                on_hover(dot, f"{model}: {right:.0%} right at a mean probability of {place:.0%}")
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="probability of the given label", ylabel="share right")
         axes.legend()
 
@@ -96,7 +98,10 @@ def _lengths(name: str, digests: list[Digest]) -> Plot:
             counts, _ = np.histogram(digest.lengths, edges)
             shares = 100 * counts / len(digest.lengths)
             colour = SERIES[number % len(SERIES)]
-            axes.stairs(shares, edges, label=digest.model, linewidth=1.5, color=colour, linestyle=_style(number))
+            stairs = axes.stairs(
+                shares, edges, label=digest.model, linewidth=1.5, color=colour, linestyle=_style(number)
+            )
+            on_hover(stairs, f"{digest.model}: median {np.median(digest.lengths):.0f} tokens")
         axes.set(xlabel="reasoning (tokens)", ylabel="% of answers")
         axes.legend()
 

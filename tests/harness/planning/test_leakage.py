@@ -55,7 +55,7 @@ def test_questions_that_are_trained_on_are_told(tiny_recipe, tmp_path, command):
         for line in (out / "report.md").read_text().splitlines()
         if line.startswith("| Perplexity \N{DOWNWARDS ARROW}")
     ]
-    assert [cell.strip().endswith("\N{DAGGER}") for cell in row.split("|")[2:4]] == [False, True]
+    assert ["\N{DAGGER}" in cell for cell in row.split("|")[4:6]] == [False, True]
 
 
 def test_rows_that_only_validate_are_not_learned_from(tiny_recipe, command):

@@ -102,7 +102,7 @@ def test_a_sweep_ends_in_one_comparison(swept):
     html, markdown = ((out / f"report.{kind}").read_text(encoding="utf-8") for kind in ("html", "md"))
     assert 'id="interaction-title"' in html
     assert 'id="front-time-title"' in html
-    assert "| Model | lora.r | trainer.learning_rate | Perplexity" in markdown
+    assert "| Model | Perplexity ↓ | Against base | lora.r | trainer.learning_rate | Training time |" in markdown
     assert "Pareto front" in markdown
 
 

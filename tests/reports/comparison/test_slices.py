@@ -9,7 +9,7 @@ from reports.comparison.slices import SlicedTask, compare_slices, is_sliced
 from reports.comparison.slicing import Grouping
 from reports.comparison.verdict import sentences
 from reports.document.schema import MetricInfo, ModelInfo, TaskInfo
-from reports.slice_tables import slices_note, slices_table
+from reports.slice_tables import slice_rows, slices_note
 from tests.reports.skeleton import results_of
 
 ACCURACY = MetricInfo(key=KEY, title="Accuracy", kind="proportion", higher_is_better=True, percent=True)
@@ -119,7 +119,7 @@ def test_slices_of_fewer_than_ten_items_are_counted_and_not_tested():
     assert slices_note(results) == (
         "speciality in T: 2 slices have fewer than 10 items and no test, 13 items together: nine (9) and no value (4)."
     )
-    assert [row[0] for row in slices_table(results).rows] == ["speciality: ten"]
+    assert [row.title for row in slice_rows(results)] == ["speciality: ten, Accuracy ↑"]
 
 
 def test_ten_items_of_nine_sources_are_not_tested():
@@ -142,23 +142,25 @@ def test_macro_f1_only_where_all_labels_occur():
     lacking = "1 of the 2 gold labels do not occur"
     assert (one["one"][0].value, one["one"][0].caution) == (None, lacking)
     assert (one["one"][1].difference, one["one"][1].caution, one["one"][1].p_value) == (None, lacking, None)
-    assert slices_table(results).rows[1][-1] == f"not tested: {lacking}"
+    row = slice_rows(results)[1]
+    assert (row.outcome, row.remark, row.ends) == ("not tested", lacking, None)
 
 
 def test_a_task_without_the_column_is_reported():
     results = document(SlicedTask("t", [ACCURACY], {"base": [], "new": []}, {"year": None}))
     assert [(one.column, one.missing) for one in results.slices] == [("year", "no item has a value of year")]
-    assert (slices_table(results), slices_note(results)) == (
-        None,
+    assert (slice_rows(results), slices_note(results)) == (
+        [],
         "year in T: no slices, since no item has a value of year.",
     )
 
 
 def test_one_model_alone_has_scores_by_slice():
     results = document(task(ACCURACY, models=("base",), a=[(1.0,)] * 10 + [(0.0,)] * 10), models=("base",))
-    (row,) = slices_table(results).rows
-    assert row[:4] == ("speciality: a", "Accuracy ↑", "20", "50.0 % [29.9, 70.1]")
-    assert set(row[4:]) == {"n/a"}
+    (row,) = slice_rows(results)
+    assert (row.title, row.model, row.n) == ("speciality: a, Accuracy ↑", "base", "20")
+    assert row.own == ("50.0 %", "[29.9, 70.1]")
+    assert (row.outcome, row.change, row.p) == (None, "", "")
 
 
 def test_hundreds_of_small_slices_are_counted_but_not_listed():
@@ -172,8 +174,8 @@ def test_hundreds_of_small_slices_are_counted_but_not_listed():
 def test_a_long_table_keeps_the_rows_with_the_smallest_p():
     slices = {f"v{n}": pairs(5, 5, 10) for n in range(70)}
     results = document(task(ACCURACY, **slices, bad=pairs(0, 9, 11)))
-    rows = slices_table(results).rows
-    assert (len(rows), rows[-1][0]) == (60, "speciality: bad")
+    rows = slice_rows(results)
+    assert (len(rows), rows[-1].title) == (60, "speciality: bad, Accuracy ↑")
     assert slices_note(results) == "Of 71 rows those with the smallest p are shown; all are in results.json."
 
 

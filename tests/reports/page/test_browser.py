@@ -65,19 +65,35 @@ def open_page(browser, page_file):
     assert not complaints
 
 
-def test_filters_show_what_they_say(open_page):
+def counts_beside_filters(page):
+    """The count that each filter shows, by the filter's name."""
+    labels = page.locator(".controls fieldset label").all_inner_texts()
+    return {name.strip(): int(count) for name, count in (label.rsplit(" ", 1) for label in labels)}
+
+
+def test_filters_show_what_they_say_and_how_many(open_page):
     page = open_page()
     everything = page.locator(QUESTIONS).count()
-    counts = {}
-    for name in ("Won", "Lost", "Wrong format", "Truncated", "Longest", "All"):
-        page.get_by_label(name, exact=True).check()
-        counts[name] = page.locator(QUESTIONS).count()
-        assert page.locator("output").inner_text() == f"{counts[name]} of {everything} questions shown"
-    assert counts["All"] == everything
-    assert 0 < counts["Truncated"] < everything
-    assert 0 < counts["Wrong format"] < everything
+    announced = counts_beside_filters(page)
+    assert [*announced] == ["All", "Won", "Lost", "Same", "Wrong format", "Truncated", "Longest"]
+    for name, count in announced.items():
+        page.get_by_role("radio", name=name).check(force=True)
+        assert page.locator(QUESTIONS).count() == count
+        assert page.locator("output").inner_text() == f"{count} of {everything} questions shown"
+    assert announced["All"] == everything
+    assert 0 < announced["Truncated"] < everything
+    assert 0 < announced["Wrong format"] < everything
+    assert 0 < announced["Same"] < everything
+
+
+def test_counts_follow_the_task_and_the_search(open_page):
+    page = open_page()
     page.get_by_label("Task").select_option(TO_ANSWER)
-    assert page.locator(QUESTIONS).count() == 6
+    assert page.locator(QUESTIONS).count() == counts_beside_filters(page)["All"] == 6
+    page.get_by_label("Search").fill("alert(1)  gnol")
+    assert counts_beside_filters(page) | {"Longest": 1} == {
+        "All": 1, "Won": 0, "Lost": 0, "Same": 1, "Wrong format": 1, "Truncated": 1, "Longest": 1
+    }  # fmt: skip
 
 
 def test_search_finds_words_of_prompts_and_answers(open_page):
@@ -105,25 +121,105 @@ def test_a_deep_link_opens_its_question_with_and_without_javascript(open_page):
 def test_without_javascript_everything_is_there_and_no_dead_control(open_page):
     page = open_page(java_script_enabled=False)
     assert not page.locator("form").is_visible()
+    assert not page.locator(".keys").is_visible()
     first = page.locator("details.question").first
-    first.locator("summary").click()
+    first.locator("> summary").click()
     assert first.locator("pre").first.is_visible()
+
+
+def focused(page):
+    """Anchor of the question whose line has the focus, or the name of what has it else."""
+    return page.evaluate(
+        "document.activeElement.matches('.question > summary')"
+        " ? document.activeElement.nextElementSibling.id : document.activeElement.textContent"
+        " || document.activeElement.type"
+    )
 
 
 def test_the_keyboard_reaches_and_works_everything(open_page):
     page = open_page()
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "Skip to the results"
-    page.locator("details.question summary").first.focus()
+    assert focused(page) == "Skip to the results"
+    page.locator("details.question > summary").first.focus()
     page.keyboard.press("Enter")
     assert page.locator("details.question").first.get_attribute("open") is not None
-    page.get_by_label("All", exact=True).focus()
+    page.get_by_role("radio", name="All").focus()
     page.keyboard.press("ArrowRight")
-    assert page.get_by_label("Won").is_checked()
+    assert page.get_by_role("radio", name="Won").is_checked()
+
+
+def test_keys_move_through_the_shown_questions_close_and_search(open_page):
+    page = open_page()
+    anchors = page.locator("details.question > div").evaluate_all("divs => divs.map(div => div.id)")
+    page.locator("details.question > summary").first.focus()
+    visited = []
+    for key in ("j", "ArrowDown", "k", "ArrowUp", "k"):
+        page.keyboard.press(key)
+        visited.append(focused(page))
+    assert visited == [anchors[1], anchors[2], anchors[1], anchors[0], anchors[0]]
+    page.keyboard.press("Enter")
+    page.locator("details.question[open] a").focus()
+    page.keyboard.press("Escape")
+    assert focused(page) == anchors[0]
+    assert page.locator("details.question[open]").count() == 0
+    page.keyboard.press("/")
+    assert focused(page) == "search"
+    page.keyboard.type("/j")
+    assert page.get_by_label("Search").input_value() == "/j"
+    page.get_by_label("Search").fill("")
+    page.evaluate("document.querySelectorAll('details.question')[1].hidden = true")
+    page.locator("details.question > summary").first.focus()
+    page.keyboard.press("j")
+    assert focused(page) == anchors[2]
+
+
+def test_what_only_explains_is_folded_and_says_its_outcomes(open_page):
+    page = open_page()
+    folded = page.locator("main details.printed", has=page.locator("table.results"))
+    assert folded.count() == 4
+    for each in folded.all():
+        assert each.locator("table").first.is_hidden()
+        each.locator("> summary").click()
+        rows = each.locator("tbody tr")
+        outcomes = each.locator("summary .chip").all_inner_texts()
+        assert sum(int(text.split(" ")[1]) for text in outcomes) == rows.count()
+    assert page.locator("table.results").first.is_visible()
+
+
+def test_answers_are_one_line_each_with_the_question_first(open_page):
+    page = open_page(viewport={"width": 1280, "height": 800})
+    lines = page.locator("details.question > summary").evaluate_all("all => all.map(one => one.clientHeight)")
+    assert len(lines) == 12
+    assert max(lines) < 60
+    first = page.locator("details.question > summary").first
+    assert first.locator(".asks").inner_text().endswith("?")
+    assert first.locator(".brief").inner_text().startswith("gold ")
+
+
+def test_on_a_phone_outcome_and_change_of_every_main_metric_are_seen(open_page):
+    page = open_page(viewport={"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    rows = page.locator("table.results").first.locator("tbody tr")
+    assert rows.count() == 5
+    for row in rows.all():
+        for part in (".outcome", ".changed", ".interval"):
+            box = row.locator(part).first.bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 390
+
+
+def test_numbers_are_never_broken_into_lines(open_page):
+    page = open_page(viewport={"width": 390, "height": 844})
+    page.evaluate("for (const details of document.querySelectorAll('details')) details.open = true")
+    lines = page.locator("span.n, small.n, b.n").evaluate_all("all => all.map(one => one.getClientRects().length)")
+    assert len(lines) > 100
+    assert set(lines) == {1}
+    cells = page.locator("td.n").evaluate_all("all => all.map(one => getComputedStyle(one).whiteSpace)")
+    assert set(cells) == {"nowrap"}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, 390, 1280])
 def test_nothing_is_wider_than_the_window(open_page, scheme, width):
     page = open_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
     page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
@@ -139,15 +235,26 @@ def test_it_prints_on_paper(open_page):
     assert page.pdf(format="A4").startswith(b"%PDF")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(open_page, scheme):
+def test_printing_opens_the_tables_and_closes_them_again(open_page):
+    page = open_page()
+    is_open = "[...document.querySelectorAll('details.printed')].map(details => details.open)"
+    assert set(page.evaluate(is_open)) == {False}
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert set(page.evaluate(is_open)) == {True}
+    assert page.locator("details.question[open]").count() == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert set(page.evaluate(is_open)) == {False}
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
+def test_axe_finds_nothing(open_page, scheme, width):
     axe = pytest.importorskip("axe_playwright_python", reason="axe is not installed: pip install -e '.[test]'")
-    page = open_page(color_scheme=scheme)
+    page = open_page(color_scheme=scheme, viewport={"width": width, "height": 844})
     page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
     page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
     found = page.evaluate("axe.run()")
     assert len(found["passes"]) > 20
-    assert [each["id"] for each in found["violations"] if each["impact"] in ("serious", "critical")] == []
+    assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found["violations"]] == []
 
 
 @pytest.mark.parametrize("kind", PAYLOADS)

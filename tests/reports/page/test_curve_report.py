@@ -4,8 +4,8 @@ from reports.curve_tables import curve_table
 from reports.document.schema import ModelInfo
 from reports.files import write_json
 from reports.page.curve_plots import curve_plots
-from reports.page.plots import differences_plots
 from reports.page.render import render
+from reports.result_rows import row_groups
 from reports.tables import scores_table
 from tests.reports.page.curves import curve_results, seed_curve_results
 
@@ -33,15 +33,16 @@ def test_without_losses_or_without_a_base_the_table_has_what_there_is():
 
 def test_a_plot_has_each_step_the_base_and_a_mark_only_if_a_test_supports_it():
     (plot,) = curve_plots(curve_results())
-    assert plot.title == "Accuracy ↑ by step with 95 % intervals"
+    assert plot.title == ("Accuracy ↑ by step with 95 % intervals; triangles are shown to be better or worse than base")
     assert plot.alternative == (
-        "Accuracy. step 20: 50.0 %; step 40: 70.0 %; step 60: 50.0 %; step 80: 48.0 %; base: 40.0 %; step 60 is worse"
-        " than step 40."
+        "Accuracy. step 20: 50.0 %, better; step 40: 70.0 %, better; step 60: 50.0 %, better; step 80: 48.0 %, better;"
+        " base: 40.0 %; step 60 is worse than step 40."
     )
+    assert "<title>step 40: 70.0 %, better</title>" in plot.svg
     assert "turning point: step 60 is worse than 40" in plot.svg
     (noise,) = curve_plots(curve_results(rights=(50, 52, 50, 49)))
     assert "turning point" not in noise.svg
-    assert "worse" not in noise.alternative
+    assert "is worse" not in noise.alternative
 
 
 def test_other_tables_and_plots_have_the_last_step_only():
@@ -50,9 +51,7 @@ def test_other_tables_and_plots_have_the_last_step_only():
     table = scores_table(results)
     assert table.columns[:4] == ("Metric", "base", "adapter-step-80", "n")
     assert len(table.columns) == 8
-    forests = " ".join(plot.alternative for plot in differences_plots(results))
-    assert "adapter-step-80" in forests
-    assert "adapter-step-40" not in forests
+    assert {row.model for group in row_groups(results) for row in group.rows} == {"adapter-step-80"}
 
 
 def test_many_models_that_are_no_curve_have_rows_instead_of_columns():
@@ -108,12 +107,12 @@ def test_with_several_seeds_the_table_has_their_means_spread_and_number():
 
 def test_with_several_seeds_the_plot_has_their_mean_and_a_line_for_each():
     (plot,) = curve_plots(seed_curve_results(SEEDS))
-    assert plot.title == "Accuracy ↑ by step, mean of 3 seeds, with 95 % intervals"
+    assert plot.title.startswith("Accuracy ↑ by step, mean of 3 seeds, with 95 % intervals; ")
     assert plot.alternative == (
-        "Accuracy. Mean of 3 seeds, step 20: 50.0 %; step 40: 72.0 %; step 60: 49.0 %; base: 40.0 %; step 60 is worse"
-        " than step 40. Seed 1: step 20: 50.0 %; step 40: 70.0 %; step 60: 50.0 %; step 80: 45.0 %. Seed 2: step 20:"
-        " 52.0 %; step 40: 74.0 %; step 60: 50.0 %. Seed 3: step 20: 48.0 %; step 40: 72.0 %; step 60: 47.0 %; step 80:"
-        " 44.0 %."
+        "Accuracy. Mean of 3 seeds, step 20: 50.0 %, better; step 40: 72.0 %, better; step 60: 49.0 %, better; base:"
+        " 40.0 %; step 60 is worse than step 40. Seed 1: step 20: 50.0 %; step 40: 70.0 %; step 60: 50.0 %; step 80:"
+        " 45.0 %. Seed 2: step 20: 52.0 %; step 40: 74.0 %; step 60: 50.0 %. Seed 3: step 20: 48.0 %; step 40: 72.0 %;"
+        " step 60: 47.0 %; step 80: 44.0 %."
     )
     assert "mean of 3 seeds" in plot.svg
     assert plot.svg.count("single seeds") == 1

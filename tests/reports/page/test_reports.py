@@ -82,9 +82,15 @@ def test_sections_come_in_the_order_of_a_reader(run):
 
 def test_pictures_of_all_samples_are_drawn_with_words(run):
     html = render(run)[1].read_text(encoding="utf-8")
-    for words in ("Confusion of base", "Calibration on", "Lengths of the reasoning", "Throughput", "percentage points"):
+    for words in (
+        "Confusion of base",
+        "Calibration on",
+        "Lengths of the reasoning",
+        "Throughput",
+        "share of the gold label",
+    ):
         assert words in html
-    assert html.count("<desc") == html.count("<svg") >= 8
+    assert html.count("<desc") == html.count('role="img" fill') >= 7
 
 
 def test_a_run_says_what_is_missing(run):
@@ -148,17 +154,17 @@ def test_a_thousand_samples_stay_below_two_megabytes_and_the_page_says_what_it_l
     assert re.search(r"\d+ of 1000 questions are shown, some for each filter first", html.read_text(encoding="utf-8"))
 
 
-def test_ten_thousand_samples_of_two_models_render_in_seconds_with_bounded_memory(run):
-    many(run, ("base", "a"), 10_000, "words of an answer " * 50)
+def test_ten_thousand_samples_of_four_models_render_in_seconds_with_bounded_memory(run):
+    many(run, ("base", "a", "b", "c"), 10_000, "words of an answer " * 50)
     tracemalloc.start()
     digests = digest(run, read_results(run))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert [len(digest.answers) for digest in digests] == [10_000] * 2
-    assert peak < 30_000_000
+    assert [len(digest.answers) for digest in digests] == [10_000] * 4
+    assert peak < 60_000_000
     started = time.process_time()
     render(run)
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 10
 
 
 def test_each_answer_says_what_every_metric_said_and_why(run):
