@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from reports.numbers import MISSING, value_text
 from reports.page.run_list import ListedRun, MainScore, MetricKey
 from reports.page.run_query import Query
-from reports.page.svg import INK, SERIES, Plot, plot
+from reports.page.svg import INK, OUTCOME_COLOURS, SERIES, Plot, on_hover, plot
 from reports.tables import Table, table_of
 from reports.text import cut, visible
 
@@ -207,7 +207,9 @@ def _draw_series(axes: Axes, own: Sequence[tuple[float, _Point]], name: str, col
         if low is not None and high is not None:
             axes.plot([place, place], [low, high], color=colour, linewidth=1.2, alpha=0.55)
         marker = "s" if point.is_base else _MARKERS.get(point.outcome, "o")
-        axes.plot([place], [value], marker, color=colour, markersize=6)
+        shade = colour if point.is_base else OUTCOME_COLOURS.get(point.outcome, colour)
+        (drawn,) = axes.plot([place], [value], marker, color=shade, markersize=6)
+        on_hover(drawn, f"{point.label}, {name}: {point.text} {point.outcome}".rstrip())
     axes.plot([], [], line, color=colour, marker="s" if own[0][1].is_base else "o", label=name)
 
 
