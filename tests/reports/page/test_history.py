@@ -86,7 +86,7 @@ def test_over_releases_only_stored_baselines_are_plotted_in_their_order():
     assert [row[0] for row in rows] == ["v2", "v1"]
     assert re.findall(r">(v\d)</text>", drawn.plot.svg) == ["v2", "v1"]
     assert table_of(runs[:1], "along=releases")[1].notes == (
-        "No stored baselines lie below this folder: a release is what medbench baseline set RUN has stored.",
+        "There are no releases below this folder: store one with medbench baseline set RUN --name NAME.",
     )
 
 
@@ -127,7 +127,7 @@ def test_the_four_models_with_most_runs_are_plotted_and_the_rest_named():
     many = {"base": 0.5} | {f"cell-{number}": 0.5 for number in range(6)}
     rows, drawn = table_of([run_of(2, values=many), run_of(1)])
     assert {row[2] for row in rows} == {"base", "cell-0", "cell-1", "cell-2"}
-    assert drawn.notes == ("Only the 4 models with the most runs are plotted: select one to see it.",)
+    assert drawn.notes == ("Only the 4 models with the most runs are plotted: select a model to see another one.",)
 
 
 def test_so_many_values_are_cut_to_the_latest():
