@@ -15,7 +15,7 @@ CHOICES, TEXTS, WRITTEN = "my_choices", "my_texts", "my_answers"
 
 
 def task(name, documents, indices=None, kind="multiple_choice"):
-    """A task of somebody else's, as far as items count."""
+    """A stand-in for a task from elsewhere, with nothing but its items."""
     own = SimpleNamespace(eval_docs=documents, OUTPUT_TYPE=kind, higher_is_better=lambda: {"acc": True})
 
     def make(places):
