@@ -5,7 +5,7 @@
 With SIGKILL, SIGINT and SIGTERM, then on a disk that is too small and grows a little with every start (a tmpfs where it
 can be mounted, which takes root), and once read-only. The run has the quickstart's data, tasks and stages, on a tiny
 random model in 16 bits, or with `--quickstart` on its real one. With `--checkpoints` the training also keeps all its
-checkpoints, is scored on its way and chooses one, and all of them are scored. Everything but times must come out the
+checkpoints, is scored while it runs and chooses one, and all of them are scored. Everything but times must come out the
 same, and every question must have been answered once.
 """
 
@@ -43,7 +43,7 @@ _CHECKPOINTS = {
     "keep_checkpoints": "all",
     "choose_by": "medbench_pubmedqa/macro_f1",
     "score_steps": 4,
-    "early_stopping_patience": 9,  # so that no scoring is left out for want of time
+    "early_stopping_patience": 9,  # with which no scoring is skipped for lack of time
     "validation_items": 10,
 }
 _TIMES = {

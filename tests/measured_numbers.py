@@ -64,7 +64,7 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
     },
     "docs/scoring.md": {
         "slices.json": [
-            ("both models are equal one is named in at most {:.1f} % of {:,} draws", values.equal_slices),
+            ("both models are equal, one is named in at most {:.1f} % of {:,} draws", values.equal_slices),
             ("eight is named in {:.1f} to {:.1f} %, never another one", lambda d: values.bad_slice(d)[:2]),
             ("its interval misses the true loss in at most {:.1f} %", lambda d: values.bad_slice(d)[2:]),
         ],
@@ -118,7 +118,7 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
             ),
         ],
         "gpu/overfitter/results.json": [
-            ("{} of the rows for {} steps at five times the rate", lambda d: values.overfitter(d)[:2]),
+            ("{} of the rows for {} steps at five times the learning rate", lambda d: values.overfitter(d)[:2]),
             (
                 "on {} held-out rows falls from {:.2f} to {:.2f} at step {} and rises to {:.2f} at step {} while",
                 lambda d: values.overfitter(d)[2:],

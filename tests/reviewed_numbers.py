@@ -157,7 +157,7 @@ REVIEWED = {
         "recovered by step 100": "the same",
         "have it from step 100 onwards": "the same",
         "chosen on 30 or 100 items": "settings of benchmarks/selection_simulation.py",
-        "or a fifth, at most 100": "limit",
+        "a fifth, at most 100": "limit",
         f"the {_CONFIDENCE} interval misses in": "definition",
         "for 60 steps see": "setting of benchmarks/gpu_backends.py",
         "issue 1945": "number of an issue",

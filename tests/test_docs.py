@@ -131,7 +131,7 @@ def medbench(place, command, without_plots, monkeypatch):
 
 
 def parse_medbench(words):
-    """Hold a command against the command line's own parser; what it would call is not called."""
+    """Parse a command with the command line's own parser, without calling what it names."""
     import typer
 
     from harness.__main__ import app
@@ -162,7 +162,7 @@ def check_medbench(line, medbench, monkeypatch, tmp_path):
 
 
 def check_benchmark(line, monkeypatch):
-    """Hold it against its own parser."""
+    """Parse it with its own parser."""
     _, _, module, *words = shlex.split(line)
     loaded = importlib.import_module(module)
     monkeypatch.setattr(sys, "argv", [module, *words])
@@ -184,7 +184,7 @@ def check_python(line):
 
 
 def check_launcher(line):
-    """Hold a launcher's own flags, and the `medbench` command behind `-m medbench`, against their parsers."""
+    """Parse a launcher's own flags, and the `medbench` command behind `-m medbench`."""
     head, *words = shlex.split(line.removesuffix(" ..."))
     if head == "torchrun":
         from torch.distributed.run import get_args_parser

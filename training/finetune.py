@@ -53,7 +53,7 @@ def rows_hash(rows: Sequence[ReasoningRow]) -> str:
 
 @dataclass(frozen=True)
 class Selection:
-    """How items that are set aside score a training on its way and choose its checkpoint; made by the caller.
+    """Scoring during a training and the choice of its checkpoint, on items that are set aside; made by the caller.
 
     Attributes:
         items: Hash of the items that choose; empty if none do.
@@ -136,7 +136,7 @@ def finetune(
         folder: Where the adapter goes.
         progress: Called after each step with (steps done, steps in all, a note such as the loss).
         train: Trains the job; the backend that suits recipe and machine if None.
-        selection: Scores it on its way and chooses its checkpoint.
+        selection: Scores it while it runs and chooses its checkpoint.
 
     Raises:
         UserError: The data cannot be used, one row at a time does not fit into memory, or the loss became NaN or

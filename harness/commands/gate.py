@@ -101,7 +101,7 @@ def init(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,  # noqa: FBT002
 ) -> None:
-    """Write a starter recipe, gate policy and CI file. For GitHub, a terminal asks for what no flag gives."""
+    """Write a starter recipe, gate policy and CI file. For GitHub, a terminal prompts for missing flags."""
     from harness.console import Terminal
     from harness.starter import Answers, known_action, uses_github, write_starter
 

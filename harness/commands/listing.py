@@ -20,7 +20,7 @@ def list_names(
     settings: Settings = None,
     from_bundle: FromBundle = None,
 ) -> None:
-    """List recipes, tasks, formats or suites. With --base, suites have the time that this base takes."""
+    """List recipes, tasks, formats or suites. With --base, suites show the estimated time with that base."""
     from harness.planning.task_names import own_task_names
     from tasks import catalog
     from tasks.formats import FORMATS

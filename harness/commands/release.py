@@ -90,7 +90,7 @@ def verify(  # noqa: PLR0913, PLR0917 - one for each flag
         Path | None, typer.Option("--out", help="The folder to write; RUN/verify/TARGET if not given.")
     ] = None,
 ) -> None:
-    """Certify that a deployed model is the evaluated one. Exit code 0 if so, 1 if not, 2 bad input, 3 unclear."""
+    """Certify that a deployed model is the evaluated one. Exit code 0 if so, 1 if not, 2 bad input, 3 inconclusive."""
     import harness
     from reports.document.verification import VERIFY_EXIT_CODES
 

@@ -134,7 +134,7 @@ def _devices(gpus: Sequence[Device] | None) -> Iterator[Finding]:
     try:
         import torch
     except Exception as error:  # noqa: BLE001 - a broken build fails in any way
-        yield Finding("PyTorch", "problem", f"cannot be imported ({type(error).__name__})", "install it anew with pip")
+        yield Finding("PyTorch", "problem", f"cannot be imported ({type(error).__name__})", "reinstall it with pip")
         return
     gpus = cards(torch) if gpus is None else gpus
     yield from map(_gpu, gpus)

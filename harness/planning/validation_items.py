@@ -1,4 +1,4 @@
-"""Sets items aside that score a training on its way or choose its checkpoint; reported scores leave them out."""
+"""Sets items aside for scoring during training and for choosing a checkpoint; reported scores leave them out."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def choosing_items(validation: Sequence[LoadedTask], recipe: Recipe) -> str:
 
 
 def validation_lines(validation: Sequence[LoadedTask], recipe: Recipe) -> list[str]:
-    """How many items of each task are set aside, and what for."""
+    """Lines on how many items of each task are set aside, and what for."""
     by, steps = recipe.trainer.choose_by, recipe.trainer.score_steps
     lines = []
     for loaded in validation:
-        does = [f"choose the checkpoint by {by}"] if by and by.startswith(f"{loaded.name}/") else []
-        does += [f"are scored every {steps} steps"] if steps and is_scored_by_likelihood(loaded) else []
-        lines.append(f"set aside: {len(loaded.indices)} items of {loaded.name} {' and '.join(does)}")
+        uses = [f"choose the checkpoint by {by}"] if by and by.startswith(f"{loaded.name}/") else []
+        uses += [f"are scored every {steps} steps"] if steps and is_scored_by_likelihood(loaded) else []
+        lines.append(f"set aside: {len(loaded.indices)} items of {loaded.name} {' and '.join(uses)}")
     return lines
 
 
@@ -97,12 +97,12 @@ def set_aside(tasks: Sequence[LoadedTask], recipe: Recipe) -> tuple[list[LoadedT
     aside: dict[str, set[int]] = {}
     for loaded in drawn:
         sources, wanted = hashes[loaded.name], _wanted(loaded, trainer.validation_items)
-        places = {place for place, of in enumerate(sources) if of & taken}
+        places = {place for place, texts in enumerate(sources) if texts & taken}
         for place in reversed(seeded_order(len(sources), recipe.seed)):
             if len(places) >= wanted:
                 break
             if place not in places:
-                places |= {place} | {other for other, of in enumerate(sources) if of & sources[place]}
+                places |= {place} | {other for other, texts in enumerate(sources) if texts & sources[place]}
         aside[loaded.name] = places
         taken |= frozenset().union(*(sources[place] for place in places))
     reported = [_without(loaded, aside.get(loaded.name, set()), hashes[loaded.name], taken, recipe) for loaded in tasks]
@@ -141,26 +141,30 @@ def _item_sources(loaded: LoadedTask) -> list[frozenset[str]]:
     """Hashes of the texts of each item that others may have in common with it."""
     total = len(loaded.task.eval_docs)
     sources = [source_hashes(document) for document in loaded.documents(range(total))]
-    often = Counter(source for of in sources for source in of)
-    common = {source for source, count in often.items() if count > max(_COMMON, total / _COMMON_SHARE)}
-    return [of - common for of in sources]
+    counts = Counter(source for texts in sources for source in texts)
+    common = {source for source, count in counts.items() if count > max(_COMMON, total / _COMMON_SHARE)}
+    return [texts - common for texts in sources]
 
 
 def _wanted(loaded: LoadedTask, given: int | None) -> int:
-    """How many items of a task are set aside."""
+    """Number of items of a task to set aside.
+
+    Raises:
+        UserError: The task has too few items.
+    """
     total = len(loaded.task.eval_docs)
     wanted = min(total // _SHARE, _MOST) if given is None else given
     if given is None and wanted < _LEAST:
         raise UserError(
             f"a fifth of the {total} items of {loaded.name} is too few to choose by",
             where=_KEY,
-            fix=f"say how many of them to set aside, such as --set {_KEY}={max(2, total // 2)}, or take a larger task",
+            fix=f"set how many of them to set aside, such as --set {_KEY}={max(2, total // 2)}, or use a larger task",
         )
     if wanted > total - 2:
         raise UserError(
             f"setting {wanted} of the {total} items of {loaded.name} aside leaves too few to report",
             where=_KEY,
-            fix=f"take fewer, such as --set {_KEY}={max(2, total // _SHARE)}",
+            fix=f"set fewer aside, such as --set {_KEY}={max(2, total // _SHARE)}",
         )
     return wanted
 
@@ -168,7 +172,11 @@ def _wanted(loaded: LoadedTask, given: int | None) -> int:
 def _without(
     loaded: LoadedTask, aside: set[int], sources: Sequence[frozenset[str]], taken: set[str], recipe: Recipe
 ) -> LoadedTask:
-    """A task without the items set aside, and those that have a text in common with one of any task."""
+    """A task without the items set aside, and without those that share a text with one set aside in any task.
+
+    Raises:
+        UserError: Fewer than two items are left.
+    """
     left = [
         place for place in seeded_order(len(sources), recipe.seed) if place not in aside and not sources[place] & taken
     ]

@@ -192,7 +192,9 @@ def _make_public(folder: Path, names: Iterable[str], origin: Source, upload: Upl
         if path.suffix not in _TEXTS or path.name in _VOCABULARIES:
             here = next((own for own in _own_folders(origin) if own.encode() in content), None)
             if here is not None:
-                raise UserError(f"it names a folder of this machine: {here}", where=name, fix="save the file anew")
+                raise UserError(
+                    f"it names a folder of this machine: {here}", where=name, fix="save the file without it"
+                )
             continue
         text, paths = shorten_paths(content.decode("utf-8", errors="replace"), path.suffix)
         if paths:

@@ -1,4 +1,4 @@
-"""Scores a training on items that are set aside: while it runs, and at its end to choose its checkpoint."""
+"""Scores a training on items that are set aside: while it runs, and at its end to choose a checkpoint."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ def selection(plan: Plan, terminal: Terminal) -> Selection:
 
 
 def choose_checkpoint(plan: Plan, folders: Mapping[int, Path], work: Path, terminal: Terminal) -> CheckpointChoice:
-    """The checkpoint with the best score in `trainer.choose_by`, on the items set aside; of equal ones the earliest.
+    """Choose the checkpoint with the best score in `trainer.choose_by` on the items set aside.
 
-    All are scored in one pass. What is scored before a kill is not scored again.
+    Of equal scores the earliest wins. All are scored in one pass. Items that were scored before a kill are not scored
+    again.
 
     Args:
         plan: The plan of the run, whose adapter is trained.

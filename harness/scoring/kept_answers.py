@@ -83,7 +83,7 @@ def read_kept(
         metrics = [MetricInfo.model_validate(metric) for metric in about["metrics"]]
         figures = {name: float("inf") if value is None else float(value) for name, value in about["figures"].items()}
     except (UserError, ValidationError, KeyError, TypeError, ValueError, AttributeError) as error:
-        _log.warning("%s: not usable, asked anew: %s", path, error)
+        _log.warning("%s: not usable, scored again: %s", path, error)
         if say is not None:
             what = error.what if isinstance(error, UserError) else "the saved answers are broken"
             say(f"  note: {model}, {loaded.name}: {what}; scored again")

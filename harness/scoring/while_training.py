@@ -1,4 +1,4 @@
-"""Scores a model in the middle of its training: log-likelihoods of the items that are set aside."""
+"""Scores a model during its training, by log-likelihoods of the items that are set aside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runs below a folder: found by looking, read once for each state of their results, and opened without links."""
+"""The runs below a folder: finds them, reads their results again only after a change, and opens no links."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from reports.page.view import Listing
 from reports.text import cut
 
 FILES = ("report.html", "report.md", "results.json")  # of a run folder, that can be opened
-MOST_FOLDERS = 50_000  # that are looked into
+MOST_FOLDERS = 50_000  # that are searched
 MOST_BYTES = 64 << 20  # of a results document; ours have less than a megabyte
 _RESULTS = "results.json"
 _LOG = "run.log"  # which a run has before it has results
@@ -79,7 +79,7 @@ class RunIndex:
             named = ", ".join(links[:_MOST_NAMED]) + (" and others" if len(links) > _MOST_NAMED else "")
             notes.append(f"Links are not followed: {named}.")
         if not is_whole:
-            notes.append(f"Only the first {MOST_FOLDERS:,} folders were looked into: view a smaller one.")
+            notes.append(f"Only the first {MOST_FOLDERS:,} folders were searched: view a folder inside this one.")
         return Listing(self._root.name or str(self._root), runs, unread, tuple(notes))
 
     def open(self, run_id: str, name: str) -> BinaryIO | None:
@@ -106,7 +106,7 @@ class RunIndex:
         return os.fdopen(file, "rb")
 
     def _look(self) -> tuple[list[_Folder], list[str], bool]:
-        """Folders that look like runs, links that were not followed, and whether everything was looked into."""
+        """Folders that look like runs, links that were not followed, and whether all folders were searched."""
         folders: list[_Folder] = []
         links: list[str] = []
         waiting = [""]
@@ -120,7 +120,7 @@ class RunIndex:
                     folder = _run_folder(path, visible)
                     inner = [entry for entry in visible if entry.is_dir(follow_symlinks=False)]
                     links += [_below(path, entry.name) for entry in visible if _is_skipped_link(entry)]
-            except OSError:  # removed meanwhile, or closed to us
+            except OSError:  # removed meanwhile, or not readable
                 continue
             if folder:
                 folders.append(folder)
@@ -216,5 +216,5 @@ def _ancestors(path: str) -> Iterator[str]:
 
 
 def _id(path: str) -> str:
-    """Name of a run in addresses: it says nothing that has to be decoded into a path."""
+    """Name of a run in URLs, which is never decoded into a path."""
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]

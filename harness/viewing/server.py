@@ -51,7 +51,7 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class Response:
-    """What a request is answered with.
+    """The answer to a request.
 
     Attributes:
         status: Its status.
@@ -118,7 +118,7 @@ class _Server(ThreadingHTTPServer):
         socketserver.TCPServer.server_bind(self)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of a connection that was closed too early."""
+        """Ignore a connection that was closed too early."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -135,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
             response = respond(self.server.index, self.path, self.headers.get_all("Host") or [])
         except Exception as error:  # noqa: BLE001 - the others are answered; a traceback may quote data
             print_error(log_fault(error))
-            response = _text(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault in medbench; the terminal says where")
+            response = _text(HTTPStatus.INTERNAL_SERVER_ERROR, "an error in medbench; the terminal has the details")
         self._send(response)
 
     do_HEAD = do_GET  # noqa: N815 - as http.server names it
@@ -181,7 +181,7 @@ def serve(folder: Path, *, port: int | None, open_browser: bool, terminal: Termi
     with listen(port, index) as server:
         address = f"http://{ADDRESS}:{server.server_address[1]}/"
         terminal.say(f"runs in {folder}: {address}")
-        terminal.say("Ctrl-C ends it")
+        terminal.say("press Ctrl-C to stop")
         if open_browser and _has_browser():
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         try:

@@ -225,9 +225,9 @@ def _explanation(report: GateReport) -> str:
     if not report.candidate.has_weights:
         weights += " (they are not in the run folder, so they were not compared with those that were scored)"
     words = (
-        "Both models answered the same questions. The brackets hold the range in which the change lies as far as these"
-        " questions show; only a range without 0 is called better or worse, and one that is too wide to tell is called"
-        " inconclusive. Equivalent means that no relevant change is possible."
+        "Both models answered the same questions. The brackets are the interval in which the change plausibly lies:"
+        " only an interval without 0 is called better or worse, one that is too wide to tell is called inconclusive."
+        " Equivalent means that the interval contains no change that matters."
     )
     provenance = f"medbench {report.medbench_version}, policy {report.policy_sha256[:12]}, {weights}."
     lines = [words, f"{report.reason} The requirements are those of this repository's policy.", provenance]

@@ -161,9 +161,9 @@ def _sentence(
             for word, titles in (("better", better), ("worse", worse))
         )
     elif any(pair.difference is not None for pair in main):
-        first = f"{model} is shown to be neither better nor worse than {baseline} in any main metric"
+        first = f"{model} is not shown to be better or worse than {baseline} in any main metric"
     else:
-        first = f"{model} and {baseline} have no values of the same items in any main metric"
+        first = f"{model} and {baseline} have no values on the same items in any main metric"
     sentences = [first]
     if open_ := named(main, "inconclusive"):
         sentences.append(f"Not decided: {open_}")

@@ -88,7 +88,7 @@ def history(runs: Sequence[ListedRun], key: MetricKey, title: str, query: Query)
     over_releases = query.along == "releases"
     chosen = [run for run in runs if run.release] if over_releases else _once(runs)
     if over_releases and not chosen:
-        hint = "No stored baselines lie below this folder: a release is what medbench baseline set RUN has stored."
+        hint = "There are no releases below this folder: store one with medbench baseline set RUN --name NAME."
         return History(None, None, (hint,))
     pairs = [
         (run, score)
@@ -101,7 +101,7 @@ def history(runs: Sequence[ListedRun], key: MetricKey, title: str, query: Query)
     kept = {name for name, _ in Counter(point.series for *_, point in points).most_common(len(SERIES))}
     notes = []
     if len({point.series for *_, point in points}) > len(kept):
-        notes.append(f"Only the {len(kept)} models with the most runs are plotted: select one to see it.")
+        notes.append(f"Only the {len(kept)} models with the most runs are plotted: select a model to see another one.")
     points = [entry for entry in points if entry[2].series in kept]
     if len(points) > MOST_POINTS:
         notes.append(f"The latest {MOST_POINTS} of {len(points)} values are plotted.")

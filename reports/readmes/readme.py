@@ -3,7 +3,7 @@
 A block is the lines between `<!-- medbench:NAME RUN ... -->` and `<!-- medbench:end -->`. NAME is one of
 `reports.readmes.blocks.BLOCKS`; each RUN is a run folder or a `results.json`, relative to the Markdown file. `NAME` may
 also be `template`, with `file=PATH` naming a Jinja template. `models=NAME,NAME` and `metrics=KEY,TASK/KEY` select what
-a block of results shows. Paths with blanks are quoted as in a shell. Markers inside fenced code are text.
+a block of results shows. Paths with spaces are quoted as in a shell. Markers inside fenced code are text.
 
 A Markdown file may come from a stranger, so no path in it leads out of the file's repository, or of its folder where
 there is none.
@@ -160,7 +160,7 @@ def _blocks(lines: list[str], path: Path) -> list[_Block]:
             words = shlex.split(marker["words"])
         except ValueError as error:
             raise UserError(
-                "a quote is not closed", where=where, fix='write paths with blanks as "runs/a b"'
+                "a quote is not closed", where=where, fix='write paths with spaces as "runs/a b"'
             ) from error
         opened = _started(marker["name"], words, number, where)
     if opened is not None:
@@ -225,7 +225,7 @@ def _check_inside(root: Path, path: Path, what: str, where: str, *, missing: str
         fix = "copy it into the repository of the Markdown file, or into its folder if there is no repository"
         raise UserError(f"{what} lies outside of {root}: {path.name}", where=where, fix=fix)
     if not target.exists():
-        fix = f'{missing}, which is relative to this file; quote one with blanks, as "runs/a b"'
+        fix = f'{missing}, which is relative to this file; quote one with spaces, as "runs/a b"'
         raise UserError(f"{what} is missing: {path.name}", where=where, fix=fix)
 
 

@@ -22,7 +22,7 @@ class ScoringTime:
     Attributes:
         spent: Seconds of all scorings.
         last: Seconds of the last one; None before the first.
-        left_out: Number of scorings that were left out.
+        left_out: Number of scorings that were skipped.
     """
 
     spent: float = 0.0
@@ -48,15 +48,15 @@ class ScoringTime:
 def score_while_training(trainer: Any, job: Job, scorer: Scorer, progress: Progress, pause: Callable[[], None]) -> Any:
     """Callback that scores every `trainer.score_steps` steps and at the end, and stops a training that gets no better.
 
-    Scores go into the trainer's log, from where trackers get them. A scoring for which a tenth of the time since the
-    training began is not enough is left out. Early stopping needs every one, so that two trainings of a recipe stop at
-    the same step.
+    Scores go into the trainer's log, from where trackers get them. A scoring that would exceed a tenth of the time
+    since the training began is skipped, except with early stopping, which needs every one so that two trainings of a
+    recipe stop at the same step.
 
     Args:
         trainer: The trainer.
         job: The training.
         scorer: Scores its model.
-        progress: Gets the scores, and at the end how many scorings were left out.
+        progress: Gets the scores, and at the end how many scorings were skipped.
         pause: Called after a scoring, which is not part of a step's time.
     """
     from transformers import TrainerCallback
@@ -88,18 +88,18 @@ def score_while_training(trainer: Any, job: Job, scorer: Scorer, progress: Progr
             control.should_log = logs_losses
             progress(step, state.max_steps, ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
             pause()
-            if patience is not None and no_better_for(patience, [scorer.sign * of for of in _values(state, key)]):
+            if patience is not None and no_better_for(patience, [scorer.sign * value for value in _values(state, key)]):
                 control.should_training_stop = control.should_save = True
 
         def on_train_end(self, *_: Any, **__: Any) -> None:
             if account.left_out:
-                progress(0, 0, f"{account.left_out} scorings while training were left out, {_HOW_TO_SCORE_MORE}")
+                progress(0, 0, f"{account.left_out} scorings while training were skipped, {_HOW_TO_SCORE_MORE}")
 
     return Score()
 
 
 _HOW_TO_SCORE_MORE = (
-    "for which a tenth of its time was not enough; raise trainer.score_steps or lower trainer.validation_items"
+    "which would have taken more than a tenth of its time; raise trainer.score_steps or lower trainer.validation_items"
 )
 
 

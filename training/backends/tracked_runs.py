@@ -1,4 +1,4 @@
-"""The tracker runs that a training writes to, and values that are reported to them after it."""
+"""The tracker runs of a training, and values that are reported to them after it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def follow_runs(names: Sequence[str]) -> Any:
     """Callback that follows which runs transformers' integrations open; it has to come after those.
 
     The runs that an earlier training of this process left open, which the integrations would continue, are ended.
-    MLflow's is opened again at the end, since the last validation would open a second one.
+    MLflow's run is opened again at the end, since the last validation would open a second one.
 
     Args:
         names: The trackers.
@@ -97,9 +97,8 @@ def _active(tracker: str) -> str | None:
 def report_values(recipe: Recipe, folder: Path, fingerprint: str, runs: Mapping[str, str], values: Values) -> list[str]:
     """Report values of a training's checkpoints to the trackers of its recipe, into the runs of the training.
 
-    A value that was reported before is not reported again. One that has changed is: TensorBoard's file of reported
-    values is replaced, the other trackers keep both points. A tracker without a noted run gets a new one of the same
-    name.
+    Only values that are new or have changed are reported. After a change, TensorBoard's file of reported values is
+    replaced, and the other trackers have both points. A tracker without a recorded run gets a new one of the same name.
 
     Args:
         recipe: The recipe of the training.
@@ -132,7 +131,7 @@ def report_values(recipe: Recipe, folder: Path, fingerprint: str, runs: Mapping[
             reported.values[name] = merged
         except Exception as error:  # noqa: BLE001 - whatever a tracker raises must not lose the scores
             what = f"{type(error).__name__}: {first_line(error)[:200]}"
-            notes.append(f"the scores were not reported to {name} ({what}); scoring again tries again")
+            notes.append(f"the scores were not reported to {name} ({what}); to retry, score the run again")
     with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):  # reported all the same
         end_runs({*runs.values()})
     write_json(folder / FILE, reported.model_dump(mode="json"))

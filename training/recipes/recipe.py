@@ -226,8 +226,8 @@ class TrainerSection(_Section):
             of the last step, the one with the best score on `validation_items` items becomes the adapter.
         score_steps: Score the tasks that compare log-likelihoods every so many steps while training, on their
             `validation_items`.
-        validation_items: Items of such a task, drawn by seed, that choose and are shown while training. Reported scores
-            leave them out. Without it a fifth of the items, at most 100.
+        validation_items: Number of items of a task, drawn by seed, that `choose_by` and `score_steps` use and that
+            reported scores leave out. By default a fifth of the items, at most 100.
         early_stopping_patience: Stop after so many validations without a lower loss; with `choose_by`, after so many
             scorings without a better score.
         keep_best: Keep the adapter of the lowest validation loss instead of the last.

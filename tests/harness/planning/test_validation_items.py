@@ -15,7 +15,7 @@ CHOICES, TEXTS, WRITTEN = "my_choices", "my_texts", "my_answers"
 
 
 def task(name, documents, indices=None, kind="multiple_choice"):
-    """A task of somebody else's, as far as items count."""
+    """A stand-in for a task from elsewhere, with nothing but its items."""
     own = SimpleNamespace(eval_docs=documents, OUTPUT_TYPE=kind, higher_is_better=lambda: {"acc": True})
 
     def make(places):
@@ -135,7 +135,7 @@ def test_too_few_items_are_one_message(total, given, message, fix):
     assert fix in error.value.fix
 
 
-def test_a_task_whose_items_all_choose_is_one_message():
+def test_a_task_whose_items_are_all_set_aside_is_one_message():
     tasks = [task(CHOICES, questions(50)), task(WRITTEN, questions(3), kind="generate_until")]
     with pytest.raises(UserError, match="all items of my_answers are among those set aside"):
         set_aside(tasks, recipe(validation_items=48))

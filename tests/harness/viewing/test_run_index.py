@@ -181,7 +181,7 @@ def test_a_run_that_was_removed_is_gone(tmp_path):
 
 
 @pytest.mark.parametrize(("make", "problem"), [(False, "there is no such folder"), (True, "it is not a folder")])
-def test_a_folder_that_is_none_is_an_error(tmp_path, make, problem):
+def test_a_path_that_is_no_folder_is_an_error(tmp_path, make, problem):
     path = tmp_path / "runs"
     if make:
         path.touch()

@@ -190,7 +190,7 @@ def test_a_link_is_not_followed_also_if_it_is_put_there_after_the_run_was_listed
     assert SECRET not in request_from(port)[2]
 
 
-def test_a_pipe_is_no_report_and_holds_nothing_up(start, request_from, runs):
+def test_a_pipe_is_not_served_and_blocks_nothing(start, request_from, runs):
     port = start(runs)
     address = links(request_from(port)[2])[0]
     (runs / "second" / "report.html").unlink()

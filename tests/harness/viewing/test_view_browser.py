@@ -30,7 +30,7 @@ def runs(tmp_path):
 
 @pytest.fixture
 def open_page(browser, start):  # noqa: F811 - the fixture
-    """Open the page of a folder; whatever it complains of or requests elsewhere fails the test."""
+    """Open the page of a folder; an error in its console or a request elsewhere fails the test."""
     contexts, complaints = [], []
 
     def make(folder, path="/", **settings):

@@ -54,7 +54,7 @@ CHANCE = "which decides Accuracy with a probability of about 80 %"
         ({"limit": "many", "limits": 3}, "set scoring.limits: {t: 356} in the recipe"),
     ],
 )
-def test_the_setting_that_holds_the_questions_back_is_named(scoring, settings):
+def test_the_setting_that_limits_the_questions_is_named(scoring, settings):
     text = f"Score about 356 questions of T instead of 60, {CHANCE}: {settings}."
     assert advised(candidate_with(1000, scoring)) == [text]
 
@@ -85,7 +85,7 @@ def test_the_rules_of_a_task_share_one_sentence_with_the_largest_number():
     assert "loosen margin and detect of these rules" in text
 
 
-def test_the_mean_of_a_suite_takes_more_of_all_its_tasks():
+def test_the_mean_of_a_suite_needs_more_questions_of_all_its_tasks():
     suite = UNDECIDED.model_copy(update={"task": "retention", "subject": "Mean of retention"})
     assert advised(candidate_with(100), suite) == [
         (

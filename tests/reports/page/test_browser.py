@@ -128,7 +128,7 @@ def test_without_javascript_everything_is_there_and_no_dead_control(open_page):
 
 
 def focused(page):
-    """Anchor of the question whose line has the focus, or the name of what has it else."""
+    """Anchor of the question whose line has the focus, or the name of another element that has it."""
     return page.evaluate(
         "document.activeElement.matches('.question > summary')"
         " ? document.activeElement.nextElementSibling.id : document.activeElement.textContent"

@@ -30,9 +30,9 @@ def test_a_sentence_names_losses_beside_gains():
         " metrics, new is worse in Brier score."
     )
     assert sentence(LOSS).startswith("new is better in no main metric and worse than base in Accuracy")
-    assert sentence(OPEN).startswith("new is shown to be neither better nor worse than base in any main metric.")
+    assert sentence(OPEN).startswith("new is not shown to be better or worse than base in any main metric.")
     assert sentence(comparison(ACCURACY, None, None, None, "not compared")) == (
-        "new and base have no values of the same items in any main metric."
+        "new and base have no values on the same items in any main metric."
     )
 
 

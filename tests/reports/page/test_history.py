@@ -86,7 +86,7 @@ def test_over_releases_only_stored_baselines_are_plotted_in_their_order():
     assert [row[0] for row in rows] == ["v2", "v1"]
     assert re.findall(r">(v\d)</text>", drawn.plot.svg) == ["v2", "v1"]
     assert table_of(runs[:1], "along=releases")[1].notes == (
-        "No stored baselines lie below this folder: a release is what medbench baseline set RUN has stored.",
+        "There are no releases below this folder: store one with medbench baseline set RUN --name NAME.",
     )
 
 
@@ -127,10 +127,10 @@ def test_the_four_models_with_most_runs_are_plotted_and_the_rest_named():
     many = {"base": 0.5} | {f"cell-{number}": 0.5 for number in range(6)}
     rows, drawn = table_of([run_of(2, values=many), run_of(1)])
     assert {row[2] for row in rows} == {"base", "cell-0", "cell-1", "cell-2"}
-    assert drawn.notes == ("Only the 4 models with the most runs are plotted: select one to see it.",)
+    assert drawn.notes == ("Only the 4 models with the most runs are plotted: select a model to see another one.",)
 
 
-def test_so_many_values_are_cut_to_the_latest():
+def test_of_too_many_values_only_the_latest_are_plotted():
     runs = [run_of(number, values={"base": 0.5}) for number in range(MOST_POINTS + 1, 0, -1)]
     rows, drawn = table_of(runs)
     assert len(rows) == MOST_POINTS
@@ -145,7 +145,7 @@ def test_values_that_no_axis_has_room_for_are_left_out(value):
     assert (rows, drawn.plot) == ((), None)
 
 
-def test_an_interval_that_is_none_does_no_harm():
+def test_a_value_with_an_impossible_interval_is_plotted():
     score = {"model": "base", "task": "quiz", "metric": "acc", "value": 0.5, "low": 0.9, "high": -3e299, "n": 1}
     rows, drawn = table_of([run_of(1, scores=[score], models=[model_of("base", "b")])])
     assert len(rows) == 1

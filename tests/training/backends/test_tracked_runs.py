@@ -92,7 +92,7 @@ def test_a_tracker_that_fails_is_a_note_and_is_tried_again(tiny_recipe, tmp_path
 
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(run=None, init=fail))
     (note,) = report_values(recipe, tmp_path, FINGERPRINT, {}, VALUES)
-    assert note == "the scores were not reported to wandb (RuntimeError: no network); scoring again tries again"
+    assert note == "the scores were not reported to wandb (RuntimeError: no network); to retry, score the run again"
     assert scalars(tmp_path / "tensorboard")["scores/quiz/loss"] == [(20, 1.5)]
     assert [*json.loads((tmp_path / FILE).read_text())["values"]] == ["tensorboard"]
 
