@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.planning.item_hashes import source_hashes
@@ -66,7 +67,8 @@ def set_aside(tasks: Sequence[LoadedTask], recipe: Recipe) -> tuple[list[LoadedT
     Items are set aside of the task of `trainer.choose_by` and, with `trainer.score_steps`, of every task that compares
     log-likelihoods: the last ones of the seeded order whose first ones `scoring.limit` takes, so that a limit which
     leaves enough items reports the same ones as without. Items with a text in common (a question, a context) are on the
-    same side, in whichever task they are; a text of more than a third of a task's items does not count.
+    same side, in whichever task they are; a text of more than a third of a task's items does not count. Items that
+    choose are drawn first: which they are does not depend on the other tasks.
 
     Args:
         tasks: All tasks, that of `trainer.choose_by` among them.
@@ -95,7 +97,7 @@ def set_aside(tasks: Sequence[LoadedTask], recipe: Recipe) -> tuple[list[LoadedT
     hashes = {loaded.name: _item_sources(loaded) for loaded in tasks}
     taken: set[str] = set()
     aside: dict[str, set[int]] = {}
-    for loaded in drawn:
+    for loaded in sorted(drawn, key=lambda it: by is None or it.name != by[0]):
         sources, wanted = hashes[loaded.name], _wanted(loaded, trainer.validation_items)
         places = {place for place, of in enumerate(sources) if of & taken}
         for place in reversed(seeded_order(len(sources), recipe.seed)):
@@ -183,4 +185,4 @@ def _without(
         return loaded
     reported = loaded.remade(sorted(left[: recipe.scoring.limit_of(loaded.name)]))
     reported.info.setting += f", {excluded} others set aside for the training's own scores"
-    return reported
+    return replace(reported, set_aside=excluded)

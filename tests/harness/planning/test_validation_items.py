@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.planning.lm_tasks import LoadedTask
-from harness.planning.validation_items import item_sources, set_aside, validation_lines
+from harness.planning.validation_items import choosing_items, item_sources, set_aside, validation_lines
 from reports.document.schema import TaskInfo
 from reports.errors import UserError
 from training.recipes.recipe_file import load_recipe
@@ -48,6 +48,7 @@ def test_a_fifth_of_the_items_or_as_many_as_given_are_set_aside(total, given, as
     (reported,), (validation,) = set_aside([task(CHOICES, questions(total))], recipe(validation_items=given))
     assert len(validation.indices) == aside
     assert sorted(reported.indices + validation.indices) == [*range(total)]
+    assert reported.set_aside == aside
     assert reported.info.setting == f"{total - aside} items, {aside} others set aside for the training's own scores"
     assert reported.items_hash != validation.items_hash
 
@@ -108,6 +109,17 @@ def test_no_item_is_lost_when_pairs_share_a_text_or_tasks_ask_about_the_same():
     reported_tasks, validation_tasks = set_aside(same, recipe(score_steps=5))
     assert [len(one.indices) for one in reported_tasks] == [48, 48]
     assert shared(*validation_tasks) == {f"q {place}" for place in validation_tasks[0].indices}
+
+
+def test_the_items_that_choose_are_the_same_whatever_else_is_scored():
+    """Else an adapter would not be recognised as trained if it is scored on fewer tasks."""
+    choices, texts = task(CHOICES, questions(60)), task(TEXTS, questions(60)[::-1], kind="loglikelihood")
+    given, chosen = recipe(score_steps=5), []
+    for tasks in ([choices], [choices, texts], [texts, choices]):
+        _, validation = set_aside(tasks, given)
+        assert [one.name for one in validation] == [one.name for one in tasks]
+        chosen.append(choosing_items(validation, given))
+    assert chosen[0] == chosen[1] == chosen[2]
 
 
 def test_only_what_compares_log_likelihoods_is_scored_while_training():

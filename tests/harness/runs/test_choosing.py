@@ -52,6 +52,7 @@ def test_reported_items_are_fresh_and_a_limit_takes_the_same_ones_as_before(run,
     counts = {task.name: len(ids(more, "adapter", task.name)) for task in results.tasks}
     assert counts == {"medbench_pubmedqa": 54, "medbench_perplexity": 24, "medbench_pubmedqa_cot": 54}
     assert ids(more, "adapter", "medbench_pubmedqa") == ids(more, "adapter", "medbench_pubmedqa_cot")
+    assert {data.role: data.available for data in results.data if data.role in counts} == counts
     assert "54 of 66 items drawn by seed, 12 others set aside" in results.tasks[0].setting
     assert results.overlap.matches == []
 
