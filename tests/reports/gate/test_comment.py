@@ -200,6 +200,15 @@ def test_a_comment_fits_github_and_drops_folds_from_the_end():
     assert text.endswith("</details>\n\nThe rest is in the report.\n")
 
 
+def test_a_comment_fits_github_also_if_what_is_not_folded_is_long():
+    hostile = "<b" * 400
+    rule = FAILED.model_copy(update={"subject": hostile, "reason": hostile, "moved": []})
+    text = comment(report(*[rule] * 20, data=[hostile] * 20, advice=[hostile] * 20))
+    assert len(text) <= 60_100
+    assert text.startswith("## ❌ medbench: the model should not be released\n\nThe model")
+    assert text.endswith("\n\nThe rest is in the report.\n")
+
+
 def test_a_table_shows_twenty_requirements_and_the_rest_is_folded():
     rules = [FAILED.model_copy(update={"name": str(n), "moved": []}) for n in range(30)]
     shown, folded = comment(report(*rules)).split("<details>", 1)
