@@ -91,7 +91,7 @@ def _sentence(report: GateReport) -> str:
         if worse is not None:
             slice_text = f" ({worse.slice})" if worse.slice else ""
             values = f"{candidate_text(worse)} instead of {baseline_text(worse)}"
-            cause = f"its {worse.subject}{slice_text} is worse than that of {baselines}, {values}"
+            cause = f"its {worse.subject}{slice_text} is worse than that of {worse.against or baselines}, {values}"
         return f"The {name} should not be released: {cause}. {_counted(len(failed), len(rules))} not met."
     if report.verdict == "inconclusive":
         return (
@@ -112,10 +112,14 @@ def _counted(count: int, total: int) -> str:
 
 
 def _directions(rules: Sequence[RuleResult]) -> str:
-    """In which metrics the candidate is better and in which it is worse."""
+    """In which metrics the candidate is better and in which it is worse, and than which of several baselines."""
     parts = []
     for outcome in ("better", "worse"):
-        named = dict.fromkeys(rule.subject for rule in rules if rule.outcome == outcome and rule.subject)
+        named = dict.fromkeys(
+            rule.subject + (f" (against {rule.against})" if rule.against else "")
+            for rule in rules
+            if rule.outcome == outcome and rule.subject
+        )
         parts += [f"{outcome} in {join_words(list(named))}"] if named else []
     return " and ".join(parts)
 

@@ -136,6 +136,16 @@ def test_a_model_that_may_be_released(rules, sentence):
     assert paragraphs(text)[:2] == ["## ✅ medbench: the model may be released", sentence]
 
 
+def test_of_several_baselines_the_one_is_named_that_a_model_is_better_or_worse_than():
+    two = [GateInputInfo(run=run, model="base") for run in ("old", "older")]
+    worse, better = (rule.model_copy(update={"against": "base of older"}) for rule in (FAILED, BETTER))
+    assert "its Accuracy (PubMedQA) is worse than that of base of older, 61.2 % instead" in paragraphs(
+        comment(report(worse, baselines=two))
+    )[1].replace("\\", "")
+    passed = comment(report(better, baselines=two, verdict="pass", exit_code=0))
+    assert "it is better in Perplexity (against base of older)." in paragraphs(passed)[1]
+
+
 def test_a_rule_that_fails_for_another_reason_is_named_with_it():
     leak = PASSED.model_copy(update={"rule": "leakage", "verdict": "fail", "reason": "3 test items are equal to rows"})
     assert paragraphs(comment(report(leak)))[1] == (
