@@ -61,6 +61,29 @@ def is_scored_by_likelihood(loaded: LoadedTask) -> bool:
     return loaded.task.OUTPUT_TYPE in ("multiple_choice", "loglikelihood", "loglikelihood_rolling")
 
 
+def check_scored_while_training(validation: Sequence[LoadedTask], recipe: Recipe) -> None:
+    """Check that a training can be scored on its way, and stopped by these scores if the recipe says so.
+
+    Raises:
+        UserError: Nothing, or nothing that stops it, compares log-likelihoods.
+    """
+    trainer = recipe.trainer
+    names = [loaded.name for loaded in validation if is_scored_by_likelihood(loaded)]
+    if trainer.score_steps is not None and not names:
+        raise UserError(
+            "none of the tasks compares log-likelihoods, and while training nothing is generated",
+            where="trainer.score_steps",
+            fix="leave it out, or add a task such as medbench_perplexity to scoring.tasks",
+        )
+    by = trainer.chooses_by
+    if trainer.early_stopping_patience is not None and by is not None and by[0] not in names:
+        raise UserError(
+            f"while training nothing is generated, so there are no scores in {trainer.choose_by} to stop by",
+            where="trainer.early_stopping_patience",
+            fix="leave it out, or choose by a task that compares log-likelihoods",
+        )
+
+
 def set_aside(tasks: Sequence[LoadedTask], recipe: Recipe) -> tuple[list[LoadedTask], list[LoadedTask]]:
     """(the tasks with the items to report, the tasks with the items set aside); the latter is empty if there are none.
 
@@ -75,7 +98,7 @@ def set_aside(tasks: Sequence[LoadedTask], recipe: Recipe) -> tuple[list[LoadedT
         recipe: The recipe.
 
     Raises:
-        UserError: A task has no such metric, or too few items; or nothing can be scored while training.
+        UserError: A task has no such metric, or too few items.
     """
     trainer = recipe.trainer
     if not trainer.sets_items_aside:
@@ -88,12 +111,6 @@ def set_aside(tasks: Sequence[LoadedTask], recipe: Recipe) -> tuple[list[LoadedT
         for loaded in tasks
         if (by is not None and loaded.name == by[0]) or (trainer.score_steps and is_scored_by_likelihood(loaded))
     ]
-    if not drawn:
-        raise UserError(
-            "none of the tasks compares log-likelihoods, and while training nothing is generated",
-            where="trainer.score_steps",
-            fix="leave it out, or add a task such as medbench_perplexity to scoring.tasks",
-        )
     hashes = {loaded.name: _item_sources(loaded) for loaded in tasks}
     taken: set[str] = set()
     aside: dict[str, set[int]] = {}

@@ -1,12 +1,19 @@
 """Which items are set aside: fresh ones stay fresh, whatever tasks, limits and shared texts there are."""
 
 import random
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 
 from harness.planning.lm_tasks import LoadedTask
-from harness.planning.validation_items import choosing_items, item_sources, set_aside, validation_lines
+from harness.planning.validation_items import (
+    check_scored_while_training,
+    choosing_items,
+    item_sources,
+    set_aside,
+    validation_lines,
+)
 from reports.document.schema import TaskInfo
 from reports.errors import UserError
 from training.recipes.recipe_file import load_recipe
@@ -132,6 +139,24 @@ def test_only_what_compares_log_likelihoods_is_scored_while_training():
     ]
     _, (chosen,) = set_aside(tasks, recipe(choose_by=f"{WRITTEN}/acc"))
     assert chosen.name == WRITTEN
+
+
+def test_what_stops_a_training_has_to_be_scored_without_generating():
+    tasks = [task(CHOICES, questions(50)), task(WRITTEN, questions(50, "w"), kind="generate_until")]
+    stops = {"score_steps": 5, "early_stopping_patience": 2}
+    for by, stopped in ((CHOICES, True), (WRITTEN, False)):
+        given = recipe(choose_by=f"{by}/acc", **stops)
+        _, validation = set_aside(tasks, given)
+        with nullcontext() if stopped else pytest.raises(UserError, match=f"no scores in {WRITTEN}/acc to stop by"):
+            check_scored_while_training(validation, given)
+
+
+def test_a_trained_adapter_can_be_scored_on_tasks_that_only_generate():
+    """The training needs others; what it was scored on does not matter afterwards."""
+    written, given = task(WRITTEN, questions(50), kind="generate_until"), recipe(choose_by=None, score_steps=5)
+    assert set_aside([written], given) == ([written], [])
+    with pytest.raises(UserError, match="none of the tasks compares log-likelihoods"):
+        check_scored_while_training([], given)
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,14 @@ def test_the_report_says_how_the_checkpoint_was_chosen(run):
         (["trainer.choose_by=medbench_nothing/f1"], "medbench_nothing", "medbench list tasks"),
         (["trainer.choose_by=medbench_pubmedqa/accuracy", "trainer.validation_items=65"], "leaves too few", "=13"),
         (["trainer.score_steps=2", "scoring.tasks=[medbench_generation]"], "none of the tasks compares", "perplexity"),
+        (
+            [
+                "trainer.choose_by=medbench_pubmedqa_cot/accuracy",
+                *("trainer.score_steps=2", "trainer.early_stopping_patience=2", *ITEMS),
+            ],
+            "no scores in medbench_pubmedqa_cot/accuracy to stop by",
+            "log-likelihoods",
+        ),
         (["trainer.choose_by=medbench_pubmedqa/accuracy", "trainer.keep_best=true"], "not both", ""),
         (["trainer.validation_items=5"], "goes with choose_by or score_steps", ""),
         (
