@@ -1,4 +1,4 @@
-"""`trainer.choose_by` and `trainer.score_steps`: scores on items set aside, while training and to choose a checkpoint."""
+"""`trainer.choose_by` and `trainer.score_steps`: scores on items set aside, while training and to choose from it."""
 
 import shutil
 
