@@ -19,10 +19,10 @@ from reports.errors import UserError
 from reports.files import dumps
 from reports.numbers import duration
 from reports.secrets import redact
-from reports.text import map_texts, replace_surrogates
+from reports.text import TURNS, map_texts, replace_surrogates
 
 # Control characters but tab and line feed, and those that turn the direction of what follows.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{TURNS}]")
 _JSON_SECONDS = 1.0  # between two objects of progress
 _PLAIN_SECONDS = 15.0  # between two lines of progress where there is no terminal
 _COLUMN_WIDTH = 36

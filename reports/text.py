@@ -12,8 +12,10 @@ Place = tuple[str | int, ...]  # keys and indices that lead to a part of a JSON 
 SHOWN_CHARACTERS = 6000
 _SYMBOLS = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"}  # such as U+241B for escape
 _CONTROL = _SYMBOLS | {0x0D: 0x240D, 0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+TURNS = "\u202a-\u202e\u2066-\u2069"  # in a pattern: characters that turn the direction of what follows in a line
 LONE_SURROGATES = re.compile("[\ud800-\udfff]")  # which UTF-8 cannot encode
 _NOT_XML = re.compile("[\ud800-\udfff\ufffe\uffff]")
+_TURNS = re.compile(f"[{TURNS}]")
 _TICKS = re.compile(r"`+")
 # Markdown markup; numbers and names such as `[1, 2]`, `< 0.01` and `adamw_torch` are left alone.
 _MARKUP = re.compile(
@@ -80,6 +82,11 @@ def fenced(text: str) -> Markdown:
     return Markdown(f"{fence}text\n{visible(text)}\n{fence}")
 
 
+def one_direction(text: str) -> str:
+    """Remove the characters that turn the direction of what follows, such as of a verdict after a model's name."""
+    return _TURNS.sub("", text)
+
+
 def break_up(line: str) -> str:
     """Break up what GitHub acts on: mentions of users, and the commands that its runner finds in what a step prints."""
     for pattern in (_MENTION, _COMMAND):
@@ -89,7 +96,7 @@ def break_up(line: str) -> str:
 
 def plain_markdown(text: str) -> Markdown:
     """Escape text for a line of GitHub-flavoured Markdown, also at the line's start, and break up mentions of users."""
-    line = re.sub(r"^\s+", " ", str(visible(text)).replace("\n", " "))
+    line = re.sub(r"^\s+", " ", one_direction(str(visible(text))).replace("\n", " "))
     line = _MARKUP.sub(lambda mark: _ENTITIES.get(mark[0], f"\\{mark[0]}"), line)
     line = _NUMBERED.sub(r"\1\\\2", line)
     return Markdown(break_up(line))
@@ -97,7 +104,7 @@ def plain_markdown(text: str) -> Markdown:
 
 def code_span(text: str) -> Markdown:
     """Format text as inline code of Markdown, which nothing inside can close."""
-    line = str(visible(text)).replace("\n", " ")
+    line = one_direction(str(visible(text))).replace("\n", " ")
     ticks = "`" * (1 + max((len(run) for run in _TICKS.findall(line)), default=0))
     pad = " " if "`" in line or not line.strip() else ""
     return Markdown(f"{ticks}{pad}{line}{pad}{ticks}")

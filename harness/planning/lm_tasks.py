@@ -54,6 +54,7 @@ class LoadedTask:
         reference: The task as the base is asked it; None for that one.
         own: The task as single models are asked it, by their names: the same items, prompted in the model's own way.
         slices: Columns by which its items are sliced, those of `scoring.slices`.
+        set_aside: Number of items that are never reported, see `harness.planning.validation_items`.
         remade: The task with other items, whose hash and description are then theirs.
     """
 
@@ -68,6 +69,7 @@ class LoadedTask:
     reference: LoadedTask | None = None
     own: Mapping[str, LoadedTask] = field(default_factory=dict)
     slices: tuple[str, ...] = ()
+    set_aside: int = 0
     remade: Callable[[list[int]], LoadedTask] = field(default=_cannot_be_remade, repr=False, compare=False)
 
     def asked(self, model: str) -> LoadedTask:

@@ -18,7 +18,7 @@ from harness.planning.needs import check_bundle, run_needs
 from harness.planning.own_training import OwnTraining, with_weights
 from harness.planning.row_accounts import remarks
 from harness.planning.slice_columns import check_slices
-from harness.planning.validation_items import choosing_items, load_with_validation
+from harness.planning.validation_items import check_scored_while_training, choosing_items, load_with_validation
 from reports.bundles.active import active_bundle
 from reports.document.evidence import OverlapCheck
 from reports.errors import UnreachableError, UserError
@@ -204,6 +204,8 @@ def make_plan(
     chosen = tuple(find_model(argument, recipe, own, base, score_dtype, say) for argument in arguments)
     dialogues, notes = read_dialogues(chosen, base, recipe)
     loaded, validation = load()
+    if any(not model.sha256 for model in chosen):
+        check_scored_while_training(validation, recipe)
     if unreachable and not trains_only:
         raise _unreachable_items(unreachable, trains=any(not model.sha256 for model in chosen))
     if not unreachable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.planning.item_hashes import source_hashes
@@ -60,20 +61,44 @@ def is_scored_by_likelihood(loaded: LoadedTask) -> bool:
     return loaded.task.OUTPUT_TYPE in ("multiple_choice", "loglikelihood", "loglikelihood_rolling")
 
 
+def check_scored_while_training(validation: Sequence[LoadedTask], recipe: Recipe) -> None:
+    """Check that a training can be scored on its way, and stopped by these scores if the recipe says so.
+
+    Raises:
+        UserError: Nothing, or nothing that stops it, compares log-likelihoods.
+    """
+    trainer = recipe.trainer
+    names = [loaded.name for loaded in validation if is_scored_by_likelihood(loaded)]
+    if trainer.score_steps is not None and not names:
+        raise UserError(
+            "none of the tasks compares log-likelihoods, and while training nothing is generated",
+            where="trainer.score_steps",
+            fix="leave it out, or add a task such as medbench_perplexity to scoring.tasks",
+        )
+    by = trainer.chooses_by
+    if trainer.early_stopping_patience is not None and by is not None and by[0] not in names:
+        raise UserError(
+            f"while training nothing is generated, so there are no scores in {trainer.choose_by} to stop by",
+            where="trainer.early_stopping_patience",
+            fix="leave it out, or choose by a task that compares log-likelihoods",
+        )
+
+
 def set_aside(tasks: Sequence[LoadedTask], recipe: Recipe) -> tuple[list[LoadedTask], list[LoadedTask]]:
     """(the tasks with the items to report, the tasks with the items set aside); the latter is empty if there are none.
 
     Items are set aside of the task of `trainer.choose_by` and, with `trainer.score_steps`, of every task that compares
     log-likelihoods: the last ones of the seeded order whose first ones `scoring.limit` takes, so that a limit which
     leaves enough items reports the same ones as without. Items with a text in common (a question, a context) are on the
-    same side, in whichever task they are; a text of more than a third of a task's items does not count.
+    same side, in whichever task they are; a text of more than a third of a task's items does not count. Items that
+    choose are drawn first: which they are does not depend on the other tasks.
 
     Args:
         tasks: All tasks, that of `trainer.choose_by` among them.
         recipe: The recipe.
 
     Raises:
-        UserError: A task has no such metric, or too few items; or nothing can be scored while training.
+        UserError: A task has no such metric, or too few items.
     """
     trainer = recipe.trainer
     if not trainer.sets_items_aside:
@@ -86,16 +111,10 @@ def set_aside(tasks: Sequence[LoadedTask], recipe: Recipe) -> tuple[list[LoadedT
         for loaded in tasks
         if (by is not None and loaded.name == by[0]) or (trainer.score_steps and is_scored_by_likelihood(loaded))
     ]
-    if not drawn:
-        raise UserError(
-            "none of the tasks compares log-likelihoods, and while training nothing is generated",
-            where="trainer.score_steps",
-            fix="leave it out, or add a task such as medbench_perplexity to scoring.tasks",
-        )
     hashes = {loaded.name: _item_sources(loaded) for loaded in tasks}
     taken: set[str] = set()
     aside: dict[str, set[int]] = {}
-    for loaded in drawn:
+    for loaded in sorted(drawn, key=lambda it: by is None or it.name != by[0]):
         sources, wanted = hashes[loaded.name], _wanted(loaded, trainer.validation_items)
         places = {place for place, texts in enumerate(sources) if texts & taken}
         for place in reversed(seeded_order(len(sources), recipe.seed)):
@@ -191,4 +210,4 @@ def _without(
         return loaded
     reported = loaded.remade(sorted(left[: recipe.scoring.limit_of(loaded.name)]))
     reported.info.setting += f", {excluded} others set aside for the training's own scores"
-    return reported
+    return replace(reported, set_aside=excluded)

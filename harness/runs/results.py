@@ -249,7 +249,7 @@ def _data(plan: Plan) -> list[DataInfo]:
                 sha256=sha256_value([row["id"] for row in loaded.documents()]) if loaded.source else loaded.items_hash,
                 synthetic=loaded.info.synthetic,
                 account=loaded.account,
-                available=len(loaded.task.eval_docs),
+                available=len(loaded.task.eval_docs) - loaded.set_aside,
             )
         )
     return data

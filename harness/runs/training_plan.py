@@ -10,7 +10,7 @@ from harness.planning.dialogues import read_dialogues
 from harness.planning.leakage import check_overlap, overlap_lines, unsearched_lines
 from harness.planning.row_accounts import altered_line, source_accounts
 from harness.planning.run_plan import unchecked_lines
-from harness.planning.validation_items import load_with_validation, validation_lines
+from harness.planning.validation_items import check_scored_while_training, load_with_validation, validation_lines
 from reports.errors import UnreachableError
 from reports.numbers import GIB, duration
 from training.backends.choice import check_can_train, unsloth_unsupported
@@ -57,6 +57,7 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
     )
     unreachable: dict[str, UnreachableError] = {}
     tasks, validation = load_with_validation(recipe.scoring.tasks, recipe, base, unreachable)
+    check_scored_while_training(validation, recipe)
     _say_data(recipe, rows, tasks, terminal)
     terminal.say(
         f"rows: {facts.rows} trained on, {len(rows.validation)} to validate, {len(facts.dropped)} dropped (their prompt"

@@ -39,9 +39,9 @@ _SANDBOX = (
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _NOTHING = "default-src 'none'; frame-ancestors 'none'"
+_OPENER = {"Cross-Origin-Opener-Policy": "same-origin"}
 _HEADERS = {
     "Cache-Control": "no-store",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -84,7 +84,8 @@ def respond(index: RunIndex, target: str, hosts: list[str]) -> Response:
     if path == "/":
         page, policy = view_page(index.listing(_READ_SECONDS), Query.parse(query))
         body = page.encode()
-        return Response(HTTPStatus.OK, io.BytesIO(body), len(body), "text/html", policy)
+        # Not of reports: browsers refuse to show a page that has both an opener policy and a sandbox.
+        return Response(HTTPStatus.OK, io.BytesIO(body), len(body), "text/html", policy, _OPENER)
     parts = path.removeprefix("/").split("/")
     if len(parts) == _RUN_PARTS and parts[0] == "runs":
         file = index.open(*parts[1:])

@@ -44,6 +44,7 @@ class Inference:
         effective: How many independent items have the same variance; for shares only.
         direct_p: The p-value against a limit, where there is a formula for it that agrees with the interval.
         size: What one more right item adds to the quantity times the number of items; for shares only.
+        is_over_items: Whether only the items are drawn at random; else, as with seeds, no number of items may decide.
     """
 
     estimate: float
@@ -56,6 +57,7 @@ class Inference:
     effective: float = math.nan
     direct_p: Callable[[float], float] | None = field(default=None, repr=False)
     size: float = 1.0
+    is_over_items: bool = True
 
     def p_value(self, limit: float = 0.0) -> float:
         """Two-sided p-value against "the quantity is `limit`"; never below 1e-16."""

@@ -52,6 +52,8 @@ def units_needed(inference: Inference, units: int, margin: float, level: float) 
         margin: The smallest relevant difference, above 0.
         level: Two-sided level of the test after the correction.
     """
+    if not inference.is_over_items:
+        return None
     detecting = _units_needed(inference, units, margin, level, "difference")
     if detecting is None or detecting > units:
         return detecting

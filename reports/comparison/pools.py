@@ -130,4 +130,12 @@ def pool_inference(metric: MetricInfo, before: Pool | None, after: Pool) -> Infe
         return max(estimate - half, lowest), min(estimate + half, highest)
 
     least_p = 1.0 if not error and not estimate else 0.0
-    return Inference(estimate, ends, "t-test over items and seeds", error, degrees, least_p)
+    return Inference(
+        estimate,
+        ends,
+        "t-test over items and seeds",
+        error,
+        degrees,
+        least_p,
+        is_over_items=len(scores) == 1,
+    )

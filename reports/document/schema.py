@@ -172,8 +172,8 @@ class DataInfo(Strict):
         role: `train`, `validation` or a task's name.
         account: How the rows were read and what became of the others; None in results of earlier versions and for
             other people's tasks.
-        available: Number of items that a task has, of which `rows` were scored; None for training rows and in results
-            of earlier versions.
+        available: Number of items of a task but those set aside, of which `rows` were scored; None for training
+            rows and in results of earlier versions.
     """
 
     role: str

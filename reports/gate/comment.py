@@ -1,7 +1,7 @@
 """Writes a gate report as a comment for a pull request, for reviewers who do not know medbench.
 
-All text from data and models is escaped. A comment on GitHub has at most 65,536 characters, so what is folded is left
-out from the end if the whole would be longer than that.
+All text from data and models is escaped. A comment on GitHub has at most 65,536 characters, so what comes last is left
+out if the whole would be longer than that.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import html
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import chain, groupby
 
 from reports.gate.outcome import ChangedItem, GateInputInfo, GateReport, RuleResult, TaskChanges, Verdict
 from reports.gate.render import (
@@ -24,7 +24,7 @@ from reports.gate.render import (
 )
 from reports.numbers import join_words
 from reports.tables import NOT_MEDICAL_ADVICE, Table
-from reports.text import break_up, plain_markdown, visible
+from reports.text import break_up, one_direction, plain_markdown, visible
 
 _TITLES: dict[Verdict, str] = {
     "pass": "\N{WHITE HEAVY CHECK MARK} medbench: the model may be released",
@@ -50,9 +50,9 @@ def comment(report: GateReport, link: str = "") -> str:
         report: The gate's report.
         link: URL of the whole report; left out unless it is a plain one.
     """
-    parts = list(_shown(report, link))
-    room = _MOST - sum(len(part) + 2 for part in parts)
-    for part in _folded(report):
+    parts: list[str] = []
+    room = _MOST
+    for part in chain(_shown(report, link), _folded(report)):
         room -= len(part) + 2
         if room < 0:
             parts.append("The rest is in the report.")
@@ -91,7 +91,7 @@ def _sentence(report: GateReport) -> str:
         if worse is not None:
             slice_text = f" ({worse.slice})" if worse.slice else ""
             values = f"{candidate_text(worse)} instead of {baseline_text(worse)}"
-            cause = f"its {worse.subject}{slice_text} is worse than that of {baselines}, {values}"
+            cause = f"its {worse.subject}{slice_text} is worse than that of {worse.against or baselines}, {values}"
         return f"The {name} should not be released: {cause}. {_counted(len(failed), len(rules))} not met."
     if report.verdict == "inconclusive":
         return (
@@ -112,10 +112,14 @@ def _counted(count: int, total: int) -> str:
 
 
 def _directions(rules: Sequence[RuleResult]) -> str:
-    """In which metrics the candidate is better and in which it is worse."""
+    """In which metrics the candidate is better and in which it is worse, and than which of several baselines."""
     parts = []
     for outcome in ("better", "worse"):
-        named = dict.fromkeys(rule.subject for rule in rules if rule.outcome == outcome and rule.subject)
+        named = dict.fromkeys(
+            rule.subject + (f" (against {rule.against})" if rule.against else "")
+            for rule in rules
+            if rule.outcome == outcome and rule.subject
+        )
         parts += [f"{outcome} in {join_words(list(named))}"] if named else []
     return " and ".join(parts)
 
@@ -249,4 +253,5 @@ def _escape(text: str) -> str:
 
 def _escape_html(text: str) -> str:
     """Escape text for HTML, on one line and without what GitHub acts on."""
-    return break_up(html.escape(visible(" ".join(text.split())[:_TEXT]), quote=False))
+    line = one_direction(visible(" ".join(text.split())[:_TEXT]))
+    return break_up(html.escape(line, quote=False))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from reports.document.schema import MetricInfo
 from reports.gate.outcome import SHARE, GateReport, MovedSample, RuleResult, Verdict
 from reports.numbers import interval_text, percent_text, signed_text, value_text
 from reports.tables import Table
-from reports.text import visible
+from reports.text import one_direction, visible
 
 HEADINGS: dict[Verdict, str] = {"pass": "Passed", "fail": "Blocked", "inconclusive": "Inconclusive"}
 MARKS: dict[Verdict, str] = {"pass": "pass", "fail": "FAIL", "inconclusive": "inconclusive"}
@@ -25,7 +24,6 @@ _SUBJECTS = {
     "truncated": "Answers cut off at the token limit",
     "deployed_equals": "Deployed model",
 }
-_DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")  # turn the direction of what follows
 _ANNOTATIONS = 10  # GitHub shows at most as many per step
 _TEXT = 400
 _RIGHT_OR_WRONG = ("proportion", "macro_f1")
@@ -149,7 +147,7 @@ def github_annotations(report: GateReport) -> Iterator[str]:
 def _command(text: str) -> str:
     """Escape text for a workflow command, which ends at a line break, contains no other and turns no direction."""
     escaped = (
-        _DIRECTION.sub("", text)
+        one_direction(text)
         .replace("%", "%25")
         .replace("\r", "%0D")
         .replace("\n", "%0A")

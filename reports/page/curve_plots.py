@@ -9,7 +9,7 @@ from reports.curve_tables import curve_metrics
 from reports.document.learning_curve import LearningCurve, SeedCurve
 from reports.document.schema import MetricInfo, Outcome, Results, Score, TaskInfo
 from reports.numbers import DOWN, UP, value_text
-from reports.page.svg import INK, OUTCOME_COLOURS, SERIES, Plot, on_hover, plot
+from reports.page.svg import INK, OUTCOME_COLOURS, OUTCOME_MARKERS, SERIES, Plot, on_hover, plot
 from reports.tables import metric_title
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _curve_plot(
             colour = OUTCOME_COLOURS.get(outcomes.get(step, ""), INK)
             if score.low is not None and score.high is not None:
                 axes.plot([step, step], [score.low * scale, score.high * scale], color=colour, linewidth=1)
-            marker = {"better": "^", "worse": "v"}.get(outcomes.get(step, ""), "o")
+            marker = OUTCOME_MARKERS.get(outcomes.get(step, ""), "o")
             fill = colour if marker != "o" else "none"
             (dot,) = axes.plot([step], [values[step]], marker, color=colour, markerfacecolor=fill, markersize=6)
             on_hover(dot, _words(step, score, metric, outcomes.get(step)))

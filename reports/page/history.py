@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from reports.numbers import MISSING, value_text
 from reports.page.run_list import ListedRun, MainScore, MetricKey
 from reports.page.run_query import Query
-from reports.page.svg import INK, OUTCOME_COLOURS, SERIES, Plot, on_hover, plot
+from reports.page.svg import INK, OUTCOME_COLOURS, OUTCOME_MARKERS, SERIES, Plot, on_hover, plot
 from reports.tables import Table, table_of
 from reports.text import cut, visible
 
@@ -28,7 +28,6 @@ _DAY = 1.0  # matplotlib's unit of dates
 _DRAWING = threading.Lock()  # matplotlib's settings are the process's
 _BESIDE = 0.008  # of the axis
 _LINES = ("-", "--", ":", "-.")
-_MARKERS = {"better": "^", "worse": "v"}
 
 
 @dataclass(frozen=True)
@@ -206,7 +205,7 @@ def _draw_series(axes: Axes, own: Sequence[tuple[float, _Point]], name: str, col
         value, low, high = point.ends
         if low is not None and high is not None:
             axes.plot([place, place], [low, high], color=colour, linewidth=1.2, alpha=0.55)
-        marker = "s" if point.is_base else _MARKERS.get(point.outcome, "o")
+        marker = "s" if point.is_base else OUTCOME_MARKERS.get(point.outcome, "o")
         shade = colour if point.is_base else OUTCOME_COLOURS.get(point.outcome, colour)
         (drawn,) = axes.plot([place], [value], marker, color=shade, markersize=6)
         on_hover(drawn, f"{point.label}, {name}: {point.text} {point.outcome}".rstrip())

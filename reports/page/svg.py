@@ -20,6 +20,7 @@ INK = "#000000"
 GRID = "#000009"
 SERIES = ("#000001", "#000002", "#000003", "#000004")
 OUTCOME_COLOURS = {"better": "#000005", "worse": "#000006"}  # other outcomes are drawn in INK
+OUTCOME_MARKERS = {"better": "^", "worse": "v"}  # matplotlib's; other outcomes are circles
 # Placeholders for the page's colours, which differ between light and dark mode.
 _PAGE_COLOURS = {INK: "currentColor", GRID: "var(--line, #8884)"} | {
     colour: f"var(--series-{number}, {fallback})"

@@ -21,7 +21,7 @@
       document.querySelector("#shown").replaceWith(page.querySelector("#shown"));
       for (const select of form.querySelectorAll("select")) {
         const chosen = select.value;
-        select.innerHTML = page.querySelector(`select[name=${select.name}]`).innerHTML;
+        select.replaceChildren(...page.querySelector(`select[name=${select.name}]`).children);
         if (chosen) select.value = chosen;
       }
       count.textContent = page.querySelector("form.filters output").textContent;

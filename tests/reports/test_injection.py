@@ -180,7 +180,7 @@ def gate_report(text, names):
 def test_gate_reports_keep_their_structure(kind):
     report, hostile = gate_report(harmless, NAMES), gate_report(HOSTILE[kind], HOSTILE_NAMES)
     assert structure(comment(hostile)) == structure(comment(report))
-    assert re.findall(r"##\[|^\s*::", comment(hostile), re.MULTILINE) == []
+    assert re.findall(r"##\[|^\s*::|[\u202a-\u202e\u2066-\u2069]", comment(hostile), re.MULTILINE) == []
     tags = [[(part.tag, [*part.attrib]) for part in ET.fromstring(junit_xml(it)).iter()] for it in (hostile, report)]
     assert tags[0] == tags[1]
     for line in github_annotations(hostile):

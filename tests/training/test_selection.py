@@ -40,7 +40,7 @@ def killed(*_):
 def train(tiny_recipe, tmp_path):
     """Train into RUN/adapter with a choice by a metric; returns the log and the notes on the way."""
 
-    def call(choice, *settings, metric="accuracy", items="hash of the items"):
+    def call(choice, *settings, metric="accuracy", items="hash of the items", scorer=None):
         recipe = load_recipe(str(tiny_recipe), [*STEPS, f"trainer.choose_by=quiz/{metric}", *settings])
         notes = []
         log = finetune(
@@ -49,7 +49,7 @@ def train(tiny_recipe, tmp_path):
             training_rows(recipe),
             tmp_path / "run" / "adapter",
             lambda *said: notes.append(said[2]),
-            selection=Selection(items=items, choose=choice),
+            selection=Selection(items=items, scorer=scorer, choose=choice),
         )
         return log, notes
 
@@ -86,6 +86,26 @@ def test_a_choice_that_is_killed_or_fails_costs_no_training(train, tmp_path, int
     assert resumed(notes) == ["resuming from step 6, where an earlier training stopped"]
     assert (seen, log.step) == ([[2, 4, 6]], 4)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["adapter"]
+
+
+class NoBetter:
+    """Gives every step the same score."""
+
+    tokens, sign = 1, 1
+
+    def __call__(self, model):
+        """Scores by TASK/METRIC."""
+        return {"quiz/accuracy": 0.5}
+
+
+def test_a_training_that_stopped_early_does_not_go_on_after_its_choice_was_killed(train):
+    stops = ["trainer.score_steps=1", "trainer.early_stopping_patience=2"]
+    seen: list[list[int]] = []
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, *stops, scorer=NoBetter())
+    log, notes = train(choose(2, seen=seen), *stops, scorer=NoBetter())
+    assert resumed(notes) == ["resuming from step 3, where an earlier training stopped"]
+    assert (seen, log.steps, [record["step"] for record in log.scores]) == ([[2, 3]], 3, [1, 2, 3])
 
 
 def test_another_metric_or_other_items_choose_among_the_same_weights(train):

@@ -26,12 +26,12 @@ def keep_adapters(trainer: Any, job: Job) -> Any:
         """Saves whole folders only, and removes those that are not among the last ones to keep."""
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-            if state.global_step % settings.save_steps == 0 or state.global_step >= state.max_steps:
+            if state.global_step % settings.save_steps == 0 or control.should_training_stop:
                 keep(state.global_step)
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
             if control.should_training_stop and not checkpoint_folder(job.kept, state.global_step).is_dir():
-                keep(state.global_step)  # the last step of a training that early stopping ends
+                keep(state.global_step)  # the last step of a training that a validation ends
 
     def keep(step: int) -> None:
         folder = checkpoint_folder(job.kept, step)

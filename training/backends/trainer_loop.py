@@ -39,9 +39,7 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> TrainingRes
         state = read_json(last / "trainer_state.json")
         progress(0, 0, f"resuming from step {state['global_step']}, where an earlier training stopped")
         say_missing(job, state["global_step"], state["max_steps"], progress)
-        if (
-            state["global_step"] >= state["max_steps"]
-        ):  # transformers compares the number of steps after a step, and would train one more
+        if _is_over(state):  # transformers looks only after a step whether to go on, and would train one more
             trainer.args.max_steps, trainer.args.num_train_epochs = -1, 0
     with finishing_batches():
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
@@ -83,6 +81,12 @@ def run(trainer: Any, job: Job, progress: Progress, backend: str) -> TrainingRes
         scores=logged_scores(trainer.state.log_history),
         tracker_runs=active_runs(job.recipe.trainer.trackers),
     )
+
+
+def _is_over(state: dict[str, Any]) -> bool:
+    """Whether a checkpoint is the last of its training: of its last step, or of the step at which it stopped early."""
+    control = state.get("stateful_callbacks", {}).get("TrainerControl", {}).get("args", {})
+    return state["global_step"] >= state["max_steps"] or bool(control.get("should_training_stop"))
 
 
 def step_clock(times: list[float], now: Callable[[], float] = time.perf_counter) -> Any:

@@ -1,12 +1,19 @@
 """Which items are set aside: fresh ones stay fresh, whatever tasks, limits and shared texts there are."""
 
 import random
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 
 from harness.planning.lm_tasks import LoadedTask
-from harness.planning.validation_items import item_sources, set_aside, validation_lines
+from harness.planning.validation_items import (
+    check_scored_while_training,
+    choosing_items,
+    item_sources,
+    set_aside,
+    validation_lines,
+)
 from reports.document.schema import TaskInfo
 from reports.errors import UserError
 from training.recipes.recipe_file import load_recipe
@@ -48,6 +55,7 @@ def test_a_fifth_of_the_items_or_as_many_as_given_are_set_aside(total, given, as
     (reported,), (validation,) = set_aside([task(CHOICES, questions(total))], recipe(validation_items=given))
     assert len(validation.indices) == aside
     assert sorted(reported.indices + validation.indices) == [*range(total)]
+    assert reported.set_aside == aside
     assert reported.info.setting == f"{total - aside} items, {aside} others set aside for the training's own scores"
     assert reported.items_hash != validation.items_hash
 
@@ -110,6 +118,17 @@ def test_no_item_is_lost_when_pairs_share_a_text_or_tasks_ask_about_the_same():
     assert shared(*validation_tasks) == {f"q {place}" for place in validation_tasks[0].indices}
 
 
+def test_the_items_that_choose_are_the_same_whatever_else_is_scored():
+    """Else an adapter would not be recognised as trained if it is scored on fewer tasks."""
+    choices, texts = task(CHOICES, questions(60)), task(TEXTS, questions(60)[::-1], kind="loglikelihood")
+    given, chosen = recipe(score_steps=5), []
+    for tasks in ([choices], [choices, texts], [texts, choices]):
+        _, validation = set_aside(tasks, given)
+        assert [one.name for one in validation] == [one.name for one in tasks]
+        chosen.append(choosing_items(validation, given))
+    assert chosen[0] == chosen[1] == chosen[2]
+
+
 def test_only_what_compares_log_likelihoods_is_scored_while_training():
     tasks = [task(CHOICES, questions(50)), task(WRITTEN, questions(50, "w"), kind="generate_until")]
     by_answers = recipe(choose_by=f"{WRITTEN}/acc", score_steps=5)
@@ -120,6 +139,24 @@ def test_only_what_compares_log_likelihoods_is_scored_while_training():
     ]
     _, (chosen,) = set_aside(tasks, recipe(choose_by=f"{WRITTEN}/acc"))
     assert chosen.name == WRITTEN
+
+
+def test_what_stops_a_training_has_to_be_scored_without_generating():
+    tasks = [task(CHOICES, questions(50)), task(WRITTEN, questions(50, "w"), kind="generate_until")]
+    stops = {"score_steps": 5, "early_stopping_patience": 2}
+    for by, stopped in ((CHOICES, True), (WRITTEN, False)):
+        given = recipe(choose_by=f"{by}/acc", **stops)
+        _, validation = set_aside(tasks, given)
+        with nullcontext() if stopped else pytest.raises(UserError, match=f"no scores in {WRITTEN}/acc to stop by"):
+            check_scored_while_training(validation, given)
+
+
+def test_a_trained_adapter_can_be_scored_on_tasks_that_only_generate():
+    """The training needs others; what it was scored on does not matter afterwards."""
+    written, given = task(WRITTEN, questions(50), kind="generate_until"), recipe(choose_by=None, score_steps=5)
+    assert set_aside([written], given) == ([written], [])
+    with pytest.raises(UserError, match="none of the tasks compares log-likelihoods"):
+        check_scored_while_training([], given)
 
 
 @pytest.mark.parametrize(

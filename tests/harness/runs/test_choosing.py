@@ -52,6 +52,7 @@ def test_reported_items_are_fresh_and_a_limit_takes_the_same_ones_as_before(run,
     counts = {task.name: len(ids(more, "adapter", task.name)) for task in results.tasks}
     assert counts == {"medbench_pubmedqa": 54, "medbench_perplexity": 24, "medbench_pubmedqa_cot": 54}
     assert ids(more, "adapter", "medbench_pubmedqa") == ids(more, "adapter", "medbench_pubmedqa_cot")
+    assert {data.role: data.available for data in results.data if data.role in counts} == counts
     assert "54 of 66 items drawn by seed, 12 others set aside" in results.tasks[0].setting
     assert results.overlap.matches == []
 
@@ -118,6 +119,14 @@ def test_the_report_says_how_the_checkpoint_was_chosen(run):
         (["trainer.choose_by=medbench_nothing/f1"], "medbench_nothing", "medbench list tasks"),
         (["trainer.choose_by=medbench_pubmedqa/accuracy", "trainer.validation_items=65"], "leaves too few", "=13"),
         (["trainer.score_steps=2", "scoring.tasks=[medbench_generation]"], "none of the tasks compares", "perplexity"),
+        (
+            [
+                "trainer.choose_by=medbench_pubmedqa_cot/accuracy",
+                *("trainer.score_steps=2", "trainer.early_stopping_patience=2", *ITEMS),
+            ],
+            "no scores in medbench_pubmedqa_cot/accuracy to stop by",
+            "log-likelihoods",
+        ),
         (["trainer.choose_by=medbench_pubmedqa/accuracy", "trainer.keep_best=true"], "not both", ""),
         (["trainer.validation_items=5"], "goes with choose_by or score_steps", ""),
         (

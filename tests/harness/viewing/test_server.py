@@ -81,6 +81,8 @@ def test_a_report_is_shown_in_a_sandbox_and_nothing_is_guessed_or_stored(start, 
     assert "allow-same-origin" not in report["Content-Security-Policy"]
     assert "connect-src" not in report["Content-Security-Policy"]
     assert data["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert page["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert report["Cross-Origin-Opener-Policy"] is None  # with a sandbox, browsers would refuse to show it
     for headers in (page, report, data):
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Cache-Control"] == "no-store"

@@ -86,6 +86,7 @@ def test_adapters_that_differ_much_from_seed_to_seed_show_nothing_however_many_i
     (judged,) = judge([tested])
     assert judged.outcome == "inconclusive"
     assert judged.degrees_of_freedom == pytest.approx(2, rel=0.05)
+    assert judged.items_needed is None
 
 
 def test_the_score_of_a_pool_is_the_mean_of_its_adapters_with_their_spread():

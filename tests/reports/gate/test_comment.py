@@ -136,6 +136,16 @@ def test_a_model_that_may_be_released(rules, sentence):
     assert paragraphs(text)[:2] == ["## ✅ medbench: the model may be released", sentence]
 
 
+def test_of_several_baselines_the_one_is_named_that_a_model_is_better_or_worse_than():
+    two = [GateInputInfo(run=run, model="base") for run in ("old", "older")]
+    worse, better = (rule.model_copy(update={"against": "base of older"}) for rule in (FAILED, BETTER))
+    assert "its Accuracy (PubMedQA) is worse than that of base of older, 61.2 % instead" in paragraphs(
+        comment(report(worse, baselines=two))
+    )[1].replace("\\", "")
+    passed = comment(report(better, baselines=two, verdict="pass", exit_code=0))
+    assert "it is better in Perplexity (against base of older)." in paragraphs(passed)[1]
+
+
 def test_a_rule_that_fails_for_another_reason_is_named_with_it():
     leak = PASSED.model_copy(update={"rule": "leakage", "verdict": "fail", "reason": "3 test items are equal to rows"})
     assert paragraphs(comment(report(leak)))[1] == (
@@ -198,6 +208,15 @@ def test_a_comment_fits_github_and_drops_folds_from_the_end():
     assert "in Task 0: " in text
     assert "in Task 19: " not in text
     assert text.endswith("</details>\n\nThe rest is in the report.\n")
+
+
+def test_a_comment_fits_github_also_if_what_is_not_folded_is_long():
+    hostile = "<b" * 400
+    rule = FAILED.model_copy(update={"subject": hostile, "reason": hostile, "moved": []})
+    text = comment(report(*[rule] * 20, data=[hostile] * 20, advice=[hostile] * 20))
+    assert len(text) <= 60_100
+    assert text.startswith("## ❌ medbench: the model should not be released\n\nThe model")
+    assert text.endswith("\n\nThe rest is in the report.\n")
 
 
 def test_a_table_shows_twenty_requirements_and_the_rest_is_folded():
