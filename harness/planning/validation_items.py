@@ -62,7 +62,7 @@ def is_scored_by_likelihood(loaded: LoadedTask) -> bool:
 
 
 def check_scored_while_training(validation: Sequence[LoadedTask], recipe: Recipe) -> None:
-    """Check that a training can be scored on its way, and stopped by these scores if the recipe says so.
+    """Check that a training can be scored while it runs, and stopped by these scores if the recipe says so.
 
     Raises:
         UserError: Nothing, or nothing that stops it, compares log-likelihoods.
