@@ -3,8 +3,9 @@
 python -m benchmarks.pictures [--check]
 
 `docs/pictures/report-*.png` show the top of the quickstart's report in Chromium (`MEDBENCH_CHROMIUM` or on the PATH),
-in the font Inter where it is installed (Debian: fonts-inter). Another browser draws other pixels, so `--check` needs
-none: it compares a hash of the report's HTML and of the pictures with those in `sources.json`. The HTML counts without
+`curve-*.png` the learning curve of another run's report, in the font Inter where it is installed (Debian: fonts-inter).
+Another browser draws other pixels, so `--check` needs none: it compares hashes of the HTML of the reports and of the
+pictures with those in `sources.json`. The HTML counts without
 the coordinates of plots, which differ between versions of matplotlib. `docs/pictures/speed-*.svg` are text and are
 compared as they are.
 """
@@ -27,11 +28,11 @@ from reports.files import read_json, sha256_file, write_json, write_text
 from reports.page.render import render
 
 _RESULTS = Path(__file__).resolve().parent / "results"
-_RUN = _RESULTS / "quickstart" / "results.json"
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 _SOURCES = "sources.json"
 _WIDTH, _HEIGHT, _SCALE = 1180, 780, 1.6  # CSS pixels, at most, and pixels of the picture for each
 _COLOURS = 256
+PAGES = {"report": ("quickstart", ""), "curve": ("gpu/curve", 'h3:has-text("Learning curve") + *')}  # run, element
 _LAST_GAP = """most => {
   const parts = [...document.querySelectorAll("body *")].map(part => part.getBoundingClientRect());
   const small = parts.filter(part => part.height > 0 && part.height < most / 2);
@@ -39,7 +40,7 @@ _LAST_GAP = """most => {
   while (y > most / 2 && small.some(part => part.top < y && y < part.bottom)) y -= 1;
   return y;
 }"""  # the lowest height that cuts nothing but what holds half of the page
-_FONT = "body { font-family: Inter, system-ui, sans-serif !important; }"
+_STYLE = "body { font-family: Inter, system-ui, sans-serif !important; } nav { position: static !important; }"
 
 
 class _Shown(HTMLParser):
@@ -71,18 +72,18 @@ def report_hash(html: str) -> str:
     return hashlib.sha256("\n".join(shown.parts).encode()).hexdigest()
 
 
-def quickstart_report() -> str:
-    """HTML of the committed quickstart's report.
+def report_html(run: str) -> str:
+    """HTML of the report of a committed run, by its folder in the results.
 
     The samples are not committed. The list of what a run lacks is left out, which would open the report for that.
     """
     with tempfile.TemporaryDirectory() as work, mock.patch("reports.page.caveats.missing", return_value=[]):
-        shutil.copy(_RUN, work)
+        shutil.copy(_RESULTS / run / "results.json", work)
         return render(Path(work))[1].read_text(encoding="utf-8")
 
 
-def photograph(html: str, theme: str, path: Path) -> None:
-    """Save the top of a page as PNG.
+def photograph(html: str, theme: str, path: Path, element: str = "") -> None:
+    """Save the top of a page, or one of its elements, as PNG.
 
     Raises:
         SystemExit: There is no Chromium.
@@ -101,17 +102,20 @@ def photograph(html: str, theme: str, path: Path) -> None:
         settings: Any = {"color_scheme": theme, "bypass_csp": True}
         page = browser.new_page(viewport=viewport, device_scale_factor=_SCALE, **settings)
         page.goto(page_file.as_uri())
-        page.add_style_tag(content=_FONT)
-        clip: Any = {"x": 0, "y": 0, "width": _WIDTH, "height": page.evaluate(_LAST_GAP, _HEIGHT)}
-        page.screenshot(path=path, clip=clip)
+        page.add_style_tag(content=_STYLE)
+        if element:
+            page.locator(element).screenshot(path=path)
+        else:
+            clip: Any = {"x": 0, "y": 0, "width": _WIDTH, "height": page.evaluate(_LAST_GAP, _HEIGHT)}
+            page.screenshot(path=path, clip=clip)
         browser.close()
     picture = Image.open(path).convert("RGB")
-    picture.quantize(_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.quantize(_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
-def sources(html: str, folder: Path) -> dict[str, Any]:
-    """Hashes of the report and of its pictures in a folder."""
-    pictures = [folder / f"report-{theme}.png" for theme in THEMES]
+def sources(html: str, name: str, folder: Path) -> dict[str, Any]:
+    """Hashes of a report and of its pictures in a folder."""
+    pictures = [folder / f"{name}-{theme}.png" for theme in THEMES]
     return {"report": report_hash(html), "pictures": {path.name: sha256_file(path) for path in pictures}}
 
 
@@ -119,21 +123,27 @@ def stale(folder: Path = FOLDER) -> list[str]:
     """Names of the pictures in a folder that are missing or not those of the committed results."""
     speed = {folder / f"speed-{theme}.svg": speed_svg(theme) for theme in THEMES}
     names = [path.name for path, svg in speed.items() if not path.exists() or path.read_text("utf-8") != svg]
-    reports = [folder / f"report-{theme}.png" for theme in THEMES]
-    if not all(path.exists() for path in [*reports, folder / _SOURCES]):
-        return [*names, *(path.name for path in reports)]
-    recorded = read_json(folder / _SOURCES)
-    return names + ([path.name for path in reports] if sources(quickstart_report(), folder) != recorded else [])
+    recorded = read_json(folder / _SOURCES) if (folder / _SOURCES).exists() else {}
+    for name, (run, _) in PAGES.items():
+        shown = [folder / f"{name}-{theme}.png" for theme in THEMES]
+        is_there = all(path.exists() for path in shown)
+        if not is_there or sources(report_html(run), name, folder) != recorded.get(name):
+            names += [path.name for path in shown]
+    return names
 
 
 def write(folder: Path = FOLDER) -> None:
     """Write all pictures into a folder."""
     folder.mkdir(exist_ok=True)
-    html = quickstart_report()
+    recorded = {}
     for theme in THEMES:
         write_text(folder / f"speed-{theme}.svg", speed_svg(theme))
-        photograph(html, theme, folder / f"report-{theme}.png")
-    write_json(folder / _SOURCES, sources(html, folder))
+    for name, (run, element) in PAGES.items():
+        html = report_html(run)
+        for theme in THEMES:
+            photograph(html, theme, folder / f"{name}-{theme}.png", element)
+        recorded[name] = sources(html, name, folder)
+    write_json(folder / _SOURCES, recorded)
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ def test_the_pictures_are_up_to_date_and_small():
     assert max(path.stat().st_size for path in pictures.FOLDER.iterdir()) < 200_000
 
 
-@pytest.mark.parametrize("name", [*REPORTS, "speed-dark.svg"])
+@pytest.mark.parametrize("name", [*REPORTS, "curve-dark.png", "speed-dark.svg"])
 def test_a_picture_that_is_missing_or_changed_is_stale(folder, name):
     path = folder / name
     path.write_bytes(path.read_bytes() + b"\n")
@@ -35,8 +35,9 @@ def test_a_picture_that_is_missing_or_changed_is_stale(folder, name):
 
 
 def test_pictures_of_another_report_are_stale(folder, monkeypatch):
-    html = pictures.quickstart_report()
-    monkeypatch.setattr(pictures, "quickstart_report", lambda: html.replace("better", "worse", 1))
+    pages = {run: pictures.report_html(run) for run, _ in pictures.PAGES.values()}
+    pages["quickstart"] = pages["quickstart"].replace("better", "worse", 1)
+    monkeypatch.setattr(pictures, "report_html", pages.__getitem__)
     assert pictures.stale(folder) == REPORTS
 
 
