@@ -204,6 +204,8 @@ def listen(port: int | None, index: RunIndex) -> ThreadingHTTPServer:
         return _Server(port or 0, index)
     except OSError as error:
         reason = "the port is in use" if error.errno == errno.EADDRINUSE else f"cannot listen there ({error.strerror})"
+        if port is None:
+            raise UserError(reason, where="medbench view", fix="check the loopback interface 127.0.0.1") from error
         raise UserError(reason, where=f"--port {port}", fix="leave --port out to use a free one") from error
 
 
