@@ -58,10 +58,9 @@ def _show_configurations(results: Results, terminal: Terminal) -> None:
     if table is None or results.compared is None:
         return
     terminal.say()
-    rows = [
-        [Styled(cell, "bold green") for cell in row] if row[0] == results.compared.best else row for row in table.rows
-    ]
-    texts = [n for n, column in enumerate(table.columns) if column == "Mark" or column.startswith("Against ")]
+    best = f"{results.compared.best} ("  # marks follow the name
+    rows = [[Styled(cell, "bold green") for cell in row] if row[0].startswith(best) else row for row in table.rows]
+    texts = [n for n, column in enumerate(table.columns) if column.startswith("Against ")]
     terminal.table(table.columns, rows, left=texts)
 
 

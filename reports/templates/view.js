@@ -21,7 +21,8 @@
       document.querySelector("#shown").replaceWith(page.querySelector("#shown"));
       for (const select of form.querySelectorAll("select")) {
         const chosen = select.value;
-        select.replaceChildren(...page.querySelector(`select[name=${select.name}]`).children);
+        const options = [...page.querySelector(`select[name=${select.name}]`).children];
+        select.replaceChildren(...options.map((option) => option.cloneNode(true))); // moved ones would all be selected
         if (chosen) select.value = chosen;
       }
       count.textContent = page.querySelector("form.filters output").textContent;
