@@ -2,7 +2,7 @@
 
     python -m benchmarks.checkpoints_speed WORK OUT.json [--rounds 3] [--setting scoring.limit=20 ...]
 
-The quickstart's training keeps eight checkpoints in WORK. A round scores them three times with empty answer stores:
+Eight steps of the quickstart's training keep eight checkpoints in WORK. A round scores them three times with empty answer stores:
 `base,adapter@*` in one pass, then the base and one checkpoint in each of eight `medbench score` commands, once with an
 answer store that these share, so that the base answers only once, and once with a store for each, as on eight fresh
 machines. Numerical noise is not measured, since its budget depends on the time that scoring takes.
@@ -24,8 +24,8 @@ from benchmarks.evidence import environment
 from reports.document.reading import read_results
 from reports.files import write_json
 
-_STEPS = (5, 10, 15, 20, 25, 30, 35, 40)
-_TRAINING = ("trainer.max_steps=40", "trainer.save_steps=5", "trainer.keep_checkpoints=all")
+_STEPS = range(1, 9)
+_TRAINING = ("trainer.max_steps=8", "trainer.save_steps=1", "trainer.keep_checkpoints=all")
 Scores = dict[tuple[str, str, str], float | None]
 
 
