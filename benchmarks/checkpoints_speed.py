@@ -2,10 +2,11 @@
 
     python -m benchmarks.checkpoints_speed WORK OUT.json [--rounds 3] [--setting scoring.limit=20 ...]
 
-Eight steps of the quickstart's training keep eight checkpoints in WORK. A round scores them three times with empty answer stores:
-`base,adapter@*` in one pass, then the base and one checkpoint in each of eight `medbench score` commands, once with an
-answer store that these share, so that the base answers only once, and once with a store for each, as on eight fresh
-machines. Numerical noise is not measured, since its budget depends on the time that scoring takes.
+Eight steps of the quickstart's training keep eight checkpoints in WORK. A round scores them three times with empty
+answer stores: `base,adapter@*` in one pass, then the base and one checkpoint in each of eight `medbench score`
+commands, once with an answer store that these share, so that the base answers only once, and once with a store for
+each, as on eight fresh machines. Numerical noise is not measured, since its budget depends on the time that scoring
+takes.
 """
 
 from __future__ import annotations
