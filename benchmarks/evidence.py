@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from harness.environment import describe
+from reports.files import write_json
 from training.models.device import device_of
 
 
@@ -32,3 +35,33 @@ def simulation_arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--allow-dirty", action="store_true", help="run with uncommitted changes, for trials")
     return parser.parse_args()
+
+
+def run_simulation(
+    description: str | None,
+    name: str,
+    cells: Iterable[str],
+    counted: Callable[[str, int], dict[str, Any]],
+    violations: Callable[[list[dict[str, Any]]], list[str]],
+) -> None:
+    """Run all cells of a simulation, write what was counted, and exit with 1 if a bound does not hold.
+
+    Args:
+        description: Documentation of its module.
+        name: Name of its module in `benchmarks`.
+        cells: Names of the cells.
+        counted: Runs so many draws of a cell.
+        violations: Lists the bounds that the results do not keep.
+    """
+    args = simulation_arguments(description)
+    facts = environment(allow_dirty=args.allow_dirty)
+    with multiprocessing.Pool(args.processes) as workers:
+        rows = workers.starmap(counted, [(cell, args.times) for cell in cells], chunksize=1)
+    faults = violations(rows)
+    about = {
+        "command": f"python -m benchmarks.{name} --times {args.times}",
+        "environment": facts,
+        "violations": faults,
+    }
+    write_json(args.out, about | {"cells": rows})
+    sys.exit("\n".join(faults) or 0)

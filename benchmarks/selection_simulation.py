@@ -11,8 +11,6 @@ on fresh items, and the other way of reporting is shown to be neither.
 from __future__ import annotations
 
 import math
-import multiprocessing
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.evidence import environment, simulation_arguments
+from benchmarks.evidence import run_simulation
 from benchmarks.simulated_models import KEY, Simulated
 from harness.runs.choosing import best_step
 from reports.comparison.compare_models import compare, judge
@@ -28,7 +26,6 @@ from reports.comparison.inference import LEVEL
 from reports.comparison.sums import value_of_samples
 from reports.document.schema import MetricInfo
 from reports.document.scores import MetricKind
-from reports.files import write_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -171,21 +168,5 @@ def violations(rows: list[dict[str, Any]]) -> list[str]:
     return faults
 
 
-def main() -> None:
-    """Run all cells, write what was counted, and fail if a bound does not hold."""
-    args = simulation_arguments(__doc__)
-    facts = environment(allow_dirty=args.allow_dirty)
-    with multiprocessing.Pool(args.processes) as workers:
-        rows = workers.starmap(counted, [(name, args.times) for name in CELLS], chunksize=1)
-    faults = violations(rows)
-    about = {
-        "command": f"python -m benchmarks.selection_simulation --times {args.times}",
-        "environment": facts,
-        "violations": faults,
-    }
-    write_json(args.out, about | {"cells": rows})
-    sys.exit("\n".join(faults) or 0)
-
-
 if __name__ == "__main__":
-    main()
+    run_simulation(__doc__, "selection_simulation", CELLS, counted, violations)

@@ -49,7 +49,7 @@ def repository_path(source: str) -> str:
 def targets(path: str) -> list[str]:
     """Files and folders of the repository that a page links to."""
     text = (ROOT / path).read_text(encoding="utf-8")
-    return [found for match in _LINK.finditer(text) if (found := _resolve(path, match["target"]))]
+    return [linked for match in _LINK.finditer(text) if (linked := _resolve(path, match["target"]))]
 
 
 def _resolve(path: str, target: str) -> str | None:
@@ -57,8 +57,8 @@ def _resolve(path: str, target: str) -> str | None:
     name = target.partition("#")[0]
     if not name or ":" in name:
         return None
-    found = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
-    return found if (ROOT / found).exists() and not found.startswith("..") else None
+    linked = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
+    return linked if (ROOT / linked).exists() and not linked.startswith("..") else None
 
 
 def rewritten(text: str, path: str) -> str:
@@ -71,10 +71,10 @@ def rewritten(text: str, path: str) -> str:
     folder = posixpath.dirname(site_path(path))
 
     def link(match: re.Match[str]) -> str:
-        found = _resolve(path, match["target"])
-        if found is None:
+        linked = _resolve(path, match["target"])
+        if linked is None:
             return match[0]
-        name = site_path(found) + ("/index.md" if (ROOT / found).is_dir() else "")
+        name = site_path(linked) + ("/index.md" if (ROOT / linked).is_dir() else "")
         target = posixpath.relpath(name, folder or ".")
         _, mark, anchor = match["target"].partition("#")
         if match["before"] != "](" and target.endswith(".md"):  # MkDocs leaves HTML as it is

@@ -9,8 +9,6 @@ planted slice both models are equal in all slices; `named` counts the draws in w
 from __future__ import annotations
 
 import math
-import multiprocessing
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.evidence import environment, simulation_arguments
+from benchmarks.evidence import run_simulation
 from benchmarks.simulated_models import KEY, Simulated
 from reports.comparison.inference import LEVEL
 from reports.comparison.slices import SlicedTask, compare_slices
 from reports.comparison.slicing import Grouping
 from reports.document.schema import MetricInfo
 from reports.document.scores import MetricKind
-from reports.files import write_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -204,21 +201,5 @@ def violations(rows: list[dict[str, Any]]) -> list[str]:
     return faults
 
 
-def main() -> None:
-    """Run all cells, write what was counted, and fail if a bound does not hold."""
-    args = simulation_arguments(__doc__)
-    facts = environment(allow_dirty=args.allow_dirty)
-    with multiprocessing.Pool(args.processes) as workers:
-        rows = workers.starmap(counted, [(name, args.times) for name in CELLS], chunksize=1)
-    faults = violations(rows)
-    about = {
-        "command": f"python -m benchmarks.slices_simulation --times {args.times}",
-        "environment": facts,
-        "violations": faults,
-    }
-    write_json(args.out, about | {"cells": rows})
-    sys.exit("\n".join(faults) or 0)
-
-
 if __name__ == "__main__":
-    main()
+    run_simulation(__doc__, "slices_simulation", CELLS, counted, violations)

@@ -59,8 +59,8 @@ def test_linked_files_are_copied_and_pictures_shown(site):
 def test_no_page_loads_anything_from_elsewhere(site):
     loaded = re.compile(r'<(?:script|img|link|source)\b[^>]*\b(?:src|href|srcset)="(?:https?:)?//[^"]*"')
     for page in site.rglob("*.html"):
-        found = [tag for tag in loaded.findall(page.read_text(encoding="utf-8")) if 'rel="canonical"' not in tag]
-        assert found == [], page
+        others = [tag for tag in loaded.findall(page.read_text(encoding="utf-8")) if 'rel="canonical"' not in tag]
+        assert others == [], page
 
 
 @pytest.mark.parametrize(

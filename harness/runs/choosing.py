@@ -11,7 +11,6 @@ from harness.folder import RunFolder
 from harness.planning.model_names import checkpoint_name
 from harness.planning.own_training import with_weights
 from harness.planning.validation_items import choosing_items, item_sources
-from reports.comparison import compare_models
 from reports.document.learning_curve import CheckpointChoice
 from reports.errors import UserError
 from training.finetune import Selection
@@ -123,4 +122,4 @@ def _score(answers: Scored, metric: str, seed: int) -> float | None:
         keys = ", ".join(f"{answers.task.name}/{one.key}" for one in answers.metrics)
         what = f"{answers.task.name} has no metric {metric!r}"
         raise UserError(what, where="trainer.choose_by", fix=f"choose by one of {keys}")
-    return compare_models.score(info, answers.samples, answers.figures.get(info.key), seed=seed).value
+    return answers.score(info, seed).value

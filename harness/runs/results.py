@@ -123,11 +123,7 @@ def agree_on_metrics(scored: Sequence[Scored]) -> list[Scored]:
 
 
 def _scores(scored: Sequence[Scored], seed: int) -> list[Score]:
-    return [
-        compare_models.score(metric, answers.samples, answers.figures.get(metric.key), seed=seed)
-        for answers in scored
-        for metric in answers.metrics
-    ]
+    return [answers.score(metric, seed) for answers in scored for metric in answers.metrics]
 
 
 def _compare(plan: Plan, scored: Sequence[Scored]) -> tuple[list[Tested], list[str]]:

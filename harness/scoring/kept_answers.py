@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from harness.scoring.tally import SampleValues, Tally
-from reports.comparison.compare_models import finite
+from reports.comparison.compare_models import finite, score
 from reports.document.checksums import verified_facts, write_facts
-from reports.document.schema import MetricInfo, Sample, TaskCost
+from reports.document.schema import MetricInfo, Sample, Score, TaskCost
 from reports.errors import UserError
 from reports.files import read_jsonl
 
@@ -44,6 +44,10 @@ class Scored:
     def samples(self) -> Sequence[SampleValues]:
         """The samples without their texts."""
         return self.tally.values
+
+    def score(self, metric: MetricInfo, seed: int) -> Score:
+        """The model's score in one of `metrics`; `seed` is that of the bootstrap."""
+        return score(metric, self.samples, self.figures.get(metric.key), seed=seed)
 
 
 def keep(path: Path, key: str, scored: Scored) -> None:

@@ -13,7 +13,6 @@ from harness.engines.rows import ScoringBatch
 from harness.planning.validation_items import is_scored_by_likelihood
 from harness.scoring.evaluation import Evaluation
 from harness.scoring.questions import question_blocks
-from reports.comparison import compare_models
 from reports.errors import UserError
 from tasks.rendering import load_tokenizer
 from training.models.probes import own_logprobs, probe_tokens
@@ -39,9 +38,12 @@ class WhileTraining:
         self._own = next(model.name for model in plan.models if not model.sha256)
         self._tasks = [loaded for loaded in plan.validation if is_scored_by_likelihood(loaded)]
         self._by = plan.recipe.trainer.chooses_by
-        requests = [request for block in self._blocks() for request in _requests(block)]
+        dialogues = {self._own: plan.dialogues[self._own]}
+        self._blocks = list(question_blocks(self._tasks, dialogues, plan.recipe.seed))
+        requests = [request for block in self._blocks for request in _requests(block)]
         self.tokens = sum(len(row.tokens) for row in ScoringBatch(requests, sys.maxsize).rows)
-        self.sign = next((sign for loaded in self._tasks for sign in [_sign(loaded, self._by)] if sign), 1)
+        by = self._by
+        self.sign = next((_sign(loaded, by[1]) for loaded in self._tasks if by is not None and loaded.name == by[0]), 1)
 
     def __call__(self, model: Any) -> dict[str, float]:
         """Scores by TASK/METRIC: the main metrics, and that of `trainer.choose_by`.
@@ -53,7 +55,7 @@ class WhileTraining:
         trained = _ModelInTraining(model.get_base_model(), tokenizer, device)
         budget = Budget(min(device.batch_tokens, _BATCH_TOKENS))
         evaluations = {loaded.name: Evaluation(self._own, loaded, None) for loaded in self._tasks}
-        for block in self._blocks():
+        for block in self._blocks:
             requests = _requests(block)
             batch = ScoringBatch(requests, trained.max_length)
             responses: dict[Request, Response] = {}
@@ -64,19 +66,14 @@ class WhileTraining:
                 evaluations[task].add(questions, responses)
         return dict(self._scores([evaluation.finish() for evaluation in evaluations.values()]))
 
-    def _blocks(self) -> Iterator[Block]:
-        dialogues = {self._own: self._plan.dialogues[self._own]}
-        return question_blocks(self._tasks, dialogues, self._plan.recipe.seed)
-
     def _scores(self, scored: Sequence[Scored]) -> Iterator[tuple[str, float]]:
         for answers in scored:
             name = answers.task.name
             for metric in answers.metrics:
                 if (metric.is_main and metric.sign) or (name, metric.key) == self._by:
-                    reported = answers.figures.get(metric.key)
-                    score = compare_models.score(metric, answers.samples, reported, seed=self._plan.recipe.seed)
-                    if score.value is not None:
-                        yield f"{name}/{metric.key}", score.value
+                    value = answers.score(metric, self._plan.recipe.seed).value
+                    if value is not None:
+                        yield f"{name}/{metric.key}", value
 
 
 def _requests(block: Block) -> list[ScoreRequest | PerplexityRequest]:
@@ -85,14 +82,12 @@ def _requests(block: Block) -> list[ScoreRequest | PerplexityRequest]:
     return [request for request in requests if not isinstance(request, GenerateRequest)]
 
 
-def _sign(loaded: LoadedTask, by: tuple[str, str] | None) -> int:
-    """Which direction of the metric to choose by is better; 0 if the task has no such metric."""
-    if by is None or loaded.name != by[0]:
-        return 0
-    metric = next((metric for metric in loaded.info.metrics if metric.key == by[1]), None)
+def _sign(loaded: LoadedTask, key: str) -> int:
+    """1 if a higher value of a metric of the task is better, -1 if a lower one is."""
+    metric = next((metric for metric in loaded.info.metrics if metric.key == key), None)
     if metric is not None:
         return metric.sign
-    return 1 if loaded.task.higher_is_better().get(by[1].partition(",")[0]) else -1
+    return 1 if loaded.task.higher_is_better().get(key.partition(",")[0]) else -1
 
 
 class _ModelInTraining(CausalModel):

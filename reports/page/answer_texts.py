@@ -31,8 +31,8 @@ def question_of(prompt: str) -> str:
         if text and (role is None or role[1].lower() in ("user", "human")):
             spoken.append(text)
     last = spoken[-1] if spoken else prompt.strip()
-    asked = _ASKS.findall(last)
-    return asked[-1] if asked else last
+    questions = _ASKS.findall(last)
+    return questions[-1] if questions else last
 
 
 def differing_parts(text: str, other: str | None) -> list[Part]:

@@ -182,10 +182,10 @@ def _leakage(results: Results) -> list[Check]:
         return [Check("note", "leakage not checked", "Whether items share text with training rows was not checked.")]
     if warnings := trained_on(results):
         return [Check("warning", "Leakage", text) for text in warnings]
-    found = (
+    count = (
         f"{check.affected()} of {sum(check.items.values()):,} items share text with the {check.rows:,} training rows"
     )
-    return [Check("fine", "no leakage found", f"{found} of {join_words(check.models)}.")]
+    return [Check("fine", "no leakage found", f"{count} of {join_words(check.models)}.")]
 
 
 def _labels(results: Results) -> list[Check]:

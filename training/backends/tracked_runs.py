@@ -190,9 +190,9 @@ def _to_mlflow(run_id: str | None, name: str, values: Values) -> str:
     client, is_new = import_module("mlflow.tracking").MlflowClient(), run_id is None
     if run_id is None:
         experiment = client.get_experiment_by_name(os.environ["MLFLOW_EXPERIMENT_NAME"])
-        found = None if experiment is None else experiment.experiment_id
+        existing = None if experiment is None else experiment.experiment_id
         run_id = client.create_run(
-            found or client.create_experiment(os.environ["MLFLOW_EXPERIMENT_NAME"]), run_name=name
+            existing or client.create_experiment(os.environ["MLFLOW_EXPERIMENT_NAME"]), run_name=name
         ).info.run_id
     now = int(1000 * time.time())
     metric = import_module("mlflow.entities").Metric

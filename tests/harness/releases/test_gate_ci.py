@@ -52,12 +52,12 @@ def run_action(workplace, pull_request="", **inputs):
     for step in ACTION["runs"]["steps"]:
         if "run" not in step or (code and "always()" not in step.get("if", "")):
             continue
-        told = {**values, **outputs, "token": "TOKEN", "pull_request.number": pull_request}
+        inputs = {**values, **outputs, "token": "TOKEN", "pull_request.number": pull_request}
         if step.get("name") == "Comment" and not (values["comment"] == "true" and outputs and pull_request):
             continue
 
-        def fill(text, told=told):
-            return INPUT.sub(lambda match: told[match[1]], text)
+        def fill(text, inputs=inputs):
+            return INPUT.sub(lambda match: inputs[match[1]], text)
 
         files = {name: workplace / name for name in ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_STEP_SUMMARY")}
         environment = os.environ | {name: str(path) for name, path in files.items()}

@@ -20,24 +20,29 @@ def checkpoint(step, name=None):
     return model(name or f"adapter-step-{step}", trained_here=True, step=step)
 
 
+def samples_of(name, values):
+    """Samples of a model: right where a value is above 0.5, with a loss of 1 minus the value."""
+    return [
+        Sample(
+            id=f"item {item}",
+            doc_hash=f"hash {item}",
+            model=name,
+            task="quiz",
+            prompt="",
+            output="",
+            gold="",
+            metrics={"acc": float(value > 0.5), "loss": float(1 - value)},
+        )
+        for item, value in enumerate(values)
+    ]
+
+
 def curve_of(values, task=TASK, models=None):
     """The curve of checkpoints with these values: right or wrong by step and item, and losses if the task has them."""
     samples = {}
     for step, right in values.items():
         name = f"adapter-step-{step}"
-        samples[name, "quiz"] = [
-            Sample(
-                id=f"item {item}",
-                doc_hash=f"hash {item}",
-                model=name,
-                task="quiz",
-                prompt="",
-                output="",
-                gold="",
-                metrics={"acc": float(value > 0.5), "loss": float(1 - value)},
-            )
-            for item, value in enumerate(right)
-        ]
+        samples[name, "quiz"] = samples_of(name, right)
     models = models or [model("base", "base"), *map(checkpoint, values)]
     return learning_curve(models, [task], samples, seed=1)
 
@@ -176,19 +181,7 @@ def seed_curve_of(values, task=TASK):
         for step, right in of_step.items():
             name = f"seed-{seed}-step-{step}"
             models.append(model(name, seed=seed, step=step))
-            samples[name, "quiz"] = [
-                Sample(
-                    id=f"item {item}",
-                    doc_hash=f"hash {item}",
-                    model=name,
-                    task="quiz",
-                    prompt="",
-                    output="",
-                    gold="",
-                    metrics={"acc": float(value > 0.5), "loss": float(1 - value)},
-                )
-                for item, value in enumerate(right)
-            ]
+            samples[name, "quiz"] = samples_of(name, right)
     for step in sorted(set.intersection(*({*of_step} for of_step in values.values()))):
         members = [f"seed-{seed}-step-{step}" for seed in values]
         models.append(model(f"adapter-step-{step}-mean", "pool", step=step, members=members))

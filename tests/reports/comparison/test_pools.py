@@ -63,7 +63,7 @@ def test_two_pools_are_compared_seed_by_seed():
     generator = np.random.default_rng(8)
     old = [generator.random(40) + level for level in (0.0, 0.2, 0.4)]
     new = [values + gain + generator.normal(0, 0.1, 40) for values, gain in zip(old, (0.05, 0.06, 0.07), strict=True)]
-    before, after = ([samples(list(each), "mean") for each in side] for side in (old, new))
+    before, after = ([samples(list(values), "mean") for values in side] for side in (old, new))
     tested, unpaired = compare_pools(MEAN, ("step 20", before), ("step 40", after))
     (judged,) = judge([tested])
     gains = np.mean(new, axis=0) - np.mean(old, axis=0)

@@ -38,7 +38,7 @@ def questions(tmp_path, answers, *, choices=True):
 
 
 def test_badges_name_who_won_and_lost_and_same_is_only_what_nobody_won_or_lost(tmp_path):
-    task, found = questions(
+    task, shown = questions(
         tmp_path,
         {
             "base": [RIGHT, WRONG, RIGHT, WRONG],
@@ -47,24 +47,24 @@ def test_badges_name_who_won_and_lost_and_same_is_only_what_nobody_won_or_lost(t
         },
     )
     assert task.rivals == 2
-    assert {item: question.badges for item, question in found.items()} == {
+    assert {item: question.badges for item, question in shown.items()} == {
         "a": [("same", ["one", "two"])],
         "b": [("won", ["one"])],
         "c": [("lost", ["one", "two"])],
         "d": [("won", ["one", "two"])],
     }
-    assert [found[item].marks for item in "abcd"] == [["same"], ["won"], ["lost"], ["won"]]
-    assert found["b"].brief == [
+    assert [shown[item].marks for item in "abcd"] == [["same"], ["won"], ["lost"], ["won"]]
+    assert shown["b"].brief == [
         ("gold", "yes", ""), ("base", "no", ""), ("one", "yes", "won"), ("two", "no", "same")
     ]  # fmt: skip
-    assert found["b"].heading == "Is b?"
-    assert found["b"].prompt == "<|user|>Is b?<|end|>"
+    assert shown["b"].heading == "Is b?"
+    assert shown["b"].prompt == "<|user|>Is b?<|end|>"
 
 
 def test_of_many_models_the_first_answers_stand_in_the_line(tmp_path):
-    _, found = questions(tmp_path, {name: [RIGHT] for name in ("base", *"uvwxyz")})
-    assert [name for name, *_ in found["a"].brief] == ["gold", "base", "u", "v", "and"]
-    assert found["a"].brief[-1][1] == "4 more"
+    _, shown = questions(tmp_path, {name: [RIGHT] for name in ("base", *"uvwxyz")})
+    assert [name for name, *_ in shown["a"].brief] == ["gold", "base", "u", "v", "and"]
+    assert shown["a"].brief[-1][1] == "4 more"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_of_many_models_the_first_answers_stand_in_the_line(tmp_path):
 )
 def test_words_are_marked_against_the_baseline_and_in_it_only_with_one_other(tmp_path, models, marked):
     texts = {"base": "Drink a lot of beer.", "one": "Drink a lot of water.", "two": "Drink a lot of wine."}
-    _, found = questions(tmp_path, {name: [texts[name]] for name in models}, choices=False)
-    answers = found["a"].answers
+    _, shown = questions(tmp_path, {name: [texts[name]] for name in models}, choices=False)
+    answers = shown["a"].answers
     assert {answer.model: [part.text for part in answer.parts if part.differs] for answer in answers} == marked
-    assert found["a"].brief == [(name, "Accuracy no", "" if name == "base" else "same") for name in models]
+    assert shown["a"].brief == [(name, "Accuracy no", "" if name == "base" else "same") for name in models]

@@ -177,11 +177,11 @@ def test_what_only_explains_is_folded_and_says_its_outcomes(open_page):
     page = open_page()
     folded = page.locator("main details.printed", has=page.locator("table.results"))
     assert folded.count() == 4
-    for each in folded.all():
-        assert each.locator("table").first.is_hidden()
-        each.locator("> summary").click()
-        rows = each.locator("tbody tr")
-        outcomes = each.locator("summary .chip").all_inner_texts()
+    for details in folded.all():
+        assert details.locator("table").first.is_hidden()
+        details.locator("> summary").click()
+        rows = details.locator("tbody tr")
+        outcomes = details.locator("summary .chip").all_inner_texts()
         assert sum(int(text.split(" ")[1]) for text in outcomes) == rows.count()
     assert page.locator("table.results").first.is_visible()
 
@@ -252,9 +252,9 @@ def test_axe_finds_nothing(open_page, scheme, width):
     page = open_page(color_scheme=scheme, viewport={"width": width, "height": 844})
     page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
     page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run()")
-    assert len(found["passes"]) > 20
-    assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found["violations"]] == []
+    result = page.evaluate("axe.run()")
+    assert len(result["passes"]) > 20
+    assert [(fault["id"], fault["nodes"][0]["html"][:200]) for fault in result["violations"]] == []
 
 
 @pytest.mark.parametrize("kind", PAYLOADS)

@@ -31,9 +31,9 @@ def compared(metric, qualities, seconds, *, front=True):
 
 def boxes(svg):
     """Estimated boxes (left, top, right, bottom) of the labels of models."""
-    found = re.findall(r'<text font-size="9px" text-anchor="middle" x="([\d.]+)" y="([\d.]+)">(r-[^<]*)<', svg)
-    assert len(found) == 6
-    return [(float(x) - 2.5 * len(text), float(y) - 9, float(x) + 2.5 * len(text), float(y)) for x, y, text in found]
+    labels = re.findall(r'<text font-size="9px" text-anchor="middle" x="([\d.]+)" y="([\d.]+)">(r-[^<]*)<', svg)
+    assert len(labels) == 6
+    return [(float(x) - 2.5 * len(text), float(y) - 9, float(x) + 2.5 * len(text), float(y)) for x, y, text in labels]
 
 
 def cover(one, other):
