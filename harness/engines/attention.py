@@ -36,7 +36,7 @@ def attend(
     rows, heads, new, _ = query.shape
     groups = heads // key.shape[1]
     if new == 1 and attention_mask is not None:
-        return _attend_grouped(query[:, :, 0], key, value, attention_mask, scaling).view(rows, 1, heads, -1), None
+        return attend_grouped(query[:, :, 0], key, value, attention_mask, scaling).view(rows, 1, heads, -1), None
     if query.device.type == "cpu":
         return _by_blocks(query, key, value, attention_mask, scaling or query.shape[-1] ** -0.5), None
     causal = attention_mask is None
@@ -48,63 +48,19 @@ def attend(
     return attended.transpose(1, 2), None
 
 
-def attend_to_slots(
-    query: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    positions: torch.Tensor,
-    length: int,
-    scaling: float,
-    *,
-    flash: bool,
+def attend_grouped(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scaling: float | None
 ) -> torch.Tensor:
-    """Attention of one new token of each row to the tokens of its slot up to its own position.
+    """Attention of one token of each row, [rows, heads, width], over [rows, key heads, length, width].
 
-    Args:
-        query: [rows, heads, width].
-        keys: [slots, key heads, tokens, width], those of the rows first; `values` likewise.
-        positions: Of the new tokens, [rows].
-        length: Above the last position; only FlashAttention reads no more of a slot than its own row needs.
-        scaling: Of the scores.
-        flash: Whether to use FlashAttention, for 16 bits on a GPU and slots stored token by token.
+    The heads that share a key take the query's length dimension, so that keys and values are read in place. Repeating
+    them for every head, as transformers does with a mask, costs several times the arithmetic.
 
     Returns:
         [rows, heads * width].
     """
-    rows = len(query)
-    if not flash:
-        mask = (torch.arange(length, device=positions.device) <= positions[:, None])[:, None, None]
-        return _attend_grouped(query, keys[:rows, :, :length], values[:rows, :, :length], mask, scaling)
-    starts = torch.arange(rows + 1, dtype=torch.int32, device=query.device)
-    tokens = keys.shape[2]
-    # PyTorch's `varlen_attn`, which takes lengths of rows from version 2.12 on only.
-    attended = torch.ops.aten._flash_attention_forward(  # noqa: SLF001
-        query,
-        keys[:rows].transpose(1, 2).flatten(0, 1),
-        values[:rows].transpose(1, 2).flatten(0, 1),
-        starts,
-        starts * tokens,
-        1,
-        tokens,
-        0.0,
-        is_causal=False,
-        return_debug_mask=False,
-        scale=scaling,
-        seqused_k=(positions + 1).int(),
-    )[0]
-    return attended.view(rows, -1)
-
-
-def _attend_grouped(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scaling: float | None
-) -> torch.Tensor:
-    """Attention of one token of each row, [rows, heads * width]; `mask` is [rows, 1, 1, length].
-
-    The heads that share a key take the query's length dimension, so that keys and values are read in place. Repeating
-    them for every head, as transformers does with a mask, costs several times the arithmetic.
-    """
     rows, heads, width = query.shape
-    grouped = query.view(rows, key.shape[1], heads // key.shape[1], width)
+    grouped = query.reshape(rows, key.shape[1], heads // key.shape[1], width)
     return scaled_dot_product_attention(grouped, key, value, attn_mask=mask, scale=scaling).reshape(rows, -1)
 
 

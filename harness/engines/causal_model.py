@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from harness.engines.attention import use_own_attention
-from harness.engines.fused_step import FusedStep
+from harness.engines.fused_step import FusedStep, fits
 from harness.engines.generation_mode import generation_mode
 from harness.engines.key_values import PrefixKVCache, SlotKVCache
 from harness.engines.windows import model_window
@@ -56,7 +56,7 @@ class CausalModel:
         token_bytes: Memory of one token's keys and values.
         logit_rows: Rows of float32 logits held at once.
         stats: What it has computed so far.
-        step: Computes decoding steps in its stead, where it is built like Llama.
+        step: Computes decoding steps in its stead, where it is built like Llama and no adapter hinders it.
         generation_mode: How its own forward can generate, where `stats.shares_prefixes` is not set.
     """
 
@@ -104,7 +104,7 @@ class CausalModel:
             )
         own = self.stats.shares_prefixes
         self.step: FusedStep | None = None
-        self.step = self._fused_step(tokens, expected) if own else None
+        self.step = self._fused = self._fused_step(tokens, expected) if own else None
         self.generation_mode = "padded" if own else generation_mode(self.model, tokens, expected)
         self.stats = EngineStats(self.stats.shares_prefixes)
 
@@ -119,13 +119,13 @@ class CausalModel:
     @torch.inference_mode()
     def _fused_step(self, tokens: Tokens, expected: torch.Tensor) -> FusedStep | None:
         """The fused step, if it predicts what the model does after each token of the second half."""
-        if len(tokens) < 2 or not FusedStep.fits(self._decoder):  # noqa: PLR2004 - one for the slot, one for a step
+        if len(tokens) < 2 or not fits(self._decoder):  # noqa: PLR2004 - one for the slot, one for a step
             return None
         half = len(tokens) // 2
         made = self.states([tokens[:half]], keep=True)[1]
         assert made is not None
-        self.step = FusedStep(self._decoder, flash=self.hardware.has_flash_attention(self.model.dtype))
-        slots = self.slots(1, len(tokens))
+        self.step = FusedStep(self._decoder)
+        slots = SlotKVCache(1, len(tokens))
         slots.put([0], made)
         places = torch.arange(half, len(tokens), device=self.device)[:, None]
         inputs = torch.tensor(tokens[half:], device=self.device)[:, None]
@@ -133,14 +133,9 @@ class CausalModel:
         logits = torch.cat([self.next_logits(*step, slots, len(tokens)) for step in steps])
         return self.step if agree(self.model, logits.float().log_softmax(-1), expected[half:]) else None
 
-    @property
-    def reads_lengths(self) -> bool:
-        """Whether a decoding step reads of each slot just what its row needs, whatever the slot's size."""
-        return self.step is not None and self.step.flash
-
-    def slots(self, rows: int, tokens: int) -> SlotKVCache:
-        """Slots for decoding steps."""
-        return SlotKVCache(rows, tokens, by_token=self.reads_lengths)
+    def adapter_changed(self) -> None:
+        """Take notice of other layers in the model."""
+        self.step = self._fused if self._fused and self._fused.computes_adapters() else None
 
     def states(
         self, rows: Sequence[Tokens], before: PrefixKVCache | None = None, of: Sequence[int] = (), *, keep: bool = False

@@ -14,7 +14,7 @@ import torch
 from harness.engines.answer_text import AnswerEnd
 from harness.engines.causal_model import Budget, CausalModel
 from harness.engines.interface import Cost, GenerateRequest, GenerateResponse
-from harness.engines.key_values import PrefixKVCache
+from harness.engines.key_values import PrefixKVCache, SlotKVCache
 from harness.engines.prefixes import rows_below, shared_prefixes
 from harness.engines.rows import Tokens
 from harness.engines.sampling import Draws, choose
@@ -179,7 +179,7 @@ class Decoder:
 
     def _allocate(self, rows: int, tokens: int) -> None:
         self._steps.clear()
-        self._cache = self._model.slots(rows, tokens)
+        self._cache = SlotKVCache(rows, tokens)
         self._slots: list[Sequence | None] = [None] * rows
         self._steps_ahead: deque[_Step] = deque()
         device = self._model.device
@@ -265,7 +265,7 @@ class Decoder:
             return None
         count = self._steps.rows(live[-1][0] + 1, len(self._slots))
         if any(sequence.recorded is None for _, sequence in live):
-            tokens = self._next_tokens(count, max(len(sequence.prompt) + sequence.started for _, sequence in live))
+            tokens = self._next_tokens(count, dict(live))
         else:
             tokens = partial(list, repeat(0, count))
         self._started(live)
@@ -281,11 +281,14 @@ class Decoder:
         for _, sequence in sequences:
             sequence.started += 1
 
-    def _next_tokens(self, count: int, length: int) -> Callable[[], list[int]]:
+    def _next_tokens(self, count: int, live: Mapping[int, Sequence]) -> Callable[[], list[int]]:
         """Start computing one step of the first `count` slots; returns what waits for their next tokens."""
-        sequences = self._slots[:count]
-        length = self._cache.tokens if self._model.reads_lengths else self._steps.length(length)
+        step = self._model.step
+        length = self._cache.tokens
+        if not (step and step.reads_lengths):
+            length = self._steps.length(max(len(sequence.prompt) + sequence.started for sequence in live.values()))
         logits = self._steps.logits(self._next[:count], self._positions[:count], self._cache, length)
+        sequences = [live.get(slot) for slot in range(count)]
         requests = [None if sequence is None else sequence.request for sequence in sequences]
         chosen = choose(logits, requests, [0.0 if sequence is None else sequence.draw() for sequence in sequences])
         self._next[:count] = chosen

@@ -64,17 +64,15 @@ class SlotKVCache(Cache):  # type: ignore[misc]
     Args:
         rows: Number of slots.
         tokens: Size of a slot.
-        by_token: Whether memory holds all heads of a token together, as FlashAttention reads them.
 
     Attributes:
         store: Keys and values by layer.
     """
 
-    def __init__(self, rows: int, tokens: int, *, by_token: bool = False) -> None:
+    def __init__(self, rows: int, tokens: int) -> None:
         super().__init__(layers=[])
         self.rows = rows
         self.tokens = tokens
-        self._by_token = by_token
         self.store: list[Layer] = []
         self._numbers = torch.empty(0, dtype=torch.long)
         self._positions = torch.empty(0, dtype=torch.long)
@@ -120,6 +118,4 @@ class SlotKVCache(Cache):  # type: ignore[misc]
 
     def _empty(self, like: torch.Tensor) -> torch.Tensor:
         _, heads, _, width = like.shape
-        if self._by_token:
-            return like.new_zeros(self.rows, self.tokens, heads, width).transpose(1, 2)
         return like.new_zeros(self.rows, heads, self.tokens, width)

@@ -119,10 +119,6 @@ class Device:
         test = getattr(self.torch.cpu, "_is_avx512_bf16_supported", None)
         return bool(test and test())
 
-    def has_flash_attention(self, dtype: torch.dtype) -> bool:  # noqa: ARG002
-        """Whether PyTorch's FlashAttention runs in a dtype."""
-        return False
-
     def total_memory(self) -> int:
         """Bytes of memory."""
         return int(psutil.virtual_memory().total)
@@ -206,10 +202,6 @@ class Cuda(Device):
 
     def has_bfloat16(self) -> bool:
         return bool(self.torch.cuda.is_bf16_supported(including_emulation=False))
-
-    def has_flash_attention(self, dtype: torch.dtype) -> bool:
-        capable = self.torch.version.hip is None and self.torch.cuda.get_device_capability(self.index) >= (8, 0)
-        return capable and dtype in (self.torch.bfloat16, self.torch.float16)
 
     def total_memory(self) -> int:
         return int(self.torch.cuda.get_device_properties(self.index).total_memory)
