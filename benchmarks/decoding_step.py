@@ -28,7 +28,7 @@ def main() -> None:
     from transformers import AutoModelForCausalLM
 
     from harness.engines.causal_model import CausalModel
-    from harness.engines.fused_step import pack
+    from harness.engines.fused_decoder import pack
     from tasks.rendering import load_tokenizer
 
     place = {"": 0 if args.device == "cuda" else args.device}
@@ -37,7 +37,7 @@ def main() -> None:
     causal = CausalModel(model, load_tokenizer(args.model))
     with torch.inference_mode():
         times = [{"rows": rows, "tokens": tokens, **_milliseconds(causal, rows, tokens)} for rows, tokens in SHAPES]
-    write_json(args.out, {"fused": causal.step is not None, "steps": times})
+    write_json(args.out, {"fused": causal.fused is not None, "steps": times})
     print(times)
 
 
@@ -59,7 +59,7 @@ def _milliseconds(causal: Any, rows: int, tokens: int) -> dict[str, float]:
     positions = torch.full((rows,), tokens - 1, device=causal.device)
     times = []
     for _ in range(_REPEATS + 5):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         begin.record()
         graphs.logits(inputs, positions, slots, slots.tokens).float().argmax(-1)
         end.record()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from harness.engines.attention import use_own_attention
-from harness.engines.fused_step import FusedStep, fits
+from harness.engines.fused_decoder import FusedDecoder, fits
 from harness.engines.generation_mode import generation_mode
 from harness.engines.key_values import PrefixKVCache, SlotKVCache
 from harness.engines.windows import model_window
@@ -56,7 +56,7 @@ class CausalModel:
         token_bytes: Memory of one token's keys and values.
         logit_rows: Rows of float32 logits held at once.
         stats: What it has computed so far.
-        step: Computes decoding steps in its stead, where it is built like Llama and no adapter hinders it.
+        fused: Computes in its stead, where it is built like Llama and the adapter in place allows it.
         generation_mode: How its own forward can generate, where `stats.shares_prefixes` is not set.
     """
 
@@ -72,6 +72,7 @@ class CausalModel:
         self._tokenizer_name = str(tokenizer.name_or_path)
         vocab_size = int(model.get_output_embeddings().weight.shape[0])
         self.logit_rows = max(1, self.hardware.logit_bytes // (4 * vocab_size))
+        self.fused: FusedDecoder | None = None
         self._check(tokenizer)
         self.token_bytes = _key_value_bytes(model) if self.stats.shares_prefixes else 0
 
@@ -103,8 +104,7 @@ class CausalModel:
                 fix="set scoring.engine=vllm if vLLM supports the model, or report it as an issue of medbench",
             )
         own = self.stats.shares_prefixes
-        self.step: FusedStep | None = None
-        self.step = self._fused = self._fused_step(tokens, expected) if own else None
+        self.fused = self._all_fused = self._fused(tokens, expected) if own else None
         self.generation_mode = "padded" if own else generation_mode(self.model, tokens, expected)
         self.stats = EngineStats(self.stats.shares_prefixes)
 
@@ -117,25 +117,26 @@ class CausalModel:
         return agree(self.model, logits.float().log_softmax(-1), expected)
 
     @torch.inference_mode()
-    def _fused_step(self, tokens: Tokens, expected: torch.Tensor) -> FusedStep | None:
-        """The fused step, if it predicts what the model does after each token of the second half."""
+    def _fused(self, tokens: Tokens, expected: torch.Tensor) -> FusedDecoder | None:
+        """The fused decoder, if it predicts what the model does, in passes and in steps through the second half."""
         if len(tokens) < 2 or not fits(self._decoder):  # noqa: PLR2004 - one for the slot, one for a step
             return None
+        self.fused = FusedDecoder(self._decoder)
         half = len(tokens) // 2
         made = self.states([tokens[:half]], keep=True)[1]
         assert made is not None
-        self.step = FusedStep(self._decoder)
         slots = SlotKVCache(1, len(tokens))
         slots.put([0], made)
         places = torch.arange(half, len(tokens), device=self.device)[:, None]
         inputs = torch.tensor(tokens[half:], device=self.device)[:, None]
         steps = zip(inputs, places, strict=True)
         logits = torch.cat([self.next_logits(*step, slots, len(tokens)) for step in steps])
-        return self.step if agree(self.model, logits.float().log_softmax(-1), expected[half:]) else None
+        equal = agree(self.model, logits.float().log_softmax(-1), expected[half:]) and self._agrees(tokens, expected)
+        return self.fused if equal else None
 
     def adapter_changed(self) -> None:
         """Take notice of other layers in the model."""
-        self.step = self._fused if self._fused and self._fused.computes_adapters() else None
+        self.fused = self._all_fused if self._all_fused and self._all_fused.computes_adapters() else None
 
     def states(
         self, rows: Sequence[Tokens], before: PrefixKVCache | None = None, of: Sequence[int] = (), *, keep: bool = False
@@ -160,9 +161,11 @@ class CausalModel:
         ids, valid = ids.to(self.device), valid.to(self.device)
         if not self.stats.shares_prefixes:
             return self._decoder(ids, attention_mask=valid.long(), use_cache=False).last_hidden_state, None
-        if before is None and not keep:
+        kept = PrefixKVCache(valid, before, of) if before is not None or keep else None
+        if self.fused is not None:
+            return self.fused.rows(ids, kept), kept
+        if kept is None:
             return self._decoder(ids, use_cache=False).last_hidden_state, None
-        kept = PrefixKVCache(valid, before, of)
         output = self._decoder(
             ids,
             attention_mask=kept.mask(longest),
@@ -195,8 +198,8 @@ class CausalModel:
         """
         self.stats.decoded += len(tokens)
         tokens = tokens.clamp(min=0)  # NO_TOKEN in slots of ended answers
-        if self.step is not None:
-            return self.logits(self.step.states(tokens, positions, slots, length))
+        if self.fused is not None:
+            return self.logits(self.fused.step(tokens, positions, slots, length))
         output = self._decoder(
             tokens[:, None],
             attention_mask=slots.step(positions, length),

@@ -121,6 +121,7 @@ class Decoder:
 
     def __init__(self, model: CausalModel, rows: int, budget: Budget) -> None:
         self._model = model
+        self._vector = model.hardware.vector
         self._max_slots = rows
         self._budget = budget
         self._steps = StepGraphs(model)
@@ -223,9 +224,9 @@ class Decoder:
                 if computed and prefix and before is None:
                     before = self._model.states([prefix], keep=True)[1]
                 tokens = self._prefill(slots, sequences, before) if computed else [0] * len(sequences)
-                index = torch.tensor(slots, device=self._next.device)
-                self._next[index] = torch.tensor(tokens, device=index.device)
-                self._positions[index] = torch.tensor([sequence.length for sequence in sequences], device=index.device)
+                index = self._vector(slots)
+                self._next[index] = self._vector(tokens)
+                self._positions[index] = self._vector([sequence.length for sequence in sequences])
                 self._live[index] = 1
                 self._started(list(zip(slots, sequences, strict=True)))
                 self._share(started, sequences)
@@ -276,16 +277,15 @@ class Decoder:
         """Count a token that was started of each sequence; recorded ones replace those that are computed."""
         recorded = [(slot, sequence.next_recorded()) for slot, sequence in sequences if sequence.recorded is not None]
         if recorded:
-            slots, tokens = torch.tensor(recorded, device=self._next.device).T
-            self._next[slots] = tokens
+            slots, tokens = map(list, zip(*recorded, strict=True))
+            self._next[self._vector(slots)] = self._vector(tokens)
         for _, sequence in sequences:
             sequence.started += 1
 
     def _next_tokens(self, count: int, live: Mapping[int, Sequence]) -> Callable[[], list[int]]:
         """Start computing one step of the first `count` slots; returns what waits for their next tokens."""
-        step = self._model.step
-        length = self._cache.tokens
-        if not (step and step.reads_lengths):
+        length, fused = self._cache.tokens, self._model.fused
+        if not (fused and fused.reads_lengths):
             length = self._steps.length(max(len(sequence.prompt) + sequence.started for sequence in live.values()))
         logits = self._steps.logits(self._next[:count], self._positions[:count], self._cache, length)
         sequences = [live.get(slot) for slot in range(count)]
@@ -319,14 +319,14 @@ class Decoder:
         for source, target in zip(of, to, strict=True):
             self._slots[target], self._slots[source] = self._slots[source], None
         for state in (self._next, self._positions, self._live):
-            state[torch.tensor(to, device=state.device)] = state[torch.tensor(of, device=state.device)]
-        self._live[torch.tensor(of, device=self._live.device)] = 0
+            state[self._vector(to)] = state[self._vector(of)]
+        self._live[self._vector(of)] = 0
 
     def _free(self, slots: list[int]) -> None:
         for slot in slots:
             self._slots[slot] = None
         if slots:
-            self._live[torch.tensor(slots, device=self._live.device)] = 0
+            self._live[self._vector(slots)] = 0
 
     def _share(self, started: float, sequences: abc.Sequence[Sequence]) -> None:
         share = (time.perf_counter() - started) / max(1, len(sequences))

@@ -15,7 +15,7 @@ from harness.engines.adapter_switch import AdapterMode, adapter_switch
 from harness.engines.answer_text import AnswerEnd, end_tokens
 from harness.engines.causal_model import Budget, CausalModel
 from harness.engines.decoding import Decoder
-from harness.engines.fused_step import pack
+from harness.engines.fused_decoder import pack
 from harness.engines.interface import (
     CAPABILITIES,
     Capability,

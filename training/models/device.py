@@ -154,7 +154,11 @@ class Device:
 
     def copied(self, numbers: torch.Tensor) -> Callable[[], list[int]]:
         """Start to copy a vector to main memory; the returned function waits for it."""
-        return numbers.tolist
+        return numbers.tolist  # type: ignore[no-any-return]
+
+    def vector(self, numbers: list[int]) -> torch.Tensor:
+        """Integers on the device; copied there without waiting for what it computes."""
+        return self.torch.tensor(numbers, dtype=self.torch.long, device=self.place)
 
     def seed(self, seed: int) -> None:
         """Start all random numbers of a training from a seed, the device's among them."""
@@ -240,6 +244,10 @@ class Cuda(Device):
             return copy.tolist()  # type: ignore[no-any-return]
 
         return values
+
+    def vector(self, numbers: list[int]) -> torch.Tensor:
+        values = self.torch.tensor(numbers, dtype=self.torch.long, pin_memory=True)
+        return values.to(self.place, non_blocking=True)  # type: ignore[no-any-return]
 
     def disable_slow_kernels(self) -> None:
         # cuDNN's attention makes a plan for every new shape of a batch, which takes longer than the batch.

@@ -6,10 +6,10 @@ Rows are at the first token of their slot, at both sides of a block of 64 tokens
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
-from harness.engines.fused_step import FusedStep, PlainOperations
+from harness.engines.fused_decoder import FusedDecoder, PlainOperations
 from harness.engines.key_values import SlotKVCache
-from harness.engines.step_kernels import TritonOperations
-from tests.harness.engines.test_fused_step import SIZES
+from harness.engines.fused_kernels import TritonOperations
+from tests.harness.engines.test_fused_decoder import SIZES
 
 MODELS = {
     "no bias": LlamaConfig(**SIZES),
@@ -24,9 +24,9 @@ def random_slots(decoder, dtype):
     width = decoder.layers[0].self_attn.head_dim
     slots = SlotKVCache(5, 160)
     generator = torch.Generator().manual_seed(1)
-    slots.store = [
-        tuple(torch.randn(5, 2, 160, width, generator=generator).to(dtype) for _ in range(2)) for _ in decoder.layers
-    ]
+    for _ in decoder.layers:
+        keys, values = (torch.randn(5, 2, 160, width, generator=generator).to(dtype) for _ in range(2))
+        slots.store.append((keys, values))
     return slots
 
 
@@ -37,8 +37,10 @@ def compare(config, dtype, error):
     for operations in (PlainOperations(), TritonOperations()):
         slots = random_slots(decoder, dtype)
         with torch.inference_mode():
-            states = FusedStep(decoder, operations).states(torch.tensor([3, 4, 5, 6]), POSITIONS, slots, 151)
-        sides.append([states, *(part for layer in slots.store for part in layer)])
+            fused = FusedDecoder(decoder, operations)
+            states = fused.step(torch.tensor([3, 4, 5, 6]), POSITIONS, slots, 151)
+            row_states = fused.rows(torch.tensor([[3, 4, 5, 6, 7], [8, 9, 10, 11, 12]]), None)
+        sides.append([states, row_states, *(part for layer in slots.store for part in layer)])
     for plain, kernel in zip(*sides, strict=True):
         torch.testing.assert_close(kernel, plain, atol=error, rtol=error)
     for (keys, _), (before, _) in zip(slots.store, random_slots(decoder, dtype).store, strict=True):

@@ -115,14 +115,11 @@ def test_few_shot_examples_and_questions_are_computed_once(tiny_model, reference
 
 
 def test_shared_prefixes_that_do_not_fit_into_memory_are_computed_with_each_row(tiny_model, reference):
-    def no_memory(_, args, kwargs):
-        if args and kwargs["use_cache"] and args[0].shape[1] > 12:  # more than the engine checks the model with
+    def no_memory(ids):
+        if ids.shape == (1, 60):  # the examples, to be kept
             raise torch.OutOfMemoryError
 
-    def prepare(model):
-        model.base_model.register_forward_pre_hook(no_memory, with_kwargs=True)
-
-    engine = engine_on(tiny_model, prepare=prepare)
+    engine = engine_on(tiny_model, prepare=before_each_pass(no_memory))
     check_scores(ask(engine, few_shot()), few_shot(), reference)
     assert engine.batch_tokens == 150
 

@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from harness.engines.causal_model import CausalModel
-from harness.engines.fused_step import fits
+from harness.engines.fused_decoder import fits
 from harness.engines.key_values import SlotKVCache
 from tasks.rendering import load_tokenizer
 from tests.harness.engines.test_engine import ask, engine_on, plain_tokens, prompts
@@ -37,7 +37,7 @@ def test_a_step_continues_rows_as_the_model_does(tiny_model):
     causal = CausalModel(
         AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval(), load_tokenizer(str(tiny_model))
     )
-    assert causal.step is not None
+    assert causal.fused is not None
     row = tuple(range(5, 25))
     with torch.inference_mode():
         made = causal.states([row[:-1]], keep=True)[1]
@@ -72,7 +72,7 @@ def test_a_scaled_residual_is_noticed(tmp_path, tiny_model):
     model = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
     causal = CausalModel(model, load_tokenizer(str(tiny_model)))
     assert causal.stats.shares_prefixes
-    assert causal.step is None
+    assert causal.fused is None
 
 
 def test_an_adapter_that_brings_a_norm_of_its_own_is_computed_without_the_step(tmp_path, tiny_model):

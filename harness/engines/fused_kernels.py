@@ -1,4 +1,4 @@
-"""Triton kernels of a decoding step: residual and norm, rotary position and cache write, attention, gate."""
+"""Triton kernels of a decoder: residual and norm, rotary position and cache write, attention, gate."""
 
 # ruff: noqa: ANN001, ANN202, D102, PLR0913, PLR0917 - kernels take pointers, strides and constants; methods as in the base
 
@@ -10,11 +10,12 @@ import torch
 import triton
 import triton.language as tl
 
-from harness.engines.fused_step import PlainOperations
+from harness.engines.fused_decoder import PlainOperations
 
 _GATE_BLOCK = 2048
 _MOST_WARPS = 8
 _WARP_VALUES = 512
+_HEADS = 8  # rotated at once
 _TOKENS = 64  # of keys and values read at once
 _FEWEST_QUERIES = 16  # of a matrix product
 _LOG2_E = 1.4426950408889634
@@ -43,6 +44,12 @@ class TritonOperations(PlainOperations):
             num_warps=warps,
         )  # fmt: skip
         return normed, residual
+
+    def rotate(self, states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+        rows, heads, width = states.shape
+        grid = (rows, triton.cdiv(heads, _HEADS))
+        _rotate[grid](states, cos, sin, states.stride(0), heads, width, _HEADS)
+        return states
 
     def attend(
         self,
@@ -92,6 +99,17 @@ def _norm(residual, change, weight, normed, epsilon, width: tl.constexpr, block:
     exact = states.to(tl.float32)
     scaled = exact * tl.rsqrt(tl.sum(exact * exact, 0) / width + epsilon)
     tl.store(normed + places, tl.load(weight + columns, mask=inside, other=0) * scaled.to(states.dtype), mask=inside)
+
+
+@triton.jit
+def _rotate(states, cos, sin, row_size, heads: tl.constexpr, width: tl.constexpr, block: tl.constexpr):
+    row, half = tl.program_id(0).to(tl.int64), width // 2
+    head, column = tl.program_id(1) * block + tl.arange(0, block)[:, None], tl.arange(0, width // 2)[None, :]
+    c, s = tl.load(cos + row * width + column), tl.load(sin + row * width + column)
+    places, inside = states + row * row_size + head * width + column, head < heads
+    first, second = tl.load(places, mask=inside, other=0), tl.load(places + half, mask=inside, other=0)
+    tl.store(places, first * c - second * s, mask=inside)
+    tl.store(places + half, second * c + first * s, mask=inside)
 
 
 @triton.jit
