@@ -7,8 +7,8 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
 from harness.engines.fused_decoder import FusedDecoder, PlainOperations
-from harness.engines.key_values import SlotKVCache
 from harness.engines.fused_kernels import TritonOperations
+from harness.engines.key_values import SlotKVCache
 from tests.harness.engines.test_fused_decoder import SIZES
 
 MODELS = {
