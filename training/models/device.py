@@ -158,7 +158,9 @@ class Device:
 
     def vector(self, numbers: list[int]) -> torch.Tensor:
         """Integers on the device; copied there without waiting for what it computes."""
-        return self.torch.tensor(numbers, dtype=self.torch.long, device=self.place)
+        import torch
+
+        return torch.tensor(numbers, dtype=torch.long, device=self.place)
 
     def seed(self, seed: int) -> None:
         """Start all random numbers of a training from a seed, the device's among them."""
