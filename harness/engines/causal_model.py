@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -13,7 +14,8 @@ from harness.engines.fused_decoder import FusedDecoder, fits
 from harness.engines.generation_mode import generation_mode
 from harness.engines.key_values import PrefixKVCache, SlotKVCache
 from harness.engines.windows import model_window
-from reports.errors import UserError
+from reports.errors import UserError, is_failure
+from training.machine_failures import is_out_of_memory
 from training.models.device import device_of
 from training.models.probes import agree, is_causal, own_logprobs, probe_tokens
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from harness.engines.rows import Tokens
     from training.models.device import Device
 
+_log = logging.getLogger("medbench.scoring")
 _PADDING = 16  # largest share of the budget that is padding is 1 / 16, about the cost of another pass
 _Item = TypeVar("_Item")
 
@@ -116,12 +119,23 @@ class CausalModel:
         logits = self.logits(self.states([tokens])[0][0])
         return agree(self.model, logits.float().log_softmax(-1), expected)
 
-    @torch.inference_mode()
     def _fused(self, tokens: Tokens, expected: torch.Tensor) -> FusedDecoder | None:
-        """The fused decoder, if it predicts what the model does, in passes and in steps through the second half."""
+        """The fused decoder, if it runs on this device and predicts what the model does."""
         if len(tokens) < 2 or not fits(self._decoder):  # noqa: PLR2004 - one for the slot, one for a step
             return None
         self.fused = FusedDecoder(self._decoder)
+        try:
+            agrees = self._steps_agree(tokens, expected) and self._agrees(tokens, expected)
+        except BaseException as error:  # whatever Triton raises where it has no compiler for a GPU
+            if not is_failure(error) or is_out_of_memory(error):
+                raise
+            _log.warning("this model is computed by transformers' layers, since fused ones do not run: %s", error)
+            agrees = False
+        return self.fused if agrees else None
+
+    @torch.inference_mode()
+    def _steps_agree(self, tokens: Tokens, expected: torch.Tensor) -> bool:
+        """Whether decoding steps through the second half give the expected log-probabilities."""
         half = len(tokens) // 2
         made = self.states([tokens[:half]], keep=True)[1]
         assert made is not None
@@ -131,8 +145,7 @@ class CausalModel:
         inputs = torch.tensor(tokens[half:], device=self.device)[:, None]
         steps = zip(inputs, places, strict=True)
         logits = torch.cat([self.next_logits(*step, slots, len(tokens)) for step in steps])
-        equal = agree(self.model, logits.float().log_softmax(-1), expected[half:]) and self._agrees(tokens, expected)
-        return self.fused if equal else None
+        return agree(self.model, logits.float().log_softmax(-1), expected[half:])
 
     def adapter_changed(self) -> None:
         """Take notice of other layers in the model."""

@@ -10,7 +10,7 @@ import torch
 import triton
 import triton.language as tl
 
-from harness.engines.fused_decoder import PlainOperations
+from harness.engines.plain_operations import PlainOperations
 
 _GATE_BLOCK = 2048
 _MOST_WARPS = 8

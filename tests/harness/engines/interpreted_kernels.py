@@ -6,9 +6,10 @@ Rows are at the first token of their slot, at both sides of a block of 64 tokens
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
-from harness.engines.fused_decoder import FusedDecoder, PlainOperations
+from harness.engines.fused_decoder import FusedDecoder
 from harness.engines.fused_kernels import TritonOperations
 from harness.engines.key_values import SlotKVCache
+from harness.engines.plain_operations import PlainOperations
 from tests.harness.engines.test_fused_decoder import SIZES
 
 MODELS = {
