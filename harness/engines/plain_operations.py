@@ -1,4 +1,4 @@
-"""The small operations of a decoder built like Llama, by PyTorch's own functions: norms, positions, attention, gates."""
+"""The small operations of a decoder built like Llama by PyTorch's functions: norms, positions, attention, gates."""
 
 from __future__ import annotations
 
