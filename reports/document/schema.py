@@ -22,6 +22,7 @@ from reports.document.evidence import (
     ReferenceLine,
     Reproduction,
 )
+from reports.document.judging import Judging
 from reports.document.label_use import LabelUse
 from reports.document.learning_curve import CheckpointChoice, LearningCurve
 from reports.document.position_effect import PositionEffect
@@ -345,6 +346,7 @@ class Results(Strict):
     compared: RunsCompared | None = Field(default=None, description="if the document compares several runs")
     reproduction: Reproduction | None = None
     ratings: RatingSummary | None = None
+    judging: list[Judging] = Field(default_factory=list, description="answers judged by models; the gate ignores them")
     stages: dict[str, float] = Field(default_factory=dict, description="seconds spent in each stage")
     engine: dict[str, Any] = Field(default_factory=dict, description="the engine, the reason for it, and its settings")
     notes: list[str] = Field(default_factory=list)
