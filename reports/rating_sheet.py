@@ -48,11 +48,32 @@ class KeyEntry(Strict):
     output_sha256: str
 
 
+class Draw(Strict):
+    """How the items of a sheet were drawn from those that a judge rated: at random within strata of its ratings.
+
+    Attributes:
+        judge: The judge whose ratings made the strata.
+        rubric: Its rubric.
+        strata: Number of the stratum of every item that could be drawn, so that estimates weight the drawn ones.
+    """
+
+    judge: PlainName
+    rubric: PlainName
+    strata: dict[str, int]
+
+
 class Key(Strict):
-    """The answers behind a sheet's codes; raters must not see it."""
+    """The answers behind a sheet's codes; raters must not see it.
+
+    Attributes:
+        task: The task of the answers.
+        codes: The answers.
+        draw: How the items were drawn for a judge; None for a simple random sample.
+    """
 
     task: PlainName
     codes: dict[str, KeyEntry] = Field(default_factory=dict)
+    draw: Draw | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +101,8 @@ def make_sheet(
     task: str,
     folder: Path,
     random: Random = SystemRandom(),  # noqa: B008 - it has no state
+    *,
+    draw: Draw | None = None,
 ) -> Key:
     """Write `sheet.csv` and `sheet.html` for raters, and the secret `key.json`.
 
@@ -89,12 +112,13 @@ def make_sheet(
         task: Task of the answers.
         folder: Folder to write to.
         random: Draws the codes and their order; by default from the system, which nobody can repeat.
+        draw: How the items were drawn for a judge.
     """
     codes = sorted({_code(random) for _ in range(2 * len(items) * len(samples))})
     random.shuffle(codes)
     pairs = [(model, item) for item in items for model in samples]
     coded = dict(sorted(zip(codes[: len(pairs)], pairs, strict=True)))
-    key = Key(task=task)
+    key = Key(task=task, draw=draw)
     rows = []
     for code, (model, item) in coded.items():
         sample = samples[model][item]

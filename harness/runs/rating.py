@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
 from harness.folder import RunFolder
+from harness.runs.judged_answers import add_judging, current_replies, judging_files, read_answers, read_judging
 from harness.runs.showing import report_stage
 from reports.comparison import compare_models
 from reports.comparison.agreement import agreement
 from reports.comparison.verdict import sentences
 from reports.document.checksums import write_samples
 from reports.document.evidence import HUMAN_RATING, RatingSummary
-from reports.document.reading import read_results, read_samples, write_results
+from reports.document.reading import read_results, write_results
 from reports.document.schema import MetricInfo, Results, Sample, TaskInfo
 from reports.errors import UserError
 from reports.files import read_json, write_json
+from reports.judging.calibration import draw_items
 from reports.rating_sheet import (
     ASPECTS,
+    Draw,
     Key,
     Rating,
     make_sheet,
@@ -45,19 +49,25 @@ _METRICS = [
 ]
 
 
-def export(run: Path, items: int, models: Sequence[str] | None, task: str | None, *, again: bool) -> Path:
+def export(
+    run: Path, items: int, models: Sequence[str] | None, task: str | None, *, for_judge: bool = False, again: bool
+) -> Path:
     """Write a blinded sheet of some items with all models' answers; returns the folder that it is in.
 
+    The items are a simple random sample, or `for_judge` a random sample within strata of the judge's ratings.
+
     Raises:
-        UserError: The run has no such answers, or a sheet is there already.
+        UserError: The run has no such answers, no judge rated them, or a sheet is there already.
     """
     results = read_results(run)
     folder = RunFolder(run).ratings
     rated = task or catalog.GENERATION
     names = list(models or [model.name for model in results.models if model.kind != "pool"])
-    answers = {name: _answers(run, name, rated) for name in names}
+    answers = {name: read_answers(run, name, rated) for name in names}
     shared = [item for item in answers[names[0]] if all(item in by_item for by_item in answers.values())]
-    chosen = [shared[index] for index in sample_indices(len(shared), items, results.seed)]
+    chosen, draw = [shared[index] for index in sample_indices(len(shared), items, results.seed)], None
+    if for_judge:
+        chosen, draw = _drawn_for_judge(RunFolder(run), results, names, rated, items)
     with RunFolder(run).lock(wait=_WAIT_SECONDS):
         if (folder / "key.json").is_file() and not again:
             raise UserError(
@@ -65,20 +75,32 @@ def export(run: Path, items: int, models: Sequence[str] | None, task: str | None
             )
         remove_key(folder)  # first, so that what a kill leaves is not taken for a whole sheet
         (folder / _MARKS).unlink(missing_ok=True)  # they are of the codes of the sheet that is replaced
-        make_sheet(answers, chosen, rated, folder)
+        make_sheet(answers, chosen, rated, folder, draw=draw)
     return folder
 
 
-def _answers(run: Path, model: str, task: str) -> dict[str, Sample]:
-    """The first answer of a model to each item."""
-    path = RunFolder(run).samples(model, task)
-    if not path.is_file():
-        raise UserError(
-            f"the run holds no answers of {model} to {task}",
-            where=str(run),
-            fix="name others with --models or --task, or have them answered: medbench score --out RUN --tasks TASK",
-        )
-    return {sample.id: sample for sample in read_samples(path) if sample.repeat == 0}
+def _drawn_for_judge(
+    folder: RunFolder, results: Results, names: Sequence[str], task: str, wanted: int
+) -> tuple[list[str], Draw]:
+    """Items drawn by the ratings of the judge that rated most of the aspects that people rate.
+
+    Raises:
+        UserError: No judge rated these models by such aspects.
+    """
+    candidates = [name for name in names if name != results.baseline]
+    usable = [
+        (info, current_replies(folder, info, rows))
+        for info, rows in map(read_judging, judging_files(folder))
+        if info.task == task and info.kind == "scores" and {metric.key for metric in info.metrics} & ASPECTS.keys()
+    ]
+    if results.baseline not in names or not candidates or not usable:
+        what = "no judge has rated answers of two models by the aspects of the sheet"
+        raise UserError(what, where=str(folder.path), fix="judge them first: medbench judge RUN --rubric five-aspects")
+    info, replies = max(usable, key=lambda pair: len({metric.key for metric in pair[0].metrics} & ASPECTS.keys()))
+    own = [reply for reply in replies if reply.models[0] in names]
+    everywhere = set.intersection(*({reply.id for reply in own if reply.models == [name]} for name in names))
+    own = [reply for reply in own if reply.id in everywhere]
+    return draw_items(info, own, (results.baseline, candidates[0]), wanted, Random(results.seed))  # noqa: S311
 
 
 def import_sheets(run: Path, sheets: Sequence[Path], terminal: Terminal) -> Results:
@@ -104,7 +126,7 @@ def import_sheets(run: Path, sheets: Sequence[Path], terminal: Terminal) -> Resu
         imported = _imported(folder.ratings / _MARKS, key)
         earlier = [rating for rating in imported if rating.rater not in names]
         write_json(folder.ratings / _MARKS, [asdict(rating) for rating in (*earlier, *ratings)])
-        with_them = add_ratings(results, folder)
+        with_them = add_judging(add_ratings(results, folder), folder)
         write_results(run, with_them)
     if earlier:
         raters = ", ".join(dict.fromkeys(rating.rater for rating in earlier))
@@ -129,7 +151,7 @@ def add_ratings(results: Results, folder: RunFolder) -> Results:
     current = {
         (model, item): output_hash(sample)
         for model in {entry.model for entry in key.codes.values()} & present
-        for item, sample in _answers(folder.path, model, key.task).items()
+        for item, sample in read_answers(folder.path, model, key.task).items()
     }
     valid = [
         rating

@@ -19,6 +19,7 @@ class JudgedReply(Strict):
     Attributes:
         id: Id of the item.
         doc_hash: Hash of the item, as in its samples.
+        cluster: Hash of the source that the item shares with others, as in its samples.
         models: The model whose answer was judged; for preferences the two models in the order shown.
         outputs: Hash of each answer; replies about answers that have changed since are ignored.
         characters: Length of each answer.
@@ -31,6 +32,7 @@ class JudgedReply(Strict):
 
     id: str
     doc_hash: str
+    cluster: str | None = None
     models: list[str]
     outputs: list[str]
     characters: list[int]
@@ -55,7 +57,7 @@ class JudgeInfo(Strict):
         temperature: Always 0.
         seed: Seed of its replies.
         same_as: Models of the run that it is itself, by weights or address.
-        base_of: Whether it is the base of the run's adapters.
+        is_base: Whether it is the base of the run's adapters.
     """
 
     name: PlainName
@@ -67,7 +69,7 @@ class JudgeInfo(Strict):
     temperature: float = 0.0
     seed: int
     same_as: list[str] = Field(default_factory=list)
-    base_of: bool = False
+    is_base: bool = False
 
 
 class JudgingInfo(Strict):
@@ -137,7 +139,7 @@ class PositionBias(Strict):
     Attributes:
         changed: Pairs whose verdict changes when the order does.
         pairs: Pairs judged in both orders.
-        low: Lower end of the 95 % interval of the share of changed pairs (Clopper and Pearson 1934).
+        low: Lower end of the 95 % interval of the share of changed pairs (Wilson 1927).
         high: Upper end.
         first: Verdicts for the answer shown first.
         verdicts: Verdicts that are no tie.
@@ -165,13 +167,14 @@ class CalibratedDifference(Strict):
         high: Upper end.
         human_low: Lower end of the interval of the human ratings alone.
         human_high: Upper end.
-        weight: Weight of the judge's ratings, lambda: 0 ignores them.
-        further: Further items to rate until a difference of the estimated size is shown; None if it is, or if none
-            are enough.
+        weight: Weight of the judge's ratings from 0 to 1: 0 ignores them.
+        further: Further items to rate until a relevant difference is detected or ruled out: 0 if it is; None if all
+            judged items are not enough, or nothing was estimated.
+        why: Why nothing was estimated, or why the interval is unreliable; empty if it is reliable.
         alpha: Krippendorff's alpha of the judge and the mean human rating, interval scale.
         alpha_low: Lower end of its 95 % interval.
         alpha_high: Upper end.
-        kappa: Quadratically weighted kappa of the same, with human means rounded.
+        kappa: Quadratically weighted kappa of the same.
         kappa_low: Lower end of its 95 % interval.
         kappa_high: Upper end.
         answers: Answers behind alpha and kappa.
@@ -189,6 +192,7 @@ class CalibratedDifference(Strict):
     human_high: float | None = None
     weight: float | None = None
     further: int | None = None
+    why: str = ""
     alpha: float | None = None
     alpha_low: float | None = None
     alpha_high: float | None = None

@@ -12,6 +12,7 @@ from reports import (
     choice_tables,
     cost_tables,
     curve_tables,
+    judging_tables,
     noise_tables,
     result_rows,
     slice_tables,
@@ -113,6 +114,7 @@ def report_context(run: Path, results: Results) -> dict[str, Any]:
         "slices": slices,
         "slices_note": slice_tables.slices_note(results),
         "curve_tables": curve_tables,
+        "judging_tables": judging_tables,
         "training_tables": training_tables,
         "noise_tables": noise_tables,
         "sample_tables": {

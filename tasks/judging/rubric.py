@@ -48,7 +48,7 @@ class Aspect(Strict):
 
     title: Annotated[str, Field(min_length=1, max_length=80)]
     question: Text
-    scale: Annotated[list[int], Field(min_length=2, max_length=2)] = [1, 5]
+    scale: Annotated[list[int], Field(min_length=2, max_length=2)] = Field(default=[1, 5])
     better: Literal["high", "low"] | None = "high"
 
     @field_validator("scale")
@@ -99,7 +99,7 @@ class Rubric(Strict):
     title: Annotated[str, Field(min_length=1, max_length=80)]
     kind: Kind
     instructions: Text
-    aspects: dict[str, Aspect] = {}
+    aspects: dict[str, Aspect] = Field(default_factory=dict)
     shows_gold: bool = False
     reason: bool = True
     max_new_tokens: Annotated[int, Field(ge=8, le=8192)] = 400
