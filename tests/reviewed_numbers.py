@@ -96,6 +96,7 @@ REVIEWED = {
         "5 % is written 0.05": "notation",
         f"one-sided `confidence` of {_BAD_SLICE}": "default confidence",
     },
+    "docs/judging.md": {"with the 50 reasoning rows": "setting of benchmarks/gpu_real.sh"},
     "docs/leakage.md": {
         f"runs of {runs.RUN} equal words": "limit",
         f"{runs.RUN} words tell a copy": "limit",

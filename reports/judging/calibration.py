@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from random import Random
 
 import numpy as np
@@ -135,27 +135,14 @@ def _agreement(
     return values
 
 
-def draw_items(
-    info: JudgingInfo,
-    replies: Sequence[JudgedReply],
-    models: tuple[str, str],
-    wanted: int,
-    random: Random,
-) -> tuple[list[str], Draw]:
-    """Draw items to rate: at random within thirds by the judge's difference of two models, as many from each.
-
-    So the items on which the judge prefers either model, or neither, are all there, and every item of a third has the
-    same known chance.
+def make_strata(info: JudgingInfo, replies: Sequence[JudgedReply], models: tuple[str, str], *, seed: int) -> Draw:
+    """Thirds of the items by the judge's difference of two models.
 
     Args:
         info: What the replies rest on.
         replies: Replies about single answers that are unchanged.
-        models: Baseline and candidate, both of whose answers are rated.
-        wanted: Number of items.
-        random: Draws them, and orders items with equal differences.
-
-    Returns:
-        The items and their strata.
+        models: Baseline and candidate.
+        seed: Orders items with equal differences at random.
     """
     values = []
     for model in models:
@@ -163,12 +150,28 @@ def draw_items(
         by_metric = [(metric.sign, _values(metric.key, own)) for metric in info.metrics]
         values.append({item: sum(sign * of[item] for sign, of in by_metric) for item in own})
     items = [item for item in values[0] if item in values[1]]
-    random.shuffle(items)
+    Random(seed).shuffle(items)  # noqa: S311 - not for secrets
     items.sort(key=lambda item: values[1][item] - values[0][item])
     strata = {item: place * STRATA // len(items) for place, item in enumerate(items)}
-    drawn = []
+    return Draw(judge=info.judge.name, rubric=info.rubric, strata=strata)
+
+
+def draw_items(draw: Draw, wanted: int, before: Collection[str], *, seed: int) -> list[str]:
+    """Draw items to rate at random within the strata, as many from each.
+
+    So items on which the judge prefers either model, or neither, are all there, and within a stratum every item has the
+    same chance, also if items are drawn several times.
+
+    Args:
+        draw: The strata.
+        wanted: Number of items.
+        before: Items that were drawn before.
+        seed: Orders the items at random.
+    """
+    order = list(draw.strata)
+    Random(seed + 1).shuffle(order)  # noqa: S311 - as above, and in another order than that of equal differences
+    drawn: list[str] = []
     for number in range(STRATA):
-        within = [item for item in items if strata[item] == number]
-        share = wanted // STRATA + (number < wanted % STRATA)
-        drawn += random.sample(within, min(share, len(within)))
-    return drawn, Draw(judge=info.judge.name, rubric=info.rubric, strata=strata)
+        left = [item for item in order if draw.strata[item] == number and item not in before]
+        drawn += left[: wanted // STRATA + (number < wanted % STRATA)]
+    return drawn

@@ -53,3 +53,16 @@ def judged(run, command, without_plots):
             return *command("judge", run, "--judge", address, *words), fake
 
     return judge
+
+
+@pytest.fixture
+def tiny_run_copy(tiny_run, tmp_path):
+    """A copy of the tiny run with its own answers."""
+    return shutil.copytree(tiny_run, tmp_path / "own run")
+
+
+@pytest.fixture
+def store(monkeypatch, tmp_path):
+    """Turn the answer store on, in a folder of the test."""
+    monkeypatch.setenv("MEDBENCH_CACHE_GB", "1")
+    monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path / "home"))

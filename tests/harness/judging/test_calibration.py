@@ -102,3 +102,25 @@ def test_only_a_judge_of_the_sheets_aspects_can_be_calibrated(run, judged, comma
     code, _, err = command("rate", "export", run, "--for-judge")
     assert code == 2
     assert "no judge has rated answers of two models by the aspects of the sheet" in err
+
+
+def test_more_items_are_drawn_beside_the_rated_ones_and_all_marks_count(drawn, command, tmp_path):
+    run, first = drawn
+    assert command("rate", "import", run, fill(run, tmp_path / "ada.csv", person))[0] == 0
+    code, _, err = command("rate", "export", run, "--more", "--items", 6)
+    assert code == 0, err
+    key = json.loads((run / "ratings" / "key.json").read_text())
+    assert key["draw"] == first["draw"]
+    assert key["codes"].items() > first["codes"].items()
+    assert len({entry["item"] for entry in key["codes"].values()}) == 18
+    code, printed, err = command("rate", "import", run, fill(run, tmp_path / "ada.csv", person))
+    assert code == 0, err
+    assert "imported before and still counted: 24 answers rated by ada" in printed
+    assert {one.rated for one in judging_of(run).calibration} == {18}
+    assert read_results(run).ratings.answers == 36
+    code, _, err = command("rate", "export", run, "--more", "--again")
+    assert code == 2
+    assert "more items are drawn as the earlier ones were" in err
+    assert command("rate", "export", run, "--more", "--items", 99)[0] == 0
+    code, _, err = command("rate", "export", run, "--more")
+    assert "all items are on a sheet already" in err

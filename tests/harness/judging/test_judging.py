@@ -178,13 +178,6 @@ def test_the_cost_is_shown_before_anything_is_asked(run, judged):
     assert read_results(run).judging == []
 
 
-@pytest.fixture
-def store(monkeypatch, tmp_path):
-    """Turn the answer store on, in a folder of the test."""
-    monkeypatch.setenv("MEDBENCH_CACHE_GB", "1")
-    monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path / "home"))
-
-
 def test_a_killed_judgement_goes_on_where_it_was(run, command, without_plots, store):
     killed: list[subprocess.Popen] = []
 
@@ -226,7 +219,7 @@ def test_the_gate_ignores_judged_scores(run, judged, command):
     def gate():
         code, *_ = command("gate", run, "--out", run / "gate")
         report = json.loads((run / "gate" / "gate.json").read_text())
-        return code, report["outcome"], [(rule["rule"], rule["outcome"]) for rule in report["rules"]]
+        return code, report["verdict"], [(rule["name"], rule["verdict"], rule["value"]) for rule in report["rules"]]
 
     without = gate()
     judged(lambda prompt: scores(1 if "adapter" in prompt else 5))

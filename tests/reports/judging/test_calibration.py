@@ -1,13 +1,11 @@
 """Simulation of the whole calibration: the draw by the judge's thirds, people's marks, and the interval's coverage."""
 
-from random import Random
-
 import numpy as np
 import pytest
 
 from reports.document.judging import JudgedReply, JudgeInfo, JudgingInfo
 from reports.document.schema import MetricInfo
-from reports.judging.calibration import calibrate, draw_items
+from reports.judging.calibration import calibrate, draw_items, make_strata
 
 METRIC = MetricInfo(key="fluency", title="Fluency", higher_is_better=True, relevant=0.1)
 INFO = JudgingInfo(
@@ -61,7 +59,9 @@ def test_calibrated_intervals_hold_their_level_however_bad_the_judge_is(name):
             for item in range(JUDGED)
         ]
         replies = [one.model_copy(update={"ratings": {}}) if one.status == "unparsed" else one for one in replies]
-        drawn, draw = draw_items(INFO, replies, ("base", "adapter"), RATED, Random(number))
+        draw = make_strata(INFO, replies, ("base", "adapter"), seed=number)
+        drawn = draw_items(draw, RATED // 2, (), seed=number)
+        drawn += draw_items(draw, RATED - RATED // 2, drawn, seed=number)
         given = {
             model: {item: {"fluency": float(marks[model][int(item)])} for item in drawn}
             for model in ("base", "adapter")
