@@ -107,9 +107,7 @@ def _distances(values: Values, totals: Values, scale: Scale) -> Values:
     return np.asarray(values[:, None] != values, dtype=float)[None]
 
 
-def weighted_kappa(
-    one: ArrayLike, other: ArrayLike, *, level: float = LEVEL, seed: int = 0
-) -> Agreement | None:
+def weighted_kappa(one: ArrayLike, other: ArrayLike, *, level: float = LEVEL, seed: int = 0) -> Agreement | None:
     """Cohen's kappa of two raters with quadratic weights (Cohen 1968), such as of people and a judge.
 
     Args:

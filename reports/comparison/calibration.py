@@ -101,7 +101,7 @@ class PoweredMean:
         return shift >= float(special.ndtri(power)) * error
 
 
-def prediction_powered_mean(  # noqa: PLR0913 - each option has a default
+def prediction_powered_mean(
     rated: ArrayLike,
     judged_of_rated: ArrayLike,
     judged_of_others: ArrayLike,
@@ -291,7 +291,7 @@ def _of_equal_ratings(estimate: float, units: int, limits: tuple[float, float]) 
     )
 
 
-def _sample(  # noqa: PLR0913, PLR0917 - as `prediction_powered_mean`
+def _sample(
     rated: ArrayLike,
     judged_of_rated: ArrayLike,
     judged_of_others: ArrayLike,
