@@ -108,26 +108,20 @@ CELLS = {
 
 def people(cell: Cell, generator: np.random.Generator, answers: int) -> Values:
     """What people would give to so many answers, shape [answers]."""
-    groups = answers if cell.design != "sources" else -(-answers // _SOURCE)
-    shared = np.repeat(generator.normal(size=groups), answers // groups + 1)[:answers] if groups < answers else 0.0
+    from scipy import special
 
-    def marks(chances: tuple[float, ...]) -> Values:
-        latent = generator.normal(size=answers)
-        if groups < answers:
-            latent = math.sqrt(0.5) * (latent + shared)
-        from scipy import special
+    latent = generator.normal(size=answers)
+    if cell.design == "sources":
+        shared = np.repeat(generator.normal(size=-(-answers // _SOURCE)), _SOURCE)[:answers]
+        latent = math.sqrt(0.5) * (latent + shared)
 
-        return np.searchsorted(np.cumsum(chances)[:-1], special.ndtr(latent)) + 1.0
+    def marks(chances: tuple[float, ...], quality: Values) -> Values:
+        return np.searchsorted(np.cumsum(chances)[:-1], special.ndtr(quality)) + 1.0
 
     if cell.data != "differences":
-        return marks(MARKS[cell.data])
+        return marks(MARKS[cell.data], latent)
     chances = MARKS["marks, skewed"]
-    return marks(chances) - (marks(chances) if groups == answers else _twin(generator, chances, answers))
-
-
-def _twin(generator: np.random.Generator, chances: tuple[float, ...], answers: int) -> Values:
-    """Marks of another model that have nothing to do with the sources."""
-    return generator.choice(np.arange(1.0, 6.0), answers, p=chances)
+    return marks(chances, latent) - marks(chances, generator.normal(size=answers))
 
 
 def draw(cell: Cell, generator: np.random.Generator) -> dict[str, Any]:
