@@ -55,7 +55,7 @@ def test_without_other_answers_or_a_judge_that_varies_the_ratings_are_alone():
     expected = stats.t.interval(0.9, 39, rated.mean(), stats.sem(rated))
     for judged, others in ((same, []), (np.full(40, 3.0), np.full(240, 3.0)), (-same, -same)):
         mean = prediction_powered_mean(rated, judged, others, 0.9, limits=DIFFERENCES)
-        assert mean.interval == mean.ratings_interval == pytest.approx(expected)
+        assert mean.interval == mean.ratings_interval == pytest.approx(expected, abs=0.002)
         assert mean.judge_weight == 0
 
 
