@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from reports.document.answer_confidence import AnswerConfidence
 from reports.document.configurations import RunsCompared
 from reports.document.evidence import (
     ClassCount,
@@ -52,7 +53,7 @@ __all__ = [
     "Training",
 ]
 
-SCHEMA_VERSION = "2.0"
+SCHEMA_VERSION = "2.1"
 Purpose = Literal["target", "retention", "languages", "control"]
 
 
@@ -337,6 +338,7 @@ class Results(Strict):
     label_use: list[LabelUse] = Field(default_factory=list)
     positions: list[PositionEffect] = Field(default_factory=list)
     reasoning: list[ReasoningEffect] = Field(default_factory=list)
+    answer_confidence: list[AnswerConfidence] = Field(default_factory=list)
     slices: list[TaskSlices] = Field(default_factory=list, description="by task and column of `scoring.slices`")
     worst_slices: list[WorstSlice] = Field(default_factory=list, description="by model, task and metric, if shown")
     learning_curve: LearningCurve | None = Field(default=None, description="if several of its checkpoints were scored")

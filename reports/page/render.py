@@ -29,6 +29,7 @@ from reports.numbers import OUTCOME_MARKS, TRAINED_ON, WITHIN_NOISE
 from reports.page import (
     answers,
     caveats,
+    confidence_plots,
     configuration_views,
     curve_plots,
     header,
@@ -83,6 +84,7 @@ def report_context(run: Path, results: Results) -> dict[str, Any]:
         "lengths": sample_plots.lengths_plots(shown),
         "confusion": sample_plots.confusion_plots(shown),
         "calibration": sample_plots.calibration_plots(shown),
+        "confidence": confidence_plots.confidence_plots(plotted),
         "memory": plots.memory_plot(plotted),
         "throughput": plots.throughput_plot(plotted),
     }

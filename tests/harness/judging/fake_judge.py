@@ -45,7 +45,7 @@ def seen_quality(text):
 def honest(prompt):
     """Rates what the answer shows, and its language by something else."""
     (text,) = answers_of(prompt)
-    return scores(seen_quality(text), fluency=5 - len(text) % 2)
+    return scores(seen_quality(text), fluency=5 - len(text) // 6 % 2)
 
 
 def judging_of(run, rubric="five-aspects"):

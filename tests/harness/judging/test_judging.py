@@ -209,7 +209,7 @@ def test_answers_that_changed_since_are_left_out(run, judged, command):
     write_answers(
         run, lambda model, number: "New." if number < 3 and model == "base" else f"Quality 1. {number}{model}"
     )
-    judged(fair, "--rubric", "preference")
+    judged(lambda _: prefers("tie"), "--rubric", "preference")
     judging = judging_of(run)
     assert judging.outdated == 2 * ITEMS
     assert judging.scores == []
