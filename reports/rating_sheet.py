@@ -57,8 +57,8 @@ class Draw(Strict):
         strata: Number of the stratum of every item that could be drawn, so that estimates weight the drawn ones.
     """
 
-    judge: PlainName
-    rubric: PlainName
+    judge: str
+    rubric: str
     strata: dict[str, int]
 
 

@@ -46,7 +46,8 @@ class LocalJudge:
     ) -> None:
         from transformers import AutoConfig
 
-        self.model, self.facts = model, {}
+        self.model = model
+        self.facts: dict[str, str] = {}
         own = recipe.model_copy(update={"format": FormatSection()})
         device = pick_device()
         dtype = device.default_dtype(recipe.model.dtype if recipe.scoring.dtype == "auto" else recipe.scoring.dtype)

@@ -60,7 +60,7 @@ class JudgeInfo(Strict):
         is_base: Whether it is the base of the run's adapters.
     """
 
-    name: PlainName
+    name: str
     kind: str
     source: str
     sha256: str
@@ -88,7 +88,7 @@ class JudgingInfo(Strict):
     """
 
     judge: JudgeInfo
-    rubric: PlainName
+    rubric: str
     rubric_sha256: str
     title: str
     kind: RubricKind

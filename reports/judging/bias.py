@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from reports.comparison.proportions import wilson_interval
 from reports.document.judging import JudgedReply, Judging, JudgingInfo, LengthBias, PositionBias
 from reports.numbers import join_words, percent_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 ALWAYS = 0.9  # share of replies from which on a judge is said to reply always alike
 FEWEST = 10  # replies, fewer say nothing about a judge
@@ -44,8 +48,8 @@ def length_bias(info: JudgingInfo, rated: Sequence[JudgedReply], baseline: str, 
         key = info.metrics[0].key
         for reply in rated:
             sign = 1 if reply.models[0] == candidate_of(reply, baseline) else -1
-            length = sign * (reply.characters[0] - reply.characters[1])
-            by_item[reply.id].append((length, sign * (reply.ratings[key] - 0.5)))
+            longer = sign * (reply.characters[0] - reply.characters[1])
+            by_item[reply.id].append((longer, sign * (reply.ratings[key] - 0.5)))
     else:
         signs = {metric.key: metric.sign for metric in info.metrics if metric.sign}
         spreads = {key: float(np.std([reply.ratings[key] for reply in rated])) or 1.0 for key in signs if rated}
@@ -54,15 +58,15 @@ def length_bias(info: JudgingInfo, rated: Sequence[JudgedReply], baseline: str, 
             by_item[reply.id].append((reply.characters[0], value))
     if not by_item:
         return None
-    value, low, high = _rank_correlation([*by_item.values()], seed)
+    correlation, low, high = _rank_correlation([*by_item.values()], seed)
     decided = [pair for pairs in by_item.values() for pair in pairs if pair[0] and pair[1]]
     is_pair = info.kind == "preference"
     return LengthBias(
-        correlation=value,
+        correlation=correlation,
         low=low,
         high=high,
         items=len(by_item),
-        longer=sum(length * verdict > 0 for length, verdict in decided) if is_pair else None,
+        longer=sum(longer * verdict > 0 for longer, verdict in decided) if is_pair else None,
         verdicts=len(decided) if is_pair else None,
     )
 
@@ -78,7 +82,7 @@ def _rank_correlation(
     if np.ptp(pairs[:, 0]) == 0 or np.ptp(pairs[:, 1]) == 0:
         return None, None, None
 
-    def correlation(rows: np.ndarray) -> float:
+    def correlation(rows: NDArray[np.intp]) -> float:
         left, right = rankdata(pairs[rows], axis=0).T
         return float(np.corrcoef(left, right)[0, 1]) if np.ptp(left) and np.ptp(right) else np.nan
 
@@ -118,7 +122,7 @@ def find_faults(judging: Judging, replies: Sequence[JudgedReply]) -> list[str]:
     if judge.is_base:
         faults.append(f"{judge.name} judges its own family: it is the base of the adapters")
     faults += _same_ratings(judging, rated) + _verdict_faults(judging)
-    statuses = Counter(reply.status for reply in replies)
+    statuses: Counter[str] = Counter(reply.status for reply in replies)
     words = {
         "unparsed": "are not the JSON that was requested",
         "refused": "refuse to judge",

@@ -79,15 +79,17 @@ def _calibrated(
         imputed=sum(any(judged[model][item].status != "rated" for model in sides) for item in population),
     )
     draft = draft.model_copy(update=_agreement(metric.key, judged, marks, sides))
-    strata = None if draw is None else tuple([draw.strata[item] for item in part] for part in (people, others))
+    parts = ([*people], others)
+    strata = None if draw is None else ([draw.strata[item] for item in people], [draw.strata[item] for item in others])
     if len(people) < _FEWEST or (strata is not None and not set(strata[0]) >= set(strata[1])):
         why = "too few items with marks for both models" if len(people) < _FEWEST else "a stratum has no rated item"
         return draft.model_copy(update={"why": why})
-    shift = [[after[item] - before[item] for item in part] for part in (people, others)]
-    sources = [[judged[baseline][item].cluster or item for item in part] for part in (people, others)]
+    shift = [[after[item] - before[item] for item in part] for part in parts]
+    sources = [[judged[baseline][item].cluster or item for item in part] for part in parts]
     mean = prediction_powered_mean(
         [own - base for base, own in people.values()],
-        *shift,
+        shift[0],
+        shift[1],
         limits=_LIMITS,
         strata=strata,
         clusters=(sources[0], sources[1]),

@@ -29,17 +29,17 @@ def prefers(letter):
     return json.dumps({"reason": "As it is.", "preferred": letter})
 
 
-def completion(text, *, refusal=None, reason="stop"):
+def completion(text, *, refusal=None):
     """The body of a chat completion."""
     message = {"role": "assistant", "content": text, "refusal": refusal}
     usage = {"prompt_tokens": 100, "completion_tokens": 10}
-    body = {"model": "judge", "choices": [{"message": message, "finish_reason": reason}], "usage": usage}
+    body = {"model": "judge", "choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
     return Raw(200, json.dumps(body).encode(), {"content-type": "application/json"})
 
 
 def seen_quality(text):
     """The quality that an answer of `conftest.answer` shows."""
-    return int(re.search(r"Quality (\d)", text)[1])
+    return int(re.findall(r"Quality (\d)", text)[0])
 
 
 def honest(prompt):

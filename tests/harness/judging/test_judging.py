@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from reports.document.reading import read_results
+from tests.harness.engines.fake_server import Raw
 from tests.harness.judging.conftest import ITEMS, quality, write_answers
 from tests.harness.judging.fake_judge import (
     ASPECTS,
@@ -143,12 +144,12 @@ def test_broken_json_in_a_tenth_of_the_replies_is_named_and_counted(run, judged)
 
 def test_refusals_and_prompts_that_are_not_taken_are_counted_apart(run, judged):
     def unwilling(prompt):
-        number = int(re.search(r"case (\d+)", prompt)[1])
+        number = int(re.findall(r"case (\d+)", prompt)[0])
         if number % 10 == 0:
             return "I'm sorry, but I cannot rate medical advice."
         if number % 10 == 1:
             return completion("", refusal="Not this.")
-        return completion("x", reason="length")._replace(status=413) if number % 10 == 2 else honest(prompt)
+        return Raw(413, b'{"error": "too long"}') if number % 10 == 2 else honest(prompt)
 
     code, _, err, _ = judged(unwilling)
     assert code == 0, err

@@ -46,7 +46,8 @@ def real_server():
 def test_a_real_judge_is_killed_and_resumed_and_nothing_is_asked_twice(
     tiny_run_copy, real_server, command, without_plots, store, tmp_path
 ):
-    model, killed = str(quickstart_model()), []
+    model = str(quickstart_model())
+    killed: list[subprocess.Popen] = []
     rubric = tmp_path / "own.yaml"
     short = {"instructions": 'Rate the answer with {"clarity": 1}, or a higher number up to 10.', "max_new_tokens": 12}
     rubric.write_text(yaml.safe_dump(RUBRIC | short | {"reason": False}), encoding="utf-8")

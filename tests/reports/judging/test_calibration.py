@@ -37,7 +37,9 @@ JUDGES = {
 }
 
 
-@pytest.mark.parametrize("name", JUDGES)
+@pytest.mark.parametrize(
+    "name", ["biased", *(pytest.param(name, marks=pytest.mark.slow) for name in ("noisy", "useless"))]
+)
 def test_calibrated_intervals_hold_their_level_however_bad_the_judge_is(name):
     random = np.random.default_rng(17)
     covered = uncorrected = 0
