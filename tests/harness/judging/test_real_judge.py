@@ -22,10 +22,10 @@ START_SECONDS = 180
 
 @pytest.fixture
 def real_server():
-    """Address of `transformers serve` with the quickstart's model."""
-    start = "import sys; from transformers.cli.transformers import main; sys.argv[0] = 'transformers'; main()"
-    words = ["serve", str(quickstart_model()), "--port", str(PORT), "--device", "cpu", "--dtype", "float32"]
-    process = subprocess.Popen([sys.executable, "-c", start, *words], stderr=subprocess.DEVNULL)
+    """Address of `transformers serve`, and the name of its model, the quickstart's."""
+    model = str(quickstart_model())
+    words = ["serve", model, "--port", str(PORT), "--device", "cpu", "--dtype", "float32"]
+    process = subprocess.Popen([sys.executable, "-m", "transformers.cli.transformers", *words], stderr=subprocess.DEVNULL)
     address, deadline = f"http://localhost:{PORT}", time.monotonic() + START_SECONDS
     try:
         while True:
@@ -36,7 +36,7 @@ def real_server():
                 break
             except httpx.HTTPError:
                 time.sleep(0.5)
-        yield address
+        yield address, model
     finally:
         process.kill()
         process.wait()
@@ -46,7 +46,7 @@ def real_server():
 def test_a_real_judge_is_killed_and_resumed_and_nothing_is_asked_twice(
     tiny_run_copy, real_server, command, without_plots, store, tmp_path
 ):
-    model = str(quickstart_model())
+    address, model = real_server
     killed: list[subprocess.Popen] = []
     rubric = tmp_path / "own.yaml"
     short = {"instructions": 'Rate the answer with {"clarity": 1}, or a higher number up to 10.', "max_new_tokens": 12}
@@ -58,7 +58,7 @@ def test_a_real_judge_is_killed_and_resumed_and_nothing_is_asked_twice(
             killed[0].kill()
             killed[0].wait()
             return Raw(503, b"{}")
-        url = f"{real_server}{path}"
+        url = f"{address}{path}"
         response = httpx.post(url, json=request, timeout=200) if request else httpx.get(url, timeout=200)
         return Raw(response.status_code, response.content, {"content-type": "application/json"})
 
