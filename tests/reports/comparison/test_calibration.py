@@ -187,7 +187,15 @@ def test_intervals_hold_their_level_from_30_ratings_on(name):
 
 
 def test_every_bound_that_is_broken_is_reported():
-    good = {"cell": "c", "data": "differences", "judge": "useless", "design": "plain", "draws": 2000, "zero_width": 0}
+    good = {
+        "cell": "c",
+        "data": "differences",
+        "judge": "useless",
+        "design": "plain",
+        "draws": 2000,
+        "zero_width": 0,
+        "units": 30,
+    }
     good |= {"coverage": {"powered": 0.95}, "relative_width": 1.0, "largest_relative_width": 1.2, "correlation": 0.0}
     assert violations([good]) == []
     for fault in (
