@@ -116,7 +116,7 @@ def people(cell: Cell, generator: np.random.Generator, answers: int) -> Values:
         latent = math.sqrt(0.5) * (latent + shared)
 
     def marks(chances: tuple[float, ...], quality: Values) -> Values:
-        return np.searchsorted(np.cumsum(chances)[:-1], special.ndtr(quality)) + 1.0
+        return np.asarray(np.searchsorted(np.cumsum(chances)[:-1], special.ndtr(quality)) + 1.0)
 
     if cell.data != "differences":
         return marks(MARKS[cell.data], latent)
