@@ -245,12 +245,13 @@ def _discordance(
         count = min(pair.units, round(share * pair.units))
         upper = upper_discordance(count, pair.units)
         return upper, f"up to {percent_text(upper)} differ: {count} of {pair.units:,} in {where}"
-    score = None if earlier is None else earlier.scores_by_key().get((earlier.baseline, task.name, metric.key))
+    baseline = "" if earlier is None else earlier.baseline
+    score = None if earlier is None else earlier.scores_by_key().get((baseline, task.name, metric.key))
     if score is not None and score.low is not None and score.high is not None:
         likely = min(max(0.5, score.low), score.high)  # the share in the interval that leaves most room
         most = most_discordance(likely, difference)
         if most < DISCORDANCE:
-            return most, f"at most {percent_text(most)} can differ: {earlier.baseline} has {percent_text(likely)} right"
+            return most, f"at most {percent_text(most)} can differ: {baseline} has {percent_text(likely)} right"
     return DISCORDANCE, f"if {percent_text(DISCORDANCE)} differ (assumed)"
 
 
