@@ -116,7 +116,7 @@ def people(cell: Cell, generator: np.random.Generator, answers: int) -> Values:
         latent = math.sqrt(0.5) * (latent + shared)
 
     def marks(chances: tuple[float, ...], quality: Values) -> Values:
-        return np.searchsorted(np.cumsum(chances)[:-1], special.ndtr(quality)) + 1.0
+        return np.asarray(np.searchsorted(np.cumsum(chances)[:-1], special.ndtr(quality)) + 1.0)
 
     if cell.data != "differences":
         return marks(MARKS[cell.data], latent)
@@ -177,6 +177,7 @@ def counted(name: str, times: int) -> dict[str, Any]:
         "data": cell.data,
         "judge": cell.judge,
         "ratings": cell.ratings,
+        "units": cell.ratings // _SOURCE if cell.design == "sources" else cell.ratings,
         "judged": cell.ratings * (1 + JUDGED),
         "design": cell.design,
         "draws": times,
@@ -199,9 +200,10 @@ def violations(rows: list[dict[str, Any]]) -> list[str]:
             faults.append(f"{name}: covers {covered}")
         if row["zero_width"]:
             faults.append(f"{name}: {row['zero_width']} intervals of zero width")
-        if row["judge"] == "useless" and row["relative_width"] > MOST_USELESS:
+        is_useless = row["judge"] == "useless" and row["units"] >= RATINGS[0]
+        if is_useless and row["relative_width"] > MOST_USELESS:
             faults.append(f"{name}: a useless judge widens the interval {row['relative_width']} times")
-        if row["largest_relative_width"] > MOST_SINGLE:
+        if is_useless and row["largest_relative_width"] > MOST_SINGLE:
             faults.append(f"{name}: one interval is {row['largest_relative_width']} times as wide")
         is_good = row["correlation"] >= GOOD_CORRELATION and row["design"] == "plain"
         if is_good and row["relative_width"] > MOST_GOOD:

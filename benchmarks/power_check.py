@@ -97,13 +97,13 @@ def enumerated(cell: Cell) -> dict[Outcome, float]:
     """The chance of each outcome over all tables, at the level of the first step."""
     from scipy import stats
 
+    tables = [(gained, lost) for gained in range(cell.items + 1) for lost in range(cell.items + 1 - gained)]
+    counts = [(gained, lost, cell.items - gained - lost) for gained, lost in tables]
+    weights = stats.multinomial.pmf(counts, cell.items, _probabilities(cell))
     chances: dict[Outcome, float] = {}
-    shares, level = _probabilities(cell), level_of(cell.family)
-    for gained in range(cell.items + 1):
-        for lost in range(cell.items + 1 - gained):
-            weight = float(stats.multinomial.pmf([gained, lost, cell.items - gained - lost], cell.items, shares))
-            outcome = judged(cell.items, gained, lost, level, cell.margin)
-            chances[outcome] = chances.get(outcome, 0.0) + weight
+    for (gained, lost), weight in zip(tables, weights.tolist(), strict=True):
+        outcome = judged(cell.items, gained, lost, level_of(cell.family), cell.margin)
+        chances[outcome] = chances.get(outcome, 0.0) + weight
     return chances
 
 

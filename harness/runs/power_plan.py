@@ -100,22 +100,22 @@ class PlannedMetric:
 
 
 def say_power(
-    tasks: Sequence[LoadedTask], names: Sequence[str], folder: RunFolder, asked: Assumptions | None, terminal: Terminal
+    tasks: Sequence[LoadedTask], names: Sequence[str], folder: RunFolder, wanted: Assumptions | None, terminal: Terminal
 ) -> None:
-    """Print what the items can show: a table, or one line unless `asked`.
+    """Print what the items can show: a table, or one line unless `wanted`.
 
     Args:
         tasks: The tasks to score.
         names: Their names as the recipe has them, suites among them.
         folder: The run folder, whose earlier answers say how much the models differ.
-        asked: What the table is computed for.
+        wanted: What the table is computed for.
         terminal: Where to print.
     """
     earlier, note = _earlier(folder)
-    rows = planned_metrics(tasks, names, earlier, asked or Assumptions(), str(folder.path))
+    rows = planned_metrics(tasks, names, earlier, wanted or Assumptions(), str(folder.path))
     if not rows:
         return
-    if asked is None:
+    if wanted is None:
         terminal.say(summary(rows))
         return
     count = hypotheses(tasks, names)
@@ -148,7 +148,7 @@ def summary(rows: Sequence[PlannedMetric]) -> str:
 
 
 def planned_metrics(
-    tasks: Sequence[LoadedTask], names: Sequence[str], earlier: Results | None, asked: Assumptions, where: str
+    tasks: Sequence[LoadedTask], names: Sequence[str], earlier: Results | None, wanted: Assumptions, where: str
 ) -> list[PlannedMetric]:
     """What the items of each task can show in its main metrics; see `say_power`.
 
@@ -156,11 +156,11 @@ def planned_metrics(
         tasks: The tasks.
         names: Their names as the recipe has them.
         earlier: Results of earlier answers.
-        asked: What to detect.
+        wanted: What to detect.
         where: Name of the folder of the earlier answers.
     """
     level = level_of(hypotheses(tasks, names))
-    return [_planned(task, metric, earlier, asked, level, where) for task in tasks for metric in _main_metrics(task)]
+    return [_planned(task, metric, earlier, wanted, level, where) for task in tasks for metric in _main_metrics(task)]
 
 
 def hypotheses(tasks: Sequence[LoadedTask], names: Sequence[str]) -> int:
@@ -189,7 +189,7 @@ def _earlier(folder: RunFolder) -> tuple[Results | None, str]:
 
 
 def _planned(
-    task: LoadedTask, metric: MetricInfo, earlier: Results | None, asked: Assumptions, level: float, where: str
+    task: LoadedTask, metric: MetricInfo, earlier: Results | None, wanted: Assumptions, level: float, where: str
 ) -> PlannedMetric:
     pairs = (
         []
@@ -204,14 +204,14 @@ def _planned(
     items, available = len(task.indices), len(task.task.eval_docs) - task.set_aside
     about = (f"{metric.title}, {task.info.short_title}", metric, items, available)
     if metric.kind in ("proportion", "batch_calibrated"):
-        difference = asked.detect or metric.relevant
-        discordance, basis = _discordance(task, metric, pair, earlier, asked, difference, where)
+        difference = wanted.detect or metric.relevant
+        discordance, basis = _discordance(task, metric, pair, earlier, wanted, difference, where)
         detecting, equivalent = items_to_decide(difference, discordance, level, metric.relevant)
         shows = detectable_share(items, discordance, level)
         return PlannedMetric(*about, difference, detecting, metric.relevant, equivalent, shows, basis)
     if pair is None or not pair.relevant or not pair.standard_error or (pair.units or 0) < 2:  # noqa: PLR2004
         return PlannedMetric(*about, None, None, None, None, None, _UNKNOWN)
-    difference = pair.relevant if asked.detect is None else pair.relevant / metric.relevant * asked.detect
+    difference = pair.relevant if wanted.detect is None else pair.relevant / metric.relevant * wanted.detect
     inference, units = _inference(pair), pair.units or 0
     scale = pair.n / units  # items in a unit
     detecting = mean_items_needed(inference, units, difference, level)
@@ -233,24 +233,25 @@ def _discordance(
     metric: MetricInfo,
     pair: Comparison | None,
     earlier: Results | None,
-    asked: Assumptions,
+    wanted: Assumptions,
     difference: float,
     where: str,
 ) -> tuple[float, str]:
     """The share of items that only one model gets right, and what it rests on."""
-    if asked.discordance is not None:
-        return asked.discordance, f"if {percent_text(asked.discordance)} differ"
+    if wanted.discordance is not None:
+        return wanted.discordance, f"if {percent_text(wanted.discordance)} differ"
     if pair is not None and pair.standard_error is not None and pair.units and pair.difference is not None:
         share = pair.standard_error**2 * pair.units + pair.difference**2  # of independent items
         count = min(pair.units, round(share * pair.units))
         upper = upper_discordance(count, pair.units)
         return upper, f"up to {percent_text(upper)} differ: {count} of {pair.units:,} in {where}"
-    score = None if earlier is None else earlier.scores_by_key().get((earlier.baseline, task.name, metric.key))
+    baseline = "" if earlier is None else earlier.baseline
+    score = None if earlier is None else earlier.scores_by_key().get((baseline, task.name, metric.key))
     if score is not None and score.low is not None and score.high is not None:
         likely = min(max(0.5, score.low), score.high)  # the share in the interval that leaves most room
         most = most_discordance(likely, difference)
         if most < DISCORDANCE:
-            return most, f"at most {percent_text(most)} can differ: {earlier.baseline} has {percent_text(likely)} right"
+            return most, f"at most {percent_text(most)} can differ: {baseline} has {percent_text(likely)} right"
     return DISCORDANCE, f"if {percent_text(DISCORDANCE)} differ (assumed)"
 
 

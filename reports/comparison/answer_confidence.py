@@ -67,13 +67,15 @@ def answer_confidence(
     """Curve, area and paired comparison of every model on every task.
 
     Args:
-        answers: One answer for each item, by model and task.
+        answers: One answer for each item, by model and task; those without any are left out.
         sources: What confidence is, by task.
         baseline: The model that the others are compared with.
         seed: Seed of the bootstrap.
     """
     results, compared = [], []
     for (model, task), given in answers.items():
+        if not given:
+            continue
         results.append(_describe(model, task, given, sources[task], seed))
         pair = None if model == baseline else _paired(answers.get((baseline, task), ()), given)
         compared.append(None if pair is None else _difference(*pair, seed=seed))

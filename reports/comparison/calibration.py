@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from reports.comparison.inference import Inference, Interval, critical_value
 from reports.comparison.proportions import POWER
-from reports.comparison.rated_sample import Labels, rated_sample
+from reports.comparison.rated_sample import Labels, RatedSample, rated_sample
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 MARK_LIMITS = (1.0, 5.0)
+MOST_WIDENING = 1.2  # of the interval of the ratings alone by a judge that correlates less than clearly
+CLEAR_CORRELATION = 0.6
+_HALVINGS = 12
 _SPREAD_CONFIDENCE = 0.95  # one-sided, of the upper limit of a spread that plans are made with
 
 
@@ -133,15 +136,15 @@ def prediction_powered_mean(
             limits, or a stratum has no rating.
     """
     sample = rated_sample((rated, judged_of_rated, judged_of_others), limits, strata, weights, clusters)
-    slope, correlation = sample.slope()
+    full, correlation = sample.slope()
     alone = sample.mean(0.0)
-    powered = sample.mean(slope) if slope else alone
+    slope, powered = _within(sample, full, correlation or 0.0, alone, 1 - confidence)
     spread, residual = sample.spread(0.0), sample.spread(slope)
     count, judged = len(sample.ratings), len(sample.judged)
     return PoweredMean(
         inference=powered,
         ratings_alone=alone,
-        judge_weight=(correlation or 0.0) * (judged - count) / judged if slope else 0.0,
+        judge_weight=(correlation or 0.0) * slope / full * (judged - count) / judged if slope else 0.0,
         correlation=correlation,
         judge_error=float((sample.judged[:count] - sample.ratings).mean()),
         rated=count,
@@ -149,3 +152,29 @@ def prediction_powered_mean(
         confidence=confidence,
         unexplained=max(residual / spread, 1 / (count + 1)) if slope else 1.0,
     )
+
+
+def _within(
+    sample: RatedSample, slope: float, correlation: float, alone: Inference, level: float
+) -> tuple[float, Inference]:
+    """The slope and its inference, lowered until the interval is at most a fifth wider than that of the ratings alone.
+
+    That concerns few draws, in which the slope is uncertain. A judge that clearly correlates is left as it is: if it
+    widens the interval, then other answers vary far more than the rated ones, so that the ratings alone are too sure.
+    """
+    if not slope:
+        return slope, alone
+    most = MOST_WIDENING * _width(alone, level)
+    powered = sample.mean(slope)
+    if correlation >= CLEAR_CORRELATION or _width(powered, level) <= most:
+        return slope, powered
+    low, high = 0.0, slope
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _width(sample.mean(middle), level) <= most else (low, middle)
+    return low, sample.mean(low)
+
+
+def _width(inference: Inference, level: float) -> float:
+    low, high = inference.ends(level)
+    return high - low

@@ -90,7 +90,7 @@ def detectable_share(items: int, discordance: float, level: float) -> float | No
             items > 0 and power(items, difference, max(discordance, difference), level / 2, test="superiority") >= POWER
         )
 
-    return _smallest(reached, 1.0)
+    return _smallest(reached, 1.0, most=1.0)
 
 
 def detectable_mean(spread: float, units: int, level: float) -> float | None:
@@ -103,7 +103,11 @@ def detectable_mean(spread: float, units: int, level: float) -> float | None:
     """
     if units < _LEAST_UNITS or not 0 < spread < math.inf:
         return None
-    return _smallest(lambda difference: t_power(difference / spread, units, level) >= POWER, _MOST_SPREADS * spread)
+
+    def reached(difference: float) -> bool:
+        return t_power(difference / spread, units, level) >= POWER
+
+    return _smallest(reached, spread / math.sqrt(units), most=_MOST_SPREADS * spread)
 
 
 def most_discordance(share: float, difference: float) -> float:
@@ -123,10 +127,13 @@ def level_of(hypotheses: int) -> float:
     return LEVEL / max(hypotheses, 1)
 
 
-def _smallest(reached: Callable[[float], bool], most: float) -> float | None:
-    low, high = 0.0, most
-    if not reached(high):
-        return None
+def _smallest(reached: Callable[[float], bool], start: float, *, most: float) -> float | None:
+    """The smallest value that is enough, where all larger ones are, too; None above `most`."""
+    low, high = 0.0, start
+    while not reached(high):
+        low, high = high, 2 * high
+        if high > most:
+            return None
     while high - low > _PRECISION * high:
         middle = (low + high) / 2
         low, high = (low, middle) if reached(middle) else (middle, high)

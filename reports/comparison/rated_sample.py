@@ -96,13 +96,13 @@ class RatedSample:
         test = "prediction-powered t" if slope else "t of ratings"
         return self._inference(estimate, influence, len(self.shares) + bool(slope), test)
 
-    def _inference(self, estimate: float, influence: Values, fitted: int, test: str) -> Inference:
+    def _inference(self, estimate: float, influence: Values, parameters: int, test: str) -> Inference:
         """Student's t around the standard error of independent clusters, joined with Wilson's limits.
 
         Args:
             estimate: The mean.
             influence: How much each judged answer moves it, shape [judged].
-            fitted: Number of means and slopes that were fitted to the ratings.
+            parameters: Number of means and slopes that were fitted to the ratings.
             test: Name of the test.
         """
         count = len(self.ratings)
@@ -111,11 +111,11 @@ class RatedSample:
         units, others = int(has_rating.sum()), int((~has_rating).sum())
         if np.ptp(self.ratings) <= _ROUNDING:
             return _of_equal_ratings(estimate, units, self.limits)
-        degrees = max(units - fitted, 1)
+        degrees = max(units - parameters, 1)
         within = max(units - len(self.shares), 1) / degrees
         if units < count:  # degrees of freedom are lost among clusters, not among answers
             within = units / degrees * (count - len(self.shares)) / count
-        least = float(self.ratings.var(ddof=1)) / units / (units + 1)
+        least = (self.spread(0.0) or float(self.ratings.var())) / (count - 1) / (count + 1)
         first = max(float((sums[has_rating] ** 2).sum()) * within, least)
         second = float((sums[~has_rating] ** 2).sum()) * others / max(others - 1, 1)
         error = math.sqrt(first + second)

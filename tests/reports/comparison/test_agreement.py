@@ -77,14 +77,17 @@ def test_full_agreement_leaves_room_for_items_that_were_not_rated():
 
 def test_intervals_cover_the_true_agreement():
     generator, noise = np.random.default_rng(1), math.sqrt(0.5)
-    truth, covered = 2 / 3, {"alpha": 0, "kappa": 0}  # variance of the items 1, of each rater's error 0.5
-    for draw in range(200):
+    truth, covered = (
+        1 / (1.5 + 1 / 48),
+        {"alpha": 0, "kappa": 0},
+    )  # variance of items 1, of errors 0.5, of rounding 1/48
+    for draw in range(120):
         items = generator.normal(size=60)
-        pair = np.round(4 * (items[:, None] + noise * generator.normal(size=(60, 2))))
+        pair = np.round(2 * (items[:, None] + noise * generator.normal(size=(60, 2))))
         alpha, kappa = krippendorff_alpha(pair, "interval", seed=draw), weighted_kappa(*pair.T, seed=draw)
         covered["alpha"] += alpha.low <= truth <= alpha.high
         covered["kappa"] += kappa.low <= truth <= kappa.high
-    assert min(covered.values()) >= 0.9 * 200
+    assert min(covered.values()) >= 0.88 * 120
 
 
 def test_kappa_needs_pairs():

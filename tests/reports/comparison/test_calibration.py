@@ -128,10 +128,10 @@ def test_ratings_to_come_are_those_of_a_mean_where_there_is_no_judge():
 
 def test_ratings_to_come_fall_with_the_margin_and_with_a_better_judge():
     rated, same, others = drawn(6, others=2000)
-    rated = rated - rated.mean()
+    rated -= prediction_powered_mean(rated, same, others, limits=DIFFERENCES).inference.estimate
     mean = prediction_powered_mean(rated, same, others, limits=DIFFERENCES)
     useless = prediction_powered_mean(rated, np.zeros(40), np.zeros(2000), limits=DIFFERENCES)
-    assert 0 < mean.further_ratings(0.2) < mean.further_ratings(0.12) < useless.further_ratings(0.12)
+    assert 0 < mean.further_ratings(0.15) < mean.further_ratings(0.12) < useless.further_ratings(0.12)
     assert mean.further_ratings(5.0) == 0  # the interval lies within that margin
     assert mean.further_ratings(0.001) is None
     assert prediction_powered_mean(np.abs(rated) + 1, same, others).further_ratings(0.1) == 0  # far from 0
@@ -187,7 +187,15 @@ def test_intervals_hold_their_level_from_30_ratings_on(name):
 
 
 def test_every_bound_that_is_broken_is_reported():
-    good = {"cell": "c", "data": "differences", "judge": "useless", "design": "plain", "draws": 2000, "zero_width": 0}
+    good = {
+        "cell": "c",
+        "data": "differences",
+        "judge": "useless",
+        "design": "plain",
+        "draws": 2000,
+        "zero_width": 0,
+        "units": 30,
+    }
     good |= {"coverage": {"powered": 0.95}, "relative_width": 1.0, "largest_relative_width": 1.2, "correlation": 0.0}
     assert violations([good]) == []
     for fault in (
