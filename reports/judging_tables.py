@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reports.comparison.calibration import ENOUGH_RATINGS
 from reports.document.judging import CalibratedDifference, Judging
 from reports.document.schema import MetricInfo
 from reports.numbers import (
@@ -22,8 +23,8 @@ UNCALIBRATED = (
 )
 CALIBRATED = (
     "Calibrated: the judge's error on the answers that people rated is taken out of the difference (PPI++). The 95 %"
-    " interval holds however bad the judge is, if the rated answers were drawn at random; it is not corrected for the"
-    " number of aspects. The gate ignores judged scores."
+    f" interval holds however bad the judge is, from {ENOUGH_RATINGS} rated items on and if these were drawn at random;"
+    " it is not corrected for the number of aspects. The gate ignores judged scores."
 )
 
 
@@ -130,11 +131,6 @@ def _biases(judging: Judging) -> list[str]:
             f" {position.verdicts} verdicts that are no tie are for the answer shown first."
         )
     return sentences
-
-
-def judging_heading(judging: Judging) -> str:
-    """Heading of a judging."""
-    return f"{judging.title}, judged by {judging.judge.name}"
 
 
 def _calibrated(one: CalibratedDifference, metric: MetricInfo) -> str:

@@ -6,6 +6,7 @@ What a public constant of the code says is filled in from it, so that a page can
 from benchmarks import gate_exact, gate_simulation, model_families, slices_simulation
 from harness.scoring.questions import BLOCK_SAMPLES
 from harness.viewing.server import ADDRESS
+from reports.comparison.calibration import ENOUGH_RATINGS
 from reports.comparison.inference import LEVEL
 from reports.comparison.learning_curve import MOST_COMPARED
 from reports.comparison.proportions import POWER
@@ -96,7 +97,10 @@ REVIEWED = {
         "5 % is written 0.05": "notation",
         f"one-sided `confidence` of {_BAD_SLICE}": "default confidence",
     },
-    "docs/judging.md": {"with the 50 reasoning rows": "setting of benchmarks/gpu_real.sh"},
+    "docs/judging.md": {
+        "with the 50 reasoning rows": "setting of benchmarks/gpu_real.sh",
+        f"from {ENOUGH_RATINGS} rated items on": "limit, simulated in tests/reports/judging/test_calibration.py",
+    },
     "docs/leakage.md": {
         f"runs of {runs.RUN} equal words": "limit",
         f"{runs.RUN} words tell a copy": "limit",

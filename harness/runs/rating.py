@@ -22,6 +22,7 @@ from reports.document.schema import MetricInfo, Results, Sample, TaskInfo
 from reports.errors import UserError
 from reports.files import read_json, write_json
 from reports.judging.calibration import draw_items, make_strata
+from reports.judging_tables import calibration_table, judging_sentences
 from reports.rating_sheet import (
     ASPECTS,
     Draw,
@@ -153,6 +154,12 @@ def import_sheets(run: Path, sheets: Sequence[Path], terminal: Terminal) -> Resu
         raters = ", ".join(dict.fromkeys(replaced))
         terminal.say(f"replaced: {len(replaced)} answers rated by {raters}, whose sheet was imported before")
     report_stage(folder, with_them, terminal)
+    for judging in with_them.judging:
+        if (table := calibration_table(judging)) is not None:
+            terminal.heading(f"{judging.title}, judged by {judging.judge.name}, calibrated by people")
+            terminal.table(table.columns, table.rows)
+            for sentence, is_warning in judging_sentences(judging):
+                terminal.say(sentence, style="yellow" if is_warning else "")
     return with_them
 
 

@@ -59,8 +59,10 @@ def test_items_are_drawn_alike_from_all_thirds_of_the_judges_differences(drawn):
 
 def test_peoples_marks_calibrate_the_judge(drawn, command, tmp_path):
     run, _ = drawn
-    code, _, err = command("rate", "import", run, fill(run, tmp_path / "ada.csv", person))
+    code, printed, err = command("rate", "import", run, fill(run, tmp_path / "ada.csv", person))
     assert code == 0, err
+    assert "Five aspects (1 to 5), judged by served, calibrated by people" in printed
+    assert "adapter: Completeness" in printed
     by_metric = {one.metric: one for one in judging_of(run).calibration}
     assert set(by_metric) == set(ASPECTS)
     one = by_metric["completeness"]

@@ -25,7 +25,9 @@ def real_server():
     """Address of `transformers serve`, and the name of its model, the quickstart's."""
     model = str(quickstart_model())
     words = ["serve", model, "--port", str(PORT), "--device", "cpu", "--dtype", "float32"]
-    process = subprocess.Popen([sys.executable, "-m", "transformers.cli.transformers", *words], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "transformers.cli.transformers", *words], stderr=subprocess.DEVNULL
+    )
     address, deadline = f"http://localhost:{PORT}", time.monotonic() + START_SECONDS
     try:
         while True:
