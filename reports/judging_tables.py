@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reports.comparison.calibration import ENOUGH_RATINGS
+from reports.comparison.rated_sample import ENOUGH_RATINGS
 from reports.document.judging import CalibratedDifference, Judging
 from reports.document.schema import MetricInfo
 from reports.numbers import (

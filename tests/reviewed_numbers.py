@@ -6,10 +6,10 @@ What a public constant of the code says is filled in from it, so that a page can
 from benchmarks import gate_exact, gate_simulation, model_families, slices_simulation
 from harness.scoring.questions import BLOCK_SAMPLES
 from harness.viewing.server import ADDRESS
-from reports.comparison.calibration import ENOUGH_RATINGS
 from reports.comparison.inference import LEVEL
 from reports.comparison.learning_curve import MOST_COMPARED
 from reports.comparison.proportions import POWER
+from reports.comparison.rated_sample import ENOUGH_RATINGS
 from reports.comparison.verdict import TRUNCATED
 from reports.document.evidence import NOISE_ITEMS
 from reports.document.schema import SCHEMA_VERSION, MetricInfo

@@ -38,12 +38,12 @@ JUDGES = {
 
 
 @pytest.mark.parametrize(
-    "name", ["biased", *(pytest.param(name, marks=pytest.mark.slow) for name in ("noisy", "useless"))]
+    ("name", "repetitions"),
+    [("biased", 80), *(pytest.param(name, 400, marks=pytest.mark.slow) for name in JUDGES)],
 )
-def test_calibrated_intervals_hold_their_level_however_bad_the_judge_is(name):
+def test_calibrated_intervals_hold_their_level_however_bad_the_judge_is(name, repetitions):
     random = np.random.default_rng(17)
     covered = uncorrected = 0
-    repetitions = 250
     for number in range(repetitions):
         judged, marks = simulated(random, JUDGES[name])
         replies = [
