@@ -157,12 +157,14 @@ def _same_ratings(judging: Judging, rated: Sequence[JudgedReply]) -> list[str]:
 def _verdict_faults(judging: Judging) -> list[str]:
     faults = []
     position, length = judging.position, judging.length
-    if position and position.verdicts >= FEWEST and position.first >= ALWAYS * position.verdicts:
-        faults.append(f"it prefers the answer shown first in {position.first} of {position.verdicts} verdicts")
-    elif position and position.verdicts >= FEWEST and position.first <= (1 - ALWAYS) * position.verdicts:
-        second = position.verdicts - position.first
-        faults.append(f"it prefers the answer shown second in {second} of {position.verdicts} verdicts")
-    elif position and position.pairs >= FEWEST and position.changed > MOST_CHANGED * position.pairs:
+    if position and position.verdicts >= FEWEST:
+        shown = {"first": position.first, "second": position.verdicts - position.first}
+        faults += [
+            f"it prefers the answer shown {place} in {count} of {position.verdicts} verdicts"
+            for place, count in shown.items()
+            if count >= ALWAYS * position.verdicts
+        ]
+    if position and not faults and position.pairs >= FEWEST and position.changed > MOST_CHANGED * position.pairs:
         faults.append(f"its preference changes with the order in {position.changed} of {position.pairs} pairs")
     if length and length.verdicts and length.verdicts >= FEWEST and (length.longer or 0) >= ALWAYS * length.verdicts:
         faults.append(
