@@ -241,6 +241,28 @@ def test_a_model_that_judges_itself_is_disclosed(run, command, without_plots, tm
     assert "cost: about" not in printed  # its own tokenizer counts
 
 
+def test_the_folder_of_a_model_is_a_judge_whose_replies_are_stored_too(
+    run, command, without_plots, store, wide_model, tmp_path
+):
+    rubric = tmp_path / "own.yaml"
+    rubric.write_text(yaml.safe_dump(RUBRIC | {"max_new_tokens": 8, "reason": False}), encoding="utf-8")
+    words = ("judge", run, "--judge", f"wide={wide_model}", "--rubric", rubric)
+    code, printed, err = command(*words)
+    assert code == 0, err
+    assert "60 requests to send, 0 replies are there already" in printed
+    first = judging_of(run, "own")
+    assert (first.judge.kind, first.judge.same_as, first.judge.is_base) == ("full", [], False)
+    assert first.output_tokens > 0
+    assert "0 requests to send, 60 replies are there already" in command(*words)[1]
+    assert judging_of(run, "own") == first
+    rubric.write_text(yaml.safe_dump(RUBRIC | {"instructions": "Rate it. " * 500}), encoding="utf-8")
+    code, printed, err = command(*words)
+    assert code == 0, err
+    assert "0 requests to send" in printed  # all are longer than the model's window, and none is cut
+    assert [count.failed for count in judging_of(run, "own").replies] == [ITEMS, ITEMS]
+    assert "60 of 60 replies (100.0 %) are missing, since the judge did not take the prompt" in printed
+
+
 def test_weighted_criteria_come_from_the_items_own_data(run, judged, tmp_path):
     lines = [
         {
