@@ -19,7 +19,6 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.evidence import run_simulation
 from reports.comparison.counts import score_test
-from reports.comparison.inference import Inference
 from reports.comparison.multiplicity import corrected
 from reports.comparison.outcome import outcome_of
 from reports.comparison.power import Chances, items_to_decide, level_of, outcome_chances
@@ -77,14 +76,15 @@ def judged(items: int, gained: int, lost: int, level: float, margin: float) -> O
     """The outcome of a table at a level, as a run gives it."""
     if not gained + lost:
         return "identical"
-    low, high = inference(items, gained, lost).ends(level)
+    low, high = score_test(gained, lost, items).ends(level)
     return outcome_of(low, high, sign=1, margin=margin)
 
 
 @functools.lru_cache(maxsize=200_000)
-def inference(items: int, gained: int, lost: int) -> Inference:
-    """Test and intervals of a table."""
-    return score_test(gained, lost, items)
+def tested(items: int, gained: int, lost: int) -> tuple[float, float]:
+    """P-value of a table, and the smallest that it could have had."""
+    inference = score_test(gained, lost, items)
+    return inference.p_value(), inference.least_p
 
 
 def _probabilities(cell: Cell) -> NDArray[np.float64]:
@@ -115,8 +115,8 @@ def drawn(cell: Cell, times: int) -> dict[Outcome, float]:
     others = generator.multinomial(cell.items, equal, (times, cell.family - 1))
     chances: dict[Outcome, float] = {}
     for own, rest in zip(tables[:, :2].tolist(), others[:, :, :2].tolist(), strict=True):
-        family = [inference(cell.items, gained, lost) for gained, lost in (own, *rest)]
-        results = corrected([one.p_value() for one in family], [one.least_p for one in family])
+        family = [tested(cell.items, gained, lost) for gained, lost in (own, *rest)]
+        results = corrected([p_value for p_value, _ in family], [least for _, least in family])
         outcome = judged(cell.items, *own, results[0][1], cell.margin)
         chances[outcome] = chances.get(outcome, 0.0) + 1 / times
     return chances
