@@ -258,3 +258,19 @@ def largest_template_difference(results: Any) -> tuple[Any, ...]:
 
 def _template_layouts(results: Any) -> list[Any]:
     return [run[layout] for run in results["templates"].values() for layout in ("unsloth", "trl", "axolotl")]
+
+
+def calibrated(judge: str) -> Values:
+    """Of a kind of judge in the simulation of calibration: correlation, coverage in percent, and relative width."""
+
+    def values(simulation: dict[str, Any]) -> tuple[float, ...]:
+        cells = [cell for cell in simulation["cells"] if (cell["data"], cell["judge"]) == ("differences", judge)]
+        columns = [
+            [100 * cell["coverage"]["powered"] for cell in cells],
+            [100 * cell["coverage"]["judge alone"] for cell in cells],
+            [cell["relative_width"] for cell in cells],
+        ]
+        mean = sum(cell["correlation"] for cell in cells) / len(cells)
+        return (mean, *(end for column in columns for end in (min(column), max(column))))
+
+    return values

@@ -100,6 +100,8 @@ REVIEWED = {
     "docs/judging.md": {
         "with the 50 reasoning rows": "setting of benchmarks/gpu_real.sh",
         f"from {ENOUGH_RATINGS} rated items on": "limit, simulated in tests/reports/judging/test_calibration.py",
+        "with 30, 60 and 120 rated items": "settings of benchmarks/judge_simulation.py",
+        f"How often do {_CONFIDENCE} intervals": "definition",
     },
     "docs/leakage.md": {
         f"runs of {runs.RUN} equal words": "limit",

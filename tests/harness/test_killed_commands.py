@@ -132,7 +132,8 @@ def test_rate_export_again(fresh, command, tmp_path):
 
 @pytest.mark.slow
 def test_rate_export_of_more_items_keeps_the_earlier_codes(fresh, command, tmp_path):
-    ratings, earlier = tmp_path / "run" / "ratings", {}
+    ratings = tmp_path / "run" / "ratings"
+    earlier: dict = {}
 
     def prepare():
         assert command("rate", "export", fresh(), "--items", 2)[0] == 0
