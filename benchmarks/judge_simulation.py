@@ -211,5 +211,10 @@ def violations(rows: list[dict[str, Any]]) -> list[str]:
     return faults
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run all cells, and exit with 1 if a bound does not hold."""
     run_simulation(__doc__, "judge_simulation", CELLS, counted, violations)
+
+
+if __name__ == "__main__":
+    main()

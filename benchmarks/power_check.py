@@ -160,5 +160,10 @@ def violations(rows: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run all cells, and exit with 1 if a bound does not hold."""
     run_simulation(__doc__, "power_check", CELLS, counted, violations)
+
+
+if __name__ == "__main__":
+    main()

@@ -266,5 +266,13 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
             ("over {:,} draws", lambda d: tuple({cell["draws"] for cell in d["drawn"]})),
             ("one adapter and for eight", values.kept),
         ],
+        "judging.json": [
+            ("{:,} draws of each kind of data, design and judge", values.judges("draws")),
+            ("the intervals cover {:.1f} to {:.1f} %", values.judges("coverage")),
+            ("A useless judge widens them {:.3f} times at most", values.judges("useless")),
+            ("narrows them to {:.2f} to {:.2f} of the ratings alone", values.judges("good")),
+            ("is wrong in at least {:.1f} % of the draws", values.judges("wrong")),
+        ],
+        "power.json": [("{:,} drawn ones above, differ by at most {:.2f} points", values.power_checks)],
     },
 }

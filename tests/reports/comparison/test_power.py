@@ -60,7 +60,7 @@ def test_the_items_that_decide_do_and_fewer_do_not():
 
 @pytest.mark.parametrize("items", [30, 500, 1000])
 def test_the_smallest_detectable_difference_is_detected(items):
-    shown = detectable_share(items, 0.2, 0.05)
+    shown = detectable_share(items, 0.2, 0.05) or 0.0
     for difference, is_enough in ((shown, True), (0.97 * shown, False)):
         chances = outcome_chances(items, difference, max(0.2, difference), 0.05, 0.05)
         assert (chances.better >= 0.8) == is_enough
