@@ -52,6 +52,14 @@ def test_the_standard_error_is_that_of_residuals_slope_and_judged_answers(shift)
     assert 37.9 <= mean.inference.degrees_of_freedom <= 280
 
 
+def test_mean_and_slope_take_a_degree_of_freedom_each():
+    rated, same, others = drawn(1, others=20_000, noise=2.0)
+    mean = prediction_powered_mean(rated, same, others, limits=DIFFERENCES)
+    assert mean.judge_weight > 0
+    assert mean.inference.degrees_of_freedom == pytest.approx(38, abs=0.5)
+    assert mean.ratings_alone.degrees_of_freedom == pytest.approx(39)
+
+
 def test_without_other_answers_or_a_judge_that_varies_the_ratings_are_alone():
     rated, same, _ = drawn(2)
     expected = stats.t.interval(0.9, 39, rated.mean(), stats.sem(rated))
