@@ -38,16 +38,26 @@ def test_the_estimate_is_that_of_double_sampling_and_of_ppi_with_the_tuned_weigh
     assert mean.judge_error == pytest.approx((same - rated).mean())
 
 
-def test_the_standard_error_is_that_of_residuals_slope_and_judged_answers():
+@pytest.mark.parametrize("shift", [0.0, 3.0])
+def test_the_standard_error_is_that_of_residuals_slope_and_judged_answers(shift):
     rated, same, others = drawn(1)
+    others = others + shift  # so far from the rated ones that the uncertain slope matters most
     mean = prediction_powered_mean(rated, same, others, limits=DIFFERENCES)
     slope, start = np.polyfit(same, rated, 1)
     every, centered = np.concatenate([same, others]), same - same.mean()
     residual = rated - start - slope * same
     distance = every.mean() - same.mean()
     variance = (residual**2).sum() / 38 * (1 / 40 + distance**2 / (centered**2).sum()) + slope**2 * every.var() / 280
-    assert mean.inference.standard_error == pytest.approx(math.sqrt(variance), rel=0.05)
-    assert 38 <= mean.inference.degrees_of_freedom <= 280
+    assert mean.inference.standard_error == pytest.approx(math.sqrt(variance), rel=0.1)
+    assert 37.9 <= mean.inference.degrees_of_freedom <= 280
+
+
+def test_mean_and_slope_take_a_degree_of_freedom_each():
+    rated, same, others = drawn(1, others=20_000, noise=2.0)
+    mean = prediction_powered_mean(rated, same, others, limits=DIFFERENCES)
+    assert mean.judge_weight > 0
+    assert mean.inference.degrees_of_freedom == pytest.approx(38, abs=0.5)
+    assert mean.ratings_alone.degrees_of_freedom == pytest.approx(39)
 
 
 def test_without_other_answers_or_a_judge_that_varies_the_ratings_are_alone():
@@ -82,6 +92,20 @@ def test_a_judge_that_reproduces_the_ratings_helps_and_does_not_make_the_interva
     mean = prediction_powered_mean(marks[:30], marks[:30], marks[30:])
     assert 0.3 < width(mean.interval) / width(mean.ratings_interval) < 0.5
     assert mean.inference.estimate == pytest.approx(marks.mean())
+    assert mean.unexplained == 1 / 31
+
+
+def test_marks_at_an_end_of_the_scale_have_an_interval_that_reaches_further_to_the_other_end():
+    marks = [5.0] * 24 + [4.0] * 4 + [1.0, 2.0]
+    mean = prediction_powered_mean(marks, [3.0] * 30, [])
+    low, high = mean.interval
+    center, half = np.mean(marks), stats.t.isf(0.025, 29) * stats.sem(marks)
+    assert high == pytest.approx(min(center + half, 5.0))
+    effective = (center - 1) * (5 - center) / stats.sem(marks) ** 2  # Wilson's limit with the same standard error
+    square, share = stats.t.isf(0.025, 29) ** 2, (center - 1) / 4
+    root = math.sqrt(square * (share * (1 - share) / effective + square / (4 * effective**2)))
+    assert low == pytest.approx(1 + 4 * (share + square / (2 * effective) - root) / (1 + square / effective))
+    assert low < center - half
 
 
 def test_strata_that_were_drawn_unequally_are_weighted_by_their_share():
@@ -110,7 +134,7 @@ def test_answers_of_one_source_count_as_one():
     thrice = [np.repeat(values, 3) for values in (rated, same, others)]
     clustered = prediction_powered_mean(*thrice, limits=DIFFERENCES, clusters=clusters)
     assert clustered.inference.estimate == pytest.approx(once.inference.estimate)
-    assert width(clustered.interval) == pytest.approx(width(once.interval), rel=0.03)
+    assert clustered.inference.standard_error == pytest.approx(once.inference.standard_error, rel=0.005)
     assert width(prediction_powered_mean(*thrice, limits=DIFFERENCES).interval) < 0.65 * width(once.interval)
 
 
