@@ -167,7 +167,7 @@ def _beside_seconds(works: Iterable[Work], speed: Speed, models: int) -> float:
 
 def _with_replay(speed: Speed, base: Model, device: Device) -> Speed:
     """The speed where dense weights let decoding steps be replayed, see `harness.engines.attention`."""
-    from harness.engines.attention import sees_all_earlier_tokens
+    from training.models.row_attention import sees_all_earlier_tokens
 
     if not (device.supports_graphs and sees_all_earlier_tokens(transformers_config(base.folder))):
         return speed

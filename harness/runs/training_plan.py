@@ -14,6 +14,7 @@ from harness.planning.validation_items import check_scored_while_training, load_
 from reports.errors import UnreachableError
 from reports.numbers import GIB, duration
 from training.backends.choice import check_can_train, unsloth_unsupported
+from training.backends.packing import packs_fast
 from training.models.adapters import check_target_modules
 from training.models.base_model import find_base_config
 from training.models.device import pick_device
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from harness.console import Terminal
     from harness.planning.lm_tasks import LoadedTask
     from training.models.device import Device
+    from training.models.model import Model
     from training.recipes.recipe import Recipe
     from training.splits import TrainingRows
 
@@ -49,7 +51,7 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
     terminal.say(f"base: {base.source}, {facts.total:,} parameters, {held.summary}, {dtype} on {device}")
     if held.warning:
         terminal.say(f"note: {held.warning}", style="yellow")
-    terminal.say(f"backend: {backend}{_why_not(recipe, device)}")
+    terminal.say(f"backend: {backend}{_why(recipe, base, device)}")
     share = 100 * facts.trainable / facts.total
     terminal.say(
         f"adapter: {facts.trainable:,} trainable parameters ({share:.2f} %), LoRA r {recipe.lora.r}, alpha"
@@ -92,10 +94,14 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
     return facts
 
 
-def _why_not(recipe: Recipe, device: Device) -> str:
-    """Why not the faster backend, where the recipe left it open."""
+def _why(recipe: Recipe, base: Model, device: Device) -> str:
+    """Why this backend, where the recipe left it open."""
+    if recipe.trainer.backend != "auto":
+        return ""
+    if packs_fast(recipe, base, device):
+        return " (packed rows, faster than Unsloth)"
     unsupported = unsloth_unsupported(recipe, device)
-    return f" ({unsupported[0]})" if unsupported and recipe.trainer.backend == "auto" else ""
+    return f" ({unsupported[0]})" if unsupported else ""
 
 
 def _say_memory(facts: Preflight, terminal: Terminal) -> None:

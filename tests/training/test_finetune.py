@@ -91,47 +91,6 @@ def test_an_evaluation_in_the_middle_changes_nothing_of_the_training(tiny_recipe
     assert weights[0] == weights[1]
 
 
-@pytest.mark.parametrize(
-    ("settings", "batches"),
-    [
-        (["trainer.gradient_accumulation=1", "trainer.keep_best=true", "trainer.max_grad_norm=0.01"], 5),
-        (["trainer.gradient_accumulation=3", "lora.dropout=0.1"], 15),
-        (["trainer.gradient_accumulation=2", "trainer.packing=true", "trainer.max_length=256"], 8),
-        (["trainer.gradient_accumulation=2", "trainer.gradient_checkpointing=true"], 0),
-    ],
-)
-def test_casting_once_a_step_changes_no_number(tiny_recipe, tmp_path, settings, batches):
-    """Not the loss, the gradients' norm or the validation of a single step, and no bit of the adapter."""
-    settings = ["model.dtype=bfloat16", "trainer.max_steps=5", "trainer.eval_steps=2", *settings]
-    recipe = load_recipe(str(tiny_recipe), settings)
-    computed_with_copies = 0
-
-    class Count(TrainerCallback):  # type: ignore[misc]
-        def on_substep_end(self, args, state, control, model=None, **_):
-            nonlocal computed_with_copies
-            layers = [layer for name, layer in model.named_modules() if name.endswith("lora_A.default")]
-            computed_with_copies += all("forward" in vars(layer) for layer in layers)
-
-        on_step_end = on_substep_end
-
-    def counted(*arguments, **further):
-        trainer = sft.make_trainer(*arguments, **further)
-        trainer.add_callback(Count())
-        return trainer
-
-    logs = []
-    for name, backend in {
-        "once a step": with_trainer(counted),
-        "by autocast": partial(trl_backend.train, make=counted, cast=ignore),
-    }.items():
-        logs.append(finetune(recipe, find_base(recipe.model), training_rows(recipe), tmp_path / name, ignore, backend))
-    assert computed_with_copies == batches
-    assert logs[0].losses == logs[1].losses
-    assert len({each["grad_norm"] for each in logs[0].losses if "grad_norm" in each}) == 5
-    adapters = [tmp_path / name / "adapter_model.safetensors" for name in ("once a step", "by autocast")]
-    assert adapters[0].read_bytes() == adapters[1].read_bytes()
-
-
 def test_the_adapter_folder_says_what_it_is(tiny_run, tiny_model):
     folder = tiny_run / "adapter"
     assert {
