@@ -36,7 +36,7 @@ from training.backends.fused_loss import fuse_loss
 from training.backends.job import Job
 from training.finetune import finetune
 from training.models.base_model import find_base
-from training.models.device import device_of
+from training.models.device import pick_device
 from training.models.model import Model
 from training.recipes.recipe_file import load_recipe
 from training.splits import training_rows
@@ -60,7 +60,7 @@ Speedup = Callable[[Any, Job], None]
 
 def use_liger(trainer: Any, job: Job) -> None:  # noqa: ARG001 - a speed-up's signature
     """Liger's kernels for norms, rotary embeddings and gated layers in the trainer's model."""
-    from liger_kernel.transformers import _apply_liger_kernel_to_instance
+    from liger_kernel.transformers import _apply_liger_kernel_to_instance  # type: ignore[import-not-found]
 
     _apply_liger_kernel_to_instance(
         model=trainer.model.get_base_model(), cross_entropy=False, fused_linear_cross_entropy=False
@@ -139,9 +139,7 @@ def profiled(make: Callable[..., Any], step: int, path: Path) -> Callable[..., A
 
 def measure(name: str, base: Model, rows: Path, steps: int, out: Path) -> dict[str, Any]:
     """Train one variant in this process (Unsloth in its own): what its log says, and the seconds of each step."""
-    import torch
-
-    variant = VARIANTS[name.removesuffix(_PROFILE)]
+    variant, device = VARIANTS[name.removesuffix(_PROFILE)], pick_device()
     count = min(steps, variant.steps or steps) + name.endswith(_PROFILE)
     settings = [
         f"model.base={base.folder}",
@@ -160,7 +158,7 @@ def measure(name: str, base: Model, rows: Path, steps: int, out: Path) -> dict[s
         if note or not step:
             print(f"  {note}" if not step else f"  {step}/{total} {note}", flush=True)
         else:
-            torch.cuda.synchronize()
+            device.synchronize()
             ends.append(time.perf_counter())
 
     make = sft.make_trainer
@@ -254,7 +252,8 @@ def main() -> None:
     names = args.variants.split(",")
     if args.here:
         measure_all(names, args.base, args.rows, args.steps, args.out)
-    elif not args.table:
+        return
+    if not args.table:
         args.out.mkdir(parents=True, exist_ok=True)
         for path in args.out.glob("*.json"):
             path.unlink()
@@ -265,7 +264,7 @@ def main() -> None:
             started = {path.stem for path in args.out.glob("*.json")}
             left = [name for name in names if name.removesuffix(_PROFILE) not in started]
             names = left if len(left) < len(names) else []
-        write_json(args.out / "environment.json", describe(device_of("cuda")))
+        write_json(args.out / "environment.json", describe(pick_device()))
     print(table(args.out))
 
 

@@ -81,7 +81,8 @@ class LayerInputs:
             self._stack.append([states, None, None, None, None])
             return
         if self._stream is None:
-            self._stream = torch.cuda.Stream(states.device)
+            stream: Any = torch.cuda.Stream
+            self._stream = stream(states.device)
         buffer = self._buffer(states.numel() * states.element_size())
         flat = buffer[: states.numel() * states.element_size()].view(states.dtype)
         self._stream.wait_stream(torch.cuda.current_stream(states.device))

@@ -81,7 +81,8 @@ def _fused_gate(module: Any) -> Forward | None:
 def _gated(module: Any, states: Any) -> Any:
     from training.backends.kernels import GatedProduct
 
-    return module.down_proj(GatedProduct.apply(module.gate_proj(states), module.up_proj(states)))
+    product: Any = GatedProduct.apply  # PyTorch's own is untyped
+    return module.down_proj(product(module.gate_proj(states), module.up_proj(states)))
 
 
 def _fused_rotation(module: Any) -> Forward | None:
@@ -101,7 +102,8 @@ def _rotate(plain: Callable[..., Any], query: Any, key: Any, cosines: Any, sines
 
     if further or cosines.shape[-1] != query.shape[-1]:
         return plain(query, key, cosines, sines, **further)
-    return tuple(Rotation.apply(states, cosines, sines) for states in (query, key))
+    rotate: Any = Rotation.apply
+    return tuple(rotate(states, cosines, sines) for states in (query, key))
 
 
 def _same_layer(module: Any, forward: Forward, dtype: torch.dtype) -> bool:

@@ -92,18 +92,18 @@ def _fusing(layers: list[Any], dtype: torch.dtype) -> Any:
 
 def _forward(
     layer: Any, unfused: Any, down: torch.Tensor, up: torch.Tensor, x: torch.Tensor, *args: Any, **further: Any
-) -> torch.Tensor:
+) -> Any:
     """A fused layer's forward; PEFT's own where the adapter is off, merged or given by row."""
     if layer.disable_adapters or layer.merged or args or further:
-        output: torch.Tensor = unfused(layer, x, *args, **further)
-        return output
+        plain: torch.Tensor = unfused(layer, x, *args, **further)
+        return plain
     adapter = layer.active_adapters[0]
     base, dropout = layer.get_base_layer(), layer.lora_dropout[adapter]
     inputs = x if x.dtype == down.dtype else x.to(down.dtype)
     dropped = dropout(inputs) if dropout.training and getattr(dropout, "p", 0.0) else None
     weights = (base.weight, getattr(base.weight, "quant_state", None), base.bias)
     trained = (layer.lora_A[adapter].weight, layer.lora_B[adapter].weight)
-    output = _operation().apply(inputs, dropped, *trained, (weights, down, up, layer.scaling[adapter]))
+    output: torch.Tensor = _operation().apply(inputs, dropped, *trained, (weights, down, up, layer.scaling[adapter]))
     return output if output.dtype == x.dtype or weights[1] is None else output.to(x.dtype)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import triton
-import triton.language as tl
+import triton  # type: ignore[import-untyped,import-not-found,unused-ignore]
+import triton.language as tl  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
 _BLOCK = 1024
 
@@ -49,7 +49,7 @@ class GatedProduct(torch.autograd.Function):
         return output
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The gradients of both, written into them."""
         gate, up = ctx.saved_tensors
         size = gate.numel()
@@ -125,6 +125,7 @@ class Rotation(torch.autograd.Function):
         return _rotated(states, cosines, sines, 1.0)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         """The gradient, turned back."""
-        return _rotated(gradient, *ctx.saved_tensors, -1.0), None, None
+        cosines, sines = ctx.saved_tensors
+        return _rotated(gradient, cosines, sines, -1.0), None, None

@@ -104,8 +104,11 @@ def packing_trainer(budget: int) -> type:
     class PackingTrainer(SFTTrainer):  # type: ignore[misc]
         """Joins the rows of training batches only: validation is padded, as without packing."""
 
+        data_collator: Any
+
         def get_train_dataloader(self) -> Any:
-            padding, self.data_collator = self.data_collator, collate_joined
+            padding: Any = self.data_collator
+            self.data_collator = collate_joined
             try:
                 return super().get_train_dataloader()
             finally:

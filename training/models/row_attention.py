@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 NAME = "medbench_rows"
+_States = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # query, key, value: [1, heads, tokens, width]
 _HEAD_WIDTH = 256  # widest head of PyTorch's FlashAttention kernels
 
 
@@ -58,9 +59,10 @@ def attend_in_rows(
         [1, tokens, heads, width], and None for the weights.
     """
     if row_lengths is None:
-        return sdpa_attention_forward(
+        plain: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **further
         )
+        return plain
     width = query.shape[-1]
     if (
         query.is_cuda
@@ -71,44 +73,32 @@ def attend_in_rows(
         and flash_works(query.device, query.dtype)
     ):
         ends, longest = further["cu_seq_lens_q"], further["max_length_q"]
-        flat = [states[0].transpose(0, 1) for states in (query, key, value)]
-        return _flash(*flat, ends, longest, scaling).unsqueeze(0), None
-    return _row_by_row(query, key, value, row_lengths, scaling, dropout), None
+        return _flash((query, key, value), ends, longest, scaling), None
+    return _row_by_row((query, key, value), row_lengths, scaling, dropout), None
 
 
-def _flash(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    ends: torch.Tensor,
-    longest: int,
-    scaling: float | None,
-) -> torch.Tensor:
-    """PyTorch's FlashAttention for rows of different lengths, [tokens, heads, width]; heads may share keys.
+def _flash(states: _States, ends: torch.Tensor, longest: int, scaling: float | None) -> torch.Tensor:
+    """PyTorch's FlashAttention for rows of different lengths; heads may share keys.
 
     `torch.nn.attention.varlen` calls the same operation, but its arguments differ between 2.10, 2.11 and later.
     """
+    query, key, value = (part[0].transpose(0, 1) for part in states)
     attend = torch.ops.aten._flash_attention_forward  # noqa: SLF001
     dropout, is_causal, returns_mask = 0.0, True, False
     output: torch.Tensor = attend(
         query, key, value, ends, ends, longest, longest, dropout, is_causal, returns_mask, scale=scaling
     )[0]
-    return output
+    return output.unsqueeze(0)
 
 
-def _row_by_row(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    lengths: Sequence[int],
-    scaling: float | None,
-    dropout: float,
-) -> torch.Tensor:
-    shared = key.shape[1] != query.shape[1]
-    rows = zip(*(states.split(tuple(lengths), dim=2) for states in (query, key, value)), strict=True)
+def _row_by_row(states: _States, lengths: Sequence[int], scaling: float | None, dropout: float) -> torch.Tensor:
+    shared = states[1].shape[1] != states[0].shape[1]
+    rows = zip(*(torch.split(part, [*lengths], dim=2) for part in states), strict=True)
     attended = [
-        scaled_dot_product_attention(*row, dropout_p=dropout, is_causal=True, scale=scaling, enable_gqa=shared)
-        for row in rows
+        scaled_dot_product_attention(
+            query, key, value, dropout_p=dropout, is_causal=True, scale=scaling, enable_gqa=shared
+        )
+        for query, key, value in rows
     ]
     return torch.cat(attended, dim=2).transpose(1, 2)
 
@@ -123,14 +113,12 @@ def flash_works(device: torch.device, dtype: torch.dtype) -> bool:
     results = []
     try:
         for is_flash in (True, False):
-            states = [part.to(device, dtype).requires_grad_() for part in heads]
+            query, key, value = (part.to(device, dtype).requires_grad_() for part in heads)
+            states = (query, key, value)
             with torch.enable_grad(), torch.autocast(device.type, enabled=False):
-                if is_flash:
-                    output = _flash(*(part[0].transpose(0, 1) for part in states), ends, max(lengths), None).unsqueeze(
-                        0
-                    )
-                else:
-                    output = _row_by_row(*states, lengths, None, 0.0)
+                output = (
+                    _flash(states, ends, max(lengths), None) if is_flash else _row_by_row(states, lengths, None, 0.0)
+                )
                 gradients = torch.autograd.grad(output.float().square().sum(), states)
             results.append([output.detach(), *gradients])
     except RuntimeError:
@@ -147,7 +135,10 @@ def _mask_of_padded_rows(
     """The mask of padded rows and of cached tokens, as transformers makes it; joined rows and whole ones need none."""
     if attention_mask is None and q_length == kv_length:
         return None
-    return sdpa_mask(q_length=q_length, kv_length=kv_length, attention_mask=attention_mask, **further)
+    mask: torch.Tensor | None = sdpa_mask(
+        q_length=q_length, kv_length=kv_length, attention_mask=attention_mask, **further
+    )
+    return mask
 
 
 def sees_all_earlier_tokens(config: PreTrainedConfig) -> bool:
