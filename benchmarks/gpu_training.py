@@ -4,9 +4,9 @@
     python -m benchmarks.gpu_training OUT-FOLDER --table    # what the files in it say, as Markdown
 
 The base is one that `benchmarks.random_llama` makes, the recipe `deepseek-r1-llama-8b`. All variants train the same
-rows in the same order, the same rows in each step, one after another on one GPU; the seconds of a step are the median
-after the first three. OUT-FOLDER gets a JSON file for each variant, and torch's profile of a step for those that end
-with `+profile`. One that fails or takes too long does not stop the others.
+rows in the same order, the same rows in each step, one after another on one GPU, each in a process of its own; the
+seconds of a step are the median after the first three. OUT-FOLDER gets a JSON file for each variant, and torch's
+profile of a step for those that end with `+profile`. One that fails or takes too long does not stop the others.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any
 from harness.environment import describe
 from reports.files import read_json, write_json
 from training.backends import sft, trl_backend, unsloth_backend
-from training.backends.checkpointing import checkpoint_layers
+from training.backends.checkpointing import Skips, checkpoint_layers
 from training.backends.fused_layers import fuse_layers
 from training.backends.fused_lora import fuse_lora
 from training.backends.fused_loss import fuse_loss
@@ -67,6 +67,11 @@ def use_liger(trainer: Any, job: Job) -> None:  # noqa: ARG001 - a speed-up's si
     )
 
 
+def compute_again(trainer: Any, job: Job) -> None:  # noqa: ARG001 - a speed-up's signature
+    """Checkpointed layers compute all their products again, in this process."""
+    Skips.outputs = lambda self, layer, run, gradients: run()  # type: ignore[method-assign] # noqa: ARG005
+
+
 @dataclass(frozen=True)
 class Variant:
     """One way to train.
@@ -85,7 +90,7 @@ class Variant:
 
 
 VARIANTS = {
-    "trl-as-it-comes": Variant((_PADDED,), (), steps=7),
+    "trl-as-it-comes": Variant((_PADDED,), (), steps=12),
     "trl": Variant(),
     "unsloth": Variant((_PADDED,), command=unsloth_backend.COMMAND),
     "unsloth-defaults": Variant((_PADDED,), command=_UNSLOTH_DEFAULTS),
@@ -94,6 +99,7 @@ VARIANTS = {
     "packing-checkpoints": Variant(speedups=(checkpoint_layers,)),
     "packing-lora-checkpoints": Variant(speedups=(fuse_lora, checkpoint_layers)),
     "all-but-loss": Variant(speedups=(fuse_lora, fuse_layers, checkpoint_layers)),
+    "whole-product": Variant(speedups=(*trl_backend.SPEEDUPS, compute_again)),
     "whole-step": Variant((_PACKED, *_WHOLE_STEP)),
     "liger": Variant(speedups=(fuse_lora, fuse_loss, use_liger, checkpoint_layers)),
     "padded-all": Variant((_PADDED,)),
@@ -188,24 +194,20 @@ def measure(name: str, base: Model, rows: Path, steps: int, out: Path) -> dict[s
     }
 
 
-def measure_all(names: Sequence[str], folder: Path, rows: Path, steps: int, out: Path) -> None:
-    """Measure variants in this process; one that takes too long ends the process."""
+def measure_here(name: str, folder: Path, rows: Path, steps: int, out: Path) -> None:
+    """Measure a variant in this process, which ends if it takes too long."""
+    faulthandler.dump_traceback_later(_SECONDS, exit=True)
     base = find_base(load_recipe("deepseek-r1-llama-8b", [f"model.base={folder}"]).model)
-    for name in names:
-        faulthandler.dump_traceback_later(_SECONDS, exit=True)
-        print(name, flush=True)
-        path = out / f"{name.removesuffix(_PROFILE)}.json"
-        write_json(path, {"variant": path.stem, "failed": "the process ended"})  # unless something else is written
-        try:
-            result = measure(name, base, rows, steps, out)
-        except Exception as error:  # noqa: BLE001 - the others are still to be measured
-            traceback.print_exc()
-            result = {"variant": path.stem, "failed": f"{type(error).__name__}: {error}"[:2000]}
-        write_json(path, result)
-        if "CUDA error" in result.get("failed", ""):
-            sys.exit(1)
-        keys = ("seconds_per_step", "tokens_per_second", "peak_allocated_gib", "losses", "failed")
-        print({key: result[key] for key in keys if key in result}, flush=True)
+    path = out / f"{name.removesuffix(_PROFILE)}.json"
+    write_json(path, {"variant": path.stem, "failed": "the process ended"})  # unless something else is written
+    try:
+        result = measure(name, base, rows, steps, out)
+    except Exception as error:  # noqa: BLE001 - written down
+        traceback.print_exc()
+        result = {"variant": path.stem, "failed": f"{type(error).__name__}: {error}"[:2000]}
+    write_json(path, result)
+    keys = ("seconds_per_step", "tokens_per_second", "peak_allocated_gib", "losses", "failed")
+    print({key: result[key] for key in keys if key in result}, flush=True)
     faulthandler.cancel_dump_traceback_later()
 
 
@@ -251,19 +253,19 @@ def main() -> None:
     args = parser.parse_args()
     names = args.variants.split(",")
     if args.here:
-        measure_all(names, args.base, args.rows, args.steps, args.out)
+        measure_here(args.variants, args.base, args.rows, args.steps, args.out)
         return
     if not args.table:
         args.out.mkdir(parents=True, exist_ok=True)
         for path in args.out.glob("*.json"):
             path.unlink()
-        while names:
+        for name in names:
+            started = time.perf_counter()
             words = [str(args.out), str(args.base), str(args.rows), "--steps", str(args.steps), "--here"]
-            words += ["--variants", ",".join(names)]
-            subprocess.run([sys.executable, "-m", "benchmarks.gpu_training", *words], check=False)  # noqa: S603
-            started = {path.stem for path in args.out.glob("*.json")}
-            left = [name for name in names if name.removesuffix(_PROFILE) not in started]
-            names = left if len(left) < len(names) else []
+            command = [sys.executable, "-m", "benchmarks.gpu_training", *words, "--variants", name]
+            print(name, flush=True)
+            subprocess.run(command, check=False)  # noqa: S603
+            print(f"  {time.perf_counter() - started:.0f} s in all", flush=True)
         write_json(args.out / "environment.json", describe(pick_device()))
     print(table(args.out))
 

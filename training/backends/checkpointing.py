@@ -7,6 +7,7 @@ PyTorch's checkpoints track every saved tensor of a layer in Python.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from training.backends.job import Job
@@ -20,12 +21,13 @@ def checkpoint_layers(trainer: Any, job: Job) -> None:
     from transformers import TrainerCallback
 
     offloads = job.recipe.trainer.gradient_checkpointing == "offload" and job.device.supports_pinned_memory
+    inputs, skips = LayerInputs(offloads=offloads), Skips()
 
     class Checkpointing(TrainerCallback):  # type: ignore[misc]
         """Replaces the checkpoint function, which the trainer sets before this."""
 
         def on_train_begin(self, *_: Any, **__: Any) -> None:
-            run = functools.partial(_checkpoint, LayerInputs(offloads=offloads))
+            run = functools.partial(_checkpoint, inputs, skips)
             for module in trainer.model.modules():
                 if getattr(module, "gradient_checkpointing", False) and hasattr(module, "_gradient_checkpointing_func"):
                     module._gradient_checkpointing_func = run  # noqa: SLF001 - transformers' own name
@@ -45,7 +47,7 @@ def checkpoints_layers(job: Job, model: Any) -> bool:
     return not any(word in name for word in ("drop", "jitter") for name, value in settings.items() if value)
 
 
-def _checkpoint(inputs: LayerInputs, run: Any, *args: Any) -> Any:
+def _checkpoint(inputs: LayerInputs, skips: Skips, run: Any, *args: Any) -> Any:
     """Run a layer, keeping its first argument; by PyTorch's own checkpoint where other tensors need gradients."""
     import torch
     from torch.utils.checkpoint import checkpoint
@@ -56,7 +58,7 @@ def _checkpoint(inputs: LayerInputs, run: Any, *args: Any) -> Any:
     tensors = [part for value in further for part in (value if isinstance(value, list | tuple) else (value,))]
     first_only = not any(torch.is_tensor(part) and part.requires_grad for part in tensors)
     if args and torch.is_tensor(args[0]) and args[0].requires_grad and first_only:
-        return _operation().apply(inputs, run, *args)
+        return _operation().apply((inputs, skips), run, *args)
     return checkpoint(run, *args, use_reentrant=False)
 
 
@@ -128,6 +130,37 @@ class LayerInputs:
         return torch.empty(size + size // 4, dtype=torch.uint8, pin_memory=True)
 
 
+class Skips:
+    """Which layers do without their last product when they are computed again.
+
+    Where a layer adds the product to its output, the gradients do not depend on its value. Whether it does is tried
+    out once for each type of layer, on the first batch.
+    """
+
+    def __init__(self) -> None:
+        self._skips: dict[type, bool] = {}
+
+    def outputs(self, layer: Any, run: Callable[[], Any], gradients: Callable[[Any], Any]) -> Any:
+        """The outputs of `run`, which computes a layer; `gradients` gives that of the layer's input from them."""
+        import torch
+
+        product = getattr(getattr(layer, "mlp", None), "down_proj", None)
+        if not hasattr(product, "skips_product"):
+            return run()
+        if type(layer) not in self._skips:
+            whole, part = gradients(run()), gradients(self._skipping(product, run))
+            tolerance = 16 * torch.finfo(whole.dtype).eps * whole.abs().max()
+            self._skips[type(layer)] = bool((whole - part).abs().max() <= tolerance)
+        return self._skipping(product, run) if self._skips[type(layer)] else run()
+
+    def _skipping(self, product: Any, run: Callable[[], Any]) -> Any:
+        product.skips_product = True
+        try:
+            return run()
+        finally:
+            product.skips_product = False
+
+
 @functools.cache
 def _operation() -> Any:
     import torch
@@ -136,29 +169,36 @@ def _operation() -> Any:
         """Runs a layer without keeping anything but its first input, and again when its gradient is needed."""
 
         @staticmethod
-        def forward(ctx: Any, inputs: LayerInputs, run: Any, states: Any, *further: Any) -> Any:
-            ctx.inputs, ctx.run, ctx.further, ctx.device = inputs, run, further, states.device
+        def forward(ctx: Any, kept: tuple[LayerInputs, Skips], run: Any, states: Any, *further: Any) -> Any:
+            ctx.kept, ctx.run, ctx.further, ctx.device = kept, run, further, states.device
             ctx.autocast = (
                 torch.is_autocast_enabled(states.device.type),
                 torch.get_autocast_dtype(states.device.type),
             )
-            inputs.push(states)  # copied while the layer computes
+            kept[0].push(states)  # copied while the layer computes
             with torch.no_grad():
                 return run(states, *further)
 
         @staticmethod
         def backward(ctx: Any, *gradients: Any) -> Any:
-            states = ctx.inputs.pop(ctx.device).detach().requires_grad_()
+            inputs, skips = ctx.kept
+            states = inputs.pop(ctx.device).detach().requires_grad_()
             enabled, dtype = ctx.autocast
-            with torch.enable_grad(), torch.autocast(ctx.device.type, dtype, enabled=enabled):
+
+            def pairs() -> tuple[list[Any], list[Any]]:
                 output = ctx.run(states, *ctx.further)
-            outputs = output if isinstance(output, tuple) else (output,)
-            pairs = [
-                (part, gradient)
-                for part, gradient in zip(outputs, gradients, strict=True)
-                if gradient is not None and torch.is_tensor(part) and part.requires_grad
-            ]
-            torch.autograd.backward([part for part, _ in pairs], [gradient for _, gradient in pairs])
+                outputs = output if isinstance(output, tuple) else (output,)
+                needed = [
+                    (part, gradient)
+                    for part, gradient in zip(outputs, gradients, strict=True)
+                    if gradient is not None and torch.is_tensor(part) and part.requires_grad
+                ]
+                return [part for part, _ in needed], [gradient for _, gradient in needed]
+
+            with torch.enable_grad(), torch.autocast(ctx.device.type, dtype, enabled=enabled):
+                layer = getattr(getattr(ctx.run, "func", ctx.run), "__self__", None)
+                outputs = skips.outputs(layer, pairs, lambda pair: torch.autograd.grad(pair[0], states, pair[1])[0])
+            torch.autograd.backward(*outputs)
             return None, None, states.grad, *(None for _ in ctx.further)
 
     return Checkpoint

@@ -26,7 +26,7 @@ def fuse_layers(trainer: Any, job: Job) -> None:
         trainer: A trainer.
         job: Its job.
     """
-    if not job.device.supports_kernel_packages or job.dtype == "float32" or process_count() > 1:
+    if not fuses_layers(job):
         return
     from transformers import TrainerCallback
 
@@ -53,6 +53,11 @@ def fuse_layers(trainer: Any, job: Job) -> None:
             changed.clear()
 
     trainer.add_callback(Fusing())
+
+
+def fuses_layers(job: Job) -> bool:
+    """Whether a job's layers are fused, if they are such as the kernels compute."""
+    return job.device.supports_kernel_packages and job.dtype != "float32" and process_count() == 1
 
 
 def _fused_norm(module: Any) -> Forward | None:
@@ -82,7 +87,9 @@ def _gated(module: Any, states: Any) -> Any:
     from training.backends.kernels import GatedProduct
 
     product: Any = GatedProduct.apply  # PyTorch's own is untyped
-    return module.down_proj(product(module.gate_proj(states), module.up_proj(states)))
+    gated = product(module.gate_proj(states), module.up_proj(states))
+    gated.is_last_use = True  # no other operation keeps it, so a fused layer may compute its gradient in its place
+    return module.down_proj(gated)
 
 
 def _fused_rotation(module: Any) -> Forward | None:

@@ -77,6 +77,7 @@ def _fusing(layers: list[Any], dtype: torch.dtype) -> Any:
             copies.extend(weight.detach().to(dtype) for weight in weights)
             for layer, down, up in zip(layers, copies[::2], copies[1::2], strict=True):
                 layer.forward = functools.partial(_forward, layer, type(layer).forward, down, up)
+                layer.skips_product = False
 
         @torch.no_grad()
         def on_optimizer_step(self, *_: Any, **__: Any) -> None:
@@ -85,7 +86,7 @@ def _fusing(layers: list[Any], dtype: torch.dtype) -> Any:
         def on_train_end(self, *_: Any, **__: Any) -> None:
             copies.clear()
             for layer in layers:
-                del layer.forward
+                del layer.forward, layer.skips_product
 
     return Fusing()
 
@@ -102,8 +103,11 @@ def _forward(
     inputs = x if x.dtype == down.dtype else x.to(down.dtype)
     dropped = dropout(inputs) if dropout.training and getattr(dropout, "p", 0.0) else None
     weights = (base.weight, getattr(base.weight, "quant_state", None), base.bias)
+    how = (dropped is None and getattr(inputs, "is_last_use", False), layer.skips_product)
     trained = (layer.lora_A[adapter].weight, layer.lora_B[adapter].weight)
-    output: torch.Tensor = _operation().apply(inputs, dropped, *trained, (weights, down, up, layer.scaling[adapter]))
+    output: torch.Tensor = _operation().apply(
+        inputs, dropped, *trained, (weights, down, up, layer.scaling[adapter], how)
+    )
     return output if output.dtype == x.dtype or weights[1] is None else output.to(x.dtype)
 
 
@@ -124,24 +128,28 @@ def _operation() -> Any:
         """`x W' + bias + scale (dropped A') B'`, with gradients for x, A and B.
 
         The dense weight is made for each product, as bitsandbytes does, so only inputs and `dropped A'` are saved.
+        Where nothing else needs x, its gradient takes its place. Zeros are the output where only gradients are needed.
         """
 
         @staticmethod
         def forward(ctx: Any, x: Any, dropped: Any, a: Any, b: Any, fixed: Any) -> Any:  # noqa: ARG004
-            (weight, state, bias), down, up, scale = fixed
+            (weight, state, bias), down, up, scale, (_, skips) = fixed
             rows = x.reshape(-1, x.shape[-1])
             seen = rows if dropped is None else dropped.reshape(rows.shape)
-            bias = None if bias is None else bias.to(rows.dtype)
-            output = torch.nn.functional.linear(rows, _dense(weight, state, rows.dtype), bias)
             inner = seen @ down.t()
-            output.addmm_(inner, up.t(), alpha=scale)
+            if skips:
+                output = rows.new_zeros(len(rows), len(up))
+            else:
+                bias = None if bias is None else bias.to(rows.dtype)
+                output = torch.nn.functional.linear(rows, _dense(weight, state, rows.dtype), bias)
+                output.addmm_(inner, up.t(), alpha=scale)
             ctx.fixed, ctx.drops = fixed, dropped is not None
             ctx.save_for_backward(seen, inner)
             return output.view(*x.shape[:-1], -1)
 
         @staticmethod
         def backward(ctx: Any, gradient: Any) -> Any:
-            (weight, state, _), down, up, scale = ctx.fixed
+            (weight, state, _), down, up, scale, (overwrites, _) = ctx.fixed
             seen, inner = ctx.saved_tensors
             rows = gradient.reshape(-1, gradient.shape[-1])
             to_inner = (rows @ up).mul_(scale)
@@ -149,7 +157,8 @@ def _operation() -> Any:
             to_down = (to_inner.t() @ seen).float() if ctx.needs_input_grad[2] else None
             to_x = to_dropped = None
             if ctx.needs_input_grad[0]:
-                to_x = rows @ _dense(weight, state, rows.dtype)
+                place = seen if overwrites and seen.dtype == rows.dtype else None
+                to_x = torch.mm(rows, _dense(weight, state, rows.dtype), out=place)
                 if not ctx.drops:
                     to_x.addmm_(to_inner, down)
                 to_x = to_x.view(*gradient.shape[:-1], -1)

@@ -39,9 +39,15 @@ def packs_fast(recipe: Recipe, base: Model, device: Device) -> bool:
     return fits_row_attention(model_shell(base))
 
 
-def token_budget(settings: TrainerSection) -> int:
-    """Most tokens of one sequence: those of a full padded batch."""
-    return settings.batch_size * settings.max_length
+def token_budget(settings: TrainerSection, *, is_spared: bool) -> int:
+    """Most tokens of one sequence: those of a full padded batch, or half as many again.
+
+    Args:
+        settings: Of the recipe.
+        is_spared: Whether layers are fused and checkpointed: a token then takes a bit more than half the memory.
+    """
+    tokens = settings.batch_size * settings.max_length
+    return tokens * 3 // 2 if is_spared else tokens
 
 
 def share_out(lengths: Sequence[int], budget: int) -> list[list[int]]:

@@ -9,7 +9,7 @@ from reports.errors import UserError, first_line
 from tasks.chat import turn_end
 from training.backends import trackers
 from training.backends.job import Job, Progress
-from training.backends.packing import packing_trainer, token_budget
+from training.backends.packing import packing_trainer
 from training.backends.tracked_runs import follow_runs
 from training.backends.watching import CHECKPOINTS, watch
 from training.machine_failures import is_out_of_memory
@@ -159,7 +159,7 @@ def make_trainer(
     progress: Progress,
     lora: LoraConfig | None,
     *,
-    packs: bool = False,
+    budget: int | None = None,
     **further: object,
 ) -> Any:
     """Create a trainer that is ready to run.
@@ -170,7 +170,7 @@ def make_trainer(
         tokenizer: The base's tokenizer.
         progress: Called after each step with (steps done, number of steps, a note such as the loss).
         lora: Configuration of a new adapter; None if the model has one.
-        packs: Whether rows are joined without padding.
+        budget: Most tokens of a sequence of joined rows; rows are padded if None.
         further: Arguments of SFTConfig that only one backend sets.
     """
     from transformers import EarlyStoppingCallback, PrinterCallback
@@ -178,13 +178,14 @@ def make_trainer(
 
     settings = job.recipe.trainer
     trackers.keep_in(job.work.parent)
-    joins_step = packs and process_count() == 1  # gradients of several processes are exchanged after each batch
+    # Several processes exchange their gradients after each batch.
+    joins_step = budget is not None and process_count() == 1
     arguments = SFTConfig(**{**_sft_settings(job, joins_step=joins_step), **further})
     if arguments.n_gpu > 1:
         # With one process and several GPUs, transformers would spread each batch over them with DataParallel, which
         # makes the batch larger than the recipe's and adds up the losses.
         arguments._n_gpu = 1  # noqa: SLF001 - no public attribute
-    make = packing_trainer(token_budget(settings)) if packs else SFTTrainer
+    make = SFTTrainer if budget is None else packing_trainer(budget)
     trainer = make(
         model=model,
         args=arguments,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from reports.errors import UserError, first_line
 from tasks.rendering import load_tokenizer
 from training.backends.checkpointing import checkpoint_layers, checkpoints_layers
-from training.backends.fused_layers import fuse_layers
+from training.backends.fused_layers import fuse_layers, fuses_layers
 from training.backends.fused_lora import fuse_lora
 from training.backends.fused_loss import fuse_loss
 from training.backends.job import Job, Progress, TrainingResult
-from training.backends.packing import check_apart, keeps_rows_apart, wants_packing
+from training.backends.packing import check_apart, keeps_rows_apart, token_budget, wants_packing
 from training.backends.sft import balancing, lora_config, make_trainer, pick_attention, pick_loss
 from training.backends.trainer_loop import run
 from training.models.loading import load_base
@@ -48,6 +49,7 @@ def train(
         progress(0, 0, f"rows are padded: {type(model).__name__} would not keep them apart in one sequence")
     offload = recipe.trainer.gradient_checkpointing == "offload" and job.device.supports_pinned_memory
     own_checkpoints = checkpoint_layers in speedups and checkpoints_layers(job, model)
+    is_spared = own_checkpoints and fuse_layers in speedups and fuses_layers(job)
     tokenizer = load_tokenizer(str(job.base.folder))
     loss = pick_loss(model, tokenizer)
     try:
@@ -57,7 +59,7 @@ def train(
             tokenizer,
             progress,
             lora_config(job),
-            packs=packs,
+            budget=token_budget(recipe.trainer, is_spared=is_spared) if packs else None,
             activation_offloading=offload and not own_checkpoints,
             loss_type=loss,
             **balancing(model),
@@ -70,7 +72,10 @@ def train(
         ) from error
     for speed_up in speedups:
         speed_up(trainer, job)
-    return run(trainer, job, progress, NAME)
+    try:
+        return run(trainer, job, progress, NAME)
+    finally:
+        _forget_overrides()
 
 
 def _can_pack(model: Any, *, is_required: bool) -> bool:
@@ -88,3 +93,14 @@ def _can_pack(model: Any, *, is_required: bool) -> bool:
         return False
     model.config.use_cache = False  # with a cache, transformers takes a packed sequence for one row
     return True
+
+
+def _forget_overrides() -> None:
+    """Let go of the embeddings that transformers registers with bitsandbytes' optimizers, which keep them for ever.
+
+    They would stay in memory while the adapter is scored: 1 GiB of an 8B model. The settings of other parameters are
+    kept by `id`, which a later training's parameters can have.
+    """
+    manager = sys.modules.get("bitsandbytes.optim.optimizer")
+    if manager is not None:
+        manager.GlobalOptimManager.get_instance().initialize()

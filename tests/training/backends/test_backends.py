@@ -133,6 +133,8 @@ def test_progress_comes_from_the_worker_and_what_libraries_print_does_not(train_
     script = """
         print(json.dumps({"step": 1, "steps": 3, "note": "loss 2.000"}))
         print("noise", file=sys.stderr)
+        print("Unsloth: Will patch your computer")
+        print(3)
         print(json.dumps({"error": {"what": "the loss became nan", "where": "trainer", "fix": "less"}}))
     """
     with pytest.raises(UserError, match="trainer: the loss became nan\n  fix: less"):
@@ -148,6 +150,11 @@ def test_the_workers_lack_of_memory_is_ours(train_with):
 def test_a_worker_that_dies_is_reported_with_its_last_words(train_with):
     with pytest.raises(UserError, match=r"code 1(.|\n)*no kernel image(.|\n)*backend=trl"):
         train_with('sys.exit("no kernel image is available")')
+
+
+def test_what_a_library_prints_is_among_the_last_words(train_with):
+    with pytest.raises(UserError, match=r"no result(.|\n)*a library's line"):
+        train_with('print("a library\'s line")')
 
 
 def test_the_worker_ends_when_we_are_stopped(train_with):

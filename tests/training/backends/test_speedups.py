@@ -1,12 +1,15 @@
 """What makes training faster computes what PEFT, TRL and PyTorch compute: losses and gradients, number by number."""
 
+from contextlib import contextmanager
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from benchmarks.families import FAMILIES
 from benchmarks.tiny_models import make_config, make_tokenizer
 from tests.training.backends.test_packing import trained
-from training.backends.checkpointing import LayerInputs, checkpoint_layers
+from training.backends.checkpointing import LayerInputs, Skips, checkpoint_layers
 from training.backends.fused_lora import fuse_lora
 from training.backends.fused_loss import fuse_loss, token_loss
 
@@ -17,6 +20,16 @@ def assert_same(ours, theirs):
         largest = max(float(gradient.abs().max()) for gradient in other.values())
         for name, gradient in one.items():
             assert torch.allclose(gradient, other[name], rtol=1e-3, atol=1e-5 * largest), name
+
+
+@contextmanager
+def fused(model):
+    """The model with its LoRA layers fused, as while it trains."""
+    callbacks = []
+    fuse_lora(SimpleNamespace(model=model, add_callback=callbacks.append), SimpleNamespace(dtype="float32"))
+    callbacks[0].on_train_begin()
+    yield
+    callbacks[0].on_train_end()
 
 
 @pytest.mark.parametrize("speedup", [fuse_lora, fuse_loss, checkpoint_layers])
@@ -38,6 +51,61 @@ def test_losses_in_16_bits_are_the_same_but_for_rounding(tiny_recipe, tmp_path):
     theirs = trained(tiny_recipe, tmp_path / "theirs", *settings, speedups=())
     ours = trained(tiny_recipe, tmp_path / "ours", *settings)
     assert ours[1] == pytest.approx(theirs[1], rel=2e-3)
+
+
+def test_a_gradient_takes_the_place_of_an_input_that_nothing_else_needs():
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    model = get_peft_model(torch.nn.Sequential(torch.nn.Linear(8, 6)), LoraConfig(target_modules=["0"], r=2))
+    layer = model.base_model.model[0]
+    torch.nn.init.normal_(layer.lora_B["default"].weight)
+    weights = [layer.lora_A["default"].weight, layer.lora_B["default"].weight]
+    values, results = torch.randn(5, 8), []
+    for is_last_use in (False, True):
+        start = values.clone().requires_grad_()
+        inputs = start * 1
+        with fused(model):
+            inputs.is_last_use = is_last_use
+            output = layer(inputs)
+        results.append(torch.autograd.grad(output.square().sum(), [start, *weights]))
+        assert torch.equal(inputs, start) != is_last_use
+    for one, other in zip(*results, strict=True):
+        assert torch.allclose(one, other)
+
+
+class Block(torch.nn.Module):
+    """A layer with a feed-forward part, whose result may be normed before it is added."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.mlp = torch.nn.Module()
+        self.mlp.down_proj = torch.nn.Linear(8, 8)
+        self.norm = norm
+
+    def forward(self, states):
+        return states + self.norm(self.mlp.down_proj(states.tanh()))
+
+
+@pytest.mark.parametrize(("norm", "products"), [(torch.nn.Identity(), 1), (torch.nn.LayerNorm(8), 3)])
+def test_a_layers_last_product_is_computed_again_only_where_gradients_need_it(norm, products):
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    block = Block(norm)
+    model = get_peft_model(block, LoraConfig(target_modules=["down_proj"], r=2))
+    values, weights, skips, computed = torch.randn(1, 5, 8), torch.randn(1, 5, 8), Skips(), []
+    for _ in range(2):  # the first time it is tried out
+        with fused(model):
+            states = values.clone().requires_grad_()
+
+            def run(states=states):
+                computed.append(bool((block.mlp.down_proj(states) != 0).any()))
+                return block(states)
+
+            skips.outputs(block, run, lambda output, states=states: torch.autograd.grad(output, states, weights)[0])
+    assert len(computed) == 4
+    assert sum(computed) == products
 
 
 def test_the_loss_is_pytorchs_cross_entropy_with_its_gradient():
