@@ -84,6 +84,7 @@ class Block(torch.nn.Module):
         self.norm = norm
 
     def forward(self, states):
+        """The states and the part's result."""
         return states + self.norm(self.mlp.down_proj(states.tanh()))
 
 
