@@ -197,10 +197,10 @@ def measure(name: str, base: Model, rows: Path, steps: int, out: Path) -> dict[s
 def measure_here(name: str, folder: Path, rows: Path, steps: int, out: Path) -> None:
     """Measure a variant in this process, which ends if it takes too long."""
     faulthandler.dump_traceback_later(_SECONDS, exit=True)
-    base = find_base(load_recipe("deepseek-r1-llama-8b", [f"model.base={folder}"]).model)
     path = out / f"{name.removesuffix(_PROFILE)}.json"
     write_json(path, {"variant": path.stem, "failed": "the process ended"})  # unless something else is written
     try:
+        base = find_base(load_recipe("deepseek-r1-llama-8b", [f"model.base={folder}"]).model)
         result = measure(name, base, rows, steps, out)
     except Exception as error:  # noqa: BLE001 - written down
         traceback.print_exc()

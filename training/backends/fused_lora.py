@@ -117,7 +117,8 @@ def _dense(weight: torch.Tensor, state: Any, dtype: torch.dtype) -> torch.Tensor
         return weight if weight.dtype == dtype else weight.to(dtype)
     from bitsandbytes.functional import dequantize_4bit
 
-    return dequantize_4bit(weight.data.view(-1, 1), state).to(dtype)
+    dense: torch.Tensor = dequantize_4bit(weight.data.view(-1, 1), state)
+    return dense.to(dtype)
 
 
 @functools.cache
