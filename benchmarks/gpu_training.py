@@ -259,6 +259,7 @@ def main() -> None:
         args.out.mkdir(parents=True, exist_ok=True)
         for path in args.out.glob("*.json"):
             path.unlink()
+        write_json(args.out / "environment.json", describe(pick_device()))
         for name in names:
             started = time.perf_counter()
             words = [str(args.out), str(args.base), str(args.rows), "--steps", str(args.steps), "--here"]
@@ -266,7 +267,6 @@ def main() -> None:
             print(name, flush=True)
             subprocess.run(command, check=False)  # noqa: S603
             print(f"  {time.perf_counter() - started:.0f} s in all", flush=True)
-        write_json(args.out / "environment.json", describe(pick_device()))
     print(table(args.out))
 
 
