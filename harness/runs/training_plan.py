@@ -46,7 +46,7 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
     rows = training_rows(recipe)
     _, notes = read_dialogues([], base, recipe)
     held = weight_format(base, recipe.quantization)
-    facts = preflight(recipe, base, rows)
+    facts = preflight(recipe, base, rows, device)
     terminal.say(f"recipe {recipe.name}: {recipe.description}")
     terminal.say(f"base: {base.source}, {facts.total:,} parameters, {held.summary}, {dtype} on {device}")
     if held.warning:
@@ -80,11 +80,7 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
         _say_overlap(rows, tasks, terminal)
     for text, is_learned in facts.example:
         terminal.say(f"first row, {'trained' if is_learned else 'masked'} part:\n" + _indent(text))
-    _say_memory(facts, terminal)
-    if device.type != "cpu":
-        size = device.total_memory()
-        share = 100 * facts.memory_bytes / size
-        terminal.say(f"{device.name()}: {size / GIB:.1f} GiB, the estimate is {share:.0f} % of it")
+    _say_memory(facts, device, terminal)
     seconds = estimate.train_seconds(recipe, base, rows, device, dtype)
     terminal.say(f"estimated time on this machine: {duration(seconds)}")
     score_dtype = dtype if recipe.scoring.dtype == "auto" else device.default_dtype(recipe.scoring.dtype)
@@ -104,14 +100,19 @@ def _why(recipe: Recipe, base: Model, device: Device) -> str:
     return f" ({unsupported[0]})" if unsupported else ""
 
 
-def _say_memory(facts: Preflight, terminal: Terminal) -> None:
+def _say_memory(facts: Preflight, device: Device, terminal: Terminal) -> None:
     """The estimated memory by component, beside what fine-tuning all weights would take."""
-    terminal.say("estimated memory while training on a GPU, beside fine-tuning all weights on the same batches:")
+    place = "this CPU (of the whole process)" if device.type == "cpu" else device.name()
+    terminal.say(f"estimated memory while training on {place}, beside fine-tuning all weights on the same batches:")
     sizes = [(name, size, facts.full_memory[name]) for name, size in facts.memory.items()]
     sizes.append(("total", facts.memory_bytes, sum(facts.full_memory.values())))
     rows = [(name, f"{size / GIB:.2f}", f"{full / GIB:.2f}") for name, size, full in sizes]
     terminal.table(("component", "this recipe, GiB", "all weights, GiB"), rows)
-    terminal.say("  (computed; all weights: weights and gradients in 16 bits, AdamW states in 32 bits)")
+    terminal.say("  (computed; all weights: weights and gradients in the training's dtype, AdamW states in 32 bits)")
+    size = device.total_memory()
+    share = 100 * facts.memory_bytes / size
+    whole = "this machine" if device.type == "cpu" else device.name()
+    terminal.say(f"{whole}: {size / GIB:.1f} GiB, the estimate is {share:.0f} % of it")
 
 
 def _say_data(recipe: Recipe, rows: TrainingRows, tasks: Sequence[LoadedTask], terminal: Terminal) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from bitsandbytes.optim import GlobalOptimManager
 from transformers import AutoTokenizer, TrainerCallback
 
 from reports.errors import UserError
@@ -17,6 +18,7 @@ from training.backends import sft, trainer_loop, trl_backend
 from training.finetune import finetune, fingerprint, trained_adapter
 from training.log import read_log
 from training.models.base_model import find_base
+from training.models.device import pick_device
 from training.preflight import preflight
 from training.recipes.recipe_file import check_recipe, load_recipe
 from training.splits import TrainingRows, training_rows
@@ -202,7 +204,7 @@ def test_running_out_of_memory_halves_the_batch_and_keeps_the_effective_one(tiny
     said = [note for note in notes if "out of memory" in note]
     assert [note[-5:] for note in said] == ["2 x 4", "1 x 8"]
     alone = load_recipe(str(tiny_recipe), ["trainer.batch_size=1", "trainer.gradient_accumulation=8"])
-    assert log.estimated_memory == preflight(alone, find_base(recipe.model), rows).memory
+    assert log.estimated_memory == preflight(alone, find_base(recipe.model), rows, pick_device()).memory
     assert trained_adapter(folder, fingerprint(recipe, find_base(recipe.model), rows)) is not None
 
 
@@ -216,7 +218,9 @@ def test_nothing_of_a_training_is_held_while_the_next_loads_or_when_it_is_done(t
     def count(*arguments, **further):
         held.append(sum(each() is not None for each in made))
         trainer = sft.make_trainer(*arguments, **further)
-        made.extend((weakref.ref(trainer), weakref.ref(trainer.model)))
+        embedding = trainer.model.get_input_embeddings()  # transformers does this for 8-bit optimizers
+        GlobalOptimManager.get_instance().register_module_override(embedding, "weight", {"optim_bits": 32})
+        made.extend(weakref.ref(part) for part in (trainer, trainer.model, embedding))
         if len(held) == 1:
             step = trainer.training_step
 

@@ -14,6 +14,8 @@ from training.processes import process_count
 if TYPE_CHECKING:
     import torch
 
+    from training.models.device import Device
+
 _ROTATION = "apply_rotary_pos_emb"  # name of the function in transformers' models
 Forward = Callable[..., Any]
 _SAME = 4  # roundings of a value in 16 bits that may lie between a layer's own result and that of its kernel
@@ -26,7 +28,7 @@ def fuse_layers(trainer: Any, job: Job) -> None:
         trainer: A trainer.
         job: Its job.
     """
-    if not fuses_layers(job):
+    if not fuses_layers(job.device, job.dtype):
         return
     from transformers import TrainerCallback
 
@@ -55,9 +57,9 @@ def fuse_layers(trainer: Any, job: Job) -> None:
     trainer.add_callback(Fusing())
 
 
-def fuses_layers(job: Job) -> bool:
-    """Whether a job's layers are fused, if they are such as the kernels compute."""
-    return job.device.supports_kernel_packages and job.dtype != "float32" and process_count() == 1
+def fuses_layers(device: Device, dtype: str) -> bool:
+    """Whether layers are fused while they are trained, if they are such as the kernels compute."""
+    return device.supports_kernel_packages and dtype != "float32" and process_count() == 1
 
 
 def _fused_norm(module: Any) -> Forward | None:

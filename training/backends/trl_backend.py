@@ -49,7 +49,7 @@ def train(
         progress(0, 0, f"rows are padded: {type(model).__name__} would not keep them apart in one sequence")
     offload = recipe.trainer.gradient_checkpointing == "offload" and job.device.supports_pinned_memory
     own_checkpoints = checkpoint_layers in speedups and checkpoints_layers(job, model)
-    is_spared = own_checkpoints and fuse_layers in speedups and fuses_layers(job)
+    is_spared = own_checkpoints and fuse_layers in speedups and fuses_layers(job.device, job.dtype)
     tokenizer = load_tokenizer(str(job.base.folder))
     loss = pick_loss(model, tokenizer)
     try:
