@@ -58,15 +58,6 @@ _UNSLOTH_DEFAULTS = (
 Speedup = Callable[[Any, Job], None]
 
 
-def use_liger(trainer: Any, job: Job) -> None:  # noqa: ARG001 - a speed-up's signature
-    """Liger's kernels for norms, rotary embeddings and gated layers in the trainer's model."""
-    from liger_kernel.transformers import _apply_liger_kernel_to_instance  # type: ignore[import-not-found]
-
-    _apply_liger_kernel_to_instance(
-        model=trainer.model.get_base_model(), cross_entropy=False, fused_linear_cross_entropy=False
-    )
-
-
 def compute_again(trainer: Any, job: Job) -> None:  # noqa: ARG001 - a speed-up's signature
     """Checkpointed layers compute all their products again, in this process."""
     Skips.outputs = lambda self, layer, run, gradients: run()  # type: ignore[method-assign] # noqa: ARG005
@@ -101,7 +92,6 @@ VARIANTS = {
     "all-but-loss": Variant(speedups=(fuse_lora, fuse_layers, checkpoint_layers)),
     "whole-product": Variant(speedups=(*trl_backend.SPEEDUPS, compute_again)),
     "whole-step": Variant((_PACKED, *_WHOLE_STEP)),
-    "liger": Variant(speedups=(fuse_lora, fuse_loss, use_liger, checkpoint_layers)),
     "padded-all": Variant((_PADDED,)),
     "padded-lora": Variant((_PADDED,), (fuse_lora,), steps=7),
     "padded-checkpoints": Variant((_PADDED,), (checkpoint_layers,), steps=7),
@@ -109,7 +99,7 @@ VARIANTS = {
     "unsloth-whole-step": Variant((_PADDED, *_WHOLE_STEP), command=_UNSLOTH_DEFAULTS),
 }
 FIRST = "trl-as-it-comes+profile,trl+profile,unsloth,unsloth-defaults,packing,packing-lora,packing-lora-checkpoints"
-FIRST += ",all-but-loss,whole-step,liger"
+FIRST += ",all-but-loss,whole-step"
 
 
 def profiled(make: Callable[..., Any], step: int, path: Path) -> Callable[..., Any]:

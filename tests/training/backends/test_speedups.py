@@ -1,5 +1,8 @@
 """What makes training faster computes what PEFT, TRL and PyTorch compute: losses and gradients, number by number."""
 
+import os
+import subprocess
+import sys
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -107,6 +110,14 @@ def test_a_layers_last_product_is_computed_again_only_where_gradients_need_it(no
             skips.outputs(block, run, lambda output, states=states: torch.autograd.grad(output, states, weights)[0])
     assert len(computed) == 4
     assert sum(computed) == products
+
+
+def test_kernels_compute_what_pytorch_does():
+    """In Triton's interpreter, which computes kernels on a CPU as they are written; it must be on from the start."""
+    command = [sys.executable, "-m", "tests.training.backends.interpreted_kernels"]
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_loss_is_pytorchs_cross_entropy_with_its_gradient():
