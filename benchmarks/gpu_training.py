@@ -32,7 +32,6 @@ from training.backends import sft, trl_backend, unsloth_backend
 from training.backends.checkpointing import Skips, checkpoint_layers
 from training.backends.fused_layers import fuse_layers
 from training.backends.fused_lora import fuse_lora
-from training.backends.fused_loss import fuse_loss
 from training.backends.job import Job
 from training.finetune import finetune
 from training.models.base_model import find_base
@@ -113,12 +112,10 @@ def profiled(make: Callable[..., Any], step: int, path: Path) -> Callable[..., A
         profiler = profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA])
 
         class Profiling(TrainerCallback):  # type: ignore[misc]
-            def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-                if state.global_step + 1 == step:
-                    profiler.start()
-
             def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-                if state.global_step == step:
+                if state.global_step == step - 1:
+                    profiler.start()
+                elif state.global_step == step:
                     profiler.stop()
                     averages = profiler.key_averages()
                     tables = [

@@ -149,7 +149,7 @@ class Skips:
             return run()
         if type(layer) not in self._skips:
             whole, part = gradients(run()), gradients(self._skipping(product, run))
-            tolerance = 16 * torch.finfo(whole.dtype).eps * whole.abs().max()
+            tolerance = 4 * torch.finfo(whole.dtype).eps * whole.abs().max()
             self._skips[type(layer)] = bool((whole - part).abs().max() <= tolerance)
         return self._skipping(product, run) if self._skips[type(layer)] else run()
 

@@ -113,7 +113,7 @@ def test_no_token_is_lost_and_none_is_learned_from_another_row():
 
 def trained(tiny_recipe, folder, *settings, speedups=trl_backend.SPEEDUPS):
     """(gradients of each step, losses) of a training on the same rows in the same order."""
-    settings = ["trainer.max_length=1024", "trainer.max_steps=2", "data.train.rows=8", *settings]
+    settings = ("trainer.max_length=1024", "trainer.max_steps=2", "data.train.rows=8", *settings)
     recipe = load_recipe(str(tiny_recipe), ["trainer.eval_steps=null", "data.validation_rows=null", *settings])
     gradients = []
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ def assert_same(ours, theirs):
 @contextmanager
 def fused(model):
     """The model with its LoRA layers fused, as while it trains."""
-    callbacks = []
+    callbacks: list[Any] = []
     fuse_lora(SimpleNamespace(model=model, add_callback=callbacks.append), SimpleNamespace(dtype="float32"))
     callbacks[0].on_train_begin()
     yield
@@ -69,7 +70,7 @@ def test_a_gradient_takes_the_place_of_an_input_that_nothing_else_needs():
         start = values.clone().requires_grad_()
         inputs = start * 1
         with fused(model):
-            inputs.is_last_use = is_last_use
+            setattr(inputs, "is_last_use", is_last_use)  # noqa: B010 - tensors have no such attribute by themselves
             output = layer(inputs)
         results.append(torch.autograd.grad(output.square().sum(), [start, *weights]))
         assert torch.equal(inputs, start) != is_last_use
@@ -107,7 +108,10 @@ def test_a_layers_last_product_is_computed_again_only_where_gradients_need_it(no
                 computed.append(bool((block.mlp.down_proj(states) != 0).any()))
                 return block(states)
 
-            skips.outputs(block, run, lambda output, states=states: torch.autograd.grad(output, states, weights)[0])
+            def gradient(output, states=states):
+                return torch.autograd.grad(output, states, weights)[0]
+
+            skips.outputs(block, run, gradient)
     assert len(computed) == 4
     assert sum(computed) == products
 
