@@ -177,8 +177,7 @@ def _batch(training: Training, recipe: dict[str, Any]) -> list[tuple[str, str]]:
     trainer = _section(recipe, "trainer")
     effective = training.batch_size * training.gradient_accumulation * training.processes
     devices = f" on each of {training.processes} devices" if training.processes > 1 else ""
-    what = "packed sequences" if trainer.get("packing") else "rows"
-    text = f"{training.batch_size} x {training.gradient_accumulation}{devices}, {effective} {what} per step"
+    text = f"{training.batch_size} x {training.gradient_accumulation}{devices}, {effective} rows per step"
     if trainer.get("batch_size", training.batch_size) != training.batch_size:
         text += (
             f"; the recipe's {trainer['batch_size']} x {trainer.get('gradient_accumulation')} did not fit into memory"

@@ -212,7 +212,8 @@ class TrainerSection(_Section):
         seed: Of first weights, dropout and the order of rows; the recipe's own where it is not given.
         schedule: Learning-rate schedule after the warm-up.
         warmup_steps: Steps of warm-up; or give `warmup_ratio`, a share of all steps.
-        backend: `auto` is Unsloth on one NVIDIA or AMD card with the extra `unsloth` and a base it can take, else TRL.
+        backend: `auto` is TRL where it packs rows with attention in a kernel; elsewhere Unsloth on one NVIDIA or AMD
+            card with the extra `unsloth` and a base it can take, else TRL.
         optimizer: A name transformers knows.
         max_length: Longest row in tokens; longer ones are cut, and counted.
         packing: The rows of a step in few sequences without padding, refused where attention would see from one into
