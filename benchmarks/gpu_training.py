@@ -3,10 +3,11 @@
     python -m benchmarks.gpu_training OUT-FOLDER BASE-FOLDER ROWS.jsonl [--steps 24] [--variants trl,unsloth]
     python -m benchmarks.gpu_training OUT-FOLDER --table    # what the files in it say, as Markdown
 
-The base is one that `benchmarks.random_llama` makes, the recipe `deepseek-r1-llama-8b`. All variants train the same
-rows in the same order, the same rows in each step, one after another on one GPU, each in a process of its own; the
-seconds of a step are the median after the first three. OUT-FOLDER gets a JSON file for each variant, and torch's
-profile of a step for those that end with `+profile`. One that fails or takes too long does not stop the others.
+The base is one that `benchmarks.random_llama` makes (16 GB, made here if there is none), the recipe
+`deepseek-r1-llama-8b`. All variants train the same rows in the same order, the same rows in each step, one after
+another on one GPU, each in a process of its own; the seconds of a step are the median after the first three. OUT-FOLDER
+gets a JSON file for each variant, and torch's profile of a step for those that end with `+profile`. One that fails or
+takes too long does not stop the others.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from training.finetune import finetune
 from training.models.base_model import find_base
 from training.models.device import pick_device
 from training.models.model import Model
+from training.models.quickstart_model import quickstart_model
 from training.recipes.recipe_file import load_recipe
 from training.splits import training_rows
 
@@ -169,6 +171,8 @@ def measure(name: str, base: Model, rows: Path, steps: int, out: Path) -> dict[s
     per_step = statistics.median(seconds[_WARM_UP - 1 :])
     return {
         "variant": name.removesuffix(_PROFILE),
+        "environment": describe(device),
+        "own_process": True,  # else what earlier variants left in memory is part of the peak
         "settings": list(variant.settings),
         "speedups": [speedup.__name__ for speedup in variant.speedups] if variant.command is None else [],
         "seconds_per_step": round(per_step, 4),
@@ -201,22 +205,25 @@ def measure_here(name: str, folder: Path, rows: Path, steps: int, out: Path) -> 
 def table(out: Path) -> str:
     """The measurements of a folder as a Markdown table, with the mean loss against that of TRL as it comes."""
     results = {path.stem: read_json(path) for path in sorted(out.glob("*.json"))}
-    lines = ["| variant | s a step | real tokens/s | peak allocated, GiB | mean loss | against TRL |"]
-    lines.append("|---|---:|---:|---:|---:|---:|")
+    lines = [
+        "| variant | s a step | real tokens/s | peak, GiB | above the loaded model, GiB | mean loss | against TRL |"
+    ]
+    lines.append("|---|---:|---:|---:|---:|---:|---:|")
     expected = results.get("trl-as-it-comes", {}).get("losses", [])
     for name in [name for name in VARIANTS if name in results]:
         result = results[name]
         if "failed" in result:
-            lines.append(f"| {name} | failed: {result['failed'][:80]} | | | | |")
+            lines.append(f"| {name} | failed: {result['failed'][:80]} | | | | | |")
             continue
         losses = result["losses"][: len(expected) or None]  # a profiled step is one more
-        mean = statistics.mean(losses)
+        mean, memory = statistics.mean(losses), result["log"]["memory"]
         off = mean / statistics.mean(expected[: len(losses)]) - 1 if expected else 0.0
         cells = (
             f"`{name}`",
             f"{result['seconds_per_step']:.2f}",
             f"{result['tokens_per_second']:,.0f}",
-            f"{result['peak_allocated_gib']:.2f}",
+            f"{result['peak_allocated_gib']:.2f}" if result.get("own_process") else "",
+            f"{(memory['peak_allocated_bytes'] - memory['before_allocated_bytes']) / 2**30:.2f}",
             f"{mean:.4f}",
             f"{100 * off:+.3f} % over {len(losses)} steps",
         )
@@ -243,7 +250,9 @@ def main() -> None:
         args.out.mkdir(parents=True, exist_ok=True)
         for path in args.out.glob("*.json"):
             path.unlink()
-        write_json(args.out / "environment.json", describe(pick_device()))
+        if not (args.base / "config.json").is_file():
+            make = [sys.executable, "-m", "benchmarks.random_llama", str(quickstart_model()), str(args.base)]
+            subprocess.run(make, check=True)  # noqa: S603
         for name in names:
             started = time.perf_counter()
             words = [str(args.out), str(args.base), str(args.rows), "--steps", str(args.steps), "--here"]
