@@ -4,8 +4,9 @@
 
 256 prompts x 256 tokens and 200 PubMedQA items, asked of base and adapters. Stages, each kept in OUT/STAGE.json:
 `make` (model and adapters), `stock` (lm-eval: batch 8 on a part of the prompts, larger batches on all), `ours`
-(transformers engine), `vllm` (vLLM engine, cold and then steady), `warm` (vLLM started again), `agree` (SmolLM2-135M:
-both engines' answers compared), `table` (ratios from the others, gpu_speed.json).
+(transformers engine), `step` (a decoding step), `many` (ten adapters), `vllm` (vLLM engine, cold and then steady),
+`warm` (vLLM started again), `agree` (SmolLM2-135M: both engines' answers compared), `table` (ratios from the others,
+gpu_speed.json).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from training.models.device import device_of
 from training.models.quickstart_model import quickstart_model
 
 PROMPTS, NEW_TOKENS, QUESTIONS, ADAPTERS = 256, 256, 200, 3
+_MANY = 10  # adapters
 _PART = (
     16  # prompts that stock lm-eval is timed on at batch 8; all rows have the same length, so they stand for the rest
 )
@@ -75,6 +77,21 @@ class Benchmark:
         return self._without_answers(
             self._run("benchmarks.our_run", "tasks", self._model, [*self._adapters(), "--again"])
         )
+
+    def step(self) -> dict[str, Any]:
+        """Milliseconds of a decoding step of the base at fixed lengths, replayed from a CUDA graph."""
+        return self._run("benchmarks.decoding_step", "tasks", self._model, [])
+
+    def many(self) -> dict[str, Any]:
+        """The transformers engine with ten adapters and few prompts: what an adapter adds to start and switch."""
+        for number in range(ADAPTERS, _MANY):
+            make_adapter(self._model, self._work / f"adapter{number}", seed=number)
+        self._tasks("few", {PUBMEDQA: 8, GENERATION: 8}, 8)
+        runs = [self._run("benchmarks.our_run", "few", self._model, self._adapters(count)) for count in (1, _MANY)]
+        seconds = [run["setup"]["start_seconds"] + run["answer_seconds"] for run in runs]
+        own = [sum(task["seconds"] for tasks in run["costs"].values() for task in tasks.values()) for run in runs]
+        added = (seconds[1] - seconds[0] - own[1] + own[0]) / (_MANY - 1)
+        return {"runs": [self._without_answers(run) for run in runs], "seconds_beside_answers": added}
 
     def vllm(self) -> dict[str, Any]:
         """The vLLM engine: its first start, a first round, a steady round."""
@@ -153,8 +170,8 @@ class Benchmark:
         command = " ".join(["benchmarks/gpu_speed.sh OUT", *words])
         return {"command": command, "environment": describe(device_of(self._args.device))}
 
-    def _adapters(self) -> list[str]:
-        return [word for n in range(ADAPTERS) for word in ("--adapter", f"a{n}={self._work / f'adapter{n}'}")]
+    def _adapters(self, count: int = ADAPTERS) -> list[str]:
+        return [word for n in range(count) for word in ("--adapter", f"a{n}={self._work / f'adapter{n}'}")]
 
     def _tasks(self, name: str, counts: dict[str, int], new_tokens: int) -> None:
         folder = self._work / name
@@ -175,7 +192,8 @@ class Benchmark:
 
 
 STAGES: dict[str, Callable[[Benchmark], dict[str, Any]]] = {
-    name: getattr(Benchmark, name) for name in ("make", "stock", "ours", "vllm", "warm", "agree", "table")
+    name: getattr(Benchmark, name)
+    for name in ("make", "stock", "ours", "step", "many", "vllm", "warm", "agree", "table")
 }
 
 

@@ -46,6 +46,7 @@ def main() -> None:
     from tasks.rendering import load_tokenizer
     from training.models.model import BASE
 
+    stages = {"imports": time.perf_counter() - STARTED}
     manager = TaskManager(include_path=str(args.tasks), include_defaults=False)
     maker = RequestMaker(load_tokenizer(args.model), 0)
     folders = {name: Path(folder) for name, folder in (pair.split("=", 1) for pair in args.adapter)}
@@ -56,11 +57,14 @@ def main() -> None:
         single = make_questions(loaded, maker, 0)
         questions |= {(model, name): single for model in (BASE, *folders)}
     pairs = sorted(questions, key=lambda pair: [BASE, *folders].index(pair[0]))
+    stages["questions"] = time.perf_counter() - STARTED
     engine = _engine(args, folders, build_requests(questions, pairs))
+    stages["engine"] = time.perf_counter() - STARTED
     first = _ask(engine, questions, pairs)
     found = {
         **first,
         "setup": engine.setup,
+        "seconds_until": stages,
         "total_seconds": time.perf_counter() - STARTED,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from harness.api import ask, plan, report, run, score, train
     from harness.bundles.bundling import bundle
+    from harness.judging.judging import judge
     from harness.opening import open_run
     from harness.releases.exporting import export
     from harness.releases.gating import gate
@@ -26,6 +27,7 @@ __all__ = [
     "compare",
     "export",
     "gate",
+    "judge",
     "open_run",
     "plan",
     "push",
@@ -44,6 +46,7 @@ _ELSEWHERE = {
     "compare": "harness.sweeps.sweeping",
     "export": "harness.releases.exporting",
     "gate": "harness.releases.gating",
+    "judge": "harness.judging.judging",
     "open_run": "harness.opening",
     "push": "harness.releases.publishing",
     "sweep": "harness.sweeps.sweeping",

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from harness.commands import bundle, cache, comparing, doctor, gate, listing, rate, release, reports, run, view
+from harness.commands import bundle, cache, comparing, doctor, gate, judge, listing, rate, release, reports, run, view
 from harness.console import Terminal, prepare_streams, print_error, printable
 from harness.logs import drop_unhandled, log_fault, quiet_libraries
 from reports.errors import UserError, is_failure
@@ -96,13 +96,14 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "compare": comparing.compare,
     "sweep": comparing.sweep,
     "convert": comparing.convert,
+    "judge": judge.judge,
     "gate": gate.gate,
     "init": gate.init,
     "doctor": doctor.doctor,
 }
 _GROUPS = {
     "Train and score": ("run", "plan", "train", "score", "sweep", "ask"),
-    "Look at results": ("view", "report", "compare", "diff", "readme", "rate", "convert"),
+    "Look at results": ("view", "report", "compare", "diff", "readme", "judge", "rate", "convert"),
     "Release": ("gate", "baseline", "init", "export", "verify", "push"),
     "Models, data and this machine": ("list", "bundle", "cache", "doctor"),
 }

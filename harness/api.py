@@ -250,14 +250,33 @@ def plan(  # noqa: PLR0913 - one for each flag of the command
     base: str | None = None,
     questions: str | Sequence[str] = (),
     from_bundle: str | Path | None = None,
+    power: bool = False,
+    detect: float | None = None,
+    discordance: float | None = None,
 ) -> Preflight:
-    """Say what a recipe's training will do, without loading weights; returns what it rests on."""
+    """Say what a recipe's training will do, without loading weights; returns what it rests on.
+
+    Args:
+        recipe: Name or file; the quickstart if not given.
+        seed: Instead of the recipe's.
+        settings: `key.path=value` overrides.
+        quiet: Print nothing.
+        data: As for `run`.
+        columns: As for `run`.
+        base: As for `run`.
+        questions: As for `run`.
+        from_bundle: As for `run`.
+        power: Print how many items it takes to call a difference better, worse or equivalent, metric by metric.
+        detect: Difference to detect with `power`, instead of each metric's smallest relevant one.
+        discordance: Share of the items that only one model gets right, instead of that of earlier answers.
+    """
+    from harness.runs.power_plan import Assumptions
     from harness.runs.training_plan import print_plan
 
     log_to(None)
     terminal = Terminal(quiet=quiet)
     with _reading(from_bundle, terminal):
-        resolved, _ = open_run(
+        resolved, folder = open_run(
             recipe,
             seed=seed,
             settings=settings,
@@ -267,7 +286,8 @@ def plan(  # noqa: PLR0913 - one for each flag of the command
             questions=questions,
             say=terminal.say,
         )
-        return print_plan(resolved, terminal)
+        wants_table = power or detect is not None or discordance is not None
+        return print_plan(resolved, terminal, folder, Assumptions(detect, discordance) if wants_table else None)
 
 
 def report(run: str | Path, *, templates: str | Path | None = None, quiet: bool = False) -> tuple[Path, Path]:

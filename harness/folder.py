@@ -75,6 +75,11 @@ class RunFolder:
         """Rating sheets, their key, and the marks that came back."""
         return self.path / "ratings"
 
+    @property
+    def judging(self) -> Path:
+        """Replies of judges, by judge and rubric."""
+        return self.path / "judging"
+
     def served_session(self) -> str:
         """Name under which a server's answers are stored for this folder; a new one after `end_served_session`."""
         path = self.path / _SESSION

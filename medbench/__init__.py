@@ -8,7 +8,7 @@ from medbench.clashes import claim_names
 claim_names()
 
 if TYPE_CHECKING:
-    from harness import ask, bundle, compare, export, gate, open_run, plan  # noqa: I001 - two lines, not sixteen
+    from harness import ask, bundle, compare, export, gate, judge, open_run, plan  # noqa: I001 - two lines, not sixteen
     from harness import push, report, run, score, sweep, train, verify
     from harness import metrics as metrics
     from harness import stats as stats
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from reports.errors import UserError
     from reports.version import __version__
 
-__all__ = ["Run", "UserError", "__version__", "ask", "bundle", "compare", "export", "gate", "load", "main", "metrics"]
-__all__ += ["open_run", "plan", "push", "report", "run", "score", "stats", "sweep", "train", "verify"]
+__all__ = ["Run", "UserError", "__version__", "ask", "bundle", "compare", "export", "gate", "judge", "load", "main"]
+__all__ += ["metrics", "open_run", "plan", "push", "report", "run", "score", "stats", "sweep", "train", "verify"]
 _MODULES = dict.fromkeys(("Run", "load"), "harness.loading") | {"main": "harness.__main__"}
 _MODULES |= {"UserError": "reports.errors", "__version__": "reports.version"}
 _MODULES |= {name: f"harness.{name}" for name in ("metrics", "stats")}

@@ -1,13 +1,16 @@
-"""Tables of multiple choice: the position effect, and log-likelihood beside reasoning."""
+"""Tables of multiple choice: the position effect, log-likelihood beside reasoning, and confidence of answers."""
 
 from __future__ import annotations
 
+from reports.document.answer_confidence import AnswerConfidence
 from reports.document.position_effect import PositionEffect
 from reports.document.reasoning_effect import ACCURACY, ACCURACY_KEYS, ReasoningEffect
 from reports.document.schema import Results
 from reports.document.truncation import truncated_share
 from reports.numbers import MISSING, interval_text, p_text, percent_text, signed_text, value_text
 from reports.tables import Table, table_of
+
+_SOURCES = {"probability": "probability of the choice", "repeats": "agreement of repeats"}
 
 
 def positions_table(results: Results) -> Table | None:
@@ -80,3 +83,54 @@ def _difference(first: float | None, second: float | None, effect: ReasoningEffe
 
 def _items(effect: ReasoningEffect) -> str:
     return f"{effect.items:,}" + (f" (without {effect.unpaired:,} that only one has)" if effect.unpaired else "")
+
+
+def confidence_table(results: Results) -> Table | None:
+    """Area under the risk-coverage curve by model, compared with the baseline's; None without any confidence."""
+    return table_of(
+        {
+            "Model and items": _named(one, results),
+            "Confidence": _SOURCES[one.source],
+            "Area (less is better) [95 % interval]": _area(one.area, one.low, one.high),
+            "Difference [interval]": _area(one.difference, one.difference_low, one.difference_high, signed=True),
+            "p": MISSING if one.p_adjusted is None else p_text(one.p_adjusted),
+            "Outcome": one.outcome or MISSING,
+        }
+        for one in _shown_confidence(results)
+    )
+
+
+def confident_table(results: Results) -> Table | None:
+    """How many of the answers with a confidence of a level or more are right, by model; None without any."""
+    shown = _shown_confidence(results)
+    levels = sorted({level.least for one in shown for level in one.levels})
+    return table_of(
+        {"Model and items": _named(one, results), "All answers": f"{percent_text(one.accuracy)} of {one.items:,}"}
+        | {f"Confidence from {least:g}": _level_text(one, least) for least in levels}
+        for one in shown
+    )
+
+
+def _shown_confidence(results: Results) -> list[AnswerConfidence]:
+    return [one for one in results.answer_confidence if one.model in results.shown_models()]
+
+
+def _named(one: AnswerConfidence, results: Results) -> str:
+    titles = {task.name: task.short_title for task in results.tasks}
+    return f"{one.model}, {titles.get(one.task, one.task)}"
+
+
+def _area(value: float | None, low: float | None, high: float | None, *, signed: bool = False) -> str:
+    if value is None:
+        return MISSING
+    sign = "+" if signed else ""
+    interval = "" if low is None or high is None else f" [{low:{sign}.3f}, {high:{sign}.3f}]"
+    return f"{value:{sign}.3f}{interval}"
+
+
+def _level_text(one: AnswerConfidence, least: float) -> str:
+    level = next((level for level in one.levels if level.least == least), None)
+    if level is None or level.accuracy is None:
+        return MISSING if level is None else "no answers"
+    interval = interval_text(level.low, level.high, ACCURACY)
+    return " ".join(filter(None, (percent_text(level.accuracy), interval, f"of {level.items:,}")))

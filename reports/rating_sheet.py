@@ -48,11 +48,32 @@ class KeyEntry(Strict):
     output_sha256: str
 
 
+class Draw(Strict):
+    """How the items of a sheet were drawn from those that a judge rated: at random within strata of its ratings.
+
+    Attributes:
+        judge: The judge whose ratings made the strata.
+        rubric: Its rubric.
+        strata: Number of the stratum of every item that could be drawn, so that estimates weight the drawn ones.
+    """
+
+    judge: str
+    rubric: str
+    strata: dict[str, int]
+
+
 class Key(Strict):
-    """The answers behind a sheet's codes; raters must not see it."""
+    """The answers behind a sheet's codes; raters must not see it.
+
+    Attributes:
+        task: The task of the answers.
+        codes: The answers.
+        draw: How the items were drawn for a judge; None for a simple random sample.
+    """
 
     task: PlainName
     codes: dict[str, KeyEntry] = Field(default_factory=dict)
+    draw: Draw | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +101,9 @@ def make_sheet(
     task: str,
     folder: Path,
     random: Random = SystemRandom(),  # noqa: B008 - it has no state
+    *,
+    draw: Draw | None = None,
+    before: Key | None = None,
 ) -> Key:
     """Write `sheet.csv` and `sheet.html` for raters, and the secret `key.json`.
 
@@ -89,12 +113,15 @@ def make_sheet(
         task: Task of the answers.
         folder: Folder to write to.
         random: Draws the codes and their order; by default from the system, which nobody can repeat.
+        draw: How the items were drawn for a judge.
+        before: Key of earlier sheets, whose codes stay valid.
     """
-    codes = sorted({_code(random) for _ in range(2 * len(items) * len(samples))})
+    used = before.codes if before else {}
+    codes = sorted({_code(random) for _ in range(2 * len(items) * len(samples))} - used.keys())
     random.shuffle(codes)
     pairs = [(model, item) for item in items for model in samples]
     coded = dict(sorted(zip(codes[: len(pairs)], pairs, strict=True)))
-    key = Key(task=task)
+    key = Key(task=task, codes=dict(used), draw=draw)
     rows = []
     for code, (model, item) in coded.items():
         sample = samples[model][item]
@@ -155,7 +182,7 @@ def rater_of(path: Path) -> str:
 
 
 def read_sheet(path: Path, key: Key) -> list[Rating]:
-    """Read the marks of a completed sheet.
+    """Read a completed sheet, also its rows without marks.
 
     Raises:
         UserError: The file does not name its rater or cannot be read, a code is foreign or there twice, or a mark is
@@ -191,7 +218,7 @@ def read_sheet(path: Path, key: Key) -> list[Rating]:
         marks = {name: _mark(row[name], f"{where}, {name}") for name in ASPECTS}
         given = {name: mark for name, mark in marks.items() if mark is not None}
         ratings[code] = Rating(rater, code, given, from_text((row.get("comment") or "").strip()))
-    return [rating for rating in ratings.values() if rating.marks]
+    return list(ratings.values())
 
 
 def _mark(text: str | None, where: str) -> int | None:

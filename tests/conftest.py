@@ -167,7 +167,7 @@ def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
 
     from reports.page.svg import Plot
 
-    for module in ("plots", "sample_plots", "configuration_views"):
+    for module in ("plots", "sample_plots", "configuration_views", "confidence_plots"):
         monkeypatch.setattr(
             f"reports.page.{module}.plot", lambda _, title, words, *__, **___: Plot(title, words, Markup("<svg></svg>"))
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gate_simulation import LIMIT
+from benchmarks.judge_simulation import GOOD_CORRELATION, RATINGS
 from tests.pages import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -251,3 +252,46 @@ def largest_template_difference(results: Any) -> tuple[Any, ...]:
 
 def _template_layouts(results: Any) -> list[Any]:
     return [run[layout] for run in results["templates"].values() for layout in ("unsloth", "trl", "axolotl")]
+
+
+def calibrated(judge: str) -> Values:
+    """Of a kind of judge in the simulation of calibration: correlation, coverage in percent, and relative width."""
+
+    def values(simulation: dict[str, Any]) -> tuple[float, ...]:
+        cells = [cell for cell in simulation["cells"] if (cell["data"], cell["judge"]) == ("differences", judge)]
+        columns = [
+            [100 * cell["coverage"]["powered"] for cell in cells],
+            [100 * cell["coverage"]["judge alone"] for cell in cells],
+            [cell["relative_width"] for cell in cells],
+        ]
+        mean = sum(cell["correlation"] for cell in cells) / len(cells)
+        return (mean, *(end for column in columns for end in (min(column), max(column))))
+
+    return values
+
+
+def judges(what: str) -> Values:
+    """Of ratings with a judge's help, where ratings vary: draws, coverage, relative widths, and a judge alone."""
+
+    def values(simulation: dict[str, Any]) -> tuple[float, ...]:
+        cells = [cell for cell in simulation["cells"] if cell["data"] != "marks, at the top"]
+        plain = [cell for cell in cells if cell["design"] == "plain" and cell["data"] == "differences"]
+        independent = [cell for cell in cells if cell["units"] >= RATINGS[0]]
+        good = [cell for cell in cells if cell["correlation"] >= GOOD_CORRELATION and cell["design"] == "plain"]
+        (draws,) = {cell["draws"] for cell in cells}
+        every: dict[str, tuple[float, ...]] = {
+            "draws": (draws,),
+            "coverage": span([100 * cell["coverage"]["powered"] for cell in cells]),
+            "useless": (max(cell["relative_width"] for cell in independent if cell["judge"] == "useless"),),
+            "good": span([cell["relative_width"] for cell in good]),
+            "wrong": (100 * min(1 - cell["coverage"]["judge alone"] for cell in plain if cell["judge"] == "biased"),),
+        }
+        return every[what]
+
+    return values
+
+
+def power_checks(check: dict[str, Any]) -> tuple[int, float]:
+    """Drawn tables of each cell, and the largest difference of a chance from the planned one, in points."""
+    (draws,) = {row["draws"] for row in check["cells"] if row["draws"]}
+    return draws, 100 * max(row["difference"] for row in check["cells"])

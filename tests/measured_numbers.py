@@ -8,6 +8,7 @@ from tests import evidence_values as values
 from tests.evidence_values import Values
 
 NOISE_LIMITS = "../../reports/comparison/noise_limits.json"  # shipped with the package
+_JUDGED = "| {:.2f} | {:.1f} to {:.1f} % | {:.1f} to {:.1f} % | {:.2f} to {:.2f} |"
 _SCRIPTS = "{:.2f} ({:.2f} to {:.2f}) |"
 
 # By page and evidence: a format string, and the function from the evidence to its values. The filled string stands in
@@ -41,6 +42,12 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
         "gpu/speed.json": [
             ("generates {:.0f} (base) and {:.0f} (adapter) tokens a second at batch 8", values.stock_speeds("8")),
             ("and {:,.0f} and {:,.0f} at batch 256", values.stock_speeds("256")),
+        ],
+    },
+    "docs/judging.md": {
+        "judging.json": [
+            (f"| {judge} {_JUDGED}", values.calibrated(judge))
+            for judge in ("good", "good, narrow scale", "biased", "noisy", "useless")
         ],
     },
     "SECURITY.md": {
@@ -256,5 +263,13 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
             ("over {:,} draws", lambda d: tuple({cell["draws"] for cell in d["drawn"]})),
             ("one adapter and for eight", values.kept),
         ],
+        "judging.json": [
+            ("{:,} draws of each kind of data, design and judge", values.judges("draws")),
+            ("the intervals cover {:.1f} to {:.1f} %", values.judges("coverage")),
+            ("A useless judge widens them {:.3f} times at most", values.judges("useless")),
+            ("narrows them to {:.2f} to {:.2f} of the ratings alone", values.judges("good")),
+            ("is wrong in at least {:.1f} % of the draws", values.judges("wrong")),
+        ],
+        "power.json": [("{:,} drawn ones above, differ by at most {:.2f} points", values.power_checks)],
     },
 }

@@ -3,12 +3,21 @@
 What a public constant of the code says is filled in from it, so that a page cannot keep another number.
 """
 
-from benchmarks import gate_exact, gate_simulation, model_families, slices_simulation
+from benchmarks import (
+    gate_exact,
+    gate_simulation,
+    judge_simulation,
+    model_families,
+    power_check,
+    slices_simulation,
+)
+from harness.runs.power_plan import DISCORDANCE
 from harness.scoring.questions import BLOCK_SAMPLES
 from harness.viewing.server import ADDRESS
 from reports.comparison.inference import LEVEL
 from reports.comparison.learning_curve import MOST_COMPARED
 from reports.comparison.proportions import POWER
+from reports.comparison.rated_sample import ENOUGH_RATINGS
 from reports.comparison.verdict import TRUNCATED
 from reports.document.evidence import NOISE_ITEMS
 from reports.document.schema import SCHEMA_VERSION, MetricInfo
@@ -96,6 +105,12 @@ REVIEWED = {
         "5 % is written 0.05": "notation",
         f"one-sided `confidence` of {_BAD_SLICE}": "default confidence",
     },
+    "docs/judging.md": {
+        "with the 50 reasoning rows": "setting of benchmarks/gpu_real.sh",
+        f"from {ENOUGH_RATINGS} rated items on": "limit, simulated in tests/reports/judging/test_calibration.py",
+        "with 30, 60 and 120 rated items": "settings of benchmarks/judge_simulation.py",
+        f"How often do {_CONFIDENCE} intervals": "definition",
+    },
     "docs/leakage.md": {
         f"runs of {runs.RUN} equal words": "limit",
         f"{runs.RUN} words tell a copy": "limit",
@@ -147,6 +162,15 @@ REVIEWED = {
         f"with {100 * POWER:.0f} % power": "definition",
         "the upper 95 % limit of the share": "definition, in reports/comparison/proportions.py and outcome.py",
         f"at most {100 * LEVEL:.0f} % for one adapter and for eight": "level of the tests",
+        f"with a chance of {100 * POWER:.0f} %": "definition",
+        f"({LEVEL:g} divided by": "level of the tests",
+        "(upper 95 % limit)": "definition, in reports/comparison/proportions.py",
+        f"{100 * DISCORDANCE:.0f} % are assumed": "default of --discordance",
+        f"every table of up to {power_check.ENUMERATED} items": "setting of benchmarks/power_check.py",
+        "the upper 95 % limit of the variance": "definition, in reports/comparison/calibration.py",
+        f"too narrow for {judge_simulation.RATINGS[0]} ratings": "setting of benchmarks/judge_simulation.py",
+        f"from {judge_simulation.RATINGS[0]} ratings on": "the same",
+        f"correlates by {judge_simulation.GOOD_CORRELATION:g} or more": "the same",
     },
     "docs/training.md": {
         "2 rows of 2,048 tokens": "setting of benchmarks/gpu_recipes.py",

@@ -32,7 +32,11 @@ PLACEHOLDERS = {
     "COMMAND": "run",
     "50": "2",  # items
 }
-PARSED_ONLY = ("medqa_4options", "medical", "retention")  # their questions are on the hub
+PARSED_ONLY = (
+    *("medqa_4options", "medical", "retention"),  # their questions are on the hub
+    "http://localhost:8000",  # where no server is
+    *("ada.csv", "--more"),  # which a rater fills in before further items are drawn
+)
 EXIT_CODES = {"gate": (0, 1, 3), "readme": (0, 1), "verify": (0, 3)}  # that are no faults
 
 
@@ -82,9 +86,10 @@ def place(tiny_model, tmp_path_factory):
     shutil.copy(ROOT / "tasks" / "samples" / "pubmedqa.json", folder / "ori_pqal.json")
     rows = [f'What is sign {number}?,"It is seen, then named.",Sign {number}.\n' for number in range(10)]
     (folder / "qa.csv").write_text("Prompt,Rationale,Answer\n" + "".join(rows), encoding="utf-8")
-    for block in blocks(text_of(ROOT / "docs" / "your-data.md")):
-        if block.verb and block.language != "sh":
-            write(block, folder)
+    for page in ("your-data", "judging"):
+        for block in blocks(text_of(ROOT / "docs" / f"{page}.md")):
+            if block.verb and block.language != "sh":
+                write(block, folder)
     (folder / "my").mkdir()
     (folder / "my" / "model-folder").symlink_to(tiny_model)
     (folder / "path" / "or").mkdir(parents=True)

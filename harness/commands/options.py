@@ -80,6 +80,23 @@ Again = Annotated[
     bool, typer.Option("--again", help="Score everything again, also items whose answers the folder holds.")
 ]
 
+Power = Annotated[
+    bool, typer.Option("--power", help="Show how many items it takes to call a difference better, worse or equivalent.")
+]
+Detect = Annotated[
+    float | None,
+    typer.Option(
+        "--detect", help="--power for this difference, such as 0.05, not each metric's smallest relevant one."
+    ),
+]
+Discordance = Annotated[
+    float | None,
+    typer.Option(
+        "--discordance",
+        help="--power if this share of the items is right for one model only; else from earlier answers, or 0.2.",
+    ),
+]
+
 
 def numbers(text: str | None) -> list[int] | None:
     """Whole numbers separated by commas.

@@ -24,12 +24,18 @@ def export(
     items: Annotated[int, typer.Option("--items", min=1, help="Questions to rate, drawn by seed.")] = 20,
     models: Annotated[str | None, typer.Option("--models", help="Whose answers, separated by commas; all.")] = None,
     task: Annotated[str | None, typer.Option("--task", help="The task; medbench_generation.")] = None,
+    for_judge: Annotated[  # noqa: FBT002
+        bool, typer.Option("--for-judge", help="Draw from all that a judge rated, so that the marks calibrate it.")
+    ] = False,
+    more: Annotated[  # noqa: FBT002
+        bool, typer.Option("--more", help="Further items, drawn like the earlier ones; marks on those stay.")
+    ] = False,
     again: Annotated[bool, typer.Option("--again", help="Make a new sheet; marks on the old one are lost.")] = False,  # noqa: FBT002
 ) -> None:
     """Write ratings/sheet.csv and sheet.html for raters; ratings/key.json says whose answers they are: keep it."""
     from harness.runs import rating
 
-    folder = rating.export(run, items, split_names(models), task, again=again)
+    folder = rating.export(run, items, split_names(models), task, for_judge=for_judge, more=more, again=again)
     Terminal().say(f"for raters: {folder / 'sheet.html'} or {folder / 'sheet.csv'}")
     Terminal().say(f"not for raters: {folder / 'key.json'}")
 

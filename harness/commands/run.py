@@ -11,11 +11,14 @@ from harness.commands.options import (
     Base,
     Columns,
     Data,
+    Detect,
+    Discordance,
     FromBundle,
     Limit,
     Models,
     MoreData,
     Out,
+    Power,
     Questions,
     Recipe,
     RecipeOrData,
@@ -82,6 +85,9 @@ def plan(  # noqa: PLR0913, PLR0917 - one for each flag
     base: Base = None,
     questions: Questions = None,
     from_bundle: FromBundle = None,
+    power: Power = False,  # noqa: FBT002
+    detect: Detect = None,
+    discordance: Discordance = None,
 ) -> None:
     """Show what a training will do before it starts: rows, lengths, an example, parameters, memory and time."""
     import harness
@@ -97,6 +103,9 @@ def plan(  # noqa: PLR0913, PLR0917 - one for each flag
         columns=column_names(columns),
         base=base,
         from_bundle=from_bundle,
+        power=power,
+        detect=detect,
+        discordance=discordance,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from harness.engines.attention import use_own_attention
+from harness.engines.fused_decoder import FusedDecoder, fits
 from harness.engines.generation_mode import generation_mode
 from harness.engines.key_values import PrefixKVCache, SlotKVCache
 from harness.engines.windows import model_window
-from reports.errors import UserError
+from reports.errors import UserError, is_failure
+from training.machine_failures import is_out_of_memory
 from training.models.device import device_of
 from training.models.probes import agree, is_causal, own_logprobs, probe_tokens
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from harness.engines.rows import Tokens
     from training.models.device import Device
 
+_log = logging.getLogger("medbench.scoring")
 _PADDING = 16  # largest share of the budget that is padding is 1 / 16, about the cost of another pass
 _Item = TypeVar("_Item")
 
@@ -55,6 +59,7 @@ class CausalModel:
         token_bytes: Memory of one token's keys and values.
         logit_rows: Rows of float32 logits held at once.
         stats: What it has computed so far.
+        fused: Computes in its stead, where it is built like Llama and the adapter in place allows it.
         generation_mode: How its own forward can generate, where `stats.shares_prefixes` is not set.
     """
 
@@ -70,6 +75,7 @@ class CausalModel:
         self._tokenizer_name = str(tokenizer.name_or_path)
         vocab_size = int(model.get_output_embeddings().weight.shape[0])
         self.logit_rows = max(1, self.hardware.logit_bytes // (4 * vocab_size))
+        self.fused: FusedDecoder | None = None
         self._check(tokenizer)
         self.token_bytes = _key_value_bytes(model) if self.stats.shares_prefixes else 0
 
@@ -101,6 +107,7 @@ class CausalModel:
                 fix="set scoring.engine=vllm if vLLM supports the model, or report it as an issue of medbench",
             )
         own = self.stats.shares_prefixes
+        self.fused = self._all_fused = self._fused(tokens, expected) if own else None
         self.generation_mode = "padded" if own else generation_mode(self.model, tokens, expected)
         self.stats = EngineStats(self.stats.shares_prefixes)
 
@@ -111,6 +118,38 @@ class CausalModel:
             return False
         logits = self.logits(self.states([tokens])[0][0])
         return agree(self.model, logits.float().log_softmax(-1), expected)
+
+    def _fused(self, tokens: Tokens, expected: torch.Tensor) -> FusedDecoder | None:
+        """The fused decoder, if it runs on this device and predicts what the model does."""
+        if len(tokens) < 2 or not fits(self._decoder):  # noqa: PLR2004 - one for the slot, one for a step
+            return None
+        self.fused = FusedDecoder(self._decoder)
+        try:
+            agrees = self._steps_agree(tokens, expected) and self._agrees(tokens, expected)
+        except BaseException as error:  # whatever Triton raises where it has no compiler for a GPU
+            if not is_failure(error) or is_out_of_memory(error):
+                raise
+            _log.warning("this model is computed by transformers' layers, since fused ones do not run: %s", error)
+            agrees = False
+        return self.fused if agrees else None
+
+    @torch.inference_mode()
+    def _steps_agree(self, tokens: Tokens, expected: torch.Tensor) -> bool:
+        """Whether decoding steps through the second half give the expected log-probabilities."""
+        half = len(tokens) // 2
+        made = self.states([tokens[:half]], keep=True)[1]
+        assert made is not None
+        slots = SlotKVCache(1, len(tokens))
+        slots.put([0], made)
+        places = torch.arange(half, len(tokens), device=self.device)[:, None]
+        inputs = torch.tensor(tokens[half:], device=self.device)[:, None]
+        steps = zip(inputs, places, strict=True)
+        logits = torch.cat([self.next_logits(*step, slots, len(tokens)) for step in steps])
+        return agree(self.model, logits.float().log_softmax(-1), expected[half:])
+
+    def adapter_changed(self) -> None:
+        """Take notice of other layers in the model."""
+        self.fused = self._all_fused if self._all_fused and self._all_fused.computes_adapters() else None
 
     def states(
         self, rows: Sequence[Tokens], before: PrefixKVCache | None = None, of: Sequence[int] = (), *, keep: bool = False
@@ -135,9 +174,11 @@ class CausalModel:
         ids, valid = ids.to(self.device), valid.to(self.device)
         if not self.stats.shares_prefixes:
             return self._decoder(ids, attention_mask=valid.long(), use_cache=False).last_hidden_state, None
-        if before is None and not keep:
+        kept = PrefixKVCache(valid, before, of) if before is not None or keep else None
+        if self.fused is not None:
+            return self.fused.rows(ids, kept), kept
+        if kept is None:
             return self._decoder(ids, use_cache=False).last_hidden_state, None
-        kept = PrefixKVCache(valid, before, of)
         output = self._decoder(
             ids,
             attention_mask=kept.mask(longest),
@@ -169,8 +210,11 @@ class CausalModel:
             length: Above the last position, at most the slots' tokens.
         """
         self.stats.decoded += len(tokens)
+        tokens = tokens.clamp(min=0)  # NO_TOKEN in slots of ended answers
+        if self.fused is not None:
+            return self.logits(self.fused.step(tokens, positions, slots, length))
         output = self._decoder(
-            tokens.clamp(min=0)[:, None],  # NO_TOKEN in slots of ended answers
+            tokens[:, None],
             attention_mask=slots.step(positions, length),
             position_ids=positions[:, None],
             past_key_values=slots,

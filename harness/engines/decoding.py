@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import abc, deque
-from collections.abc import Iterator, Mapping
-from itertools import groupby
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from itertools import groupby, repeat
+from typing import NamedTuple
 
 import torch
 
@@ -44,6 +46,8 @@ class Sequence:
         self.recorded = recorded
         self.prompt, self.limit = fit_to_context(request, max_length)
         self.tokens: list[int] = []
+        self.started = 0  # of its tokens, those that a step computes included
+        self.ended = False
         self.shared = 0
         self.begun: float | None = None
         self.seconds = 0.0
@@ -65,28 +69,49 @@ class Sequence:
         return len(self.prompt) + len(self.tokens)
 
     def draw(self) -> float:
-        """Random number for the next token."""
-        return self._draws.at(len(self.tokens)) if self._draws else 0.0
+        """Random number for the token that is computed next."""
+        return self._draws.at(self.started) if self._draws else 0.0
 
-    def next(self, chosen: int) -> int:
-        """The chosen token, or the recorded one."""
-        return chosen if self.recorded is None else self.recorded.tokens[len(self.tokens)]
+    def next_recorded(self) -> int:
+        """The recorded token that would be computed next; any after the last one."""
+        assert self.recorded is not None
+        return self.recorded.tokens[min(self.started, len(self.recorded.tokens) - 1)]
 
     def append(self, token: int, device: Device) -> GenerateResponse | None:
-        """Add a token; returns the response if it was the last one."""
-        self.tokens.append(token)
+        """Add a token, the recorded one if there is; returns the response if it was the last one."""
+        self.tokens.append(token if self.recorded is None else self.recorded.tokens[len(self.tokens)])
+        self.started = max(self.started, len(self.tokens))
         if self.recorded is not None:
-            return self.recorded if len(self.tokens) >= len(self.recorded.tokens) else None
+            self.ended = len(self.tokens) >= len(self.recorded.tokens)
+            return self.recorded if self.ended else None
         ended = self._end.reached(self.tokens, self.request.stop)
-        if not ended and len(self.tokens) < self.limit:
+        self.ended = ended or len(self.tokens) >= self.limit
+        if not self.ended:
             return None
         cost = Cost(self.seconds, time.perf_counter() - (self.begun or 0.0), device.peak_memory().allocated)
         text = self._end.text(self.tokens, self.request.stop)
         return GenerateResponse(text, tuple(self.tokens), "stop" if ended else "length", cost)
 
 
+class _Step(NamedTuple):
+    """A decoding step that was started.
+
+    Attributes:
+        live: Slots and sequences that it computes a token for.
+        tokens: Waits for the tokens, by slot.
+        begun: When it was started.
+    """
+
+    live: list[tuple[int, Sequence]]
+    tokens: Callable[[], list[int]]
+    begun: float
+
+
 class Decoder:
     """Generates in slots, which it keeps from one call to the next.
+
+    On a GPU a step is started before the tokens of the one before are read, so that it does not wait for Python; a
+    sequence that has ended then computes one more token, which is dropped.
 
     Args:
         model: The model; its rows must be able to continue earlier tokens.
@@ -96,6 +121,7 @@ class Decoder:
 
     def __init__(self, model: CausalModel, rows: int, budget: Budget) -> None:
         self._model = model
+        self._vector = model.hardware.vector
         self._max_slots = rows
         self._budget = budget
         self._steps = StepGraphs(model)
@@ -122,6 +148,8 @@ class Decoder:
             for number in rows_below(prefix):
                 sequences[number].shared = prefix.end
         waiting = deque(sorted(sequences, key=lambda sequence: len(sequence.prompt), reverse=True))
+        self._free([slot for slot, sequence in enumerate(self._slots) if sequence is not None])  # of a stopped call
+        self._steps_ahead.clear()
         while waiting:
             self._provide_slots(waiting)
             try:
@@ -141,7 +169,8 @@ class Decoder:
 
     def _provide_slots(self, waiting: abc.Sequence[Sequence]) -> None:
         """Allocate slots for these sequences unless those of the last call are enough."""
-        tokens = self._steps.length(max(len(sequence.prompt) + sequence.limit for sequence in waiting))
+        most = max(len(sequence.prompt) + sequence.limit for sequence in waiting)
+        tokens = self._steps.length(most + self._model.hardware.steps_ahead)
         wanted = min(self._max_slots, len(waiting))
         if tokens <= self._cache.tokens and wanted <= self._cache.rows:
             return
@@ -153,6 +182,7 @@ class Decoder:
         self._steps.clear()
         self._cache = SlotKVCache(rows, tokens)
         self._slots: list[Sequence | None] = [None] * rows
+        self._steps_ahead: deque[_Step] = deque()
         device = self._model.device
         self._next = torch.zeros(rows, dtype=torch.long, device=device)  # next input token
         self._positions = torch.zeros(rows, dtype=torch.long, device=device)
@@ -163,21 +193,27 @@ class Decoder:
     def _run(self, waiting: deque[Sequence]) -> Iterator[tuple[int, GenerateResponse]]:
         """Generate until all sequences are finished."""
         self._model.hardware.reset_peak_memory()
+        self._read = time.perf_counter()
         while True:
             free = [slot for slot, sequence in enumerate(self._slots) if sequence is None]
             if waiting and len(free) >= max(1, len(self._slots) // _REFILL_SHARE):
                 yield from self._fill(free, waiting)
             elif len(free) == len(self._slots):
+                self._steps_ahead.clear()
                 return
             else:
                 stop_if_asked()
-                yield from self._step(closed=not waiting)
+                if step := self._start_step(closed=not waiting):
+                    self._steps_ahead.append(step)
+                if step is None or len(self._steps_ahead) > self._model.hardware.steps_ahead:
+                    yield from self._finish(self._steps_ahead.popleft())
 
     def _fill(self, free: abc.Sequence[int], waiting: deque[Sequence]) -> Iterator[tuple[int, GenerateResponse]]:
         """Prefill free slots with prompts, and choose the first token of each answer."""
         placed = [(slot, waiting.popleft()) for slot in free[: len(waiting)]]
         for slot, sequence in placed:
             self._slots[slot] = sequence
+            sequence.started = len(sequence.tokens)
         placed.sort(key=lambda entry: entry[1].shared_prefix)
         for prefix, group in groupby(placed, key=lambda entry: entry[1].shared_prefix):
             before = None
@@ -188,11 +224,11 @@ class Decoder:
                 if computed and prefix and before is None:
                     before = self._model.states([prefix], keep=True)[1]
                 tokens = self._prefill(slots, sequences, before) if computed else [0] * len(sequences)
-                tokens = [sequence.next(token) for sequence, token in zip(sequences, tokens, strict=True)]
-                index = torch.tensor(slots, device=self._next.device)
-                self._next[index] = torch.tensor(tokens, device=index.device)
-                self._positions[index] = torch.tensor([sequence.length for sequence in sequences], device=index.device)
+                index = self._vector(slots)
+                self._next[index] = self._vector(tokens)
+                self._positions[index] = self._vector([sequence.length for sequence in sequences])
                 self._live[index] = 1
+                self._started(list(zip(slots, sequences, strict=True)))
                 self._share(started, sequences)
                 for sequence in sequences:
                     sequence.begun = sequence.begun or started
@@ -215,41 +251,61 @@ class Decoder:
         chosen: list[int] = choose(logits, requests, draws).tolist()
         return chosen
 
-    def _step(self, *, closed: bool) -> Iterator[tuple[int, GenerateResponse]]:
-        """Generate one token for every sequence; if `closed`, no prompt takes a free slot any more."""
-        started = time.perf_counter()
+    def _start_step(self, *, closed: bool) -> _Step | None:
+        """Start computing one more token of every sequence; None if no sequence can have one.
+
+        Args:
+            closed: Whether no prompt takes a free slot any more.
+        """
+        begun = time.perf_counter()
         if closed:
             self._compact_slots()
-        live = [(slot, sequence) for slot, sequence in enumerate(self._slots) if sequence is not None]
+        occupied = [(slot, sequence) for slot, sequence in enumerate(self._slots) if sequence is not None]
+        live = [(slot, sequence) for slot, sequence in occupied if sequence.started < sequence.limit]
+        if not live:
+            return None
         count = self._steps.rows(live[-1][0] + 1, len(self._slots))
-        length = self._steps.length(max(sequence.length for _, sequence in live))
-        computed = any(sequence.recorded is None for _, sequence in live)
-        tokens = self._next_tokens(count, length) if computed else [0] * count
-        if any(sequence.recorded is not None for _, sequence in live):
-            for slot, sequence in live:
-                tokens[slot] = sequence.next(tokens[slot])
-            self._next[:count] = torch.tensor(tokens, device=self._next.device)
+        if any(sequence.recorded is None for _, sequence in live):
+            tokens = self._next_tokens(count, dict(live))
+        else:
+            tokens = partial(list, repeat(0, count))
+        self._started(live)
         self._positions[:count] += self._live[:count]
-        self._share(started, [sequence for _, sequence in live])
-        ended = []
-        for slot, sequence in live:
-            response = sequence.append(tokens[slot], self._model.hardware)
-            if response is not None:
-                ended.append((slot, sequence, response))
-        self._free([slot for slot, _, _ in ended])
-        for _, sequence, response in ended:
-            if sequence.recorded is None:
-                yield sequence.number, response
+        return _Step(live, tokens, begun)
 
-    def _next_tokens(self, count: int, length: int) -> list[int]:
-        """Compute one step of the first `count` slots; returns their next tokens."""
-        sequences = self._slots[:count]
+    def _started(self, sequences: abc.Sequence[tuple[int, Sequence]]) -> None:
+        """Count a token that was started of each sequence; recorded ones replace those that are computed."""
+        recorded = [(slot, sequence.next_recorded()) for slot, sequence in sequences if sequence.recorded is not None]
+        if recorded:
+            slots, tokens = map(list, zip(*recorded, strict=True))
+            self._next[self._vector(slots)] = self._vector(tokens)
+        for _, sequence in sequences:
+            sequence.started += 1
+
+    def _next_tokens(self, count: int, live: Mapping[int, Sequence]) -> Callable[[], list[int]]:
+        """Start computing one step of the first `count` slots; returns what waits for their next tokens."""
+        length, fused = self._cache.tokens, self._model.fused
+        if not (fused and fused.reads_lengths):
+            length = self._steps.length(max(len(sequence.prompt) + sequence.started for sequence in live.values()))
         logits = self._steps.logits(self._next[:count], self._positions[:count], self._cache, length)
+        sequences = [live.get(slot) for slot in range(count)]
         requests = [None if sequence is None else sequence.request for sequence in sequences]
         chosen = choose(logits, requests, [0.0 if sequence is None else sequence.draw() for sequence in sequences])
         self._next[:count] = chosen
-        tokens: list[int] = chosen.tolist()
-        return tokens
+        return self._model.hardware.copied(chosen)
+
+    def _finish(self, step: _Step) -> Iterator[tuple[int, GenerateResponse]]:
+        """Read the tokens of a step, and free the slots of the sequences that end with them."""
+        tokens = step.tokens()
+        live = [(slot, sequence) for slot, sequence in step.live if not sequence.ended]
+        self._share(max(step.begun, self._read), [sequence for _, sequence in live])
+        self._read = time.perf_counter()
+        responses = [(sequence, sequence.append(tokens[slot], self._model.hardware)) for slot, sequence in live]
+        ended = [(sequence, response) for sequence, response in responses if response is not None]
+        self._free([self._slots.index(sequence) for sequence, _ in ended])
+        for sequence, response in ended:
+            if sequence.recorded is None:
+                yield sequence.number, response
 
     def _compact_slots(self) -> None:
         """Move sequences from the last slots to free ones if a step then computes fewer rows."""
@@ -263,16 +319,16 @@ class Decoder:
         for source, target in zip(of, to, strict=True):
             self._slots[target], self._slots[source] = self._slots[source], None
         for state in (self._next, self._positions, self._live):
-            state[torch.tensor(to, device=state.device)] = state[torch.tensor(of, device=state.device)]
-        self._live[torch.tensor(of, device=self._live.device)] = 0
+            state[self._vector(to)] = state[self._vector(of)]
+        self._live[self._vector(of)] = 0
 
     def _free(self, slots: list[int]) -> None:
         for slot in slots:
             self._slots[slot] = None
         if slots:
-            self._live[torch.tensor(slots, device=self._live.device)] = 0
+            self._live[self._vector(slots)] = 0
 
     def _share(self, started: float, sequences: abc.Sequence[Sequence]) -> None:
-        share = (time.perf_counter() - started) / len(sequences)
+        share = (time.perf_counter() - started) / max(1, len(sequences))
         for sequence in sequences:
             sequence.seconds += share

@@ -64,13 +64,16 @@ class SlotKVCache(Cache):  # type: ignore[misc]
     Args:
         rows: Number of slots.
         tokens: Size of a slot.
+
+    Attributes:
+        store: Keys and values by layer.
     """
 
     def __init__(self, rows: int, tokens: int) -> None:
         super().__init__(layers=[])
         self.rows = rows
         self.tokens = tokens
-        self._store: list[Layer] = []
+        self.store: list[Layer] = []
         self._numbers = torch.empty(0, dtype=torch.long)
         self._positions = torch.empty(0, dtype=torch.long)
         self._length = 0
@@ -79,18 +82,18 @@ class SlotKVCache(Cache):  # type: ignore[misc]
         """Fill slots with the rows of a prefill; padding behind a row is overwritten as the row grows."""
         index = torch.tensor(slots, device=made.valid.device)
         for number, (keys, values) in enumerate(made.kept):
-            if number == len(self._store):
-                self._store.append((self._empty(keys), self._empty(values)))
-            for store, new in zip(self._store[number], (keys, values), strict=True):
+            if number == len(self.store):
+                self.store.append((self._empty(keys), self._empty(values)))
+            for store, new in zip(self.store[number], (keys, values), strict=True):
                 store[index, :, : new.shape[2]] = new
 
     def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
         """Copy rows to other slots."""
-        if not self._store:  # all rows so far have recorded responses
+        if not self.store:  # all rows so far have recorded responses
             return
-        device = self._store[0][0].device
+        device = self.store[0][0].device
         to, of = torch.tensor(targets, device=device), torch.tensor(sources, device=device)
-        for layer in self._store:
+        for layer in self.store:
             for store in layer:
                 store[to] = store[of]
 
@@ -103,7 +106,7 @@ class SlotKVCache(Cache):  # type: ignore[misc]
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_: Any, **__: Any) -> Layer:
         """Write each row's new token into its slot; returns the keys and values to attend to."""
-        keys, values = self._store[layer_idx]
+        keys, values = self.store[layer_idx]
         keys[self._numbers, :, self._positions] = key_states[:, :, 0]
         values[self._numbers, :, self._positions] = value_states[:, :, 0]
         rows = len(self._positions)

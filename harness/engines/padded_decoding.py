@@ -95,9 +95,8 @@ class PaddedDecoder:
             requests, draws = [sequence.request for sequence in live], [sequence.draw() for sequence in live]
             chosen = choose(output.logits[:, -1], requests, draws)
             share = (time.perf_counter() - started) / len(live)
-            tokens = [sequence.next(token) for sequence, token in zip(live, chosen.tolist(), strict=True)]
             unfinished = []
-            for number, (sequence, token) in enumerate(zip(live, tokens, strict=True)):
+            for number, (sequence, token) in enumerate(zip(live, chosen.tolist(), strict=True)):
                 sequence.begun = sequence.begun or started
                 sequence.seconds += share
                 response = sequence.append(token, self._device)
@@ -111,7 +110,7 @@ class PaddedDecoder:
             live = [live[number] for number in unfinished]
             mask, positions = mask[kept], positions[kept, -1:] + 1
             mask = torch.cat([mask, mask.new_ones(len(live), 1)], 1)
-            ids = torch.tensor(tokens, device=mask.device)[kept, None]
+            ids = torch.tensor([sequence.tokens[-1:] for sequence in live], device=mask.device)
 
 
 def _left_padded(rows: abc.Sequence[Tokens], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

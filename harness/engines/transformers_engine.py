@@ -15,6 +15,7 @@ from harness.engines.adapter_switch import AdapterMode, adapter_switch
 from harness.engines.answer_text import AnswerEnd, end_tokens
 from harness.engines.causal_model import Budget, CausalModel
 from harness.engines.decoding import Decoder
+from harness.engines.fused_decoder import pack
 from harness.engines.interface import (
     CAPABILITIES,
     Capability,
@@ -75,6 +76,7 @@ class TransformersEngine:
             torch.set_num_threads(cpu_threads(len(affinity), _QUOTA, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
         model = load()
         self._recorded = recorded
+        pack(model)
         self._switch = adapter_switch(model, adapters, adapter_mode)
         self._model = CausalModel(model, tokenizer, device)
         self.max_length = self._model.max_length
@@ -112,6 +114,7 @@ class TransformersEngine:
                 continue
             self._switch.use(name)
             if self._switch.mode == "unmerged":
+                self._model.adapter_changed()
                 self._decoder.forget_weights()
             yield from self._score({index: requests[index].request for index in own}, recorded)
             end = self._ends.get(name, self._end)

@@ -54,12 +54,24 @@ def find_model(
         return base
     if argument.source is None:
         return own.model(argument)
-    name, source = argument.name, argument.source
     if argument.kind == "adapter":
-        return with_rows(find_adapter(name, source, base, dtype), recipe.trained_on)
+        return with_rows(find_adapter(argument.name, argument.source, base, dtype), recipe.trained_on)
+    model = find_whole(argument, base, say)
+    if not model.is_served:
+        model = replace(model, unrecorded_base=unrecorded_base(model))
+    return with_rows(model, recipe.trained_on)
+
+
+def find_whole(argument: ModelArgument, base: Model, say: Say) -> Model:
+    """A model from elsewhere with all its weights, or one behind a server; its training data is not looked up.
+
+    Raises:
+        UserError: It cannot be found or used.
+    """
+    name, source = argument.name, str(argument.source)
     if argument.kind == "served":
-        return with_rows(served_model(name, source, base), recipe.trained_on)
+        return served_model(name, source, base)
     whole = functools.partial(find_full, say=say)
     model = find_gguf(name, source, whole, say) if argument.kind == "gguf" else whole(name, source)
     check_weights(model)
-    return with_rows(replace(model, unrecorded_base=unrecorded_base(model)), recipe.trained_on)
+    return model

@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter, ValidationError
 
 from harness.folder import RunFolder
+from harness.runs.judged_answers import add_judging, current_replies, judging_files, read_answers, read_judging
 from harness.runs.showing import report_stage
 from reports.comparison import compare_models
 from reports.comparison.agreement import agreement
 from reports.comparison.verdict import sentences
 from reports.document.checksums import write_samples
 from reports.document.evidence import HUMAN_RATING, RatingSummary
-from reports.document.reading import read_results, read_samples, write_results
+from reports.document.reading import read_results, write_results
 from reports.document.schema import MetricInfo, Results, Sample, TaskInfo
 from reports.errors import UserError
 from reports.files import read_json, write_json
+from reports.judging.calibration import draw_items, make_strata
+from reports.judging_tables import calibration_table, judging_sentences
 from reports.rating_sheet import (
     ASPECTS,
+    Draw,
     Key,
     Rating,
     make_sheet,
@@ -32,7 +36,7 @@ from reports.rating_sheet import (
     remove_key,
 )
 from tasks import catalog
-from tasks.data import sample_indices
+from tasks.data.splits import seeded_order
 
 if TYPE_CHECKING:
     from harness.console import Terminal
@@ -45,46 +49,81 @@ _METRICS = [
 ]
 
 
-def export(run: Path, items: int, models: Sequence[str] | None, task: str | None, *, again: bool) -> Path:
+def export(
+    run: Path,
+    items: int,
+    models: Sequence[str] | None,
+    task: str | None,
+    *,
+    for_judge: bool = False,
+    more: bool = False,
+    again: bool = False,
+) -> Path:
     """Write a blinded sheet of some items with all models' answers; returns the folder that it is in.
 
+    The items are a simple random sample, or `for_judge` a random sample within strata of the judge's ratings. With
+    `more` they are further items, drawn as the earlier ones were, whose marks stay.
+
     Raises:
-        UserError: The run has no such answers, or a sheet is there already.
+        UserError: The run has no such answers, no judge rated them, all are drawn, or a sheet is there already.
     """
-    results = read_results(run)
-    folder = RunFolder(run).ratings
-    rated = task or catalog.GENERATION
+    results, folder = read_results(run), RunFolder(run)
+    before = read_key(folder.ratings) if more else None
+    if before is not None and (models or task or for_judge or again):
+        raise UserError("more items are drawn as the earlier ones were", where="--more", fix="leave other flags out")
+    rated = before.task if before else task or catalog.GENERATION
     names = list(models or [model.name for model in results.models if model.kind != "pool"])
-    answers = {name: _answers(run, name, rated) for name in names}
+    if before is not None:
+        names = list(dict.fromkeys(entry.model for entry in before.codes.values()))
+    answers = {name: read_answers(run, name, rated) for name in names}
     shared = [item for item in answers[names[0]] if all(item in by_item for by_item in answers.values())]
-    chosen = [shared[index] for index in sample_indices(len(shared), items, results.seed)]
-    with RunFolder(run).lock(wait=_WAIT_SECONDS):
-        if (folder / "key.json").is_file() and not again:
-            raise UserError(
-                "a sheet exists already, and its ratings would be lost", where=str(folder), fix="use it, or add --again"
-            )
-        remove_key(folder)  # first, so that what a kill leaves is not taken for a whole sheet
-        (folder / _MARKS).unlink(missing_ok=True)  # they are of the codes of the sheet that is replaced
-        make_sheet(answers, chosen, rated, folder)
-    return folder
+    drawn_before = {entry.item for entry in before.codes.values()} if before else set()
+    draw = before.draw if before else None
+    if for_judge:
+        draw = _draw_for_judge(folder, results, names, rated)
+    if draw is None:
+        order = [shared[index] for index in seeded_order(len(shared), results.seed)]
+        chosen = [item for item in order if item not in drawn_before][:items]
+    else:
+        chosen = draw_items(draw, items, drawn_before, seed=results.seed)
+    if not chosen:
+        raise UserError("all items are on a sheet already", where=str(run), fix="score more items to rate more")
+    with folder.lock(wait=_WAIT_SECONDS):
+        if (folder.ratings / "key.json").is_file() and not (again or more):
+            fix = "use it, add --more for further items, or --again for a new one"
+            raise UserError("a sheet exists already, and its ratings would be lost", where=str(folder.ratings), fix=fix)
+        if not more:
+            remove_key(folder.ratings)  # first, so that what a kill leaves is not taken for a whole sheet
+            (folder.ratings / _MARKS).unlink(missing_ok=True)  # they are of the codes of the sheet that is replaced
+        make_sheet(answers, chosen, rated, folder.ratings, draw=draw, before=before)
+    return folder.ratings
 
 
-def _answers(run: Path, model: str, task: str) -> dict[str, Sample]:
-    """The first answer of a model to each item."""
-    path = RunFolder(run).samples(model, task)
-    if not path.is_file():
-        raise UserError(
-            f"the run holds no answers of {model} to {task}",
-            where=str(run),
-            fix="name others with --models or --task, or have them answered: medbench score --out RUN --tasks TASK",
-        )
-    return {sample.id: sample for sample in read_samples(path) if sample.repeat == 0}
+def _draw_for_judge(folder: RunFolder, results: Results, names: Sequence[str], task: str) -> Draw:
+    """Strata by the ratings of the judge that rated most of the aspects that people rate.
+
+    Raises:
+        UserError: No judge rated these models by such aspects.
+    """
+    candidates = [name for name in names if name != results.baseline]
+    usable = [
+        (info, current_replies(folder, info, rows))
+        for info, rows in map(read_judging, judging_files(folder))
+        if info.task == task and info.kind == "scores" and {metric.key for metric in info.metrics} & ASPECTS.keys()
+    ]
+    if results.baseline not in names or not candidates or not usable:
+        what = "no judge has rated answers of two models by the aspects of the sheet"
+        raise UserError(what, where=str(folder.path), fix="judge them first: medbench judge RUN --rubric five-aspects")
+    info, replies = max(usable, key=lambda pair: len({metric.key for metric in pair[0].metrics} & ASPECTS.keys()))
+    of_model = [{reply.id for reply in replies if reply.models == [name]} for name in names]
+    own = [reply for reply in replies if reply.id in set.intersection(*of_model)]
+    return make_strata(info, own, (results.baseline, candidates[0]), seed=results.seed)
 
 
 def import_sheets(run: Path, sheets: Sequence[Path], terminal: Terminal) -> Results:
     """Unblind filled sheets, one per rater, add their scores to the run's results, and write its report again.
 
-    Marks that were imported before stay; a rater whose sheet is imported again has the new marks only.
+    Marks that were imported before stay; a rater whose sheet is imported again has the new marks only, for its rows.
 
     Raises:
         UserError: A sheet is broken or of another run, two have the same name, or none holds a mark.
@@ -96,23 +135,31 @@ def import_sheets(run: Path, sheets: Sequence[Path], terminal: Terminal) -> Resu
         raise UserError(
             "two sheets have the same name", where=", ".join(map(str, sheets)), fix="name each by its rater"
         )
-    ratings = [rating for path in sheets for rating in read_sheet(path, key)]
+    rows = [rating for path in sheets for rating in read_sheet(path, key)]
+    ratings = [rating for rating in rows if rating.marks]
     if not ratings:
         raise UserError("there is no mark in them", where=", ".join(map(str, sheets)), fix="fill the sheets in")
     with folder.lock(wait=_WAIT_SECONDS):
         results = read_results(run)
         imported = _imported(folder.ratings / _MARKS, key)
-        earlier = [rating for rating in imported if rating.rater not in names]
+        given = {(rating.rater, rating.code) for rating in rows}
+        earlier = [rating for rating in imported if (rating.rater, rating.code) not in given]
         write_json(folder.ratings / _MARKS, [asdict(rating) for rating in (*earlier, *ratings)])
-        with_them = add_ratings(results, folder)
+        with_them = add_judging(add_ratings(results, folder), folder)
         write_results(run, with_them)
     if earlier:
         raters = ", ".join(dict.fromkeys(rating.rater for rating in earlier))
         terminal.say(f"imported before and still counted: {len(earlier)} answers rated by {raters}")
-    if replaced := [rating.rater for rating in imported if rating.rater in names]:
+    if replaced := [rating.rater for rating in imported if (rating.rater, rating.code) in given]:
         raters = ", ".join(dict.fromkeys(replaced))
         terminal.say(f"replaced: {len(replaced)} answers rated by {raters}, whose sheet was imported before")
     report_stage(folder, with_them, terminal)
+    for judging in with_them.judging:
+        if (table := calibration_table(judging)) is not None:
+            terminal.heading(f"{judging.title}, judged by {judging.judge.name}, calibrated by people")
+            terminal.table(table.columns, table.rows)
+            for sentence, is_warning in judging_sentences(judging):
+                terminal.say(sentence, style="yellow" if is_warning else "")
     return with_them
 
 
@@ -129,7 +176,7 @@ def add_ratings(results: Results, folder: RunFolder) -> Results:
     current = {
         (model, item): output_hash(sample)
         for model in {entry.model for entry in key.codes.values()} & present
-        for item, sample in _answers(folder.path, model, key.task).items()
+        for item, sample in read_answers(folder.path, model, key.task).items()
     }
     valid = [
         rating

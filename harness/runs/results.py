@@ -12,6 +12,7 @@ import pandas as pd
 
 from harness.environment import describe
 from harness.planning.run_plan import Plan
+from harness.runs.confident_answers import confident_answers
 from harness.runs.pooling import own_names, pool_models
 from harness.runs.positions import chosen_letters
 from harness.runs.reasoning_effects import reasoning_effects
@@ -90,6 +91,7 @@ def assemble(
         label_use=label_use(_labels(scored) | letters),
         positions=position_effects({key: of for key, of in letters.items() if key[1] in catalog.QUESTION_LABELS}),
         reasoning=reasoning_effects(scored, seed=seed),
+        answer_confidence=confident_answers(scored, plan.baseline.name, seed=seed),
         slices=sliced.slices,
         worst_slices=sliced.worst,
         learning_curve=learning_curve(models, [*tasks.values()], samples, own=own_names(plan), seed=seed),

@@ -137,6 +137,7 @@ def score_stage(plan: Plan, terminal: Terminal, stages: dict[str, float], *, aga
         UserError: No other model is left.
     """
     from harness.engines.interface import NotFiniteError
+    from harness.runs.judged_answers import add_judging
     from harness.runs.rating import add_ratings
     from harness.runs.results import assemble
     from harness.runs.tracking import report_scores
@@ -158,7 +159,7 @@ def score_stage(plan: Plan, terminal: Terminal, stages: dict[str, float], *, aga
             terminal.say(f"  note: {plan.warnings[-1]}", style="yellow")
     started = time.perf_counter()
     results = assemble(plan, scored, noise, command=command_line(), stages=stages, engine=engine)
-    results = add_ratings(results, plan.folder)
+    results = add_judging(add_ratings(results, plan.folder), plan.folder)
     stages["compare"] = round(time.perf_counter() - started, 3)
     if is_main():
         write_predictions(plan, scored)

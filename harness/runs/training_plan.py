@@ -11,6 +11,7 @@ from harness.planning.leakage import check_overlap, overlap_lines, unsearched_li
 from harness.planning.row_accounts import altered_line, source_accounts
 from harness.planning.run_plan import unchecked_lines
 from harness.planning.validation_items import check_scored_while_training, load_with_validation, validation_lines
+from harness.runs.power_plan import Assumptions, say_power
 from reports.errors import UnreachableError
 from reports.numbers import GIB, duration
 from training.backends.choice import check_can_train, unsloth_unsupported
@@ -25,19 +26,28 @@ from training.splits import training_rows
 
 if TYPE_CHECKING:
     from harness.console import Terminal
+    from harness.folder import RunFolder
     from harness.planning.lm_tasks import LoadedTask
-    from training.models.device import Device
+    from training.models.device import Device, DTypeName
     from training.models.model import Model
     from training.recipes.recipe import Recipe
     from training.splits import TrainingRows
 
 
-def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
+def print_plan(recipe: Recipe, terminal: Terminal, folder: RunFolder, power: Assumptions | None = None) -> Preflight:
     """Print the plan of a recipe and return what it rests on.
+
+    Args:
+        recipe: The recipe.
+        terminal: Where to print.
+        folder: The run folder, whose earlier answers say how much models differ.
+        power: What the table of `--power` is computed for; None for one line.
 
     Raises:
         UserError: The data, the base's configuration or the recipe cannot be used.
     """
+    if power is not None:
+        power.check()
     device = pick_device()
     dtype = device.default_dtype(recipe.model.dtype)
     base = find_base_config(recipe.model, terminal.say)
@@ -81,12 +91,8 @@ def print_plan(recipe: Recipe, terminal: Terminal) -> Preflight:
     for text, is_learned in facts.example:
         terminal.say(f"first row, {'trained' if is_learned else 'masked'} part:\n" + _indent(text))
     _say_memory(facts, device, terminal)
-    seconds = estimate.train_seconds(recipe, base, rows, device, dtype)
-    terminal.say(f"estimated time on this machine: {duration(seconds)}")
-    score_dtype = dtype if recipe.scoring.dtype == "auto" else device.default_dtype(recipe.scoring.dtype)
-    works = (estimate.work_of(loaded, base) for loaded in tasks)
-    seconds = sum(estimate.task_seconds(work, base, device, score_dtype) for work in works)
-    terminal.say(f"then to score each model on {len(tasks)} tasks: {duration(seconds)}")
+    _say_times(recipe, base, rows, tasks, device, dtype, terminal)
+    say_power(tasks, recipe.scoring.tasks, folder, power, terminal)
     return facts
 
 
@@ -98,6 +104,24 @@ def _why(recipe: Recipe, base: Model, device: Device) -> str:
         return " (packed rows, faster than Unsloth)"
     unsupported = unsloth_unsupported(recipe, device)
     return f" ({unsupported[0]})" if unsupported else ""
+
+
+def _say_times(
+    recipe: Recipe,
+    base: Model,
+    rows: TrainingRows,
+    tasks: Sequence[LoadedTask],
+    device: Device,
+    dtype: DTypeName,
+    terminal: Terminal,
+) -> None:
+    """The estimated times of training and of scoring a model."""
+    seconds = estimate.train_seconds(recipe, base, rows, device, dtype)
+    terminal.say(f"estimated time on this machine: {duration(seconds)}")
+    score_dtype = dtype if recipe.scoring.dtype == "auto" else device.default_dtype(recipe.scoring.dtype)
+    works = (estimate.work_of(loaded, base) for loaded in tasks)
+    seconds = sum(estimate.task_seconds(work, base, device, score_dtype) for work in works)
+    terminal.say(f"then to score each model on {len(tasks)} tasks: {duration(seconds)}")
 
 
 def _say_memory(facts: Preflight, device: Device, terminal: Terminal) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from reports.comparison.slicing import column_value, question_length
 from reports.document.schema import Sample
 from reports.files import ListHash
+from reports.frames import probabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class SampleValues:
         prompt_hash: Tells prompts apart.
         columns: Values of the columns that slices are made by.
         question_length: Characters of the question.
+        choice: Probability of the chosen label, and 1 if it is right, else 0; None without choices.
     """
 
     id: str
@@ -33,6 +35,7 @@ class SampleValues:
     prompt_hash: bytes
     columns: dict[str, str]
     question_length: int
+    choice: tuple[float, float] | None = None
 
 
 class Tally:
@@ -82,4 +85,5 @@ def _values(sample: Sample, columns: Sequence[str]) -> SampleValues:
         hashlib.blake2b(sample.prompt.encode(), digest_size=16).digest(),
         {column: sys.intern(value) for column, value in values.items() if value is not None},
         question_length(sample),
+        (max(probabilities(sample.choices).values()), float(sample.output == sample.gold)) if sample.choices else None,
     )

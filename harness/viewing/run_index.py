@@ -26,7 +26,15 @@ MOST_FOLDERS = 50_000  # that are searched
 MOST_BYTES = 64 << 20  # of a results document; ours have less than a megabyte
 _RESULTS = "results.json"
 _LOG = "run.log"  # which a run has before it has results
-_PARTS = {"samples", "predictions", "adapter", "checkpoints", "ratings", "scores"}  # folders of a run, without runs
+_PARTS = {
+    "samples",
+    "predictions",
+    "adapter",
+    "checkpoints",
+    "ratings",
+    "judging",
+    "scores",
+}  # folders of a run, without runs
 _CELLS = "cells"
 _MOST_CHARACTERS = 400  # of an error
 _MOST_NAMED = 5  # links named in a note

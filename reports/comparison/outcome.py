@@ -108,13 +108,10 @@ def mean_items_needed(
         level: Two-sided level of the test after the correction.
         test: `difference`: the true difference is the margin. `equivalence`: it is 0, and both one-sided tests succeed.
     """
-    from scipy import stats
-
     low, high = inference.ends(level)
     width = (high - low) / 2 / float(critical_value(level, inference.degrees_of_freedom))
     error = max(inference.standard_error, width) if inference.standard_error else 0.0
-    spread = error * math.sqrt(units)
-    spread *= math.sqrt((units - 1) / float(stats.chi2.ppf(1 - _SPREAD_CONFIDENCE, units - 1)))
+    spread = upper_spread(error, units)
     if not spread or not math.isfinite(spread):
         return None
     power = POWER if test == "difference" else (1 + POWER) / 2
@@ -123,6 +120,18 @@ def mean_items_needed(
         return t_power(margin / spread, count, level) >= power
 
     return _smallest(reached, _LEAST)
+
+
+def upper_spread(error: float, units: int) -> float:
+    """Upper 95 % limit of the standard deviation of units (chi-squared distribution), from their mean's standard error.
+
+    Args:
+        error: Standard error of the mean.
+        units: How many there are, at least 2.
+    """
+    from scipy import stats
+
+    return error * math.sqrt(units) * math.sqrt((units - 1) / float(stats.chi2.ppf(1 - _SPREAD_CONFIDENCE, units - 1)))
 
 
 def t_power(effect: float, units: int, level: float) -> float:

@@ -215,18 +215,12 @@ def _powers(items: NDArray[np.int64], difference: float, discordance: float, rul
 
     level, test, margin, continuity = rule
     total = items[:, None]
-    middle = total * discordance
-    reach = _SPREAD * np.sqrt(middle * (1 - discordance)) + _SKEW
-    start = np.maximum(0, np.floor(middle - reach))
-    width = int((np.minimum(total, np.ceil(middle + reach)) - start).max()) + 1
-    discordant = start + np.arange(width)
-    weights = stats.binom.pmf(discordant, total, discordance)
-    discordant = np.minimum(discordant, total)  # those beyond have no weight
+    discordant, weights = likely_discordant(items, discordance)
     share = (1 + difference / discordance) / 2 if discordance else 0.5
     two_sided = test in ("difference", "equivalence")
     critical = float(stats.norm.isf(level / 2 if two_sided else level))
     limit = {"difference": 0.0, "superiority": margin}.get(test, -margin)
-    least = _least_gained(discordant, total, limit, critical, continuity)
+    least = least_gained(discordant, total, limit, critical, continuity)
     rejects = stats.binom.sf(least - 1, discordant, share)
     if test == "difference":
         rejects = rejects + stats.binom.sf(least - 1, discordant, 1 - share)
@@ -235,7 +229,21 @@ def _powers(items: NDArray[np.int64], difference: float, discordance: float, rul
     return np.asarray((weights * rejects).sum(1))
 
 
-def _least_gained(discordant: Values, items: Any, limit: float, critical: float, continuity: float) -> Values:
+def likely_discordant(items: NDArray[np.int64], discordance: float) -> tuple[Values, Values]:
+    """The numbers of discordant items that are at all likely, and their probabilities; shape [items, numbers] each."""
+    from scipy import stats
+
+    total = items[:, None]
+    middle = total * discordance
+    reach = _SPREAD * np.sqrt(middle * (1 - discordance)) + _SKEW
+    start = np.maximum(0, np.floor(middle - reach))
+    width = int((np.minimum(total, np.ceil(middle + reach)) - start).max()) + 1
+    discordant = start + np.arange(width)
+    weights = stats.binom.pmf(discordant, total, discordance)
+    return np.minimum(discordant, total), weights  # those beyond have no weight
+
+
+def least_gained(discordant: Values, items: Any, limit: float, critical: float, continuity: float) -> Values:
     """The smallest `gained` at which the statistic exceeds `critical`; one more than all where none does."""
     below, least = np.full(discordant.shape, -1.0), discordant + 1
     while (least - below > 1).any():

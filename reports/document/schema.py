@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from reports.document.answer_confidence import AnswerConfidence
 from reports.document.configurations import RunsCompared
 from reports.document.evidence import (
     ClassCount,
@@ -22,6 +23,7 @@ from reports.document.evidence import (
     ReferenceLine,
     Reproduction,
 )
+from reports.document.judging import Judging
 from reports.document.label_use import LabelUse
 from reports.document.learning_curve import CheckpointChoice, LearningCurve
 from reports.document.position_effect import PositionEffect
@@ -51,7 +53,7 @@ __all__ = [
     "Training",
 ]
 
-SCHEMA_VERSION = "2.0"
+SCHEMA_VERSION = "2.1"
 Purpose = Literal["target", "retention", "languages", "control"]
 
 
@@ -336,6 +338,7 @@ class Results(Strict):
     label_use: list[LabelUse] = Field(default_factory=list)
     positions: list[PositionEffect] = Field(default_factory=list)
     reasoning: list[ReasoningEffect] = Field(default_factory=list)
+    answer_confidence: list[AnswerConfidence] = Field(default_factory=list)
     slices: list[TaskSlices] = Field(default_factory=list, description="by task and column of `scoring.slices`")
     worst_slices: list[WorstSlice] = Field(default_factory=list, description="by model, task and metric, if shown")
     learning_curve: LearningCurve | None = Field(default=None, description="if several of its checkpoints were scored")
@@ -345,6 +348,7 @@ class Results(Strict):
     compared: RunsCompared | None = Field(default=None, description="if the document compares several runs")
     reproduction: Reproduction | None = None
     ratings: RatingSummary | None = None
+    judging: list[Judging] = Field(default_factory=list, description="answers judged by models; the gate ignores them")
     stages: dict[str, float] = Field(default_factory=dict, description="seconds spent in each stage")
     engine: dict[str, Any] = Field(default_factory=dict, description="the engine, the reason for it, and its settings")
     notes: list[str] = Field(default_factory=list)

@@ -12,6 +12,7 @@ from reports import (
     choice_tables,
     cost_tables,
     curve_tables,
+    judging_tables,
     noise_tables,
     result_rows,
     slice_tables,
@@ -28,6 +29,7 @@ from reports.numbers import OUTCOME_MARKS, TRAINED_ON, WITHIN_NOISE
 from reports.page import (
     answers,
     caveats,
+    confidence_plots,
     configuration_views,
     curve_plots,
     header,
@@ -82,6 +84,7 @@ def report_context(run: Path, results: Results) -> dict[str, Any]:
         "lengths": sample_plots.lengths_plots(shown),
         "confusion": sample_plots.confusion_plots(shown),
         "calibration": sample_plots.calibration_plots(shown),
+        "confidence": confidence_plots.confidence_plots(plotted),
         "memory": plots.memory_plot(plotted),
         "throughput": plots.throughput_plot(plotted),
     }
@@ -113,6 +116,7 @@ def report_context(run: Path, results: Results) -> dict[str, Any]:
         "slices": slices,
         "slices_note": slice_tables.slices_note(results),
         "curve_tables": curve_tables,
+        "judging_tables": judging_tables,
         "training_tables": training_tables,
         "noise_tables": noise_tables,
         "sample_tables": {

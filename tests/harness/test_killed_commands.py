@@ -131,6 +131,26 @@ def test_rate_export_again(fresh, command, tmp_path):
 
 
 @pytest.mark.slow
+def test_rate_export_of_more_items_keeps_the_earlier_codes(fresh, command, tmp_path):
+    ratings = tmp_path / "run" / "ratings"
+    earlier: dict = {}
+
+    def prepare():
+        assert command("rate", "export", fresh(), "--items", 2)[0] == 0
+        earlier.update(codes=json.loads((ratings / "key.json").read_text())["codes"])
+
+    def check(*, whole):
+        codes = json.loads((ratings / "key.json").read_text())["codes"]
+        assert codes.items() >= earlier["codes"].items()
+        if whole:
+            rows = csv.DictReader(io.StringIO((ratings / "sheet.csv").read_text(encoding="utf-8"), newline=""))
+            assert {row["code"] for row in rows} <= codes.keys() - earlier["codes"].keys()
+
+    words = ("rate", "export", tmp_path / "run", "--items", 2, "--more")
+    assert kill_everywhere(command, prepare, words, check, str(tmp_path)) > 5
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_rate_import_keeps_the_marks_of_other_raters(fresh, command, tmp_path):
     run = tmp_path / "run"

@@ -10,6 +10,7 @@ import importlib
 import random
 import resource
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
@@ -54,6 +55,7 @@ class Device:
         matmul_size: Rows of square matrices whose product measures its speed.
         fallback_dtype: What `auto` means where the hardware has no bfloat16.
         supports_graphs: Whether decoding steps can be recorded and replayed.
+        steps_ahead: Decoding steps that are started before the tokens of the last one are read.
         supports_kernel_packages: Whether FlashAttention, Unsloth and vLLM run, which bring their own kernels.
         supports_8bit_optimizers: Whether bitsandbytes' 8-bit and paged optimizers run (as of bitsandbytes 0.50).
         supports_pinned_memory: Whether copies from pinned memory run beside the computation.
@@ -70,6 +72,7 @@ class Device:
     matmul_size = 1024
     fallback_dtype: ClassVar[DTypeName] = "float32"
     supports_graphs = False
+    steps_ahead = 0
     supports_kernel_packages = False
     supports_8bit_optimizers = True
     supports_pinned_memory = False
@@ -149,6 +152,16 @@ class Device:
     def synchronize(self) -> None:
         """Wait until the device has computed everything."""
 
+    def copied(self, numbers: torch.Tensor) -> Callable[[], list[int]]:
+        """Start to copy a vector to main memory; the returned function waits for it."""
+        return numbers.tolist  # type: ignore[no-any-return]
+
+    def vector(self, numbers: list[int]) -> torch.Tensor:
+        """Integers on the device; copied there without waiting for what it computes."""
+        import torch
+
+        return torch.tensor(numbers, dtype=torch.long, device=self.place)
+
     def seed(self, seed: int) -> None:
         """Start all random numbers of a training from a seed, the device's among them."""
         import numpy as np
@@ -174,6 +187,7 @@ class Cuda(Device):
     matmul_size = 4096
     fallback_dtype = "float16"
     supports_graphs = True
+    steps_ahead = 1
     supports_kernel_packages = True
     supports_pinned_memory = True
     more_memory = f'do it in main memory: {VISIBLE_DEVICES}="" medbench ...'
@@ -220,6 +234,22 @@ class Cuda(Device):
 
     def synchronize(self) -> None:
         self.torch.cuda.synchronize(self.index)
+
+    def copied(self, numbers: torch.Tensor) -> Callable[[], list[int]]:
+        copy = self.torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
+        copy.copy_(numbers, non_blocking=True)
+        done = self.torch.cuda.Event()
+        done.record()
+
+        def values() -> list[int]:
+            done.synchronize()
+            return copy.tolist()  # type: ignore[no-any-return]
+
+        return values
+
+    def vector(self, numbers: list[int]) -> torch.Tensor:
+        values = self.torch.tensor(numbers, dtype=self.torch.long, pin_memory=True)
+        return values.to(self.place, non_blocking=True)  # type: ignore[no-any-return]
 
     def disable_slow_kernels(self) -> None:
         # cuDNN's attention makes a plan for every new shape of a batch, which takes longer than the batch.

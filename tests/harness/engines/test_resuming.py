@@ -9,6 +9,13 @@ from transformers import AutoModelForCausalLM, MistralConfig, MistralForCausalLM
 from harness.engines.interface import GenerateRequest, ModelRequest, PerplexityRequest, ScoreRequest
 from harness.engines.transformers_engine import TransformersEngine
 from tasks.rendering import load_tokenizer
+from training.models.device import Device
+
+
+class StepAhead(Device):
+    """A CPU that, as GPUs do, is given the next decoding step before the tokens of the last one are read."""
+
+    steps_ahead = 1
 
 
 def draw(length, seed):
@@ -48,12 +55,13 @@ def sliding_model(tmp_path_factory, tiny_model):
     return folder
 
 
-def engine_on(model, adapters, recorded):
+def engine_on(model, adapters, recorded, device=None):
     def load():
         return AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16).eval()
 
     tokenizer = load_tokenizer(str(model))
-    return TransformersEngine(load, tokenizer, adapters, batch_tokens=300, batch_rows=4, recorded=recorded.get)
+    sizes = {"batch_tokens": 300, "batch_rows": 4}
+    return TransformersEngine(load, tokenizer, adapters, device=device, recorded=recorded.get, **sizes)
 
 
 def content(response):
@@ -62,22 +70,51 @@ def content(response):
     return response.tokens, response.text, response.finish_reason
 
 
-@pytest.mark.parametrize("kind", ["own attention", "sliding window"])
+@pytest.mark.parametrize("kind", ["own attention", "sliding window", "a step ahead"])
 def test_the_missing_responses_are_bit_identical_to_an_uninterrupted_run(kind, tiny_model, sliding_model, tiny_run):
-    model = tiny_model if kind == "own attention" else sliding_model
-    adapters = {"one": tiny_run / "adapter"} if kind == "own attention" else {}
+    model = sliding_model if kind == "sliding window" else tiny_model
+    adapters = {} if kind == "sliding window" else {"one": tiny_run / "adapter"}
+    device = StepAhead() if kind == "a step ahead" else None
     requests = [request for name in ("base", *adapters) for request in all_kinds(name)]
-    order = list(engine_on(model, adapters, {}).respond(requests))
+    order = list(engine_on(model, adapters, {}, device).respond(requests))
     whole = dict(order)
     chance = random.Random(3)
     for count in (0, 5, 33, len(requests) // 2, len(requests) - 2, len(requests)):
         killed = {index for index, _ in order[:count]}  # what a killed run leaves
         for indices in (killed, set(chance.sample(range(len(requests)), count))):
             recorded = {requests[index]: whole[index] for index in indices}
-            rest = dict(engine_on(model, adapters, recorded).respond(requests))
+            rest = dict(engine_on(model, adapters, recorded, device).respond(requests))
             assert {i: content(r) for i, r in rest.items()} == {
                 i: content(r) for i, r in whole.items() if i not in indices
             }
+
+
+def test_a_step_ahead_gives_the_same_answers(tiny_model, tiny_run):
+    """Answers end by their limit, by stop strings and by end tokens; what is computed after their end is dropped."""
+    adapters = {"one": tiny_run / "adapter"}
+    requests = [
+        *(request for name in ("base", "one") for request in all_kinds(name)),
+        *(ModelRequest("base", GenerateRequest(draw(9, number), 40, stop=("e", "a"))) for number in range(9)),
+    ]
+    plain, ahead = (
+        dict(engine_on(tiny_model, adapters, {}, device).respond(requests)) for device in (Device(), StepAhead())
+    )
+    reasons = {response.finish_reason for response in plain.values() if hasattr(response, "finish_reason")}
+    assert reasons == {"stop", "length"}
+    assert {number: content(response)[1:] for number, response in ahead.items()} == {
+        number: content(response)[1:] for number, response in plain.items()
+    }
+
+
+def test_what_a_stopped_call_left_in_its_slots_is_forgotten(tiny_model):
+    requests = [request for request in all_kinds("base") if isinstance(request.request, GenerateRequest)]
+    wanted = {index: content(response) for index, response in engine_on(tiny_model, {}, {}).respond(requests)}
+    for device in (Device(), StepAhead()):
+        engine = engine_on(tiny_model, {}, {}, device)
+        stopped = engine.respond(requests)
+        next(stopped)
+        stopped.close()
+        assert {index: content(response) for index, response in engine.respond(requests)} == wanted
 
 
 def test_nothing_is_computed_if_all_responses_are_recorded(tiny_model):

@@ -41,7 +41,7 @@ def test_the_softmax_is_in_float32_where_the_model_is_in_bfloat16(tiny_model):
     states = []
 
     def record_states(model):
-        model.base_model.register_forward_hook(lambda *call: states.append(call[-1].last_hidden_state[0]))
+        model.get_output_embeddings().register_forward_pre_hook(lambda _, args: states.append(args[0]))
         states.append(model.get_output_embeddings())
 
     engine = engine_on(tiny_model, prepare=record_states, dtype=torch.bfloat16)

@@ -1,0 +1,1 @@
+"""Numbers of judged answers: scores, differences, biases and faults of the judge, and calibration by people."""
