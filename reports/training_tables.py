@@ -14,9 +14,9 @@ MEASURED = (
     " CPU it is the resident set of the whole process, libraries and loading included."
 )
 COMPUTED = (
-    "Computed, for training on a GPU, from the model's shape, the recipe, the batch and the longest row. Full"
-    " fine-tuning trains all weights on the same batches, with weights and gradients in 16 bits and AdamW's two states"
-    " in 32 bits; it was not run."
+    "Computed from the model's shape, the recipe, the batch and the longest rows. Full fine-tuning trains all weights"
+    " on the same batches, with weights and gradients in the training's dtype and AdamW's two states in 32 bits; it was"
+    " not run."
 )
 _QUANTISATION = {"nf4": "4-bit NF4", "fp4": "4-bit FP4", "int8": "LLM.int8()", "none": "not quantised"}
 _CHECKPOINTING: dict[Any, str] = {
@@ -24,6 +24,7 @@ _CHECKPOINTING: dict[Any, str] = {
     "offload": ", gradient checkpointing to the machine's memory",
 }
 _CPU = "cpu"
+_PROCESS = "process and libraries"  # a component on a CPU
 _SHOWN_STEPS = 8
 
 
@@ -102,7 +103,7 @@ def full_finetuning_table(results: Results) -> Table | None:
     if measured:
         kind = "resident" if training.device == _CPU else "allocated"
         rows.append((f"Peak, measured ({kind})", gib_text(measured), "not run"))
-        if training.device != _CPU:
+        if training.device != _CPU or _PROCESS in own:  # earlier versions computed it for a GPU
             error = 100 * (computed / measured - 1)
             rows.append(("Computed compared with measured", f"{error:+.0f} %", ""))
     method = "QLoRA" if quantised else "LoRA"
@@ -176,8 +177,7 @@ def _batch(training: Training, recipe: dict[str, Any]) -> list[tuple[str, str]]:
     trainer = _section(recipe, "trainer")
     effective = training.batch_size * training.gradient_accumulation * training.processes
     devices = f" on each of {training.processes} devices" if training.processes > 1 else ""
-    what = "packed sequences" if trainer.get("packing") else "rows"
-    text = f"{training.batch_size} x {training.gradient_accumulation}{devices}, {effective} {what} per step"
+    text = f"{training.batch_size} x {training.gradient_accumulation}{devices}, {effective} rows per step"
     if trainer.get("batch_size", training.batch_size) != training.batch_size:
         text += (
             f"; the recipe's {trainer['batch_size']} x {trainer.get('gradient_accumulation')} did not fit into memory"

@@ -88,13 +88,6 @@ def overhead(*scripts: str) -> Values:
     return lambda overhead: tuple(overhead["ratio"][script][key] for script in scripts for key in keys)
 
 
-def more_operations(side: str) -> tuple[float, float]:
-    """Least and most percent of operations that a side starts beyond those of the bare script."""
-    names = ("overhead_narrow.json", "overhead_cpu.json", "gpu/overhead.json")
-    operations = [load(name)["operations_of_a_step"] for name in names]
-    return span([100 * (one[side] / one["bare"] - 1) for one in operations])
-
-
 def peak_8b(folder: Path) -> tuple[float]:
     runs = [run for path in folder.glob("*.json") for run in load(path)["runs"] if run["shape"] == "llama-8b"]
     return (max(run["peak_allocated_gib"] for run in runs),)

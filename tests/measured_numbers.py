@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.gpu_recipes import table as recipe_table
+from benchmarks.gpu_training import table as training_table
 from tests import evidence_values as values
 from tests.evidence_values import Values
 
@@ -160,6 +161,7 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
             ("(`--dtype float16`, {} steps", lambda d: (d["logs"]["trl"]["steps"],)),
             ("they differ by at most {:.4f}", lambda d: (d["largest_difference_of_a_step"],)),
         ],
+        "gpu/training": [("{}", lambda folder: (training_table(folder),))],
         "gpu/recipes": [
             ("{}", lambda folder: (recipe_table(folder),)),
             ("The peak of the 8B recipes is then at most {:.2f} GiB", values.peak_8b),
@@ -172,11 +174,6 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
         ],
         "gpu/overhead.json": [
             (f"H200, SmolLM2-135M ([measurements]) | {_SCRIPTS} {_SCRIPTS}", values.overhead("bare", "bare32")),
-            ("the casts add {:.0f} to {:.0f} % to their number", lambda _: values.more_operations("bare32")),
-            (
-                "launches {:.0f} to {:.0f} % more operations than the unchanged",
-                lambda _: values.more_operations("ours"),
-            ),
         ],
         "gpu/overhead_8b.json": [(f"random weights ([measurements]) | {_SCRIPTS}", values.overhead("bare"))],
         "gpu/again/overhead_8b.json": [(f"the same again ([measurements]) | {_SCRIPTS}", values.overhead("bare"))],

@@ -20,7 +20,7 @@ from training.checkpoints import KEPT, checkpoint_fingerprint, checkpoint_folder
 from training.encoding import EncodedRows, check_vocabulary, encode_rows
 from training.log import FILE, TrainingLog, check_hashes, read_log
 from training.machine_failures import is_out_of_memory, raise_machine_errors
-from training.memory_estimate import estimated_memory, full_finetuning_memory
+from training.memory_estimate import Training, estimated_memory, full_finetuning_memory
 from training.models.adapters import WEIGHTS, adapter_hashes, read_settings
 from training.models.architecture import embedding_rows
 from training.models.base_model import small_files
@@ -232,8 +232,9 @@ def _log(
     used: TrainerSection,
 ) -> TrainingLog:
     """What was done, and how: as the recipe says, but for the batch where memory ran out."""
-    longest = max(len(row.input_ids) for row in encoded.rows)
+    lengths = [len(row.input_ids) for row in encoded.rows]
     fitted = job.recipe.model_copy(update={"trainer": used})
+    training = Training(fitted, job.base, lengths, job.device, done.backend)
     return TrainingLog(
         fingerprint=wanted,
         base=job.base.source,
@@ -248,8 +249,8 @@ def _log(
         trained_tokens=encoded.trained_tokens,
         batch_size=used.batch_size,
         gradient_accumulation=used.gradient_accumulation,
-        estimated_memory=estimated_memory(fitted, job.base, longest, done.trainable_parameters),
-        full_finetuning_memory=full_finetuning_memory(fitted, job.base, longest),
+        estimated_memory=estimated_memory(training, done.trainable_parameters),
+        full_finetuning_memory=full_finetuning_memory(training),
         settings=recipe.training_part(),
         versions={package: importlib.metadata.version(package) for package in PACKAGES[done.backend]},
         **done.model_dump(),

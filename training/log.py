@@ -48,7 +48,7 @@ class TrainingLog(TrainingResult):
         altered_turns: Number of earlier answers of conversations that were not learned, since the chat template alters
             them.
         sources: How the rows were read and what became of the others, by role: `train` and `validation`.
-        estimated_memory: Computed bytes by component of this training on a GPU.
+        estimated_memory: Computed bytes by component of this training on its device.
         full_finetuning_memory: The same if all weights were trained.
         choice: How its checkpoint was chosen on items that are set aside; None unless `trainer.choose_by` is set.
         weights_sha256: Hash of the adapter's weight file; None in logs of earlier versions.

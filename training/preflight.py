@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tasks.rendering import load_tokenizer
+from training.backends.choice import pick_backend
 from training.encoding import MASKED, EncodedRow, check_vocabulary, encode_rows
-from training.memory_estimate import estimated_memory, full_finetuning_memory
+from training.memory_estimate import Training, estimated_memory, full_finetuning_memory
 from training.models.architecture import architecture, embedding_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from training.models.device import Device
     from training.models.model import Model
     from training.recipes.recipe import Recipe
     from training.splits import TrainingRows
@@ -37,7 +39,7 @@ class Preflight:
         example: (text, whether it is learned) of the parts of the first row.
         trainable: Parameters of the adapter.
         total: Parameters of the base.
-        memory: Estimated bytes by component.
+        memory: Estimated bytes by component, on the device.
         full_memory: The same components if all weights were fine-tuned.
     """
 
@@ -59,7 +61,7 @@ class Preflight:
         return sum(self.memory.values())
 
 
-def preflight(recipe: Recipe, base: Model, rows: TrainingRows) -> Preflight:
+def preflight(recipe: Recipe, base: Model, rows: TrainingRows, device: Device) -> Preflight:
     """Look at a recipe's rows and its base's configuration.
 
     Raises:
@@ -69,7 +71,6 @@ def preflight(recipe: Recipe, base: Model, rows: TrainingRows) -> Preflight:
     encoded = encode_rows(tokenizer, recipe, rows.train)
     check_vocabulary(encoded.token_ids(), tokenizer, embedding_rows(base))
     lengths = [len(row.input_ids) for row in encoded.rows]
-    longest = max(lengths)
     layers = architecture(base)
     trainable = sum(
         recipe.lora.r * (inputs + outputs)
@@ -77,6 +78,7 @@ def preflight(recipe: Recipe, base: Model, rows: TrainingRows) -> Preflight:
         if name != layers.head
         and any(name == target or name.endswith(f".{target}") for target in recipe.lora.target_modules)
     )
+    training = Training(recipe, base, lengths, device, pick_backend(recipe, base, device))
     return Preflight(
         rows=len(encoded.rows),
         dropped=encoded.dropped,
@@ -87,8 +89,8 @@ def preflight(recipe: Recipe, base: Model, rows: TrainingRows) -> Preflight:
         example=_parts(tokenizer, encoded.rows[0]),
         trainable=trainable,
         total=layers.parameters,
-        memory=estimated_memory(recipe, base, longest, trainable),
-        full_memory=full_finetuning_memory(recipe, base, longest),
+        memory=estimated_memory(training, trainable),
+        full_memory=full_finetuning_memory(training),
     )
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
+from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import repeat_kv
 
 from training.models.device import Device
+from training.models.row_attention import sees_all_earlier_tokens
 
 _NAME = "medbench"
 _BLOCK = 64  # tokens of the query
@@ -91,19 +92,6 @@ def _by_blocks(
         part = torch.matmul(shares, value[:, :, :seen]).view(rows, sharing, -1, size, value.shape[-1])
         attended[:, start : start + size] = part.permute(0, 3, 1, 2, 4)
     return attended.view(rows, new, heads, -1)
-
-
-def sees_all_earlier_tokens(config: PreTrainedConfig) -> bool:
-    """Whether every layer of a decoder attends to all earlier tokens, and has no other state."""
-    text = config.get_text_config()
-    kinds = getattr(text, "layer_types", None) or ["full_attention"]
-    window = getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True)
-    return (
-        not config.is_encoder_decoder
-        and all(kind == "full_attention" for kind in kinds)
-        and not window
-        and not any(getattr(text, name, None) for name in ("attn_logit_softcapping", "attention_chunk_size"))
-    )
 
 
 def use_own_attention(model: PreTrainedModel, device: Device) -> bool:

@@ -12,6 +12,7 @@ from harness.engines.layer_speed import layer_speed
 from tasks.data import DataSource, load_pubmedqa
 from tasks.rendering import encode, load_tokenizer
 from tasks.task_settings import new_token_limit
+from training.backends.packing import packs_fast
 from training.models.architecture import architecture, transformers_config
 from training.models.device import torch_dtype
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 # Shares of the measured matmul speed that the stages reach, seen on an H200 and, for training, two CPU cores.
 _TRAIN_SHARE = 0.45
+_PACKED_SHARE = 0.65
 _SCORE_SHARE = 0.55
 _REPLAYED_LAYER_SECONDS = 0.0003  # for each layer and decoding step that is replayed from a graph
 _VLLM_LAYER_SECONDS = 0.0001
@@ -70,9 +72,12 @@ def train_seconds(
     length = min(total_chars / len(rows.train) / _CHARACTERS_PER_TOKEN + _PROMPT_TOKENS, trainer.max_length)
     steps = (trainer.max_steps or 0) * trainer.gradient_accumulation
     batches = steps or (trainer.epochs or 0) * len(rows.train) / trainer.batch_size
-    speed = flops(device, dtype) * _TRAIN_SHARE
-    one_batch = 6 * sizes.parameters * length * trainer.batch_size / speed + sizes.layers * device.train_layer_seconds
-    return _START_SECONDS + batches * one_batch
+    overhead = sizes.layers * device.train_layer_seconds
+    of_batch = 6 * sizes.parameters * length * trainer.batch_size / flops(device, dtype)
+    if trainer.backend != "unsloth" and packs_fast(recipe, base, device):  # a step is a sequence, or two
+        of_step = max(trainer.gradient_accumulation * of_batch / _PACKED_SHARE, overhead)
+        return _START_SECONDS + batches / trainer.gradient_accumulation * of_step
+    return _START_SECONDS + batches * (of_batch / _TRAIN_SHARE + overhead)
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,7 @@ def _beside_seconds(works: Iterable[Work], speed: Speed, models: int) -> float:
 
 def _with_replay(speed: Speed, base: Model, device: Device) -> Speed:
     """The speed where dense weights let decoding steps be replayed, see `harness.engines.attention`."""
-    from harness.engines.attention import sees_all_earlier_tokens
+    from training.models.row_attention import sees_all_earlier_tokens
 
     if not (device.supports_graphs and sees_all_earlier_tokens(transformers_config(base.folder))):
         return speed

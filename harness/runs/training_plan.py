@@ -15,6 +15,7 @@ from harness.runs.power_plan import Assumptions, say_power
 from reports.errors import UnreachableError
 from reports.numbers import GIB, duration
 from training.backends.choice import check_can_train, unsloth_unsupported
+from training.backends.packing import packs_fast
 from training.models.adapters import check_target_modules
 from training.models.base_model import find_base_config
 from training.models.device import pick_device
@@ -55,12 +56,12 @@ def print_plan(recipe: Recipe, terminal: Terminal, folder: RunFolder, power: Ass
     rows = training_rows(recipe)
     _, notes = read_dialogues([], base, recipe)
     held = weight_format(base, recipe.quantization)
-    facts = preflight(recipe, base, rows)
+    facts = preflight(recipe, base, rows, device)
     terminal.say(f"recipe {recipe.name}: {recipe.description}")
     terminal.say(f"base: {base.source}, {facts.total:,} parameters, {held.summary}, {dtype} on {device}")
     if held.warning:
         terminal.say(f"note: {held.warning}", style="yellow")
-    terminal.say(f"backend: {backend}{_why_not(recipe, device)}")
+    terminal.say(f"backend: {backend}{_why(recipe, base, device)}")
     share = 100 * facts.trainable / facts.total
     terminal.say(
         f"adapter: {facts.trainable:,} trainable parameters ({share:.2f} %), LoRA r {recipe.lora.r}, alpha"
@@ -89,20 +90,20 @@ def print_plan(recipe: Recipe, terminal: Terminal, folder: RunFolder, power: Ass
         _say_overlap(rows, tasks, terminal)
     for text, is_learned in facts.example:
         terminal.say(f"first row, {'trained' if is_learned else 'masked'} part:\n" + _indent(text))
-    _say_memory(facts, terminal)
-    if device.type != "cpu":
-        size = device.total_memory()
-        share = 100 * facts.memory_bytes / size
-        terminal.say(f"{device.name()}: {size / GIB:.1f} GiB, the estimate is {share:.0f} % of it")
+    _say_memory(facts, device, terminal)
     _say_times(recipe, base, rows, tasks, device, dtype, terminal)
     say_power(tasks, recipe.scoring.tasks, folder, power, terminal)
     return facts
 
 
-def _why_not(recipe: Recipe, device: Device) -> str:
-    """Why not the faster backend, where the recipe left it open."""
+def _why(recipe: Recipe, base: Model, device: Device) -> str:
+    """Why this backend, where the recipe left it open."""
+    if recipe.trainer.backend != "auto":
+        return ""
+    if packs_fast(recipe, base, device):
+        return " (packed rows, faster than Unsloth)"
     unsupported = unsloth_unsupported(recipe, device)
-    return f" ({unsupported[0]})" if unsupported and recipe.trainer.backend == "auto" else ""
+    return f" ({unsupported[0]})" if unsupported else ""
 
 
 def _say_times(
@@ -123,14 +124,19 @@ def _say_times(
     terminal.say(f"then to score each model on {len(tasks)} tasks: {duration(seconds)}")
 
 
-def _say_memory(facts: Preflight, terminal: Terminal) -> None:
+def _say_memory(facts: Preflight, device: Device, terminal: Terminal) -> None:
     """The estimated memory by component, beside what fine-tuning all weights would take."""
-    terminal.say("estimated memory while training on a GPU, beside fine-tuning all weights on the same batches:")
+    place = "this CPU (of the whole process)" if device.type == "cpu" else device.name()
+    terminal.say(f"estimated memory while training on {place}, beside fine-tuning all weights on the same batches:")
     sizes = [(name, size, facts.full_memory[name]) for name, size in facts.memory.items()]
     sizes.append(("total", facts.memory_bytes, sum(facts.full_memory.values())))
     rows = [(name, f"{size / GIB:.2f}", f"{full / GIB:.2f}") for name, size, full in sizes]
     terminal.table(("component", "this recipe, GiB", "all weights, GiB"), rows)
-    terminal.say("  (computed; all weights: weights and gradients in 16 bits, AdamW states in 32 bits)")
+    terminal.say("  (computed; all weights: weights and gradients in the training's dtype, AdamW states in 32 bits)")
+    size = device.total_memory()
+    share = 100 * facts.memory_bytes / size
+    whole = "this machine" if device.type == "cpu" else device.name()
+    terminal.say(f"{whole}: {size / GIB:.1f} GiB, the estimate is {share:.0f} % of it")
 
 
 def _say_data(recipe: Recipe, rows: TrainingRows, tasks: Sequence[LoadedTask], terminal: Terminal) -> None:

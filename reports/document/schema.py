@@ -262,7 +262,7 @@ class Training(Strict):
         seconds: Duration of training and validation; since the checkpoint, if training was resumed.
         seconds_per_step: Median time between the ends of consecutive optimizer steps with nothing in between.
         tokens_per_second: Training tokens per second, without padding and validation.
-        estimated_memory: Computed bytes of this training on a GPU, by component.
+        estimated_memory: Computed bytes of this training on its device, by component; on a CPU of the process.
         full_finetuning_memory: The same for training all weights; computed, never measured.
         losses: One record per logged step: step, and loss or eval_loss.
         scores: One record per scoring while training: step, seconds, and scores by TASK/METRIC.

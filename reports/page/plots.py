@@ -65,7 +65,7 @@ def memory_plot(results: Results) -> Plot | None:
             for bar, name, size in zip(bars, both, sizes, strict=True):
                 on_hover(bar, f"{name}: {part} {size:.2f} GiB")
             left = [before + size for before, size in zip(left, sizes, strict=True)]
-        axes.set(xlabel="GiB, computed for a GPU")
+        axes.set(xlabel="GiB, computed")
         _vertical_grid(axes)
         axes.figure.legend(loc="outside lower center", ncols=3)
 

@@ -6,8 +6,10 @@ import pytest
 
 from reports.errors import UserError
 from tests.conftest import make_tokenizer
-from training.memory_estimate import estimated_memory
+from tests.fake_torch import fake_torch
+from training.memory_estimate import Training, estimated_memory
 from training.models.base_model import find_base_config
+from training.models.device import Cuda, Device
 from training.preflight import preflight
 from training.recipes.recipe_file import load_recipe
 from training.splits import training_rows
@@ -16,6 +18,8 @@ LLAMA_8B = {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers"
 LLAMA_3B = {"hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 28, "num_attention_heads": 24}
 LLAMA_3B |= {"head_dim": 128, "tie_word_embeddings": True}
 ATTENTION = "lora.target_modules=[q_proj,k_proj,v_proj,o_proj]"
+CPU, CPU_WITHOUT_BFLOAT16 = Device(fake_torch()), Device(fake_torch(bf16=False))
+CARD = Cuda(fake_torch(cuda=True))
 OWN_ROWS = [
     "data.train={source: 'samples:reasoning_train'}",
     "data.reasoning={source: 'samples:reasoning_heldout'}",
@@ -50,7 +54,7 @@ def base(tmp_path):
 )
 def test_the_known_set_ups_have_their_true_number_of_trainable_parameters(base, name, shape, settings, trainable):
     recipe = load_recipe(name, [base(shape), *OWN_ROWS, *settings])
-    found = preflight(recipe, find_base_config(recipe.model), training_rows(recipe))
+    found = preflight(recipe, find_base_config(recipe.model), training_rows(recipe), CPU)
     # LoRA adds r * (inputs + outputs) to each layer it changes.
     heads, hidden, inner = 8 * 128, shape["hidden_size"], shape["intermediate_size"]
     attention = 2 * (hidden + hidden) + 2 * (hidden + heads)
@@ -60,20 +64,41 @@ def test_the_known_set_ups_have_their_true_number_of_trainable_parameters(base, 
 
 def test_the_memory_of_an_8b_recipe_is_near_what_was_measured(base):
     """benchmarks/results/gpu/llama8b-random.json: 5.83 GB at batch 2 with rows of up to about 1,000 tokens."""
-    recipe = load_recipe("llama31-8b-huatuo", [base(LLAMA_8B, vocab_size=49152), *OWN_ROWS, "trainer.max_length=1000"])
-    found = preflight(recipe, find_base_config(recipe.model), training_rows(recipe))
-    assert found.memory_bytes == pytest.approx(5.83e9, rel=0.15)
+    recipe = load_recipe("llama31-8b-huatuo", [base(LLAMA_8B, vocab_size=49152), "trainer.packing=false"])
+    training = Training(recipe, find_base_config(recipe.model), [1000, 400], CARD, "unsloth")
+    assert sum(estimated_memory(training, 13_631_488).values()) == pytest.approx(5.83e9, rel=0.15)
 
 
-def test_packed_rows_fill_their_sequences_whatever_their_length(tiny_recipe):
-    short, packed = load_recipe(str(tiny_recipe)), load_recipe(str(tiny_recipe), ["trainer.packing=true"])
-    base = find_base_config(short.model)
-    assert estimated_memory(packed, base, 100, 8) == estimated_memory(short, base, short.trainer.max_length, 8)
+@pytest.mark.parametrize(
+    ("settings", "lengths", "backend", "tokens"),
+    [
+        (["trainer.packing=false"], [100, 700], "trl", 2 * 700),
+        ([], [100, 700], "unsloth", 2 * 700),  # it pads
+        ([], [100] * 7 + [700], "trl", 1400),  # a step of 2 x 4 rows
+        ([], [700] * 20, "trl", 5600),  # the 8 rows of a step
+        ([], [1000] * 20, "trl", 6144),  # one and a half times 2 x 2,048
+        (["trainer.gradient_checkpointing=false"], [1000] * 20, "trl", 4096),
+        (["trainer.batch_size=1", "trainer.gradient_accumulation=8", "trainer.max_length=600"], [800] * 9, "trl", 900),
+    ],
+)
+def test_the_tokens_of_a_sequence_are_those_of_the_longest_step(base, settings, lengths, backend, tokens):
+    recipe = load_recipe("deepseek-r1-llama-8b", [base(LLAMA_8B), *settings])
+    assert Training(recipe, find_base_config(recipe.model), lengths, CARD, backend).tokens == tokens
+
+
+def test_on_a_cpu_the_estimate_is_of_the_process(base):
+    recipe = load_recipe("deepseek-r1-llama-8b", [base(LLAMA_8B), "model.dtype=auto"])
+    model = find_base_config(recipe.model)
+    cpu, card = (estimated_memory(Training(recipe, model, [500], device, "unsloth"), 8) for device in (CPU, CARD))
+    wide = estimated_memory(Training(recipe, model, [500], CPU_WITHOUT_BFLOAT16, "trl"), 8)
+    assert {*cpu} - {*card} == {"process and libraries"}
+    assert cpu["activations"] > card["activations"]  # nothing to offload to
+    assert wide["activations"] == 2 * cpu["activations"]
 
 
 def test_full_finetuning_is_computed_from_the_same_components(base):
     recipe = load_recipe("llama31-8b-huatuo", [base(LLAMA_8B), *OWN_ROWS, "trainer.max_length=1000"])
-    found = preflight(recipe, find_base_config(recipe.model), training_rows(recipe))
+    found = preflight(recipe, find_base_config(recipe.model), training_rows(recipe), CPU)
     assert found.total == 8_030_261_248
     assert list(found.full_memory) == list(found.memory)
     # 2 bytes a weight, 2 a gradient, 2 states of 4 bytes each; what passes through the model is the same.
@@ -86,7 +111,7 @@ def test_full_finetuning_is_computed_from_the_same_components(base):
 def test_what_is_cut_dropped_and_learned_is_counted(tiny_recipe):
     recipe = load_recipe(str(tiny_recipe), ["data.validation_rows=null", "trainer.eval_steps=null"])
     base, rows = find_base_config(recipe.model), training_rows(recipe)
-    whole = preflight(recipe, base, rows)
+    whole = preflight(recipe, base, rows, CPU)
     assert (whole.rows, whole.truncated, whole.ended, whole.dropped) == (8, 7, 1, [])
     assert whole.lengths[100] == 512
     assert whole.example[0][0].endswith("assistant\n")
@@ -97,9 +122,9 @@ def test_rows_without_reasoning_need_a_format_without(tiny_model):
     settings = [f"model.base={tiny_model}", "data.train={source: 'samples:pubmedqa', kind: pubmedqa}"]
     recipe = load_recipe("quickstart", settings)
     with pytest.raises(UserError, match="the rows have no reasoning"):
-        preflight(recipe, find_base_config(recipe.model), training_rows(recipe))
+        preflight(recipe, find_base_config(recipe.model), training_rows(recipe), CPU)
     recipe = load_recipe("quickstart", [*settings, "format.name=medical-question", "format.chat_template=never"])
-    found = preflight(recipe, find_base_config(recipe.model), training_rows(recipe))
+    found = preflight(recipe, find_base_config(recipe.model), training_rows(recipe), CPU)
     assert found.example[0][0].startswith("MEDICAL QUESTION: ")
     assert found.example[1][0].startswith((" Yes. ", " No. ", " Maybe. "))
 

@@ -7,6 +7,7 @@ import importlib.util
 from reports.errors import UserError
 from training.backends import trl_backend, unsloth_backend
 from training.backends.job import Backend
+from training.backends.packing import packs_fast
 from training.backends.sft import pick_attention
 from training.backends.trackers import check_trackers
 from training.models.device import Device
@@ -19,15 +20,17 @@ _BITSANDBYTES_OPTIMIZERS = ("adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit
 PACKAGES = {trl_backend.NAME: trl_backend.PACKAGES, unsloth_backend.NAME: unsloth_backend.PACKAGES}
 
 
-def pick_backend(recipe: Recipe, device: Device) -> str:
-    """Name of a recipe's backend: Unsloth if it is supported and the recipe does not choose.
+def pick_backend(recipe: Recipe, base: Model, device: Device) -> str:
+    """Name of a recipe's backend; of those that can train it the faster, if the recipe does not choose.
+
+    That is TRL where rows are packed (benchmarks/results/gpu/training), else Unsloth.
 
     Raises:
         UserError: The recipe asks for Unsloth, which cannot train it here.
     """
     wanted = recipe.trainer.backend
-    if wanted == trl_backend.NAME:
-        return wanted
+    if wanted == trl_backend.NAME or (wanted == "auto" and packs_fast(recipe, base, device)):
+        return trl_backend.NAME
     unsupported = unsloth_unsupported(recipe, device)
     if unsupported is None:
         return unsloth_backend.NAME
@@ -56,7 +59,7 @@ def check_can_train(recipe: Recipe, base: Model, device: Device) -> str:
     if recipe.trainer.score_steps is not None and is_sharded():
         what, fix = "an adapter whose weights are sharded (FSDP) is not scored while it is trained", "leave it out"
         raise UserError(what, where="trainer.score_steps", fix=f"{fix}; trainer.choose_by works without it")
-    return pick_backend(recipe, device)
+    return pick_backend(recipe, base, device)
 
 
 def unsloth_unsupported(recipe: Recipe, device: Device) -> tuple[str, str] | None:
@@ -67,7 +70,7 @@ def unsloth_unsupported(recipe: Recipe, device: Device) -> tuple[str, str] | Non
     quantization = recipe.quantization
     if quantization.method not in ("nf4", "none") or quantization.double_quant is False:
         return "Unsloth quantises to NF4 with double quantisation only", "set quantization to that"
-    if recipe.trainer.packing:
+    if recipe.trainer.packing is True:
         return "packing is done with TRL here", "set trainer.packing=false"
     if recipe.trainer.score_steps is not None:
         return "scoring while training is done with TRL here", "leave trainer.score_steps out"

@@ -9,7 +9,7 @@ from reports.errors import UserError, first_line
 from tasks.chat import turn_end
 from training.backends import trackers
 from training.backends.job import Job, Progress
-from training.backends.packing import pack
+from training.backends.packing import packing_trainer
 from training.backends.tracked_runs import follow_runs
 from training.backends.watching import CHECKPOINTS, watch
 from training.machine_failures import is_out_of_memory
@@ -42,9 +42,15 @@ def lora_config(job: Job) -> LoraConfig:
     )
 
 
-def _sft_settings(job: Job) -> dict[str, Any]:
-    """The arguments of TRL's SFTConfig for a job; nothing that affects results is left to a default."""
+def _sft_settings(job: Job, *, joins_step: bool) -> dict[str, Any]:
+    """The arguments of TRL's SFTConfig for a job; nothing that affects results is left to a default.
+
+    Args:
+        job: The job.
+        joins_step: Whether the trainer gets all rows of an optimizer step as one batch.
+    """
     settings = job.recipe.trainer
+    accumulation = settings.gradient_accumulation
     validates = job.validation is not None and settings.eval_steps is not None
     return {
         "output_dir": str(job.work / CHECKPOINTS),
@@ -52,9 +58,9 @@ def _sft_settings(job: Job) -> dict[str, Any]:
         "data_seed": job.recipe.training_seed,
         "num_train_epochs": settings.epochs or 1,
         "max_steps": settings.max_steps or -1,
-        "per_device_train_batch_size": settings.batch_size,
+        "per_device_train_batch_size": settings.batch_size * (accumulation if joins_step else 1),
         "per_device_eval_batch_size": settings.batch_size,
-        "gradient_accumulation_steps": settings.gradient_accumulation,
+        "gradient_accumulation_steps": 1 if joins_step else accumulation,
         "learning_rate": settings.learning_rate,
         "lr_scheduler_type": settings.schedule,
         "warmup_steps": settings.warmup_steps if settings.warmup_steps is not None else (settings.warmup_ratio or 0),
@@ -66,8 +72,8 @@ def _sft_settings(job: Job) -> dict[str, Any]:
         "bf16": job.dtype == "bfloat16",
         "fp16": job.dtype == "float16",
         "max_length": None,
-        "packing": False,  # rows are packed before the trainer gets them
-        "padding_free": settings.packing,
+        "packing": False,  # by `packing_trainer`, if at all
+        "padding_free": False,
         "dataset_kwargs": {"skip_prepare_dataset": True},
         "remove_unused_columns": False,
         "dataloader_pin_memory": job.device.supports_pinned_memory,
@@ -147,7 +153,14 @@ def balancing(model: Any) -> dict[str, float]:
 
 
 def make_trainer(
-    job: Job, model: Any, tokenizer: Any, progress: Progress, lora: LoraConfig | None, **further: object
+    job: Job,
+    model: Any,
+    tokenizer: Any,
+    progress: Progress,
+    lora: LoraConfig | None,
+    *,
+    budget: int | None = None,
+    **further: object,
 ) -> Any:
     """Create a trainer that is ready to run.
 
@@ -157,6 +170,7 @@ def make_trainer(
         tokenizer: The base's tokenizer.
         progress: Called after each step with (steps done, number of steps, a note such as the loss).
         lora: Configuration of a new adapter; None if the model has one.
+        budget: Most tokens of a sequence of joined rows; rows are padded if None.
         further: Arguments of SFTConfig that only one backend sets.
     """
     from transformers import EarlyStoppingCallback, PrinterCallback
@@ -164,19 +178,19 @@ def make_trainer(
 
     settings = job.recipe.trainer
     trackers.keep_in(job.work.parent)
-    rows = [job.train, job.validation]
-    if settings.packing:
-        rows = [None if dataset is None else pack(dataset, settings.max_length) for dataset in rows]
-    arguments = SFTConfig(**{**_sft_settings(job), **further})
+    # Several processes exchange their gradients after each batch.
+    joins_step = budget is not None and process_count() == 1
+    arguments = SFTConfig(**{**_sft_settings(job, joins_step=joins_step), **further})
     if arguments.n_gpu > 1:
         # With one process and several GPUs, transformers would spread each batch over them with DataParallel, which
         # makes the batch larger than the recipe's and adds up the losses.
         arguments._n_gpu = 1  # noqa: SLF001 - no public attribute
-    trainer = SFTTrainer(
+    make = SFTTrainer if budget is None else packing_trainer(budget)
+    trainer = make(
         model=model,
         args=arguments,
-        train_dataset=rows[0],
-        eval_dataset=rows[1],
+        train_dataset=job.train,
+        eval_dataset=job.validation,
         processing_class=_with_pad_token(job, model, tokenizer),
         peft_config=lora,
         callbacks=[watch(progress), *([follow_runs(settings.trackers)] if settings.trackers else [])],

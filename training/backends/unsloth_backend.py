@@ -22,6 +22,7 @@ NAME = "unsloth"
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "unsloth", "unsloth_zoo")
 _LOG = "unsloth.log"
 _TAIL_LINES = 8
+_EVENTS = {"step", "done", "error", "out_of_memory"}  # one of these is in every event
 COMMAND = (sys.executable, "-P", "-m", "training.backends.unsloth_worker")
 
 
@@ -40,8 +41,10 @@ def train(job: Job, progress: Progress, *, command: Sequence[str] = COMMAND) -> 
     answer: dict[str, Any] | None = None
     with _worker(job.work, command) as worker:
         for line in worker.stdout or ():
-            event = json.loads(line)
-            if "step" in event:
+            event = _event(line)
+            if event is None:
+                _append(job.work / _LOG, line)
+            elif "step" in event:
                 progress(event["step"], event["steps"], event["note"])
             else:
                 answer = event
@@ -56,6 +59,20 @@ def train(job: Job, progress: Progress, *, command: Sequence[str] = COMMAND) -> 
     return TrainingResult.model_validate(answer["done"])
 
 
+def _event(line: str) -> dict[str, Any] | None:
+    """An event of the worker, or None for a line that a library printed before the worker took over its output."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and event.keys() & _EVENTS else None
+
+
+def _append(log: Path, line: str) -> None:
+    with log.open("a", encoding="utf-8") as file:
+        file.write(line)
+
+
 @contextmanager
 def _worker(work: Path, command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
     """The worker process: its output goes to a file, its events to `stdout`; it ends when `stdin` is closed."""
@@ -68,7 +85,8 @@ def _worker(work: Path, command: Sequence[str]) -> Iterator[subprocess.Popen[str
         "UNSLOTH_COMPILE_LOCATION": str((work / "unsloth_compiled").resolve()),
         "TOKENIZERS_PARALLELISM": "false",
     }
-    with (work / _LOG).open("w", encoding="utf-8") as log:
+    (work / _LOG).unlink(missing_ok=True)
+    with (work / _LOG).open("a", encoding="utf-8") as log:  # what is appended here does not overwrite the worker's
         worker = subprocess.Popen(  # noqa: S603 - our own module
             [*command, str(work.resolve())],
             env=environment,

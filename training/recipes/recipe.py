@@ -212,10 +212,12 @@ class TrainerSection(_Section):
         seed: Of first weights, dropout and the order of rows; the recipe's own where it is not given.
         schedule: Learning-rate schedule after the warm-up.
         warmup_steps: Steps of warm-up; or give `warmup_ratio`, a share of all steps.
-        backend: `auto` is Unsloth on one NVIDIA or AMD card with the extra `unsloth` and a base it can take, else TRL.
+        backend: `auto` is TRL where it packs rows with attention in a kernel; elsewhere Unsloth on one NVIDIA or AMD
+            card with the extra `unsloth` and a base it can take, else TRL.
         optimizer: A name transformers knows.
         max_length: Longest row in tokens; longer ones are cut, and counted.
-        packing: Several rows in one sequence of `max_length`; refused where attention would see from one into another.
+        packing: The rows of a step in few sequences without padding, refused where attention would see from one into
+            another; `auto` on a GPU where rows are kept apart. A step has the same rows either way.
         attention: `auto` is FlashAttention 2 where it is installed, else PyTorch's scaled dot product.
         gradient_checkpointing: Trade time for memory; `offload` also moves the checkpoints to the machine's memory.
         eval_steps: Validation loss every so many steps; None for once at the end.
@@ -250,7 +252,7 @@ class TrainerSection(_Section):
         "adamw_torch"
     )
     max_length: Annotated[int, Field(ge=8)] = 2048
-    packing: bool = False
+    packing: bool | Literal["auto"] = "auto"
     attention: Literal["auto", "flash_attention_2", "sdpa", "eager"] = "auto"
     gradient_checkpointing: bool | Literal["offload"] = False
     eval_steps: PositiveInt | None = None
@@ -468,6 +470,7 @@ class Recipe(_Section):
         trainer = decides["trainer"]
         for key in ("trackers", "keep_checkpoints"):  # change no weight
             trainer.pop(key)
+        trainer["packing"] = self.trainer.packing is True  # `auto` joins the same rows, equal but for rounding
         if self.trainer.choose_by is None:  # then neither do these; nor do they end a training
             for key in ("choose_by", "score_steps", "validation_items"):
                 trainer.pop(key)

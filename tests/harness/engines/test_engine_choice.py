@@ -21,6 +21,7 @@ from harness.runs.stages import score_stage
 from reports.document.reading import read_results
 from reports.errors import UserError
 from reports.files import read_json
+from tests.fake_torch import fake_torch
 from tests.harness.plugins import use_engine
 from training.models.architecture import architecture
 from training.models.device import Cuda
@@ -155,6 +156,16 @@ def test_a_training_is_estimated_from_the_mean_length_of_its_rows(plan):
     seconds = estimate.train_seconds(made.recipe, made.base, rows, made.device, "float32", lambda *_: 1e9)
     tokens = 2 * 10 * (140 / 3.5 + 60)
     assert seconds == pytest.approx(12 + 6 * architecture(made.base).parameters * tokens / (0.45 * 1e9))
+
+
+def test_packed_batches_of_a_step_are_estimated_as_one(plan):
+    made = plan("trainer.max_steps=3", "trainer.batch_size=2", "trainer.gradient_accumulation=4")
+    rows = SimpleNamespace(train=[SimpleNamespace(texts=("q" * 140,))])
+    seconds = estimate.train_seconds(made.recipe, made.base, rows, Cuda(fake_torch(cuda=True)), "", lambda *_: 1e9)
+    tokens = 3 * 8 * (140 / 3.5 + 60)
+    assert seconds == pytest.approx(12 + 6 * architecture(made.base).parameters * tokens / (0.65 * 1e9))
+    seconds = estimate.train_seconds(made.recipe, made.base, rows, Cuda(fake_torch(cuda=True)), "", lambda *_: 1e15)
+    assert seconds == pytest.approx(12 + 3 * architecture(made.base).layers * Cuda.train_layer_seconds)
 
 
 def test_steps_that_cannot_be_replayed_are_estimated_longer(plan, tiny_model, tmp_path):

@@ -7,7 +7,9 @@ from importlib.util import find_spec
 import pytest
 import torch
 
+from benchmarks.tiny_models import make_model
 from reports.errors import UserError
+from tests.fake_torch import fake_torch
 from training.backends import choice as backends
 from training.backends import unsloth_backend
 from training.backends.job import Job, as_dataset
@@ -29,10 +31,28 @@ def recipe_with(tiny_recipe, *settings):
     return load_recipe(str(tiny_recipe), settings)
 
 
-def test_auto_is_unsloth_on_a_card_with_the_extra_and_trl_elsewhere(tiny_recipe, unsloth_is_installed):
-    assert backends.pick_backend(recipe_with(tiny_recipe), Cuda()) == "unsloth"
-    assert backends.pick_backend(recipe_with(tiny_recipe), device_of("cpu")) == "trl"
-    assert backends.pick_backend(recipe_with(tiny_recipe, "trainer.backend=trl"), Cuda()) == "trl"
+def picked(tiny_recipe, device, *settings):
+    recipe = recipe_with(tiny_recipe, *settings)
+    return backends.pick_backend(recipe, find_base(recipe.model), device)
+
+
+CARD = Cuda(fake_torch(cuda=True))
+PADDED = "trainer.packing=false"
+
+
+def test_auto_is_the_faster_backend(tiny_recipe, unsloth_is_installed):
+    """On a card TRL if it packs rows, for which attention needs a kernel that older cards do not have, else Unsloth."""
+    assert picked(tiny_recipe, CARD) == "trl"
+    assert picked(tiny_recipe, CARD, PADDED) == "unsloth"
+    assert picked(tiny_recipe, Cuda(fake_torch(cuda=True, bf16=False))) == "unsloth"
+    assert picked(tiny_recipe, CARD, PADDED, "trainer.backend=trl") == "trl"
+    assert picked(tiny_recipe, CARD, "trainer.backend=unsloth") == "unsloth"
+    assert picked(tiny_recipe, device_of("cpu")) == "trl"
+
+
+def test_models_whose_attention_has_windows_are_trained_with_unsloth(tiny_recipe, unsloth_is_installed, tmp_path):
+    base = f"model.base={make_model('mistral', tmp_path)}"
+    assert picked(tiny_recipe, CARD, base) == "unsloth"
 
 
 @pytest.mark.parametrize(
@@ -48,14 +68,15 @@ def test_auto_is_unsloth_on_a_card_with_the_extra_and_trl_elsewhere(tiny_recipe,
 def test_what_unsloth_cannot_do_is_trained_with_trl_and_refused_where_unsloth_is_asked_for(
     tiny_recipe, unsloth_is_installed, setting
 ):
-    assert backends.pick_backend(recipe_with(tiny_recipe, setting), Cuda()) == "trl"
+    settings = [setting] if "packing" in setting else [setting, PADDED]
+    assert picked(tiny_recipe, CARD, *settings) == "trl"
     with pytest.raises(UserError, match=r"trainer\.backend=trl"):
-        backends.pick_backend(recipe_with(tiny_recipe, setting, "trainer.backend=unsloth"), Cuda())
+        picked(tiny_recipe, CARD, *settings, "trainer.backend=unsloth")
 
 
 def test_several_processes_train_with_trl(tiny_recipe, unsloth_is_installed, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert backends.pick_backend(recipe_with(tiny_recipe), Cuda()) == "trl"
+    assert picked(tiny_recipe, CARD) == "trl"
 
 
 def test_unsloth_without_a_card_is_refused_before_anything_is_loaded(tiny_recipe, command, tmp_path):
@@ -112,6 +133,8 @@ def test_progress_comes_from_the_worker_and_what_libraries_print_does_not(train_
     script = """
         print(json.dumps({"step": 1, "steps": 3, "note": "loss 2.000"}))
         print("noise", file=sys.stderr)
+        print("Unsloth: Will patch your computer")
+        print(3)
         print(json.dumps({"error": {"what": "the loss became nan", "where": "trainer", "fix": "less"}}))
     """
     with pytest.raises(UserError, match="trainer: the loss became nan\n  fix: less"):
@@ -127,6 +150,11 @@ def test_the_workers_lack_of_memory_is_ours(train_with):
 def test_a_worker_that_dies_is_reported_with_its_last_words(train_with):
     with pytest.raises(UserError, match=r"code 1(.|\n)*no kernel image(.|\n)*backend=trl"):
         train_with('sys.exit("no kernel image is available")')
+
+
+def test_what_a_library_prints_is_among_the_last_words(train_with):
+    with pytest.raises(UserError, match=r"no result(.|\n)*a library's line"):
+        train_with('print("a library\'s line")')
 
 
 def test_the_worker_ends_when_we_are_stopped(train_with):
