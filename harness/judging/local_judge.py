@@ -70,7 +70,7 @@ class LocalJudge:
         self._cache = ResponseCache(store, {model.name: key}, reads=reads)
         self._dialogue = dialogues[model.name]
         self._tokenizer = load_tokenizer(self._dialogue.tokenizer)
-        self._window = model_window(AutoConfig.from_pretrained(model.folder), self._tokenizer)
+        self._window = model_window(AutoConfig.from_pretrained(model.folder, trust_remote_code=False), self._tokenizer)
         self._seed = recipe.seed
         self._engine: Engine | None = None
 

@@ -273,6 +273,6 @@ def test_no_text_of_a_document_loads_runs_or_breaks_anything(open_page, tmp_path
         "[...document.querySelectorAll('table')]"
         ".map(table => [...new Set([...table.rows].map(row => row.cells.length))])"
     )
-    assert len(tables) == 28
+    assert len(tables) == 31
     assert all(len(widths) == 1 for widths in tables)
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
