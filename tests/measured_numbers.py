@@ -43,6 +43,15 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
             ("generates {:.0f} (base) and {:.0f} (adapter) tokens a second at batch 8", values.stock_speeds("8")),
             ("and {:,.0f} and {:,.0f} at batch 256", values.stock_speeds("256")),
         ],
+        "gpu/decoding_step.json": [
+            (
+                "{} answers with the 8B shape takes {:.1f} ms at {} tokens of context and {:.1f} ms at {:,}",
+                lambda d: (
+                    *(d["steps"][1][key] for key in ("rows", "median_ms", "tokens")),
+                    *(d["steps"][2][key] for key in ("median_ms", "tokens")),
+                ),
+            ),
+        ],
     },
     "docs/judging.md": {
         "judging.json": [

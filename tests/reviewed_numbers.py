@@ -183,7 +183,6 @@ REVIEWED = {
         "chosen on 30 or 100 items": "settings of benchmarks/selection_simulation.py",
         "a fifth, at most 100": "limit",
         f"the {_CONFIDENCE} interval misses in": "definition",
-        "for 60 steps see": "setting of benchmarks/gpu_backends.py",
         "issue 1945": "number of an issue",
         "no block of 32": "llama.cpp's block",
         f"Of more than {MOST_COMPARED} steps, {MOST_COMPARED} evenly spaced": "limit",
