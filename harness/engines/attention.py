@@ -14,7 +14,7 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import repeat_kv
 
 from training.models.device import Device
-from training.models.row_attention import sees_all_earlier_tokens
+from training.models.row_attention import fits_own_attention
 
 _NAME = "medbench"
 _BLOCK = 64  # tokens of the query
@@ -31,13 +31,18 @@ def attend(
 ) -> tuple[torch.Tensor, None]:
     """Scaled dot-product attention of `query` [rows, heads, new, width] over [rows, key heads, length, width].
 
+    With one new token, the heads that share a key take the query's length dimension, so that keys and values are read
+    in place. Repeating them for every head, as transformers does with a mask, costs several times the arithmetic.
+
     Returns:
         [rows, new, heads, width], and None for the weights.
     """
     rows, heads, new, _ = query.shape
     groups = heads // key.shape[1]
     if new == 1 and attention_mask is not None:
-        return attend_grouped(query[:, :, 0], key, value, attention_mask, scaling).view(rows, 1, heads, -1), None
+        grouped = query.reshape(rows, key.shape[1], groups, -1)
+        attended = scaled_dot_product_attention(grouped, key, value, attn_mask=attention_mask, scale=scaling)
+        return attended.reshape(rows, 1, heads, -1), None
     if query.device.type == "cpu":
         return _by_blocks(query, key, value, attention_mask, scaling or query.shape[-1] ** -0.5), None
     causal = attention_mask is None
@@ -47,22 +52,6 @@ def attend(
         query, key, value, attn_mask=attention_mask, is_causal=causal, scale=scaling, enable_gqa=causal and groups > 1
     )
     return attended.transpose(1, 2), None
-
-
-def attend_grouped(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scaling: float | None
-) -> torch.Tensor:
-    """Attention of one token of each row, [rows, heads, width], over [rows, key heads, length, width].
-
-    The heads that share a key take the query's length dimension, so that keys and values are read in place. Repeating
-    them for every head, as transformers does with a mask, costs several times the arithmetic.
-
-    Returns:
-        [rows, heads * width].
-    """
-    rows, heads, width = query.shape
-    grouped = query.reshape(rows, key.shape[1], heads // key.shape[1], width)
-    return scaled_dot_product_attention(grouped, key, value, attn_mask=mask, scale=scaling).reshape(rows, -1)
 
 
 def _by_blocks(
@@ -101,11 +90,9 @@ def use_own_attention(model: PreTrainedModel, device: Device) -> bool:
     keep transformers' attention too: their kernels were never recorded as CUDA graphs.
     """
     fits = (
-        model._supports_attention_backend  # noqa: SLF001 - transformers has no public name for it
-        and not model._is_stateful  # noqa: SLF001
+        fits_own_attention(model)
         and not any(hasattr(weight, "quant_state") or hasattr(weight, "SCB") for weight in model.parameters())
-        and model.config._attn_implementation == "sdpa"  # noqa: SLF001
-        and sees_all_earlier_tokens(model.config)
+        and model.config._attn_implementation == "sdpa"  # noqa: SLF001 - transformers has no public name for it
     )
     if fits:
         AttentionInterface.register(_NAME, attend)

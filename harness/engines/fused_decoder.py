@@ -20,6 +20,8 @@ from harness.engines.plain_operations import PlainOperations
 from reports.errors import is_failure
 
 if TYPE_CHECKING:
+    from transformers import Cache
+
     from harness.engines.key_values import PrefixKVCache, SlotKVCache
 
 _log = logging.getLogger("medbench.decoding")
@@ -41,13 +43,13 @@ class FusedDecoder:
 
     def __init__(self, decoder: nn.Module, operations: PlainOperations | None = None) -> None:
         self._decoder: Any = decoder
-        self._compute = operations or _operations(decoder)
+        self._compute: Any = operations or _operations(decoder)
         self._own = _named(decoder)
 
     @property
     def reads_lengths(self) -> bool:
         """Whether a step reads of each slot just what its row has."""
-        return self._compute.reads_lengths
+        return bool(self._compute.reads_lengths)
 
     def computes_adapters(self) -> bool:
         """Whether the layers of the adapter in place are in the stead of linear layers only, which are called."""
@@ -62,11 +64,40 @@ class FusedDecoder:
             ids: Token ids, [rows, tokens], padded on the right.
             kept: Keeps keys and values for later passes, and has those of earlier ones.
         """
-        (rows, new), compute = ids.shape, self._compute
+        new = ids.shape[1]
         mask = kept.mask(new) if kept is not None else None
         positions = kept.positions(new) if kept is not None else None
         if positions is None:
             positions = torch.arange(new, device=ids.device)[None]
+        return self._pass(ids, positions, mask, kept)
+
+    def step(self, tokens: torch.Tensor, positions: torch.Tensor, slots: SlotKVCache, length: int) -> torch.Tensor:
+        """Last hidden states, [rows, width], after one new token of each row.
+
+        Args:
+            tokens: The new tokens, [rows].
+            positions: Their positions, [rows].
+            slots: Earlier tokens; the new ones are added.
+            length: Above the last position, at most the slots' tokens.
+        """
+        if not self.reads_lengths:
+            return self._pass(tokens[:, None], positions[:, None], slots.step(positions, length), slots)[:, 0]
+        residual = self._decoder.embed_tokens(tokens[:, None])
+        cos, sin = (part[:, 0] for part in self._decoder.rotary_emb(residual, positions[:, None]))
+
+        def attention(layer: Any, number: int, *states: torch.Tensor) -> torch.Tensor:
+            attended: torch.Tensor = self._compute.attend(
+                *states, cos, sin, positions, slots.store[number], layer.scaling
+            )
+            return attended
+
+        return self._layers(residual[:, 0], attention)
+
+    def _pass(
+        self, ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None, kept: Cache | None
+    ) -> torch.Tensor:
+        """Last hidden states of `ids` [rows, tokens] at `positions` [rows or 1, tokens], [rows, tokens, width]."""
+        (rows, new), compute = ids.shape, self._compute
         residual = self._decoder.embed_tokens(ids)
         cos, sin = (
             part.expand(rows, -1, -1).flatten(0, 1).contiguous()
@@ -84,25 +115,6 @@ class FusedDecoder:
 
         return torch.unflatten(self._layers(residual.flatten(0, 1), attention), 0, (rows, new))
 
-    def step(self, tokens: torch.Tensor, positions: torch.Tensor, slots: SlotKVCache, length: int) -> torch.Tensor:
-        """Last hidden states, [rows, width], after one new token of each row.
-
-        Args:
-            tokens: The new tokens, [rows].
-            positions: Their positions, [rows].
-            slots: Earlier tokens; the new ones are added.
-            length: Above the last position, at most the slots' tokens.
-        """
-        residual = self._decoder.embed_tokens(tokens[:, None])
-        cos, sin = (part[:, 0] for part in self._decoder.rotary_emb(residual, positions[:, None]))
-
-        def attention(layer: Any, number: int, *states: torch.Tensor) -> torch.Tensor:
-            query, key, value = states
-            store = slots.store[number]
-            return self._compute.attend(query, key, value, cos, sin, positions, store, length, layer.scaling)
-
-        return self._layers(residual[:, 0], attention)
-
     def _layers(self, residual: torch.Tensor, attention: Callable[..., torch.Tensor]) -> torch.Tensor:
         """All layers over states [n, width]; `attention` gets a layer's, its number, query, key and value by heads."""
         compute, change = self._compute, None
@@ -110,14 +122,15 @@ class FusedDecoder:
             own = layer.self_attn
             hidden, residual = compute.norm(layer.input_layernorm, residual, change)
             query, key, value = (
-                torch.unflatten(states, -1, (-1, own.head_dim)) for states in _projected(own, _INPUTS, hidden)
+                torch.unflatten(part, -1, (-1, own.head_dim)) for part in _projected(own, _INPUTS, hidden)
             )
             if hasattr(own, "q_norm"):
                 query, key = compute.norm(own.q_norm, query)[0], compute.norm(own.k_norm, key)[0]
             attended = own.o_proj(attention(own, number, query, key, value))
             hidden, residual = compute.norm(layer.post_attention_layernorm, residual, attended)
             change = layer.mlp.down_proj(compute.gate(*_projected(layer.mlp, _GATED, hidden)))
-        return compute.norm(self._decoder.norm, residual, change)[0]
+        states: torch.Tensor = compute.norm(self._decoder.norm, residual, change)[0]
+        return states
 
 
 def fits(decoder: nn.Module) -> bool:

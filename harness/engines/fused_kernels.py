@@ -60,9 +60,23 @@ class TritonOperations(PlainOperations):
         sin: torch.Tensor,
         positions: torch.Tensor,
         slots: tuple[torch.Tensor, torch.Tensor],
-        length: int,  # noqa: ARG002 - each row's own is read
         scaling: float,
     ) -> torch.Tensor:
+        """Add keys and values at their positions to the slots, and attend to all up to there.
+
+        Args:
+            query: [rows, heads, width], without its rotary position.
+            key: [rows, key heads, width], likewise.
+            value: [rows, key heads, width].
+            cos: Of the rotary positions, [rows, width].
+            sin: Likewise.
+            positions: Of the new tokens, [rows].
+            slots: Keys and values of the layer, each [slots, key heads, tokens, width]; those of the rows first.
+            scaling: Of the scores.
+
+        Returns:
+            [rows, heads * width].
+        """
         (rows, heads, width), key_heads = query.shape, key.shape[1]
         strides = slots[0].stride()[:2]
         _rotate_and_store[(rows, heads + key_heads)](

@@ -34,9 +34,9 @@ def packs_fast(recipe: Recipe, base: Model, device: Device) -> bool:
     if not (wants_packing(recipe, device) and device.has_bfloat16()):
         return False
     from training.models.architecture import model_shell
-    from training.models.row_attention import fits_row_attention
+    from training.models.row_attention import fits_own_attention
 
-    return fits_row_attention(model_shell(base))
+    return fits_own_attention(model_shell(base))
 
 
 def token_budget(settings: TrainerSection, *, is_spared: bool) -> int:

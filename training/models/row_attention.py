@@ -154,8 +154,8 @@ def sees_all_earlier_tokens(config: PreTrainedConfig) -> bool:
     )
 
 
-def fits_row_attention(model: PreTrainedModel) -> bool:
-    """Whether a model's layers, loaded or not, are all such that `attend_in_rows` can compute them."""
+def fits_own_attention(model: PreTrainedModel) -> bool:
+    """Whether an attention function of ours can compute all of a model's layers, loaded or not."""
     return (
         bool(model._supports_attention_backend)  # noqa: SLF001 - transformers has no public name for it
         and not model._is_stateful  # noqa: SLF001
@@ -165,7 +165,7 @@ def fits_row_attention(model: PreTrainedModel) -> bool:
 
 def use_row_attention(model: PreTrainedModel) -> bool:
     """Switch a model to `attend_in_rows` if that fits its layers; returns whether it was switched."""
-    fits = model.config._attn_implementation == "sdpa" and fits_row_attention(model)  # noqa: SLF001
+    fits = model.config._attn_implementation == "sdpa" and fits_own_attention(model)  # noqa: SLF001
     if fits:
         AttentionInterface.register(NAME, attend_in_rows)
         AttentionMaskInterface.register(NAME, _mask_of_padded_rows)
