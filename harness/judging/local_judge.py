@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -73,6 +74,7 @@ class LocalJudge:
         self._window = model_window(AutoConfig.from_pretrained(model.folder, trust_remote_code=False), self._tokenizer)
         self._seed = recipe.seed
         self._engine: Engine | None = None
+        self._tokens = functools.cache(self._encode)
 
     def stored(self, prompts: Sequence[JudgePrompt]) -> dict[JudgePrompt, JudgeReply]:
         """Replies of earlier runs, and that prompts beyond the model's window fail."""
@@ -101,7 +103,7 @@ class LocalJudge:
         if self._engine is not None:
             self._engine.close()
 
-    def _tokens(self, prompt: JudgePrompt) -> tuple[int, ...]:
+    def _encode(self, prompt: JudgePrompt) -> tuple[int, ...]:
         chat = replace(self._dialogue.chat, system=prompt.system)
         if chat.uses_template(self._tokenizer):
             text = render_messages(self._tokenizer, prompt.messages[1:], chat)

@@ -16,7 +16,7 @@ from reports.document.schema import Results, Sample
 from reports.errors import UserError
 from reports.files import read_jsonl
 from reports.judging.calibration import calibrate
-from reports.judging.summary import summarise
+from reports.judging.summary import current_replies, summarise
 from reports.rating_sheet import output_hash, read_key
 from reports.strict import checked
 
@@ -66,12 +66,6 @@ def read_answers(run: Path, model: str, task: str) -> dict[str, Sample]:
     return {sample.id: sample for sample in read_samples(path) if sample.repeat == 0}
 
 
-def current_replies(folder: RunFolder, info: JudgingInfo, rows: list[JudgedReply]) -> list[JudgedReply]:
-    """The replies about answers that the run still holds unchanged."""
-    outputs = _outputs(folder, info.task, {name for row in rows for name in row.models})
-    return [row for row in rows if [outputs.get((name, row.id)) for name in row.models] == row.outputs]
-
-
 def add_judging(results: Results, folder: RunFolder) -> Results:
     """The results with all judged answers that the run folder holds, calibrated where people rated them too."""
     return results.model_copy(update={"judging": [_judging(results, folder, path) for path in judging_files(folder)]})
@@ -80,13 +74,13 @@ def add_judging(results: Results, folder: RunFolder) -> Results:
 def _judging(results: Results, folder: RunFolder, path: Path) -> Judging:
     info, rows = read_judging(path)
     present = {model.name for model in results.models}
-    outputs = _outputs(folder, info.task, {name for row in rows for name in row.models} & present)
+    outputs = output_hashes(folder, info.task, {name for row in rows for name in row.models} & present)
     judging = summarise(info, rows, outputs, baseline=results.baseline, seed=results.seed)
     if results.ratings is None or results.ratings.task != info.task:
         return judging
     calibration = calibrate(
         info,
-        current_replies(folder, info, rows),
+        current_replies(rows, outputs),
         _marks(results, folder),
         baseline=results.baseline,
         draw=read_key(folder.ratings).draw,
@@ -94,7 +88,7 @@ def _judging(results: Results, folder: RunFolder, path: Path) -> Judging:
     return judging.model_copy(update={"calibration": calibration})
 
 
-def _outputs(folder: RunFolder, task: str, models: set[str]) -> dict[tuple[str, str], str]:
+def output_hashes(folder: RunFolder, task: str, models: set[str]) -> dict[tuple[str, str], str]:
     """Hash of each answer by model and item."""
     return {
         (model, sample.id): output_hash(sample)

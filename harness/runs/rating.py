@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter, ValidationError
 
 from harness.folder import RunFolder
-from harness.runs.judged_answers import add_judging, current_replies, judging_files, read_answers, read_judging
+from harness.runs.judged_answers import add_judging, judging_files, output_hashes, read_answers, read_judging
 from harness.runs.showing import report_stage
 from reports.comparison import compare_models
 from reports.comparison.agreement import agreement
@@ -22,6 +22,7 @@ from reports.document.schema import MetricInfo, Results, Sample, TaskInfo
 from reports.errors import UserError
 from reports.files import read_json, write_json
 from reports.judging.calibration import draw_items, make_strata
+from reports.judging.summary import current_replies
 from reports.judging_tables import calibration_table, judging_sentences
 from reports.rating_sheet import (
     ASPECTS,
@@ -107,7 +108,7 @@ def _draw_for_judge(folder: RunFolder, results: Results, names: Sequence[str], t
     """
     candidates = [name for name in names if name != results.baseline]
     usable = [
-        (info, current_replies(folder, info, rows))
+        (info, current_replies(rows, output_hashes(folder, task, {name for row in rows for name in row.models})))
         for info, rows in map(read_judging, judging_files(folder))
         if info.task == task and info.kind == "scores" and {metric.key for metric in info.metrics} & ASPECTS.keys()
     ]

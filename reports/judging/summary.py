@@ -30,7 +30,7 @@ def summarise(
         baseline: The model that others are compared with.
         seed: Seed of bootstraps.
     """
-    current = [reply for reply in replies if [outputs.get((name, reply.id)) for name in reply.models] == reply.outputs]
+    current = current_replies(replies, outputs)
     rated = [reply for reply in current if reply.status == "rated"]
     sides = _preferences(info, rated, baseline) if info.kind == "preference" else _ratings(info, rated, baseline)
     compared = {model: pair for model, pair in sides.items() if model != baseline and all(pair)}
@@ -54,6 +54,11 @@ def summarise(
         output_tokens=sum(reply.output_tokens or 0 for reply in current),
     )
     return judging.model_copy(update={"faults": find_faults(judging, current)})
+
+
+def current_replies(replies: Sequence[JudgedReply], outputs: Mapping[tuple[str, str], str]) -> list[JudgedReply]:
+    """The replies about answers that are unchanged, by the hash of each current answer by model and item."""
+    return [reply for reply in replies if [outputs.get((name, reply.id)) for name in reply.models] == reply.outputs]
 
 
 def _counts(replies: Sequence[JudgedReply], baseline: str) -> list[ReplyCounts]:
