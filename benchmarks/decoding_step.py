@@ -1,6 +1,6 @@
 """Milliseconds of a decoding step at fixed numbers of rows and tokens, replayed from a CUDA graph as scoring does.
 
-python -m benchmarks.decoding_step _ OUT.json --model FOLDER [--device cuda]
+python -m benchmarks.decoding_step OUT.json --model FOLDER [--device cuda]
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from typing import Any
 from reports.files import write_json
 
 SHAPES = ((256, 128), (256, 300), (256, 1000), (64, 300), (8, 300))  # rows, tokens of context
-_REPEATS = 30
+_WARM_UP, _REPEATS = 5, 30  # steps; the first ones are not replayed yet
 
 
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tasks", help="not used")
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", required=True)
     parser.add_argument("--device", default="cuda")
@@ -58,14 +57,15 @@ def _milliseconds(causal: Any, rows: int, tokens: int) -> dict[str, float]:
     inputs = torch.full((rows,), 5, device=causal.device)
     positions = torch.full((rows,), tokens - 1, device=causal.device)
     times = []
-    for _ in range(_REPEATS + 5):
+    for _ in range(_WARM_UP + _REPEATS):
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         begin.record()
         graphs.logits(inputs, positions, slots, slots.tokens).float().argmax(-1)
         end.record()
         torch.cuda.synchronize()
         times.append(begin.elapsed_time(end))
-    return {"median_ms": round(statistics.median(times[5:]), 3), "largest_ms": round(max(times[5:]), 3)}
+    counted = times[_WARM_UP:]
+    return {"median_ms": round(statistics.median(counted), 3), "largest_ms": round(max(counted), 3)}
 
 
 if __name__ == "__main__":

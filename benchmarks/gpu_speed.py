@@ -80,7 +80,7 @@ class Benchmark:
 
     def step(self) -> dict[str, Any]:
         """Milliseconds of a decoding step of the base at fixed lengths, replayed from a CUDA graph."""
-        return self._run("benchmarks.decoding_step", "tasks", self._model, [])
+        return self._run("benchmarks.decoding_step", None, self._model, [])
 
     def many(self) -> dict[str, Any]:
         """The transformers engine with ten adapters and few prompts: what an adapter adds to start and switch."""
@@ -180,9 +180,10 @@ class Benchmark:
         settings: dict[str, Any] = {"pubmedqa": args.pubmedqa, "reasoning": args.reasoning, "new_tokens": new_tokens}
         write_tasks(folder, str(self._small), counts=counts, **settings)
 
-    def _run(self, module: str, tasks: str, model: Path, words: list[str]) -> dict[str, Any]:
+    def _run(self, module: str, tasks: str | None, model: Path, words: list[str]) -> dict[str, Any]:
         out = self._work / "out.json"
-        command = [sys.executable, "-m", module, str(self._work / tasks), str(out), "--model", str(model)]
+        folders = [str(self._work / tasks)] if tasks else []
+        command = [sys.executable, "-m", module, *folders, str(out), "--model", str(model)]
         started = time.perf_counter()
         subprocess.run([*command, "--device", self._args.device, *words], check=True)  # noqa: S603
         return {**read_json(out), "process_seconds": time.perf_counter() - started}

@@ -54,12 +54,12 @@ def base(tmp_path):
 )
 def test_the_known_set_ups_have_their_true_number_of_trainable_parameters(base, name, shape, settings, trainable):
     recipe = load_recipe(name, [base(shape), *OWN_ROWS, *settings])
-    found = preflight(recipe, find_base_config(recipe.model), training_rows(recipe), CPU)
+    facts = preflight(recipe, find_base_config(recipe.model), training_rows(recipe), CPU)
     # LoRA adds r * (inputs + outputs) to each layer it changes.
     heads, hidden, inner = 8 * 128, shape["hidden_size"], shape["intermediate_size"]
     attention = 2 * (hidden + hidden) + 2 * (hidden + heads)
     feed_forward = 3 * (hidden + inner) if "up_proj" in recipe.lora.target_modules else 0
-    assert found.trainable == 16 * shape["num_hidden_layers"] * (attention + feed_forward) == trainable
+    assert facts.trainable == 16 * shape["num_hidden_layers"] * (attention + feed_forward) == trainable
 
 
 def test_the_memory_of_an_8b_recipe_is_near_what_was_measured(base):
@@ -98,14 +98,14 @@ def test_on_a_cpu_the_estimate_is_of_the_process(base):
 
 def test_full_finetuning_is_computed_from_the_same_components(base):
     recipe = load_recipe("llama31-8b-huatuo", [base(LLAMA_8B), *OWN_ROWS, "trainer.max_length=1000"])
-    found = preflight(recipe, find_base_config(recipe.model), training_rows(recipe), CPU)
-    assert found.total == 8_030_261_248
-    assert list(found.full_memory) == list(found.memory)
+    facts = preflight(recipe, find_base_config(recipe.model), training_rows(recipe), CPU)
+    assert facts.total == 8_030_261_248
+    assert list(facts.full_memory) == list(facts.memory)
     # 2 bytes a weight, 2 a gradient, 2 states of 4 bytes each; what passes through the model is the same.
-    assert found.full_memory["base weights"] == found.full_memory["gradients"] == 2 * found.total
-    assert found.full_memory["optimizer"] == 8 * found.total
-    assert found.full_memory["adapter"] == found.full_memory["one layer dequantised"] == 0
-    assert all(found.full_memory[name] == found.memory[name] for name in ("activations", "logits"))
+    assert facts.full_memory["base weights"] == facts.full_memory["gradients"] == 2 * facts.total
+    assert facts.full_memory["optimizer"] == 8 * facts.total
+    assert facts.full_memory["adapter"] == facts.full_memory["one layer dequantised"] == 0
+    assert all(facts.full_memory[name] == facts.memory[name] for name in ("activations", "logits"))
 
 
 def test_what_is_cut_dropped_and_learned_is_counted(tiny_recipe):
@@ -124,9 +124,9 @@ def test_rows_without_reasoning_need_a_format_without(tiny_model):
     with pytest.raises(UserError, match="the rows have no reasoning"):
         preflight(recipe, find_base_config(recipe.model), training_rows(recipe), CPU)
     recipe = load_recipe("quickstart", [*settings, "format.name=medical-question", "format.chat_template=never"])
-    found = preflight(recipe, find_base_config(recipe.model), training_rows(recipe), CPU)
-    assert found.example[0][0].startswith("MEDICAL QUESTION: ")
-    assert found.example[1][0].startswith((" Yes. ", " No. ", " Maybe. "))
+    facts = preflight(recipe, find_base_config(recipe.model), training_rows(recipe), CPU)
+    assert facts.example[0][0].startswith("MEDICAL QUESTION: ")
+    assert facts.example[1][0].startswith((" Yes. ", " No. ", " Maybe. "))
 
 
 def test_the_command_prints_the_plan(command, tiny_recipe):

@@ -44,8 +44,9 @@ def train(
     job.device.seed(recipe.training_seed)
     attention = pick_attention(recipe.trainer.attention, job.base, dtype=job.dtype, device=job.device)
     model = load_base(job.base, recipe.quantization, dtype=job.dtype, device=job.device, attention=attention)
-    packs = wants_packing(recipe, job.device) and _can_pack(model, is_required=recipe.trainer.packing is True)
-    if recipe.trainer.packing == "auto" and wants_packing(recipe, job.device) and not packs:
+    wanted = wants_packing(recipe, job.device)
+    packs = wanted and _can_pack(model, is_required=recipe.trainer.packing is True)
+    if wanted and not packs:
         progress(0, 0, f"rows are padded: {type(model).__name__} would not keep them apart in one sequence")
     offload = recipe.trainer.gradient_checkpointing == "offload" and job.device.supports_pinned_memory
     own_checkpoints = checkpoint_layers in speedups and checkpoints_layers(job, model)

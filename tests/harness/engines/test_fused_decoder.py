@@ -1,9 +1,5 @@
 """Fused decoding steps: Triton's kernels against PyTorch's operations, and when a step is not used."""
 
-import os
-import subprocess
-import sys
-
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
@@ -13,6 +9,7 @@ from harness.engines.fused_decoder import fits
 from harness.engines.key_values import SlotKVCache
 from tasks.rendering import load_tokenizer
 from tests.harness.engines.test_engine import ask, engine_on, plain_tokens, prompts
+from tests.interpreted import check_in_interpreter
 
 SIZES = {
     "hidden_size": 96,
@@ -26,11 +23,7 @@ SIZES = {
 
 
 def test_kernels_compute_what_pytorch_does():
-    """In Triton's interpreter, which computes kernels on a CPU as they are written; it must be on from the start."""
-    command = [sys.executable, "-m", "tests.harness.engines.interpreted_kernels"]
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
+    check_in_interpreter("tests.harness.engines.interpreted_kernels")
 
 
 def test_a_step_continues_rows_as_the_model_does(tiny_model):

@@ -118,9 +118,9 @@ def test_strata_that_were_drawn_unequally_are_weighted_by_their_share():
     within = 4 / 9 * first.var(ddof=1) / 20 + 1 / 9 * second.var(ddof=1) / 20
     between = 2 / 9 * (first.mean() - second.mean()) ** 2 / 300  # the shares are estimated by 300 answers
     assert mean.ratings_alone.standard_error == pytest.approx(math.sqrt(within + between), rel=0.02)
-    known = {"low": 0.5, "high": 0.5}
+    shares = {"low": 0.5, "high": 0.5}
     mean = prediction_powered_mean(
-        np.concatenate([first, second]), judge[:40], judge[40:], strata=strata, weights=known
+        np.concatenate([first, second]), judge[:40], judge[40:], strata=strata, weights=shares
     )
     assert mean.ratings_alone.estimate == pytest.approx((first.mean() + second.mean()) / 2)
     error = math.sqrt(first.var(ddof=1) / 80 + second.var(ddof=1) / 80)

@@ -1,8 +1,5 @@
 """What makes training faster computes what PEFT, TRL and PyTorch compute: losses and gradients, number by number."""
 
-import os
-import subprocess
-import sys
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +9,7 @@ import torch
 
 from benchmarks.families import FAMILIES
 from benchmarks.tiny_models import make_config, make_tokenizer
+from tests.interpreted import check_in_interpreter
 from tests.training.backends.test_packing import trained
 from training.backends.checkpointing import LayerInputs, Skips, checkpoint_layers
 from training.backends.fused_lora import fuse_lora
@@ -117,11 +115,7 @@ def test_a_layers_last_product_is_computed_again_only_where_gradients_need_it(no
 
 
 def test_kernels_compute_what_pytorch_does():
-    """In Triton's interpreter, which computes kernels on a CPU as they are written; it must be on from the start."""
-    command = [sys.executable, "-m", "tests.training.backends.interpreted_kernels"]
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
+    check_in_interpreter("tests.training.backends.interpreted_kernels")
 
 
 def test_the_loss_is_pytorchs_cross_entropy_with_its_gradient():
