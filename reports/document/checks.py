@@ -1,21 +1,21 @@
 """Checks of a results document beyond its schema, so that every table and plot can be made of it.
 
 A document may come from a stranger: its recipe and environment have no schema of ours, numbers may be of any size, and
-its parts may refer to metrics that it does not have.
+its parts may refer to tasks and metrics that it does not have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from reports.document.evidence import ModelNoise
-from reports.document.schema import Comparison, Results, Score
+from reports.document.schema import Results
 from reports.errors import UserError
 from reports.strict import checked
 
+_WITHOUT_TASKS = {"suites", "judging", "ratings"}  # rows of suites have their names; judges and people rate aspects
 MOST_NUMBER = 1e300  # larger numbers overflow when they are added or shown in percent
 
 
@@ -83,22 +83,32 @@ def check_numbers(value: Any, where: str, *, fix: str, key: str = "") -> None:
 
 
 def check_shown(results: Results, where: str, *, fix: str) -> None:
-    """Check the settings that tables show, and that all scores and comparisons are of metrics of the document.
+    """Check the settings that tables show, and that all parts are of tasks and metrics of the document.
 
     Raises:
-        UserError: A setting has another type, or a metric is unknown; the message names the key.
+        UserError: A setting has another type, or a task or metric is unknown; the message names the key.
     """
     parts = results.model_dump(include={"recipe", "environment", "training"})
     checked(_Shown, parts, what="a results document", where=where, fix=fix)
-    metrics = results.metrics()
-    measured = results.noise.scores if results.noise else []
-    lists: dict[str, Sequence[Score | Comparison | ModelNoise]] = {
-        "scores": results.scores,
-        "comparisons": results.comparisons,
-        "noise.scores": measured,
-    }
-    for key, entries in lists.items():
-        for number, entry in enumerate(entries):
-            if (entry.task, entry.metric) not in metrics:
-                what = f"not a results document: {key}.{number}: no task {entry.task} with a metric {entry.metric}"
-                raise UserError(what, where=where, fix=fix)
+    names = {task.name for task in results.tasks}
+    metrics = {(score.task, score.metric) for suite in results.suites for score in suite.scores} | {*results.metrics()}
+    for key in sorted(results.model_fields_set - _WITHOUT_TASKS):
+        for part, task, metric in _references(getattr(results, key), key):
+            if (task, metric) in metrics if metric is not None else task in names:
+                continue
+            what = f"not a results document: {part}: no task {task}" + (f" with a metric {metric}" if metric else "")
+            raise UserError(what, where=where, fix=fix)
+
+
+def _references(part: Any, key: str) -> Iterator[tuple[str, str, str | None]]:
+    """The keys of the parts that belong to a task, with its name and, if they are of one metric, the metric's key."""
+    if isinstance(part, BaseModel):
+        if isinstance(task := getattr(part, "task", None), str):
+            yield key, task, getattr(part, "metric", None)
+        members: Iterable[tuple[object, Any]] = part
+    elif isinstance(part, list):
+        members = enumerate(part)
+    else:
+        return
+    for name, member in members:
+        yield from _references(member, f"{key}.{name}")

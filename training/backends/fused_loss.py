@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 _CHUNK = 256  # tokens whose logits are held at once, as in TRL
-_SCALES = ("logit_scale", "logits_scaling", "output_multiplier", "final_logit_softcapping", "output_router_logits")
+_SCALES = ("logit_scale", "logits_scaling", "output_multiplier", "final_logit_softcapping")
 
 
 def fuse_loss(trainer: Any, job: Job) -> None:  # noqa: ARG001 - as all speed-ups
@@ -35,6 +35,8 @@ def fuse_loss(trainer: Any, job: Job) -> None:  # noqa: ARG001 - as all speed-up
     if type(head) is not Linear or head.bias is not None or head.weight.requires_grad:
         return
     if any(getattr(config, name, None) not in (None, 1.0) for name in _SCALES):
+        return
+    if getattr(config, "output_router_logits", False):  # a loss that balances experts is added
         return
     model.forward = functools.partial(_forward, model, head, model.forward)
 
