@@ -145,12 +145,15 @@ class Benchmark:
         speeds = _stock_speeds(stages["stock"])
         found["stock_tokens_per_second"] = speeds
         tokens = PROMPTS * NEW_TOKENS
-        at_8, best = 0.0, 0.0  # seconds of stock lm-eval's four runs
+        at_8, best, building = 0.0, 0.0, 0.0  # seconds of stock lm-eval's four runs; of building their questions
         for name, runs in (("base", 1), ("adapter", ADAPTERS)):
-            other = stages["stock"][name]["load_seconds"] + stages["stock"][name]["runs"][1]["seconds"]["loglikelihood"]
+            stock = stages["stock"][name]
+            other = stock["load_seconds"] + stock["runs"][1]["seconds"]["loglikelihood"]
+            answering = sum(sum(part["seconds"].values()) for part in stock["runs"])
+            building += runs * (stock["total_seconds"] - stock["load_seconds"] - answering) / len(stock["runs"])
             at_8 += runs * (other + tokens / speeds[name][str(_BATCHES[name][0])])
             best += runs * (other + tokens / max(speeds[name].values()))
-        found["stock_four_runs_seconds"] = {"batch 8": at_8, "best batch": best}
+        found["stock_four_runs_seconds"] = {"batch 8": at_8, "best batch": best, "building questions": building}
         for name in ("ours", "vllm", "warm"):
             if name not in stages:
                 continue
@@ -159,8 +162,8 @@ class Benchmark:
             found["ratios"][name] = {
                 "steady, against stock at batch 8": at_8 / steady,
                 "steady, against stock at its best batch": best / steady,
-                "whole process, against stock at batch 8": at_8 / run["total_seconds"],
-                "whole process, against stock at its best batch": best / run["total_seconds"],
+                "whole process, against stock at batch 8": (at_8 + building) / run["total_seconds"],
+                "whole process, against stock at its best batch": (best + building) / run["total_seconds"],
                 "generated tokens a second, steady": _generated(run) / steady,
             }
         return found

@@ -81,6 +81,7 @@ def test_gate_passes_a_release_and_blocks_what_is_worse(follow):
     assert "runs/" not in tracked
 
 
+@pytest.mark.slow
 def test_verify_gguf_tells_a_faithful_file_from_a_rounded_one(follow):
     folder, printed = follow("verify-gguf", **{"trainer.max_steps": 3, "scoring.limit": 6})
     (faithful,) = [out for line, out in printed.items() if line.endswith("merged-f16.gguf")]

@@ -65,6 +65,7 @@ def test_bars_are_the_measured_ratios():
     assert light.replace("#0969da", "#4493f8").count("#4493f8") == dark.count("#4493f8") == 4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not BROWSER, reason="no browser: apt-get install chromium, or name one in MEDBENCH_CHROMIUM")
 def test_written_pictures_are_up_to_date(tmp_path):
     pictures.write(tmp_path / "pictures")

@@ -1,5 +1,6 @@
 """Fused decoding steps: Triton's kernels against PyTorch's operations, and when a step is not used."""
 
+import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
@@ -22,6 +23,7 @@ SIZES = {
 }
 
 
+@pytest.mark.slow
 def test_kernels_compute_what_pytorch_does():
     check_in_interpreter("tests.harness.engines.interpreted_kernels")
 

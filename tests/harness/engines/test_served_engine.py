@@ -393,6 +393,7 @@ def test_a_server_that_begins_texts_itself_gets_them_without_their_first_token(s
     assert server.scored()[-1]["prompt"] == tokenizer.decode([*CONTEXT, 30, 31])
 
 
+@pytest.mark.slow
 def test_an_ignored_adapter_is_noted_beside_its_base_and_alone(served):
     for names in ({"base": "base", "one": "tuned"}, {"one": "tuned"}):
         for can in (EVERYTHING, frozenset({"chat"})):

@@ -179,6 +179,7 @@ def test_the_cost_is_shown_before_anything_is_asked(run, judged):
     assert read_results(run).judging == []
 
 
+@pytest.mark.slow
 def test_a_killed_judgement_goes_on_where_it_was(run, command, without_plots, store):
     killed: list[subprocess.Popen] = []
 

@@ -50,6 +50,7 @@ def test_a_merged_model_answers_as_the_adapter_on_its_base(merged, verify, tmp_p
     assert "12 items are too few" in (tmp_path / "certificate" / "verify.md").read_text()
 
 
+@pytest.mark.slow
 def test_sixteen_bits_explain_what_they_move_the_evaluated_model_by(merged, verify, tiny_run, command):
     assert verify(merged).explained == []  # in float32
     tasks = ["medbench_pubmedqa", "medbench_perplexity"]
@@ -85,6 +86,7 @@ def test_another_adapter_is_named_by_the_hash_of_its_weights(tiny_run, verify, t
     assert keys(verify(other)) == ["wrong_adapter"]
 
 
+@pytest.mark.slow
 def test_a_rounding_that_is_meant_explains_its_difference(tiny_run, verify, tmp_path):
     file = tmp_path / "deployed.gguf"
     harness.export(tiny_run, file, gguf="q4_0", quiet=True)

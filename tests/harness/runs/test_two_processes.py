@@ -15,6 +15,7 @@ from reports.files import read_jsonl
 from training.log import read_log
 
 ROOT = Path(__file__).resolve().parents[3]
+pytestmark = pytest.mark.slow
 TASKS = ("medbench_pubmedqa", "medbench_perplexity", "medbench_generation")
 TRAINING = ("trainer.gradient_accumulation=2", "trainer.max_steps=2", "data.train.rows=12")
 

@@ -154,6 +154,7 @@ def test_a_thousand_samples_stay_below_two_megabytes_and_the_page_says_what_it_l
     assert re.search(r"\d+ of 1000 questions are shown, some for each filter first", html.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_ten_thousand_samples_of_four_models_render_in_seconds_with_bounded_memory(run):
     many(run, ("base", "a", "b", "c"), 10_000, "words of an answer " * 50)
     tracemalloc.start()

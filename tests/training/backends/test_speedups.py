@@ -114,6 +114,7 @@ def test_a_layers_last_product_is_computed_again_only_where_gradients_need_it(no
     assert sum(computed) == products
 
 
+@pytest.mark.slow
 def test_kernels_compute_what_pytorch_does():
     check_in_interpreter("tests.training.backends.interpreted_kernels")
 

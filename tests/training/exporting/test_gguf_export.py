@@ -333,6 +333,7 @@ def test_llama_cpp_converts_and_quantises_if_it_is_there(merged, write, llama_cp
     assert 0.01 < log.gguf.relative_error < 0.2
 
 
+@pytest.mark.slow
 def test_a_quantiser_alone_gets_medbenchs_own_file(merged, write, llama_cpp):
     llama_cpp(quantiser=(merged[1], "q4_0"))
     assert write("q5_k_m")[0].gguf.written_by == "llama.cpp"

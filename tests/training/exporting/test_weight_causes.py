@@ -200,6 +200,7 @@ def test_other_adapters_do_not_turn_the_right_one_wrong(case, tmp_path):
     assert case.keys(case.trained, others={"other": other}) == ["missing_adapter"]
 
 
+@pytest.mark.slow
 def test_single_weights_that_differ_are_named(case):
     name, other = Q_PROJ.format(1), Q_PROJ.format(3)
     generator = torch.Generator().manual_seed(0)
@@ -243,6 +244,7 @@ def test_another_model_is_named(case, tmp_path):
     assert "weights are those of another model" in next(cause.sentence for cause in causes if cause.key == "weights")
 
 
+@pytest.mark.slow
 def test_names_and_shapes_that_differ_are_named(case):
     embedding = "model.embed_tokens.weight"
     more = torch.cat([case.merged[embedding], torch.zeros(4, 128)])

@@ -69,6 +69,7 @@ def test_a_home_that_cannot_be_written_is_told(tmp_path, monkeypatch):
         quickstart_model.quickstart_model()
 
 
+@pytest.mark.slow
 @pytest.mark.real_model
 def test_the_real_model_is_a_chat_model_with_its_own_end_token(monkeypatch):
     import torch
