@@ -142,11 +142,18 @@ def _click_command() -> Callable[[], None]:
     return typer.main.get_command(app)
 
 
+def _check_platform() -> None:
+    if sys.platform == "win32":
+        what = "medbench does not run on Windows itself: it handles files and memory as POSIX has them"
+        raise UserError(what, fix="run it in the Windows Subsystem for Linux (wsl --install), which also sees the GPU")
+
+
 def _main() -> None:
     prepare_streams()
     drop_unhandled()
     quiet_libraries()
     try:
+        _check_platform()
         _check_words(sys.argv[1:])
         with stopping_on_signals():
             _click_command()()

@@ -290,17 +290,26 @@ def plan(  # noqa: PLR0913 - one for each flag of the command
         return print_plan(resolved, terminal, folder, Assumptions(detect, discordance) if wants_table else None)
 
 
-def report(run: str | Path, *, templates: str | Path | None = None, quiet: bool = False) -> tuple[Path, Path]:
+def report(
+    run: str | Path,
+    *,
+    templates: str | Path | None = None,
+    redact: str | Path | None = None,
+    quiet: bool = False,
+) -> tuple[Path, Path]:
     """Write `report.md` and `report.html` of a run folder; returns their paths.
 
     Args:
         run: The run folder.
         templates: A folder of templates to use instead of ours (`docs/reports.md`).
+        redact: A new folder for a copy of the run without the texts of questions and answers, with reports of its own.
         quiet: Print nothing.
     """
     from reports.page.render import render
+    from reports.redaction import redact as write_redacted
 
-    paths = render(Path(run), None if templates is None else Path(templates))
+    folder = Path(run) if redact is None else write_redacted(Path(run), Path(redact))
+    paths = render(folder, None if templates is None else Path(templates))
     for path in paths:
         Terminal(quiet=quiet).say(str(path))
     return paths

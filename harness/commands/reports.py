@@ -17,11 +17,15 @@ def report(
     templates: Annotated[
         Path | None, typer.Option("--templates", help="A folder of templates that stand in for ours.")
     ] = None,
+    redact: Annotated[
+        Path | None,
+        typer.Option("--redact", metavar="FOLDER", help="Write a copy of the run without questions and answers."),
+    ] = None,
 ) -> None:
     """Write report.md and report.html of a run folder again, from its results and samples."""
     import harness
 
-    harness.report(run, templates=templates)
+    harness.report(run, templates=templates, redact=redact)
 
 
 def readme(

@@ -202,3 +202,11 @@ def test_an_unforeseen_error_is_one_message_without_what_it_quotes(command, monk
     assert "medbench doctor --bundle" in err
     assert "Smith" not in err
     assert "Traceback" not in err
+
+
+def test_windows_is_refused_with_a_way_that_works(command, monkeypatch):
+    monkeypatch.setattr("harness.__main__.sys.platform", "win32")
+    code, _, error = command("plan")
+    assert code == 2
+    assert "medbench does not run on Windows itself" in error
+    assert "Windows Subsystem for Linux" in error

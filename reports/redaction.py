@@ -1,0 +1,90 @@
+"""A copy of a run folder without the texts of its questions and answers, for folders that others can read.
+
+The scores, the comparisons and everything that the gate needs stay: ids and hashes of items, values of metrics, counts
+of tokens, labels of classes. What stays is listed in docs/reports.md, since ids and labels come from the user's data.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from reports.document.checksums import verified_facts, write_facts
+from reports.document.reading import read_samples, read_scored, samples_path, write_results
+from reports.document.schema import Results, Sample
+from reports.errors import UserError
+from reports.files import write_jsonl
+
+NOTE = "The texts of questions and answers were removed from this copy of the run."
+_REFERENCES = 1  # letters of a label that stands for an option, such as B
+
+
+def redact(run: Path, out: Path) -> Path:
+    """Write results and samples of a run folder without texts into a new folder; returns it.
+
+    Args:
+        run: A scored run folder.
+        out: Where the copy goes; it must not exist or be empty.
+
+    Raises:
+        UserError: The run has no results, a samples file was changed, or the folder is in use.
+    """
+    results = read_scored(run)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError("it is not an empty folder", where=str(out), fix="give a new folder after --redact")
+    columns: dict[str, set[str]] = defaultdict(set)
+    labels: dict[str, set[str]] = defaultdict(set)
+    for one in results.slices:
+        columns[one.task].add(one.column)
+    for count in results.classes:
+        labels[count.task].add(count.label)
+    for model in results.models:
+        for task in results.tasks:
+            path = samples_path(run, model.name, task.name)
+            if not path.is_file():
+                continue
+            facts = {key: value for key, value in verified_facts(path).items() if key != "sha256"}
+            copy = samples_path(out, model.name, task.name)
+            write_jsonl(copy, _rows(path, columns[task.name], labels[task.name]))
+            write_facts(copy, facts)
+    write_results(out, _without_examples(results))
+    return out
+
+
+def _rows(path: Path, columns: set[str], labels: set[str]) -> Iterator[dict[str, object]]:
+    for sample in read_samples(path):
+        yield redacted(sample, columns, labels).model_dump(mode="json")
+
+
+def redacted(sample: Sample, columns: set[str], labels: set[str]) -> Sample:
+    """A sample without its texts.
+
+    Args:
+        sample: The sample.
+        columns: Columns of the data that results list slices of; their values stay, those of others go.
+        labels: Labels of classes that results list; they and single letters stay, other options become `option 2`.
+    """
+    options = {
+        choice: choice if choice in labels or len(choice) <= _REFERENCES else f"option {number}"
+        for number, choice in enumerate(sample.choices or {}, start=1)
+    }
+
+    def label(text: str) -> str:
+        return options.get(text, text if text in labels else "")
+
+    return sample.model_copy(
+        update={
+            "prompt": "",
+            "question": None,
+            "output": label(sample.output),
+            "gold": label(sample.gold),
+            "choices": {options[choice]: nats for choice, nats in sample.choices.items()} if sample.choices else None,
+            "fields": {column: value for column, value in sample.fields.items() if column in columns},
+        }
+    )
+
+
+def _without_examples(results: Results) -> Results:
+    recipe = {**results.recipe, "report": {**results.recipe.get("report", {}), "samples": 0}}
+    return results.model_copy(update={"recipe": recipe, "notes": [*results.notes, NOTE]})
