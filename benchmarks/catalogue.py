@@ -1,4 +1,4 @@
-"""Writes the tables of docs/benchmarks.md and docs/metrics.md from the catalogues of suites and tasks, or checks them.
+"""Writes the tables of benchmarks, metrics, commands and keys in `docs` from the code, or checks them.
 
 python -m benchmarks.catalogue [--check]
 """
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.page_tables import GeneratedTables, marks, write_or_check
+from benchmarks.reference import commands, policy_keys, recipe_keys
 from reports.bundles.manifest import NOT_STATED
 from reports.document.schema import MetricInfo
 from reports.numbers import better_arrow
@@ -73,10 +74,14 @@ def _metric_row(metric: MetricInfo) -> str:
 
 
 def generated() -> list[GeneratedTables]:
-    """The tables of both pages."""
+    """The tables of all pages."""
     return [
         GeneratedTables(DOCS / "benchmarks.md", marks("suites", "catalogue"), tables()),
         GeneratedTables(DOCS / "metrics.md", marks("metrics", "catalogue"), metric_tables()),
+        *(
+            GeneratedTables(DOCS / "reference.md", marks(name, "catalogue"), made())
+            for name, made in (("commands", commands), ("recipe", recipe_keys), ("policy", policy_keys))
+        ),
     ]
 
 

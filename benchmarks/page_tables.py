@@ -65,7 +65,11 @@ def write_or_check(description: str | None, command: str, tables: Sequence[Gener
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a page is stale")
     args: Any = parser.parse_args()
-    stale = [(one.page, new) for one in tables if (new := one.filled(text := one.page.read_text("utf-8"))) != text]
+    pages = {one.page: one.page.read_text("utf-8") for one in tables}
+    filled = dict(pages)
+    for one in tables:
+        filled[one.page] = one.filled(filled[one.page])
+    stale = [(page, text) for page, text in filled.items() if text != pages[page]]
     if args.check:
         names = ", ".join(page.name for page, _ in stale)
         sys.exit(f"stale: {names}; run {command}" if stale else None)

@@ -18,14 +18,14 @@ Confidence = Annotated[float, Field(ge=0.5, lt=1)]
 MetricName = Annotated[str, Field(pattern=r"^[^/]+/[^/]+$", max_length=200)]
 
 
-_Bounded = TypeVar("_Bounded", bound="_OnMetric")
+_Bounded = TypeVar("_Bounded", bound="MetricRule")
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class _Named(_Section):
+class NamedRule(_Section):
     """Any rule.
 
     Attributes:
@@ -37,7 +37,7 @@ class _Named(_Section):
     advisory: bool = False
 
 
-class _OnMetric(_Named):
+class MetricRule(NamedRule):
     """A rule about a metric, on all items or on some.
 
     Attributes:
@@ -64,8 +64,14 @@ class _OnMetric(_Named):
         return where
 
 
-class Bound(_OnMetric):
-    """The candidate's value is at least `min` and at most `max`; with a `confidence`, so is its one-sided bound."""
+class Bound(MetricRule):
+    """The candidate's value is at least `min` and at most `max`; with a `confidence`, so is its one-sided bound.
+
+    Attributes:
+        min: Smallest value.
+        max: Largest value.
+        confidence: One-sided; the value itself is compared if not given.
+    """
 
     rule: Literal["bound"] = "bound"
     min: float | None = None
@@ -77,8 +83,15 @@ class Bound(_OnMetric):
         return _need_bounds(self, self.min, self.max)
 
 
-class Change(_OnMetric):
-    """The difference is at least `min` and at most `max`; if `relative`, as a share of the baseline's value."""
+class Change(MetricRule):
+    """The difference is at least `min` and at most `max`; if `relative`, as a share of the baseline's value.
+
+    Attributes:
+        min: Smallest difference.
+        max: Largest difference.
+        relative: Whether both are shares of the baseline's value.
+        confidence: One-sided; the difference itself is compared if not given.
+    """
 
     rule: Literal["change"] = "change"
     min: float | None = None
@@ -91,7 +104,7 @@ class Change(_OnMetric):
         return _need_bounds(self, self.min, self.max)
 
 
-class Superiority(_OnMetric):
+class Superiority(MetricRule):
     """The candidate is shown to be better by more than `margin`.
 
     Attributes:
@@ -110,8 +123,14 @@ class Superiority(_OnMetric):
     confidence: Confidence = 0.95
 
 
-class NonInferiority(_OnMetric):
-    """The candidate is shown to lose less than `margin` (relative as above), at a one-sided `confidence`."""
+class NonInferiority(MetricRule):
+    """The candidate is shown to lose less than `margin` (relative as above), at a one-sided `confidence`.
+
+    Attributes:
+        margin: The smallest loss that matters.
+        relative: As for `superiority`.
+        confidence: One-sided.
+    """
 
     rule: Literal["non_inferiority"] = "non_inferiority"
     margin: Margin
@@ -119,11 +138,12 @@ class NonInferiority(_OnMetric):
     confidence: Confidence = 0.95
 
 
-class NoRegression(_OnMetric):
+class NoRegression(MetricRule):
     """A loss of `margin` (relative as above) is ruled out, and the candidate is not shown to be worse at all.
 
     Attributes:
         margin: The metric's smallest relevant difference if not given.
+        relative: As for `superiority`.
         confidence: One-sided, of both tests; 0.975 calls a candidate worse where a two-sided test at 5 % does. That
             test is corrected over all rules of this kind in a policy (Holm); ruling a loss out needs no correction,
             as all rules have to pass.
@@ -135,7 +155,7 @@ class NoRegression(_OnMetric):
     confidence: Confidence = 0.975
 
 
-class NoBadSlice(_OnMetric):
+class NoBadSlice(MetricRule):
     """No slice of the items is shown to lose more than `margin` (relative as above).
 
     It shows losses and rules none out: slices of fewer than ten items are not tested, and small ones show little.
@@ -144,6 +164,7 @@ class NoBadSlice(_OnMetric):
         by: Columns of the data; `class` is the gold label, `length` the characters of the question where no column has
             that name. Columns of numbers are divided into quarters.
         margin: Zero blocks every slice that is shown to be worse at all.
+        relative: As for `superiority`.
         confidence: One-sided; the tests are corrected over all slices of all rules of this kind in a policy (Benjamini
             and Hochberg).
     """
@@ -160,8 +181,15 @@ class NoBadSlice(_OnMetric):
         return [by] if isinstance(by, str) else by
 
 
-class MustPass(_Named):
-    """Each of these items has a value of at least `at_least` and at most `at_most`."""
+class MustPass(NamedRule):
+    """Each of these items has a value of at least `at_least` and at most `at_most`.
+
+    Attributes:
+        metric: `TASK/METRIC`, no pattern.
+        ids: The items.
+        at_least: Smallest value of an item.
+        at_most: Largest value of an item.
+    """
 
     rule: Literal["must_pass"] = "must_pass"
     metric: Annotated[str, Field(pattern=r"^[^/*?\[]+/[^/*?\[]+$", max_length=200)]
@@ -176,36 +204,53 @@ class MustPass(_Named):
         return self
 
 
-class PeakMemory(_Named):
-    """Peak memory of training, at most `max_gib` GiB (2^30 bytes)."""
+class PeakMemory(NamedRule):
+    """Peak memory of training, at most `max_gib` GiB (2^30 bytes).
+
+    Attributes:
+        max_gib: Largest peak.
+    """
 
     rule: Literal["peak_memory"] = "peak_memory"
     max_gib: Margin
 
 
-class Throughput(_Named):
-    """Tokens per second of training, or generated while scoring."""
+class Throughput(NamedRule):
+    """Tokens per second of training, or generated while scoring.
+
+    Attributes:
+        min_tokens_per_second: Smallest number.
+        of: Which of the two.
+    """
 
     rule: Literal["throughput"] = "throughput"
     min_tokens_per_second: Margin
     of: Literal["training", "scoring"] = "training"
 
 
-class AdapterSize(_Named):
-    """Size of the adapter's weights, at most `max_mib` MiB (2^20 bytes)."""
+class AdapterSize(NamedRule):
+    """Size of the adapter's weights, at most `max_mib` MiB (2^20 bytes).
+
+    Attributes:
+        max_mib: Largest size.
+    """
 
     rule: Literal["adapter_size"] = "adapter_size"
     max_mib: Margin
 
 
-class Truncated(_Named):
-    """Share of the generated answers that were cut off at the token limit."""
+class Truncated(NamedRule):
+    """Share of the generated answers that were cut off at the token limit.
+
+    Attributes:
+        max_share: Largest share, from 0 to 1.
+    """
 
     rule: Literal["truncated"] = "truncated"
     max_share: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
-class _Overlap(_Named):
+class _Overlap(NamedRule):
     """A rule about test items among the training data.
 
     Attributes:
@@ -229,13 +274,13 @@ class Contamination(_Overlap):
     rule: Literal["contamination"] = "contamination"
 
 
-class Complete(_Named):
+class Complete(NamedRule):
     """Every task is finished: all items are answered, every metric has a value."""
 
     rule: Literal["complete"] = "complete"
 
 
-class DeployedEquals(_Named):
+class DeployedEquals(NamedRule):
     """A certificate of `medbench verify` in the run folder says that the deployed model equals the candidate.
 
     Attributes:

@@ -211,7 +211,12 @@ class TrainerSection(_Section):
         gradient_accumulation: Batches for each optimizer step.
         seed: Of first weights, dropout and the order of rows; the recipe's own where it is not given.
         schedule: Learning-rate schedule after the warm-up.
-        warmup_steps: Steps of warm-up; or give `warmup_ratio`, a share of all steps.
+        warmup_steps: Steps of warm-up.
+        warmup_ratio: Instead, as a share of all steps.
+        weight_decay: Of the optimizer, decoupled.
+        max_grad_norm: Gradients are clipped to this norm.
+        logging_steps: Loss and gradient norm are logged every so many steps.
+        learning_rate: The largest, after the warm-up.
         backend: `auto` is TRL where it packs rows with attention in a kernel; elsewhere Unsloth on one NVIDIA or AMD
             card with the extra `unsloth` and a base it can take, else TRL.
         optimizer: A name transformers knows.
@@ -420,6 +425,9 @@ class Recipe(_Section):
     """A whole run: `name`, `description` and `seed`, and the sections.
 
     Attributes:
+        name: Of the recipe and, by default, of its run folder.
+        description: What it is for, in a line.
+        seed: Of all that is drawn: rows, items, weights, samples, resamples.
         trained_on: Training data of models from elsewhere, by the name in `--models`: a file, a hub data set or a
             mapping as under `data.train`. All texts of all rows are compared with the test items.
     """

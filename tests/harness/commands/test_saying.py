@@ -205,7 +205,7 @@ def test_an_unforeseen_error_is_one_message_without_what_it_quotes(command, monk
 
 
 def test_windows_is_refused_with_a_way_that_works(command, monkeypatch):
-    monkeypatch.setattr("harness.__main__.sys.platform", "win32")
+    monkeypatch.setattr(sys, "platform", "win32")
     code, _, error = command("plan")
     assert code == 2
     assert "medbench does not run on Windows itself" in error
