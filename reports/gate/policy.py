@@ -281,7 +281,7 @@ class Complete(NamedRule):
 
 
 class DeployedEquals(NamedRule):
-    """A certificate of `medbench verify` in the run folder says that the deployed model equals the candidate.
+    """A certificate of `verify` in the run folder says that the deployed model equals the candidate.
 
     Attributes:
         file: Name of the certificate.
