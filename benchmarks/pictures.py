@@ -6,8 +6,8 @@ python -m benchmarks.pictures [--check]
 `curve-*.png` the learning curve of another run's report, in the font Inter where it is installed (Debian: fonts-inter).
 Another browser draws other pixels, so `--check` needs none: it compares hashes of the HTML of the reports and of the
 pictures with those in `sources.json`. The HTML counts without
-the coordinates of plots, which differ between versions of matplotlib. `docs/pictures/speed-*.svg` are text and are
-compared as they are.
+the coordinates of plots, which differ between versions of matplotlib. `docs/pictures/*.svg` are text and are compared
+as they are.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from benchmarks.judging_picture import judging_svg
 from benchmarks.speed_picture import THEMES, speed_svg
 from reports.files import read_json, sha256_file, write_json, write_text
 from reports.page.render import render
@@ -33,6 +34,7 @@ _SOURCES = "sources.json"
 _WIDTH, _HEIGHT, _SCALE = 1180, 780, 1.6  # CSS pixels, at most, and pixels of the picture for each
 _COLOURS = 256
 PAGES = {"report": ("quickstart", ""), "curve": ("gpu/curve", 'h3:has-text("Learning curve") + *')}  # run, element
+SVGS = {"speed": speed_svg, "judging": judging_svg}
 _LAST_GAP = """most => {
   const parts = [...document.querySelectorAll("body *")].map(part => part.getBoundingClientRect());
   const small = parts.filter(part => part.height > 0 && part.height < most / 2);
@@ -121,8 +123,8 @@ def sources(html: str, name: str, folder: Path) -> dict[str, Any]:
 
 def stale(folder: Path = FOLDER) -> list[str]:
     """Names of the pictures in a folder that are missing or not those of the committed results."""
-    speed = {folder / f"speed-{theme}.svg": speed_svg(theme) for theme in THEMES}
-    names = [path.name for path, svg in speed.items() if not path.exists() or path.read_text("utf-8") != svg]
+    svgs = {folder / f"{name}-{theme}.svg": draw(theme) for name, draw in SVGS.items() for theme in THEMES}
+    names = [path.name for path, svg in svgs.items() if not path.exists() or path.read_text("utf-8") != svg]
     recorded = read_json(folder / _SOURCES) if (folder / _SOURCES).exists() else {}
     for name, (run, _) in PAGES.items():
         shown = [folder / f"{name}-{theme}.png" for theme in THEMES]
@@ -136,8 +138,9 @@ def write(folder: Path = FOLDER) -> None:
     """Write all pictures into a folder."""
     folder.mkdir(exist_ok=True)
     recorded = {}
-    for theme in THEMES:
-        write_text(folder / f"speed-{theme}.svg", speed_svg(theme))
+    for name, draw in SVGS.items():
+        for theme in THEMES:
+            write_text(folder / f"{name}-{theme}.svg", draw(theme))
     for name, (run, element) in PAGES.items():
         html = report_html(run)
         for theme in THEMES:

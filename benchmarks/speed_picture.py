@@ -11,12 +11,12 @@ from xml.sax.saxutils import escape
 from reports.files import read_json
 
 _RESULTS = Path(__file__).resolve().parent / "results"
-_PALETTES = {
+PALETTES = {
     "light": {"ink": "#1f2328", "soft": "#59636e", "bar": "#0969da", "steady": "#b6d5fb", "line": "#8c959f"},
     "dark": {"ink": "#f0f6fc", "soft": "#9198a1", "bar": "#4493f8", "steady": "#1f3f66", "line": "#656c76"},
 }
-THEMES = tuple(_PALETTES)
-_TEXT = 'font-family="system-ui, -apple-system, Segoe UI, sans-serif" font-size="14"'
+THEMES = tuple(PALETTES)
+FONT = 'font-family="system-ui, -apple-system, Segoe UI, sans-serif" font-size="14"'
 _ROW, _TOP, _LABELS, _CHART, _BOX = 42, 64, 220, 440, 780  # height of a bar, and where labels and bars end
 
 
@@ -34,9 +34,14 @@ def speed_bars() -> list[tuple[str, str, float, float | None]]:
     ]
 
 
+def text_element(x: float, y: float, words: str, colour: str, more: str = "") -> str:
+    """A `text` element; `more` holds further attributes, with a space before them."""
+    return f'<text x="{x:g}" y="{y:g}" fill="{colour}"{more}>{escape(words)}</text>'
+
+
 def speed_svg(theme: str) -> str:
     """Bars of how many times faster medbench is than stock lm-eval, as SVG."""
-    colours, bars = _PALETTES[theme], speed_bars()
+    colours, bars = PALETTES[theme], speed_bars()
     most = max(max(whole, steady or 0) for _, _, whole, steady in bars)
     height = _TOP + _ROW * len(bars) + 26
 
@@ -44,11 +49,11 @@ def speed_svg(theme: str) -> str:
         return round(_LABELS + _CHART * ratio / most, 1)
 
     def text(x: float, y: float, words: str, colour: str, more: str = "") -> str:
-        return f'<text x="{x:g}" y="{y:g}" fill="{colours[colour]}"{more}>{escape(words)}</text>'
+        return text_element(x, y, words, colours[colour], more)
 
     right, small = ' text-anchor="end"', ' font-size="12"'
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_BOX} {height}" width="{_BOX}" {_TEXT} role="img">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_BOX} {height}" width="{_BOX}" {FONT} role="img">',
         "<title>How many times faster than stock lm-eval</title>",
         text(0, 18, "Times faster than stock lm-eval on the same items", "ink", ' font-size="16" font-weight="600"'),
         text(0, 38, "strong: start-up counted; faint: long runs, start-up not counted", "soft", small),

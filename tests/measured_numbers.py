@@ -6,6 +6,7 @@ from benchmarks.gpu_recipes import table as recipe_table
 from benchmarks.gpu_training import table as training_table
 from tests import evidence_values as values
 from tests.evidence_values import Values
+from tests.story_values import STORY
 
 NOISE_LIMITS = "../../reports/comparison/noise_limits.json"  # shipped with the package
 _JUDGED = "| {:.2f} | {:.1f} to {:.1f} % | {:.1f} to {:.1f} % | {:.2f} to {:.2f} |"
@@ -58,6 +59,7 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
             (f"| {judge} {_JUDGED}", values.calibrated(judge))
             for judge in ("good", "good, narrow scale", "biased", "noisy", "useless")
         ],
+        "judging_story.json": STORY,
     },
     "SECURITY.md": {
         "gate_tampering.json": [("| {:,} edits of one thing each", lambda d: (d["edits"],))],

@@ -7,9 +7,11 @@ from benchmarks import (
     gate_exact,
     gate_simulation,
     judge_simulation,
+    judging_story,
     model_families,
     power_check,
     slices_simulation,
+    synthetic_raters,
 )
 from harness.runs.power_plan import DISCORDANCE
 from harness.scoring.questions import BLOCK_SAMPLES
@@ -107,9 +109,13 @@ REVIEWED = {
     },
     "docs/judging.md": {
         "with the 50 reasoning rows": "setting of benchmarks/gpu_real.sh",
+        f"trained for {judging_story.RECIPE['trainer']['max_steps']} steps": "setting of benchmarks/judging_story.py",
+        f"at most {judging_story.RECIPE['scoring']['max_new_tokens']} new tokens": "setting of the same",
+        f"by {synthetic_raters.JUDGE_FAVOUR} marks": "setting of benchmarks/synthetic_raters.py",
         f"from {ENOUGH_RATINGS} rated items on": "limit, simulated in tests/reports/judging/test_calibration.py",
         "with 30, 60 and 120 rated items": "settings of benchmarks/judge_simulation.py",
         f"How often do {_CONFIDENCE} intervals": "definition",
+        f"in marks, with {_CONFIDENCE} intervals": "level of the same",
     },
     "docs/leakage.md": {
         f"runs of {runs.RUN} equal words": "limit",

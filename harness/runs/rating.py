@@ -17,6 +17,7 @@ from reports.comparison.agreement import agreement
 from reports.comparison.verdict import sentences
 from reports.document.checksums import write_samples
 from reports.document.evidence import HUMAN_RATING, RatingSummary
+from reports.document.judging import JudgedReply, JudgingInfo
 from reports.document.reading import read_results, write_results
 from reports.document.schema import MetricInfo, Results, Sample, TaskInfo
 from reports.errors import UserError
@@ -101,7 +102,7 @@ def export(
 
 
 def _draw_for_judge(folder: RunFolder, results: Results, names: Sequence[str], task: str) -> Draw:
-    """Strata by the ratings of the judge that rated most of the aspects that people rate.
+    """Strata by the ratings of the judge that rated most of the aspects that people rate, and of these most answers.
 
     Raises:
         UserError: No judge rated these models by such aspects.
@@ -115,10 +116,17 @@ def _draw_for_judge(folder: RunFolder, results: Results, names: Sequence[str], t
     if results.baseline not in names or not candidates or not usable:
         what = "no judge has rated answers of two models by the aspects of the sheet"
         raise UserError(what, where=str(folder.path), fix="judge them first: medbench judge RUN --rubric five-aspects")
-    info, replies = max(usable, key=lambda pair: len({metric.key for metric in pair[0].metrics} & ASPECTS.keys()))
+    info, replies = max(usable, key=_rated_amount)
     of_model = [{reply.id for reply in replies if reply.models == [name]} for name in names]
     own = [reply for reply in replies if reply.id in set.intersection(*of_model)]
     return make_strata(info, own, (results.baseline, candidates[0]), seed=results.seed)
+
+
+def _rated_amount(judging: tuple[JudgingInfo, list[JudgedReply]]) -> tuple[int, int]:
+    """(aspects of the sheet, answers) that a judge rated; replies that are no rating show no difference to draw by."""
+    info, replies = judging
+    aspects = {metric.key for metric in info.metrics} & ASPECTS.keys()
+    return len(aspects), sum(reply.status == "rated" for reply in replies)
 
 
 def import_sheets(run: Path, sheets: Sequence[Path], terminal: Terminal) -> Results:

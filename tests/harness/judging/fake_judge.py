@@ -4,6 +4,8 @@ import contextlib
 import json
 import re
 from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from reports.document.reading import read_results
 from tests.harness.engines.fake_server import FakeServer, Raw
@@ -12,14 +14,14 @@ ASPECTS = ("medical_accuracy", "completeness", "clinical_relevance", "fluency", 
 PROBE = "Name a fruit."
 
 
-def answers_of(prompt):
+def answers_of(prompt: str) -> list[str]:
     """The answers that a prompt shows, in their order."""
     return [
         text for _, _, text in re.findall(r"Answer( [AB])?:\n\[begin (\w+)\]\n(.*?)\n\[end \2\]", prompt, re.DOTALL)
     ]
 
 
-def scores(value, **others):
+def scores(value: int, **others: int) -> str:
     """A reply that gives all aspects a value, but for some."""
     return json.dumps({"reason": "As it is.", **dict.fromkeys(ASPECTS, value), **others})
 
@@ -61,7 +63,7 @@ class FakeJudge:
         schema: Whether it `applies`, `ignores` or `refuses` JSON schemas.
     """
 
-    def __init__(self, verdict, schema="applies"):
+    def __init__(self, verdict: Callable[[str], Any], schema: str = "applies") -> None:
         self.verdict, self.schema = verdict, schema
         self.asked: Counter[str] = Counter()
         self.requests: list[dict] = []
@@ -84,7 +86,7 @@ class FakeJudge:
         return said if isinstance(said, Raw) else completion(said)
 
     @contextlib.contextmanager
-    def running(self):
+    def running(self) -> Iterator[str]:
         """Serve until the block ends; gives the address for `--judge`."""
         server = FakeServer(None, models=({"id": "judge", "root": "weights"},), instead=self.reply)
         with server.running():

@@ -9,7 +9,7 @@ import pytest
 from reports.document.reading import read_results
 from reports.rating_sheet import ASPECTS
 from tests.harness.judging.conftest import ITEMS, quality
-from tests.harness.judging.fake_judge import honest, judging_of, prefers
+from tests.harness.judging.fake_judge import FakeJudge, honest, judging_of, prefers
 
 
 def fill(run, path, mark, *, skips=()):
@@ -55,6 +55,18 @@ def test_items_are_drawn_alike_from_all_thirds_of_the_judges_differences(drawn):
     means = [[judged[item] for item, stratum in draw["strata"].items() if stratum == number] for number in range(3)]
     assert max(means[0]) <= min(means[1])
     assert max(means[1]) <= min(means[2])
+
+
+def test_the_judge_that_rated_most_answers_makes_the_thirds(run, command, without_plots):
+    def judge(name, verdict):
+        with FakeJudge(verdict).running() as address:
+            assert command("judge", run, "--judge", address.replace("served", name))[0] == 0
+
+    judge("a-first", lambda _: "I would rather not say.")
+    judge("b-second", honest)
+    assert command("rate", "export", run, "--for-judge")[0] == 0
+    draw = json.loads((run / "ratings" / "key.json").read_text())["draw"]
+    assert draw["judge"] == "b-second"
 
 
 def test_peoples_marks_calibrate_the_judge(drawn, command, tmp_path):
