@@ -66,7 +66,7 @@ class Training:
             return settings.batch_size * longest_first[0]
         is_spared = self.is_fused and bool(settings.gradient_checkpointing) and not self.recipe.lora.dropout
         step = sum(longest_first[: settings.batch_size * settings.gradient_accumulation])
-        return min(step, max(token_budget(settings, is_spared=is_spared), longest_first[0]))
+        return min(step, token_budget(settings, longest_first[0], self.device, is_spared=is_spared))
 
 
 def estimated_memory(training: Training, trainable: int) -> dict[str, int]:

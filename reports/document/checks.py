@@ -6,6 +6,7 @@ its parts may refer to tasks and metrics that it does not have.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
@@ -15,7 +16,8 @@ from reports.document.schema import Results
 from reports.errors import UserError
 from reports.strict import checked
 
-_WITHOUT_TASKS = {"suites", "judging", "ratings"}  # rows of suites have their names; judges and people rate aspects
+_WITHOUT_TASKS = {"suites", "judging", "ratings", "overlap"}  # checked by themselves, or shown as they are
+_Known = dict[str, set[str]]
 MOST_NUMBER = 1e300  # larger numbers overflow when they are added or shown in percent
 
 
@@ -90,21 +92,38 @@ def check_shown(results: Results, where: str, *, fix: str) -> None:
     """
     parts = results.model_dump(include={"recipe", "environment", "training"})
     checked(_Shown, parts, what="a results document", where=where, fix=fix)
-    names = {task.name for task in results.tasks}
-    metrics = {(score.task, score.metric) for suite in results.suites for score in suite.scores} | {*results.metrics()}
-    for key in sorted(results.model_fields_set - _WITHOUT_TASKS):
-        for part, task, metric in _references(getattr(results, key), key):
-            if (task, metric) in metrics if metric is not None else task in names:
+    for part, key, known, tasks in _scopes(results):
+        for place, task, metric in _references(part, key):
+            if task in tasks if metric is None else metric in known.get(task, ()):
                 continue
-            what = f"not a results document: {part}: no task {task}" + (f" with a metric {metric}" if metric else "")
+            what = f"not a results document: {place}: no task {task}" + (f" with a metric {metric}" if metric else "")
             raise UserError(what, where=where, fix=fix)
+
+
+def _scopes(results: Results) -> Iterator[tuple[Any, str, _Known, set[str]]]:
+    """Parts with their keys, the metrics that they may be of by task, and the tasks."""
+    known: _Known = {task.name: {metric.key for metric in task.metrics} for task in results.tasks}
+    tasks = {*known}
+    for number, suite in enumerate(results.suites):
+        own: _Known = defaultdict(set)
+        for score in suite.scores:
+            own[score.task].add(score.metric)
+        known |= own
+        yield suite.comparisons, f"suites.{number}.comparisons", own, {*own}
+    for number, judging in enumerate(results.judging):
+        own = {judging.task: {metric.key for metric in judging.metrics}}
+        for name in ("scores", "comparisons", "calibration"):
+            yield getattr(judging, name), f"judging.{number}.{name}", own | {"": own[judging.task]}, {*own}
+    for key in sorted(results.model_fields_set - _WITHOUT_TASKS):
+        yield getattr(results, key), key, known, tasks
 
 
 def _references(part: Any, key: str) -> Iterator[tuple[str, str, str | None]]:
     """The keys of the parts that belong to a task, with its name and, if they are of one metric, the metric's key."""
     if isinstance(part, BaseModel):
-        if isinstance(task := getattr(part, "task", None), str):
-            yield key, task, getattr(part, "metric", None)
+        task, metric = getattr(part, "task", ""), getattr(part, "metric", None)
+        if task or metric:
+            yield key, task, metric
         members: Iterable[tuple[object, Any]] = part
     elif isinstance(part, list):
         members = enumerate(part)

@@ -69,7 +69,8 @@ def outcome(run, place):
     message = refusal(render, run)
     if message is not None:
         named = [".".join(map(str, place)), ".".join(map(str, place[:-1])), "schema version"]
-        named += ["no task "] if place[-1] in ("name", "key") else []  # where it is referred to
+        # A name is missed where it is referred to, such as that of a suite's row in its comparisons.
+        named += ["no task "] if place[-1] in ("name", "key") or place[:3:2] == ("suites", "scores") else []
         assert any(name and name in message for name in named), message
         return "refused"
     for name in BLOCKS:
@@ -123,5 +124,5 @@ def test_some_changed_values_end_in_a_page_or_an_error_with_the_key(run):
 
 @pytest.mark.slow
 def test_more_changed_values_end_in_a_page_or_an_error_with_the_key(run):
-    chosen = random.Random(20).sample([*cases()], 150)
-    assert min(check(run, chosen).values()) >= 40
+    chosen = random.Random(20).sample([*cases()], 80)
+    assert min(check(run, chosen).values()) >= 20

@@ -89,7 +89,7 @@ def test_the_tokens_of_a_sequence_are_those_of_the_longest_step(base, settings, 
 def test_on_a_cpu_the_estimate_is_of_the_process(base):
     recipe = load_recipe("deepseek-r1-llama-8b", [base(LLAMA_8B), "model.dtype=auto"])
     model = find_base_config(recipe.model)
-    cpu, card = (estimated_memory(Training(recipe, model, [500], device, "unsloth"), 8) for device in (CPU, CARD))
+    cpu, card = (estimated_memory(Training(recipe, model, [500], device, "trl"), 8) for device in (CPU, CARD))
     wide = estimated_memory(Training(recipe, model, [500], CPU_WITHOUT_BFLOAT16, "trl"), 8)
     assert {*cpu} - {*card} == {"process and libraries"}
     assert cpu["activations"] > card["activations"]  # nothing to offload to

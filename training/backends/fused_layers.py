@@ -1,4 +1,4 @@
-"""Norms, rotations and gated products in one kernel each on a GPU, where a check shows that they compute the same."""
+"""Norms, rotations and gated products in one kernel each on a GPU, in fewer passes on a CPU, where that is the same."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def fuse_layers(trainer: Any, job: Job) -> None:
         trainer: A trainer.
         job: Its job.
     """
-    if not fuses_layers(job.device, job.dtype):
+    kinds = _KINDS if fuses_layers(job.device, job.dtype) else _ON_CPU if job.device.type == "cpu" else {}
+    if not kinds or process_count() > 1:
         return
     from transformers import TrainerCallback
 
@@ -39,7 +40,7 @@ def fuse_layers(trainer: Any, job: Job) -> None:
         def on_train_begin(self, *_: Any, **__: Any) -> None:
             works: dict[tuple[type, str], bool] = {}
             for module in trainer.model.modules():
-                for kind, (fused, computes_the_same) in _KINDS.items():
+                for kind, (fused, computes_the_same) in kinds.items():
                     forward = fused(module)
                     if forward is None:
                         continue
@@ -64,13 +65,19 @@ def fuses_layers(device: Device, dtype: str) -> bool:
 
 def _fused_norm(module: Any) -> Forward | None:
     weight = getattr(module, "weight", None)
-    if not hasattr(module, "variance_epsilon") or getattr(weight, "ndim", 0) != 1:
+    if not hasattr(module, "variance_epsilon") or weight is None or weight.ndim != 1 or weight.requires_grad:
         return None
     return functools.partial(_rms_norm, module)
 
 
 def _rms_norm(module: Any, states: Any) -> Any:
     import torch
+
+    if states.device.type == "cpu":
+        from training.backends.cpu_layers import Norm
+
+        plain: Any = Norm.apply
+        return plain(states, module.weight, module.variance_epsilon)
 
     # Not `torch.nn.functional.rms_norm`: autocast would make it compute in, and return, float32.
     norm = torch.ops.aten._fused_rms_norm  # noqa: SLF001
@@ -107,11 +114,16 @@ def _fused_rotation(module: Any) -> Forward | None:
 
 
 def _rotate(plain: Callable[..., Any], query: Any, key: Any, cosines: Any, sines: Any, **further: Any) -> Any:
-    from training.backends.kernels import Rotation
-
     if further or cosines.shape[-1] != query.shape[-1]:
         return plain(query, key, cosines, sines, **further)
-    rotate: Any = Rotation.apply
+    if query.device.type == "cpu":
+        from training.backends.cpu_layers import Rotation as OnCpu
+
+        rotate: Any = OnCpu.apply
+    else:
+        from training.backends.kernels import Rotation
+
+        rotate = Rotation.apply
     return tuple(rotate(states, cosines, sines) for states in (query, key))
 
 
@@ -147,7 +159,7 @@ def _agree(plain: Forward, fused: Forward, device: torch.device, dtype: torch.dt
     values = torch.randn(shape, generator=generator).to(device, dtype)
     results = []
     try:
-        with torch.enable_grad(), torch.autocast(device.type, dtype):
+        with torch.enable_grad(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             for run in (plain, fused):
                 states = values.clone().requires_grad_()
                 output = run(states)
@@ -168,3 +180,4 @@ _KINDS: dict[str, tuple[Callable[[Any], Forward | None], Callable[[Any, Forward,
     "gate": (_fused_gate, _same_layer),
     "rotation": (_fused_rotation, _same_rotation),
 }
+_ON_CPU = {name: kind for name, kind in _KINDS.items() if name != "gate"}

@@ -111,7 +111,7 @@ def _operation() -> Any:
                 loss -= logprobs.gather(1, chosen).sum()
                 correct += logprobs.argmax(-1, keepdim=True).eq(chosen).sum()
                 probabilities = logprobs.exp()
-                entropy -= torch.linalg.vecdot(probabilities, logprobs).sum()
+                entropy -= torch.dot(probabilities.view(-1), logprobs.view(-1))
                 if gradient is not None:
                     probabilities.scatter_add_(1, chosen, torch.full_like(chosen, -1, dtype=probabilities.dtype))
                     gradient[start : start + _CHUNK] = probabilities.to(states.dtype) @ weight

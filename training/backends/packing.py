@@ -20,9 +20,10 @@ _ALONE = {True: 1e-3, False: 0.1}  # logits of a row alone, in float32 or not: o
 
 
 def wants_packing(recipe: Recipe, device: Device) -> bool:
-    """Whether rows are to be joined: `auto` does so on a GPU in one process, where its speed was measured."""
+    """Whether rows are to be joined: `auto` does so in one process, where its speed was measured, on a CPU too."""
     if recipe.trainer.packing == "auto":
-        return device.supports_kernel_packages and process_count() == 1 and recipe.trainer.attention != "eager"
+        measured = device.supports_kernel_packages or device.type == "cpu"
+        return measured and process_count() == 1 and recipe.trainer.attention != "eager"
     return recipe.trainer.packing
 
 
@@ -31,7 +32,7 @@ def packs_fast(recipe: Recipe, base: Model, device: Device) -> bool:
 
     By the base's configuration; kernels for rows of different lengths run on cards that have bfloat16.
     """
-    if not (wants_packing(recipe, device) and device.has_bfloat16()):
+    if not (wants_packing(recipe, device) and device.supports_kernel_packages and device.has_bfloat16()):
         return False
     from training.models.architecture import model_shell
     from training.models.row_attention import fits_own_attention
@@ -39,15 +40,22 @@ def packs_fast(recipe: Recipe, base: Model, device: Device) -> bool:
     return fits_own_attention(model_shell(base))
 
 
-def token_budget(settings: TrainerSection, *, is_spared: bool) -> int:
-    """Most tokens of one sequence: those of a full padded batch, or half as many again.
+def token_budget(settings: TrainerSection, longest: int, device: Device, *, is_spared: bool) -> int:
+    """Most tokens of one sequence: on a GPU those of a full padded batch, or half as many again.
+
+    A GPU is slow at short sequences; on a CPU only padding is saved, so a sequence has no more tokens than a batch of
+    the longest rows, and takes no more memory.
 
     Args:
         settings: Of the recipe.
+        longest: Tokens of the longest row.
+        device: Where to train.
         is_spared: Whether layers are fused and checkpointed: a token then takes a bit more than half the memory.
     """
+    if not device.supports_kernel_packages:
+        return settings.batch_size * longest
     tokens = settings.batch_size * settings.max_length
-    return tokens * 3 // 2 if is_spared else tokens
+    return max(tokens * 3 // 2 if is_spared else tokens, longest)
 
 
 def share_out(lengths: Sequence[int], budget: int) -> list[list[int]]:

@@ -222,7 +222,7 @@ class TrainerSection(_Section):
         optimizer: A name transformers knows.
         max_length: Longest row in tokens; longer ones are cut, and counted.
         packing: The rows of a step in few sequences without padding, refused where attention would see from one into
-            another; `auto` on a GPU where rows are kept apart. A step has the same rows either way.
+            another; `auto` in one process where rows are kept apart. A step has the same rows either way.
         attention: `auto` is FlashAttention 2 where it is installed, else PyTorch's scaled dot product.
         gradient_checkpointing: Trade time for memory; `offload` also moves the checkpoints to the machine's memory.
         eval_steps: Validation loss every so many steps; None for once at the end.

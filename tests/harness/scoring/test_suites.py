@@ -129,6 +129,7 @@ def test_stock_lm_eval_gives_the_scores_and_prompts_of_our_task_files(run, folde
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.real_model
 def test_smollm2_gets_the_scores_and_prompts_of_stock_lm_eval_by_log_likelihood(recipe, folders, tmp_path):
     import lm_eval.tasks

@@ -12,6 +12,7 @@ from benchmarks.tiny_models import make_config, make_tokenizer
 from tests.interpreted import check_in_interpreter
 from tests.training.backends.test_packing import trained
 from training.backends.checkpointing import LayerInputs, Skips, checkpoint_layers
+from training.backends.fused_layers import fuse_layers
 from training.backends.fused_lora import fuse_lora
 from training.backends.fused_loss import fuse_loss, token_loss
 
@@ -34,7 +35,7 @@ def fused(model):
     callbacks[0].on_train_end()
 
 
-@pytest.mark.parametrize("speedup", [fuse_lora, fuse_loss, checkpoint_layers])
+@pytest.mark.parametrize("speedup", [fuse_lora, fuse_loss, fuse_layers, checkpoint_layers])
 @pytest.mark.parametrize("settings", [(), ("trainer.gradient_checkpointing=true",), ("quantization.method=none",)])
 def test_each_speed_up_leaves_losses_and_gradients_as_they_are(tiny_recipe, tmp_path, speedup, settings):
     settings = ("trainer.batch_size=2", "trainer.gradient_accumulation=2", "trainer.packing=false", *settings)
