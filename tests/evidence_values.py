@@ -31,6 +31,12 @@ def span(values: list[float]) -> tuple[float, float]:
     return min(values), max(values)
 
 
+def checkpoint_seconds(speed: dict[str, Any]) -> tuple[float, float]:
+    """Seconds of one pass, and of separate commands that share the base's answers; of the only round."""
+    (only,) = speed["rounds"]
+    return only["seconds"]["one pass"], sum(only["seconds"]["shared store"])
+
+
 def different(agreement: dict[str, Any], pair: str) -> tuple[int, ...]:
     """Number of items on which two engines choose different labels, by model."""
     return tuple(len(agreement[model][pair]["choices_different"]) for model in MODELS)
