@@ -31,10 +31,17 @@ def span(values: list[float]) -> tuple[float, float]:
     return min(values), max(values)
 
 
-def checkpoint_seconds(speed: dict[str, Any]) -> tuple[float, float]:
-    """Seconds of one pass, and of separate commands that share the base's answers; of the only round."""
+def checkpoints_together(speed: dict[str, Any]) -> tuple[float, float, float]:
+    """Seconds of one pass, and of separate commands that share the answers of the base; their ratio."""
     (only,) = speed["rounds"]
-    return only["seconds"]["one pass"], sum(only["seconds"]["shared store"])
+    whole, apart = only["seconds"]["one pass"], sum(only["seconds"]["shared store"])
+    return whole, apart, whole / apart
+
+
+def checkpoints_alone(speed: dict[str, Any]) -> tuple[float]:
+    """Seconds of one pass as a share of those of separate commands that share nothing."""
+    (only,) = speed["rounds"]
+    return (only["seconds"]["one pass"] / sum(only["seconds"]["own stores"]),)
 
 
 def different(agreement: dict[str, Any], pair: str) -> tuple[int, ...]:

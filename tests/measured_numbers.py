@@ -132,9 +132,9 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
         "checkpoints_speed.json": [
             (
                 "took {:.0f} s in one pass and {:.0f} s in eight `medbench score` commands, a ratio of {:.2f}; with",
-                lambda d: (*values.checkpoint_seconds(d), d["ratio"]["shared store"]),
+                values.checkpoints_together,
             ),
-            ("it was {:.2f}. All scores are equal", lambda d: (d["ratio"]["own stores"],)),
+            ("it was {:.2f}. All scores are equal", values.checkpoints_alone),
         ],
         "gpu/curve/results.json": [
             ("SmolLM2 on {} real rows", lambda d: (d["training"]["rows"],)),

@@ -70,7 +70,14 @@ REVIEWED = {
         f"may take {USUAL_BYTES >> 20} MiB in memory, or {MOST_RATIO} times the size of the file if that is more,"
         f" up to {MOST_BYTES >> 30} GiB": "limits",
     },
-    "docs/quickstart.md": {f"(version {SCHEMA_VERSION})": "of the schema of results"},
+    "docs/quickstart.md": {
+        f"(version {SCHEMA_VERSION})": "of the schema of results",
+        "Linux on x86-64, CPU, Python 3.11": "where CI runs",
+        "Linux on x86-64, NVIDIA": "an architecture",
+        "Python 3.12": "of pyproject.toml",
+        "Python 3.13 and later": "the same",
+    },
+    "docs/reference.md": {"130, 143": "exit codes of signals"},
     "docs/metrics.md": {"a human annotator 78.0 % and 72.2 %": "published by Jin et al. 2019"},
     "docs/recipes.md": {
         "96 + 36 synthetic rows, 66 synthetic": "rows that ship with medbench, in tasks/samples",
@@ -179,6 +186,7 @@ REVIEWED = {
         f"correlates by {judge_simulation.GOOD_CORRELATION:g} or more": "the same",
     },
     "docs/training.md": {
+        "on 10 items of two tasks": "setting of the command in checkpoints_speed.json",
         "2 rows of 2,048 tokens": "setting of benchmarks/gpu_recipes.py",
         "a checkpoint every 20 steps, all scored": "setting of benchmarks/gpu_curve.sh",
         "500 official test items and 50 held-out rows": "the same",

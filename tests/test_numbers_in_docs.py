@@ -20,7 +20,9 @@ YEAR = re.compile(r"(?:19|20)\d\d")
 DROPPED = (
     (re.compile(r"^(`{3,}).*?^\1$", re.MULTILINE | re.DOTALL), ""),  # code
     (
-        re.compile(r"<!-- (medbench|speed|families|suites|metrics):.*?<!-- \1:end -->", re.DOTALL),
+        re.compile(
+            r"<!-- (medbench|speed|families|suites|metrics|commands|recipe|policy):.*?<!-- \1:end -->", re.DOTALL
+        ),
         "",
     ),  # generated, and checked by CI
     (re.compile(r"\]\([^)]*\)"), "]"),  # where links lead

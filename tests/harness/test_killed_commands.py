@@ -23,6 +23,7 @@ CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.lin
 KILLED = 77
 ROOT = Path(__file__).resolve().parents[2]
 MOST = 200
+pytestmark = pytest.mark.usefixtures("without_plots")
 
 
 def run_killed(words, change, below):
