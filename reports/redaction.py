@@ -10,9 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from reports.comparison.slices import MIN_ITEMS
+from reports.comparison.slicing import CLASS
 from reports.document.checksums import verified_facts, write_facts
 from reports.document.reading import read_samples, read_scored, samples_path, write_results
 from reports.document.schema import Results, Sample
+from reports.document.slices import TaskSlices
 from reports.errors import UserError
 from reports.files import write_jsonl
 
@@ -87,4 +90,16 @@ def redacted(sample: Sample, columns: set[str], labels: set[str]) -> Sample:
 
 def _without_examples(results: Results) -> Results:
     recipe = {**results.recipe, "report": {**results.recipe.get("report", {}), "samples": 0}}
-    return results.model_copy(update={"recipe": recipe, "notes": [*results.notes, NOTE]})
+    slices = [_without_texts(one) if one.column == CLASS else one for one in results.slices]
+    return results.model_copy(update={"recipe": recipe, "slices": slices, "notes": [*results.notes, NOTE]})
+
+
+def _without_texts(by_label: TaskSlices) -> TaskSlices:
+    """Slices by gold answer; an answer to few items is the text of an option, not the label of a class."""
+    slices = [
+        one
+        if one.value is None or len(one.value) <= _REFERENCES or one.n >= MIN_ITEMS
+        else one.model_copy(update={"value": f"answer {number}"})
+        for number, one in enumerate(by_label.slices, start=1)
+    ]
+    return by_label.model_copy(update={"slices": slices})

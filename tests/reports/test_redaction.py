@@ -1,10 +1,13 @@
 """A copy of a run without texts: nothing of the rows is in it, and it has the same scores, gate verdicts and tables."""
 
+import shutil
+
 import pytest
 
 import harness
-from reports.document.reading import read_results, samples_of, samples_path
+from reports.document.reading import read_results, samples_of, samples_path, write_results
 from reports.document.schema import Sample
+from reports.document.slices import Slice, TaskSlices
 from reports.errors import UserError
 from reports.redaction import NOTE, redact, redacted
 
@@ -68,6 +71,19 @@ def test_labels_of_classes_stay_and_options_with_texts_are_numbered():
     assert short.fields == {"speciality": "lungs"}
     assert (short.id, short.doc_hash, short.metrics) == ("1", "hash", {"acc": 1.0})
     assert redacted(sample.model_copy(update={"choices": None}), set(), set()).output == ""
+
+
+def test_answers_to_few_items_are_no_classes(tiny_run, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    values = [("yes", 40), ("a text of one item", 1), ("B", 3), (None, 2)]
+    slices = [
+        TaskSlices(task="medbench_pubmedqa", column=column, slices=[Slice(value=value, n=n) for value, n in values])
+        for column in ("class", "speciality")
+    ]
+    write_results(run, read_results(run).model_copy(update={"slices": slices}))
+    by_label, by_column = read_results(redact(run, tmp_path / "copy")).slices
+    assert [one.value for one in by_label.slices] == ["yes", "answer 2", "B", None]
+    assert by_column == slices[1]
 
 
 def test_a_folder_in_use_is_refused(tiny_run, copy):
