@@ -110,10 +110,11 @@ def _scopes(results: Results) -> Iterator[tuple[Any, str, _Known, set[str]]]:
             own[score.task].add(score.metric)
         known |= own
         yield suite.comparisons, f"suites.{number}.comparisons", own, {*own}
-    for number, judging in enumerate(results.judging):
-        own = {judging.task: {metric.key for metric in judging.metrics}}
+    for number, judging in enumerate(results.judging):  # scores are by rubric, calibrated differences name no task
+        rated = {metric.key for metric in judging.metrics}
+        own = dict.fromkeys(["", *(part.task for part in (*judging.scores, *judging.comparisons))], rated)
         for name in ("scores", "comparisons", "calibration"):
-            yield getattr(judging, name), f"judging.{number}.{name}", own | {"": own[judging.task]}, {*own}
+            yield getattr(judging, name), f"judging.{number}.{name}", own, {*own}
     for key in sorted(results.model_fields_set - _WITHOUT_TASKS):
         yield getattr(results, key), key, known, tasks
 

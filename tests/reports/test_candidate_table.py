@@ -22,7 +22,7 @@ def test_main_metrics_come_first_with_outcomes_of_the_report(results):
     table, outcomes = candidate_table(results, "adapter")
     assert table.columns == ("Metric", "base", "adapter", "Difference", "n", "Outcome")
     assert table.rows[:5] == (
-        ("Accuracy ↑", "47.0 %", "34.8 %", "-12.1 pp [-28.0, +3.6]", "66", "? inconclusive"),
+        ("Accuracy ↑", "43.9 %", "34.8 %", "-9.1 pp [-25.1, +6.9]", "66", "? inconclusive"),
         ("Macro-F1 ↑", "32.9 %", "17.2 %", "-15.7 pp [-38.5, +8.5]", "66", "? inconclusive"),
         ("Perplexity ↓", "113.2", "45.94", "-67.29 [-77.95, -57.22]", "36", "▲ better"),
         ("ROUGE-L ↑", "6.7 %", "8.8 %", "+2.1 pp [-1.9, +5.3]", "20", "? inconclusive"),

@@ -19,7 +19,7 @@ from transformers.masking_utils import sdpa_mask
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
-NAME = "medbench_rows"
+NAME = "sdpa_by_row"
 _States = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # query, key, value: [1, heads, tokens, width]
 _HEAD_WIDTH = 256  # widest head of PyTorch's FlashAttention kernels
 

@@ -336,6 +336,8 @@ def without(results, task, metric=None):
         ]
     if metric is None:
         results["tasks"] = [info for info in results["tasks"] if info["name"] != task]
+        for name in ("costs", "classes", "confusion", "label_use", "positions", "answer_confidence", "problems"):
+            results[name] = [entry for entry in results[name] if entry["task"] != task]
     for info in results["tasks"]:
         info["metrics"] = [entry for entry in info["metrics"] if (info["name"], entry["key"]) != (task, metric)]
 

@@ -58,7 +58,7 @@ def cells(table):
 
 def test_the_training_table_says_what_was_trained_how_and_how_fast(results):
     table = cells(training_tables.training_table(results()))
-    assert table["Backend and device"] == ("trl, Some GPU, float32, sdpa attention",)
+    assert table["Backend and device"] == ("trl, Some GPU, float32, sdpa_by_row attention",)
     assert table["Base"] == ("tiny, 4-bit NF4 with double quantisation",)
     assert table["Adapter"][0].startswith("LoRA r 4, alpha 8, dropout 0, on q_proj, ")
     assert table["Optimisation"] == ("adamw_torch, learning rate 0.01, linear schedule, rows of up to 512 tokens",)
