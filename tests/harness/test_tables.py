@@ -96,9 +96,9 @@ def test_styled_cells_are_coloured_and_say_the_same_without(on_a_terminal, capsy
     [
         (40, ["-9.1 pp", "-67.54", "113.5", "45.95"]),
         (80, ["-9.1 pp", "-67.54", "113.5", "45.95"]),
-        (99, ["43.9 %    34.8 %     -9.1 pp   66   ? inconclusive"]),
+        (99, ["43.9 %    34.8 %      -9.1 pp   66   ? inconclusive"]),
         (100, ["-9.1 pp [-25.1, +6.9]", "-67.54 [-78.29, -57.42]"]),
-        (120, ["43.9 %    34.8 %    -9.1 pp [-25.1, +6.9]   66   ? inconclusive"]),
+        (120, ["43.9 %    34.8 %     -9.1 pp [-25.1, +6.9]   66   ? inconclusive"]),
     ],
 )
 def test_the_quickstart_s_table_is_complete_at_any_width_and_has_intervals_where_there_is_room(
