@@ -112,7 +112,8 @@ def _scopes(results: Results) -> Iterator[tuple[Any, str, _Known, set[str]]]:
         yield suite.comparisons, f"suites.{number}.comparisons", own, {*own}
     for number, judging in enumerate(results.judging):  # scores are by rubric, calibrated differences name no task
         rated = {metric.key for metric in judging.metrics}
-        own = dict.fromkeys(["", *(part.task for part in (*judging.scores, *judging.comparisons))], rated)
+        names = {score.task for score in judging.scores} | {pair.task for pair in judging.comparisons}
+        own = dict.fromkeys(["", *names], rated)
         for name in ("scores", "comparisons", "calibration"):
             yield getattr(judging, name), f"judging.{number}.{name}", own, {*own}
     for key in sorted(results.model_fields_set - _WITHOUT_TASKS):
