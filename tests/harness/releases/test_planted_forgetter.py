@@ -64,7 +64,7 @@ def planted(taught, folder, rate, steps):
 
 
 def test_an_adapter_that_learned_one_label_is_blocked_for_what_it_forgot(taught, tmp_path):
-    results, report = planted(taught, tmp_path, 2e-2, 100)
+    results, report = planted(taught, tmp_path, 2e-2, 300)  # with 100 steps, not every seed learns the label
     (sentence,) = cost_sentences(results)
     target, mean, *parts = effects(results, "adapter")
     assert (target.pair.outcome, mean.loss, {part.loss for part in parts}) == ("better", "large", {"large"})
