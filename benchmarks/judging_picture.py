@@ -17,9 +17,12 @@ STORY = Path(__file__).resolve().parent / "results" / "judging_story.json"
 _ROW, _TOP, _GAP, _LABELS, _RIGHT, _BOX = 17, 66, 30, 250, 760, 780
 
 
-def story_rows(told: dict[str, Any], aspect: str) -> list[tuple[str, float | None, float, float]]:
+def story_rows(measured: dict[str, Any], aspect: str) -> list[tuple[str, float | None, float, float]]:
     """(what, estimate or None, low, high) of each interval of an aspect."""
-    judge, stages = told["judge_alone"][aspect], [told[key]["aspects"][aspect] for key in ("rated_first", "rated_all")]
+    judge, stages = (
+        measured["judge_alone"][aspect],
+        [measured[key]["aspects"][aspect] for key in ("rated_first", "rated_all")],
+    )
     rows = [("judge alone", judge["difference"], judge["low"], judge["high"])]
     for one in stages:
         rows.append((f"people alone, {one['rated']} items", None, one["human_low"], one["human_high"]))
@@ -29,8 +32,8 @@ def story_rows(told: dict[str, Any], aspect: str) -> list[tuple[str, float | Non
 
 def judging_svg(theme: str) -> str:
     """Intervals of judge, people and both by aspect, with the hidden true difference, as SVG."""
-    told, colours = read_json(STORY), PALETTES[theme]
-    rows = {aspect: story_rows(told, aspect) for aspect in told["truth"]}
+    measured, colours = read_json(STORY), PALETTES[theme]
+    rows = {aspect: story_rows(measured, aspect) for aspect in measured["truth"]}
     ends = [end for of in rows.values() for _, _, low, high in of for end in (low, high)]
     least, most = min(*ends, 0.0), max(*ends, 0.0)
     height = _TOP + sum(_GAP + _ROW * len(of) for of in rows.values()) + 30
@@ -51,7 +54,7 @@ def judging_svg(theme: str) -> str:
     ]
     y = _TOP
     for aspect, of in rows.items():
-        bottom, truth = y + _GAP + _ROW * len(of), place(told["truth"][aspect])
+        bottom, truth = y + _GAP + _ROW * len(of), place(measured["truth"][aspect])
         lines += [
             text(0, y + 22, ASPECTS[aspect][0], "ink", ' font-weight="600"'),
             f'<path d="M{place(0):g} {y + 14}V{bottom}" stroke="{colours["line"]}" stroke-opacity="0.6"/>',

@@ -129,7 +129,7 @@ def rated(story: Story) -> dict[str, Any]:
     }
 
 
-def tell(story: Story, data: Path, limit: int | None) -> dict[str, Any]:
+def run_commands(story: Story, data: Path, limit: int | None) -> dict[str, Any]:
     """Run all commands; what they show."""
     recipe = RECIPE | {"data": {"train": {"source": str(data / "train_data.jsonl")}}}
     recipe["data"]["reasoning"] = {"source": str(data / "test_data.jsonl")}
@@ -179,7 +179,7 @@ def main() -> None:
     facts = environment(allow_dirty=args.allow_dirty)
     args.work.mkdir(parents=True, exist_ok=True)
     story = Story(args.work.resolve())
-    told = tell(story, args.data.resolve(), args.limit)
+    measured = run_commands(story, args.data.resolve(), args.limit)
     limit = "" if args.limit is None else f" --limit {args.limit}"
     about = {
         "what": "synthetic raters and a synthetic judge: no verdict on any model",
@@ -187,7 +187,7 @@ def main() -> None:
         "environment": facts,
         "commands": story.commands,
     }
-    write_json(args.out, about | told)
+    write_json(args.out, about | measured)
 
 
 if __name__ == "__main__":

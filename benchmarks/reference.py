@@ -28,16 +28,19 @@ def commands() -> str:
     parts = [_command("Before any command", root)]
     for name, command in sorted(root.commands.items()):
         inner = getattr(command, "commands", None) or {"": command}
-        parts += [_command(f"`{name} {sub}`".replace(" `", "`"), one) for sub, one in sorted(inner.items())]
+        parts += [_command(f"`{f'{name} {sub}'.strip()}`", one) for sub, one in sorted(inner.items())]
     return "\n".join(parts)
 
 
 def _command(title: str, command: Any) -> str:
-    lines = [f"### {title}", "", _line(command.help), ""]
     rows = [_parameter(one) for one in command.params if one.name != "help" and not getattr(one, "hidden", False)]
-    if rows:
-        lines += ["| argument or option | default | meaning |", "|---|---|---|", *rows, ""]
-    return "\n".join(lines)
+    return _table(title, command.help, ("argument or option", "default", "meaning"), rows)
+
+
+def _table(title: str, text: str | None, header: Sequence[str], rows: Sequence[str]) -> str:
+    """A heading, the first paragraph of a text, and a table if it has rows."""
+    head = [_row(*header), f"|{'---|' * len(header)}"]
+    return "\n".join([f"### {title}", "", _line(text), "", *([*head, *rows, ""] if rows else [])])
 
 
 def _parameter(parameter: Any) -> str:
@@ -54,8 +57,7 @@ def recipe_keys() -> str:
     """A table for each section of a recipe, as Markdown."""
     parts = [_keys("Recipe", Recipe, "")]
     for name, field in Recipe.model_fields.items():
-        for section in _models(field.annotation):
-            parts += [_keys(f"`{name}`", section, f"{name}.")] * (section not in _OWN_TABLES)
+        parts += [_keys(f"`{name}`", section, f"{name}.") for section in _sections(field.annotation)]
     parts.append(_keys("Sources: `data.train`, `data.validation`, `data.reasoning`, `data.pubmedqa`", DataSource, ""))
     own = {*QuestionSource.model_fields} - {*DataSource.model_fields}
     parts.append(_keys("Source of questions: `data.questions`, with these keys more", QuestionSource, "", own))
@@ -78,10 +80,7 @@ def policy_keys() -> str:
 def _keys(title: str, model: type[BaseModel], prefix: str, only: set[str] | None = None) -> str:
     """The keys of a model, with those of the sections in it."""
     rows = [*_rows(model, prefix, only)]
-    lines = [f"### {title}", "", _line(inspect.getdoc(model)), ""]
-    return "\n".join(
-        [*lines, *(["| key | values | default | meaning |", "|---|---|---|---|", *rows, ""] if rows else [])]
-    )
+    return _table(title, inspect.getdoc(model), ("key", "values", "default", "meaning"), rows)
 
 
 def _rows(model: type[BaseModel], prefix: str, only: set[str] | None = None) -> Iterator[str]:
@@ -89,7 +88,7 @@ def _rows(model: type[BaseModel], prefix: str, only: set[str] | None = None) -> 
     for name, field in model.model_fields.items():
         if only is not None and name not in only:
             continue
-        inner = [one for one in _models(field.annotation) if one not in _OWN_TABLES]
+        inner = _sections(field.annotation)
         if inner and model is Recipe:
             continue  # with a table of its own
         yield _row(f"`{prefix}{name}`", values(field.annotation), _default(field), meanings.get(name, ""))
@@ -124,11 +123,11 @@ def values(annotation: Any) -> str:
     return _WORDS.get(annotation, "text")
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """The sections in the type of a key."""
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    """The sections in the type of a key, but for those whose keys stand in a table of their own."""
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for argument in get_args(annotation) for model in _models(argument)]
+        return [] if annotation in _OWN_TABLES else [annotation]
+    return [model for argument in get_args(annotation) for model in _sections(argument)]
 
 
 def _default(field: FieldInfo) -> str:

@@ -7,17 +7,15 @@ of tokens, labels of classes. What stays is listed in docs/reports.md, since ids
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 from reports.comparison.slices import MIN_ITEMS
 from reports.comparison.slicing import CLASS
-from reports.document.checksums import verified_facts, write_facts
+from reports.document.checksums import verified_facts, write_samples
 from reports.document.reading import read_samples, read_scored, samples_path, write_results
 from reports.document.schema import Results, Sample
 from reports.document.slices import TaskSlices
 from reports.errors import UserError
-from reports.files import write_jsonl
 
 NOTE = "The texts of questions and answers were removed from this copy of the run."
 _REFERENCES = 1  # letters of a label that stands for an option, such as B
@@ -47,17 +45,10 @@ def redact(run: Path, out: Path) -> Path:
             path = samples_path(run, model.name, task.name)
             if not path.is_file():
                 continue
-            facts = {key: value for key, value in verified_facts(path).items() if key != "sha256"}
-            copy = samples_path(out, model.name, task.name)
-            write_jsonl(copy, _rows(path, columns[task.name], labels[task.name]))
-            write_facts(copy, facts)
+            samples = (redacted(sample, columns[task.name], labels[task.name]) for sample in read_samples(path))
+            write_samples(samples_path(out, model.name, task.name), samples, verified_facts(path))
     write_results(out, _without_examples(results))
     return out
-
-
-def _rows(path: Path, columns: set[str], labels: set[str]) -> Iterator[dict[str, object]]:
-    for sample in read_samples(path):
-        yield redacted(sample, columns, labels).model_dump(mode="json")
 
 
 def redacted(sample: Sample, columns: set[str], labels: set[str]) -> Sample:

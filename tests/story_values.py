@@ -14,12 +14,15 @@ _STAGES = ("rated_first", "rated_all")
 def _row(aspect: str) -> Values:
     """Of an aspect: truth; judge, people and both with intervals; what is left to rate; kappa of judge and people."""
 
-    def values(told: dict[str, Any]) -> tuple[Any, ...]:
-        judge, (first, last) = told["judge_alone"][aspect], [told[stage]["aspects"][aspect] for stage in _STAGES]
+    def values(measured: dict[str, Any]) -> tuple[Any, ...]:
+        judge, (first, last) = (
+            measured["judge_alone"][aspect],
+            [measured[stage]["aspects"][aspect] for stage in _STAGES],
+        )
         intervals = [judge[key] for key in ("difference", "low", "high")]
         intervals += [one[key] for one in (first, last) for key in ("value", "low", "high")]
         return (
-            told["truth"][aspect],
+            measured["truth"][aspect],
             *intervals[:3],
             judge["outcome"],
             *intervals[3:],
@@ -45,12 +48,12 @@ def _covered(stage: str, key: str) -> Values:
         key: `covers` for calibrated ones, `human_covers` for those of people alone.
     """
 
-    def values(told: dict[str, Any]) -> tuple[int, int]:
-        truth = told["truth"]
+    def values(measured: dict[str, Any]) -> tuple[int, int]:
+        truth = measured["truth"]
         if stage == "judge":
-            alone = told["judge_alone"]
+            alone = measured["judge_alone"]
             return sum(alone[name]["low"] <= truth[name] <= alone[name]["high"] for name in truth), len(truth)
-        return sum(one[key] for one in told[stage]["aspects"].values()), len(truth)
+        return sum(one[key] for one in measured[stage]["aspects"].values()), len(truth)
 
     return values
 
@@ -58,17 +61,17 @@ def _covered(stage: str, key: str) -> Values:
 def _lost_replies(judge: str) -> Values:
     """Replies of a judge without a rating, and all."""
 
-    def values(told: dict[str, Any]) -> tuple[int, int]:
-        replies = told["judges"][judge]["replies"]
+    def values(measured: dict[str, Any]) -> tuple[int, int]:
+        replies = measured["judges"][judge]["replies"]
         lost = sum(one[status] for one in replies for status in ("unparsed", "refused", "failed"))
         return lost, lost + sum(one["rated"] for one in replies)
 
     return values
 
 
-def _rated_items(told: dict[str, Any]) -> tuple[int, ...]:
+def _rated_items(measured: dict[str, Any]) -> tuple[int, ...]:
     """Items rated first, further ones, and all."""
-    counts = [{one["rated"] for one in told[stage]["aspects"].values()} for stage in _STAGES]
+    counts = [{one["rated"] for one in measured[stage]["aspects"].values()} for stage in _STAGES]
     ((first,), (last,)) = counts
     return first, last - first, last
 
@@ -76,9 +79,9 @@ def _rated_items(told: dict[str, Any]) -> tuple[int, ...]:
 def _undecided(stage: str) -> Values:
     """Titles of the aspects that need more items than were judged, none of which has a number to rate."""
 
-    def values(told: dict[str, Any]) -> tuple[str]:
-        assert told["numbers_named"] == []
-        aspects = told[stage]["aspects"].items()
+    def values(measured: dict[str, Any]) -> tuple[str]:
+        assert measured["numbers_named"] == []
+        aspects = measured[stage]["aspects"].items()
         return (join_words([ASPECTS[key][0] for key, one in aspects if one["further"] is None]),)
 
     return values
@@ -86,7 +89,7 @@ def _undecided(stage: str) -> Values:
 
 _CELLS = "| {:+.2f} | {:+.2f} [{:+.2f}, {:+.2f}], {} | {:+.2f} [{:+.2f}, {:+.2f}] | {:+.2f} [{:+.2f}, {:+.2f}] |"
 STORY: list[tuple[str, Values]] = [
-    ("every step on the {} reasoning rows", lambda told: (told["items"],)),
+    ("every step on the {} reasoning rows", lambda measured: (measured["items"],)),
     ("{} of {} replies are not the requested JSON", _lost_replies("base")),
     ("its intervals cover the truth in {} of {} aspects", _covered("judge", "")),
     ("Two raters mark {0} items", _rated_items),

@@ -63,18 +63,18 @@ def five_aspects():
 
 
 def test_the_page_shows_the_commands_that_ran():
-    page, told = text_of(ROOT / "docs" / "judging.md"), load("judging_story.json")
+    page, measured = text_of(ROOT / "docs" / "judging.md"), load("judging_story.json")
     section = page.partition("## The whole story")[2].partition("\n## ")[0]
     shown = [line.split("  #")[0].rstrip() for line in shown_commands(section) if line.startswith("medbench")]
-    assert shown == list(dict.fromkeys(one["command"] for one in told["commands"]))
+    assert shown == list(dict.fromkeys(one["command"] for one in measured["commands"]))
 
 
 def test_the_picture_has_every_interval_of_the_story():
-    told = load("judging_story.json")
-    assert set(told["truth"]) == set(ASPECTS)
+    measured = load("judging_story.json")
+    assert set(measured["truth"]) == set(ASPECTS)
     light, dark = map(judging_svg, THEMES)
     for aspect in ASPECTS:
-        rows = story_rows(told, aspect)
+        rows = story_rows(measured, aspect)
         assert [rows[index][0] for index in (0, 2)] == ["judge alone", f"calibrated, {ITEMS} items"]
         assert all(low <= value <= high for _, value, low, high in rows if value is not None)
     assert "synthetic raters" in light

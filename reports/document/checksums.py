@@ -13,11 +13,11 @@ from reports.files import read_json, sha256_file, sha256_value, write_json, writ
 _FIX = "restore both files from a copy, or repeat its `medbench run`, which scores changed samples again"
 
 
-def write_samples(path: Path, samples: Iterable[Sample]) -> None:
-    """Write samples with their checksum."""
+def write_samples(path: Path, samples: Iterable[Sample], facts: dict[str, Any] | None = None) -> None:
+    """Write samples with their checksum, and facts on them as `write_facts` does."""
     remove_facts(path)
     write_jsonl(path, (sample.model_dump(mode="json") for sample in samples))
-    write_facts(path)
+    write_facts(path, facts)
 
 
 def write_facts(path: Path, facts: dict[str, Any] | None = None) -> None:

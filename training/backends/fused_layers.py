@@ -28,9 +28,10 @@ def fuse_layers(trainer: Any, job: Job) -> None:
         trainer: A trainer.
         job: Its job.
     """
-    kinds = _KINDS if fuses_layers(job.device, job.dtype) else _ON_CPU if job.device.type == "cpu" else {}
-    if not kinds or process_count() > 1:
+    on_gpu, on_cpu = fuses_layers(job.device, job.dtype), job.device.type == "cpu" and process_count() == 1
+    if not (on_gpu or on_cpu):
         return
+    kinds = _ON_GPU if on_gpu else _ON_CPU
     from transformers import TrainerCallback
 
     dtype = torch_dtype(job.dtype)
@@ -63,21 +64,22 @@ def fuses_layers(device: Device, dtype: str) -> bool:
     return device.supports_kernel_packages and dtype != "float32" and process_count() == 1
 
 
-def _fused_norm(module: Any) -> Forward | None:
+def _fused_norm(norm: Callable[[Any, Any], Any], module: Any) -> Forward | None:
     weight = getattr(module, "weight", None)
     if not hasattr(module, "variance_epsilon") or weight is None or weight.ndim != 1 or weight.requires_grad:
         return None
-    return functools.partial(_rms_norm, module)
+    return functools.partial(norm, module)
 
 
-def _rms_norm(module: Any, states: Any) -> Any:
+def _norm_on_cpu(module: Any, states: Any) -> Any:
+    from training.backends.cpu_layers import Norm
+
+    norm: Any = Norm.apply  # PyTorch's own is untyped
+    return norm(states, module.weight, module.variance_epsilon)
+
+
+def _norm_on_gpu(module: Any, states: Any) -> Any:
     import torch
-
-    if states.device.type == "cpu":
-        from training.backends.cpu_layers import Norm
-
-        plain: Any = Norm.apply
-        return plain(states, module.weight, module.variance_epsilon)
 
     # Not `torch.nn.functional.rms_norm`: autocast would make it compute in, and return, float32.
     norm = torch.ops.aten._fused_rms_norm  # noqa: SLF001
@@ -101,29 +103,35 @@ def _gated(module: Any, states: Any) -> Any:
     return module.down_proj(gated)
 
 
-def _fused_rotation(module: Any) -> Forward | None:
+def _fused_rotation(rotation: Callable[[], Any], module: Any) -> Forward | None:
     """An attention layer's forward with one kernel in the place of the function that rotates queries and keys."""
     plain = type(module).forward
     code = getattr(plain, "__code__", None)
     if code is None or _ROTATION not in code.co_names or not callable(plain.__globals__.get(_ROTATION)):
         return None
-    names = {**plain.__globals__, _ROTATION: functools.partial(_rotate, plain.__globals__[_ROTATION])}
+    names = {**plain.__globals__, _ROTATION: functools.partial(_rotate, rotation(), plain.__globals__[_ROTATION])}
     fused = types.FunctionType(code, names, plain.__name__, plain.__defaults__, plain.__closure__)
     fused.__kwdefaults__ = plain.__kwdefaults__
     return types.MethodType(fused, module)
 
 
-def _rotate(plain: Callable[..., Any], query: Any, key: Any, cosines: Any, sines: Any, **further: Any) -> Any:
+def _rotation_on_cpu() -> Any:
+    from training.backends.cpu_layers import Rotation
+
+    return Rotation.apply
+
+
+def _rotation_on_gpu() -> Any:
+    from training.backends.kernels import Rotation
+
+    return Rotation.apply
+
+
+def _rotate(
+    rotate: Any, plain: Callable[..., Any], query: Any, key: Any, cosines: Any, sines: Any, **further: Any
+) -> Any:
     if further or cosines.shape[-1] != query.shape[-1]:
         return plain(query, key, cosines, sines, **further)
-    if query.device.type == "cpu":
-        from training.backends.cpu_layers import Rotation as OnCpu
-
-        rotate: Any = OnCpu.apply
-    else:
-        from training.backends.kernels import Rotation
-
-        rotate = Rotation.apply
     return tuple(rotate(states, cosines, sines) for states in (query, key))
 
 
@@ -175,9 +183,13 @@ def _agree(plain: Forward, fused: Forward, device: torch.device, dtype: torch.dt
     )
 
 
-_KINDS: dict[str, tuple[Callable[[Any], Forward | None], Callable[[Any, Forward, torch.dtype], bool]]] = {
-    "norm": (_fused_norm, _same_layer),
+_Kinds = dict[str, tuple[Callable[[Any], Forward | None], Callable[[Any, Forward, Any], bool]]]
+_ON_GPU: _Kinds = {
+    "norm": (functools.partial(_fused_norm, _norm_on_gpu), _same_layer),
     "gate": (_fused_gate, _same_layer),
-    "rotation": (_fused_rotation, _same_rotation),
+    "rotation": (functools.partial(_fused_rotation, _rotation_on_gpu), _same_rotation),
 }
-_ON_CPU = {name: kind for name, kind in _KINDS.items() if name != "gate"}
+_ON_CPU: _Kinds = {
+    "norm": (functools.partial(_fused_norm, _norm_on_cpu), _same_layer),
+    "rotation": (functools.partial(_fused_rotation, _rotation_on_cpu), _same_rotation),
+}

@@ -51,7 +51,10 @@ def train(
     offload = recipe.trainer.gradient_checkpointing == "offload" and job.device.supports_pinned_memory
     own_checkpoints = checkpoint_layers in speedups and checkpoints_layers(job, model)
     is_spared = own_checkpoints and fuse_layers in speedups and fuses_layers(job.device, job.dtype)
-    longest = max(len(row) for row in job.train["input_ids"])
+    budget = None
+    if packs:
+        longest = max(map(len, job.train["input_ids"]))
+        budget = token_budget(recipe.trainer, longest, job.device, is_spared=is_spared)
     tokenizer = load_tokenizer(str(job.base.folder))
     loss = pick_loss(model, tokenizer)
     try:
@@ -61,7 +64,7 @@ def train(
             tokenizer,
             progress,
             lora_config(job),
-            budget=token_budget(recipe.trainer, longest, job.device, is_spared=is_spared) if packs else None,
+            budget=budget,
             activation_offloading=offload and not own_checkpoints,
             loss_type=loss,
             **balancing(model),
