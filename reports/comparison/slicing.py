@@ -96,7 +96,7 @@ def _by_value(texts: Mapping[str, str]) -> dict[str | None, list[str]]:
 
 def _by_quarter(texts: Mapping[str, str], numbers: Mapping[str, float]) -> dict[str | None, list[str]]:
     """The items by quarter, named after its smallest and largest number as the data writes them."""
-    edges = np.unique(np.quantile(list(numbers.values()), _QUARTERS))
+    edges = np.unique(np.quantile(list(numbers.values()), _QUARTERS, method="lower"))  # values, which nothing rounds
     quarters: dict[int, list[str]] = defaultdict(list)
     for item in sorted(numbers, key=numbers.__getitem__):
         quarters[int(np.searchsorted(edges, numbers[item]))].append(item)
