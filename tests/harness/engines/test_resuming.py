@@ -55,9 +55,9 @@ def sliding_model(tmp_path_factory, tiny_model):
     return folder
 
 
-def engine_on(model, adapters, recorded, device=None):
+def engine_on(model, adapters, recorded, device=None, dtype=torch.bfloat16):
     def load():
-        return AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16).eval()
+        return AutoModelForCausalLM.from_pretrained(model, dtype=dtype).eval()
 
     tokenizer = load_tokenizer(str(model))
     sizes = {"batch_tokens": 300, "batch_rows": 4}
@@ -96,8 +96,9 @@ def test_a_step_ahead_gives_the_same_answers(tiny_model, tiny_run):
         *(request for name in ("base", "one") for request in all_kinds(name)),
         *(ModelRequest("base", GenerateRequest(draw(9, number), 40, stop=("e", "a"))) for number in range(9)),
     ]
-    plain, ahead = (
-        dict(engine_on(tiny_model, adapters, {}, device).respond(requests)) for device in (Device(), StepAhead())
+    plain, ahead = (  # in float32, since batches have other sizes, on which the rounding of bfloat16 depends
+        dict(engine_on(tiny_model, adapters, {}, device, torch.float32).respond(requests))
+        for device in (Device(), StepAhead())
     )
     reasons = {response.finish_reason for response in plain.values() if hasattr(response, "finish_reason")}
     assert reasons == {"stop", "length"}
@@ -108,8 +109,9 @@ def test_a_step_ahead_gives_the_same_answers(tiny_model, tiny_run):
 
 def test_what_a_stopped_call_left_in_its_slots_is_forgotten(tiny_model):
     requests = [request for request in all_kinds("base") if isinstance(request.request, GenerateRequest)]
-    wanted = {index: content(response) for index, response in engine_on(tiny_model, {}, {}).respond(requests)}
     for device in (Device(), StepAhead()):
+        fresh = engine_on(tiny_model, {}, {}, device)
+        wanted = {index: content(response) for index, response in fresh.respond(requests)}
         engine = engine_on(tiny_model, {}, {}, device)
         stopped = engine.respond(requests)
         next(stopped)
