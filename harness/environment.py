@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -57,6 +58,7 @@ def package_versions() -> dict[str, str]:
     return {name: version for name in dict.fromkeys((*_PACKAGES, *engines)) if (version := _version(name))}
 
 
+@functools.cache
 def _version(package: str) -> str | None:
     """An installed package's version; extras need not be there."""
     try:

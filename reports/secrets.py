@@ -40,10 +40,16 @@ def holds_secret(text: str) -> bool:
 
 def _secret_values() -> list[str]:
     """This machine's secrets, longest first because one may be part of another."""
-    values = {value.strip() for name, value in os.environ.items() if _NAMES.search(name)}
+    values = {os.environ.get(name, "").strip() for name in os.environ if _is_secret(name)}
     home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface")
     values.add(_login_token(os.environ.get("HF_TOKEN_PATH") or str(home / "token")))
     return sorted((value for value in values if len(value) >= _SHORTEST), key=len, reverse=True)
+
+
+@functools.lru_cache(maxsize=1000)
+def _is_secret(name: str) -> bool:
+    """Whether an environment variable of this name holds a secret."""
+    return _NAMES.search(name) is not None
 
 
 @functools.lru_cache(maxsize=4)

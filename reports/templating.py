@@ -7,6 +7,7 @@ not: what `| safe` marks, code blocks of `| fenced`, and tables as `markdown()` 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -65,8 +66,9 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return super().is_safe_callable(obj) and (not isinstance(obj, type) or obj in self.globals.values())
 
 
+@functools.cache
 def template_environment(templates: Path | None = None) -> Environment:
-    """Environment of our templates; those in a user's folder take precedence."""
+    """Environment of our templates, which it compiles once; those in a user's folder take precedence."""
     ours = PackageLoader("reports", "templates")
     environment = Environment(
         loader=ours if templates is None else ChoiceLoader([FileSystemLoader(templates), ours]),

@@ -141,7 +141,7 @@ def local_hub(repositories: Mapping[str, Repository] | None = None, requests: li
     server = _Server(("127.0.0.1", 0), _Hub)
     server.repositories = {} if repositories is None else repositories
     server.requests = [] if requests is None else requests
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:

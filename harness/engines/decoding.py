@@ -161,7 +161,7 @@ class Decoder:
                 self._budget.halve(self._budget.tokens)
             waiting.extendleft(sequence for sequence in reversed(self._slots) if sequence is not None)
             if waiting:
-                self._allocate(0, 0)
+                self._free_memory()
 
     def forget_weights(self) -> None:
         """Drop what is only valid while the same layers compute."""
@@ -174,7 +174,7 @@ class Decoder:
         wanted = min(self._max_slots, len(waiting))
         if tokens <= self._cache.tokens and wanted <= self._cache.rows:
             return
-        self._allocate(0, 0)
+        self._free_memory()
         room = int(_MEMORY_SHARE * self._model.hardware.available_memory()) // (tokens * self._model.token_bytes)
         self._allocate(max(1, min(wanted, room)), tokens)
 
@@ -187,7 +187,11 @@ class Decoder:
         self._next = torch.zeros(rows, dtype=torch.long, device=device)  # next input token
         self._positions = torch.zeros(rows, dtype=torch.long, device=device)
         self._live = torch.zeros(rows, dtype=torch.long, device=device)  # 1 while a slot's sequence generates
-        if not rows:
+
+    def _free_memory(self) -> None:
+        """Give back the slots' memory, if there are any."""
+        if self._slots:
+            self._allocate(0, 0)
             self._model.hardware.release_memory()
 
     def _run(self, waiting: deque[Sequence]) -> Iterator[tuple[int, GenerateResponse]]:

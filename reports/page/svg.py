@@ -79,6 +79,7 @@ def plot(name: str, title: str, alternative: str, draw: Callable[[Axes], None], 
         height: In inches; the width is 5.6.
     """
     from matplotlib import rc_context, rcdefaults, rcParams
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     stream = io.StringIO()
@@ -92,7 +93,7 @@ def plot(name: str, title: str, alternative: str, draw: Callable[[Axes], None], 
         for background in (figure.patch, axes.patch):
             background.set_visible(False)
         draw(axes)
-        figure.savefig(stream, format="svg", metadata=_NO_METADATA)
+        FigureCanvasSVG(figure).print_svg(stream, metadata=_NO_METADATA)  # `savefig` would draw everything twice
     return Plot(title, alternative, _inline(stream.getvalue(), name, title, alternative))
 
 

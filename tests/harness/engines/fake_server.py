@@ -184,6 +184,7 @@ def _json(status: int, value: Any) -> Raw:
 class _Handler(BaseHTTPRequestHandler):
     fake: FakeServer
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and content in one packet: a second one waits 40 ms for the first to be acknowledged
 
     def handle_any(self) -> None:
         data = self.rfile.read(int(self.headers.get("content-length", 0)))

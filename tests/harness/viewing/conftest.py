@@ -17,7 +17,7 @@ def start():
 
         def serve(folder):
             server = stack.enter_context(listen(None, RunIndex(folder)))
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
             stack.callback(server.shutdown)
             return server.server_address[1]
 
