@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from training.models.device import Device
     from training.models.model import Model
 
-_MODEL_CODE = ("adapter_config", "adapter_layers", "adapters", "device", "loading")
+_MODEL_CODE = ("adapter_config", "adapter_layers", "adapters", "cpu_process", "device", "loading")
 ENGINE_CODE = ("harness/engines/**/*.py", *(f"training/models/{name}.py" for name in _MODEL_CODE))
 _TASK_CODE = ("harness/scoring/*.py", "tasks/**/*.py", "tasks/**/*.yaml")
 _ROOT = Path(__file__).resolve().parents[2]

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import torch
 
 from harness.engines.adapter_switch import AdapterMode, adapter_switch
 from harness.engines.answer_text import AnswerEnd, end_tokens
@@ -32,8 +28,6 @@ from training.models.device import Device
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 class TransformersEngine:
@@ -71,9 +65,7 @@ class TransformersEngine:
         recorded: Callable[[ModelRequest], Response | None] = lambda _: None,
     ) -> None:
         started = time.perf_counter()
-        if "OMP_NUM_THREADS" not in os.environ:
-            affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-            torch.set_num_threads(cpu_threads(len(affinity), _QUOTA, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+        (device or Device()).prepare()
         model = load()
         self._recorded = recorded
         pack(model)
@@ -144,13 +136,3 @@ class TransformersEngine:
         done = {number: response for number, response in responses if isinstance(response, GenerateResponse)}
         for number, response in self._decoder.generate(list(generated.values()), done, end):
             yield indices[number], response
-
-
-def cpu_threads(cores: int, quota_file: Path, processes: int) -> int:
-    """Threads of each of some processes on `cores`, or as many as the container's CPU quota allows."""
-    try:
-        quota, period = quota_file.read_text(encoding="ascii").split()
-        cores = min(cores, math.ceil(int(quota) / int(period)))
-    except (OSError, ValueError):  # no such limit
-        pass
-    return max(1, cores // processes)

@@ -93,7 +93,8 @@ def plot(name: str, title: str, alternative: str, draw: Callable[[Axes], None], 
         for background in (figure.patch, axes.patch):
             background.set_visible(False)
         draw(axes)
-        FigureCanvasSVG(figure).print_svg(stream, metadata=_NO_METADATA)  # `savefig` would draw everything twice
+        canvas: Any = FigureCanvasSVG(figure)  # its method is untyped; `savefig` would draw everything twice
+        canvas.print_svg(stream, metadata=_NO_METADATA)
     return Plot(title, alternative, _inline(stream.getvalue(), name, title, alternative))
 
 

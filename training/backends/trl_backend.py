@@ -41,6 +41,7 @@ def train(
         speedups: Prepare it for computing faster.
     """
     recipe = job.recipe
+    job.device.prepare()
     job.device.seed(recipe.training_seed)
     attention = pick_attention(recipe.trainer.attention, job.base, dtype=job.dtype, device=job.device)
     model = load_base(job.base, recipe.quantization, dtype=job.dtype, device=job.device, attention=attention)

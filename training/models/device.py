@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 import psutil
 
 from reports.errors import UserError
+from training.models.cpu_process import give_back_memory, keep_freed_memory, use_cores
 from training.processes import local_index
 
 if TYPE_CHECKING:
@@ -145,9 +146,15 @@ class Device:
         with contextlib.suppress(OSError):
             _CLEAR.write_text("5")  # Linux: resets the high-water mark, see proc(5)
 
+    def prepare(self) -> None:
+        """Prepare this process for computing."""
+        use_cores()
+        keep_freed_memory()
+
     def release_memory(self) -> None:
         """Give back what is no longer used: layers of PEFT, and a trainer's parts, refer to one another."""
         gc.collect()
+        give_back_memory()
 
     def synchronize(self) -> None:
         """Wait until the device has computed everything."""
@@ -228,6 +235,9 @@ class Cuda(Device):
     def reset_peak_memory(self) -> None:
         self.torch.cuda.reset_peak_memory_stats(self.index)
 
+    def prepare(self) -> None:
+        use_cores()
+
     def release_memory(self) -> None:
         super().release_memory()
         self.torch.cuda.empty_cache()
@@ -297,6 +307,9 @@ class Mps(Device):
 
     def reset_peak_memory(self) -> None:
         pass
+
+    def prepare(self) -> None:
+        use_cores()
 
     def release_memory(self) -> None:
         super().release_memory()

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 
 from harness.engines.answer_text import AnswerEnd
 from harness.engines.interface import Cost, GenerateRequest, ModelRequest, ScoreRequest
-from harness.engines.transformers_engine import TransformersEngine, cpu_threads
+from harness.engines.transformers_engine import TransformersEngine
 from reports.errors import UserError
 from tasks.rendering import load_tokenizer
 
@@ -275,15 +275,6 @@ def test_closing_it_gives_the_weights_back(tiny_model, tiny_run):
     assert weights[0]() is not None
     engine.close()
     assert weights[0]() is None
-
-
-@pytest.mark.parametrize(
-    ("quota", "processes", "threads"), [("max 100000\n", 1, 8), ("250000 100000\n", 1, 3), (None, 1, 8), (None, 2, 4)]
-)
-def test_threads_are_those_this_process_may_use(tmp_path, quota, processes, threads):
-    if quota is not None:
-        (tmp_path / "cpu.max").write_text(quota)
-    assert cpu_threads(8, tmp_path / "cpu.max", processes) == threads
 
 
 def test_tokens_that_the_model_does_not_have_are_blamed_on_the_tokenizer(tiny_model):
