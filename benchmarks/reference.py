@@ -12,7 +12,7 @@ import typer.main
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from harness.__main__ import app
+from harness.__main__ import make_app
 from reports.gate.policy import AnyRule, MetricRule, NamedRule, Policy
 from tasks.data.source import DataSource, QuestionSource
 from training.recipes.recipe import Recipe
@@ -24,7 +24,7 @@ _OWN_TABLES = (DataSource, QuestionSource)  # their keys stand in a table of the
 
 def commands() -> str:
     """A table for each command, as Markdown."""
-    root: Any = typer.main.get_command(app)
+    root: Any = typer.main.get_command(make_app())
     parts = [_command("Before any command", root)]
     for name, command in sorted(root.commands.items()):
         inner = getattr(command, "commands", None) or {"": command}

@@ -45,27 +45,12 @@ def _first_sentence(text: str) -> str:
     return re.split(r"(?<=\.)\s+(?=[A-Z])", " ".join(text.split()))[0]
 
 
-app = typer.Typer(
-    name="medbench",
-    cls=_GroupedCommands,
-    help="QLoRA-fine-tune a medical language model, score base and adapters on the same questions, and say with"
-    " statistics whether the adapter is better. Start with: medbench run",
-    epilog="`medbench COMMAND --help` describes the options of a command.",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-
-
 def _print_version(is_wanted: bool) -> None:  # noqa: FBT001 - the value of a flag
     if is_wanted:
         Terminal().say(f"medbench {__version__}")
         raise typer.Exit
 
 
-@app.callback()
 def global_options(
     log_json: Annotated[  # noqa: FBT002
         bool, typer.Option("--log-json", help="Say everything, also in run.log, as a JSON object a line.")
@@ -107,10 +92,39 @@ _GROUPS = {
     "Release": ("gate", "baseline", "init", "export", "verify", "push"),
     "Models, data and this machine": ("list", "bundle", "cache", "doctor"),
 }
-for name, command in _COMMANDS.items():
-    app.command(name)(command)
-for group in (rate.rate, cache.cache_app, gate.baseline_app):
-    app.add_typer(group)
+_FURTHER = {"rate": rate.rate, "cache": cache.cache_app, "baseline": gate.baseline_app}  # with commands of their own
+
+
+def make_app(wanted: str | None = None) -> typer.Typer:
+    """The command line; for a wanted command the others are there with their help only.
+
+    Typer reads the annotations of all options of all commands when it starts, which takes as long as its import.
+    """
+    app = typer.Typer(
+        name="medbench",
+        cls=_GroupedCommands,
+        help="QLoRA-fine-tune a medical language model, score base and adapters on the same questions, and say with"
+        " statistics whether the adapter is better. Start with: medbench run",
+        epilog="`medbench COMMAND --help` describes the options of a command.",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(global_options)
+    for name, command in _COMMANDS.items():
+        app.command(name, help=command.__doc__)(command if wanted in (None, name) else _nothing)
+    for name, group in _FURTHER.items():
+        if wanted in (None, name):
+            app.add_typer(group)
+        else:
+            app.command(name, help=group.info.help)(_nothing)
+    return app
+
+
+def _nothing() -> None:
+    """Stand for a command that this command line does not call."""
 
 
 def main() -> None:
@@ -123,9 +137,14 @@ def main() -> None:
         raise
 
 
+def _command_name(words: list[str]) -> str:
+    """The command that words name; empty if none."""
+    return next((word for word in words if not word.startswith("-")), "")
+
+
 def _remove_verdicts(words: list[str]) -> None:
     """Remove an earlier verdict from the folders of a `gate` whose command line could not be used."""
-    if next((word for word in words if not word.startswith("-")), None) != "gate":
+    if _command_name(words) != "gate":
         return
     from harness.releases.gate_reports import remove_reports
 
@@ -137,9 +156,9 @@ def _remove_verdicts(words: list[str]) -> None:
 
 
 @functools.cache
-def _click_command() -> Callable[[], None]:
-    """The commands as Click has them; Typer reads their annotations at each call, which takes it 30 ms."""
-    return typer.main.get_command(app)
+def _click_command(wanted: str) -> Callable[[], None]:
+    """The commands as Click has them, for calling one of them."""
+    return typer.main.get_command(make_app(wanted))
 
 
 def _check_platform() -> None:
@@ -156,7 +175,7 @@ def _main() -> None:
         _check_platform()
         _check_words(sys.argv[1:])
         with stopping_on_signals():
-            _click_command()()
+            _click_command(_command_name(sys.argv[1:]))()
     except UserError as error:
         print_error(error)
         sys.exit(_USAGE)

@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING
 from harness.console import Terminal
 from harness.logs import log_to
 from harness.opening import open_run
-from harness.runs.seeds import plan_seeds
 from harness.runs.showing import kept_stage, report_stage
-from harness.runs.stages import plan_stage, score_stage, train_stage
 from harness.runs.unchanged import is_unchanged, remember, signature
 from reports.bundles.active import using_bundle
 from reports.errors import UserError
@@ -137,8 +135,12 @@ def _run_stages(
     again: bool,
 ) -> Results:
     """Plan, train where needed, score and report in the run folder."""
+    from harness.runs.stages import plan_stage, score_stage, train_stage  # a finished run is shown without them
+
     stages: dict[str, float] = {}
     if seeds:
+        from harness.runs.seeds import plan_seeds
+
         plan = plan_seeds(recipe, folder, models, tasks, seeds, terminal, stages)
     else:
         plan = plan_stage(recipe, folder, models, tasks, terminal)
@@ -171,6 +173,7 @@ def train(  # noqa: PLR0913 - one for each flag of the command
 
     Started by `torchrun` or `accelerate launch`, the processes train one adapter together.
     """
+    from harness.runs.stages import plan_stage, train_stage
     from training.log import read_log
 
     terminal = Terminal(quiet=quiet or not is_main())
@@ -214,6 +217,8 @@ def score(  # noqa: PLR0913 - one for each flag of the command
     Raises:
         UserError: The recipe's own adapter is asked for and not trained yet.
     """
+    from harness.runs.stages import plan_stage, score_stage
+
     terminal = Terminal(quiet=quiet or not is_main())
     with _reading(from_bundle, terminal):
         resolved, folder = open_run(

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, Self
 
 from reports.errors import UserError
-from reports.files import dumps
 from reports.numbers import duration
 from reports.secrets import redact
 from reports.text import TURNS, map_texts, replace_surrogates
@@ -79,6 +78,8 @@ def print_error(error: UserError) -> None:
 
 
 def _write_json(stream: Any, event: str, **values: Any) -> None:
+    from reports.json_text import dumps
+
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     try:
         stream.write(dumps({"time": now, "event": event, **map_texts(values, printable)}) + "\n")

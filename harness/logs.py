@@ -15,7 +15,6 @@ from pathlib import Path
 
 from harness.console import Terminal, printable
 from reports.errors import UserError
-from reports.files import dumps
 
 _LIBRARIES = (
     "transformers",
@@ -105,6 +104,8 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One record."""
+        from reports.json_text import dumps
+
         value = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 from harness.folder import RunFolder
 from reports.errors import UserError
-from training.recipes.own_data import own_data_recipe
-from training.recipes.own_questions import check_questions, question_changes
 from training.recipes.recipe_file import QUICKSTART, check_recipe, load_recipe
 
 if TYPE_CHECKING:
@@ -52,16 +50,23 @@ def open_run(  # noqa: PLR0913 - one for each flag of the commands
     if seed is not None:
         settings = [*settings, f"seed={seed}"]
     if data:
+        from training.recipes.own_data import own_data_recipe
+
         files = [data] if isinstance(data, str) else data
         loaded = own_data_recipe(recipe or QUICKSTART, files, columns or {}, base, settings, say, own_questions)
     else:
         if recipe is None and out is not None and RunFolder(Path(out)).recipe.is_file():
             recipe = str(RunFolder(Path(out)).recipe)
         changes = {} if base is None else {("model.base", "--base"): base}
-        usual = load_recipe(recipe or QUICKSTART).scoring.tasks if own_questions else []
-        changes |= question_changes(own_questions, columns or {}, usual)
+        if own_questions:
+            from training.recipes.own_questions import question_changes
+
+            usual = load_recipe(recipe or QUICKSTART).scoring.tasks
+            changes |= question_changes(own_questions, columns or {}, usual)
         loaded = load_recipe(recipe or QUICKSTART, settings, changes)
     if own_questions:
+        from training.recipes.own_questions import check_questions
+
         check_questions(loaded, tasks, say)
     value = loaded.model_dump(mode="json")
     if limit is not None:

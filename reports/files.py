@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from reports.errors import MachineError, UserError
-from reports.json_text import json_error, parse_json, parse_json_line
-from reports.text import LONE_SURROGATES
+from reports.json_text import dumps, json_error, parse_json, parse_json_line
 
 PART = ".part"  # suffix of a file or folder that is still being written
 MOST_JSON_BYTES = 1 << 30  # of a JSON file, which is read as a whole
@@ -141,12 +140,6 @@ def remove_parts_of(paths: Iterable[Path]) -> None:
     """Remove what killed processes left of files that are outside of run folders."""
     for path in paths:
         remove_parts(path.parent.glob(f".{glob.escape(path.name)}.*{PART}"))
-
-
-def dumps(value: Any, *, indent: int | None = None) -> str:
-    """Serialise `value` as JSON text: UTF-8, no NaN."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
-    return LONE_SURROGATES.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pandas as pd
 
 from reports.document.schema import Comparison, MetricInfo, Results, Sample, Score
-from reports.files import dumps
+from reports.json_text import dumps
 from reports.text import replace_surrogates
 
 if TYPE_CHECKING:

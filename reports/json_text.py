@@ -1,4 +1,4 @@
-"""Parsing JSON text from others: bounded in depth, no key twice in an object, and errors that name the line."""
+"""JSON text: written without NaN, parsed with bounded depth, no key twice in an object, errors that name the line."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ from typing import Any
 
 from reports.encodings import not_utf8
 from reports.errors import UserError
+from reports.text import LONE_SURROGATES
 
 _TOKEN = re.compile(r'[{}]|"(?:[^"\\]|\\.)*"(\s*:)?')  # a brace, a string, or a key with its colon
 _MOST_LEVELS = 64  # of nested lists and objects; ours have fewer than ten
 _NO_VALUE = "nested too deeply, or too many digits"
+
+
+def dumps(value: Any, *, indent: int | None = None) -> str:
+    """Serialise `value` as JSON text: UTF-8, no NaN."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    return LONE_SURROGATES.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def parse_json(text: str) -> Any:

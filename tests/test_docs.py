@@ -140,9 +140,9 @@ def parse_medbench(words):
     """Parse a command with the command line's own parser, without calling what it names."""
     import typer
 
-    from harness.__main__ import app
+    from harness.__main__ import make_app
 
-    left = [top := typer.main.get_command(app)]
+    left = [top := typer.main.get_command(make_app())]
     while left:
         command = left.pop()
         command.callback = lambda **_: None
@@ -274,11 +274,11 @@ def test_every_command_of_a_page_runs_or_is_parsed(page, medbench, monkeypatch, 
 def test_the_page_of_commands_has_every_command():
     import typer
 
-    from harness.__main__ import app
+    from harness.__main__ import make_app
 
     rows = re.findall(r"^\| (`.*?`) \|", text_of(ROOT / "docs" / "commands.md"), re.MULTILINE)
     named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
-    assert sorted(named) == sorted(vars(typer.main.get_command(app))["commands"])
+    assert sorted(named) == sorted(vars(typer.main.get_command(make_app()))["commands"])
 
 
 def test_the_analysis_page_runs_and_lists_the_columns_of_all_frames(medbench, monkeypatch):

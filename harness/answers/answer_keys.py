@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from harness.engines.interface import GenerateRequest, PerplexityRequest, Request
 from harness.engines.kinds import engine_kind, served_facts
-from reports.files import dumps, sha256_file, sha256_value
+from reports.files import sha256_file, sha256_value
+from reports.json_text import dumps
 from reports.version import __version__
 from training.models.adapters import CONFIG
 from training.models.base_model import small_files

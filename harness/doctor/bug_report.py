@@ -21,7 +21,7 @@ from harness.doctor.checks import Finding
 from harness.environment import describe
 from harness.folder import RunFolder
 from reports.errors import UserError
-from reports.files import dumps
+from reports.json_text import dumps
 from reports.secrets import redact
 from training.models.device import Device
 

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
-from harness.engines.estimate import score_seconds, vllm_seconds
 from harness.engines.interface import CAPABILITIES, Capability, Unsupported
 from reports.errors import UserError, first_line
-from training.models.adapters import is_plain_lora
 from training.processes import process_count
 
 if TYPE_CHECKING:
@@ -47,6 +45,18 @@ class EngineKind:
     batching: Callable[[Plan], str]
     unsupported: Callable[[Plan], Unsupported | None] = lambda _: None
     capabilities: frozenset[Capability] = CAPABILITIES
+
+
+def _transformers_seconds(plan: Plan) -> float:
+    from harness.engines.estimate import score_seconds
+
+    return score_seconds(plan)
+
+
+def _vllm_seconds(plan: Plan) -> float:
+    from harness.engines.estimate import vllm_seconds
+
+    return vllm_seconds(plan)
 
 
 def _start_transformers(config: EngineConfig) -> Engine:
@@ -93,6 +103,8 @@ def _start_vllm(config: EngineConfig) -> Engine:
 
 
 def _vllm_unsupported(plan: Plan) -> Unsupported | None:
+    from training.models.adapters import is_plain_lora
+
     if not plan.device.supports_kernel_packages:
         return Unsupported("there is no NVIDIA or AMD card", "set scoring.engine=transformers")
     if importlib.util.find_spec("vllm") is None:
@@ -144,14 +156,14 @@ ENGINES = {
     "transformers": EngineKind(
         title="transformers",
         start=_start_transformers,
-        seconds=score_seconds,
+        seconds=_transformers_seconds,
         packages=("transformers", "torch", "tokenizers", "peft", "bitsandbytes"),
         batching=_transformers_batching,
     ),
     "vllm": EngineKind(
         title="vLLM",
         start=_start_vllm,
-        seconds=vllm_seconds,
+        seconds=_vllm_seconds,
         packages=("vllm", "torch", "transformers", "tokenizers"),
         batching=lambda plan: f"by vllm, {plan.recipe.scoring.vllm or 'its own settings'}",
         unsupported=_vllm_unsupported,
@@ -200,7 +212,7 @@ def _plugin(point: EntryPoint) -> EngineKind:
     return EngineKind(
         title=point.name,
         start=engine,
-        seconds=score_seconds,
+        seconds=_transformers_seconds,
         packages=(package,),
         batching=lambda _: f"by {point.name}",
         unsupported=getattr(engine, "unsupported", lambda _: None),

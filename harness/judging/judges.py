@@ -14,7 +14,8 @@ from harness.engines.served.client import FailingError, RefusedError, ServedClie
 from harness.engines.served.replies import InvalidReplyError, answer, prompt_count
 from harness.engines.served.workers import run_jobs
 from reports.errors import UserError
-from reports.files import dumps, sha256_value
+from reports.files import sha256_value
+from reports.json_text import dumps
 from reports.version import __version__
 
 if TYPE_CHECKING:

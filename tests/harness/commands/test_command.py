@@ -83,9 +83,9 @@ def test_help_lists_every_command_once_under_what_it_is_for_in_whole_sentences(c
 def _commands():
     import typer
 
-    from harness.__main__ import app
+    from harness.__main__ import make_app
 
-    return list(vars(typer.main.get_command(app))["commands"])
+    return list(vars(typer.main.get_command(make_app()))["commands"])
 
 
 def test_every_command_takes_h(command):
