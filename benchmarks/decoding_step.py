@@ -27,7 +27,7 @@ def main() -> None:
     from transformers import AutoModelForCausalLM
 
     from harness.engines.causal_model import CausalModel
-    from harness.engines.fused_decoder import pack
+    from harness.engines.packed_weights import pack
     from tasks.rendering import load_tokenizer
 
     place = {"": 0 if args.device == "cuda" else args.device}

@@ -37,8 +37,8 @@ class AdapterSwitch(Protocol):
 
     mode: str
 
-    def use(self, name: str) -> None:
-        """Compute as the base or as an adapter."""
+    def use(self, name: str) -> bool:
+        """Compute as the base or as an adapter; whether the model did not already."""
         ...
 
 
@@ -85,8 +85,9 @@ class NoAdapters:
 
     mode = "none"
 
-    def use(self, name: str) -> None:
+    def use(self, name: str) -> bool:  # noqa: ARG002 - there is only one
         """Do nothing."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -127,10 +128,10 @@ class MergedAdapters:
         self._name = ""  # of the adapter in place; the base is none of them
 
     @torch.inference_mode()
-    def use(self, name: str) -> None:
+    def use(self, name: str) -> bool:
         """Put the adapter's weights in place, and the base's own back everywhere else."""
         if name == self._name:
-            return
+            return False
         changes = self._adapters.get(name, {})
         before = self._adapters.get(self._name, {})
         for target, weight in self._weights.items():
@@ -139,6 +140,7 @@ class MergedAdapters:
             elif target in before:
                 weight.copy_(self._pristine[target])
         self._name = name
+        return True
 
 
 class UnmergedAdapters:
@@ -148,15 +150,18 @@ class UnmergedAdapters:
 
     def __init__(self, adapters: Mapping[str, LayerSwap]) -> None:
         self._adapters = adapters
-        self._current: LayerSwap | None = None
+        self._name = ""  # of the adapter in place; the base is none of them
 
-    def use(self, name: str) -> None:
+    def use(self, name: str) -> bool:
         """Take the last adapter's layers out, and put this one's in; none for the base."""
-        if self._current is not None:
-            self._current.take_out()
-        self._current = self._adapters.get(name)
-        if self._current is not None:
-            self._current.put_in()
+        if name == self._name:
+            return False
+        if self._name in self._adapters:
+            self._adapters[self._name].take_out()
+        if name in self._adapters:
+            self._adapters[name].put_in()
+        self._name = name
+        return True
 
 
 def _changes(model: PreTrainedModel, layers: LayerSwap) -> dict[str, _Change] | None:

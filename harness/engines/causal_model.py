@@ -13,6 +13,7 @@ from harness.engines.attention import use_own_attention
 from harness.engines.fused_decoder import FusedDecoder, fits
 from harness.engines.generation_mode import generation_mode
 from harness.engines.key_values import PrefixKVCache, SlotKVCache
+from harness.engines.packed_weights import Products
 from harness.engines.windows import model_window
 from reports.errors import UserError, is_failure
 from training.machine_failures import is_out_of_memory
@@ -75,6 +76,7 @@ class CausalModel:
         self._tokenizer_name = str(tokenizer.name_or_path)
         vocab_size = int(model.get_output_embeddings().weight.shape[0])
         self.logit_rows = max(1, self.hardware.logit_bytes // (4 * vocab_size))
+        self._products = Products(model)
         self.fused: FusedDecoder | None = None
         self._check(tokenizer)
         self.token_bytes = _key_value_bytes(model) if self.stats.shares_prefixes else 0
@@ -123,7 +125,7 @@ class CausalModel:
         """The fused decoder, if it runs on this device and predicts what the model does."""
         if len(tokens) < 2 or not fits(self._decoder):  # noqa: PLR2004 - one for the slot, one for a step
             return None
-        self.fused = FusedDecoder(self._decoder)
+        self.fused = FusedDecoder(self._decoder, self._products)
         try:
             agrees = self._steps_agree(tokens, expected) and self._agrees(tokens, expected)
         except BaseException as error:  # whatever Triton raises where it has no compiler for a GPU
@@ -148,7 +150,8 @@ class CausalModel:
         return agree(self.model, logits.float().log_softmax(-1), expected[half:])
 
     def adapter_changed(self) -> None:
-        """Take notice of other layers in the model."""
+        """Take notice of other weights or layers in the model."""
+        self._products.forget()
         self.fused = self._all_fused if self._all_fused and self._all_fused.computes_adapters() else None
 
     def states(
@@ -226,7 +229,7 @@ class CausalModel:
         """Logits of hidden states, scaled and capped as the model's own forward does."""
         self.stats.logits += states.shape[:-1].numel()
         config = self.model.config.get_text_config()
-        logits: torch.Tensor = self.model.get_output_embeddings()(states)
+        logits = self._products.of_layer(self.model.get_output_embeddings(), states)
         if scale := getattr(config, "logit_scale", None):
             logits = logits * scale
         if scale := getattr(config, "logits_scaling", None):

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from harness.engines.attention import attend
+from harness.engines.packed_weights import GATED, INPUTS, Products
 from harness.engines.plain_operations import PlainOperations
 from reports.errors import is_failure
 
@@ -30,7 +30,6 @@ _LAYER = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
 _ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
 _HEAD_NORMS = {"q_norm", "k_norm"}
 _MLP = {"gate_proj", "up_proj", "down_proj", "act_fn"}
-_INPUTS, _GATED = ("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj")  # layers that read the same states
 
 
 class FusedDecoder:
@@ -38,11 +37,13 @@ class FusedDecoder:
 
     Args:
         decoder: transformers' decoder, without the layer that makes logits; `fits` must hold.
-        operations: What computes its parts; by the device if None.
+        products: What computes its linear layers.
+        operations: What computes the others; by the device if None.
     """
 
-    def __init__(self, decoder: nn.Module, operations: PlainOperations | None = None) -> None:
+    def __init__(self, decoder: nn.Module, products: Products, operations: PlainOperations | None = None) -> None:
         self._decoder: Any = decoder
+        self._products = products
         self._compute: Any = operations or _operations(decoder)
         self._own = _named(decoder)
 
@@ -117,18 +118,19 @@ class FusedDecoder:
 
     def _layers(self, residual: torch.Tensor, attention: Callable[..., torch.Tensor]) -> torch.Tensor:
         """All layers over states [n, width]; `attention` gets a layer's, its number, query, key and value by heads."""
-        compute, change = self._compute, None
+        compute, products, change = self._compute, self._products, None
         for number, layer in enumerate(self._decoder.layers):
             own = layer.self_attn
             hidden, residual = compute.norm(layer.input_layernorm, residual, change)
             query, key, value = (
-                torch.unflatten(part, -1, (-1, own.head_dim)) for part in _projected(own, _INPUTS, hidden)
+                torch.unflatten(part, -1, (-1, own.head_dim)) for part in products.of_layers(own, INPUTS, hidden)
             )
             if hasattr(own, "q_norm"):
                 query, key = compute.norm(own.q_norm, query)[0], compute.norm(own.k_norm, key)[0]
-            attended = own.o_proj(attention(own, number, query, key, value))
+            attended = products.of_layer(own.o_proj, attention(own, number, query, key, value))
             hidden, residual = compute.norm(layer.post_attention_layernorm, residual, attended)
-            change = layer.mlp.down_proj(compute.gate(*_projected(layer.mlp, _GATED, hidden)))
+            gated = compute.gate(*products.of_layers(layer.mlp, GATED, hidden))
+            change = products.of_layer(layer.mlp.down_proj, gated)
         states: torch.Tensor = compute.norm(self._decoder.norm, residual, change)[0]
         return states
 
@@ -154,41 +156,6 @@ def fits(decoder: nn.Module) -> bool:
             if name.endswith("norm")
         )
     )
-
-
-def pack(model: nn.Module) -> None:
-    """Put the weights of linear layers that read the same states next to one another in a GPU's memory.
-
-    They become views of one weight, which changes with them, and which is used while the layers are in place.
-    """
-    for parent in model.modules():
-        for names in (_INPUTS, _GATED):
-            layers: list[Any] = [getattr(parent, name, None) for name in names]
-            if all(type(layer) is nn.Linear and layer.weight.is_cuda for layer in layers):
-                _pack(parent, layers)
-
-
-def _pack(parent: nn.Module, layers: list[nn.Linear]) -> None:
-    biases = [layer.bias for layer in layers]
-    if any(bias is None for bias in biases) and not all(bias is None for bias in biases):
-        return
-    sizes = [layer.out_features for layer in layers]
-    packed = torch.cat([layer.weight.data for layer in layers])
-    bias = None if biases[0] is None else torch.cat([part.data for part in biases])
-    for number, layer in enumerate(layers):
-        layer.weight.data = torch.split(packed, sizes)[number]
-        if bias is not None:
-            layer.bias.data = torch.split(bias, sizes)[number]
-    vars(parent)["packed"] = (packed, bias, sizes)
-
-
-def _projected(parent: Any, names: tuple[str, ...], states: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """What linear layers make of the same states: one product where their weights are packed and in place."""
-    layers = [getattr(parent, name) for name in names]
-    if hasattr(parent, "packed") and all(type(layer) is nn.Linear for layer in layers):
-        weight, bias, sizes = parent.packed
-        return torch.split(functional.linear(states, weight, bias), sizes, -1)
-    return tuple(layer(states) for layer in layers)
 
 
 def _operations(decoder: nn.Module) -> PlainOperations:

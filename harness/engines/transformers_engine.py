@@ -11,7 +11,6 @@ from harness.engines.adapter_switch import AdapterMode, adapter_switch
 from harness.engines.answer_text import AnswerEnd, end_tokens
 from harness.engines.causal_model import Budget, CausalModel
 from harness.engines.decoding import Decoder
-from harness.engines.fused_decoder import pack
 from harness.engines.interface import (
     CAPABILITIES,
     Capability,
@@ -22,6 +21,7 @@ from harness.engines.interface import (
     Response,
 )
 from harness.engines.likelihoods import log_likelihoods
+from harness.engines.packed_weights import pack
 from harness.engines.padded_decoding import PaddedDecoder
 from harness.engines.rows import ScoringBatch
 from training.models.device import Device
@@ -104,10 +104,10 @@ class TransformersEngine:
             own = [index for index, request in enumerate(requests) if request.model == name]
             if all(recorded[index] is not None for index in own):
                 continue
-            self._switch.use(name)
-            if self._switch.mode == "unmerged":
+            if self._switch.use(name):
                 self._model.adapter_changed()
-                self._decoder.forget_weights()
+                if self._switch.mode == "unmerged":
+                    self._decoder.forget_weights()
             yield from self._score({index: requests[index].request for index in own}, recorded)
             end = self._ends.get(name, self._end)
             yield from self._generate({index: requests[index].request for index in own}, recorded, end)

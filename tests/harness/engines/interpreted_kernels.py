@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Co
 from harness.engines.fused_decoder import FusedDecoder
 from harness.engines.fused_kernels import TritonOperations
 from harness.engines.key_values import SlotKVCache
+from harness.engines.packed_weights import Products
 from harness.engines.plain_operations import PlainOperations
 from tests.harness.engines.test_fused_decoder import SIZES
 
@@ -38,7 +39,7 @@ def compare(config, dtype, error):
     for operations in (PlainOperations(), TritonOperations()):
         slots = random_slots(decoder, dtype)
         with torch.inference_mode():
-            fused = FusedDecoder(decoder, operations)
+            fused = FusedDecoder(decoder, Products(decoder), operations)
             states = fused.step(torch.tensor([3, 4, 5, 6]), POSITIONS, slots, 151)
             row_states = fused.rows(torch.tensor([[3, 4, 5, 6, 7], [8, 9, 10, 11, 12]]), None)
         sides.append([states, row_states, *(part for layer in slots.store for part in layer)])
