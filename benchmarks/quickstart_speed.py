@@ -4,7 +4,8 @@
 
 Both commits are cloned into WORK and run in turn, each with a folder of its own that holds the model but no answers.
 Beside it: `--help` against the imports that every command line of this kind needs, and a finished run shown again.
-Times mean something on a machine that does nothing else.
+Times mean something on a machine that does nothing else. Outcomes are those of each commit's own statistics; before
+0.1.0 these changed, and with them what some metrics count.
 """
 
 from __future__ import annotations
