@@ -6,6 +6,8 @@ oneDNN reads them: a product with 20 rows takes about two thirds of the time.
 
 from __future__ import annotations
 
+import functools
+import platform
 from typing import Any
 
 import torch
@@ -38,10 +40,13 @@ def _can_reorder(weight: torch.Tensor) -> bool:
     return weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and _has_onednn()
 
 
+@functools.cache
 def _has_onednn() -> bool:
+    """Whether oneDNN multiplies in bfloat16 on this CPU; on others than those of Intel and AMD it is untested."""
     operations = torch.ops.mkldnn
     names = ("_is_mkldnn_bf16_supported", "_reorder_linear_weight", "_linear_pointwise")
-    return all(hasattr(operations, name) for name in names) and bool(operations._is_mkldnn_bf16_supported())  # noqa: SLF001
+    is_tested = platform.machine() == "x86_64" and all(hasattr(operations, name) for name in names)
+    return is_tested and bool(operations._is_mkldnn_bf16_supported())  # noqa: SLF001
 
 
 def _is_plain(layer: Any) -> bool:
