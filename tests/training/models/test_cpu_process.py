@@ -11,14 +11,17 @@ from training.models.cpu_process import cpu_threads
 COUNT_FAULTS = """
 import resource, sys
 import torch
-from training.models.cpu_process import give_back_memory, keep_freed_memory
+from training.models.cpu_process import keep_freed_memory
 if sys.argv[1] == "kept":
     keep_freed_memory()
 torch.ones(2**24)  # 64 MB
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(20):
-    torch.ones(2**24)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+counts = []
+for _ in range(8):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(3):
+        torch.ones(2**24)
+    counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(min(counts))  # the system may take pages for reasons of its own
 from training.models.device import Device
 before = Device().used_memory().allocated
 Device().release_memory()
@@ -37,7 +40,7 @@ def test_threads_are_those_this_process_may_use(tmp_path, quota, processes, thre
 
 
 def measure(kind):
-    """Pages that the system cleared for 20 tensors of 64 MB, one after another, and bytes that were given back then."""
+    """Fewest pages that the system cleared for 3 tensors of 64 MB, and bytes that were given back in the end."""
     command = [sys.executable, "-c", COUNT_FAULTS, kind]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return tuple(map(int, output.split()))
@@ -46,6 +49,6 @@ def measure(kind):
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc")
 def test_memory_of_large_tensors_is_kept_for_the_next_and_given_back_when_nothing_computes():
     usual, kept = measure("usual"), measure("kept")
-    assert kept[0] <= 2 * PAGES
-    assert usual[0] > 4 * kept[0] or usual[0] < 2 * PAGES  # huge pages are few
+    assert kept[0] < PAGES / 10
+    assert usual[0] > 10 * kept[0]
     assert kept[1] > 2**25
