@@ -39,6 +39,13 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
             ),
             ("lm-eval's own work take {:.0f} of the {:.0f} s", values.outside_the_engine),
         ],
+        "quickstart_speed.json": [
+            (
+                "the whole quickstart takes {:.0f} s, and {:.0f} s at an early commit",
+                lambda d: (d["seconds"]["after"], d["seconds"]["before"]),
+            ),
+            ("shown again in {:.2f} s", lambda d: (d["short_seconds"]["a finished run shown"],)),
+        ],
         "cpu_speed_real.json": [("base and one adapter take {:.0f} s, stock lm-eval {:.0f} s", values.cpu_seconds)],
         "gpu/speed.json": [
             ("generates {:.0f} (base) and {:.0f} (adapter) tokens a second at batch 8", values.stock_speeds("8")),
