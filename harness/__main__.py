@@ -96,9 +96,9 @@ _FURTHER = {"rate": rate.rate, "cache": cache.cache_app, "baseline": gate.baseli
 
 
 def make_app(wanted: str | None = None) -> typer.Typer:
-    """The command line; for a wanted command the others are there with their help only.
+    """The command line; if only one command is wanted, the others are there with their help, but without options.
 
-    Typer reads the annotations of all options of all commands when it starts, which takes as long as its import.
+    Typer reads the annotations of all options when it starts, which takes as long as its import.
     """
     app = typer.Typer(
         name="medbench",
