@@ -103,8 +103,6 @@ def _start_vllm(config: EngineConfig) -> Engine:
 
 
 def _vllm_unsupported(plan: Plan) -> Unsupported | None:
-    from training.models.adapters import is_plain_lora
-
     if not plan.device.supports_kernel_packages:
         return Unsupported("there is no NVIDIA or AMD card", "set scoring.engine=transformers")
     if importlib.util.find_spec("vllm") is None:
@@ -112,6 +110,8 @@ def _vllm_unsupported(plan: Plan) -> Unsupported | None:
     if not plan.dense:
         reason = "the base's dense weights do not fit into the card's memory"
         return Unsupported(reason, "set scoring.engine=transformers")
+    from training.models.adapters import is_plain_lora
+
     if more := [name for name, folder in plan.adapters.items() if not is_plain_lora(folder)]:
         return Unsupported(f"{more[0]} is no plain LoRA", "set scoring.engine=transformers")
     if process_count() > 1:

@@ -28,12 +28,10 @@ def pack(model: nn.Module) -> None:
     for parent in model.modules():
         for names in (INPUTS, GATED):
             layers: list[Any] = [getattr(parent, name, None) for name in names]
-            if all(type(layer) is nn.Linear and _is_packed(layer.weight) for layer in layers):
+            if all(type(layer) is nn.Linear for layer in layers) and all(
+                layer.weight.is_cuda or _can_reorder(layer.weight) for layer in layers
+            ):
                 _pack(parent, layers)
-
-
-def _is_packed(weight: torch.Tensor) -> bool:
-    return weight.is_cuda or _can_reorder(weight)
 
 
 def _can_reorder(weight: torch.Tensor) -> bool:
@@ -80,7 +78,7 @@ class Products:
     def __init__(self, model: nn.Module) -> None:
         layers = [part for part in model.modules() if type(part) is nn.Linear]
         copied = sum(layer.weight.nbytes for layer in layers if _can_reorder(layer.weight))
-        self._reorders = copied > 0 and copied <= _SHARE * Device().available_memory()
+        self._reorders = 0 < copied <= _SHARE * Device().available_memory()
         self._reordered: dict[int, torch.Tensor] = {}  # by the id of the weight, which the model keeps
 
     def of_layer(self, layer: nn.Module, states: torch.Tensor) -> torch.Tensor:

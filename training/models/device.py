@@ -149,7 +149,8 @@ class Device:
     def prepare(self) -> None:
         """Prepare this process for computing."""
         use_cores()
-        keep_freed_memory()
+        if self.type == "cpu":
+            keep_freed_memory()
 
     def release_memory(self) -> None:
         """Give back what is no longer used: layers of PEFT, and a trainer's parts, refer to one another."""
@@ -235,9 +236,6 @@ class Cuda(Device):
     def reset_peak_memory(self) -> None:
         self.torch.cuda.reset_peak_memory_stats(self.index)
 
-    def prepare(self) -> None:
-        use_cores()
-
     def release_memory(self) -> None:
         super().release_memory()
         self.torch.cuda.empty_cache()
@@ -307,9 +305,6 @@ class Mps(Device):
 
     def reset_peak_memory(self) -> None:
         pass
-
-    def prepare(self) -> None:
-        use_cores()
 
     def release_memory(self) -> None:
         super().release_memory()
