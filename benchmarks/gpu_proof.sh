@@ -20,7 +20,7 @@ medbench run --out "$work/quickstart" && keep quickstart
 medbench run --recipe llama31-8b-huatuo --set name=smollm2-real --set model.base=smollm2-135m-instruct "${data[@]}" \
   --set "report.title=SmolLM2-135M on real rows" --out "$work/smollm2-real" && keep smollm2-real
 tokenizer=$(python3 -c 'from training.models.quickstart_model import quickstart_model; print(quickstart_model())')
-python3 benchmarks/random_llama.py "$tokenizer" "$work/base-8b" --shape llama-8b
+python3 benchmarks/random_shape.py "$tokenizer" "$work/base-8b" --shape llama-8b
 medbench run --recipe llama31-8b-huatuo --set name=llama8b-random --set "model.base=$work/base-8b" "${data[@]}" \
   --set trainer.epochs=null --set trainer.max_steps=8 --limit 24 --set scoring.max_new_tokens=64 \
   --set "report.title=8B shape with random weights, memory and speed only" --out "$work/llama8b-random" && keep llama8b-random

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
-from benchmarks.random_llama import make
+from benchmarks.random_shape import make
 from harness.environment import describe
 from reports.files import read_json, write_json, write_jsonl
 from tasks.data import DataSource, load_reasoning

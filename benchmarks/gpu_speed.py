@@ -5,7 +5,8 @@
 256 prompts x 256 tokens and 200 PubMedQA items, asked of base and adapters. Stages, each kept in OUT/STAGE.json:
 `make` (model and adapters), `stock` (lm-eval: batch 8 on a part of the prompts, larger batches on all), `ours`
 (transformers engine), `step` (a decoding step), `many` (ten adapters), `vllm` (vLLM engine, cold and then steady),
-`warm` (vLLM started again), `agree` (SmolLM2-135M: both engines' answers compared), `table` (ratios from the others,
+`warm` (vLLM started again), `agree` (SmolLM2-135M: both engines' answers compared), `shapes` (Qwen and Gemma: the
+transformers engine's time against stock lm-eval's, and answers in float32), `table` (ratios from the others,
 gpu_speed.json).
 """
 
@@ -30,6 +31,7 @@ from training.models.quickstart_model import quickstart_model
 
 PROMPTS, NEW_TOKENS, QUESTIONS, ADAPTERS = 256, 256, 200, 3
 _MANY = 10  # adapters
+_SHAPES = {"llama-8b": ("qwen-7b-12-layers", "gemma2-9b-12-layers"), "tiny": ("qwen-tiny", "gemma2-tiny")}  # of others
 _PART = (
     16  # prompts that stock lm-eval is timed on at batch 8; all rows have the same length, so they stand for the rest
 )
@@ -49,7 +51,7 @@ class Benchmark:
 
     def make(self) -> dict[str, Any]:
         """Random model, adapters and tasks."""
-        from benchmarks.random_llama import make
+        from benchmarks.random_shape import make
 
         started = time.perf_counter()
         make(str(self._small), self._model, self._args.shape)
@@ -136,6 +138,30 @@ class Benchmark:
         options = [word for option, path in given if path for word in (option, Path(path).name)]
         return {**found, "holds": holds, **self._about("agree", *(["--", *options] if options else []))}
 
+    def shapes(self) -> dict[str, Any]:
+        """Bases of other families: seconds of both sides in bfloat16, and their answers in float32 compared."""
+        from benchmarks.random_shape import make
+
+        self._tasks("exact", {PUBMEDQA: 24, GENERATION: 8}, 32)
+        found: dict[str, Any] = {}
+        for shape in _SHAPES[self._args.shape]:
+            model = self._work / shape
+            make(str(self._small), model, shape)
+            ours = self._run("benchmarks.our_run", "tasks", model, ["--again"])
+            runs = [f"{PROMPTS}:{GENERATION}:{PROMPTS}", f"8:{PUBMEDQA}:"]
+            stock = self._run("benchmarks.stock_run", "tasks", model, ["--run", *runs])
+            exact = self._run("benchmarks.our_run", "exact", model, ["--dtype", "float32"])
+            truth = self._run("benchmarks.stock_run", "exact", model, ["--dtype", "float32"])
+            seconds = [sum(part["seconds"].values()) for part in stock["runs"]]
+            found[shape] = {
+                "stock_seconds": dict(zip(("generation", "questions"), seconds, strict=True)),
+                "our_seconds": {name: cost["seconds"] for name, cost in ours["again"]["costs"]["base"].items()},
+                "ratio": sum(seconds) / ours["again"]["answer_seconds"],
+                "setup": ours["setup"],
+                "float32": compare(exact["answers"]["base"], truth["runs"][0]["answers"]),
+            }
+        return found
+
     def table(self) -> dict[str, Any]:
         """Ratios from what the other stages measured."""
         stages = {name: read_json(path) for name in STAGES if (path := self._out / f"{name}.json").is_file()}
@@ -197,7 +223,7 @@ class Benchmark:
 
 STAGES: dict[str, Callable[[Benchmark], dict[str, Any]]] = {
     name: getattr(Benchmark, name)
-    for name in ("make", "stock", "ours", "step", "many", "vllm", "warm", "agree", "table")
+    for name in ("make", "stock", "ours", "step", "many", "vllm", "warm", "agree", "shapes", "table")
 }
 
 

@@ -12,7 +12,7 @@ while [ $# -gt 0 ] && [ "$1" != "--" ]; do
   shift
 done
 [ $# -gt 0 ] && shift
-[ ${#stages[@]} -eq 0 ] && stages=(make stock ours step many vllm warm agree)
+[ ${#stages[@]} -eq 0 ] && stages=(make stock ours step many vllm warm agree shapes)
 work=${WORK:-/tmp/medbench-gpu-speed}
 results=$work/results
 mkdir -p "$out" "$results"

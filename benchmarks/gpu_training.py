@@ -3,7 +3,7 @@
     python -m benchmarks.gpu_training OUT-FOLDER BASE-FOLDER ROWS.jsonl [--steps 24] [--variants trl,unsloth]
     python -m benchmarks.gpu_training OUT-FOLDER --table    # what the files in it say, as Markdown
 
-The base is one that `benchmarks.random_llama` makes (16 GB, made here if there is none), the recipe
+The base is one that `benchmarks.random_shape` makes (16 GB, made here if there is none), the recipe
 `deepseek-r1-llama-8b`. All variants train the same rows in the same order, the same rows in each step, one after
 another on one GPU, each in a process of its own; the seconds of a step are the median after the first three. OUT-FOLDER
 gets a JSON file for each variant, and torch's profile of a step for those that end with `+profile`. One that fails or
@@ -251,7 +251,7 @@ def main() -> None:
         for path in args.out.glob("*.json"):
             path.unlink()
         if not (args.base / "config.json").is_file():
-            make = [sys.executable, "-m", "benchmarks.random_llama", str(quickstart_model()), str(args.base)]
+            make = [sys.executable, "-m", "benchmarks.random_shape", str(quickstart_model()), str(args.base)]
             subprocess.run(make, check=True)  # noqa: S603
         for name in names:
             started = time.perf_counter()

@@ -165,6 +165,31 @@ def _clustered_answers(share: float) -> Draw:
     return draw
 
 
+def _uneven(labels: int) -> Draw:
+    """Groups, four of which have half of up to 500 items, right or wrong together half of the time.
+
+    Answers are right and wrong for one label, else (gold, predicted) labels.
+    """
+
+    def draw(generator: np.random.Generator, items: int, difference: float) -> Drawn:
+        sizes = np.maximum(np.array([0.24, 0.12, 0.06, 0.05]) * min(items, 500), 4).astype(int)
+        clusters = np.repeat(np.arange(items + 4), np.concatenate([sizes, np.full(items, 4)]))[:items]
+        common, own, together = (generator.random((2, items)) for _ in range(3))
+        before, after = (
+            np.where(together[side] < 0.5, common[side][clusters], own[side]) < 0.6  # noqa: PLR2004
+            for side in (0, 1)
+        )
+        after = _moved(generator, after * 1.0, difference) > 0
+        if labels == 1:
+            return Drawn(before * 1.0, after * 1.0, None, clusters)
+        gold = generator.choice(labels, items, p=_COMMON)
+        wrong = (gold + generator.integers(1, labels, (2, items))) % labels
+        rows = [np.stack([gold, np.where(side, gold, wrong[place])], 1) for place, side in enumerate((before, after))]
+        return Drawn(rows[0] * 1.0, rows[1] * 1.0, None, clusters)
+
+    return draw
+
+
 def _moved(generator: np.random.Generator, answers: Values, difference: float) -> Values:
     """Answers with a share more right (or wrong) in the population: that many are drawn and set."""
     if difference == 0:
@@ -265,6 +290,7 @@ CELLS = (
     Cell("repeats .5", _SHARE, _repeated(0.5), 0.5, 0.05, population=True),
     Cell("clusters .98", _SHARE, _clustered_answers(0.98), 0.98, 0.05, flags=50, population=True),
     Cell("clusters .5", _SHARE, _clustered_answers(0.5), 0.5, 0.05, flags=50, population=True),
+    Cell("clusters, uneven", _SHARE, _uneven(1), 0.6, 0.05, flags=100, population=True),
     Cell("normal", _LENGTH, normal, 3.0, 0.3),
     Cell("ties", _BOUNDED, ties, 1.2 / 7.2, 0.02),
     Cell("lognormal", _LENGTH, lognormal, math.exp(0.5), 0.1 * math.exp(0.5), flags=None),
@@ -275,6 +301,7 @@ CELLS = (
     Cell("perplexity, long document", _PERPLEXITY, _documents(10), _MEAN_PPL, 0.05 * _MEAN_PPL, flags=None),
     Cell("macro-F1", _F1, _labels(_COMMON, 0.5), 0.0, 0.05, flags=200, population=True),
     Cell("macro-F1, label of 3 %", _F1, _labels(_RARE, 0.5), 0.0, 0.05, flags=500, population=True),
+    Cell("macro-F1, clusters, uneven", _F1, _uneven(3), 0.0, 0.05, flags=200, population=True),
     Cell("macro-F1 near 1", _F1, _labels(_COMMON, 0.9), 0.0, 0.05, flags=200, population=True),
 )
 

@@ -128,6 +128,8 @@ def drawn(cell: Cell, items: int, truth: str, times: int) -> dict[str, Any]:
         "single_coverage": _mean(table[~single_cautious, 4]),
         "single_coverage_flagged": _mean(table[single_cautious, 4]),
     }
+    if truth != "equal":  # the first model is then another one
+        counted = {key: value for key, value in counted.items() if not key.startswith("single_")}
     return {key: round(float(value), 4) if isinstance(value, float) else value for key, value in counted.items()}
 
 

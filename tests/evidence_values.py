@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gate_simulation import LIMIT
-from benchmarks.judge_simulation import GOOD_CORRELATION, RATINGS
+from benchmarks.judge_simulation import GOOD_CORRELATION
 from tests.pages import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -283,21 +283,31 @@ def calibrated(judge: str) -> Values:
     return values
 
 
+def score_test(simulation: dict[str, Any]) -> tuple[float, ...]:
+    """Fewest and most items of the enumerated score test, and its most false alarms in percent."""
+    rows = simulation["paired_shares"]
+    return *span([row["items"] for row in rows]), 100 * max(row["most_false_alarms"] for row in rows)
+
+
 def judges(what: str) -> Values:
-    """Of ratings with a judge's help, where ratings vary: draws, coverage, relative widths, and a judge alone."""
+    """Of ratings with a judge's help: draws, coverage, relative widths, and a judge that favours one model alone."""
 
     def values(simulation: dict[str, Any]) -> tuple[float, ...]:
-        cells = [cell for cell in simulation["cells"] if cell["data"] != "marks, at the top"]
-        plain = [cell for cell in cells if cell["design"] == "plain" and cell["data"] == "differences"]
-        independent = [cell for cell in cells if cell["units"] >= RATINGS[0]]
-        good = [cell for cell in cells if cell["correlation"] >= GOOD_CORRELATION and cell["design"] == "plain"]
+        cells = simulation["cells"]
+        usual = [cell for cell in cells if cell["data"] != "marks, at the top"]
+        pairs = [cell for cell in cells if cell["data"] == "differences"]
+        useless = [cell for cell in cells if cell["judge"] == "useless"]
+        good = [cell for cell in cells if cell["correlation"] >= GOOD_CORRELATION]
         (draws,) = {cell["draws"] for cell in cells}
         every: dict[str, tuple[float, ...]] = {
             "draws": (draws,),
-            "coverage": span([100 * cell["coverage"]["powered"] for cell in cells]),
-            "useless": (max(cell["relative_width"] for cell in independent if cell["judge"] == "useless"),),
+            "coverage": span([100 * cell["coverage"]["powered"] for cell in usual]),
+            "top": (100 * max(cell["coverage"]["powered"] for cell in cells),),
+            "useless": tuple(
+                max(cell[key] for cell in useless) for key in ("relative_width", "largest_relative_width")
+            ),
             "good": span([cell["relative_width"] for cell in good]),
-            "wrong": (100 * min(1 - cell["coverage"]["judge alone"] for cell in plain if cell["judge"] == "biased"),),
+            "wrong": (100 * min(1 - cell["coverage"]["judge alone"] for cell in pairs if cell["judge"] == "biased"),),
         }
         return every[what]
 

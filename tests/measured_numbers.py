@@ -92,7 +92,7 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
         "slices.json": [
             ("both models are equal, one is named in at most {:.1f} % of {:,} draws", values.equal_slices),
             ("eight is named in {:.1f} to {:.1f} %, never another one", lambda d: values.bad_slice(d)[:2]),
-            ("its interval misses the true loss in at most {:.1f} %", lambda d: values.bad_slice(d)[2:]),
+            ("its interval misses the true loss in at most {:.2f} %", lambda d: values.bad_slice(d)[2:]),
         ],
         "gpu/speed.json": [
             (
@@ -287,13 +287,15 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
         "statistics.json": [
             ("over {:,} draws", lambda d: tuple({cell["draws"] for cell in d["drawn"]})),
             ("one adapter and for eight", values.kept),
+            ("of {:.0f} to {:.0f} items reaches {:.2f} %", values.score_test),
         ],
         "judging.json": [
             ("{:,} draws of each kind of data, design and judge", values.judges("draws")),
             ("the intervals cover {:.1f} to {:.1f} %", values.judges("coverage")),
-            ("A useless judge widens them {:.3f} times at most", values.judges("useless")),
+            ("gather at the top of the scale up to {:.1f} %", values.judges("top")),
+            ("{:.2f} times on average at most, a single one by up to {:.2f}", values.judges("useless")),
             ("narrows them to {:.2f} to {:.2f} of the ratings alone", values.judges("good")),
-            ("is wrong in at least {:.1f} % of the draws", values.judges("wrong")),
+            ("is wrong in at least {:.2f} % of the draws", values.judges("wrong")),
         ],
         "power.json": [("{:,} drawn ones above, differ by at most {:.2f} points", values.power_checks)],
     },

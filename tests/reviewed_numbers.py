@@ -173,6 +173,10 @@ REVIEWED = {
         f"{_RELEVANT['accuracy']:.0f} points of accuracy and other shares, {_RELEVANT['rouge_l']:.0f} points of"
         f" ROUGE-L, {_RELEVANT['perplexity']:.0f} % of the baseline's perplexity": "definition",
         f"with {100 * POWER:.0f} % power": "definition",
+        "(seen from 20 items on)": "definition, in reports/comparison/ratios.py",
+        "if 3 % of the items lose much, 50 items often": "0.97 ** 50 is 22 %",
+        "93 to 97 % from 50 items on and of 90 to 98 % below": "bounds in benchmarks/statistics_simulation.py",
+        "at least 91 %, of flagged intervals at least 85 %; 5 % of false": "the same",
         "the upper 95 % limit of the share": "definition, in reports/comparison/proportions.py and outcome.py",
         f"at most {100 * LEVEL:.0f} % for one adapter and for eight": "level of the tests",
         f"with a chance of {100 * POWER:.0f} %": "definition",

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from reports.comparison.sums import Clusters, Table
 
 _CLUSTERS = 10
+_FEW = 5
+_HEAVY = 1 / 3  # share of the weight that one unit may carry
+_MOST_LEVERAGE = 0.5  # of one unit in a standard error; with more of the weight on it, few degrees of freedom are left
 _LEAST_LEVEL = 1e-300
 _ROUNDING = 1e-12
 
@@ -111,7 +114,7 @@ def share_of_clusters(clusters: Clusters) -> Inference:
     tops, bottoms = clusters.table[:, 0], clusters.table[:, 1]
     effective, degrees = effective_items(tops, bottoms, most=clusters.items * clusters.repeats)
     inference = share(tops.sum() / bottoms.sum() * effective, effective, degrees)
-    return replace(inference, caution=few_groups(len(clusters.table), clustered=clusters.is_clustered))
+    return replace(inference, caution=few_units(clusters.sizes, clustered=clusters.is_clustered))
 
 
 def effective_items(tops: Table, bottoms: Table, *, most: float) -> tuple[float, float]:
@@ -122,14 +125,34 @@ def effective_items(tops: Table, bottoms: Table, *, most: float) -> tuple[float,
         bottoms: Answers in each unit, shape [units].
         most: The number of answers, which the result does not exceed.
     """
-    has_any = bottoms > 0
-    count, total = int(has_any.sum()), float(bottoms.sum())
+    total = float(bottoms.sum())
     part = float(tops.sum()) / total
-    variance = float(((tops - part * bottoms) ** 2).sum()) / total**2 * count / max(count - 1, 1)
     spread = part * (1 - part)
     if spread <= _ROUNDING:  # all alike: nothing tells how alike the answers of a unit are
-        return float(count), math.inf
-    return _ratio_up_to(most, spread, variance), max(count - 1.0, 1.0)
+        return float((bottoms > 0).sum()), math.inf
+    variance, degrees = jackknife_variance((tops - part * bottoms) / total, bottoms, spread / total)
+    return _ratio_up_to(most, spread, variance), degrees
+
+
+def jackknife_variance(influence: Table, sizes: Table, single: float) -> tuple[float, float]:
+    """Variance of a ratio with each unit left out in turn, and its degrees of freedom.
+
+    Those are Satterthwaite's (1946) for units whose answers are correlated as they are here (Imbens and Kolesar 2016):
+    where a few large units dominate, as many small ones beside them do not help.
+
+    Args:
+        influence: How much each unit moves the ratio, shape [units].
+        sizes: Number of answers in each unit, shape [units]; units without any do not count.
+        single: The variance if all answers were independent.
+    """
+    count, total, squares = int((sizes > 0).sum()), float(sizes.sum()), float((sizes**2).sum())
+    left_out = influence / (1 - np.minimum(sizes / total, _MOST_LEVERAGE))
+    variance = float((left_out**2).sum()) * max(count - 1, 1) / count
+    correlation = 0.0
+    if squares > total and single > 0:
+        correlation = ((influence**2).sum() / single - 1) * total / (squares - total)
+    expected = sizes * (1 + (sizes - 1) * min(max(correlation, 0.0), 1.0))
+    return variance, max(float(expected.sum() ** 2 / (expected**2).sum()) - 1, 1.0)
 
 
 def _ratio_up_to(most: float, spread: float, variance: float) -> float:
@@ -140,33 +163,36 @@ def _ratio_up_to(most: float, spread: float, variance: float) -> float:
 def difference_of_clusters(before: Clusters, after: Clusters) -> Inference:
     """The difference of two models' shares over the same units."""
     change = after.by_item[:, 0] - before.by_item[:, 0]
-    items = len(change)
+    items, caution = len(change), few_units(before.sizes, clustered=before.is_clustered)
     gained, lost = float(np.maximum(change, 0).sum()), float(np.maximum(-change, 0).sum())
     if before.is_plain and after.is_plain:
-        return score_test(gained, lost, items)
-    count = len(before.table)
+        return replace(score_test(gained, lost, items), caution=caution)
     mean = change.mean()
-    centered = np.zeros(count)
-    np.add.at(centered, before.cluster_of, change - mean)
-    variance = float((centered**2).sum()) / items**2 * count / max(count - 1, 1)
     spread = (gained + lost) / items - mean**2
-    effective, degrees = float(count), math.inf
+    effective, degrees = float(len(before.table)), math.inf
     if spread > _ROUNDING:  # else all alike
-        most = float(items * max(before.repeats, after.repeats))
-        effective, degrees = _ratio_up_to(most, spread, variance), count - 1.0
+        centered = np.bincount(before.cluster_of, change - mean, minlength=len(before.table))
+        variance, degrees = jackknife_variance(centered / items, before.sizes, spread / items)
+        effective = _ratio_up_to(float(items * max(before.repeats, after.repeats)), spread, variance)
     ratio = effective / items
-    inference = score_test(gained * ratio, lost * ratio, effective, max(degrees, 1.0))
-    return replace(inference, caution=few_groups(count, clustered=before.is_clustered))
+    return replace(score_test(gained * ratio, lost * ratio, effective, degrees), caution=caution)
 
 
-def few_groups(count: int, *, clustered: bool) -> str:
-    """Caution if `count` clusters of items are too few for a reliable interval, else empty.
+def few_units(weights: Table, *, clustered: bool) -> str:
+    """Why so few units, or units of so different weight, make an interval unreliable; empty where they do not.
 
     Args:
-        count: Number of clusters.
-        clustered: Whether any items share a source.
+        weights: Of each unit, shape [units].
+        clustered: Whether units are groups of items that share a source.
     """
-    return f"only {count} independent groups of items" if clustered and count < _CLUSTERS else ""
+    count, heaviest = len(weights), float(weights.max() / weights.sum())
+    if clustered and count < _CLUSTERS:
+        return f"only {count} independent {'group' if count == 1 else 'groups'} of items"
+    if count < _FEW:
+        return f"only {count} independent {'item' if count == 1 else 'items'}"
+    if heaviest <= _HEAVY:
+        return ""
+    return f"one {'group of items' if clustered else 'item'} carries {heaviest:.0%} of the weight"
 
 
 def normal_level(level: float, degrees: float) -> float:

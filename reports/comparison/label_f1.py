@@ -5,7 +5,8 @@ Each J has Wilson's interval; those of all labels, and of both models of a compa
 variances from the limits (MOVER, Zou and Donner 2008), with the correlations of the labels' influence functions. It
 covers where a label is rare or a model is nearly always right, which normal and bootstrap intervals do not. For a
 difference each end is the farther of this and Student's t interval, both with the degrees of freedom of the items that
-concern each label (Satterthwaite 1946).
+concern each label (Satterthwaite 1946). Where items share a source, standard errors leave each group out in turn, and
+the groups' effective number limits the degrees of freedom.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reports.comparison.counts import effective_items, few_groups
+from reports.comparison.counts import effective_items, few_units, jackknife_variance
 from reports.comparison.inference import Inference, Interval, critical_value
 from reports.comparison.proportions import wilson_limits
 
@@ -38,6 +39,7 @@ class _Part(NamedTuple):
         effective: How many independent items J rests on.
         degrees: Degrees of freedom of that number; infinite where items were counted.
         influence: How much each unit moves the F1, shape [units].
+        item_influence: How much each item moves it, shape [items].
         concerned: How many items have the label as gold or as predicted one.
     """
 
@@ -46,6 +48,7 @@ class _Part(NamedTuple):
     effective: float
     degrees: float
     influence: Values
+    item_influence: Values
     concerned: float
 
 
@@ -63,8 +66,8 @@ def macro_f1_difference(before: Clusters, after: Clusters) -> Inference:
 
 
 def _parts(clusters: Clusters) -> list[_Part]:
-    gold, predicted, right = np.moveaxis(clusters.table.reshape(len(clusters.table), 3, -1), 1, 0)
-    concerned = gold + predicted - right
+    gold, concerned, right = _counts(clusters.table)
+    _, item_concerned, item_right = _counts(clusters.by_item)
     parts = []
     for label in np.flatnonzero(gold.sum(0) > 0):
         tops, bottoms = right[:, label], concerned[:, label]
@@ -72,9 +75,18 @@ def _parts(clusters: Clusters) -> list[_Part]:
         effective, degrees = (total, math.inf)
         if not clusters.is_plain:
             effective, degrees = effective_items(tops, bottoms, most=total * clusters.repeats)
-        influence = 2 / (1 + index) ** 2 * (tops - index * bottoms) / total
-        parts.append(_Part(_f1(index), index, effective, degrees, influence, total))
+        slope = 2 / (1 + index) ** 2
+        influence = slope * (tops - index * bottoms) / total
+        of_items = item_right[:, label] - index * item_concerned[:, label]
+        of_items *= slope / item_concerned[:, label].sum()
+        parts.append(_Part(_f1(index), index, effective, degrees, influence, of_items, total))
     return parts
+
+
+def _counts(table: Values) -> tuple[Values, Values, Values]:
+    """Of each row of sums and label, shape [rows, labels]: items of the label, those that concern it, right ones."""
+    gold, predicted, right = np.moveaxis(table.reshape(len(table), 3, -1), 1, 0)
+    return gold, gold + predicted - right, right
 
 
 def _f1(index: Any) -> Any:
@@ -95,6 +107,10 @@ def _combined(signed: list[tuple[int, _Part]], clusters: Clusters) -> Inference:
     count, moved = len(clusters.table), signs @ influences / labels
     error = math.sqrt(float((moved**2).sum()) * count / max(count - 1, 1))
     degrees = _satterthwaite((influences**2).sum(1), np.array([part.concerned for part in parts]))
+    if clusters.is_clustered:
+        by_item = signs @ np.stack([part.item_influence for part in parts]) / labels
+        variance, most = jackknife_variance(moved, clusters.sizes, float((by_item**2).sum()))
+        error, degrees = math.sqrt(variance), min(degrees, most)
 
     def ends(level: float) -> Interval:
         half = float(critical_value(level, degrees)) * error
@@ -134,4 +150,4 @@ def _caution(clusters: Clusters) -> str:
     gold = gold[gold > 0]
     if gold.min() < _RARE:
         return f"a label has {gold.min():.0f} items only"
-    return few_groups(len(clusters.table), clustered=clusters.is_clustered)
+    return few_units(clusters.sizes, clustered=clusters.is_clustered)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.comparison.counts import exact_share, few_groups, scaled, score_test
+from reports.comparison.counts import exact_share, few_units, scaled, score_test
 from reports.comparison.inference import Inference, Interval, critical_value
 from reports.comparison.proportions import wilson_interval
 from reports.comparison.sums import MAX_LOG
@@ -30,7 +30,6 @@ _CHUNK = 1_000_000  # of them held at once
 _ERROR_FLOOR = 0.35  # of the standard error: resamples that drew nothing but equal units have none of their own
 _MOST_SIGNS = 60  # 2**-59 is below every level in use
 _SKEW = 4.0
-_HEAVY = 1 / 3  # share of the weight that one unit may carry
 _FEW = 5
 _MANY = 50
 _SELDOM = 0.3  # share of the rarer of two values
@@ -211,13 +210,9 @@ def caution(influence: Values, shares: Values, *, clustered: bool) -> str:
         shares: Each unit's share of the denominators, shape [units].
         clustered: Whether units are groups of items.
     """
-    count = len(influence)
-    if few := few_groups(count, clustered=clustered):
+    if few := few_units(shares, clustered=clustered):
         return few
-    if count < _FEW:
-        return f"only {count} independent items"
-    if shares.max() > _HEAVY:
-        return f"one item carries {shares.max():.0%} of the weight"
+    count = len(influence)
     spread = math.sqrt(float((influence**2).mean()))
     skew = abs(float((influence**3).mean())) / spread**3 if spread else 0.0
     is_skewed = count >= _SKEWED_FROM and skew > _SKEW

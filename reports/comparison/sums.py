@@ -73,6 +73,11 @@ class Clusters:
         return len(self.by_item)
 
     @property
+    def sizes(self) -> Table:
+        """Number of items in each cluster, shape [clusters]."""
+        return np.bincount(self.cluster_of, minlength=len(self.table)).astype(float)
+
+    @property
     def is_clustered(self) -> bool:
         """Whether any items share a source."""
         return len(self.table) < self.items

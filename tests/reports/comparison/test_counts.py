@@ -12,6 +12,7 @@ from reports.comparison.counts import (
     difference_of_clusters,
     effective_items,
     exact_share,
+    jackknife_variance,
     normal_level,
     scaled,
     score_test,
@@ -148,7 +149,47 @@ def test_few_groups_are_flagged():
     ten = [number // 5 for number in range(50)]
     assert interval([1, 0, 1, 1, 0] * 10, clusters=ten).caution == ""
     assert interval([1, 0, 1]).caution == ""
-    assert interval([1, 0, 1, 1], items=[0, 0, 1, 1]).caution == ""
+    assert interval([1, 0, 1, 1], items=[0, 0, 1, 1]).caution == "only 2 independent items"
+
+
+def test_few_items_and_one_large_group_are_flagged():
+    assert compare([0, 0, 0, 0], [1, 1, 1, 1]).caution == "only 4 independent items"
+    assert compare([0, 0, 0, 0, 1], [1, 1, 1, 1, 1]).caution == ""
+    large = [0] * 40 + list(range(1, 61))
+    assert compare([0, 1] * 50, [1, 1] * 50, clusters=large).caution == "one group of items carries 40% of the weight"
+    assert compare([0, 1] * 50, [1, 1] * 50, clusters=[0] * 30 + list(range(1, 71))).caution == ""
+
+
+def test_a_large_unit_is_left_out_in_turn_and_leaves_few_degrees_of_freedom():
+    """Of five units, one holds half of the answers: by hand."""
+    influence, sizes = np.array([0.1, -0.05, -0.05, 0.02, -0.02]), np.array([8.0, 2.0, 2.0, 2.0, 2.0])
+    left_out = [0.1 / 0.5, 0.05 / 0.875, 0.05 / 0.875, 0.02 / 0.875, 0.02 / 0.875]
+    variance, degrees = jackknife_variance(influence, sizes, single=0.012)
+    assert variance == pytest.approx(sum(value**2 for value in left_out) * 4 / 5)
+    correlation = (0.0158 / 0.012 - 1) * 16 / (80 - 16)
+    expected = [8 * (1 + 7 * correlation), *[2 * (1 + correlation)] * 4]
+    assert degrees == pytest.approx(sum(expected) ** 2 / sum(value**2 for value in expected) - 1)
+    assert degrees == pytest.approx(1.5621, abs=1e-4)
+    assert jackknife_variance(influence, sizes, single=0.001)[1] == 1  # all answers of a unit alike
+    assert jackknife_variance(influence, sizes, single=1.0)[1] == pytest.approx(16**2 / 80 - 1)  # not correlated
+    assert jackknife_variance(influence, sizes, single=0.0)[1] == pytest.approx(16**2 / 80 - 1)
+    assert jackknife_variance(influence, np.full(5, 2.0), single=0.012)[1] == pytest.approx(4)
+
+
+@pytest.mark.parametrize("kind", ["proportion", "macro_f1"])
+def test_equal_models_seldom_differ_where_a_few_large_groups_dominate(kind):
+    """One of 32 groups has 80 of 262 items, and half of the answers of a group are alike: at most 5 % false alarms."""
+    sizes = [80, 40, 20, 10, 8, *[4] * 25, 2, 2]
+    clusters = np.repeat(np.arange(len(sizes)), sizes)
+    generator, alarms = np.random.default_rng(8), 0
+    for _ in range(200):
+        together, common, own = (generator.random((2, len(clusters))) for _ in range(3))
+        right = np.where(together < 0.5, common[:, clusters], own) < 0.6
+        gold = generator.choice(3, len(clusters), p=(0.45, 0.35, 0.2))
+        predicted = np.where(right, gold, (gold + generator.integers(1, 3, right.shape)) % 3)
+        sides = right * 1.0 if kind == "proportion" else [np.stack([gold, side], 1) * 1.0 for side in predicted]
+        alarms += compare(*sides, kind=kind, clusters=clusters).outcome in ("better", "worse")
+    assert alarms <= 10  # 22 to 24 with n - 1 degrees of freedom, and no group left out
 
 
 def test_a_share_states_its_test_and_its_degrees_of_freedom():

@@ -1,10 +1,10 @@
 """Makes a model of a known shape with random weights, so that memory and speed can be measured without a hub.
 
-    python benchmarks/random_llama.py TOKENIZER-FOLDER OUT-FOLDER [--shape SHAPE] [--four-bit]
+    python benchmarks/random_shape.py TOKENIZER-FOLDER OUT-FOLDER [--shape SHAPE] [--four-bit]
 
-The shapes are those of the public configurations, but for `tiny`, and `narrow`, which has many layers and hardly
-anything to compute in them, so that its time is that of starting operations. The tokenizer is the given one. Scores of
-such a model mean nothing.
+The shapes are those of the public configurations, but for `tiny` and the like, and `narrow`, which has many layers and
+hardly anything to compute in them, so that its time is that of starting operations; those that name a number of layers
+have only so many. The tokenizer is the given one. Scores of such a model mean nothing.
 """
 
 from __future__ import annotations
@@ -51,16 +51,39 @@ SHAPES: dict[str, dict[str, Any]] = {
     },
 }
 SHAPES["narrow"] = SHAPES["tiny"] | {"num_hidden_layers": 30}
+SHAPES["qwen-7b-12-layers"] = {
+    "family": "Qwen2",
+    "vocab_size": 152064,
+    "hidden_size": 3584,
+    "intermediate_size": 18944,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+}
+SHAPES["gemma2-9b-12-layers"] = {
+    "family": "Gemma2",
+    "vocab_size": 256000,
+    "hidden_size": 3584,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "head_dim": 256,
+}
+SHAPES["qwen-tiny"] = SHAPES["tiny"] | {"family": "Qwen2"}
+SHAPES["gemma2-tiny"] = SHAPES["tiny"] | {"family": "Gemma2", "head_dim": 16, "sliding_window": 64}
 
 
 def make(tokenizer_folder: str, out: Path, shape: str, *, four_bit: bool = False) -> None:
     """Save a random model of that shape; with `four_bit`, as a checkpoint that is quantised to NF4 already."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
+    import transformers
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     settings = SHAPES[shape] | {"vocab_size": max(SHAPES[shape]["vocab_size"], len(tokenizer))}
-    config = LlamaConfig(
+    family = settings.pop("family", "Llama")
+    config = getattr(transformers, f"{family}Config")(
         **settings,
         max_position_embeddings=8192,
         bos_token_id=tokenizer.bos_token_id,
@@ -73,7 +96,7 @@ def make(tokenizer_folder: str, out: Path, shape: str, *, four_bit: bool = False
     torch.set_default_dtype(torch.bfloat16)
     try:
         with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-            model = LlamaForCausalLM(config)
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     finally:
         torch.set_default_dtype(default)
     print(f"{shape}: {model.num_parameters():,} parameters")
