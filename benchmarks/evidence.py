@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,15 @@ def environment(*, allow_dirty: bool) -> dict[str, Any]:
     return facts
 
 
-def simulation_arguments(description: str | None) -> argparse.Namespace:
-    """The arguments of a simulation: where its results go, how many draws, how many processes."""
+def simulation_arguments(description: str | None, cells: Sequence[str] = ()) -> argparse.Namespace:
+    """The arguments of a simulation: where its results go, how many draws, how many processes, which of its cells."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--times", type=int, default=2000)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--allow-dirty", action="store_true", help="run with uncommitted changes, for trials")
+    if cells:
+        parser.add_argument("--only", action="append", choices=cells, help="a cell to draw; may be repeated")
     return parser.parse_args()
 
 

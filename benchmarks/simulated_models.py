@@ -175,17 +175,13 @@ def _uneven(labels: int) -> Draw:
         sizes = np.maximum(np.array([0.24, 0.12, 0.06, 0.05]) * min(items, 500), 4).astype(int)
         clusters = np.repeat(np.arange(items + 4), np.concatenate([sizes, np.full(items, 4)]))[:items]
         common, own, together = (generator.random((2, items)) for _ in range(3))
-        before, after = (
-            np.where(together[side] < 0.5, common[side][clusters], own[side]) < 0.6  # noqa: PLR2004
-            for side in (0, 1)
-        )
-        after = _moved(generator, after * 1.0, difference) > 0
-        if labels == 1:
-            return Drawn(before * 1.0, after * 1.0, None, clusters)
-        gold = generator.choice(labels, items, p=_COMMON)
-        wrong = (gold + generator.integers(1, labels, (2, items))) % labels
-        rows = [np.stack([gold, np.where(side, gold, wrong[place])], 1) for place, side in enumerate((before, after))]
-        return Drawn(rows[0] * 1.0, rows[1] * 1.0, None, clusters)
+        right = np.where(together < 0.5, common[:, clusters], own) < 0.6  # noqa: PLR2004
+        sides = [right[0] * 1.0, _moved(generator, right[1] * 1.0, difference)]
+        if labels > 1:
+            gold = generator.choice(labels, items, p=_COMMON)
+            wrong = (gold + generator.integers(1, labels, (2, items))) % labels
+            sides = [np.stack([gold, np.where(side, gold, other)], 1) for side, other in zip(sides, wrong, strict=True)]
+        return Drawn(sides[0] * 1.0, sides[1] * 1.0, None, clusters)
 
     return draw
 

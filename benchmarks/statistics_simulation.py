@@ -1,7 +1,8 @@
 """Checks medbench's intervals, tests and outcomes against comparisons whose truth is known, and exits 1 if one fails.
 
-    python -m benchmarks.statistics_simulation --out benchmarks/results/statistics.json
+    python -m benchmarks.statistics_simulation --out benchmarks/results/statistics.json [--only CELL ...]
 
+With `--only` the other cells of `drawn` stay as OUT has them; `drawn_at` has the commit of each cell.
 Right/wrong answers are enumerated exactly; everything else is drawn (`--times` per cell) and goes through the functions
 that a run calls. What each cell draws: `benchmarks/simulated_models.py`. What must hold: `violations` below.
 """
@@ -25,7 +26,7 @@ from reports.comparison.counts import share
 from reports.comparison.inference import LEVEL
 from reports.comparison.proportions import score_statistic
 from reports.document.schema import Comparison, Score
-from reports.files import write_json
+from reports.files import read_json, write_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -128,9 +129,14 @@ def drawn(cell: Cell, items: int, truth: str, times: int) -> dict[str, Any]:
         "single_coverage": _mean(table[~single_cautious, 4]),
         "single_coverage_flagged": _mean(table[single_cautious, 4]),
     }
-    if truth != "equal":  # the first model is then another one
-        counted = {key: value for key, value in counted.items() if not key.startswith("single_")}
+    counted = _without_single(counted)
     return {key: round(float(value), 4) if isinstance(value, float) else value for key, value in counted.items()}
+
+
+def _without_single(counted: dict[str, Any]) -> dict[str, Any]:
+    """What was counted, without the first model's own score where it is another model than `single` stands for."""
+    is_equal = counted["truth"] == "equal"
+    return {key: value for key, value in counted.items() if is_equal or not key.startswith("single_")}
 
 
 def _row(judged: Comparison, truth: float, single: Score, single_truth: float) -> tuple[float, ...]:
@@ -253,9 +259,12 @@ def _task(arguments: tuple[str, int, str, int]) -> dict[str, Any]:
     return drawn(next(cell for cell in CELLS if cell.name == name), items, truth, times)
 
 
-def simulate(times: int, items: Sequence[int] = ITEMS, processes: int = 1) -> dict[str, Any]:
-    """All cells."""
-    tasks = list(itertools.product([cell.name for cell in CELLS], items, ("equal", "margin", "worse"), (times,)))
+def simulate(
+    times: int, items: Sequence[int] = ITEMS, processes: int = 1, cells: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Some of the cells, all if none are named."""
+    names = [cell.name for cell in CELLS if cells is None or cell.name in cells]
+    tasks = list(itertools.product(names, items, ("equal", "margin", "worse"), (times,)))
     tasks.sort(key=lambda task: -task[1])
     with multiprocessing.Pool(processes) as workers:
         rows = []
@@ -263,8 +272,6 @@ def simulate(times: int, items: Sequence[int] = ITEMS, processes: int = 1) -> di
             rows.append(row)
             print(f"{len(rows)} of {len(tasks)}: {row}", flush=True)
         families = workers.starmap(family, [(count, times) for count in items if count >= _SMALL and count <= 200])  # noqa: PLR2004
-    order = {cell.name: place for place, cell in enumerate(CELLS)}
-    rows.sort(key=lambda row: (order[row["cell"]], row["items"], row["truth"]))
     return {
         "single_shares": [single_shares(count) for count in items],
         "paired_shares": [paired_shares(count) for count in items],
@@ -275,14 +282,23 @@ def simulate(times: int, items: Sequence[int] = ITEMS, processes: int = 1) -> di
 
 def main() -> None:
     """Run all cells, write what was counted, and fail if a bound does not hold."""
-    args = simulation_arguments(__doc__)
+    args = simulation_arguments(__doc__, [cell.name for cell in CELLS])
     facts = environment(allow_dirty=args.allow_dirty)
-    results = simulate(args.times, processes=args.processes)
+    kept = read_json(args.out) if args.only else {"drawn": []}
+    results = simulate(args.times, processes=args.processes, cells=args.only)
+    drawn_at = dict.fromkeys((row["cell"] for row in results["drawn"]), facts["git_commit"])
+    for row in kept["drawn"]:
+        if drawn_at.setdefault(row["cell"], kept["environment"]["git_commit"]) != facts["git_commit"]:
+            results["drawn"].append(_without_single(row))
+    drawn_at |= {name: commit for name, commit in kept.get("drawn_at", {}).items() if name not in (args.only or ())}
+    order = {cell.name: place for place, cell in enumerate(CELLS)}
+    results["drawn"].sort(key=lambda row: (order[row["cell"]], row["items"], row["truth"]))
     faults = violations(results)
     about = {
         "command": f"python -m benchmarks.statistics_simulation --times {args.times}",
         "environment": facts,
         "violations": faults,
+        "drawn_at": drawn_at,
     }
     write_json(args.out, about | results)
     sys.exit("\n".join(faults) or 0)

@@ -311,10 +311,15 @@ def report(
         quiet: Print nothing.
     """
     from reports.page.render import render
+    from reports.redaction import emptied_on_failure
     from reports.redaction import redact as write_redacted
 
-    folder = Path(run) if redact is None else write_redacted(Path(run), Path(redact))
-    paths = render(folder, None if templates is None else Path(templates))
+    own_templates = None if templates is None else Path(templates)
+    if redact is None:
+        paths = render(Path(run), own_templates)
+    else:
+        with emptied_on_failure(Path(redact)) as out:
+            paths = render(write_redacted(Path(run), out), own_templates)
     for path in paths:
         Terminal(quiet=quiet).say(str(path))
     return paths

@@ -68,6 +68,10 @@ def open_run(  # noqa: PLR0913 - one for each flag of the commands
         from training.recipes.own_questions import check_questions
 
         check_questions(loaded, tasks, say)
+    elif loaded.data.questions is not None:
+        from training.recipes.own_questions import note_unused
+
+        note_unused(loaded, tasks, say)
     value = loaded.model_dump(mode="json")
     if limit is not None:
         value["scoring"]["limit"] = limit

@@ -42,3 +42,8 @@ def _checked(text: str) -> str:
 
 
 PlainName = Annotated[str, AfterValidator(_checked)]
+
+
+def last_part(name: str) -> str:
+    """Last part of a model's name, since people write folders and owners differently."""
+    return name.rstrip("/").rpartition("/")[2].lower()

@@ -6,7 +6,10 @@ of tokens, labels of classes. What stays is listed in docs/reports.md, since ids
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 from reports.comparison.slices import MIN_ITEMS
@@ -21,19 +24,33 @@ NOTE = "The texts of questions and answers were removed from this copy of the ru
 _REFERENCES = 1  # letters of a label that stands for an option, such as B
 
 
+@contextlib.contextmanager
+def emptied_on_failure(out: Path) -> Iterator[Path]:
+    """A new or empty folder for a copy; a copy that fails leaves nothing in it, so that it can be repeated.
+
+    Raises:
+        UserError: The folder has something in it.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError("it is not an empty folder", where=str(out), fix="give a new folder after --redact")
+    try:
+        yield out
+    except BaseException:
+        shutil.rmtree(out, ignore_errors=True)
+        raise
+
+
 def redact(run: Path, out: Path) -> Path:
     """Write results and samples of a run folder without texts into a new folder; returns it.
 
     Args:
         run: A scored run folder.
-        out: Where the copy goes; it must not exist or be empty.
+        out: Where the copy goes, a new or empty folder.
 
     Raises:
-        UserError: The run has no results, a samples file was changed, or the folder is in use.
+        UserError: The run has no results, or a samples file was changed.
     """
     results = read_scored(run)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError("it is not an empty folder", where=str(out), fix="give a new folder after --redact")
     columns: dict[str, set[str]] = defaultdict(set)
     labels: dict[str, set[str]] = defaultdict(set)
     for one in results.slices:

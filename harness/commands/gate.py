@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -57,6 +58,9 @@ def baseline_set(
     model: Annotated[str | None, typer.Option("--model", help="The model of RUN; its adapter if not given.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Its name in the store; the run's if not given.")] = None,
     store: Store = _STORE,
+    force: Annotated[  # noqa: FBT002
+        bool, typer.Option("--force", help="Replace a baseline that has tasks or items which this one lacks.")
+    ] = False,
 ) -> None:
     """Store the scores of a model of a finished run and of its items, without texts."""
     from harness.console import Terminal
@@ -71,7 +75,7 @@ def baseline_set(
         source = read_run(folder, model or named)
     except UnfinishedError as reason:
         raise UserError(str(reason), where=str(run), fix="repeat its `medbench run` first") from reason
-    kept = set_baseline(source, store, name)
+    kept = set_baseline(source, store, name, force=force)
     Terminal().say(f"baseline {kept.name}: {source.model} of {source.run}\n{kept}")
 
 
@@ -122,7 +126,8 @@ def init(
     terminal = Terminal()
     for path in answers.files:
         terminal.say(str(folder / path))
-    terminal.say("next: medbench run --recipe recipe.yaml, then medbench gate runs/starter --policy gate.yaml")
+    enter = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))}, "
+    terminal.say(f"next: {enter}medbench run --recipe recipe.yaml, then medbench gate runs/starter --policy gate.yaml")
     if system == "gitlab":
         terminal.say(
             "on GitLab: set the CI variable MEDBENCH to what pip installs; for GitHub: medbench init --ci github"

@@ -22,6 +22,7 @@ from harness.planning.validation_items import check_scored_while_training, choos
 from reports.bundles.active import active_bundle
 from reports.document.evidence import OverlapCheck
 from reports.errors import UnreachableError, UserError
+from reports.names import last_part
 from tasks.suites import Suite, named_suites
 from training.backends.choice import check_can_train
 from training.exporting.provenance import combined
@@ -302,7 +303,7 @@ def _warnings(models: Sequence[Model], base: Model, overlap: OverlapCheck | None
     bases = [
         f"{model.name} says it was trained on {model.base_name}; its layers fit {base.source}, so it is scored on that"
         for model in others
-        if model.base_name and _last(model.base_name) != _last(base.public_name)
+        if model.base_name and last_part(model.base_name) != last_part(base.public_name)
     ]
     unknown = [
         f"what {model.name} was trained on is unknown ({model.unknown_rows}), so it was not compared with the test"
@@ -321,8 +322,3 @@ def _warnings(models: Sequence[Model], base: Model, overlap: OverlapCheck | None
         + unknown
         + ([] if overlap is None else overlap_lines(overlap) + unsearched_lines(overlap))
     )
-
-
-def _last(name: str) -> str:
-    """Last part of a model's name, since people write folders and owners differently."""
-    return name.rstrip("/").rpartition("/")[2].lower()

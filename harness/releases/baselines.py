@@ -49,11 +49,17 @@ class Manifest(Strict):
     sha256: dict[str, str]
 
 
-def set_baseline(source: GateInput, store: Path, name: str | None) -> Path:
+def set_baseline(source: GateInput, store: Path, name: str | None, *, force: bool = False) -> Path:
     """Store a model of a finished run as a baseline; one of the same name is replaced.
 
+    Args:
+        source: The model's scores.
+        store: The folder of all baselines.
+        name: Name of the baseline; that of the run if None.
+        force: Whether a baseline may be replaced by one that lacks some of its items, which no gate requires any more.
+
     Raises:
-        UserError: The name is not valid, or the run is not complete.
+        UserError: The name is not valid, the run is not complete, or the baseline would lose tasks or items.
     """
     chosen = name or source.results.name
     if not (_NAME.fullmatch(chosen) and is_plain_name(chosen)):
@@ -81,6 +87,10 @@ def set_baseline(source: GateInput, store: Path, name: str | None) -> Path:
             raise UserError("it is there and no baseline", where=str(folder), fix="give another --name or --store")
         # At any moment the old baseline or the new one is whole, here or where `baseline_folder` looks for it.
         if is_baseline(folder):
+            if not force and (lost := _lost(folder, source)):
+                shutil.rmtree(fresh)
+                fix = "score these too, give another --name, or replace it all the same: --force"
+                raise UserError(f"the new baseline would lose {lost}", where=str(folder), fix=fix)
             shutil.rmtree(aside, ignore_errors=True)
             folder.rename(aside)
         elif folder.is_dir():
@@ -89,6 +99,16 @@ def set_baseline(source: GateInput, store: Path, name: str | None) -> Path:
         sync_folder(store)
         shutil.rmtree(aside, ignore_errors=True)
     return folder
+
+
+def _lost(folder: Path, source: GateInput) -> str:
+    """What a stored baseline has and its successor has not: tasks, and items of tasks; empty if nothing."""
+    try:
+        stored = read_baseline(folder).items
+    except UserError:  # broken: there is nothing to lose
+        return ""
+    counts = {task: len(items.keys() - source.items.get(task, {}).keys()) for task, items in stored.items()}
+    return ", ".join(f"{count} of {len(stored[task])} items of {task}" for task, count in counts.items() if count)
 
 
 def _write(source: GateInput, name: str, folder: Path) -> None:

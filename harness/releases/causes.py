@@ -149,13 +149,15 @@ def inspect(
 def _inspect_files(plan: Plan, evaluated: Model, target: Model, terminal: Terminal) -> Inspection:
     from tasks.data import DataSource, load_reasoning
     from tasks.formats import get_format
+    from training.exporting.adapter_settings import find_setting_causes
     from training.exporting.prompting_causes import find_prompting_causes
     from training.exporting.weight_causes import find_weight_causes
 
     if target.is_adapter:
-        same = target.sha256 == evaluated.sha256
-        finding = Cause("wrong_adapter", "it is another adapter than the evaluated one, by the hash of its weights", {})
-        return Inspection("adapter", [] if same else [finding])
+        if target.sha256 != evaluated.sha256:
+            what = "it is another adapter than the evaluated one, by the hash of its weights"
+            return Inspection("adapter", [Cause("wrong_adapter", what, {})])
+        return Inspection("adapter", find_setting_causes(evaluated.folder, target.folder))
     terminal.say("  comparing weights, prompts and end tokens with the evaluated model's")
     questions = [row.question for row in load_reasoning(DataSource(source="samples:reasoning_heldout"), seed=0)]
     prompting = find_prompting_causes(

@@ -9,7 +9,7 @@ from reports.errors import UserError, did_you_mean
 from reports.text import replace_surrogates
 from tasks.data.arrow_rows import MAX_FIELD
 from tasks.data.readers import Record
-from tasks.data.selection import id_text
+from tasks.data.selection import id_text, is_no_value
 from tasks.data.source import DataSource
 
 _SHOWN = 12  # columns in a message
@@ -67,7 +67,7 @@ class Cells:
     def text(self, record: Record, name: str) -> str:
         """The cell as a non-blank text."""
         value = self.value(record, name)
-        if not isinstance(value, str) or not value.strip():
+        if not isinstance(value, str) or is_no_value(value):
             content = _kind(value)
             raise UserError(
                 f"column {name} should hold a text, found {content}", where=record.where, fix="fix or remove the row"
@@ -88,7 +88,7 @@ class Cells:
 def _kind(value: Any) -> str:
     """What a cell holds instead of a text, in words."""
     if isinstance(value, str) or value is None:
-        return "blanks" if value else "nothing"
+        return "nothing" if not value else "blanks" if not value.strip() else repr(value.strip())
     return "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else repr(value)[:40]
 
 

@@ -10,7 +10,7 @@ from string import ascii_uppercase
 from typing import Any, NamedTuple
 
 from reports.errors import UserError
-from tasks.data.selection import id_text
+from tasks.data.selection import id_text, is_no_value
 from tasks.data.source import AnswerKind, QuestionSource
 from tasks.data.turns import UnusableRowError
 
@@ -58,7 +58,7 @@ def read_answer(cell: Any, options: Sequence[str], where: str) -> ReadAnswer:
     """
     cell = _single(cell)
     text = "" if cell is None or cell != cell else str(cell).strip()  # noqa: PLR0124 - NaN, as pandas holds a missing one
-    if not text:
+    if is_no_value(text):
         raise UnusableRowError("there is no answer")
     plain, texts = normalised(text), [normalised(option) for option in options]
     readings: dict[AnswerKind, int] = {}

@@ -12,6 +12,7 @@ from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 from tasks.data.gold_options import normalised
+from tasks.data.selection import is_no_value
 from tasks.data.turns import UnusableRowError
 
 MOST_OPTIONS = len(ascii_uppercase)
@@ -175,7 +176,8 @@ def _text(cell: Any) -> str:
         return ""
     if isinstance(cell, list | dict):
         raise UnusableRowError("an option is not a text")
-    return str(cell).strip()
+    text = str(cell).strip()
+    return "" if is_no_value(text) else text
 
 
 def without_own_labels(texts: Sequence[str]) -> list[str]:

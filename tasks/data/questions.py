@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from reports.document.row_account import RowAccount, shortened
 from reports.errors import UserError, did_you_mean
 from tasks.data.cells import Cells, valid_unicode
-from tasks.data.gold_options import AnswerColumn, ReadAnswer, read_answer
+from tasks.data.gold_options import AnswerColumn, ReadAnswer, normalised, read_answer
 from tasks.data.options import (
     SEPARATOR,
     USUAL_OPTION_COLUMNS,
@@ -114,6 +114,7 @@ def load_questions(source: QuestionSource, *, seed: int) -> LoadedRows[Question]
     def make(record: Record) -> tuple[tuple[str, ...], Question]:
         draft = reader.draft(record)
         gold = column.gold(draft.answer)
+        reader.check_other_answers(record, draft.options, gold)
         if len(golds[draft.content]) > 1:
             raise UnusableRowError("the same question and options have another answer in another row")
         return draft.content, reader.question(record, draft, gold)
@@ -171,6 +172,8 @@ class _RowReader:
         self._cells = Cells(source.model_copy(update={"columns": {}}), names, optional=_OPTIONAL)
         read = {*self.columns.values(), *self._options.names}
         self.unread = [name for name in present if name not in read]
+        usual_answers = {spelling for name in _USUAL["answer"] for spelling in spellings(name)}
+        self._other_answers = [name for name in self.unread if name in usual_answers]
 
     def draft(self, record: Record) -> _Draft:
         """A row before its answer is read.
@@ -192,6 +195,20 @@ class _RowReader:
         for record in records:
             with contextlib.suppress(UnusableRowError, UserError):
                 yield self.draft(record)
+
+    def check_other_answers(self, record: Record, options: Sequence[str], gold: int) -> None:
+        """See that no other column with an answer holds the text of another option.
+
+        Raises:
+            UnusableRowError: One does.
+        """
+        texts = [normalised(option) for option in options]
+        for name in self._other_answers:
+            cell = record.values.get(name)
+            if isinstance(cell, str) and len(cell.strip()) > 1 and normalised(cell) in texts:
+                place = texts.index(normalised(cell))
+                if place != gold:
+                    raise UnusableRowError(f"columns {self.columns['answer']} and {name} name different options")
 
     def question(self, record: Record, draft: _Draft, gold: int) -> Question:
         """The question of a row whose answer is read."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from reports.errors import UserError
 
 _SHOWN = 4  # different faults in a message
+_PLACES = 4  # more rows that are named for each
 
 _Row = TypeVar("_Row")
 
@@ -44,14 +45,17 @@ def without_faults(rows: Iterable[_Row | UserError]) -> Iterator[_Row]:
 
 def _summary(first: UserError, later: Iterable[UserError]) -> UserError:
     shown, counts, total = {first.what: first}, Counter([first.what]), 1
+    others: dict[str, list[str]] = defaultdict(list)  # where a fault is found again
     for error in later:
         total += 1
         if error.what in shown or len(shown) < _SHOWN:
+            if error.what in shown and len(others[error.what]) < _PLACES:
+                others[error.what].append((error.where or "").rpartition(", ")[2])
             shown.setdefault(error.what, error)
             counts[error.what] += 1
     if total == 1:
         return first
-    whats = {what: f"{what} (and in {count - 1:,} more rows)" if count > 1 else what for what, count in counts.items()}
+    whats = {what: what + _again(count - 1, others[what]) for what, count in counts.items()}
     if len(shown) == 1:
         return UserError(whats[first.what], where=first.where, fix=first.fix)
     places = [(error.where or "").rpartition(", ") for error in shown.values()]
@@ -62,3 +66,11 @@ def _summary(first: UserError, later: Iterable[UserError]) -> UserError:
         lines.append(f"and {total - counts.total():,} more")
     fixes = dict.fromkeys(error.fix for error in shown.values() if error.fix)
     return UserError(f"{total:,} faults:\n  " + "\n  ".join(lines), where=file or None, fix="; ".join(fixes))
+
+
+def _again(count: int, places: Sequence[str]) -> str:
+    """In how many more rows a fault is, and in which; empty for none."""
+    if not count:
+        return ""
+    more = ", ..." if count > len(places) else ""
+    return f" (and in {count:,} more {'row' if count == 1 else 'rows'}: {', '.join(places)}{more})"

@@ -18,6 +18,7 @@ from tasks.data.source import ALL_IDS, OFFICIAL_TEST, PUBMEDQA_HUB_ID, DataSourc
 
 _HOW_ALL = "`ids: all` (--set data.pubmedqa.ids=all) takes all rows"
 _NAMED = 3  # ids in a message
+_NO_VALUES = {"", "nan", "<na>", "#n/a"}
 _WHOLE = re.compile(r"-?\d+\.0+")
 _GROUND_TRUTH = "test_ground_truth.json"  # as the official repository calls the list of test ids
 # The PMIDs of PubMedQA's official test set (test_ground_truth.json of github.com/pubmedqa/pubmedqa), one a line.
@@ -133,6 +134,11 @@ def id_text(value: Any) -> str:
         return ""
     text = str(int(value) if isinstance(value, float) and value.is_integer() else value)
     return text.partition(".")[0] if _WHOLE.fullmatch(text) else text
+
+
+def is_no_value(text: str) -> bool:
+    """Whether a cell's text stands for a missing value: blanks, or what spreadsheets and pandas write for one."""
+    return text.strip().casefold() in _NO_VALUES
 
 
 @functools.cache

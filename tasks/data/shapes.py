@@ -12,6 +12,7 @@ from reports.document.row_account import shortened
 from reports.errors import UserError, did_you_mean
 from tasks.data.cells import Cells
 from tasks.data.readers import Place, Record
+from tasks.data.selection import is_no_value
 from tasks.data.source import DataSource
 from tasks.data.turns import Turn, as_turns, check_alternation, is_list_text, read_pairs, read_turns
 from tasks.formats import AnswerFormat, split_marked
@@ -193,7 +194,7 @@ class Shape:
     def _optional(self, record: Record, name: str) -> str:
         """A cell that may be missing or empty."""
         value = self.cells.value(record, name) if name in self.columns else None
-        if value is None or value != value or (isinstance(value, str) and not value.strip()):  # noqa: PLR0124 - NaN
+        if value is None or value != value or (isinstance(value, str) and is_no_value(value)):  # noqa: PLR0124 - NaN
             return ""
         return self.cells.text(record, name)
 

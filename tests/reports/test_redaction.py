@@ -89,5 +89,17 @@ def test_answers_to_few_items_are_no_classes(tiny_run, tmp_path):
 def test_a_folder_in_use_is_refused(tiny_run, copy):
     before = samples_path(copy, "base", "medbench_pubmedqa").read_bytes()
     with pytest.raises(UserError, match="not an empty folder"):
-        redact(tiny_run, copy)
+        harness.report(tiny_run, redact=copy, quiet=True)
     assert samples_path(copy, "base", "medbench_pubmedqa").read_bytes() == before
+
+
+def test_a_copy_that_fails_can_be_repeated(tiny_run, tmp_path):
+    run, folder = shutil.copytree(tiny_run, tmp_path / "run"), tmp_path / "copy"
+    path = samples_path(run, "adapter", "medbench_generation")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError):
+        harness.report(run, redact=folder, quiet=True)
+    assert not folder.exists()
+    path.write_bytes(whole)
+    assert harness.report(run, redact=folder, quiet=True) == (folder / "report.md", folder / "report.html")

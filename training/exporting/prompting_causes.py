@@ -73,7 +73,9 @@ def find_prompting_causes(
         try:
             other_text = render_prompt(other, answer_format, question, chat)
         except UserError as error:
-            first.setdefault("template", Cause("template", f"{error.what} (item {item})", {"item": item}))
+            first.setdefault(
+                "template", Cause("template", f"{error.what} (sample question {item + 1})", {"item": item})
+            )
             other_text = text
         same_text = _prompt(other, text, marks)
         prompts = _prompt(own, text, marks), _prompt(other, other_text, marks)
@@ -130,12 +132,14 @@ def _differences(
             "expected": shown[0],
             "actual": shown[1],
         }
-        where = f"first at character {place:,} of item {item}"
+        where = f"first at character {place:,} of sample question {item + 1}"
         yield Cause("template", f"{what}, {where}: {shown[1]!r} instead of {shown[0]!r}", evidence)
     if own.tokens != same_text.tokens:
         place = first_difference(own.tokens, same_text.tokens)
         names = [_token(some, ids, place) for some, ids in ((tokenizer, own.tokens), (others, same_text.tokens))]
-        what = f"the tokenizer reads the same text as other tokens, first at token {place:,} of item {item}"
+        what = (
+            f"the tokenizer reads the same text as other tokens, first at token {place:,} of sample question {item + 1}"
+        )
         evidence = {"item": item, "token": place, "expected": names[0], "actual": names[1]}
         yield Cause("tokenizer", f"{what}: {names[1]} instead of {names[0]}", evidence)
     added = other.added if own.text == other.text else same_text.added  # what another template leaves out is its fault

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.errors import UserError
+from reports.names import last_part
 from tasks.rendering import load_tokenizer
 from training.models.adapter_config import LoraSettings, merge_command
 from training.models.adapter_layers import (
@@ -52,6 +53,8 @@ class _Context:
     def own_base(self) -> str:
         """How to score an adapter of another base."""
         name = self.settings.base_model_name_or_path or "unknown"
+        if last_part(name) == last_part(self.base.public_name):
+            return f"it names this base ({name}), but its weights are of another one: give that, --set model.base=..."
         return f"score it on its own base ({name}): --set model.base=..."
 
     def merge(self, rows: int | None = None) -> str:

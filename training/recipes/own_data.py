@@ -64,6 +64,7 @@ def own_data_recipe(
     if base is not None:
         changes["model.base", "--base"] = base
     original = load_recipe(recipe)
+    changes |= question_changes(questions, {}, original.scoring.tasks)
     if original.data.validation is not None:
         changes["data.validation_rows", "--data"] = 1
     first = load_recipe(recipe, overrides, changes)

@@ -30,7 +30,7 @@ def question_changes(
 
 
 def check_questions(recipe: Recipe, tasks: Sequence[str] | None, say: Callable[[str], None]) -> None:
-    """Read the questions and say how, before anything is spent.
+    """Read the questions of `--questions` and say how, before anything is spent.
 
     Args:
         recipe: The recipe with them.
@@ -40,10 +40,22 @@ def check_questions(recipe: Recipe, tasks: Sequence[str] | None, say: Callable[[
     Raises:
         UserError: No task scores them, or they cannot be used.
     """
-    scored = [task for task in tasks or recipe.scoring.tasks if task in QUESTION_LABELS]
+    scored = _scored(recipe, tasks)
     if not scored or recipe.data.questions is None:
         fix = f"add one of {', '.join(QUESTION_LABELS)} to the tasks"
         raise UserError("no task scores the questions", where=FLAG, fix=fix)
     loaded = load_questions(recipe.data.questions, seed=recipe.seed)
     say(f"questions: {recipe.data.questions.public_name}, {loaded.account.summary()}")
     say(f"scored by {', '.join(scored)}, options shuffled by seed {recipe.seed}")
+
+
+def note_unused(recipe: Recipe, tasks: Sequence[str] | None, say: Callable[[str], None]) -> None:
+    """Say that the recipe has questions which no task scores; see `check_questions`."""
+    if recipe.data.questions is not None and not _scored(recipe, tasks):
+        more = ", ".join([*(tasks or recipe.scoring.tasks), QUESTIONS])
+        say(f"note: data.questions is set, but no task scores it; to score it: --tasks {more.replace(' ', '')}")
+
+
+def _scored(recipe: Recipe, tasks: Sequence[str] | None) -> list[str]:
+    """The tasks of a run that score questions of the user's own."""
+    return [task for task in tasks or recipe.scoring.tasks if task in QUESTION_LABELS]

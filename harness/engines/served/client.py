@@ -43,7 +43,8 @@ _FACTS = {
     "/get_model_info": {"model_path": "root"},
 }
 _CARD = ("root", "parent", "max_model_len", "owned_by", "quantization")  # of a model in the list of models
-_AGAIN = {408, 425, 429}  # and all 5xx
+_TOO_MANY = 429
+_AGAIN = {408, 425, _TOO_MANY}  # and all 5xx
 
 
 class RefusedError(UserError):
@@ -70,6 +71,7 @@ class _AttemptError(Exception):
     wait: float | None = None  # seconds, as the server asks
     is_timeout: bool = False
     is_answer: bool = False
+    fix: str = ""
 
 
 class ServedClient:
@@ -140,6 +142,8 @@ class ServedClient:
         again = "" if attempt == 0 else f", also after {attempt} {'retry' if attempt == 1 else 'retries'}"
         if last.is_timeout:
             fix = "raise scoring.served.timeout or lower scoring.served.concurrency, and run the same command again"
+        elif last.fix:
+            fix = f"{last.fix}, and run the same command again"
         else:
             fix = (
                 "check that the server runs and what its log says, lower scoring.served.concurrency if it is overloaded"
@@ -177,15 +181,20 @@ class ServedClient:
             raise self._refusal(response, path, bytes(data))
         try:
             value = json.loads(data)
+            if self._key and self._key.encode() in data.replace(b"\\/", b"/"):
+                value = map_texts(value, self._quoted)
             return map_texts(value, replace_surrogates) if b"\\ud" in data.lower() else value
         except (ValueError, RecursionError) as error:
-            raise _AttemptError(f"the server's reply to {path} is no JSON, or is cut off", is_answer=True) from error
+            fix = "check that the address is that of the API, which usually ends in /v1, and what the server's log says"
+            what = f"the server's reply to {path} is no JSON, or is cut off"
+            raise _AttemptError(what, is_answer=True, fix=fix) from error
 
     def _refusal(self, response: httpx.Response, path: str, data: bytes) -> Exception:
         status, said = response.status_code, self._quoted(_message(data))
         what = f"the server answers {path} with status {status}{f': {said}' if said else ''}"
         if status in _AGAIN or status >= 500:  # noqa: PLR2004
-            return _AttemptError(what, _retry_after(response.headers.get("retry-after")), is_answer=True)
+            busy = "wait, lower scoring.served.concurrency or raise scoring.served.retries" * (status == _TOO_MANY)
+            return _AttemptError(what, _retry_after(response.headers.get("retry-after")), is_answer=True, fix=busy)
         if status in (401, 403):
             variable = self._settings.api_key_env or DEFAULT_KEY
             state = "the server refuses the key in it" if self._key else "it is not set or not sent"

@@ -56,6 +56,34 @@ def test_columns_are_those_of_the_questions_unless_there_is_data_too(here):
         open_run(data="mine.csv", questions="mine.csv", columns=columns)
 
 
+def test_the_columns_of_data_and_of_questions_can_both_be_set(here):
+    (here / "mine.csv").write_text("Stem,w,x,y,Key\nWhich?,one,two,three,2\nWhat?,one,two,three,3\n")
+    (here / "rows.csv").write_text("Frage,Antwort\n" + "".join(f"Q{n},A{n}\n" for n in range(9)))
+    settings = [
+        "data.train.columns={question: Frage, response: Antwort}",
+        "data.questions.columns={question: Stem, options: w|x|y, answer: Key}",
+        "format.name=plain",
+    ]
+    recipe, _ = open_run(data="rows.csv", questions="mine.csv", settings=settings)
+    assert recipe.data.train.columns == {"question": "Frage", "response": "Antwort"}
+    assert recipe.data.questions.columns == {"question": "Stem", "options": "w|x|y", "answer": "Key"}
+    assert recipe.scoring.tasks == ["medbench_perplexity", "medbench_generation", "medbench_questions"]
+
+
+def test_questions_that_no_task_scores_are_noted(here):
+    (here / "mine.jsonl").write_text(json.dumps(ROW) + "\n")
+    lines: list[str] = []
+    open_run(settings=["data.questions.source=mine.jsonl"], say=lines.append)
+    (note,) = lines
+    assert note == (
+        "note: data.questions is set, but no task scores it; to score it: --tasks"
+        " medbench_pubmedqa,medbench_perplexity,medbench_generation,medbench_questions"
+    )
+    lines.clear()
+    open_run(settings=["data.questions.source=mine.jsonl"], tasks=["medbench_questions"], say=lines.append)
+    assert lines == []
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

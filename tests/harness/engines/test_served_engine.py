@@ -271,6 +271,14 @@ def test_a_busy_server_is_asked_again_when_it_says(served):
     assert 1 <= time.monotonic() - started < 3
 
 
+def test_a_server_that_stays_busy_is_given_time(served):
+    instead, fail = failing(429, 9)
+    _, engine = served(instead=instead)
+    fail()
+    with pytest.raises(MachineError, match=r"fix: wait, lower scoring.served.concurrency or raise scoring.served.retr"):
+        ask(engine, LABELS)
+
+
 def test_a_server_that_asks_for_a_very_long_wait_is_an_error_at_once(served):
     instead, fail = failing(429, 9, {"retry-after": "4000"})
     _, engine = served(instead=instead)
@@ -456,6 +464,17 @@ def test_the_key_comes_from_the_environment_and_is_shown_nowhere(served, monkeyp
         assert "bad key [secret]" in str(caught.value)
     with pytest.raises(UserError, match="the environment variable LAB_OTHER is not set"):
         served(settings={"api_key_env": "LAB_OTHER"})
+
+
+def test_a_key_in_a_servers_answer_is_cut_out(served, monkeypatch):
+    monkeypatch.setenv("LAB_SECRET", KEY)
+    reply = {"choices": [{"text": f"Bearer {KEY}, and"}]}
+    instead, fail = failing(200, 1, data=json.dumps(reply).encode())
+    server, _ = served(settings={"api_key_env": "LAB_SECRET"}, instead=instead)
+    fail()
+    client = ServedClient(server.url, ServedSection(api_key_env="LAB_SECRET"))
+    assert client.post("completions", {}) == {"choices": [{"text": "Bearer [secret], and"}]}
+    client.close()
 
 
 @pytest.mark.parametrize(

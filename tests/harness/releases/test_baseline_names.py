@@ -1,9 +1,14 @@
 """Which baseline a name means: the stored one, whatever lies in the working directory; damaged and repeated ones."""
 
+import dataclasses
 import json
 import shutil
 
 import pytest
+
+from harness.releases.baselines import read_baseline, set_baseline
+from harness.releases.gating import read_run
+from reports.errors import UserError
 
 
 @pytest.fixture
@@ -29,6 +34,28 @@ def test_a_stored_baseline_goes_before_a_folder_of_that_name(tiny_run, tmp_path,
     shutil.rmtree(tmp_path / "baselines")
     code, _, err = command("gate", run, "--baseline", "missing")
     assert (code, "there is no such run, nor a stored baseline of that name" in " ".join(err.split())) == (2, True)
+
+
+def test_a_baseline_that_would_lose_items_is_replaced_by_force_only(tiny_run, command, tmp_path):
+    store = tmp_path / "store"
+    command("baseline", "set", tiny_run, "--name", "released", "--store", store)
+    whole = read_run(tiny_run, "adapter")
+    tasks = [task for task in whole.results.tasks if task.name != "medbench_generation"]
+    items = {task.name: whole.items[task.name] for task in tasks}
+    rows = {
+        key: [row for row in getattr(whole.results, key) if row.task in items]
+        for key in ("scores", "costs", "classes", "problems")
+    }
+    less = dataclasses.replace(whole, items=items, results=whole.results.model_copy(update={"tasks": tasks, **rows}))
+    with pytest.raises(UserError) as caught:
+        set_baseline(less, store, "released")
+    assert caught.value.what == "the new baseline would lose 6 of 6 items of medbench_generation"
+    assert (caught.value.where, "--force" in caught.value.fix) == (str(store / "released"), True)
+    assert sum(map(len, read_baseline(store / "released").items.values())) == 18
+    assert sorted(path.name for path in store.iterdir()) == [".lock", "released"]
+    set_baseline(less, store, "released", force=True)
+    assert sum(map(len, read_baseline(store / "released").items.values())) == 12
+    assert command("baseline", "set", tiny_run, "--name", "released", "--store", store)[0] == 0
 
 
 def test_a_baseline_without_its_manifest_is_an_error(run, command, tmp_path):

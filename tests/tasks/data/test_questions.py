@@ -147,6 +147,25 @@ def test_broken_rows_that_are_left_out_are_counted_and_so_are_duplicates(load):
     assert account.remarks("data.questions")[0] == "1 of 11 rows repeat earlier ones and are left out"
 
 
+def test_two_answer_columns_that_name_different_options_are_a_fault(load):
+    rows = [
+        {"question": f"{n}?", "options": ["aspirin", "heparin"], "answer": "Heparin", "answer_idx": "AB"[n > 0]}
+        for n in range(4)
+    ]
+    with pytest.raises(UserError, match="row 1: columns answer_idx and answer name different options"):
+        load(rows, "a.json")
+    assert [gold for _, _, gold in load(rows[1:], "a.json")] == [1, 1, 1]
+    assert len(load([row | {"answer": "A drug"} for row in rows], "a.json")) == 4  # a text that is no option
+
+
+@pytest.mark.parametrize("missing", ["NaN", "#N/A", "<NA>", " nan "])
+def test_what_spreadsheets_and_pandas_write_for_no_value_is_none(load, missing):
+    text = f"question,A,B,C,answer\nOne?,a,b,{missing},A\nTwo?,a,b,c,{missing}\n"
+    with pytest.raises(UserError, match="line 3: there is no answer"):
+        load(text)
+    assert load(text, unusable_rows="drop") == [("One?", ("a", "b"), 0)]
+
+
 def test_of_many_rows_with_one_fault_the_first_are_named(load):
     rows = [{"question": f"{n}?", "options": ["x", "y"], "answer": "A" if n else "x, y, z"} for n in range(10)]
     with pytest.raises(UserError, match=r"5 of the 15 rows .* \(row 1; row 11; row 12 and 2 more\)"):

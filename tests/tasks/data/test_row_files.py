@@ -303,8 +303,8 @@ FAULTS: dict[str, Any] = {
         text("rows.jsonl", LINES + "[1]\n{broken\n\n{broken too\n3\n[2]\n"),
         {"source": "rows.jsonl"},
         (
-            "rows.jsonl: 5 faults:\n  line 4: expected an object with columns, found list (and in 1 more rows)\n"
-            "  line 5: invalid JSON: Expecting property name enclosed in double quotes (and in 1 more rows)\n"
+            "rows.jsonl: 5 faults:\n  line 4: expected an object with columns, found list (and in 1 more row: line 9)\n"
+            "  line 5: invalid JSON: Expecting property name enclosed in double quotes (and in 1 more row: line 7)\n"
             "  line 8: expected an object with columns, found int\n  fix: write rows as objects, such as"
         ),
     ),
@@ -312,7 +312,8 @@ FAULTS: dict[str, Any] = {
         text("rows.csv", "question;b\n" + "1;2;3\n" * 1000),
         {"source": "rows.csv"},
         (
-            "rows.csv, line 2: the row does not have the 2 columns of the header (and in 999 more rows)\n"
+            "rows.csv, line 2: the row does not have the 2 columns of the header (and in 999 more rows: line 3, line 4,"
+            " line 5, line 6, ...)\n"
             "  fix: quote cells that contain semicolons or line breaks"
         ),
     ),

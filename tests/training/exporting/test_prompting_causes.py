@@ -74,7 +74,7 @@ def test_another_template_is_named_with_the_first_character_that_differs(causes)
 def test_a_template_that_is_missing_or_fails_is_a_cause_not_an_error(causes, tmp_path):
     assert "no chat template" in causes(lambda folder: (folder / "chat_template.jinja").unlink())["template"].sentence
     failing = causes(retokenize(chat_template="{{ raise_exception('no') }}"))["template"]
-    assert "item 0" in failing.sentence
+    assert "sample question 1" in failing.sentence
 
 
 def test_a_start_token_from_template_and_tokenizer_is_a_double_one(causes):

@@ -25,6 +25,14 @@ def test_an_adapter_of_another_base_is_refused(wide_model, adapter):
         find_adapter("mine", str(adapter), other)
 
 
+def test_weights_that_do_not_fit_the_base_that_they_name_are_no_reason_to_give_that_base(wide_model, adapter):
+    path = adapter / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": f"hub/{wide_model.name}"}))
+    with pytest.raises(UserError) as caught:
+        find_adapter("mine", str(adapter), find_base(ModelSection(base=str(wide_model))))
+    assert f"it names this base (hub/{wide_model.name}), but its weights are of another one" in caught.value.fix
+
+
 def test_an_adapter_for_layers_that_the_base_lacks_is_refused(base, adapter):
     from safetensors.torch import load_file, save_file
 
