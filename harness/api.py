@@ -7,6 +7,7 @@ the command would exit with code 2.
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -241,7 +242,9 @@ def score(  # noqa: PLR0913 - one for each flag of the command
                     where=str(folder.path),
                     fix="train first with `medbench train`, or use `medbench run`, or leave adapter out of --models",
                 )
-            return score_stage(plan, terminal, {}, again=again)
+            results = score_stage(plan, terminal, {}, again=again)
+            terminal.say(f"for the report: medbench report {shlex.quote(str(folder.path))}")
+            return results
 
 
 def plan(  # noqa: PLR0913 - one for each flag of the command

@@ -44,7 +44,11 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     source, _, other = name.partition(OVER)
-    with _blaming(other or source, "transformers cannot load its tokenizer"):
+    what, fix = "transformers cannot load its tokenizer", _FIX
+    if Path(source).is_dir() and not _has_vocabulary(Path(source)):
+        what += ", and the folder has no tokenizer.json"
+        fix = "copy tokenizer.json and tokenizer_config.json from the base into it, or export it again"
+    with _blaming(other or source, what, fix):
         replaced = _template_and_end(Path(other)) if other else {}
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **replaced)
     kind = type(tokenizer)

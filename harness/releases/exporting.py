@@ -72,7 +72,8 @@ def export(  # noqa: PLR0913 - the options of the command
     run = RunFolder(Path(source).expanduser())
     is_run = run.adapter.is_dir()
     if not is_run and run.recipe.is_file() and not (run.path / CONFIG).is_file():
-        raise UserError("it holds no adapter yet", where=str(source), fix="train first: medbench train")
+        fix = "train first: medbench train; a whole model needs no merging: give the adapter's folder or its run"
+        raise UserError("it holds no adapter", where=str(source), fix=fix)
     with run.lock() if is_run else contextlib.nullcontext():
         log_to(run.log if is_run else None)
         adapter = str(run.adapter if is_run else source)

@@ -62,7 +62,7 @@ def print_plan(recipe: Recipe, terminal: Terminal, folder: RunFolder, power: Ass
     if held.warning:
         terminal.say(f"note: {held.warning}", style="yellow")
     terminal.say(f"backend: {backend}{_why(recipe, base, device)}")
-    share = 100 * facts.trainable / facts.total
+    share = 100 * facts.trainable / (facts.total + facts.trainable)  # as PEFT counts it, with the adapter's own
     terminal.say(
         f"adapter: {facts.trainable:,} trainable parameters ({share:.2f} %), LoRA r {recipe.lora.r}, alpha"
         f" {recipe.lora.alpha:g}, on {', '.join(recipe.lora.target_modules)}"

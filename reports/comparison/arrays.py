@@ -94,12 +94,14 @@ def interval(
         seed: Seed of the bootstrap.
 
     Raises:
-        ValueError: The lengths differ, or the kind of metric does not take these values.
+        ValueError: The lengths differ, the kind of metric does not take these values, the level is not between 0 and 1,
+            or the margin is below 0.
 
     Example:
         >>> interval([1] * 10).low is not None
         True
     """
+    _check(level, 0.0)
     table = _table(kind, values)
     metric, mine = _metric(kind, [table], bounded), _units(kind, table, items, clusters, _labels(kind, table))
     inference = one_model(metric, mine, seed=seed)
@@ -136,12 +138,14 @@ def compare(  # noqa: PLR0913 - each option has a default
         seed: Seed of the bootstrap.
 
     Raises:
-        ValueError: The lengths differ, or the kind of metric does not take these values.
+        ValueError: The lengths differ, the kind of metric does not take these values, the level is not between 0 and 1,
+            or the margin is below 0.
 
     Example:
         >>> compare([0] * 30 + [1] * 30, [1] * 60).outcome
         'better'
     """
+    _check(level, margin)
     pair = _paired(kind, (baseline, candidate), items, clusters, bounded, seed)
     inference, units = pair.inference, len(pair.before.table)
     same = bool((pair.before.by_item == pair.after.by_item).all())
@@ -195,6 +199,7 @@ def equivalence(  # noqa: PLR0913 - each option has a default
     Raises:
         ValueError: As `compare`.
     """
+    _check(level, margin)
     inference = _paired(kind, (baseline, candidate), items, clusters, bounded, seed).inference
     if inference is None:
         return False, 1.0
@@ -229,6 +234,13 @@ def _paired(
     inference = difference_of(_metric(kind, tables, bounded), before, after, seed=seed)
     difference = value_of_clusters(kind, after.table) - value_of_clusters(kind, before.table)
     return _Pair(before, after, difference, inference)
+
+
+def _check(level: float, margin: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"the level is {level}; it lies between 0 and 1, such as 0.05 for a 95 % interval")
+    if not margin >= 0:
+        raise ValueError(f"the margin is {margin}; it is at least 0")
 
 
 def _table(kind: MetricKind, values: ArrayLike) -> Any:

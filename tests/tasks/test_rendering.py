@@ -121,6 +121,17 @@ def test_a_tokenizer_that_panics_is_named(tiny_model, tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_a_folder_without_a_tokenizer_says_what_to_copy(tiny_model, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    shutil.copy(tiny_model / "config.json", folder)
+    with pytest.raises(
+        UserError, match=r"the folder has no tokenizer.json: .*\n  fix: copy tokenizer.json and"
+    ) as caught:
+        load_tokenizer(str(folder))
+    assert caught.value.where == str(folder)
+
+
 def test_a_chat_template_that_fails_is_named(tiny_model, tmp_path):
     shutil.copytree(tiny_model, tmp_path / "model")
     for template in (

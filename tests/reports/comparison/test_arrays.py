@@ -45,6 +45,14 @@ def test_items_needed_are_whole_items_of_the_kind_that_was_given():
     assert grouped.items_needed > pair.items_needed
 
 
+@pytest.mark.parametrize("wrong", [{"level": 2}, {"level": 0}, {"margin": -0.1}, {"margin": float("nan")}])
+def test_a_level_or_margin_that_is_none_is_refused(wrong):
+    given = {"margin": 0.05} | wrong
+    for judge in (compare, equivalence):
+        with pytest.raises(ValueError, match=f"the {next(iter(wrong))} is"):
+            judge([0, 1] * 10, [1, 1] * 10, **given)
+
+
 def test_equivalence_is_the_interval_inside_the_margin_with_both_one_sided_p_values():
     before, after = [0] * 100 + [1] * 900, [1] * 10 + [0] * 90 + [0] * 8 + [1] * 892
     shown, p_value = equivalence(before, after, 0.02)
