@@ -246,7 +246,7 @@ def _perplexity(own: Sequence[tuple[int, Any]], run: dict[int, Any]) -> float:
 
 def kill_and_restart(args: argparse.Namespace, count: int) -> dict[str, Any]:
     """Kill a run midway (SIGKILL) and start it again: what was sent in both, and what the store held between."""
-    with tempfile.TemporaryDirectory() as folder, _Proxy(args.url) as proxy:
+    with tempfile.TemporaryDirectory() as folder, CountingProxy(args.url) as proxy:
         store = Path(folder) / "answers.sqlite"
         words = [word for word in sys.argv[1:] if word != "--allow-dirty"]
         command = [sys.executable, "-m", "benchmarks.served_proof", *words, "--store", str(store)]
@@ -327,7 +327,7 @@ def _get(url: str) -> bytes:
     return httpx.get(url).content
 
 
-class _Proxy:
+class CountingProxy:
     """Passes requests on to a server and remembers a hash of those for completions."""
 
     def __init__(self, url: str) -> None:
@@ -362,10 +362,12 @@ class _Proxy:
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def __enter__(self) -> Self:
+        """Serve."""
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
 

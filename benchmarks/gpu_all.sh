@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# All that is measured on one GPU in one go, the most important first: gpu_all.sh OUT DATA [SECONDS]
+# DATA has pubmedqa/ori_pqal.json, medical_o1/train_data.jsonl and test_data.jsonl. A stage whose usual time is not left
+# of SECONDS (1500) is left out; each has a time limit, and its results are in OUT as soon as it ends. OLD=FOLDER, a
+# checkout, adds the real run with that commit. Without vLLM: STAGES="make stock ours step many train real training".
+set -uo pipefail
+out=$1 data=$2 limit=${3:-1500}
+work=${WORK:-/tmp/medbench-gpu-speed}
+stages=${STAGES:-make stock ours vllm step train real many training judge shapes agree}
+device=${DEVICE:-cuda} shape=${SHAPE:-llama-8b}
+pubmedqa=$data/pubmedqa/ori_pqal.json rows=$data/medical_o1/train_data.jsonl test=$data/medical_o1/test_data.jsonl
+mkdir -p "$out" "$work"
+here=$PWD
+export WORK=$work PYTHONPYCACHEPREFIX="${PYTHONPYCACHEPREFIX:-$work/pycache}"
+
+stage() { # NAME SECONDS COMMAND ...
+  local name=$1 usual=$2 started=$SECONDS
+  shift 2
+  case " $stages " in *" $name "*) ;; *) return 0 ;; esac
+  if [ $((SECONDS + usual)) -gt "$limit" ]; then
+    echo "$(date +%T) $name: left out, $((limit - SECONDS)) s are left" | tee -a "$out/all.log"
+    return 1
+  fi
+  timeout $((usual * 2)) "$@" >"$out/$name.log" 2>&1
+  echo "$(date +%T) $name: exit $?, $((SECONDS - started)) s" | tee -a "$out/all.log"
+}
+speed() { bash benchmarks/gpu_speed.sh "$out/speed" "$1" -- --device "$device" --shape "$shape" --pubmedqa "$pubmedqa" --reasoning "$test"; }
+train() { bash benchmarks/gpu_real.sh train "$out/real" "$pubmedqa" "$rows" "$test" --set trainer.epochs="${EPOCHS:-0.3}"; }
+score() { # CHECKOUT FOLDER
+  mkdir -p "$2" && cp -r "$out/real/work" "$2/" && rm -rf "$2/work/score" && cd "$1" || return 1
+  local started=$EPOCHREALTIME
+  PYTHONPATH=$1:${PYTHONPATH#"$here":} bash benchmarks/gpu_real.sh score "$2" "$pubmedqa" "$rows" "$test" ${LIMIT:+--limit "$LIMIT"}
+  local code=$?
+  python3 -c "print('whole command:', $EPOCHREALTIME - $started, 's')" && cd "$here" && rm -rf "$2/work" && return $code
+}
+real() {
+  for turn in 1 2; do
+    [ -n "${OLD:-}" ] && score "$OLD" "$out/real-old-$turn"
+    score "$here" "$out/real-new-$turn" || return 1
+  done
+}
+training() {
+  python3 -m benchmarks.gpu_training "$out/training" "$work/llama-8b" "$rows" --steps "${STEPS:-12}" \
+    --variants "${VARIANTS:-trl,unsloth-defaults,unsloth,whole-step,trl-as-it-comes}"
+}
+judge() {
+  [ -d "$work/judged" ] || python3 -m medbench score --models base --tasks medbench_generation --out "$work/judged" || return 1
+  local model
+  model=$(python3 -c "from training.models.quickstart_model import quickstart_model as q; print(q())")
+  python3 -m vllm.entrypoints.cli.main serve "$model" --served-model-name judge --port 8012 --max-model-len 4096 --gpu-memory-utilization 0.3 &
+  local server=$!
+  for _ in $(seq 150); do curl -sf localhost:8012/health >/dev/null && break; kill -0 $server || break; sleep 1; done
+  python3 -m benchmarks.judge_proof "$out/judge.json" --run "$work/judged" --url http://127.0.0.1:8012/v1 --model judge
+  local code=$?
+  kill $server
+  return $code
+}
+export -f stage speed train score real training judge
+export out data work device shape pubmedqa rows test here limit stages
+export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
+for name in $stages; do
+  case $name in
+  make) usual=90 ;; stock) usual=240 ;; ours) usual=90 ;; vllm) usual=200 ;; step) usual=40 ;; train) usual=90 ;; real) usual=200 ;;
+  many) usual=120 ;; training) usual=350 ;; judge) usual=150 ;; shapes) usual=220 ;; agree) usual=200 ;; *) usual=100 ;;
+  esac
+  case $name in
+  make | stock | ours | vllm | step | many | shapes | agree | warm) stage "$name" $usual bash -c "speed $name" ;;
+  *) stage "$name" $usual bash -c "$name" ;;
+  esac
+done
