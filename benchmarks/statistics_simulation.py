@@ -294,8 +294,9 @@ def main() -> None:
     order = {cell.name: place for place, cell in enumerate(CELLS)}
     results["drawn"].sort(key=lambda row: (order[row["cell"]], row["items"], row["truth"]))
     faults = violations(results)
+    only = "".join(f" --only {name!r}" for name in args.only or ())
     about = {
-        "command": f"python -m benchmarks.statistics_simulation --times {args.times}",
+        "command": f"python -m benchmarks.statistics_simulation --times {args.times}{only}",
         "environment": facts,
         "violations": faults,
         "drawn_at": drawn_at,

@@ -74,7 +74,10 @@ def length_bias(info: JudgingInfo, rated: Sequence[JudgedReply], baseline: str, 
 def _rank_correlation(
     items: Sequence[Sequence[tuple[float, float]]], seed: int
 ) -> tuple[float | None, float | None, float | None]:
-    """Spearman's correlation of pairs with a 95 % percentile interval over resampled items."""
+    """Spearman's correlation of pairs with a 95 % percentile interval over resampled items, which contains it.
+
+    Resampled items are tied, which moves the correlations of few items towards the ends.
+    """
     from scipy.stats import rankdata
 
     pairs = np.array([pair for pairs in items for pair in pairs])
@@ -94,7 +97,7 @@ def _rank_correlation(
     drawn = (random.integers(len(items), size=len(items)) for _ in range(_RESAMPLES))
     values = [correlation(np.concatenate([rows[number] for number in numbers])) for numbers in drawn]
     low, high = np.nanquantile(values, (0.025, 0.975))
-    return value, float(low), float(high)
+    return value, min(float(low), value), max(float(high), value)
 
 
 def position_bias(rated: Sequence[JudgedReply]) -> PositionBias:

@@ -77,6 +77,12 @@ def test_the_correlation_with_length_is_spearmans_with_an_interval_around_it():
     assert length.items == 40
 
 
+def test_the_interval_of_few_ties_holds_the_correlation():
+    few = [score(n, v, characters=c) for n, (v, c) in enumerate(zip([1, 2, 1, 1, 1, 1], range(1, 7), strict=True))]
+    length = summary(few).length
+    assert length.low <= length.correlation <= length.high
+
+
 def test_aspects_that_are_better_when_low_count_towards_their_better_end():
     harmful = [score(n, 3, harm=n, characters=n + 1) for n in range(10)]
     assert summary(harmful).length.correlation == pytest.approx(-1)
