@@ -28,7 +28,7 @@ _NEEDED_BYTES = 1e9  # on a disk that a run writes to; the quickstart's model al
 _MODEL_BYTES = 20e9  # an 8B model takes 16 GB
 _MEMORY_BYTES = 4e9  # the quickstart's peak is below this
 _SECONDS = 3.0  # to wait for the hub
-_PYTHON = ((3, 11), (3, 12))
+_PYTHON = ((3, 11), (3, 12), (3, 13), (3, 14))
 _FOR = {
     "unsloth": "faster training on one NVIDIA or AMD card",
     "vllm": "faster generated answers on an NVIDIA or AMD card",
@@ -66,7 +66,7 @@ def _python() -> Finding:
     version = platform.python_version()
     if sys.version_info[:2] in _PYTHON:
         return Finding("Python", "ok", version)
-    return Finding("Python", "problem", version, "make an environment with Python 3.11 or 3.12")
+    return Finding("Python", "problem", version, "make an environment with Python 3.11 to 3.14")
 
 
 def requirements() -> dict[str, list[Requirement]]:

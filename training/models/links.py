@@ -45,8 +45,10 @@ def _refuse_closed(error: OSError) -> None:
 def _refuse_out(path: Path, root: Path) -> None:
     try:
         target = path.resolve()
-    except (OSError, RuntimeError) as error:  # the latter from Python 3.11 and 3.12
-        raise UserError("the link leads back to itself", where=str(path), fix="remove it") from error
+    except (OSError, RuntimeError):  # the latter from Python 3.11 and 3.12
+        target = path
+    if target.is_symlink():  # of which only a loop is left, from Python 3.13 on without an error
+        raise UserError("the link leads back to itself", where=str(path), fix="remove it")
     if path.is_symlink() and not target.is_relative_to(root):
         raise UserError("the link leads out of its folder", where=str(path), fix="copy the file into the folder")
     if not target.exists():
