@@ -70,6 +70,7 @@ def test_own_csv_trains_on_most_rows_and_scores_the_others(follow):
     assert list((folder / "runs/qa").rglob("*.csv"))
 
 
+@pytest.mark.slow
 def test_gate_passes_a_release_and_blocks_what_is_worse(follow):
     folder, _ = follow("gate", **{"trainer.max_steps": 12, "trainer.learning_rate": 0.01})
     first, worse = (json.loads((folder / "runs" / name / "gate.json").read_text()) for name in ("first", "candidate"))

@@ -114,6 +114,7 @@ def test_baseline_set(fresh, command, tmp_path):
     assert kill_everywhere(command, prepare, words, check, str(tmp_path)) > 15
 
 
+@pytest.mark.slow
 def test_rate_export_again(fresh, command, tmp_path):
     ratings = tmp_path / "run" / "ratings"
 

@@ -57,6 +57,7 @@ def check_same_scores(tasks, hub_recipe, folder_recipe, bundle, out):
     return prompts
 
 
+@pytest.mark.slow
 def test_suites_have_the_prompts_and_scores_of_a_run_without_the_bundle(
     hub_recipe, folder_recipe, data_folders, tiny_model, tmp_path
 ):

@@ -97,6 +97,7 @@ def test_text_that_the_terminal_cannot_encode_is_escaped(tiny_run, tmp_path, enc
     assert b"r\\xfcn \\u2713" in done.stdout or b"r\xfcn \\u2713" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_changes_no_exit_code(tiny_run, tmp_path, command):
     run = shutil.copytree(tiny_run, tmp_path / "run")
     for words in (("gate", run), ("--log-json", "gate", run)):

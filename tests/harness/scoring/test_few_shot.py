@@ -56,6 +56,7 @@ def test_too_few_rows_are_one_message(command, tiny_recipe, tmp_path):
     assert "scoring.num_fewshot: 64 examples and a question need 65 rows, and there are 20" in err
 
 
+@pytest.mark.slow
 def test_tasks_of_lm_eval_take_the_recipes_number(hub, command, tiny_recipe, tmp_path):
     score(command, tiny_recipe, tmp_path, "gsm8k,arc_easy", "scoring.num_fewshot=1", "scoring.max_new_tokens=2")
     assert {prompt.count("Question:") for prompt in prompts(tmp_path, "gsm8k").values()} == {2}

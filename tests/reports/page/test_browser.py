@@ -246,7 +246,10 @@ def test_printing_opens_the_tables_and_closes_them_again(open_page):
     assert set(page.evaluate(is_open)) == {False}
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [("light", 1280), *(pytest.param(*page, marks=pytest.mark.slow) for page in (("dark", 1280), ("light", 390)))],
+)
 def test_axe_finds_nothing(open_page, scheme, width):
     axe = pytest.importorskip("axe_playwright_python", reason="axe is not installed: pip install -e '.[test]'")
     page = open_page(color_scheme=scheme, viewport={"width": width, "height": 844})

@@ -322,6 +322,7 @@ def test_without_llama_cpp_its_types_are_refused_with_what_works(monkeypatch):
         check_gguf_type("q4_k_m")
 
 
+@pytest.mark.slow
 def test_llama_cpp_converts_and_quantises_if_it_is_there(merged, write, llama_cpp, tmp_path):
     write_llama(merged[1], tmp_path / "made.gguf", "q8_0", "x")
     llama_cpp(converter=tmp_path / "made.gguf", quantiser=(merged[1], "q4_0"))

@@ -46,6 +46,7 @@ def measure(kind):
     return tuple(map(int, output.split()))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc")
 def test_memory_of_large_tensors_is_kept_for_the_next_and_given_back_when_nothing_computes():
     usual, kept = measure("usual"), measure("kept")
