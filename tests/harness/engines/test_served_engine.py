@@ -232,6 +232,7 @@ def test_log_probabilities_that_break_later_are_an_error_and_nan_is_the_models(s
         ask(engine, LABELS)
 
 
+@pytest.mark.slow
 def test_a_hanging_server_is_given_up_after_two_time_limits(served):
     hangs = {"on": False}
 

@@ -63,6 +63,7 @@ def curve_run(tiny_recipe, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_the_checkpoints_of_all_seeds_are_scored_and_pooled_by_step(curve_run):
     results = read_results(curve_run)
     members = [f"seed-{seed}-step-{step}" for seed in (1, 2) for step in (2, 4, 6)]

@@ -54,6 +54,7 @@ def swept(tiny_recipe, tmp_path_factory):
     return out, before, done
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_halfway_redoes_nothing_finished(swept):
     _, before, after = swept
     assert before == ["base", *NAMES[:2]]

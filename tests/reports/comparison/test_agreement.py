@@ -75,6 +75,7 @@ def test_full_agreement_leaves_room_for_items_that_were_not_rated():
     assert krippendorff_alpha([[4, 4]] * 5).value == 1.0
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_true_agreement():
     generator, noise = np.random.default_rng(1), math.sqrt(0.5)
     truth, covered = (

@@ -129,6 +129,7 @@ def false_alarms(items, draws):
     return count / draws
 
 
+@pytest.mark.slow
 def test_equal_models_are_seldom_called_different():
     assert false_alarms(60, 60) <= 0.05 + 2 * (0.05 * 0.95 / 60) ** 0.5
 
