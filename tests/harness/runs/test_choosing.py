@@ -116,7 +116,12 @@ def test_the_report_says_how_the_checkpoint_was_chosen(run):
     ("settings", "message", "fix"),
     [
         (["trainer.choose_by=medbench_pubmedqa/f1"], "has no metric 'f1'", "medbench_pubmedqa/macro_f1"),
-        (["trainer.choose_by=medbench_nothing/f1"], "medbench_nothing", "medbench list tasks"),
+        pytest.param(
+            ["trainer.choose_by=medbench_nothing/f1"],
+            "medbench_nothing",
+            "medbench list tasks",
+            marks=pytest.mark.slow,  # reads the index of lm-eval's tasks
+        ),
         (["trainer.choose_by=medbench_pubmedqa/accuracy", "trainer.validation_items=65"], "leaves too few", "=13"),
         (["trainer.score_steps=2", "scoring.tasks=[medbench_generation]"], "none of the tasks compares", "perplexity"),
         (
