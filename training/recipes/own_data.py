@@ -13,7 +13,7 @@ from reports.names import is_plain_name
 from tasks.catalog import GENERATION, PERPLEXITY, PUBMEDQA_LABELS
 from tasks.data import DataSource, LoadedRows, ReasoningRow, load_rows
 from tasks.formats import get_format
-from training.recipes.own_questions import FLAG, question_changes
+from training.recipes.own_questions import FLAG, question_changes, source_change
 from training.recipes.recipe import Recipe
 from training.recipes.recipe_file import REMOVED, Change, load_recipe
 
@@ -64,7 +64,7 @@ def own_data_recipe(
     if base is not None:
         changes["model.base", "--base"] = base
     original = load_recipe(recipe)
-    changes |= question_changes(questions, {}, original.scoring.tasks)
+    changes |= source_change(questions, {})
     if original.data.validation is not None:
         changes["data.validation_rows", "--data"] = 1
     first = load_recipe(recipe, overrides, changes)

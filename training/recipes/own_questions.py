@@ -25,8 +25,15 @@ def question_changes(
     """
     if not questions:
         return {}
-    source = {"source": questions[0] if len(questions) == 1 else [*questions], "columns": dict(columns)}
-    return {("data.questions", FLAG): source, ("scoring.tasks", FLAG): [*dict.fromkeys([*tasks, QUESTIONS])]}
+    return source_change(questions, columns) | {("scoring.tasks", FLAG): [*dict.fromkeys([*tasks, QUESTIONS])]}
+
+
+def source_change(questions: Sequence[str], columns: Mapping[str, str]) -> dict[tuple[str, str], Change]:
+    """The change that gives a recipe its questions, so that settings can go into their details; see above."""
+    if not questions:
+        return {}
+    source = questions[0] if len(questions) == 1 else [*questions]
+    return {("data.questions", FLAG): {"source": source, "columns": dict(columns)}}
 
 
 def check_questions(recipe: Recipe, tasks: Sequence[str] | None, say: Callable[[str], None]) -> None:

@@ -4,6 +4,7 @@ import json
 import random
 
 import pytest
+import yaml
 
 from harness.opening import open_run
 from reports.errors import UserError
@@ -67,6 +68,17 @@ def test_the_columns_of_data_and_of_questions_can_both_be_set(here):
     recipe, _ = open_run(data="rows.csv", questions="mine.csv", settings=settings)
     assert recipe.data.train.columns == {"question": "Frage", "response": "Antwort"}
     assert recipe.data.questions.columns == {"question": "Stem", "options": "w|x|y", "answer": "Key"}
+    assert recipe.scoring.tasks == ["medbench_perplexity", "medbench_generation", "medbench_questions"]
+
+
+def test_questions_take_no_place_of_the_tasks_that_data_has_instead_of_synthetic_items(here):
+    (here / "mine.jsonl").write_text(json.dumps(ROW) + "\n")
+    rows = [{"question": f"Q{number}", "reasoning": "R", "answer": f"A{number}"} for number in range(20)]
+    (here / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe, _ = open_run()
+    value = recipe.model_dump(mode="json") | {"scoring": {"tasks": ["medbench_pubmedqa"]}}
+    (here / "own.yaml").write_text(yaml.safe_dump(value))
+    recipe, _ = open_run("own.yaml", data="rows.jsonl", questions="mine.jsonl")
     assert recipe.scoring.tasks == ["medbench_perplexity", "medbench_generation", "medbench_questions"]
 
 
