@@ -129,14 +129,9 @@ def drawn(cell: Cell, items: int, truth: str, times: int) -> dict[str, Any]:
         "single_coverage": _mean(table[~single_cautious, 4]),
         "single_coverage_flagged": _mean(table[single_cautious, 4]),
     }
-    counted = _without_single(counted)
+    if truth != "equal":  # the first model is another one than `cell.single` stands for
+        counted = {key: value for key, value in counted.items() if not key.startswith("single_")}
     return {key: round(float(value), 4) if isinstance(value, float) else value for key, value in counted.items()}
-
-
-def _without_single(counted: dict[str, Any]) -> dict[str, Any]:
-    """What was counted, without the first model's own score where it is another model than `single` stands for."""
-    is_equal = counted["truth"] == "equal"
-    return {key: value for key, value in counted.items() if is_equal or not key.startswith("single_")}
 
 
 def _row(judged: Comparison, truth: float, single: Score, single_truth: float) -> tuple[float, ...]:
@@ -284,13 +279,12 @@ def main() -> None:
     """Run all cells, write what was counted, and fail if a bound does not hold."""
     args = simulation_arguments(__doc__, [cell.name for cell in CELLS])
     facts = environment(allow_dirty=args.allow_dirty)
-    kept = read_json(args.out) if args.only else {"drawn": []}
     results = simulate(args.times, processes=args.processes, cells=args.only)
     drawn_at = dict.fromkeys((row["cell"] for row in results["drawn"]), facts["git_commit"])
-    for row in kept["drawn"]:
-        if drawn_at.setdefault(row["cell"], kept["environment"]["git_commit"]) != facts["git_commit"]:
-            results["drawn"].append(_without_single(row))
-    drawn_at |= {name: commit for name, commit in kept.get("drawn_at", {}).items() if name not in (args.only or ())}
+    if args.only:
+        kept = read_json(args.out)
+        results["drawn"] += [row for row in kept["drawn"] if row["cell"] not in args.only]
+        drawn_at = kept["drawn_at"] | drawn_at
     order = {cell.name: place for place, cell in enumerate(CELLS)}
     results["drawn"].sort(key=lambda row: (order[row["cell"]], row["items"], row["truth"]))
     faults = violations(results)
