@@ -16,7 +16,6 @@ export WORK=$work PYTHONPYCACHEPREFIX="${PYTHONPYCACHEPREFIX:-$work/pycache}"
 stage() { # NAME SECONDS COMMAND ...
   local name=$1 usual=$2 started=$SECONDS
   shift 2
-  case " $stages " in *" $name "*) ;; *) return 0 ;; esac
   if [ $((SECONDS + usual)) -gt "$limit" ]; then
     echo "$(date +%T) $name: left out, $((limit - SECONDS)) s are left" | tee -a "$out/all.log"
     return 1
@@ -55,8 +54,8 @@ judge() {
   kill $server
   return $code
 }
-export -f stage speed train score real training judge
-export out data work device shape pubmedqa rows test here limit stages
+export -f speed train score real training judge
+export out work device shape pubmedqa rows test here
 export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
 for name in $stages; do
   case $name in

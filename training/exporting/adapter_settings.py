@@ -7,9 +7,8 @@ from pathlib import Path
 
 from training.exporting.causes import Cause
 from training.models.adapter_config import LoraSettings
-from training.models.adapters import read_settings
+from training.models.adapters import CONFIG, read_settings
 
-_CONFIG = "adapter_config.json"
 _USED = ("lora_alpha", "r", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "fan_in_fan_out", "lora_bias")
 
 
@@ -32,7 +31,7 @@ def find_setting_causes(reference: Path, target: Path) -> list[Cause]:
     pairs = ", ".join(f"{name} {new!r} instead of {old!r}" for name, old, new in changed)
     is_factor = not before.alpha_pattern and not after.alpha_pattern and math.isfinite(factor)
     often = f", so the adapter's change is there {factor:.4g} times" if is_factor else ""
-    what = f"its {_CONFIG} has {pairs}{often}"
+    what = f"its {CONFIG} has {pairs}{often}"
     return [Cause("adapter_scale", what, {"factor": factor} if is_factor else {})]
 
 

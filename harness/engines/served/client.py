@@ -45,6 +45,10 @@ _FACTS = {
 _CARD = ("root", "parent", "max_model_len", "owned_by", "quantization")  # of a model in the list of models
 _TOO_MANY = 429
 _AGAIN = {408, 425, _TOO_MANY}  # and all 5xx
+_OVERLOADED = "check that the server runs and what its log says, lower scoring.served.concurrency if it is overloaded"
+_OVERLOADED += " (vLLM on a CPU with adapters fails at more than 1)"
+_SLOW = "raise scoring.served.timeout or lower scoring.served.concurrency"
+_BUSY = "wait, lower scoring.served.concurrency or raise scoring.served.retries"
 
 
 class RefusedError(UserError):
@@ -71,7 +75,7 @@ class _AttemptError(Exception):
     wait: float | None = None  # seconds, as the server asks
     is_timeout: bool = False
     is_answer: bool = False
-    fix: str = ""
+    fix: str = _OVERLOADED
 
 
 class ServedClient:
@@ -140,17 +144,9 @@ class ServedClient:
             if is_last or self._ended.wait(wait):
                 break
         again = "" if attempt == 0 else f", also after {attempt} {'retry' if attempt == 1 else 'retries'}"
-        if last.is_timeout:
-            fix = "raise scoring.served.timeout or lower scoring.served.concurrency, and run the same command again"
-        elif last.fix:
-            fix = f"{last.fix}, and run the same command again"
-        else:
-            fix = (
-                "check that the server runs and what its log says, lower scoring.served.concurrency if it is overloaded"
-            )
-            fix += " (vLLM on a CPU with adapters fails at more than 1), and run the same command again"
         kind = FailingError if last.is_answer else MachineError
-        raise kind(f"{self._quoted(last.reason)}{again}", where=self.url, fix=f"{fix}; what is answered is kept")
+        fix = f"{last.fix}, and run the same command again; what is answered is kept"
+        raise kind(f"{self._quoted(last.reason)}{again}", where=self.url, fix=fix)
 
     def _attempt(self, method: str, path: str, body: dict[str, Any] | None, most: float = math.inf) -> Any:
         import httpx
@@ -169,11 +165,12 @@ class ServedClient:
                         what = f"the server's reply to {path} is larger than {_MOST_BYTES >> 20} MB"
                         raise self._error(what, "check that the address is that of an OpenAI-compatible server")
                     if time.monotonic() > deadline:
-                        raise _AttemptError(f"the server did not finish its reply within {limit}", is_timeout=True)
+                        what = f"the server did not finish its reply within {limit}"
+                        raise _AttemptError(what, is_timeout=True, fix=_SLOW)
         except httpx.TimeoutException as error:
             if isinstance(error, httpx.ConnectTimeout):
                 raise _AttemptError("no server answers at this address") from error
-            raise _AttemptError(f"the server did not answer within {limit}", is_timeout=True) from error
+            raise _AttemptError(f"the server did not answer within {limit}", is_timeout=True, fix=_SLOW) from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             what = "no server answers" if isinstance(error, httpx.ConnectError) else "the connection broke"
             raise _AttemptError(f"{what}: {first_line(error)}") from error
@@ -193,8 +190,8 @@ class ServedClient:
         status, said = response.status_code, self._quoted(_message(data))
         what = f"the server answers {path} with status {status}{f': {said}' if said else ''}"
         if status in _AGAIN or status >= 500:  # noqa: PLR2004
-            busy = "wait, lower scoring.served.concurrency or raise scoring.served.retries" * (status == _TOO_MANY)
-            return _AttemptError(what, _retry_after(response.headers.get("retry-after")), is_answer=True, fix=busy)
+            fix = _BUSY if status == _TOO_MANY else _OVERLOADED
+            return _AttemptError(what, _retry_after(response.headers.get("retry-after")), is_answer=True, fix=fix)
         if status in (401, 403):
             variable = self._settings.api_key_env or DEFAULT_KEY
             state = "the server refuses the key in it" if self._key else "it is not set or not sent"
