@@ -2,11 +2,12 @@
 # All that is measured on one GPU in one go, the most important first: gpu_all.sh OUT DATA [SECONDS]
 # DATA has pubmedqa/ori_pqal.json, medical_o1/train_data.jsonl and test_data.jsonl. A stage whose usual time is not left
 # of SECONDS (1500) is left out; each has a time limit, and its results are in OUT as soon as it ends. OLD=FOLDER, a
-# checkout, adds the real run with that commit. Without vLLM: STAGES="make stock ours step many train real training".
+# checkout, adds the real run with that commit. Stages joined by + run at once, since none of them is timed. Without
+# vLLM: STAGES="make+train stock ours step training real many".
 set -uo pipefail
 out=$1 data=$2 limit=${3:-1500}
 work=${WORK:-/tmp/medbench-gpu-speed}
-stages=${STAGES:-make stock ours vllm step train real many training judge shapes agree}
+stages=${STAGES:-make+train+judge stock ours step training vllm real many shapes agree}
 device=${DEVICE:-cuda} shape=${SHAPE:-llama-8b}
 pubmedqa=$data/pubmedqa/ori_pqal.json rows=$data/medical_o1/train_data.jsonl test=$data/medical_o1/test_data.jsonl
 mkdir -p "$out" "$work"
@@ -46,7 +47,8 @@ judge() {
   [ -d "$work/judged" ] || python3 -m medbench score --models base --tasks medbench_generation --out "$work/judged" || return 1
   local model
   model=$(python3 -c "from training.models.quickstart_model import quickstart_model as q; print(q())")
-  python3 -m vllm.entrypoints.cli.main serve "$model" --served-model-name judge --port 8012 --max-model-len 4096 --gpu-memory-utilization 0.3 &
+  python3 -m vllm.entrypoints.cli.main serve "$model" --served-model-name judge --port 8012 --max-model-len 4096 --gpu-memory-utilization 0.3 \
+    --kv-cache-memory-bytes 8000000000 &
   local server=$!
   for _ in $(seq 150); do curl -sf localhost:8012/health >/dev/null && break; kill -0 $server || break; sleep 1; done
   python3 -m benchmarks.judge_proof "$out/judge.json" --run "$work/judged" --url http://127.0.0.1:8012/v1 --model judge
@@ -57,13 +59,14 @@ judge() {
 export -f speed train score real training judge
 export out work device shape pubmedqa rows test here
 export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
-for name in $stages; do
-  case $name in
-  make) usual=90 ;; stock) usual=240 ;; ours) usual=90 ;; vllm) usual=200 ;; step) usual=40 ;; train) usual=90 ;; real) usual=200 ;;
-  many) usual=120 ;; training) usual=350 ;; judge) usual=150 ;; shapes) usual=220 ;; agree) usual=200 ;; *) usual=100 ;;
-  esac
-  case $name in
-  make | stock | ours | vllm | step | many | shapes | agree | warm) stage "$name" $usual bash -c "speed $name" ;;
-  *) stage "$name" $usual bash -c "$name" ;;
-  esac
+declare -A usual=([make]=90 [stock]=200 [ours]=80 [vllm]=180 [step]=40 [train]=90 [real]=200 [many]=90 [training]=350
+  [judge]=120 [shapes]=180 [agree]=150 [warm]=80)
+for group in $stages; do
+  for name in ${group//+/ }; do
+    case $name in
+    train | real | training | judge) stage "$name" "${usual[$name]}" bash -c "$name" & ;;
+    *) stage "$name" "${usual[$name]}" bash -c "speed $name" & ;;
+    esac
+  done
+  wait
 done
