@@ -3,11 +3,11 @@
 # DATA has pubmedqa/ori_pqal.json, medical_o1/train_data.jsonl and test_data.jsonl. A stage whose usual time is not left
 # of SECONDS (1500) is left out; each has a time limit, and its results are in OUT as soon as it ends. OLD=FOLDER, a
 # checkout, adds the real run with that commit. Stages joined by + run at once, since none of them is timed. Without
-# vLLM: STAGES="make+train stock ours step training real many".
+# vLLM: STAGES="make+train stock ours restart step training real many".
 set -uo pipefail
 out=$1 data=$2 limit=${3:-1500}
 work=${WORK:-/tmp/medbench-gpu-speed}
-stages=${STAGES:-make+train+judge stock ours step training vllm real many shapes agree}
+stages=${STAGES:-make+train+judge stock ours restart step training vllm real many shapes agree}
 device=${DEVICE:-cuda} shape=${SHAPE:-llama-8b}
 pubmedqa=$data/pubmedqa/ori_pqal.json rows=$data/medical_o1/train_data.jsonl test=$data/medical_o1/test_data.jsonl
 mkdir -p "$out" "$work"
@@ -59,8 +59,8 @@ judge() {
 export -f speed train score real training judge
 export out work device shape pubmedqa rows test here
 export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
-declare -A usual=([make]=90 [stock]=200 [ours]=80 [vllm]=180 [step]=40 [train]=90 [real]=200 [many]=90 [training]=350
-  [judge]=120 [shapes]=180 [agree]=150 [warm]=80)
+declare -A usual=([make]=90 [stock]=200 [ours]=90 [restart]=60 [vllm]=180 [step]=40 [train]=90 [real]=200 [many]=90 [training]=350
+  [judge]=200 [shapes]=180 [agree]=150 [warm]=80)
 for group in $stages; do
   for name in ${group//+/ }; do
     case $name in

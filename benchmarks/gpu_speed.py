@@ -4,10 +4,10 @@
 
 256 prompts x 256 tokens and 200 PubMedQA items, asked of base and adapters. Stages, each kept in OUT/STAGE.json:
 `make` (model and adapters), `stock` (lm-eval: batch 8 on a part of the prompts, larger batches on all), `ours`
-(transformers engine), `step` (a decoding step), `many` (ten adapters), `vllm` (vLLM engine, cold and then steady),
-`warm` (vLLM started again), `agree` (SmolLM2-135M: both engines' answers compared), `shapes` (Qwen and Gemma: the
-transformers engine's time against stock lm-eval's, and answers in float32), `table` (ratios from the others,
-gpu_speed.json).
+(transformers engine), `restart` (it started again), `step` (a decoding step), `many` (ten adapters), `vllm` (vLLM
+engine, cold and then steady), `warm` (vLLM started again), `agree` (SmolLM2-135M: both engines' answers compared),
+`shapes` (Qwen and Gemma: the transformers engine's time against stock lm-eval's, and answers in float32), `table`
+(ratios from the others, gpu_speed.json).
 """
 
 from __future__ import annotations
@@ -79,6 +79,10 @@ class Benchmark:
         return self._without_answers(
             self._run("benchmarks.our_run", "tasks", self._model, [*self._adapters(), "--again"])
         )
+
+    def restart(self) -> dict[str, Any]:
+        """The transformers engine again, with what the first start compiled."""
+        return self._without_answers(self._run("benchmarks.our_run", "tasks", self._model, self._adapters()))
 
     def step(self) -> dict[str, Any]:
         """Milliseconds of a decoding step of the base at fixed lengths, replayed from a CUDA graph."""
@@ -180,7 +184,7 @@ class Benchmark:
             at_8 += runs * (other + tokens / speeds[name][str(_BATCHES[name][0])])
             best += runs * (other + tokens / max(speeds[name].values()))
         found["stock_four_runs_seconds"] = {"batch 8": at_8, "best batch": best, "building questions": building}
-        for name in ("ours", "vllm", "warm"):
+        for name in ("ours", "restart", "vllm", "warm"):
             if name not in stages:
                 continue
             run = stages[name]
@@ -223,7 +227,7 @@ class Benchmark:
 
 STAGES: dict[str, Callable[[Benchmark], dict[str, Any]]] = {
     name: getattr(Benchmark, name)
-    for name in ("make", "stock", "ours", "step", "many", "vllm", "warm", "agree", "shapes", "table")
+    for name in ("make", "stock", "ours", "restart", "step", "many", "vllm", "warm", "agree", "shapes", "table")
 }
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Times both engines on a GPU against stock lm-eval: gpu_speed.sh OUT [STAGE ...] [-- further arguments of benchmarks.gpu_speed]
 # Without stages all of them, in about 14 minutes. In two calls on one machine, which keep what is in WORK:
-#   gpu_speed.sh OUT make stock ours step many   and   gpu_speed.sh OUT vllm warm agree
+#   gpu_speed.sh OUT make stock ours restart step many   and   gpu_speed.sh OUT vllm warm agree
 # OUT gets gpu_speed.json, with everything that was measured so far, and gpu_speed.log.
 set -uo pipefail
 out=$1
@@ -12,7 +12,7 @@ while [ $# -gt 0 ] && [ "$1" != "--" ]; do
   shift
 done
 [ $# -gt 0 ] && shift
-[ ${#stages[@]} -eq 0 ] && stages=(make stock ours step many vllm warm agree shapes)
+[ ${#stages[@]} -eq 0 ] && stages=(make stock ours restart step many vllm warm agree shapes)
 work=${WORK:-/tmp/medbench-gpu-speed}
 results=$work/results
 mkdir -p "$out" "$results"

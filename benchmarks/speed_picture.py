@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from benchmarks.speed_table import gpu_ratios
 from reports.files import read_json
 
 _RESULTS = Path(__file__).resolve().parent / "results"
@@ -23,7 +24,7 @@ _ROW, _TOP, _LABELS, _CHART, _BOX = 42, 64, 220, 440, 780  # height of a bar, an
 def speed_bars() -> list[tuple[str, str, float, float | None]]:
     """(what, where, times faster with the start counted, times faster without it or None) of each bar."""
     cpu = read_json(_RESULTS / "cpu_speed.json")["ratios"]
-    gpu = read_json(_RESULTS / "gpu" / "speed.json")["ratios"]
+    gpu = gpu_ratios()
     whole, steady = "whole process, against stock at its best batch", "steady, against stock at its best batch"
     two_cores, h200 = "2 CPU cores, 135M", "H200, 8B shape, 3 adapters"
     return [

@@ -59,17 +59,10 @@ def largest_margin(agreement: dict[str, Any]) -> float:
     return max(float(min(item["margins"])) for pair in pairs for item in pair["choices_different"])
 
 
-def engine_speeds(speed: dict[str, Any]) -> tuple[float, float, float]:
-    """Tokens per second of transformers and vLLM, and seconds of vLLM's start."""
+def vllm_speeds(speed: dict[str, Any]) -> tuple[float, float, float]:
+    """Tokens per second of vLLM, seconds of its start, and tokens per second of transformers beside it."""
     ours, vllm = (speed["ratios"][name][STEADY] for name in ("ours", "vllm"))
-    return ours, vllm, speed["stages"]["vllm"]["setup"]["start_seconds"]
-
-
-def break_even(speed: dict[str, Any]) -> tuple[float]:
-    """Millions of generated tokens from which vLLM is faster, with both starts counted."""
-    ours, vllm, start = engine_speeds(speed)
-    head_start = start - speed["stages"]["ours"]["setup"]["start_seconds"]
-    return (head_start / (1 / ours - 1 / vllm) / 1e6,)
+    return vllm, speed["stages"]["vllm"]["setup"]["start_seconds"], ours
 
 
 def stock_speeds(batch: str) -> Values:

@@ -91,6 +91,7 @@ REVIEWED = {
     "docs/speed.md": {
         "256 prompts x 256 tokens and 200 PubMedQA questions": "settings of benchmarks/gpu_speed.py",
         "timed on 16 of the prompts": "setting of benchmarks/gpu_speed.py",
+        "500 PubMedQA items in four settings": "the official test ids, benchmarks/gpu_real.sh",
     },
     "CONTRIBUTING.md": {"if 90 % of its mutants": "limit: REQUIRED of benchmarks/mutation.py"},
     "SECURITY.md": {"more than 1 MB": "limit of training/recipes/strict_yaml.py"},

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 _TRAIN_SHARE = 0.45
 _PACKED_SHARE = 0.65
 _SCORE_SHARE = 0.55
-_REPLAYED_LAYER_SECONDS = 0.0003  # for each layer and decoding step that is replayed from a graph
+_REPLAYED_LAYER_SECONDS = 0.00015  # for each layer and decoding step that is replayed from a graph
+_REPLAYED_TOKEN_SHARE = 0.6  # of the time of a prompt's token, in a step that is replayed or vLLM's
 _VLLM_LAYER_SECONDS = 0.0001
 _VLLM_ROWS = 256  # that it continues at once
 _CHARACTERS_PER_TOKEN = 3.5  # where no text is measured
@@ -176,7 +177,8 @@ def _with_replay(speed: Speed, base: Model, device: Device) -> Speed:
 
     if not (device.supports_graphs and sees_all_earlier_tokens(transformers_config(base.folder))):
         return speed
-    return replace(speed, step=_REPLAYED_LAYER_SECONDS * architecture(base).layers)
+    step_token = speed.step_token * _REPLAYED_TOKEN_SHARE
+    return replace(speed, step=_REPLAYED_LAYER_SECONDS * architecture(base).layers, step_token=step_token)
 
 
 def vllm_seconds(plan: Plan, speed_of: SpeedOf = measured_speed) -> float:
@@ -186,7 +188,8 @@ def vllm_seconds(plan: Plan, speed_of: SpeedOf = measured_speed) -> float:
     sizes = architecture(plan.base)
     speed = speed_of(plan.base, plan.device, plan.score_dtype)
     works = [work_of(loaded, plan.base) for loaded in plan.tasks]
-    tokens = sum(work.read + work.answers * work.limit for work in works) * len(plan.models)
+    generated = sum(work.answers * work.limit for work in works)
+    tokens = (sum(work.read for work in works) + _REPLAYED_TOKEN_SHARE * generated) * len(plan.models)
     answers = sum(work.answers for work in works) * len(plan.models)
     steps = max((work.limit for work in works), default=0) * -(-answers // _VLLM_ROWS)
     answering = steps * sizes.layers * _VLLM_LAYER_SECONDS + tokens * speed.token
