@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
+from reports.document.evidence import OverlapCheck
 from reports.document.schema import Comparison, MetricInfo, Results, Score, TaskInfo
 from reports.document.suites import MEAN_ACCURACY
 from reports.numbers import (
@@ -18,6 +19,7 @@ from reports.numbers import (
     amount_text,
     better_arrow,
     difference_text,
+    join_words,
     level_text,
     outcome_text,
     p_text,
@@ -143,7 +145,7 @@ def metric_title(task: TaskInfo, metric: MetricInfo) -> str:
 
 
 def readme_table(results: Results, candidate: str) -> Table:
-    """Metric | Baseline | Fine-tuned | Improvement, for the README of an adapter."""
+    """Metric | Baseline | Fine-tuned | Change, for the README of an adapter."""
     scores, pairs = results.scores_by_key(), results.comparisons_by_key()
     rows = []
     for shown in shown_rows(results):
@@ -154,7 +156,7 @@ def readme_table(results: Results, candidate: str) -> Table:
         title, n = shown.title, _items(scores.values(), shown.key)
         rows.append((title, score_text(base, metric), score_text(own, metric) + mark, difference, level, outcome, n))
     models = (f"Baseline ({results.baseline})", f"Fine-tuned ({candidate})")
-    return Table(("Metric", *models, "Improvement", "Confidence", "Outcome", "n"), tuple(rows))
+    return Table(("Metric", *models, "Change", "Confidence", "Outcome", "n"), tuple(rows))
 
 
 def power_table(results: Results) -> Table | None:
@@ -280,6 +282,15 @@ def overlap_table(results: Results) -> Table | None:
             for match in matches
         ),
         figures=False,
+    )
+
+
+def overlap_count(check: OverlapCheck) -> str:
+    """How many items share text with how many training rows, in words; an item counts in every task that has it."""
+    tasks = f"{len(check.items)} task{'s' if len(check.items) > 1 else ''}"
+    return (
+        f"{check.affected():,} of the {sum(check.items.values()):,} items of {tasks} share text with the {check.rows:,}"
+        f" training rows of {join_words(check.models)}"
     )
 
 

@@ -12,6 +12,7 @@ from reports.document.schema import Comparison, MetricInfo, Outcome, Results
 from reports.document.suites import MEAN_ACCURACY
 from reports.numbers import OUTCOME_MARKS, join_words
 from reports.result_rows import ResultRow, RowGroup
+from reports.tables import overlap_count
 
 _TILES = 8
 _MODELS = 4  # with a line of their own in a tile
@@ -182,10 +183,7 @@ def _leakage(results: Results) -> list[Check]:
         return [Check("note", "leakage not checked", "Whether items share text with training rows was not checked.")]
     if warnings := trained_on(results):
         return [Check("warning", "Leakage", text) for text in warnings]
-    count = (
-        f"{check.affected()} of {sum(check.items.values()):,} items share text with the {check.rows:,} training rows"
-    )
-    return [Check("fine", "no leakage found", f"{count} of {join_words(check.models)}.")]
+    return [Check("fine", "no leakage found", f"{overlap_count(check)}.")]
 
 
 def _labels(results: Results) -> list[Check]:

@@ -96,6 +96,8 @@ def test_checks_warn_of_leakage_and_collapse_and_come_first():
         "no label collapse": "fine",
         "50 items decide all main metrics": "fine",
     }
+    (leakage,) = [one for one in header.checks(fine) if one.title == "no leakage found"]
+    assert leakage.text == "0 of the 50 items of 1 task share text with the 9 training rows of new."
     clean = check.model_copy(update={"matches": []})
     assert [one.level for one in header.checks(made(GAIN, overlap=clean, label_use=[use]))] == [
         "warning",

@@ -226,3 +226,15 @@ def test_a_template_of_the_user_s_that_fails_in_any_way_is_told(run, tmp_path, t
     (tmp_path / "report.md.j2").write_bytes(template)
     with pytest.raises(UserError, match=r"the template report\.md\.j2 fails"):
         render(run, tmp_path)
+
+
+def test_the_markdown_report_shows_the_question_then_the_gold_answer_then_the_models(run):
+    for model in ("base", "adapter"):
+        change_sample(run, model, "medbench_generation", id="item 7", gold="Rest.", output=f"{model} says rest.")
+    markdown = render(run)[0].read_text(encoding="utf-8")
+    (block,) = (part for part in markdown.split("\n#### ") if part.startswith("item 7"))
+    parts = [part.strip() for part in re.findall(r"```text\n(.*?)```", block, re.DOTALL)]
+    first = json.loads((run / "samples/base/medbench_generation.jsonl").read_text().splitlines()[0])
+    assert parts[0]
+    assert parts[0] in first["prompt"]
+    assert parts[1:4] == ["Rest.", "base says rest.", "adapter says rest."]

@@ -70,7 +70,7 @@ def test_broken_markers_are_refused_and_the_file_is_left_alone(run, text, messag
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("results", "| Improvement |"),
+        ("results", "| Change |"),
         ("training", "| Backend and device |"),
         ("memory", "Peak during training"),
         ("examples", "Not medical advice"),
@@ -233,7 +233,7 @@ def test_a_path_with_blanks_is_quoted_and_may_lie_anywhere_in_the_repository(rep
         "<!-- medbench:template '../runs/a b' file='../mine here.j2' -->\n<!-- medbench:end -->\n"
     )
     assert update(file)
-    assert "| Improvement |" in file.read_text()
+    assert "| Change |" in file.read_text()
     assert file.read_text().endswith("-->\ntiny\n<!-- medbench:end -->\n")
 
 
