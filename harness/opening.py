@@ -45,6 +45,8 @@ def open_run(  # noqa: PLR0913 - one for each flag of the commands
         tasks: The tasks to score instead of the recipe's, if that is known.
         say: Is told how `data` is split and used, and how `questions` are read.
     """
+    from training.recipes.own_questions import check_questions, note_unused, question_changes, title_change
+
     _check_columns(columns, data, questions)
     own_questions = [questions] if isinstance(questions, str) else questions
     if seed is not None:
@@ -59,18 +61,13 @@ def open_run(  # noqa: PLR0913 - one for each flag of the commands
             recipe = str(RunFolder(Path(out)).recipe)
         changes = {} if base is None else {("model.base", "--base"): base}
         if own_questions:
-            from training.recipes.own_questions import question_changes
-
-            usual = load_recipe(recipe or QUICKSTART).scoring.tasks
-            changes |= question_changes(own_questions, columns or {}, usual)
+            original = load_recipe(recipe or QUICKSTART)
+            changes |= question_changes(own_questions, columns or {}, original.scoring.tasks)
+            changes |= title_change(original.report.title, tasks)
         loaded = load_recipe(recipe or QUICKSTART, settings, changes)
     if own_questions:
-        from training.recipes.own_questions import check_questions
-
         check_questions(loaded, tasks, say)
     elif loaded.data.questions is not None:
-        from training.recipes.own_questions import note_unused
-
         note_unused(loaded, tasks, say)
     value = loaded.model_dump(mode="json")
     if limit is not None:

@@ -36,6 +36,17 @@ def source_change(questions: Sequence[str], columns: Mapping[str, str]) -> dict[
     return {("data.questions", FLAG): {"source": source, "columns": dict(columns)}}
 
 
+def title_change(title: str, tasks: Sequence[str] | None) -> dict[tuple[str, str], Change]:
+    """The change that names the questions in the heading of the report, which is otherwise that of the recipe.
+
+    Args:
+        title: The recipe's.
+        tasks: The tasks to score instead of the recipe's, if there are any.
+    """
+    own = "Own questions" if tasks and all(task in QUESTION_LABELS for task in tasks) else f"{title}, own questions"
+    return {} if title.lower().endswith("own questions") else {("report.title", FLAG): own}
+
+
 def check_questions(recipe: Recipe, tasks: Sequence[str] | None, say: Callable[[str], None]) -> None:
     """Read the questions of `--questions` and say how, before anything is spent.
 

@@ -39,6 +39,22 @@ def test_questions_are_scored_beside_the_recipes_tasks(here):
     assert open_run(questions=["mine.jsonl"], settings=settings)[0].scoring.tasks == ["medbench_questions_reasoned"]
 
 
+def test_the_heading_of_the_report_names_the_questions(here):
+    (here / "mine.jsonl").write_text(json.dumps(ROW) + "\n")
+
+    def title(**given):
+        return open_run(questions="mine.jsonl", **given)[0].report.title
+
+    assert title() == "Quickstart on synthetic samples, own questions"
+    assert title(tasks=["medbench_questions", "medbench_questions_reasoned"]) == "Own questions"
+    assert title(tasks=["medbench_questions", "medbench_pubmedqa"]) == "Quickstart on synthetic samples, own questions"
+    assert title(settings=["report.title=Ward 7"]) == "Ward 7"
+    recipe, folder = open_run(questions="mine.jsonl", out="run")
+    folder.path.mkdir()
+    folder.recipe.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+    assert title(out="run") == "Quickstart on synthetic samples, own questions"
+
+
 def test_questions_go_with_data(here):
     (here / "mine.jsonl").write_text(json.dumps(ROW) + "\n")
     rows = [{"question": f"Q{number}", "reasoning": "R", "answer": f"A{number}"} for number in range(20)]
