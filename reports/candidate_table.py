@@ -5,7 +5,6 @@ from __future__ import annotations
 from reports.comparison.verdict import labelled_metrics
 from reports.document.evidence import HUMAN_RATING
 from reports.document.schema import MetricInfo, Outcome, Results
-from reports.document.suites import MEAN_ACCURACY
 from reports.numbers import (
     MISSING,
     OUTCOME_MARKS,
@@ -33,11 +32,7 @@ def candidate_table(results: Results, candidate: str, *, intervals: bool = True)
     """
     scores, pairs = results.scores_by_key(), results.comparisons_by_key()
     shown = [(key, _of_people(key[0], metric), [key[0]]) for key, metric in labelled_metrics(results).items()]
-    shown += [
-        ((suite.name, MEAN_ACCURACY.key), MEAN_ACCURACY.model_copy(update={"title": suite.title}), suite.tasks)
-        for suite in results.suites
-        if suite.scores
-    ]
+    shown += [(key, metric, suite.tasks) for key, (suite, metric) in results.suite_means().items()]
     rows: list[tuple[str, ...]] = []
     outcomes: list[Outcome | None] = []
     for key, metric, tasks in sorted(shown, key=lambda row: not row[1].is_main):

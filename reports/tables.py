@@ -12,7 +12,6 @@ from typing import Any
 
 from reports.document.evidence import OverlapCheck
 from reports.document.schema import Comparison, MetricInfo, Results, Score, TaskInfo
-from reports.document.suites import MEAN_ACCURACY
 from reports.numbers import (
     MISSING,
     TRAINED_ON,
@@ -123,9 +122,8 @@ def shown_rows(results: Results) -> list[ShownRow]:
         for key, (task, metric) in results.metrics().items()
     ]
     return rows + [
-        ShownRow(suite.title + better_arrow(MEAN_ACCURACY), MEAN_ACCURACY, (suite.name, MEAN_ACCURACY.key), suite.tasks)
-        for suite in results.suites
-        if suite.scores
+        ShownRow(metric.title + better_arrow(metric), metric, key, suite.tasks)
+        for key, (suite, metric) in results.suite_means().items()
     ]
 
 

@@ -31,7 +31,7 @@ from reports.document.reasoning_effect import ReasoningEffect
 from reports.document.row_account import RowAccount
 from reports.document.scores import Comparison, MetricInfo, MetricKind, Outcome, Score
 from reports.document.slices import TaskSlices, WorstSlice
-from reports.document.suites import SuiteInfo
+from reports.document.suites import MEAN_ACCURACY, SuiteInfo
 from reports.files import sha256_value
 from reports.names import PlainName
 from reports.strict import Strict
@@ -362,6 +362,14 @@ class Results(Strict):
     def metrics(self) -> dict[tuple[str, str], tuple[TaskInfo, MetricInfo]]:
         """All metrics with their tasks, by the task's name and the metric's key."""
         return {(task.name, metric.key): (task, metric) for task in self.tasks for metric in task.metrics}
+
+    def suite_means(self) -> dict[tuple[str, str], tuple[SuiteInfo, MetricInfo]]:
+        """The means of suites that have one, titled as the suite, by the suite's name and the metric's key."""
+        return {
+            (suite.name, MEAN_ACCURACY.key): (suite, MEAN_ACCURACY.model_copy(update={"title": suite.title}))
+            for suite in self.suites
+            if suite.scores
+        }
 
     def shown_models(self) -> list[str]:
         """Names of the models in tables of scores: of those on a learning curve only one, and the baseline."""

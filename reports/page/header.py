@@ -9,7 +9,6 @@ from typing import Literal
 
 from reports.comparison.verdict import label_collapses, labelled_metrics, trained_on, truncations
 from reports.document.schema import Comparison, MetricInfo, Outcome, Results
-from reports.document.suites import MEAN_ACCURACY
 from reports.numbers import OUTCOME_MARKS, join_words
 from reports.result_rows import ResultRow, RowGroup
 from reports.tables import overlap_count
@@ -131,11 +130,7 @@ def checks(results: Results) -> list[Check]:
 
 def _metrics(results: Results) -> dict[tuple[str, str], MetricInfo]:
     """All metrics with unique titles, those of suites included, by task or suite and key."""
-    suites = {
-        (suite.name, MEAN_ACCURACY.key): MEAN_ACCURACY.model_copy(update={"title": suite.title})
-        for suite in results.suites
-    }
-    return labelled_metrics(results) | suites
+    return labelled_metrics(results) | {key: metric for key, (_, metric) in results.suite_means().items()}
 
 
 def _some(names: Sequence[str], most: int = _NAMED) -> str:

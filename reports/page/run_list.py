@@ -9,7 +9,6 @@ from typing import get_args
 
 from reports.comparison.learning_curve import main_metrics
 from reports.document.schema import Comparison, MetricInfo, Outcome, Results, Score
-from reports.document.suites import MEAN_ACCURACY
 from reports.numbers import TRAINED_ON, better_arrow, difference_text, outcome_text, score_text
 from reports.tables import metric_title
 from reports.text import cut
@@ -210,11 +209,8 @@ def _main_scores(results: Results, names: list[str]) -> Iterator[MainScore]:
         for task in results.tasks
         for metric in main_metrics(task)
     ]
-    metrics += [
-        ((suite.name, MEAN_ACCURACY.key), suite.title + better_arrow(MEAN_ACCURACY), MEAN_ACCURACY, suite.tasks)
-        for suite in results.suites
-        if suite.scores
-    ]
+    means = results.suite_means().items()
+    metrics += [(key, metric.title + better_arrow(metric), metric, suite.tasks) for key, (suite, metric) in means]
     for name in names:
         own = [
             MainScore(

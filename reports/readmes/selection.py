@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from reports.document.schema import Comparison, Results, Score
-from reports.document.suites import MEAN_ACCURACY
 from reports.errors import UserError
 
 
@@ -22,7 +21,7 @@ def select(results: Results, models: Sequence[str], metrics: Sequence[str], wher
         UserError: The run has no such model or metric.
     """
     names = [model.name for model in results.models]
-    rows = [*results.metrics(), *((suite.name, MEAN_ACCURACY.key) for suite in results.suites if suite.scores)]
+    rows = [*results.metrics(), *results.suite_means()]
     keys = dict.fromkeys(metric for _, metric in rows)
     _check("models", models, names, names, where)
     _check("metrics", metrics, [*keys, *(f"{task}/{metric}" for task, metric in rows)], keys, where)
