@@ -52,6 +52,8 @@ timeout_multiplier = 4.0 # of this and the time of the tests
 process_isolation = "forkserver"
 """
 
+_IMPORTED = ("transformers.models.llama.modeling_llama", "peft", "trl", "datasets", "lm_eval.evaluator")
+
 Change = tuple[str, str]  # the line as it is and as the mutant has it, both without the indent
 
 
@@ -99,7 +101,8 @@ def _pytest_arguments(tests: Iterable[str]) -> list[str]:
     """Arguments that leave slow tests out, and import what makes a model before the workers fork."""
     arguments = ["-n", "0", "-p", "no:cacheprovider", "-k", f"not ({' or '.join(_settings()['slow'])})"]
     if _use_models(tests):
-        arguments += ["-p", "transformers.models.llama.modeling_llama"]  # else mutants run out of time over the import
+        # Else mutants run out of time over the imports.
+        arguments += [word for module in _IMPORTED for word in ("-p", module)]
     return arguments
 
 
