@@ -7,11 +7,19 @@ from transformers import TrainerCallback
 from benchmarks.families import FAMILIES
 from benchmarks.tiny_models import make_config, make_tokenizer
 from reports.errors import UserError
+from tests.fake_torch import fake_torch
 from training.backends import sft, trl_backend
-from training.backends.packing import check_apart, collate_joined, keeps_rows_apart, sequences, share_out
+from training.backends.packing import (
+    check_apart,
+    collate_joined,
+    keeps_rows_apart,
+    sequences,
+    share_out,
+    token_budget,
+)
 from training.finetune import finetune
 from training.models.base_model import find_base
-from training.models.device import device_of
+from training.models.device import Cuda, device_of
 from training.models.loading import load_base
 from training.models.row_attention import row_bounds, use_row_attention
 from training.recipes.recipe_file import load_recipe
@@ -69,8 +77,33 @@ def test_attention_that_sees_from_one_row_into_another_is_refused(tiny_recipe, l
     forward = model.forward
     model.forward = lambda **inputs: forward(**{name: value for name, value in inputs.items() if name not in lost})
     assert not keeps_rows_apart(model)
-    with pytest.raises(UserError, match=r"see each other\n.*packing=false"):
+    with pytest.raises(UserError, match=r"with sdpa_by_row attention, rows .* see each other\n.*packing=false"):
         check_apart(model)
+
+
+def test_a_small_leak_is_noticed_in_16_bits_where_a_row_alone_is_rounded_otherwise(model):
+    """A leak of a hundredth of the logits is less than what other shapes round differently, but moves with its rows."""
+    model.to(torch.bfloat16)
+    assert keeps_rows_apart(model)
+    forward = model.forward
+
+    def leaking(*, input_ids, **further):
+        output = forward(input_ids=input_ids, **further)
+        if "row_lengths" in further:
+            output.logits = output.logits + 0.01 * output.logits.abs().max() * (input_ids[0, 0] % 2)
+        return output
+
+    model.forward = leaking
+    assert not keeps_rows_apart(model)
+
+
+def test_a_sequence_has_the_tokens_of_a_padded_batch_or_half_as_many_again_on_a_gpu(tiny_recipe):
+    settings = load_recipe(str(tiny_recipe), ["trainer.batch_size=2", "trainer.max_length=1024"]).trainer
+    card = Cuda(fake_torch(cuda=True))
+    assert token_budget(settings, 900, card, is_spared=False) == 2048
+    assert token_budget(settings, 900, card, is_spared=True) == 3072
+    assert token_budget(settings, 5000, card, is_spared=True) == 5000
+    assert token_budget(settings, 300, device_of("cpu"), is_spared=True) == 600
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen3", "mistral", "gemma2", "granite"])
