@@ -10,7 +10,7 @@ from tasks.data import ReasoningRow
 from tasks.data.turns import Turn
 from tasks.formats import get_format
 from tasks.rendering import encode, load_tokenizer, render_prompt
-from training.encoding import MASKED, encode_row, encode_rows
+from training.encoding import MASKED, check_vocabulary, encode_row, encode_rows
 from training.recipes.recipe_file import load_recipe
 
 ROW = ReasoningRow("1", "Why?", "Because of this.", "So.")
@@ -183,3 +183,21 @@ def test_of_a_plain_text_all_is_learned(tokenizer):
     row = encode_row(tokenizer, SHAPE, ReasoningRow("5", "", "", text), chat="auto", max_length=500)
     assert row.input_ids == [*encode(tokenizer, text), tokenizer.eos_token_id]
     assert row.labels == [MASKED, *row.input_ids[1:]]
+
+
+def test_a_token_without_an_embedding_is_refused_by_its_name(tokenizer):
+    ids = encode(tokenizer, "Why?")
+    check_vocabulary(ids, tokenizer, max(ids) + 1)
+    check_vocabulary(ids, tokenizer, None)
+    with pytest.raises(UserError) as caught:
+        check_vocabulary(ids, tokenizer, max(ids))
+    name = tokenizer.convert_ids_to_tokens(max(ids))
+    assert f"token id {max(ids)} ({name}) is beyond the {max(ids)} rows of the model's embedding" in caught.value.what
+    assert "resize_token_embeddings" in caught.value.fix
+
+
+def test_without_an_end_token_nothing_is_trained(tokenizer):
+    endless = copy.deepcopy(tokenizer)
+    endless.eos_token = endless.chat_template = None
+    with pytest.raises(UserError, match=r"no end token[^\n]*\n.*set its eos_token"):
+        encode_rows(endless, recipe_up_to(500), [ROW])

@@ -35,8 +35,25 @@ def test_another_seed_divides_otherwise():
 @pytest.mark.parametrize("setting", ["data.validation_rows=96", "data.reasoning_rows=96"])
 def test_a_division_that_leaves_nothing_to_train_on_is_refused(setting):
     recipe = load_recipe("quickstart", ["data.reasoning=null", setting])
-    with pytest.raises(UserError, match="leaves none to train on"):
+    with pytest.raises(UserError, match="leaves none to train on") as caught:
         training_rows(recipe)
+    assert caught.value.where == setting.partition("=")[0]
+
+
+def test_a_validation_source_of_its_own_is_drawn_from_by_seed_and_takes_no_row():
+    source = "data.validation={source: samples:reasoning_heldout, rows: 5}"
+    settings = ["data.validation_rows=null", "data.train.rows=40", source]
+    recipes = [load_recipe("quickstart", [*settings, f"seed={seed}"]) for seed in (1, 1, 2)]
+    divided = [training_rows(recipe) for recipe in recipes]
+    assert [len(rows.train) for rows in divided] == [40, 40, 40]
+    first, again, other = (ids(rows.validation) for rows in divided)
+    assert first == again == ids(load_reasoning(recipes[0].data.validation, seed=1))
+    assert first != other
+
+
+def test_without_a_source_the_held_out_rows_are_the_samples():
+    recipe = load_recipe("quickstart", ["data.reasoning=null", "data.reasoning_rows=null"])
+    assert held_out_source(recipe).source == "samples:reasoning_heldout"
 
 
 def test_rows_that_repeat_each_other_are_on_the_same_side(write_rows):

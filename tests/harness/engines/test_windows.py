@@ -1,11 +1,13 @@
 """What is longer than a model's window: prompts lose their start, texts and gold answers are scored in parts."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 from harness.engines.interface import GenerateRequest, PerplexityRequest, ScoreRequest
-from harness.engines.windows import fit_to_context
+from harness.engines.windows import fit_to_context, model_window, windows
 from tests.harness.engines.test_engine import ask, draw, engine_on, plain_logprob, plain_logprobs
 
 
@@ -58,3 +60,19 @@ def test_a_text_longer_than_the_window_is_scored_once_in_windows(engine, referen
     rest = ScoreRequest(text[70 - 1 : engine.max_length], text[engine.max_length :])
     wanted = plain_logprob(reference, first) + plain_logprob(reference, rest)
     assert answer.logprob == pytest.approx(wanted, abs=1e-3)
+
+
+def test_a_continuation_that_just_fits_is_scored_at_once():
+    whole, longer = (ScoreRequest((1, 2), tuple(range(length))) for length in (8, 9))
+    assert [*windows(whole, 8)] == [whole]
+    assert [part.continuation for part in windows(longer, 8)] == [(0, 1, 2, 3, 4, 5), (6, 7, 8)]
+
+
+def test_the_window_is_the_lesser_of_the_models_and_the_tokenizers():
+    def window(tokenizer, **sizes):
+        text = SimpleNamespace(**sizes)
+        return model_window(SimpleNamespace(get_text_config=lambda: text), SimpleNamespace(model_max_length=tokenizer))
+
+    assert window(10**30, max_position_embeddings=512) == 512
+    assert window(300, max_position_embeddings=512) == 300
+    assert window(10**30) == window(10**30, max_position_embeddings=None) == 2048
