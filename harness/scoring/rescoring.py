@@ -28,7 +28,7 @@ from tasks.data import sample_indices
 from training.processes import is_main, process_count
 
 if TYPE_CHECKING:
-    from harness.console import Terminal
+    from harness.console import Advance, Terminal
     from harness.engines.choice import Choice
     from harness.engines.interface import Engine, ModelRequest, Response
     from harness.planning.run_plan import Plan
@@ -119,7 +119,7 @@ class _Rescoring:
         with opened_store(self.terminal) as store, contextlib.ExitStack() as stack:
             keys = {model: store_key(key, self.plan.device) for model, key in self._models.items()}
             cache, engine = ResponseCache(store, keys, reads=not self.again), None
-            for block in self._blocks():
+            for number, block in enumerate(self._blocks(), 1):
                 requests = self._requests(block)
                 cached = cache.load(requests)
                 if engine is None and (len(cached) < len(requests) or process_count() > 1):
@@ -128,8 +128,10 @@ class _Rescoring:
                 began = self.clock()
                 if self._is_over(slowest_process(began - started) + last_round):
                     break
+                progress = self.terminal.progress(f"scoring again, part {number}", len(requests) - len(cached))
                 try:
-                    scored = self._score_block(block, requests, responses, len(requests) - len(cached), started)
+                    with progress as advance:
+                        scored = self._score_block(block, requests, responses, advance, started)
                 except _TimeIsUp:
                     break
                 for pair, rows in scored.items():
@@ -169,7 +171,7 @@ class _Rescoring:
         block: Block,
         requests: Sequence[ModelRequest],
         responses: Iterable[tuple[int, Response]],
-        missing: int,
+        advance: Advance,
         started: float,
     ) -> Samples:
         """The samples of a round.
@@ -177,20 +179,18 @@ class _Rescoring:
         Raises:
             _TimeIsUp: The time limit is reached; with several processes, which wait for one another, never.
         """
+
+        def advance_in_time(count: int, model: str) -> None:
+            if process_count() == 1 and self._is_over(self.clock() - started):
+                raise _TimeIsUp
+            advance(count, model)
+
         scored: Samples = {}
-        with self.terminal.progress("scoring again", missing) as advance:
-
-            def advance_in_time(count: int, model: str) -> None:
-                if process_count() == 1 and self._is_over(self.clock() - started):
-                    raise _TimeIsUp
-                advance(count, model)
-
-            for (model, task), answers in stream_responses(
-                responses, requests, block.questions, self._pairs_of(block), advance_in_time
-            ):
-                questions = block.questions[model, task]
-                logged = questions.evaluate(answers.__getitem__)["samples"][task]
-                scored[model, task] = make_samples(questions.loaded, model, logged)
+        pairs = self._pairs_of(block)
+        for (model, task), answers in stream_responses(responses, requests, block.questions, pairs, advance_in_time):
+            questions = block.questions[model, task]
+            logged = questions.evaluate(answers.__getitem__)["samples"][task]
+            scored[model, task] = make_samples(questions.loaded, model, logged)
         return scored
 
     @property

@@ -147,7 +147,8 @@ def scoring(monkeypatch, plan, tmp_path):
     def score(limit, load=5.0, answers=(1.0,) * 12, **more):
         clocks.append(Timed(load, answers))
         items = {"medbench_perplexity": 12}
-        return score_again(plan, items, limit, terminal=Terminal(quiet=True), clock=clocks[-1], **more), clocks[-1]
+        given = {"terminal": Terminal(quiet=True)} | more
+        return score_again(plan, items, limit, clock=clocks[-1], **given), clocks[-1]
 
     return score
 
@@ -172,6 +173,12 @@ def test_a_round_that_turns_out_slow_is_cut_at_the_next_answer_and_does_not_coun
     rescored, clock = scoring(16.0, answers=[1.0] * 7 + [9.0] * 5)
     assert count(rescored) == 6
     assert (clock.given, rescored.seconds) == (8, 21.0)
+
+
+def test_the_progress_of_each_round_is_named(scoring, capsys):
+    scoring(None, terminal=Terminal())
+    lines = [line.strip().partition(",")[2].split(":")[0].strip() for line in capsys.readouterr().out.splitlines()]
+    assert [line for line in lines if line.startswith("part")] == ["part 1", "part 2", "part 3", "part 4"]
 
 
 def test_loading_beyond_the_limit_leaves_nothing(scoring):
