@@ -41,7 +41,7 @@ class Evaluation:
         self._tally = Tally(loaded.slices)
         # By lm-eval's key (METRIC,FILTER); floats or pairs, but texts where a metric is of all texts, as BLEU.
         self._values: defaultdict[str, list[Any]] = defaultdict(list)
-        self._costs = _Costs()
+        self._costs = AnswerCosts()
 
     def add(self, questions: Questions, answers: Mapping[Request, Response]) -> None:
         """Evaluate the answers to a part of the items; parts come in the order of the items."""
@@ -95,8 +95,8 @@ class Evaluation:
         return figures
 
 
-class _Costs:
-    """What all answers took, and which part of that was in an earlier run."""
+class AnswerCosts:
+    """What the answers of a model on a task took, and which part of that was in an earlier run."""
 
     def __init__(self) -> None:
         self._seconds = array("d")
