@@ -38,13 +38,14 @@ class _State:
 
 @contextlib.contextmanager
 def stopping_on_signals() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into `Stopped` while the block runs; only in the main thread."""
+    """Turn SIGINT and SIGTERM into `Stopped` while the block runs, in the main thread; none is pending after it."""
     _State.signal, _State.waiting = None, 0
     before = {number: signal.signal(number, _handle) for number in (signal.SIGINT, signal.SIGTERM)}
     hook, sys.unraisablehook = sys.unraisablehook, _unraisable
     try:
         yield
     finally:
+        _State.signal = None
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)

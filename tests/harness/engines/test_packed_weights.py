@@ -27,13 +27,13 @@ class Gated(nn.Module):
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-@pytest.mark.parametrize("rows", [1, 7, 300])
+@pytest.mark.parametrize("rows", [(1,), (7,), (300,), (2, 3)])
 @torch.inference_mode()
 def test_products_are_those_of_the_layers_before_and_after_their_weights_change(bias, dtype, rows):
     model = Gated(bias=bias, dtype=dtype)
     layers = [getattr(model, name) for name in GATED]
     pack(model)
-    products, states = Products(model), torch.randn(rows, 64, dtype=dtype)
+    products, states = Products(model), torch.randn(*rows, 64, dtype=dtype)
     for _ in range(2):
         for layer, made in zip(layers, products.of_layers(model, GATED, states), strict=True):
             torch.testing.assert_close(made, linear(states, layer.weight, layer.bias))

@@ -85,4 +85,9 @@ def test_a_served_model_has_an_address_and_a_name(base):
 def test_other_addresses_are_refused(base, source, message):
     with pytest.raises(UserError, match=message) as error:
         served_model("mine", source, base)
+    assert error.value.where.startswith("--models mine=")
+    way_out = (
+        "keys of APIs are read from the environment" if "password" in message else "NAME=http://HOST:PORT/v1#MODEL"
+    )
+    assert way_out in error.value.fix
     assert "secret" not in json.dumps([error.value.what, error.value.where, error.value.fix])

@@ -74,6 +74,31 @@ def test_files_that_are_no_recipe_are_refused(write, text, message):
         load_recipe(write(text))
 
 
+def test_a_fault_of_a_section_that_was_set_names_the_setting(write):
+    with pytest.raises(UserError) as caught:
+        load_recipe("quickstart", ["data.questions.columns={question: q}", "scoring.served={concurrency: 0}"])
+    message = str(caught.value)
+    assert "--set data.questions.columns={question: q}: data.questions.source: missing" in message
+    assert "--set scoring.served={concurrency: 0}: scoring.served.concurrency: input should be" in message
+
+
+def test_a_file_that_is_no_text_or_too_large_for_a_recipe_is_refused_by_its_name(write, tmp_path):
+    large = write("#" * 2**20 + "\nname: x\n")
+    with pytest.raises(UserError, match="the recipe is larger than 1 MB") as caught:
+        load_recipe(large)
+    assert (caught.value.where, caught.value.fix) == (large, "give a recipe, not a data file")
+    (tmp_path / "latin.yaml").write_bytes("name: Müller\n".encode("latin-1"))
+    with pytest.raises(UserError, match="not UTF-8 text") as caught:
+        load_recipe(str(tmp_path / "latin.yaml"))
+    assert (caught.value.where, caught.value.fix) == (f"{tmp_path / 'latin.yaml'}, line 1", "save it as UTF-8 YAML")
+
+
+def test_an_access_token_in_a_recipe_is_refused_with_its_place(write):
+    path = write(recipe_yaml(load_recipe("quickstart")).replace("description: ", "description: hf_" + "a" * 34 + " "))
+    with pytest.raises(UserError, match=f"{path}: description holds what looks like an access token"):
+        load_recipe(path)
+
+
 def test_an_unknown_recipe_is_refused_with_the_nearest_name():
     with pytest.raises(UserError, match="did you mean quickstart"):
         load_recipe("quikstart")
