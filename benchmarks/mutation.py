@@ -209,7 +209,7 @@ def _print(result: ModuleResult) -> None:
         print(f"  - {line}\n  + {mutant}", flush=True)
 
 
-def _merge(out: Path, result: ModuleResult, facts: dict[str, Any], sample: int) -> None:
+def _merge(out: Path, result: ModuleResult, facts: dict[str, Any], drawn: str) -> None:
     """Replace the module's entry in the committed file; `environment` is that of the latest run."""
     value: dict[str, Any] = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {"modules": {}}
     value |= {"medbench": __version__, "environment": facts}
@@ -221,7 +221,7 @@ def _merge(out: Path, result: ModuleResult, facts: dict[str, Any], sample: int) 
         "survived": len(result.survived),
         "survivors": [list(change) for change in result.survived],
         "generated": result.generated,
-        "command": f"python -m benchmarks.mutation {f'--sample {sample} ' if sample else ''}{result.module}",
+        "command": f"python -m benchmarks.mutation {drawn}{result.module}",
         "commit": facts["git_commit"],
     }
     value["modules"] = dict(sorted(value["modules"].items()))
@@ -249,7 +249,8 @@ def main() -> None:
         _print(result)
         passed = passed and result.passes
         if options.out:
-            _merge(options.out, result, facts, options.sample)
+            words = f"--sample {options.sample} --seed {options.seed} " if options.sample else ""
+            _merge(options.out, result, facts, words)
     raise SystemExit(0 if passed else 1)
 
 
