@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="the judge's name on the server")
     parser.add_argument("--rubric", default="five-aspects")
     parser.add_argument("--concurrency", type=int, default=8)
-    parser.add_argument("--kill-after", type=int, default=30, help="requests")
+    parser.add_argument("--kill-after", type=int, default=10, help="requests; there must be more of them")
     parser.add_argument("--allow-dirty", action="store_true")
     args = parser.parse_args()
     facts = environment(allow_dirty=args.allow_dirty)
@@ -45,6 +45,8 @@ def main() -> None:
         killed = subprocess.Popen(command)  # noqa: S603
         while len(proxy.sent) < args.kill_after and killed.poll() is None:
             time.sleep(0.02)
+        if killed.poll() is not None:
+            sys.exit(f"the first command ended after {len(proxy.sent)} requests, before it could be killed")
         killed.kill()
         killed.wait()
         before = list(proxy.sent)

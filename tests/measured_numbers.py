@@ -79,7 +79,14 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
         ],
         "judging_story.json": STORY,
         "gpu/judge.json": [
-            ("all {} answers judged, {} requests sent twice", lambda d: (d["replies"][0]["total"], d["sent_twice"])),
+            (
+                "it judged {} answers, and the command given again sent {} probes and {} judgements",
+                lambda d: (
+                    d["replies"][0]["total"],
+                    d["requests"]["of them probes"],
+                    d["requests"]["after it"] - d["requests"]["of them probes"],
+                ),
+            ),
         ],
     },
     "SECURITY.md": {
