@@ -3,11 +3,11 @@
 # DATA has pubmedqa/ori_pqal.json, medical_o1/train_data.jsonl and test_data.jsonl. A stage whose usual time is not left
 # of SECONDS (1500) is left out; each has a time limit, and its results are in OUT as soon as it ends. OLD=FOLDER, a
 # checkout, adds the real run with that commit. Stages joined by + run at once, since none of them is timed. Without
-# vLLM: STAGES="make+train stock ours restart step training real many".
+# vLLM: STAGES="make+train stock ours restart training many shapes real step".
 set -uo pipefail
 out=$1 data=$2 limit=${3:-1500}
 work=${WORK:-/tmp/medbench-gpu-speed}
-stages=${STAGES:-make+train+judge stock ours restart step training vllm real many shapes agree}
+stages=${STAGES:-make+train+judge stock ours restart vllm training many shapes real step agree}
 device=${DEVICE:-cuda} shape=${SHAPE:-llama-8b}
 pubmedqa=$data/pubmedqa/ori_pqal.json rows=$data/medical_o1/train_data.jsonl test=$data/medical_o1/test_data.jsonl
 mkdir -p "$out" "$work"
