@@ -6,7 +6,6 @@ import pytest
 
 from harness.engines.interface import Cost, GenerateResponse, ScoreResponse
 from harness.scoring.evaluation import AnswerCosts
-from harness.scoring.tally import Tally
 from tests.harness.scoring.test_tally import sample, tally_of
 
 
@@ -30,6 +29,7 @@ def test_costs_are_sums_quantiles_and_maxima_over_all_answers():
 def test_a_single_answer_is_its_own_median_and_95th_percentile(reused):
     costs = AnswerCosts()
     costs.add([ScoreResponse(array("f", [-1.0]), greedy=False, cost=Cost(0.25, 0.12345, 9, reused))])
-    cost = costs.summed_up("base", "t", Tally())
+    cost = costs.summed_up("base", "t", tally_of(sample(prompt_tokens=4, output_tokens=1)))
+    assert (cost.seconds, cost.tokens_per_second) == (0.25, 20.0)
     assert (cost.latency_p50, cost.latency_p95, cost.truncated) == (0.1235, 0.1235, 0)
     assert (cost.reused, cost.reused_answers, cost.reused_seconds) == (reused, int(reused), 0.25 * reused)
