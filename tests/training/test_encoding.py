@@ -201,3 +201,10 @@ def test_without_an_end_token_nothing_is_trained(tokenizer):
     endless.eos_token = endless.chat_template = None
     with pytest.raises(UserError, match=r"no end token[^\n]*\n.*set its eos_token"):
         encode_rows(endless, recipe_up_to(500), [ROW])
+
+
+def test_a_long_plain_text_is_cut_and_says_so(tokenizer):
+    text = ReasoningRow("1", "", "", "So it was. " * 50)
+    whole, cut = (encode_row(tokenizer, get_format("plain"), text, chat="never", max_length=n) for n in (5000, 20))
+    assert (whole.truncated, cut.truncated) == (False, True)
+    assert (cut.input_ids, cut.labels) == (whole.input_ids[:20], whole.labels[:20])

@@ -5,7 +5,7 @@ import pytest
 from reports.errors import UserError
 from tasks.data import load_reasoning
 from training.recipes.recipe_file import load_recipe
-from training.splits import held_out_source, training_rows
+from training.splits import example_source, held_out_source, training_rows
 
 SAME_SOURCE = ["data.reasoning=null", "data.reasoning_rows=10", "data.train.rows=40", "data.validation_rows=6"]
 
@@ -46,9 +46,20 @@ def test_a_validation_source_of_its_own_is_drawn_from_by_seed_and_takes_no_row()
     recipes = [load_recipe("quickstart", [*settings, f"seed={seed}"]) for seed in (1, 1, 2)]
     divided = [training_rows(recipe) for recipe in recipes]
     assert [len(rows.train) for rows in divided] == [40, 40, 40]
+    assert set(divided[0].accounts) == {"train", "validation"}
     first, again, other = (ids(rows.validation) for rows in divided)
     assert first == again == ids(load_reasoning(recipes[0].data.validation, seed=1))
     assert first != other
+
+
+def test_few_shot_examples_are_none_of_the_held_out_rows():
+    settings = [*SAME_SOURCE, "data.train.exclude_ids=[reasoning-1]"]
+    zero_shot, few_shot = (load_recipe("quickstart", [*settings, f"scoring.num_fewshot={n}"]) for n in (0, 2))
+    assert example_source(zero_shot) == zero_shot.data.train
+    unwanted = {*example_source(few_shot).exclude_ids}
+    assert unwanted == {*held_out_source(few_shot).ids, "reasoning-1"}
+    own = load_recipe("quickstart", ["scoring.num_fewshot=2"])
+    assert example_source(own) == own.data.train
 
 
 def test_without_a_source_the_held_out_rows_are_the_samples():

@@ -100,8 +100,11 @@ def test_an_access_token_in_a_recipe_is_refused_with_its_place(write):
 
 
 def test_an_unknown_recipe_is_refused_with_the_nearest_name():
-    with pytest.raises(UserError, match="did you mean quickstart"):
+    with pytest.raises(UserError) as caught:
         load_recipe("quikstart")
+    assert caught.value.what == "there is no recipe of that name, nor such a file"
+    names = ", ".join(recipe_names())
+    assert caught.value.fix == f"did you mean quickstart? available recipes: {names}; or give the path of a YAML file"
 
 
 def test_a_resolved_recipe_is_plain_yaml():
