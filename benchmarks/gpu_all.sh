@@ -63,10 +63,7 @@ declare -A usual=([make]=90 [stock]=200 [ours]=90 [restart]=60 [vllm]=180 [step]
   [judge]=200 [shapes]=180 [agree]=150 [warm]=80)
 for group in $stages; do
   for name in ${group//+/ }; do
-    case $name in
-    train | real | training | judge) stage "$name" "${usual[$name]}" bash -c "$name" & ;;
-    *) stage "$name" "${usual[$name]}" bash -c "speed $name" & ;;
-    esac
+    stage "$name" "${usual[$name]:-100}" bash -c "$(declare -F "$name" || echo "speed $name")" &
   done
   wait
 done

@@ -19,7 +19,7 @@ if [ "$1" = setup ]; then
   echo "$staged" >"$keep/wheels" # the quickstart's weights are installed from there
 fi
 # The bytecode of a read-only installation is kept too, or every process compiles it anew.
-export PYTHONPATH=$keep/site:$keep/main PIP_FIND_LINKS=$(cat "$keep/wheels") PYTHONPYCACHEPREFIX=$keep/bytecode
+export PYTHONPATH=$keep/site PIP_FIND_LINKS=$(cat "$keep/wheels") PYTHONPYCACHEPREFIX=$keep/bytecode
 export HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 PIP_NO_INDEX=1 MEDBENCH_HOME=$keep/home WORK=$keep/work OLD=$keep/old
 cd "$keep/main"
 case $1 in

@@ -76,13 +76,11 @@ class Benchmark:
 
     def ours(self) -> dict[str, Any]:
         """The transformers engine, twice over."""
-        return self._without_answers(
-            self._run("benchmarks.our_run", "tasks", self._model, [*self._adapters(), "--again"])
-        )
+        return self._engine("--again")
 
     def restart(self) -> dict[str, Any]:
         """The transformers engine again, with what the first start compiled."""
-        return self._without_answers(self._run("benchmarks.our_run", "tasks", self._model, self._adapters()))
+        return self._engine()
 
     def step(self) -> dict[str, Any]:
         """Milliseconds of a decoding step of the base at fixed lengths, replayed from a CUDA graph."""
@@ -101,13 +99,11 @@ class Benchmark:
 
     def vllm(self) -> dict[str, Any]:
         """The vLLM engine: its first start, a first round, a steady round."""
-        words = [*self._adapters(), "--again", "--engine", "vllm"]
-        return self._without_answers(self._run("benchmarks.our_run", "tasks", self._model, words))
+        return self._engine("--again", "--engine", "vllm")
 
     def warm(self) -> dict[str, Any]:
         """VLLM again, with what the first start compiled."""
-        words = [*self._adapters(), "--engine", "vllm"]
-        return self._without_answers(self._run("benchmarks.our_run", "tasks", self._model, words))
+        return self._engine("--engine", "vllm")
 
     def agree(self) -> dict[str, Any]:
         """SmolLM2-135M with given or random adapters: both engines in bfloat16, and float32 as the truth."""
@@ -220,6 +216,11 @@ class Benchmark:
         started = time.perf_counter()
         subprocess.run([*command, "--device", self._args.device, *words], check=True)  # noqa: S603
         return {**read_json(out), "process_seconds": time.perf_counter() - started}
+
+    def _engine(self, *words: str) -> dict[str, Any]:
+        """One of our engines with all adapters, without the answers."""
+        run = self._run("benchmarks.our_run", "tasks", self._model, [*self._adapters(), *words])
+        return self._without_answers(run)
 
     def _without_answers(self, run: dict[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in run.items() if key != "answers"}

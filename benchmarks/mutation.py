@@ -97,10 +97,10 @@ def _settings() -> dict[str, Any]:
     return tomllib.loads((ROOT / "benchmarks/mutants.toml").read_text(encoding="utf-8"))
 
 
-def _pytest_arguments(tests: Iterable[str]) -> list[str]:
+def _pytest_arguments(*, uses_models: bool) -> list[str]:
     """Arguments that leave slow tests out, and import what makes a model before the workers fork."""
     arguments = ["-n", "0", "-p", "no:cacheprovider", "-k", f"not ({' or '.join(_settings()['slow'])})"]
-    if _use_models(tests):
+    if uses_models:
         # Else mutants run out of time over the imports.
         arguments += [word for module in _IMPORTED for word in ("-p", module)]
     return arguments
@@ -147,12 +147,12 @@ def run_module(
         folder = Path(name)
         copy_tree(folder)
         with (folder / "pyproject.toml").open("a", encoding="utf-8") as settings:
-            constant = 5.0 if _use_models(tests) else 1.0  # a process's first computation takes longer
+            uses_models = _use_models(tests)
             values = {
                 "module": module,
                 "tests": list(tests),
-                "arguments": _pytest_arguments(tests),
-                "constant": constant,
+                "arguments": _pytest_arguments(uses_models=uses_models),
+                "constant": 5.0 if uses_models else 1.0,  # the first computation of a process takes longer
             }
             settings.write(_SETTINGS.format(**{key: json.dumps(value) for key, value in values.items()}))
         with contextlib.chdir(folder):
