@@ -1,6 +1,7 @@
 """What is scored again to measure noise, what that may cost, and what is reported where it is not measured."""
 
 import json
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -177,8 +178,8 @@ def test_a_round_that_turns_out_slow_is_cut_at_the_next_answer_and_does_not_coun
 
 def test_the_progress_of_each_round_is_named(scoring, capsys):
     scoring(None, terminal=Terminal())
-    lines = [line.strip().partition(",")[2].split(":")[0].strip() for line in capsys.readouterr().out.splitlines()]
-    assert [line for line in lines if line.startswith("part")] == ["part 1", "part 2", "part 3", "part 4"]
+    named = re.findall(r"scoring again, (part \d+):", capsys.readouterr().out)
+    assert named == ["part 1", "part 2", "part 3", "part 4"]
 
 
 def test_loading_beyond_the_limit_leaves_nothing(scoring):
