@@ -124,6 +124,10 @@ class Terminal:
         elif text.strip():
             self._emit("message", level="warning" if style == "yellow" else "info", message=text.strip())
 
+    def note(self, text: str) -> None:
+        """Print a warning on a line of its own, below a heading."""
+        self.say(f"  note: {text}", style="yellow")
+
     def command(self, line: str) -> None:
         """Print a command for GitHub's runner, made of escaped parts, as it is."""
         if not self.as_json:

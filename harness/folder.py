@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,12 @@ from filelock import FileLock, Timeout
 
 from reports.document.reading import samples_path
 from reports.errors import UserError
-from reports.files import PART, remove_parts, write_text
+from reports.files import PART, remove_parts
 from training.backends.trackers import WANDB
 from training.checkpoints import KEPT, SEEDS
 from training.models.links import refuse_links_out
 
 _LOCK = ".lock"
-_SESSION = ".served"  # names the session in which servers answered
 _PROBE_SECONDS = 1.0  # others that only ask whether it is locked hold the lock for far less
 _POLL_SECONDS = 0.01
 
@@ -80,16 +78,10 @@ class RunFolder:
         """Replies of judges, by judge and rubric."""
         return self.path / "judging"
 
-    def served_session(self) -> str:
-        """Name under which a server's answers are stored for this folder; a new one after `end_served_session`."""
-        path = self.path / _SESSION
-        if not path.is_file():
-            write_text(path, uuid.uuid4().hex)
-        return path.read_text(encoding="ascii")
-
-    def end_served_session(self) -> None:
-        """Discard the name, so that the next requests to servers are sent again."""
-        (self.path / _SESSION).unlink(missing_ok=True)
+    @property
+    def served(self) -> Path:
+        """How servers replied while they answered; without it their answers are requested again."""
+        return self.path / ".served"
 
     def make(self) -> None:
         """Create the folder.

@@ -6,12 +6,12 @@ import functools
 import hashlib
 import importlib.metadata
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.engines.interface import GenerateRequest, PerplexityRequest, Request
-from harness.engines.kinds import engine_kind, served_facts
+from harness.engines.kinds import engine_kind, served_identity
 from reports.files import sha256_file, sha256_value
 from reports.json_text import dumps
 from reports.version import __version__
@@ -32,7 +32,13 @@ _TASK_CODE = ("harness/scoring/*.py", "tasks/**/*.py", "tasks/**/*.yaml")
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def model_key(plan: Plan, choice: Choice, model: Model, version: str = __version__) -> str:
+def model_key(
+    plan: Plan,
+    choice: Choice,
+    model: Model,
+    say: Callable[[str], None] | None = None,
+    version: str = __version__,
+) -> str:
     """Hash over everything but the requests that decides the responses of one model of a plan.
 
     Weights, configuration and tokenizer of base and adapter, what ends an answer, how they are held and computed, and
@@ -51,16 +57,16 @@ def model_key(plan: Plan, choice: Choice, model: Model, version: str = __version
             [model.sha256, sha256_file(model.folder / CONFIG), scoring.adapters] if model.is_adapter else None,
             [plan.weights, plan.train_dtype, plan.score_dtype, plan.dense, plan.device.type],
             [engine, scoring.batch_tokens, scoring.batch_rows, scoring.vllm if engine == "vllm" else None],
-            _served_key(plan, model) if model.is_served else None,
+            _served_key(plan, model, say) if model.is_served else None,
             [dialogue.tokenizer == str(plan.base.tokenizer) or small_files(model.folder), sorted(dialogue.ends)],
             plan.is_noise_check,
         ]
     )
 
 
-def _served_key(plan: Plan, model: Model) -> list[object]:
-    facts = served_facts(model, plan.recipe.scoring.served)
-    return [model.url, model.served_name, facts, plan.folder.served_session()]
+def _served_key(plan: Plan, model: Model, say: Callable[[str], None] | None) -> str:
+    _, key = served_identity(model, plan.recipe.scoring.served, plan.folder.served, say)
+    return key
 
 
 def pair_key(model: str, loaded: LoadedTask, seed: int) -> str:

@@ -6,10 +6,12 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.engines.interface import CAPABILITIES, Capability, Unsupported
 from reports.errors import UserError, first_line
+from reports.files import sha256_value
 from training.processes import process_count
 
 if TYPE_CHECKING:
@@ -139,17 +141,26 @@ def _served_unsupported(plan: Plan) -> Unsupported | None:
     return Unsupported("models on this machine need another one", "leave scoring.engine at auto")
 
 
-def served_facts(model: Model, settings: ServedSection) -> dict[str, str]:
-    """What the server of a model says of itself and a hash of its replies, which are part of the key of its answers.
+def served_identity(
+    model: Model, settings: ServedSection, record: Path, say: Callable[[str], None] | None = None
+) -> tuple[dict[str, str], str]:
+    """What the server of a model says of itself with a hash of its replies, and the key of its answers.
+
+    Args:
+        model: The served model.
+        settings: `scoring.served` of the recipe.
+        record: File of the run folder in which it is kept how servers replied.
+        say: Called with a line that says that answers given before are requested again.
 
     Raises:
         UserError: The server does not answer, or does not have the model.
     """
     from harness.engines.served.client import server_facts
-    from harness.engines.served.identity import reply_hash
+    from harness.engines.served.identity import ServedRecord
 
-    facts = server_facts(model.url, model.served_name, settings)
-    return {**facts, "replies": reply_hash(model.url, model.served_name, settings)}
+    facts, earlier = server_facts(model.url, model.served_name, settings), ServedRecord(record)
+    facts["replies"] = earlier.recognise(model.url, model.served_name, settings, say)
+    return facts, sha256_value([model.url, model.served_name, facts, earlier.session])
 
 
 ENGINES = {

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from harness.engines.kinds import served_facts
+from harness.engines.kinds import served_identity
 from harness.engines.served.client import FailingError, RefusedError, ServedClient
 from harness.engines.served.replies import InvalidReplyError, answer, prompt_count
 from harness.engines.served.workers import run_jobs
@@ -95,7 +96,8 @@ class ServedJudge:
         seed: Seed of the replies.
         store: The answer store; None keeps nothing.
         reads: Whether replies of earlier runs are used.
-        session: Session of the run folder under which a server's replies are stored.
+        record: File of the run folder in which it is kept how servers replied.
+        say: Called with a line that says that replies given before are requested again.
 
     Raises:
         UserError: The server cannot be reached, or lacks the model.
@@ -109,13 +111,14 @@ class ServedJudge:
         seed: int,
         store: AnswerStore | None,
         reads: bool = True,
-        session: str,
+        record: Path,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self.model = model
-        self.facts = served_facts(model, settings)
+        self.facts, identity = served_identity(model, settings, record, say)
         self._settings, self._seed, self._store, self._reads = settings, seed, store, reads
         self._client = ServedClient(model.url, settings)
-        self._key = sha256_value(["judge", __version__, model.url, model.served_name, self.facts, session, seed])
+        self._key = sha256_value(["judge", __version__, identity, seed])
 
     def stored(self, prompts: Sequence[JudgePrompt]) -> dict[JudgePrompt, JudgeReply]:
         """Replies of earlier runs."""

@@ -112,7 +112,7 @@ def judge(  # noqa: PLR0913 - one for each flag of the command
     with raise_machine_errors(), folder.lock(wait=_WAIT_SECONDS), opened_store(terminal) as store:
         log_to(folder.log)
         model = _find_judge(judge, recipe, terminal)
-        started = _start(model, recipe, folder, store, results.seed, reads=not again)
+        started = _start(model, recipe, folder, store, results.seed, terminal, reads=not again)
         with contextlib.closing(started):
             replies = _ask(started, questions, terminal, only_cost=only_cost, keeps=store is not None)
         if only_cost:
@@ -192,13 +192,20 @@ def _find_judge(text: str, recipe: Recipe, terminal: Terminal) -> Model:
 
 
 def _start(
-    model: Model, recipe: Recipe, folder: RunFolder, store: AnswerStore | None, seed: int, *, reads: bool
+    model: Model,
+    recipe: Recipe,
+    folder: RunFolder,
+    store: AnswerStore | None,
+    seed: int,
+    terminal: Terminal,
+    *,
+    reads: bool,
 ) -> Judge:
     if model.is_served:
         from harness.judging.judges import ServedJudge
 
-        served, session = recipe.scoring.served, folder.served_session()
-        return ServedJudge(model, served, seed=seed, store=store, reads=reads, session=session)
+        served = recipe.scoring.served
+        return ServedJudge(model, served, seed=seed, store=store, reads=reads, record=folder.served, say=terminal.note)
     from harness.judging.local_judge import LocalJudge
 
     return LocalJudge(model, recipe.model_copy(update={"seed": seed}), folder, store, reads=reads)
@@ -222,8 +229,7 @@ def _ask(
     if only_cost or not missing:
         return replies
     if not keeps:
-        line = "  note: the answer store is off (MEDBENCH_CACHE_GB), so a stopped judgement starts again"
-        terminal.say(line, style="yellow")
+        terminal.note("the answer store is off (MEDBENCH_CACHE_GB), so a stopped judgement starts again")
     with terminal.progress("judging", len(missing)) as advance:
         for prompt, reply in judge.ask(missing):
             replies[prompt] = reply

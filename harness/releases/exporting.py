@@ -186,4 +186,4 @@ def _say(log: ExportLog, terminal: Terminal) -> None:
         f" {log.same_top_token:.1%}"
     )
     for note in log.notes:
-        terminal.say(f"  note: {note}", style="yellow")
+        terminal.note(note)

@@ -111,7 +111,7 @@ def verify(  # noqa: PLR0913 - one for each flag of the command
         for place in {folder.path, home.path if out is None else folder.path}:
             write_verification(place / VERIFY_FILE, document)
             write_text(place / "verify.md", markdown(document))
-        folder.end_served_session()
+        folder.served.unlink(missing_ok=True)
     terminal.say(f"\n{summary(document)}")
     terminal.say(str(folder.path / VERIFY_FILE))
     return document

@@ -77,7 +77,7 @@ def choose_checkpoint(plan: Plan, folders: Mapping[int, Path], work: Path, termi
             break
         except NotFiniteError as error:
             part = part.without(error.model)
-            terminal.say(f"  note: {part.warnings[-1]}", style="yellow")
+            terminal.note(part.warnings[-1])
     by_model = {answers.model: _score(answers, metric, plan.recipe.seed) for answers in scored}
     scores = {step: by_model.get(checkpoint_name(step)) for step in folders}
     sign = next(info.sign for info in scored[0].metrics if info.key == metric)

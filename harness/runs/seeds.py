@@ -62,7 +62,7 @@ def plan_seeds(
     )
     pools, notes = _pools({seed: [model for model in scored if model.seed == seed] for seed in seeds})
     for note in notes:
-        terminal.say(f"  note: {note}", style="yellow")
+        terminal.note(note)
     overlap = find_overlap(scored, plan.tasks, plan.base, pools)
     return replace(plan, models=scored, pools=pools, overlap=overlap, warnings=(*plan.warnings, *notes))
 

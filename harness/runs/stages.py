@@ -77,7 +77,7 @@ def plan_stage(
     for source in source_accounts(recipe, plan.to_train, plan.tasks):
         terminal.say(f"    {source.role}: {source.source}, {source.account.summary()}")
     for warning in plan.warnings:
-        terminal.say(f"  note: {warning}", style="yellow")
+        terminal.note(warning)
     if is_main():
         write_text(folder.recipe, recipe_yaml(recipe))
     return plan
@@ -109,13 +109,12 @@ def train_stage(plan: Plan, rows: TrainingRows, terminal: Terminal, stages: dict
         f" {duration(log.seconds)}, loss {losses[0]:.3f} -> {losses[-1]:.3f}"
     )
     if log.truncated_rows or log.dropped_rows:
-        terminal.say(
-            f"  note: {log.truncated_rows} rows were cut at {plan.recipe.trainer.max_length} tokens,"
-            f" {len(log.dropped_rows)} dropped whose prompt alone is longer; raise trainer.max_length",
-            style="yellow",
+        terminal.note(
+            f"{log.truncated_rows} rows were cut at {plan.recipe.trainer.max_length} tokens,"
+            f" {len(log.dropped_rows)} dropped whose prompt alone is longer; raise trainer.max_length"
         )
     if log.altered_turns:
-        terminal.say(f"  note: {altered_line(log.altered_turns)}", style="yellow")
+        terminal.note(altered_line(log.altered_turns))
     _log.info("trained: %s", log.model_dump(exclude={"losses", "settings"}))
     return log
 
@@ -156,7 +155,7 @@ def score_stage(plan: Plan, terminal: Terminal, stages: dict[str, float], *, aga
             break
         except NotFiniteError as error:
             plan = plan.without(error.model)
-            terminal.say(f"  note: {plan.warnings[-1]}", style="yellow")
+            terminal.note(plan.warnings[-1])
     started = time.perf_counter()
     results = assemble(plan, scored, noise, command=command_line(), stages=stages, engine=engine)
     results = add_judging(add_ratings(results, plan.folder), plan.folder)
@@ -166,7 +165,7 @@ def score_stage(plan: Plan, terminal: Terminal, stages: dict[str, float], *, aga
         write_results(plan.folder.path, results)
         notes = report_scores(plan, results)
         for note in notes:
-            terminal.say(f"  note: {note}", style="yellow")
+            terminal.note(note)
         if notes:
             results = results.model_copy(update={"notes": [*results.notes, *notes]})
             write_results(plan.folder.path, results)

@@ -90,7 +90,7 @@ def read_kept(
         _log.warning("%s: not usable, scored again: %s", path, error)
         if say is not None:
             what = error.what if isinstance(error, UserError) else "the saved answers are broken"
-            say(f"  note: {model}, {loaded.name}: {what}; scored again")
+            say(f"{model}, {loaded.name}: {what}; scored again")
         return None
     if len(tally.values) != len(loaded.indices) * loaded.answers:
         return None

@@ -106,7 +106,7 @@ class _Rescoring:
     @functools.cached_property
     def _models(self) -> dict[str, str]:
         """Keys of the models by name."""
-        return {model.name: model_key(self.plan, self._choice, model) for model in self.plan.models}
+        return {model.name: model_key(self.plan, self._choice, model, self.terminal.note) for model in self.plan.models}
 
     @property
     def _pairs(self) -> list[tuple[str, str]]:
@@ -221,9 +221,7 @@ class _Rescoring:
             return Rescored(samples, float(about["seconds"]))
         except (UserError, KeyError, OSError, TypeError, ValueError) as error:
             _log.warning("%s: not usable, scored again: %s", path, error)
-            self.terminal.say(
-                "  note: the saved noise measurement is broken or was changed; measured again", style="yellow"
-            )
+            self.terminal.note("the saved noise measurement is broken or was changed; measured again")
             return None
 
     def write(self, rescored: Rescored) -> None:

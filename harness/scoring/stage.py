@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import logging
 import time
@@ -46,7 +45,7 @@ def score_models(
     """
     choice = choose_engine(plan)
     setup: dict[str, Any] = {"name": choice.name, "why": choice.why}
-    models = {model.name: model_key(plan, choice, model) for model in plan.models}
+    models = {model.name: model_key(plan, choice, model, terminal.note) for model in plan.models}
     keys = {
         (model, loaded.name): pair_key(models[model], loaded.asked(model), plan.recipe.seed)
         for model in models
@@ -56,11 +55,7 @@ def score_models(
     tasks = {loaded.name: loaded for loaded in plan.tasks}
     for (model, task), key in keys.items():
         path = plan.folder.samples(model, task)
-        kept = (
-            None
-            if again
-            else read_kept(path, key, model, tasks[task].asked(model), functools.partial(terminal.say, style="yellow"))
-        )
+        kept = None if again else read_kept(path, key, model, tasks[task].asked(model), terminal.note)
         if kept is not None:
             terminal.say(f"  {model}, {task}: answered already, kept")
             scores[model, task] = kept

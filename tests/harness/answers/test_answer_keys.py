@@ -38,7 +38,7 @@ def test_keys_differ_by_everything_that_decides_an_answer(tiny_recipe, tmp_path)
     (plan.base.folder / "special_tokens_map.json").write_text("{}")
     others.append(key())
     (plan.base.folder / "special_tokens_map.json").unlink()
-    others.append(model_key(plan, Choice("transformers", "", 0.0), plan.base, "9.9"))
+    others.append(model_key(plan, Choice("transformers", "", 0.0), plan.base, version="9.9"))
     assert len({base, *others}) == 1 + len(others)
     store = store_key(base, plan.device)
     request = GenerateRequest((1, 2, 3), 5, seed=1)
@@ -72,7 +72,7 @@ def test_answers_of_a_server_hold_for_its_replies_and_for_one_folder(tiny_recipe
         assert key(tmp_path) != first
         server.change = lambda _, reply: reply
         assert key(tmp_path) == first
-        RunFolder(tmp_path).end_served_session()
+        RunFolder(tmp_path).served.unlink()
         assert key(tmp_path) != first
 
 

@@ -1,0 +1,44 @@
+"""Which model a server serves is known by its replies, also while it is busy."""
+
+from harness.engines.served.identity import ServedRecord
+from tasks.rendering import load_tokenizer
+from tests.harness.engines.fake_server import FakeServer
+from training.recipes.recipe import ServedSection
+
+
+def test_a_busy_server_is_recognised_once_its_earlier_replies_are_seen_again(tiny_model, tmp_path):
+    """In 16 bits near ties depend on what else a server computes, here in its first prompt and then in its second."""
+    notes: list[str] = []
+    with FakeServer(load_tokenizer(str(tiny_model))).running() as server:
+
+        def busy(*numbers):
+            """Another text in the requests with these numbers, from now on."""
+            first = len([path for path, _, _ in server.sent if path.endswith("completions")])
+
+            def change(_, reply):
+                now = len([path for path, _, _ in server.sent if path.endswith("completions")]) - first
+                text = "a near tie" if now in numbers else reply["choices"][0]["text"]
+                return {**reply, "choices": [{**reply["choices"][0], "text": text}]}
+
+            server.change = change
+
+        def replies():
+            return ServedRecord(tmp_path / "served").recognise(server.url, "tuned", ServedSection(), notes.append)
+
+        idle = replies()
+        busy(1, 5)
+        assert replies() == idle
+        assert not notes
+        busy(*range(1, 100))
+        other = replies()
+        assert other != idle
+        assert len(notes) == 1
+        assert "tuned" in notes[0]
+        assert "requested again" in notes[0]
+        assert replies() == other
+        busy()
+        assert replies() == idle
+        assert len(notes) == 1
+        session = ServedRecord(tmp_path / "served").session
+        (tmp_path / "served").write_text("broken")
+        assert ServedRecord(tmp_path / "served").session != session
