@@ -93,10 +93,10 @@ class PaddedDecoder:
             else:
                 output = self._model(torch.tensor([live[0].written], device=self._model.device))
             requests, draws = [sequence.request for sequence in live], [sequence.draw() for sequence in live]
-            chosen = choose(output.logits[:, -1], requests, draws)
+            chosen = choose(output.logits[:, -1], requests, draws).tolist()  # waits for a GPU
             share = (time.perf_counter() - started) / len(live)
             unfinished = []
-            for number, (sequence, token) in enumerate(zip(live, chosen.tolist(), strict=True)):
+            for number, (sequence, token) in enumerate(zip(live, chosen, strict=True)):
                 sequence.begun = sequence.begun or started
                 sequence.seconds += share
                 response = sequence.append(token, self._device)
