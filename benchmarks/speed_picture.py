@@ -24,14 +24,12 @@ _ROW, _TOP, _LABELS, _CHART, _BOX = 42, 64, 220, 440, 780  # height of a bar, an
 def speed_bars() -> list[tuple[str, str, float, float | None]]:
     """(what, where, times faster with the start counted, times faster without it or None) of each bar."""
     cpu = read_json(_RESULTS / "cpu_speed.json")["ratios"]
-    gpu = gpu_ratios()
-    whole, steady = "whole process, against stock at its best batch", "steady, against stock at its best batch"
     two_cores, h200 = "2 CPU cores, 135M", "H200, 8B shape, 3 adapters"
+    gpu = {engine: batches["at its best batch"] for engine, batches in gpu_ratios().items()}
     return [
         ("Base and one adapter", two_cores, cpu["end to end"], None),
         ("Each further adapter", two_cores, cpu["further adapter"], None),
-        ("transformers engine", h200, gpu["ours"][whole], gpu["ours"][steady]),
-        ("vLLM engine", h200, gpu["vllm"][whole], gpu["vllm"][steady]),
+        *((engine, h200, times["its first start counted"], times["steady"]) for engine, times in gpu.items()),
     ]
 
 
@@ -57,7 +55,7 @@ def speed_svg(theme: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_BOX} {height}" width="{_BOX}" {FONT} role="img">',
         "<title>How many times faster than stock lm-eval</title>",
         text(0, 18, "Times faster than stock lm-eval on the same items", "ink", ' font-size="16" font-weight="600"'),
-        text(0, 38, "strong: start-up counted; faint: long runs, start-up not counted", "soft", small),
+        text(0, 38, "strong: first start counted; faint: steady, no start counted", "soft", small),
     ]
     for number, (what, where, whole, steady) in enumerate(bars):
         y = _TOP + _ROW * number

@@ -59,12 +59,6 @@ def largest_margin(agreement: dict[str, Any]) -> float:
     return max(float(min(item["margins"])) for pair in pairs for item in pair["choices_different"])
 
 
-def vllm_speeds(speed: dict[str, Any]) -> tuple[float, float, float]:
-    """Tokens per second of vLLM, seconds of its start, and tokens per second of transformers beside it."""
-    ours, vllm = (speed["ratios"][name][STEADY] for name in ("ours", "vllm"))
-    return vllm, speed["stages"]["vllm"]["setup"]["start_seconds"], ours
-
-
 def stock_speeds(batch: str) -> Values:
     return lambda speed: tuple(speed["stock_tokens_per_second"][model][batch] for model in ("base", "adapter"))
 
