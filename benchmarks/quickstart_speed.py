@@ -85,12 +85,13 @@ def _clone(folder: Path, commit: str) -> Path:
 def _python(side: Path, words: Sequence[str]) -> float:
     """Run a Python command of a side's commit; its seconds."""
     home = side.with_name(f"{side.name}-home")
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     started = time.perf_counter()
     subprocess.run(  # noqa: S603
         [sys.executable, "-P", *words],
         check=True,
         cwd=side,
-        env=os.environ | {"PYTHONPATH": str(side), "MEDBENCH_HOME": str(home)},
+        env=env | {"PYTHONPATH": str(side), "MEDBENCH_HOME": str(home)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

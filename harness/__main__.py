@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import re
+import importlib
 import shlex
 import sys
 from collections.abc import Callable
@@ -19,7 +19,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from harness.commands import bundle, cache, comparing, doctor, gate, judge, listing, rate, release, reports, run, view
 from harness.console import Terminal, prepare_streams, print_error, printable
 from harness.logs import drop_unhandled, log_fault, quiet_libraries
 from reports.errors import UserError, is_failure
@@ -36,13 +35,9 @@ class _GroupedCommands(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the signature is Typer's
         """Write a list of commands for each group."""
-        for title, names in _GROUPS.items():
+        for title, commands in _COMMANDS.items():
             with formatter.section(title):
-                formatter.write_dl([(name, _first_sentence(self.commands[name].help or "")) for name in names])
-
-
-def _first_sentence(text: str) -> str:
-    return re.split(r"(?<=\.)\s+(?=[A-Z])", " ".join(text.split()))[0]
+                formatter.write_dl([(name, sentence) for name, (_, sentence) in commands.items()])
 
 
 def _print_version(is_wanted: bool) -> None:  # noqa: FBT001 - the value of a flag
@@ -63,42 +58,86 @@ def global_options(
     Terminal.as_json = log_json
 
 
-_COMMANDS: dict[str, Callable[..., None]] = {
-    "run": run.run,
-    "plan": run.plan,
-    "train": run.train,
-    "score": run.score,
-    "ask": run.ask,
-    "report": reports.report,
-    "readme": reports.readme,
-    "diff": reports.diff,
-    "view": view.view,
-    "export": release.export,
-    "push": release.push,
-    "verify": release.verify,
-    "bundle": bundle.bundle,
-    "list": listing.list_names,
-    "compare": comparing.compare,
-    "sweep": comparing.sweep,
-    "convert": comparing.convert,
-    "judge": judge.judge,
-    "gate": gate.gate,
-    "init": gate.init,
-    "doctor": doctor.doctor,
+_COMMANDS = {  # by what they are for: (function or Typer app below harness.commands, first sentence of its help)
+    "Train and score": {
+        "run": (
+            "run.run",
+            "Train the adapter where needed, score all models on the same questions, compare them and write a report.",
+        ),
+        "plan": (
+            "run.plan",
+            "Show what a training will do before it starts: rows, lengths, an example, parameters, memory and time.",
+        ),
+        "train": ("run.train", "Train the recipe's adapter without scoring it."),
+        "score": ("run.score", "Score and compare models without training."),
+        "sweep": (
+            "comparing.sweep",
+            "Train and score every combination of some settings once, and compare all with the base in one report.",
+        ),
+        "ask": ("run.ask", "Put one question to several models and show their answers side by side."),
+    },
+    "Look at results": {
+        "view": (
+            "view.view",
+            "Show all runs below a folder on a local page, with filters, a metric over time, and links to the reports.",
+        ),
+        "report": (
+            "reports.report",
+            "Write report.md and report.html of a run folder again, from its results and samples.",
+        ),
+        "compare": (
+            "comparing.compare",
+            "Compare the models of several runs on the items that they share, in one report.",
+        ),
+        "diff": ("reports.diff", "Show what differs between two runs: settings, versions, scores and answers."),
+        "readme": ("reports.readme", "Write the result tables between the markers of a Markdown file from their runs."),
+        "judge": (
+            "judge.judge",
+            "Have a model judge the generated answers of a run, blinded, and report its scores, biases and faults.",
+        ),
+        "rate": (
+            "rate.rate",
+            "Export a sheet on which people rate answers blindly, and import it when it is filled in.",
+        ),
+        "convert": (
+            "comparing.convert",
+            "Write a run's scores and samples for other tools: CSV, Parquet, or lm-eval's own layout.",
+        ),
+    },
+    "Release": {
+        "gate": ("gate.gate", "Judge by a policy whether a model may be released."),
+        "baseline": ("gate.baseline_app", "Store the scores of released models, to gate candidates against."),
+        "init": ("gate.init", "Write a starter recipe, gate policy and CI file."),
+        "export": (
+            "release.export",
+            "Merge an adapter into its base as a model folder or GGUF file, and compare it with the unmerged adapter.",
+        ),
+        "verify": ("release.verify", "Certify that a deployed model is the evaluated one."),
+        "push": ("release.push", "Upload an adapter or exported model, with its card, to the hub."),
+    },
+    "Models, data and this machine": {
+        "list": ("listing.list_names", "List recipes, tasks, formats or suites."),
+        "bundle": (
+            "bundle.bundle",
+            (
+                "Fetch the data sets and models of a run into a folder that --from-bundle reads on a machine "
+                "without a network."
+            ),
+        ),
+        "cache": (
+            "cache.cache_app",
+            "Show or clear the stored answers that all runs share, so that no question is answered twice.",
+        ),
+        "doctor": ("doctor.doctor", "Check what medbench needs of this machine, and say what to do."),
+    },
 }
-_GROUPS = {
-    "Train and score": ("run", "plan", "train", "score", "sweep", "ask"),
-    "Look at results": ("view", "report", "compare", "diff", "readme", "judge", "rate", "convert"),
-    "Release": ("gate", "baseline", "init", "export", "verify", "push"),
-    "Models, data and this machine": ("list", "bundle", "cache", "doctor"),
-}
-_FURTHER = {"rate": rate.rate, "cache": cache.cache_app, "baseline": gate.baseline_app}  # with commands of their own
+_PLACES = {name: place for commands in _COMMANDS.values() for name, (place, _) in commands.items()}
 
 
 def make_app(wanted: str | None = None) -> typer.Typer:
-    """The command line; if only one command is wanted, the others are there with their help, but without options.
+    """The command line, with all commands or only the one that is wanted ("": none, which is enough for the help).
 
-    Typer reads the annotations of all options when it starts, which takes as long as its import.
+    To import all commands, and to read the annotations of their options, takes longer than to import Typer.
     """
     app = typer.Typer(
         name="medbench",
@@ -113,18 +152,15 @@ def make_app(wanted: str | None = None) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(global_options)
-    for name, command in _COMMANDS.items():
-        app.command(name, help=command.__doc__)(command if wanted in (None, name) else _nothing)
-    for name, group in _FURTHER.items():
-        if wanted in (None, name):
-            app.add_typer(group)
+    one = [wanted] if wanted in _PLACES else []
+    for name in one if one or wanted == "" else _PLACES:  # another name is an error, which suggests one of all
+        module, _, attribute = _PLACES[name].partition(".")
+        command = getattr(importlib.import_module(f"harness.commands.{module}"), attribute)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command)
         else:
-            app.command(name, help=group.info.help)(_nothing)
+            app.command(name)(command)
     return app
-
-
-def _nothing() -> None:
-    """Stand for a command that this command line does not call."""
 
 
 def main() -> None:

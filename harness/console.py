@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, Self
 
 from reports.errors import UserError
@@ -78,6 +77,8 @@ def print_error(error: UserError) -> None:
 
 
 def _write_json(stream: Any, event: str, **values: Any) -> None:
+    from datetime import UTC, datetime
+
     from reports.json_text import dumps
 
     now = datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -10,7 +10,6 @@ import logging
 import os
 import traceback
 import warnings
-from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.console import Terminal, printable
@@ -104,6 +103,8 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One record."""
+        from datetime import UTC, datetime
+
         from reports.json_text import dumps
 
         value = {

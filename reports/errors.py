@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from reports.secrets import redact
@@ -58,6 +57,8 @@ def first_line(error: BaseException) -> str:
 
 def did_you_mean(name: str, names: Iterable[str], *, most: int = 1) -> str:
     """Suggest the closest names; empty if none is close."""
+    import difflib  # most commands need none of it
+
     near = difflib.get_close_matches(name, names, n=most, cutoff=_NEAR)
     return f"did you mean {' or '.join(near)}?" if near else ""
 

@@ -12,7 +12,7 @@ _SHORTEST = 8  # characters of an environment variable's value to search for
 _MOST_BYTES = 4096  # of a login file
 _NAMES = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY(?:_ID)?|SECRET_KEY)$", re.IGNORECASE)
 # Each alternative has its own prefix and repeats a single class, so matching takes linear time.
-_SHAPES = re.compile(
+_SHAPES = (
     r"\b(?:hf|api_org)_[A-Za-z0-9]{16,}"  # Hugging Face
     r"|\bgh[oprsu]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}"  # GitHub, GitLab
     r"|\bsk-[\w-]{20,}|\bxox[abeprs]-[\w-]{10,}|\bAKIA[0-9A-Z]{16}\b"  # OpenAI and its like, Slack, AWS
@@ -30,12 +30,17 @@ def redact(text: str) -> str:
     """Replace every secret in a text by `[secret]`."""
     for value in _secret_values():
         text = text.replace(value, HIDDEN)
-    return _SHAPES.sub(HIDDEN, text)
+    return _shapes().sub(HIDDEN, text)
 
 
 def holds_secret(text: str) -> bool:
     """Whether a text contains a secret."""
-    return any(value in text for value in _secret_values()) or _SHAPES.search(text) is not None
+    return any(value in text for value in _secret_values()) or _shapes().search(text) is not None
+
+
+@functools.cache
+def _shapes() -> re.Pattern[str]:
+    return re.compile(_SHAPES)  # which takes longer than most imports
 
 
 def _secret_values() -> list[str]:

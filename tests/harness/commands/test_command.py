@@ -88,11 +88,14 @@ def _commands():
     return list(vars(typer.main.get_command(make_app()))["commands"])
 
 
-def test_every_command_takes_h(command):
+def test_every_command_takes_h_and_begins_with_the_sentence_that_the_list_has(command):
+    listed = "".join(command("--help")[1].split())  # lines may end after a hyphen
     for name in _commands():
         code, out, err = command(name, "-h")
         assert (code, err) == (0, "")
         assert out.startswith("Usage: ")
+        sentence = re.split(r"(?<=\.)\s+(?=[A-Z])", " ".join(out.split("\n\n")[1].split()))[0]
+        assert "".join([name, *sentence.split()]) in listed
 
 
 def test_the_version(command):
