@@ -111,7 +111,7 @@ def _set(recipe: dict[str, Any], keys: Sequence[str], value: Change, where: str,
     for inner in keys[:-1]:
         following = section.setdefault(inner, {})
         if not isinstance(following, dict):
-            raise UserError(f"{inner} is not a section", where=where)
+            raise UserError(f"{inner} is not a section", where=where, fix=f"set {inner} itself, or a key of a section")
         section = following
     if value is REMOVED:
         section.pop(keys[-1], None)

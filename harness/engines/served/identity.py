@@ -68,12 +68,17 @@ class ServedRecord:
             served_name: The model's name there.
             settings: `scoring.served` of the recipe.
             say: Called with a line that says that answers given before are requested again.
+
+        Raises:
+            UserError: It replied earlier and does not now.
         """
         earlier = self._record.replies.setdefault(f"{url}#{served_name}", [])
         client = ServedClient(url, settings)
         try:
             now = _recognised(lambda: _replies(client, served_name), earlier)
-        except (UserError, InvalidReplyError):
+        except (UserError, InvalidReplyError) as error:
+            if earlier and isinstance(error, UserError):  # as when it cannot be reached, which shows no other weights
+                raise
             return ""
         finally:
             client.close()

@@ -1,8 +1,11 @@
 """Which model a server serves is known by its replies, also while it is busy."""
 
+import pytest
+
 from harness.engines.served.identity import ServedRecord
+from reports.errors import UserError
 from tasks.rendering import load_tokenizer
-from tests.harness.engines.fake_server import FakeServer
+from tests.harness.engines.fake_server import FakeServer, Raw
 from training.recipes.recipe import ServedSection
 
 
@@ -39,6 +42,10 @@ def test_a_busy_server_is_recognised_once_its_earlier_replies_are_seen_again(tin
         busy()
         assert replies() == idle
         assert len(notes) == 1
+        server.instead = lambda path, _: Raw(400, b"{}") if path.endswith("completions") else None
+        with pytest.raises(UserError, match="with status 400"):
+            replies()
         session = ServedRecord(tmp_path / "served").session
         (tmp_path / "served").write_text("broken")
         assert ServedRecord(tmp_path / "served").session != session
+        assert replies() == ""  # by a server that never took the prompts

@@ -6,7 +6,7 @@ import pytest
 
 from reports.errors import UserError
 from training.models.model import base_model
-from training.models.source_kind import local_kind, served_model
+from training.models.source_kind import gguf_path, local_kind, served_model
 
 CONFIGS = {"adapter_config.json": "{}", "config.json": "{}"}
 
@@ -60,6 +60,8 @@ def test_a_served_model_has_an_address_and_a_name(base):
     assert (served.kind, served.url, served.served_name) == ("served", "http://localhost:8000/v1", "owner/name:8b=x")
     assert (served.folder, served.tokenizer) == (base.folder, base.tokenizer)
     assert served.source == "http://localhost:8000/v1#owner/name:8b=x"
+    assert (served.name, served.public_name, served.config_sha256) == ("mine", "owner/name:8b=x", "")
+    assert (served.quantization, served.rows, served.unknown_rows, served.has_declared_rows) == (None, None, "", False)
     others = [
         served_model("mine", source, base) for source in ("http://localhost:8001/v1#a", "http://localhost:8000/v1#b")
     ]
@@ -91,3 +93,17 @@ def test_other_addresses_are_refused(base, source, message):
     )
     assert way_out in error.value.fix
     assert "secret" not in json.dumps([error.value.what, error.value.where, error.value.fix])
+
+
+def test_the_file_of_a_gguf_model_is_found_or_refused_by_what_is_there(tmp_path, monkeypatch):
+    (tmp_path / "model.gguf").touch()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert gguf_path("mine", "~/model.gguf") == tmp_path / "model.gguf"
+    for source, what in (
+        (tmp_path, "it is a folder, not a GGUF file"),
+        (tmp_path / "no.gguf", "there is no such file"),
+    ):
+        with pytest.raises(UserError) as caught:
+            gguf_path("mine", str(source))
+        expected = (what, f"--models mine={source}", "check the path: NAME=FILE.gguf")
+        assert (caught.value.what, caught.value.where, caught.value.fix) == expected
