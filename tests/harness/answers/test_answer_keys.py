@@ -56,8 +56,9 @@ def test_keys_differ_by_everything_that_decides_an_answer(tiny_recipe, tmp_path)
     assert answer_key(store, request) != answer_key(store_key(others[0], plan.device), request)
 
 
-def test_answers_of_a_server_hold_for_its_replies_and_for_one_folder(tiny_recipe, tiny_model, tmp_path):
+def test_answers_of_a_server_hold_for_its_replies_and_for_one_folder(tiny_recipe, tiny_model, tmp_path, monkeypatch):
     """A server that loads other weights under the same name reports the same facts."""
+    monkeypatch.setattr("time.sleep", lambda _: None)
     recipe, choice = load_recipe(str(tiny_recipe)), Choice("transformers", "", 0.0)
     with FakeServer(load_tokenizer(str(tiny_model))).running() as server:
 

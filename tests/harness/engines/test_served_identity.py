@@ -9,9 +9,11 @@ from tests.harness.engines.fake_server import FakeServer, Raw
 from training.recipes.recipe import ServedSection
 
 
-def test_a_busy_server_is_recognised_once_its_earlier_replies_are_seen_again(tiny_model, tmp_path):
+def test_a_busy_server_is_recognised_once_its_earlier_replies_are_seen_again(tiny_model, tmp_path, monkeypatch):
     """In 16 bits near ties depend on what else a server computes, here in its first prompt and then in its second."""
     notes: list[str] = []
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
     with FakeServer(load_tokenizer(str(tiny_model))).running() as server:
 
         def busy(*numbers):
@@ -32,9 +34,11 @@ def test_a_busy_server_is_recognised_once_its_earlier_replies_are_seen_again(tin
         busy(1, 5)
         assert replies() == idle
         assert not notes
+        assert waits == [0.5]
         busy(*range(1, 100))
         other = replies()
         assert other != idle
+        assert waits == [0.5, 0.5, 1, 2, 4]
         assert len(notes) == 1
         assert "tuned" in notes[0]
         assert "requested again" in notes[0]
