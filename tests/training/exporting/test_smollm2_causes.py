@@ -1,14 +1,11 @@
 """Causes in weights of the real SmolLM2, a third of its layers, with an adapter and every fault planted."""
 
-import shutil
-from pathlib import Path
-
 import pytest
 import torch
 
+from tests.conftest import first_layers
 from tests.training.exporting import planted
 from tests.training.exporting.test_weight_causes import Case
-from training.models.quickstart_model import quickstart_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_model]
 Q_PROJ = "model.layers.3.self_attn.q_proj.weight"
@@ -24,8 +21,7 @@ def case(tmp_path_factory):
     from transformers import AutoModelForCausalLM
 
     work = tmp_path_factory.mktemp("smollm2")
-    folder = Path(shutil.copytree(quickstart_model(), work / "base"))
-    AutoModelForCausalLM.from_pretrained(folder, dtype="auto", num_hidden_layers=LAYERS).save_pretrained(folder)
+    folder = first_layers(work / "base", LAYERS)
     wrapped = get_peft_model(
         AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
         LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, init_lora_weights=False, target_modules="all-linear"),
