@@ -84,8 +84,11 @@ def test_a_row_whose_prompt_fills_the_limit_is_dropped_by_name(tokenizer):
 
 
 def test_nothing_left_to_learn_is_an_error(tokenizer):
-    with pytest.raises(UserError, match=r"trainer.max_length"):
+    with pytest.raises(UserError) as caught:
         encode_rows(tokenizer, recipe_up_to(8), [ROW])
+    what = "every one of the 1 rows has a prompt of 8 tokens or more, so nothing is learned"
+    fix = "raise it, such as --set trainer.max_length=2048"
+    assert (caught.value.what, caught.value.where, caught.value.fix) == (what, "trainer.max_length", fix)
 
 
 SYSTEM, ASKED, SAID = Turn("system", "Be calm."), Turn("user", "Rest?"), Turn("assistant", "No: walk.")
@@ -199,8 +202,21 @@ def test_a_token_without_an_embedding_is_refused_by_its_name(tokenizer):
 def test_without_an_end_token_nothing_is_trained(tokenizer):
     endless = copy.deepcopy(tokenizer)
     endless.eos_token = endless.chat_template = None
-    with pytest.raises(UserError, match=r"no end token[^\n]*\n.*set its eos_token"):
+    with pytest.raises(UserError) as caught:
         encode_rows(endless, recipe_up_to(500), [ROW])
+    assert caught.value.what == "the tokenizer has no end token, so answers could not learn to end"
+    assert caught.value.fix == "set its eos_token"
+
+
+def test_an_end_that_only_the_template_has_does_where_it_is_used(tokenizer):
+    """A tokenizer without an end token of its own: rows end as the template ends a turn."""
+    endless = copy.deepcopy(tokenizer)
+    endless.eos_token = None
+    (row,) = encode_rows(endless, recipe_up_to(500), [ROW]).rows
+    assert tokenizer.decode(row.input_ids[-1:]) == tokenizer.eos_token
+    recipe = load_recipe("quickstart", ["trainer.max_length=500", "format.chat_template=never"])
+    with pytest.raises(UserError, match="the tokenizer has no end token"):
+        encode_rows(endless, recipe, [ROW])
 
 
 def test_a_long_plain_text_is_cut_and_says_so(tokenizer):

@@ -46,6 +46,49 @@ def test_other_errors_stay_what_they_are(error):
         raise error
 
 
+GO_ON = "what is done is kept, and the same command goes on"
+
+
+@pytest.mark.parametrize(
+    ("error", "lines"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory"),
+            [
+                "the device, or the machine's memory: memory ran out, with one row at a time",
+                "fix: end other programs on it, lower scoring.max_new_tokens, or take a machine with more memory",
+            ],
+        ),
+        (
+            RuntimeError("[gloo] Connection closed by peer"),
+            [
+                (
+                    "a process that computes with this one: another process of this run ended: RuntimeError: [gloo]"
+                    " Connection closed by peer"
+                ),
+                "fix: see in its own messages, and with `dmesg`, what ended it",
+            ],
+        ),
+        (
+            torch.AcceleratorError("CUDA error: lost"),
+            [
+                "the GPU: the device failed: AcceleratorError: CUDA error: lost",
+                "fix: look at it with `nvidia-smi`, and restart the machine where it is lost",
+            ],
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "file"),
+            [
+                "file: the disk cannot be written to (No space left on device)",
+                "fix: free some space or check the rights",
+            ],
+        ),
+    ],
+)
+def test_each_failure_has_what_where_and_a_way_out(error, lines):
+    assert str(machine_error(error)) == "\n  ".join(lines) + f"; {GO_ON}"
+
+
 def test_what_is_told_already_is_not_told_around():
     told = MachineError("the disk cannot be written to (No space left on device)")
     with pytest.raises(MachineError) as raised, raise_machine_errors():

@@ -86,6 +86,55 @@ def test_the_tokens_of_a_sequence_are_those_of_the_longest_step(base, settings, 
     assert Training(recipe, find_base_config(recipe.model), lengths, CARD, backend).tokens == tokens
 
 
+IN_LAYERS = 32 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336)  # of 8,030,261,248 weights
+LARGEST_LAYER = 4096 * 14336
+
+
+@pytest.mark.parametrize(
+    ("settings", "bytes_per_weight", "in_16_bits"),
+    [
+        (["quantization={method: nf4, double_quant: true}"], 0.5 + (1 + 4 / 256) / 64, LARGEST_LAYER),
+        (["quantization={method: nf4, double_quant: false}"], 0.5 + 4 / 64, LARGEST_LAYER),
+        (["quantization={method: int8}"], 1, LARGEST_LAYER),
+        (["quantization={method: none}"], 2, 0),
+    ],
+)
+def test_a_base_takes_the_bytes_of_its_quantisation(base, settings, bytes_per_weight, in_16_bits):
+    recipe = load_recipe("deepseek-r1-llama-8b", [base(LLAMA_8B), *settings])
+    memory = estimated_memory(Training(recipe, find_base_config(recipe.model), [500], CARD, "trl"), 1000)
+    rest = 2 * (8_030_261_248 - IN_LAYERS)
+    assert memory["base weights"] == round(IN_LAYERS * bytes_per_weight) + rest
+    assert memory["one layer dequantised"] == 2 * in_16_bits
+    assert "process and libraries" not in memory
+
+
+@pytest.mark.parametrize(("optimizer", "states"), [("adamw_8bit", 2), ("adamw_torch", 8)])
+def test_the_states_of_an_optimizer_have_8_or_32_bits_each(base, optimizer, states):
+    recipe = load_recipe("deepseek-r1-llama-8b", [base(LLAMA_8B), f"trainer.optimizer={optimizer}"])
+    memory = estimated_memory(Training(recipe, find_base_config(recipe.model), [500], CARD, "trl"), 1000)
+    assert [memory[name] for name in ("adapter", "gradients", "optimizer")] == [4000, 4000, 1000 * states]
+
+
+@pytest.mark.parametrize(
+    ("checkpointing", "backend", "vectors", "layers_kept"),
+    [
+        ("offload", "trl", 5 * 4096, 1),
+        ("true", "trl", 32 * 4096, 1),
+        ("false", "trl", 0, 32),
+        ("offload", "unsloth", 5 * 4096, 1),
+    ],
+)
+def test_activations_are_those_of_one_layer_and_the_inputs_of_the_others(
+    base, checkpointing, backend, vectors, layers_kept
+):
+    recipe = load_recipe("deepseek-r1-llama-8b", [base(LLAMA_8B), f"trainer.gradient_checkpointing={checkpointing}"])
+    training = Training(recipe, find_base_config(recipe.model), [100, 300], CARD, backend)
+    layer = 9 * 4096 + 3 * 14336 if backend == "trl" else 13 * 4096 + 5 * 14336
+    memory, tokens = estimated_memory(training, 8), 400 if backend == "trl" else 2 * 300
+    assert memory["activations"] == 2 * tokens * (vectors + layers_kept * layer)
+    assert memory["logits"] == 3 * 256 * 128256 * 4
+
+
 def test_on_a_cpu_the_estimate_is_of_the_process(base):
     recipe = load_recipe("deepseek-r1-llama-8b", [base(LLAMA_8B), "model.dtype=auto"])
     model = find_base_config(recipe.model)

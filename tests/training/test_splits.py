@@ -30,6 +30,15 @@ def test_the_held_out_rows_do_not_depend_on_how_many_are_trained_on():
 def test_another_seed_divides_otherwise():
     one, other = (load_recipe("quickstart", [*SAME_SOURCE, f"seed={seed}"]) for seed in (1, 2))
     assert held_out_source(one).ids != held_out_source(other).ids
+    first, again, second = (ids(training_rows(recipe).validation) for recipe in (one, one, other))
+    assert first == again != second
+
+
+def test_validation_rows_select_the_checkpoint_where_the_best_is_kept():
+    kept = ["trainer.keep_best=true", "trainer.eval_steps=2"]
+    for settings, expected in ((kept, True), ([], False)):
+        recipe = load_recipe("quickstart", [*SAME_SOURCE, *settings])
+        assert training_rows(recipe).validation_selects_checkpoint is expected
 
 
 @pytest.mark.parametrize("setting", ["data.validation_rows=96", "data.reasoning_rows=96"])
