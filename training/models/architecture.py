@@ -143,7 +143,7 @@ def _build(base: Model) -> Architecture:
         ),
         parameters=sum(parameter.numel() for parameter in shell.parameters()),
         layers=int(getattr(shell.config.get_text_config(), "num_hidden_layers", 1)),
-        flash_attention=bool(getattr(shell, "_supports_flash_attn", False)),
+        flash_attention=bool(shell._supports_flash_attn),  # noqa: SLF001 - transformers has no public name for it
     )
 
 
