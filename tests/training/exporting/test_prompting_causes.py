@@ -115,11 +115,20 @@ def test_other_ids_of_the_same_text_are_the_tokenizers(causes):
 def test_end_tokens_without_the_templates_are_named(causes, settings):
     by_key = causes(lambda folder: (folder / "generation_config.json").write_text(settings))
     assert [*by_key] == ["end_token"]
-    assert by_key["end_token"].evidence["expected"] == "<|end|>"
+    given = {"{}": "none", '{"eos_token_id": 7}': "7", '{"eos_token_id": [7, 9]}': "7, 9"}[settings]
+    expected = {"expected": "<|end|>", "generation_settings": given, "tokenizer": "<|end|>"}
+    assert by_key["end_token"].evidence == expected
+    start = "answers end with <|end|>, which is not among the end tokens of the generation settings ("
+    assert by_key["end_token"].sentence.startswith(start)
+    assert by_key["end_token"].sentence.endswith("): answers go on to the limit")
 
 
 def test_another_end_token_of_the_tokenizer_is_named(causes):
-    assert [*causes(retokenize(eos_token="<|start|>"))] == ["end_token"]
+    by_key = causes(retokenize(eos_token="<|start|>"))
+    assert [*by_key] == ["end_token"]
+    assert by_key["end_token"].sentence == "the tokenizer's end token is <|start|> instead of <|end|>"
+    expected = {"expected": "<|end|>", "generation_settings": "1", "tokenizer": "<|start|>"}
+    assert by_key["end_token"].evidence == expected
 
 
 def test_two_faults_are_both_named(causes):
