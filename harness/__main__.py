@@ -119,10 +119,7 @@ _COMMANDS = {  # by what they are for: (function or Typer app below harness.comm
         "list": ("listing.list_names", "List recipes, tasks, formats or suites."),
         "bundle": (
             "bundle.bundle",
-            (
-                "Fetch the data sets and models of a run into a folder that --from-bundle reads on a machine "
-                "without a network."
-            ),
+            "Fetch the data sets and models of a run into a folder that --from-bundle reads without a network.",
         ),
         "cache": (
             "cache.cache_app",

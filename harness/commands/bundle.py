@@ -26,7 +26,7 @@ def bundle(
         bool, typer.Option("--dry-run", help="Only show what would be fetched, with sizes and licences.")
     ] = False,
 ) -> None:
-    """Fetch the data sets and models of a run into a folder that --from-bundle reads on a machine without a network."""
+    """Fetch the data sets and models of a run into a folder that --from-bundle reads without a network."""
     import harness
 
     harness.bundle(

@@ -26,7 +26,7 @@ _TOKENS = 16
 _ANY_TOKEN = 1 << 40
 _WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds before another look at a model that replies otherwise than before
 
-Replies = tuple[str, ...]  # a hash of the reply to each prompt
+Replies = tuple[str, str, str]  # a hash of the reply to each prompt
 
 
 class _Record(BaseModel):
@@ -111,7 +111,8 @@ def _recognised(look: Callable[[], Replies], earlier: Sequence[Replies]) -> Repl
 
 
 def _replies(client: ServedClient, served_name: str) -> Replies:
-    return tuple(sha256_value(_reply(client, served_name, prompt)) for prompt in _PROMPTS)
+    first, second, third = (sha256_value(_reply(client, served_name, prompt)) for prompt in _PROMPTS)
+    return first, second, third
 
 
 def _reply(client: ServedClient, served_name: str, prompt: str) -> str:

@@ -50,6 +50,8 @@ def test_a_busy_server_is_recognised_once_its_earlier_replies_are_seen_again(tin
         with pytest.raises(UserError, match="with status 400"):
             replies()
         session = ServedRecord(tmp_path / "served").session
-        (tmp_path / "served").write_text("broken")
+        for damaged in ("broken", '{"session": "a", "replies": {"model": [["one"]]}}', '{"session": 3}', "[]"):
+            (tmp_path / "served").write_text(damaged)
+            assert len(ServedRecord(tmp_path / "served").session) == len(session)
         assert ServedRecord(tmp_path / "served").session != session
         assert replies() == ""  # by a server that never took the prompts
