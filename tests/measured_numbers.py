@@ -98,7 +98,7 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
         "judging_story.json": STORY,
         "gpu/judge.json": [
             (
-                "{} answers, was killed after {} requests, and sent {} of them again, of {} that were on their way",
+                "{} answers, was killed after {} requests, and sent {} of them again, of at most {} that were on their way",
                 lambda d: (
                     d["replies"][0]["total"],
                     d["requests"]["before the kill"],
