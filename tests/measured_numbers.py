@@ -97,10 +97,10 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
         ],
         "judging_story.json": STORY,
         "gpu/judge.json": [
+            ("it judged {} answers", lambda d: (d["replies"][0]["total"],)),
             (
-                "{} answers, was killed after {} requests, and sent {} of them again, of at most {} that were on their way",
+                "killed after {} requests, and sent {} of them again, of at most {} that were on their way",
                 lambda d: (
-                    d["replies"][0]["total"],
                     d["requests"]["before the kill"],
                     d["sent_twice"],
                     d["unsaved_at_most"],
