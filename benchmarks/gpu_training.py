@@ -172,7 +172,6 @@ def measure(name: str, base: Model, rows: Path, steps: int, out: Path) -> dict[s
     return {
         "variant": name.removesuffix(_PROFILE),
         "environment": describe(device),
-        "own_process": True,  # else what earlier variants left in memory is part of the peak
         "settings": list(variant.settings),
         "speedups": [speedup.__name__ for speedup in variant.speedups] if variant.command is None else [],
         "seconds_per_step": round(per_step, 4),
@@ -222,7 +221,7 @@ def table(out: Path) -> str:
             f"`{name}`",
             f"{result['seconds_per_step']:.2f}",
             f"{result['tokens_per_second']:,.0f}",
-            f"{result['peak_allocated_gib']:.2f}" if result.get("own_process") else "",
+            f"{result['peak_allocated_gib']:.2f}",
             f"{(memory['peak_allocated_bytes'] - memory['before_allocated_bytes']) / 2**30:.2f}",
             f"{mean:.4f}",
             f"{100 * off:+.3f} % over {len(losses)} steps",

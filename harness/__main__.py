@@ -11,7 +11,7 @@ import functools
 import importlib
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -149,8 +149,12 @@ def make_app(wanted: str | None = None) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(global_options)
-    one = [wanted] if wanted in _PLACES else []
-    for name in one if one or wanted == "" else _PLACES:  # another name is an error, which suggests one of all
+    names: Iterable[str] = _PLACES  # of a name that there is not, the error suggests one of all
+    if wanted == "":
+        names = ()
+    elif wanted in _PLACES:
+        names = (wanted,)
+    for name in names:
         module, _, attribute = _PLACES[name].partition(".")
         command = getattr(importlib.import_module(f"harness.commands.{module}"), attribute)
         if isinstance(command, typer.Typer):

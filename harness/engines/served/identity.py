@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from harness.engines.served.client import RefusedError, ServedClient
 from harness.engines.served.replies import InvalidReplyError, answer
 from reports.errors import UserError
 from reports.files import read_json, sha256_value, write_json
-from reports.strict import checked
+from reports.strict import Strict, checked
 from training.recipes.recipe import ServedSection
 
 _PROMPTS = (
@@ -29,11 +29,9 @@ _WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds before another look at a model that rep
 Replies = tuple[str, str, str]  # a hash of the reply to each prompt
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class _Record(Strict):
     session: str = Field(default_factory=lambda: uuid.uuid4().hex)
-    replies: dict[str, list[Replies]] = {}
+    replies: dict[str, list[Replies]] = Field(default_factory=dict)
 
 
 class ServedRecord:
@@ -98,16 +96,16 @@ class ServedRecord:
 
 def _recognised(look: Callable[[], Replies], earlier: Sequence[Replies]) -> Replies:
     """Those of the earlier replies that are seen again, else the first that were seen now."""
-    seen = [look()]
-    for wait in (*_WAITS, None):
+    now = look()
+    seen = set(enumerate(now))
+    for wait in (*_WAITS, None) if earlier else ():
         for replies in earlier:
-            if all(reply in given for reply, given in zip(replies, zip(*seen, strict=True), strict=True)):
+            if seen.issuperset(enumerate(replies)):
                 return replies
-        if not earlier or wait is None:
-            break
-        time.sleep(wait)
-        seen.append(look())
-    return seen[0]
+        if wait is not None:
+            time.sleep(wait)
+            seen.update(enumerate(look()))
+    return now
 
 
 def _replies(client: ServedClient, served_name: str) -> Replies:

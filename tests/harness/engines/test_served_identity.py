@@ -16,13 +16,15 @@ def test_a_busy_server_is_recognised_once_its_earlier_replies_are_seen_again(tin
     monkeypatch.setattr("time.sleep", waits.append)
     with FakeServer(load_tokenizer(str(tiny_model))).running() as server:
 
+        def requests():
+            return sum(path.endswith("completions") for path, _, _ in server.sent)
+
         def busy(*numbers):
             """Another text in the requests with these numbers, from now on."""
-            first = len([path for path, _, _ in server.sent if path.endswith("completions")])
+            first = requests()
 
             def change(_, reply):
-                now = len([path for path, _, _ in server.sent if path.endswith("completions")]) - first
-                text = "a near tie" if now in numbers else reply["choices"][0]["text"]
+                text = "a near tie" if requests() - first in numbers else reply["choices"][0]["text"]
                 return {**reply, "choices": [{**reply["choices"][0], "text": text}]}
 
             server.change = change

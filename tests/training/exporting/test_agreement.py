@@ -15,10 +15,10 @@ PROMPTS = [[0, 5, 9, 31, 77, 140], [0, 3, 8, 200]]
 
 def test_probes_are_samples_with_their_answers_as_a_model_learns_them(tiny_model):
     tokenizer, shape = load_tokenizer(str(tiny_model)), get_format("thinking-headings")
-    probes = probe_tokens(tokenizer, FormatSection(name=shape.name))
+    section = FormatSection(name=shape.name)
+    probes = probe_tokens(tokenizer, section)
     rows = load_reasoning(DataSource(source="samples:reasoning_heldout"), seed=0)
     assert [len(probe) for probe in probes] == [256] * 4
-    section = FormatSection(name=shape.name)
     for probe, row in zip(probes, rows[:4], strict=True):
         prompt = encode(tokenizer, render_prompt(tokenizer, shape, row.question, section.chat))
         answer = tokenizer(shape.completion(row.reasoning, row.response), add_special_tokens=False).input_ids
