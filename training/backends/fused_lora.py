@@ -2,22 +2,27 @@
 
 PEFT copies the layer's output, scales the adapter's and adds the two, and autocast casts the adapter's weights and
 gradients again for every batch: more memory traffic than arithmetic, and most of the operations of a small model.
+On a GPU the layers that get the same input, such as queries, keys and values, are one operation.
 The weights that are clipped, optimised and saved stay in float32, and so does the sum of a step's gradients.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from training.backends.job import Job
+from training.backends.lora_operation import How, Part, lora_linear
 from training.models.device import torch_dtype
 from training.models.loading import quiet_bitsandbytes
 from training.processes import is_sharded
 
 if TYPE_CHECKING:
     import torch
+
+_TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))  # names of layers that get the same input
+_COLUMNS = (64, 128)  # to which ranks of such layers are filled up; a product with more is worth its own operation
 
 
 def fuse_lora(trainer: Any, job: Job) -> None:
@@ -33,7 +38,9 @@ def fuse_lora(trainer: Any, job: Job) -> None:
         return
     layers = [layer for layer in _lora_layers(trainer.model) if _is_plain(layer)]
     if layers:
-        trainer.add_callback(_fusing(layers, torch_dtype(job.dtype)))
+        joins = job.device.supports_kernel_packages
+        groups = list(_groups(trainer.model, layers)) if joins else [[layer] for layer in layers]
+        trainer.add_callback(_fusing(groups, torch_dtype(job.dtype)))
 
 
 def _lora_layers(model: Any) -> Iterator[Any]:
@@ -62,109 +69,130 @@ def _is_plain(layer: Any) -> bool:
     )
 
 
-def _fusing(layers: list[Any], dtype: torch.dtype) -> Any:
+def _groups(model: Any, layers: Sequence[Any]) -> Iterator[list[Any]]:
+    """The layers, those together that get the same input, by their names."""
+    left = dict.fromkeys(layers)
+    for module in model.modules():
+        for names in _TOGETHER:
+            group = [layer for name in names if (layer := getattr(module, name, None)) in left]
+            if len(group) > 1 and _can_join(group):
+                for layer in group:
+                    del left[layer]
+                yield group
+    yield from ([layer] for layer in left)
+
+
+def _can_join(layers: Sequence[Any]) -> bool:
+    """Whether layers in 4 bits are of one width, have no dropout, and have one scale."""
+    first = layers[0]
+    return all(
+        hasattr(layer.get_base_layer(), "quant_state")
+        and layer.in_features == first.in_features
+        and layer.scaling[layer.active_adapters[0]] == first.scaling[first.active_adapters[0]]
+        and not getattr(layer.lora_dropout[layer.active_adapters[0]], "p", 0.0)
+        for layer in layers
+    )
+
+
+def _fusing(groups: Sequence[Sequence[Any]], dtype: torch.dtype) -> Any:
     """Callback that fuses layers when training begins, updates the cast weights, and undoes it when it ends."""
     import torch
     from transformers import TrainerCallback
 
-    weights = [part[layer.active_adapters[0]].weight for layer in layers for part in (layer.lora_A, layer.lora_B)]
-    copies: list[torch.Tensor] = []
+    fused = [_Fused(group, dtype) for group in groups]
 
     class Fusing(TrainerCallback):  # type: ignore[misc]
         """Has copies after a checkpoint is loaded and until the best adapter is."""
 
         def on_train_begin(self, *_: Any, **__: Any) -> None:
-            copies.extend(weight.detach().to(dtype) for weight in weights)
-            for layer, down, up in zip(layers, copies[::2], copies[1::2], strict=True):
-                layer.forward = functools.partial(_forward, layer, type(layer).forward, down, up)
-                layer.skips_product = False
+            for group in fused:
+                group.begin()
 
         @torch.no_grad()
         def on_optimizer_step(self, *_: Any, **__: Any) -> None:
-            torch._foreach_copy_(copies, weights)
+            copies = [copy for group in fused for part in group.parts for copy in (part.down, part.up)]
+            torch._foreach_copy_(copies, [weight for group in fused for weight in group.trained])
 
         def on_train_end(self, *_: Any, **__: Any) -> None:
-            copies.clear()
-            for layer in layers:
-                del layer.forward, layer.skips_product
+            for group in fused:
+                group.end()
 
     return Fusing()
 
 
-def _forward(
-    layer: Any, unfused: Any, down: torch.Tensor, up: torch.Tensor, x: torch.Tensor, *args: Any, **further: Any
-) -> Any:
-    """A fused layer's forward; PEFT's own where the adapter is off, merged or given by row."""
-    if layer.disable_adapters or layer.merged or args or further:
-        plain: torch.Tensor = unfused(layer, x, *args, **further)
-        return plain
-    adapter = layer.active_adapters[0]
-    base, dropout = layer.get_base_layer(), layer.lora_dropout[adapter]
-    inputs = x if x.dtype == down.dtype else x.to(down.dtype)
-    dropped = dropout(inputs) if dropout.training and getattr(dropout, "p", 0.0) else None
-    weights = (base.weight, getattr(base.weight, "quant_state", None), base.bias)
-    how = (dropped is None and getattr(inputs, "is_last_use", False), layer.skips_product)
-    trained = (layer.lora_A[adapter].weight, layer.lora_B[adapter].weight)
-    output: torch.Tensor = _operation().apply(
-        inputs, dropped, *trained, (weights, down, up, layer.scaling[adapter], how)
-    )
-    return output if output.dtype == x.dtype or weights[1] is None else output.to(x.dtype)
+class _Fused:
+    """Layers with the same input: the first that is called computes all, and the others take what is theirs."""
 
+    def __init__(self, layers: Sequence[Any], dtype: torch.dtype) -> None:
+        self._layers, self._dtype = layers, dtype
+        self._input: Any = None  # that of the outputs which were not taken yet, and its version
+        self._outputs: dict[Any, torch.Tensor] = {}
+        self._is_joint = len(layers) > 1
+        self._downs: Any = None
+        self.parts: tuple[Part, ...] = ()
+        adapters = [layer.active_adapters[0] for layer in layers]
+        self.trained = tuple(
+            part[adapter].weight
+            for layer, adapter in zip(layers, adapters, strict=True)
+            for part in (layer.lora_A, layer.lora_B)
+        )
+        self._scale = layers[0].scaling[adapters[0]]
+        self._dropout = layers[0].lora_dropout[adapters[0]]
 
-def _dense(weight: torch.Tensor, state: Any, dtype: torch.dtype) -> torch.Tensor:
-    """A layer's weight [outputs, inputs] in a dtype, from 4 bits if it is quantised."""
-    if state is None:
-        return weight if weight.dtype == dtype else weight.to(dtype)
-    from bitsandbytes.functional import dequantize_4bit
+    def begin(self) -> None:
+        """Replace the layers' forward."""
+        import torch
 
-    dense: torch.Tensor = dequantize_4bit(weight.data.view(-1, 1), state)
-    return dense.to(dtype)
+        self._downs = torch.cat([weight.detach().to(self._dtype) for weight in self.trained[::2]])
+        downs = torch.split(self._downs, [len(weight) for weight in self.trained[::2]])
+        ups = [weight.detach().to(self._dtype) for weight in self.trained[1::2]]
+        bases = [layer.get_base_layer() for layer in self._layers]
+        self.parts = tuple(Part(*part) for part in zip(bases, downs, ups, strict=True))
+        for layer in self._layers:
+            layer.forward = functools.partial(self._forward, layer)
+            layer.skips_product = False
 
+    def end(self) -> None:
+        """Give the layers their own forward back."""
+        self.parts, self._downs, self._input = (), None, None
+        self._outputs.clear()
+        for layer in self._layers:
+            del layer.forward, layer.skips_product
 
-@functools.cache
-def _operation() -> Any:
-    import torch
+    def _forward(self, layer: Any, x: torch.Tensor, *args: Any, **further: Any) -> torch.Tensor:
+        """A fused layer's forward; PEFT's own where the adapter is off, merged or given by row."""
+        output: torch.Tensor
+        if layer.disable_adapters or layer.merged or args or further:
+            output = type(layer).forward(layer, x, *args, **further)
+            return output
+        inputs = x if x.dtype == self._dtype else x.to(self._dtype)
+        output = self._joint(layer, x, inputs) if self._is_joint else self._own(layer, inputs)
+        is_dense = self.parts[0].weight[1] is None
+        return output if output.dtype == x.dtype or is_dense else output.to(x.dtype)
 
-    class LoraLinear(torch.autograd.Function):
-        """`x W' + bias + scale (dropped A') B'`, with gradients for x, A and B.
+    def _own(self, layer: Any, inputs: torch.Tensor) -> torch.Tensor:
+        """Output of one layer."""
+        place = self._layers.index(layer)
+        part, trained = self.parts[place], self.trained[2 * place : 2 * place + 2]
+        dropped = self._dropout(inputs) if self._dropout.training and getattr(self._dropout, "p", 0.0) else None
+        overwrites = dropped is None and getattr(inputs, "is_last_use", False)
+        how = How(part.down, self._scale, overwrites=overwrites, skips=layer.skips_product)
+        return lora_linear(inputs, dropped, (part,), trained, how)[0]
 
-        The dense weight is made for each product, as bitsandbytes does, so only inputs and `dropped A'` are saved.
-        Where nothing else needs x, its gradient takes its place. Zeros are the output where only gradients are needed.
-        """
-
-        @staticmethod
-        def forward(ctx: Any, x: Any, dropped: Any, a: Any, b: Any, fixed: Any) -> Any:  # noqa: ARG004
-            (weight, state, bias), down, up, scale, (_, skips) = fixed
-            rows = x.reshape(-1, x.shape[-1])
-            seen = rows if dropped is None else dropped.reshape(rows.shape)
-            inner = seen @ down.t()
-            if skips:
-                output = rows.new_zeros(len(rows), len(up))
-            else:
-                bias = None if bias is None else bias.to(rows.dtype)
-                output = torch.nn.functional.linear(rows, _dense(weight, state, rows.dtype), bias)
-                output.addmm_(inner, up.t(), alpha=scale)
-            ctx.fixed, ctx.drops = fixed, dropped is not None
-            ctx.save_for_backward(seen, inner)
-            return output.view(*x.shape[:-1], -1)
-
-        @staticmethod
-        def backward(ctx: Any, gradient: Any) -> Any:
-            (weight, state, _), down, up, scale, (overwrites, _) = ctx.fixed
-            seen, inner = ctx.saved_tensors
-            rows = gradient.reshape(-1, gradient.shape[-1])
-            to_inner = (rows @ up).mul_(scale)
-            to_up = (rows.t() @ inner).mul_(scale).float() if ctx.needs_input_grad[3] else None
-            to_down = (to_inner.t() @ seen).float() if ctx.needs_input_grad[2] else None
-            to_x = to_dropped = None
-            if ctx.needs_input_grad[0]:
-                place = seen if overwrites and seen.dtype == rows.dtype else None
-                to_x = torch.mm(rows, _dense(weight, state, rows.dtype), out=place)
-                if not ctx.drops:
-                    to_x.addmm_(to_inner, down)
-                to_x = to_x.view(*gradient.shape[:-1], -1)
-            if ctx.drops and ctx.needs_input_grad[1]:
-                to_dropped = (to_inner @ down).view(*gradient.shape[:-1], -1)
-            return to_x, to_dropped, to_down, to_up, None
-
-    return LoraLinear
+    def _joint(self, layer: Any, x: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        """Output of a layer for `x`, in the dtype of the products `inputs`; computed with the others' or before."""
+        seen = (x, x._version)  # noqa: SLF001 - PyTorch has no public name for it
+        if self._outputs and (self._input[0] is not x or self._input[1] != seen[1] or layer not in self._outputs):
+            self._is_joint = False  # they do not get the same input
+            self._input = None
+            self._outputs.clear()
+            return self._own(layer, inputs)
+        if not self._outputs:
+            columns = next((count for count in _COLUMNS if count >= len(self._downs)), 0)
+            how = How(self._downs, self._scale, columns=columns)
+            outputs = lora_linear(inputs, None, self.parts, self.trained, how)
+            self._input, self._outputs = seen, dict(zip(self._layers, outputs, strict=True))
+        output = self._outputs.pop(layer)
+        if not self._outputs:
+            self._input = None
+        return output

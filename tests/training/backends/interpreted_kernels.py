@@ -1,9 +1,10 @@
-"""Compares the kernels of training in Triton's interpreter with PyTorch's operations: results and gradients."""
+"""Compares the kernels of training in Triton's interpreter with PyTorch's and bitsandbytes' operations."""
 
 import torch
+from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
-from training.backends.kernels import GatedProduct, Rotation
+from training.backends.kernels import GatedProduct, Rotation, dequantised
 
 ERRORS = {torch.float32: 1e-6, torch.float16: 2e-3}
 
@@ -43,7 +44,21 @@ def rotations(dtype, error):
             )
 
 
+def four_bits(dtype):
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(200, 192, generator=generator).to(dtype)  # 600 blocks: the last program is partly filled
+    more = torch.randn(200, 6, generator=generator).to(dtype)
+    for kind, nested, blocksize in (("nf4", True, 64), ("nf4", False, 64), ("fp4", True, 64), ("nf4", True, 32)):
+        weight, state = quantize_4bit(values, blocksize=blocksize, quant_type=kind, compress_statistics=nested)
+        expected = dequantize_4bit(weight, state)
+        assert torch.equal(dequantised(weight, state), expected)
+        beside = torch.zeros(200, 16, dtype=dtype)
+        beside[:, 5:11] = more
+        assert torch.equal(dequantised(weight, state, more, 5, 16), torch.cat([expected, beside], dim=1))
+
+
 if __name__ == "__main__":
     for dtype, error in ERRORS.items():
         gated_products(dtype, error)
         rotations(dtype, error)
+        four_bits(dtype)

@@ -25,11 +25,16 @@ def assert_same(ours, theirs):
             assert torch.allclose(gradient, other[name], rtol=1e-3, atol=1e-5 * largest), name
 
 
+CPU, GPU = (SimpleNamespace(supports_kernel_packages=is_gpu) for is_gpu in (False, True))
+
+
 @contextmanager
-def fused(model):
+def fused(model, device=CPU):
     """The model with its LoRA layers fused, as while it trains."""
     callbacks: list[Any] = []
-    fuse_lora(SimpleNamespace(model=model, add_callback=callbacks.append), SimpleNamespace(dtype="float32"))
+    fuse_lora(
+        SimpleNamespace(model=model, add_callback=callbacks.append), SimpleNamespace(dtype="float32", device=device)
+    )
     callbacks[0].on_train_begin()
     yield
     callbacks[0].on_train_end()
@@ -75,6 +80,77 @@ def test_a_gradient_takes_the_place_of_an_input_that_nothing_else_needs():
         assert torch.equal(inputs, start) != is_last_use
     for one, other in zip(*results, strict=True):
         assert torch.allclose(one, other)
+
+
+class Attention(torch.nn.Module):
+    """Queries, keys and values in 4 bits, of one input or of several, the values perhaps twice."""
+
+    def __init__(self, inputs):
+        from bitsandbytes.nn import Linear4bit
+
+        super().__init__()
+        self.inputs = inputs
+        for name, outputs in (("q_proj", 12), ("k_proj", 6), ("v_proj", 6)):
+            layer = Linear4bit(64, outputs, bias=name == "q_proj", compute_dtype=torch.float32, quant_type="nf4")
+            setattr(self, name, layer.to("cpu"))
+
+    def forward(self, states):
+        """All that the layers compute."""
+        others = {"states": states, "other": states.tanh()}
+        changed = states * 1
+        results = []
+        for name, source in zip(("q_proj", "k_proj", "v_proj", "v_proj"), self.inputs, strict=False):
+            if source == "changed":
+                results.append(getattr(self, name)(changed))
+                with torch.no_grad():
+                    changed += 1
+            else:
+                results.append(getattr(self, name)(others[source]))
+        return torch.cat(results, -1)
+
+
+@pytest.mark.parametrize("rank", [2, 40, 50])  # side by side in 64 columns and in 128; too many for that
+@pytest.mark.parametrize(
+    "inputs",
+    [("states",) * 3, ("states", "other", "states"), ("states",) * 4, ("states", "states", "other", "states")],
+)
+def test_layers_with_the_same_input_are_computed_together_and_others_apart(inputs, rank):
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    attention = Attention(inputs)
+    settings = LoraConfig(target_modules=["q_proj", "k_proj", "v_proj"], r=rank, lora_alpha=3)
+    model = get_peft_model(attention, settings)
+    weights = [weight for name, weight in model.named_parameters() if "lora_" in name]
+    for weight in weights:
+        torch.nn.init.normal_(weight)
+    values = torch.randn(1, 5, 64)
+
+    def computed(batch):
+        states = batch.clone().requires_grad_()
+        output = attention(states)
+        return [output, *torch.autograd.grad(output.tanh().square().sum(), [states, *weights])]
+
+    batches = (values, 2 * values)  # the first may show that the layers do not belong together
+    results = [computed(batch) for batch in batches]
+    with fused(model, GPU):
+        for batch, expected in zip(batches, results, strict=True):
+            for one, other in zip(computed(batch), expected, strict=True):
+                largest = float(other.detach().abs().max())
+                torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4 * largest)
+
+
+def test_layers_whose_input_changed_in_between_are_computed_apart():
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    attention = Attention(("changed",) * 3)
+    model = get_peft_model(attention, LoraConfig(target_modules=["q_proj", "k_proj", "v_proj"], r=2))
+    values = torch.randn(1, 5, 64)
+    with torch.no_grad():
+        expected = attention(values)
+        with fused(model, GPU):
+            torch.testing.assert_close(attention(values), expected, rtol=1e-4, atol=1e-4)
 
 
 class Block(torch.nn.Module):
