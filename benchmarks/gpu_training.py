@@ -104,7 +104,7 @@ FIRST += ",all-but-loss,whole-step"
 
 
 def profiled(make: Callable[..., Any], step: int, path: Path) -> Callable[..., Any]:
-    """Trainers whose step of that number is profiled, into a text file: by time on the GPU, and on the processor."""
+    """Trainers whose step of that number is profiled: sums by time on the GPU and the processor, and each operation."""
 
     def profiling(*arguments: Any, **further: Any) -> Any:
         from torch.profiler import ProfilerActivity, profile
@@ -125,6 +125,7 @@ def profiled(make: Callable[..., Any], step: int, path: Path) -> Callable[..., A
                         for column in ("self_cuda_time_total", "self_cpu_time_total")
                     ]
                     path.write_text("\n".join(tables), encoding="utf-8")
+                    profiler.export_chrome_trace(str(path.with_suffix(".json.gz")))
 
         trainer.add_callback(Profiling())
         return trainer

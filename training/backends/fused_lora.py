@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import torch
 
 _TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))  # names of layers that get the same input
-_COLUMNS = (64, 128)  # to which ranks of such layers are filled up; a product with more is worth its own operation
 
 
 def fuse_lora(trainer: Any, job: Job) -> None:
@@ -188,9 +187,7 @@ class _Fused:
             self._outputs.clear()
             return self._own(layer, inputs)
         if not self._outputs:
-            columns = next((count for count in _COLUMNS if count >= len(self._downs)), 0)
-            how = How(self._downs, self._scale, columns=columns)
-            outputs = lora_linear(inputs, None, self.parts, self.trained, how)
+            outputs = lora_linear(inputs, None, self.parts, self.trained, How(self._downs, self._scale))
             self._input, self._outputs = seen, dict(zip(self._layers, outputs, strict=True))
         output = self._outputs.pop(layer)
         if not self._outputs:

@@ -142,78 +142,43 @@ def _dequantise(  # type: ignore[no-untyped-def] # noqa: ANN202,PLR0913,PLR0917
     offset,  # noqa: ANN001
     output,  # noqa: ANN001
     blocks,  # noqa: ANN001
-    row_blocks,  # noqa: ANN001
-    row_step,  # noqa: ANN001
-    more,  # noqa: ANN001
-    more_columns,  # noqa: ANN001
-    column,  # noqa: ANN001
-    rows,  # noqa: ANN001
-    block_programs,  # noqa: ANN001
     BLOCKS: tl.constexpr,  # noqa: N803
     BYTES: tl.constexpr,  # noqa: N803
     GROUP: tl.constexpr,  # noqa: N803
-    NESTED: tl.constexpr,  # noqa: N803
-    COLUMNS: tl.constexpr,  # noqa: N803
 ):
-    program = tl.program_id(0).to(tl.int64)
+    block = tl.program_id(0).to(tl.int64) * BLOCKS + tl.arange(0, BLOCKS)
+    inside = block < blocks
+    scale = tl.load(scales + block, mask=inside, other=0)
+    if GROUP:  # scales are quantised too
+        scale = tl.load(group_values + scale.to(tl.int32))
+        scale = scale * tl.load(group_scales + block // GROUP, mask=inside, other=0.0)
+        scale += tl.load(offset)
+    place = block[:, None] * BYTES + tl.arange(0, BYTES)[None, :]
+    byte = tl.load(packed + place, mask=inside[:, None], other=0).to(tl.int32)
+    first = tl.load(values + (byte >> 4)) * scale[:, None]
+    second = tl.load(values + (byte & 15)) * scale[:, None]
     kind = output.dtype.element_ty
-    if program < block_programs:
-        block = program * BLOCKS + tl.arange(0, BLOCKS)
-        inside = block < blocks
-        scale = tl.load(scales + block, mask=inside, other=0)
-        if NESTED:
-            scale = tl.load(group_values + scale.to(tl.int32))
-            scale = scale * tl.load(group_scales + block // GROUP, mask=inside, other=0.0)
-            scale += tl.load(offset)
-        place = block[:, None] * BYTES + tl.arange(0, BYTES)[None, :]
-        byte = tl.load(packed + place, mask=inside[:, None], other=0).to(tl.int32)
-        first = tl.load(values + (byte >> 4)) * scale[:, None]
-        second = tl.load(values + (byte & 15)) * scale[:, None]
-        row, within = block // row_blocks, block % row_blocks
-        target = (row * row_step + within * 2 * BYTES)[:, None] + tl.arange(0, 2 * BYTES)[None, :]
-        tl.store(output + target, tl.interleave(first.to(kind), second.to(kind)), mask=inside[:, None])
-    elif COLUMNS:
-        row = (program - block_programs) * BLOCKS + tl.arange(0, BLOCKS)
-        further = tl.arange(0, COLUMNS)[None, :]
-        own = (further >= column) & (further < column + more_columns) & (row < rows)[:, None]
-        part = tl.load(more + row[:, None] * more_columns + further - column, mask=own, other=0.0)
-        target = (row * row_step + row_blocks * 2 * BYTES)[:, None] + further
-        tl.store(output + target, part, mask=(row < rows)[:, None])
+    target = block[:, None] * 2 * BYTES + tl.arange(0, 2 * BYTES)[None, :]
+    tl.store(output + target, tl.interleave(first.to(kind), second.to(kind)), mask=inside[:, None])
 
 
-def dequantised(
-    weight: torch.Tensor, state: Any, more: torch.Tensor | None = None, column: int = 0, columns: int = 0
-) -> torch.Tensor:
-    """A 4-bit weight of bitsandbytes [outputs, inputs] in its dtype, and further columns; see `four_bits`.
-
-    Whole blocks of it make up a row. `columns` is 0 or a power of 2.
-    """
-    rows, width = state.shape
-    output = torch.empty(rows, width + columns, dtype=state.dtype, device=weight.device)
-    row_blocks = width // state.blocksize
-    programs = triton.cdiv(rows * row_blocks, _BLOCKS)
-    nested = state.state2 if state.nested else None
-    _dequantise[(programs + (triton.cdiv(rows, _BLOCKS) if columns else 0),)](
+def dequantised(weight: torch.Tensor, state: Any) -> torch.Tensor:
+    """A 4-bit weight of bitsandbytes in its dtype, [outputs, inputs]; whole blocks of it make up the weight."""
+    output = torch.empty(state.shape, dtype=state.dtype, device=weight.device)
+    blocks = output.numel() // state.blocksize
+    groups = (state.code, state.code, state.code)  # not read
+    if state.nested:
+        groups = (state.state2.code, state.state2.absmax, state.offset)
+    _dequantise[(triton.cdiv(blocks, _BLOCKS),)](
         weight,
         state.absmax,
         state.code,
-        state.code if nested is None else nested.code,
-        state.code if nested is None else nested.absmax,
-        state.code if nested is None else state.offset,
+        *groups,
         output,
-        rows * row_blocks,
-        row_blocks,
-        width + columns,
-        output if more is None else more,
-        0 if more is None else more.shape[1],
-        column,
-        rows,
-        programs,
+        blocks,
         BLOCKS=_BLOCKS,
         BYTES=state.blocksize // 2,
-        GROUP=1 if nested is None else nested.blocksize,
-        NESTED=nested is not None,
-        COLUMNS=columns,
+        GROUP=state.state2.blocksize if state.nested else 0,
         enable_fp_fusion=False,  # a scale is rounded before the offset is added, as in bitsandbytes
     )
     return output

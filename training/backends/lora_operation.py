@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from training.backends.four_bits import dense, dense_and_more
+from training.backends.four_bits import dense
 
 if TYPE_CHECKING:
     import torch
@@ -41,16 +41,12 @@ class How:
         scale: Of the adapters' part.
         overwrites: Whether nothing else needs the input, so that its gradient can take its place.
         skips: Whether only gradients are needed: the outputs are zeros.
-        columns: 0, or a number of columns into which the ranks fit: each layer's product and its adapter's are one
-            product then, of the input and `downs`' product side by side. Long outputs are written once instead of
-            three times. The layers are in 4 bits, and have no dropout.
     """
 
     downs: torch.Tensor
     scale: float
     overwrites: bool = False
     skips: bool = False
-    columns: int = 0
 
 
 def lora_linear(
@@ -84,17 +80,10 @@ def _operation() -> Any:
         def forward(ctx: Any, x: Any, dropped: Any, parts: Any, how: Any, *_: Any) -> Any:
             rows = x.reshape(-1, x.shape[-1])
             seen = rows if dropped is None else dropped.reshape(rows.shape)
-            if how.columns:
-                width, ranks = rows.shape[1], len(how.downs)
-                both = rows.new_empty(len(rows), width + how.columns)
-                both[:, :width] = rows
-                both[:, width + ranks :] = 0
-                seen, inner = both[:, :width], both[:, width : width + ranks]
-                torch.addmm(inner, rows, how.downs.t(), beta=0, alpha=how.scale, out=inner)
-                outputs = _products_side_by_side(both, parts, how)
-            else:
-                inner = seen @ how.downs.t()
-                outputs = _products(rows, inner, parts, how)
+            inner = seen @ how.downs.t()
+            if how.scale != 1:
+                inner.mul_(how.scale)
+            outputs = _products(rows, inner, parts, how)
             ctx.parts, ctx.how, ctx.drops = parts, how, dropped is not None
             ctx.save_for_backward(seen, inner)
             return tuple(output.view(*x.shape[:-1], -1) for output in outputs)
@@ -108,13 +97,13 @@ def _operation() -> Any:
             to_inner = inner.new_empty(inner.shape)
             for part, gradient, own in zip(parts, rows, torch.split(to_inner, ranks, 1), strict=True):
                 torch.mm(gradient, part.up, out=own)
-            to_inner.mul_(how.scale)
+            if how.scale != 1:
+                to_inner.mul_(how.scale)
             trained: list[Any] = [None] * (2 * len(parts))
             if any(ctx.needs_input_grad[4:]):
-                scale = 1.0 if how.columns else how.scale  # of columns, the saved ones are scaled
                 trained[::2] = (to_inner.t() @ seen).float().split(ranks)
                 trained[1::2] = [
-                    (gradient.t() @ own).mul_(scale).float()
+                    (gradient.t() @ own).float()
                     for gradient, own in zip(rows, torch.split(inner, ranks, 1), strict=True)
                 ]
             to_x = to_dropped = None
@@ -132,7 +121,7 @@ def _operation() -> Any:
 
 
 def _products(rows: torch.Tensor, inner: torch.Tensor, parts: tuple[Part, ...], how: How) -> list[torch.Tensor]:
-    """Output of each layer for `rows` [rows, inputs] and their products with all A."""
+    """Output of each layer for `rows` [rows, inputs] and their scaled products with all A."""
     import torch
     from torch.nn.functional import linear
 
@@ -143,7 +132,7 @@ def _products(rows: torch.Tensor, inner: torch.Tensor, parts: tuple[Part, ...], 
         bias = None if part.base.bias is None else part.base.bias.to(rows.dtype)
         values, state = part.weight
         output = linear(rows, dense(values, state, rows.dtype), bias)
-        outputs.append(output.addmm_(own, part.up.t(), alpha=how.scale))
+        outputs.append(output.addmm_(own, part.up.t()))
     return outputs
 
 
@@ -158,17 +147,3 @@ def _back_through(gradients: list[torch.Tensor], parts: tuple[Part, ...], place:
         values, state = part.weight
         result.addmm_(gradient, dense(values, state, gradient.dtype))
     return result
-
-
-def _products_side_by_side(both: torch.Tensor, parts: tuple[Part, ...], how: How) -> list[torch.Tensor]:
-    """Output of each layer for inputs and their products with all A, side by side."""
-    from torch.nn.functional import linear
-
-    outputs, column = [], 0
-    for part in parts:
-        bias = None if part.base.bias is None else part.base.bias.to(both.dtype)
-        values, state = part.weight
-        weight = dense_and_more(values, state, both.dtype, part.up, column, how.columns)
-        outputs.append(linear(both, weight, bias))
-        column += len(part.down)
-    return outputs

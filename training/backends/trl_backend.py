@@ -13,6 +13,7 @@ from training.backends.fused_layers import fuse_layers, fuses_layers
 from training.backends.fused_lora import fuse_lora
 from training.backends.fused_loss import fuse_loss
 from training.backends.job import Job, Progress, TrainingResult
+from training.backends.joint_optimizer import join_updates
 from training.backends.packing import check_apart, keeps_rows_apart, token_budget, wants_packing
 from training.backends.sft import balancing, lora_config, make_trainer, pick_attention, pick_loss
 from training.backends.trainer_loop import run
@@ -21,7 +22,7 @@ from training.models.loading import load_base
 NAME = "trl"
 Make = Callable[..., Any]  # as `make_trainer`
 Speedup = Callable[[Any, Job], None]  # prepares a trainer for computing the same in less time
-SPEEDUPS: tuple[Speedup, ...] = (fuse_lora, fuse_layers, fuse_loss, checkpoint_layers)
+SPEEDUPS: tuple[Speedup, ...] = (fuse_lora, fuse_layers, fuse_loss, checkpoint_layers, join_updates)
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
 
 

@@ -47,14 +47,9 @@ def rotations(dtype, error):
 def four_bits(dtype):
     generator = torch.Generator().manual_seed(0)
     values = torch.randn(200, 192, generator=generator).to(dtype)  # 600 blocks: the last program is partly filled
-    more = torch.randn(200, 6, generator=generator).to(dtype)
     for kind, nested, blocksize in (("nf4", True, 64), ("nf4", False, 64), ("fp4", True, 64), ("nf4", True, 32)):
         weight, state = quantize_4bit(values, blocksize=blocksize, quant_type=kind, compress_statistics=nested)
-        expected = dequantize_4bit(weight, state)
-        assert torch.equal(dequantised(weight, state), expected)
-        beside = torch.zeros(200, 16, dtype=dtype)
-        beside[:, 5:11] = more
-        assert torch.equal(dequantised(weight, state, more, 5, 16), torch.cat([expected, beside], dim=1))
+        assert torch.equal(dequantised(weight, state), dequantize_4bit(weight, state))
 
 
 if __name__ == "__main__":
