@@ -44,9 +44,7 @@ def joined(kind: Any) -> type:
         @torch.no_grad()
         def step(self, closure: Any = None) -> Any:
             """Update all weights that have a gradient, as `kind` does."""
-            if (
-                closure is not None or self.mng.index2config or self.mng.pid2config
-            ):  # weights with settings of their own
+            if closure is not None or self.mng.index2config or self.mng.pid2config:  # settings of single weights
                 return super().step(closure)
             if not self.initialized:
                 self.check_overrides()
@@ -78,15 +76,17 @@ def _update_others(optimizer: Any, index: int, group: dict[str, Any]) -> Iterabl
     return together.values()
 
 
-def _update(optimizer: Any, weights: Sequence[Any], config: dict[str, Any]) -> None:
+def _update(optimizer: Any, weights: list[Any], config: dict[str, Any]) -> None:
     """Update weights that are at the same step, in copies."""
     import torch
     from bitsandbytes.functional import optimizer_update_8bit_blockwise
 
+    flatten: Any = torch._utils._flatten_dense_tensors  # noqa: SLF001 - one call for hundreds of tensors
+    shared_out: Any = torch._utils._unflatten_dense_tensors  # noqa: SLF001
     states = [optimizer.state[weight] for weight in weights]
-    values = torch.cat([weight.detach().view(-1) for weight in weights])
-    gradients = torch.cat([weight.grad.view(-1) for weight in weights])
-    flat = {name: torch.cat([state[name].view(-1) for state in states]) for name in _STATES}
+    values, gradients = flatten(weights), flatten([weight.grad for weight in weights])
+    parts = {name: [state[name] for state in states] for name in _STATES}
+    flat = {name: flatten(own) for name, own in parts.items()}
     optimizer_update_8bit_blockwise(
         optimizer.optimizer_name,
         gradients,
@@ -107,9 +107,9 @@ def _update(optimizer: Any, weights: Sequence[Any], config: dict[str, Any]) -> N
         gnorm_scale=1.0,
         skip_zeros=config["skip_zeros"],
     )
-    _share_out(values, [weight.detach() for weight in weights])
-    for name in _STATES:
-        _share_out(flat[name], [state[name] for state in states])
+    torch._foreach_copy_(weights, shared_out(values, weights))
+    for name, own in parts.items():
+        torch._foreach_copy_(own, shared_out(flat[name], own))
     for state in states:
         state["step"] += 1
 
@@ -132,17 +132,12 @@ def _can_join(weight: Any, state: dict[str, Any], max_unorm: float) -> bool:
 def _portions(weights: Sequence[Any]) -> Iterator[list[Any]]:
     """The weights in portions of at most `_VALUES` values, or of one weight."""
     portion: list[Any] = []
+    count = 0
     for weight in weights:
-        if portion and sum(part.numel() for part in portion) + weight.numel() > _VALUES:
+        size = weight.numel()
+        if portion and count + size > _VALUES:
             yield portion
-            portion = []
+            portion, count = [], 0
         portion.append(weight)
+        count += size
     yield portion
-
-
-def _share_out(values: Any, parts: Sequence[Any]) -> None:
-    """Copy values, one part after another, into tensors."""
-    import torch
-
-    flat = torch.split(values, [part.numel() for part in parts])
-    torch._foreach_copy_([part.view(-1) for part in parts], [*flat])

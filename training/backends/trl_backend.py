@@ -17,12 +17,13 @@ from training.backends.joint_optimizer import join_updates
 from training.backends.packing import check_apart, keeps_rows_apart, token_budget, wants_packing
 from training.backends.sft import balancing, lora_config, make_trainer, pick_attention, pick_loss
 from training.backends.trainer_loop import run
+from training.backends.walks import shorten_walks
 from training.models.loading import load_base
 
 NAME = "trl"
 Make = Callable[..., Any]  # as `make_trainer`
 Speedup = Callable[[Any, Job], None]  # prepares a trainer for computing the same in less time
-SPEEDUPS: tuple[Speedup, ...] = (fuse_lora, fuse_layers, fuse_loss, checkpoint_layers, join_updates)
+SPEEDUPS: tuple[Speedup, ...] = (fuse_lora, fuse_layers, fuse_loss, checkpoint_layers, join_updates, shorten_walks)
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
 
 

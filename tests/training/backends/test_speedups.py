@@ -11,10 +11,10 @@ from benchmarks.families import FAMILIES
 from benchmarks.tiny_models import make_config, make_tokenizer
 from tests.interpreted import check_in_interpreter
 from tests.training.backends.test_packing import trained
-from training.backends.checkpointing import LayerInputs, Skips, checkpoint_layers
-from training.backends.fused_layers import fuse_layers
+from training.backends.checkpointing import LayerInputs, Skips
 from training.backends.fused_lora import fuse_lora
 from training.backends.fused_loss import fuse_loss, token_loss
+from training.backends.trl_backend import SPEEDUPS
 
 
 def assert_same(ours, theirs):
@@ -40,7 +40,7 @@ def fused(model, device=CPU):
     callbacks[0].on_train_end()
 
 
-@pytest.mark.parametrize("speedup", [fuse_lora, fuse_loss, fuse_layers, checkpoint_layers])
+@pytest.mark.parametrize("speedup", SPEEDUPS)
 @pytest.mark.parametrize("settings", [(), ("trainer.gradient_checkpointing=true",), ("quantization.method=none",)])
 def test_each_speed_up_leaves_losses_and_gradients_as_they_are(tiny_recipe, tmp_path, speedup, settings):
     settings = ("trainer.batch_size=2", "trainer.gradient_accumulation=2", "trainer.packing=false", *settings)

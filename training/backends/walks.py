@@ -1,0 +1,46 @@
+"""Spares a trainer its walks through all modules of the model, of which it makes four for each optimizer step.
+
+An 8B model with an adapter has 2,700 modules: on an H200 the walks were a tenth of a step, in which the GPU waits.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+from training.backends.job import Job
+
+
+def shorten_walks(trainer: Any, job: Job) -> None:  # noqa: ARG001 - as all speed-ups
+    """Let a trainer's model know its parameters, their number, and its mode, while it trains.
+
+    Args:
+        trainer: A trainer; its model's parameters are not replaced while it trains.
+        job: Its job.
+    """
+    from transformers import TrainerCallback
+
+    model = trainer.model
+
+    class Shortening(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            model.train()
+            everything = list(model.parameters())
+            walks = {"parameters": model.parameters, "train": model.train}
+
+            def parameters(recurse: bool = True) -> Iterator[Any]:  # noqa: FBT001, FBT002 - PyTorch's signature
+                return iter(everything) if recurse else walks["parameters"](recurse)
+
+            def train(mode: bool = True) -> Any:  # noqa: FBT001, FBT002 - PyTorch's signature
+                if mode and model.training and model.get_base_model().training:
+                    return model
+                return walks["train"](mode)
+
+            model.parameters, model.train = parameters, train
+            model.num_parameters = functools.cache(model.num_parameters)
+
+        def on_train_end(self, *_: Any, **__: Any) -> None:
+            del model.parameters, model.train, model.num_parameters
+
+    trainer.add_callback(Shortening())
