@@ -226,6 +226,10 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
             ("they differ by at most {:.4f}", lambda d: (d["largest_difference_of_a_step"],)),
         ],
         "gpu/training": [("{}", lambda folder: (training_table(folder),))],
+        "gpu/training_faster_cores/unsloth-defaults.json": [
+            ("`unsloth-defaults` took {:.2f} s", lambda d: (d["seconds_per_step"],)),
+        ],
+        "gpu/training_faster_cores/trl.json": [("and `trl` {:.2f} s, then", lambda d: (d["seconds_per_step"],))],
         "gpu/recipes": [
             ("{}", lambda folder: (recipe_table(folder),)),
             ("The peak of the 8B recipes is then at most {:.2f} GiB", values.peak_8b),
