@@ -1,7 +1,9 @@
 """Weights of linear layers as their device multiplies fastest, made of the weights that adapters are merged into.
 
 Layers that read the same states are one product. On a CPU in bfloat16 the weights are also kept in the order in which
-oneDNN reads them: a product with 20 rows takes about two thirds of the time.
+oneDNN reads them: a product with 20 rows takes about two thirds of the time. Intel's cores without AMX, which some
+virtual machines hide, multiply in bfloat16 at half the speed of float32: there the copies are in float32, and products
+are rounded to bfloat16 once, as they are after a sum in float32 of either.
 """
 
 from __future__ import annotations
@@ -47,6 +49,14 @@ def _has_onednn() -> bool:
     return is_tested and bool(operations._is_mkldnn_bf16_supported())  # noqa: SLF001
 
 
+@functools.cache
+def _is_faster_in_float32() -> bool:
+    """Whether this CPU multiplies faster in float32 than in bfloat16."""
+    describe = getattr(torch.cpu, "get_capabilities", None)
+    capabilities = {} if describe is None else describe()
+    return "Intel" in capabilities.get("cpu_name", "") and not capabilities.get("amx_bf16", True)
+
+
 def _is_plain(layer: Any) -> bool:
     """Whether a layer computes a linear product and nothing else."""
     hooks = (layer._forward_pre_hooks, layer._forward_hooks)  # noqa: SLF001 - PyTorch has no public name for them
@@ -73,11 +83,15 @@ class Products:
     Args:
         model: The model, packed or not; the copies that its weights need on a CPU must fit into a quarter of the
             memory that is left.
+        in_float32: Whether products in bfloat16 are computed in float32 on a CPU; None for where that is faster.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, *, in_float32: bool | None = None) -> None:
+        in_float32 = _is_faster_in_float32() if in_float32 is None else in_float32
+        self._dtype = torch.float32 if in_float32 else None  # of copies; None for that of the weights
         layers = [part for part in model.modules() if type(part) is nn.Linear]
         copied = sum(layer.weight.nbytes for layer in layers if _can_reorder(layer.weight))
+        copied *= 2 if self._dtype else 1
         self._reorders = 0 < copied <= _SHARE * Device().available_memory()
         self._reordered: dict[int, torch.Tensor] = {}  # by the id of the weight, which the model keeps
 
@@ -103,9 +117,11 @@ class Products:
     def _product(self, states: torch.Tensor, weight: Any, bias: Any) -> torch.Tensor:
         if not (self._reorders and _can_reorder(weight) and states.dtype == weight.dtype):
             return functional.linear(states, weight, bias)
-        operations = torch.ops.mkldnn
+        operations, dtype = torch.ops.mkldnn, self._dtype or weight.dtype
         if id(weight) not in self._reordered:
-            self._reordered[id(weight)] = operations._reorder_linear_weight(weight.detach(), None)  # noqa: SLF001
-        reordered = self._reordered[id(weight)]
-        output: torch.Tensor = operations._linear_pointwise(states, reordered, bias, "none", [], "")  # noqa: SLF001
+            values = weight.detach().to(dtype)
+            self._reordered[id(weight)] = operations._reorder_linear_weight(values, None)  # noqa: SLF001
+        reordered, bias = self._reordered[id(weight)], None if bias is None else bias.to(dtype)
+        product = operations._linear_pointwise(states.to(dtype), reordered, bias, "none", [], "")  # noqa: SLF001
+        output: torch.Tensor = product.to(states.dtype)
         return output

@@ -28,12 +28,13 @@ class Gated(nn.Module):
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("rows", [(1,), (7,), (300,), (2, 3)])
+@pytest.mark.parametrize("in_float32", [False, True])
 @torch.inference_mode()
-def test_products_are_those_of_the_layers_before_and_after_their_weights_change(bias, dtype, rows):
+def test_products_are_those_of_the_layers_before_and_after_their_weights_change(bias, dtype, rows, in_float32):
     model = Gated(bias=bias, dtype=dtype)
     layers = [getattr(model, name) for name in GATED]
     pack(model)
-    products, states = Products(model), torch.randn(*rows, 64, dtype=dtype)
+    products, states = Products(model, in_float32=in_float32), torch.randn(*rows, 64, dtype=dtype)
     for _ in range(2):
         for layer, made in zip(layers, products.of_layers(model, GATED, states), strict=True):
             torch.testing.assert_close(made, linear(states, layer.weight, layer.bias))
@@ -42,6 +43,17 @@ def test_products_are_those_of_the_layers_before_and_after_their_weights_change(
         for layer in (*layers, model.down_proj):
             layer.weight.copy_(torch.randn_like(layer.weight))
         products.forget()
+
+
+@torch.inference_mode()
+def test_products_in_float32_are_rounded_once():
+    model = Gated(bias=True)
+    products, states = Products(model, in_float32=True), torch.randn(9, 64, dtype=torch.bfloat16)
+    layer = model.down_proj
+    exact = linear(states.double(), layer.weight.double(), layer.bias.double())
+    made = products.of_layer(layer, states)
+    assert made.dtype == torch.bfloat16
+    assert (made == exact.to(torch.bfloat16)).float().mean() > 0.99  # the rest lies between two numbers
 
 
 @torch.inference_mode()
