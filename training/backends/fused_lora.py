@@ -180,15 +180,17 @@ class _Fused:
 
     def _joint(self, layer: Any, x: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
         """Output of a layer for `x`, in the dtype of the products `inputs`; computed with the others' or before."""
-        seen = (x, x._version)  # noqa: SLF001 - PyTorch has no public name for it
-        if self._outputs and (self._input[0] is not x or self._input[1] != seen[1] or layer not in self._outputs):
+        if x.is_inference():  # such a tensor has no version, by which a change is noticed
+            return self._own(layer, inputs)
+        version = x._version  # noqa: SLF001 - PyTorch has no public name for it
+        if self._outputs and (self._input[0] is not x or self._input[1] != version or layer not in self._outputs):
             self._is_joint = False  # they do not get the same input
             self._input = None
             self._outputs.clear()
             return self._own(layer, inputs)
         if not self._outputs:
             outputs = lora_linear(inputs, None, self.parts, self.trained, How(self._downs, self._scale))
-            self._input, self._outputs = seen, dict(zip(self._layers, outputs, strict=True))
+            self._input, self._outputs = (x, version), dict(zip(self._layers, outputs, strict=True))
         output = self._outputs.pop(layer)
         if not self._outputs:
             self._input = None

@@ -139,17 +139,19 @@ def test_layers_with_the_same_input_are_computed_together_and_others_apart(input
                 torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4 * largest)
 
 
-def test_layers_whose_input_changed_in_between_are_computed_apart():
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("input_of_all", ["states", "changed"])
+def test_without_gradients_an_input_that_changed_in_between_is_noticed(mode, input_of_all):
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(0)
-    attention = Attention(("changed",) * 3)
+    attention = Attention((input_of_all,) * 3)
     model = get_peft_model(attention, LoraConfig(target_modules=["q_proj", "k_proj", "v_proj"], r=2))
     values = torch.randn(1, 5, 64)
     with torch.no_grad():
         expected = attention(values)
-        with fused(model, GPU):
-            torch.testing.assert_close(attention(values), expected, rtol=1e-4, atol=1e-4)
+    with fused(model, GPU), mode():
+        torch.testing.assert_close(attention(values), expected, rtol=1e-4, atol=1e-4)
 
 
 class Block(torch.nn.Module):
