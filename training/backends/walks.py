@@ -1,6 +1,7 @@
 """Spares a trainer its walks through all modules of the model, of which it makes four for each optimizer step.
 
-An 8B model with an adapter has 2,700 modules: on an H200 the walks were a tenth of a step, in which the GPU waits.
+An 8B model with an adapter has 2,700 modules: in a profile of a step on an H200 the walks took 40 of 515 ms, in which
+the GPU waited.
 """
 
 from __future__ import annotations
