@@ -1,5 +1,7 @@
 """8-bit AdamW for many weights at once updates each as bitsandbytes does alone, bit for bit."""
 
+from typing import Any
+
 import bitsandbytes
 import pytest
 import torch
@@ -53,6 +55,20 @@ def test_weights_and_states_are_those_of_separate_updates():
     assert all(not torch.equal(one, start) for one, start in zip(ours, weights(), strict=True))
     assert_equal(our_states, their_states)
     assert [state["step"] for state in our_states] == [4, 4, 3, 4, 4, 4]
+
+
+def test_only_weights_without_blocks_of_their_own_are_updated_alone():
+    class Counting(bitsandbytes.optim.AdamW):
+        alone: list[Any] = []  # noqa: RUF012 - of the one optimizer here
+
+        def update_step(self, group, p, *place):
+            self.alone.append(tuple(p.shape))
+            super().update_step(group, p, *place)
+
+    parameters = weights()
+    optimizer = joined(Counting)(settings(parameters), lr=1e-3, optim_bits=8)
+    train(optimizer, parameters, range(2))
+    assert Counting.alone == [(5, 1000), (3, 50)] * 2
 
 
 def test_a_checkpoint_of_separate_updates_goes_on_together():

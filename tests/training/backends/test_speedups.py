@@ -12,6 +12,7 @@ from benchmarks.tiny_models import make_config, make_tokenizer
 from tests.interpreted import check_in_interpreter
 from tests.training.backends.test_packing import trained
 from training.backends.checkpointing import LayerInputs, Skips
+from training.backends.fused_layers import fuse_layers
 from training.backends.fused_lora import fuse_lora
 from training.backends.fused_loss import fuse_loss, token_loss
 from training.backends.trl_backend import SPEEDUPS
@@ -221,6 +222,39 @@ def test_inputs_of_layers_come_back_last_in_first_out():
     for states in kept:
         inputs.push(states)
     assert [inputs.pop("cpu") is states for states in reversed(kept)] == [True] * 4
+
+
+def test_norms_and_rotations_compute_otherwise_while_a_model_trains_on_a_cpu():
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_config(make_config(FAMILIES["llama"], make_tokenizer()))
+    model.requires_grad_(requires_grad=False)
+    callbacks: list[Any] = []
+    job = SimpleNamespace(device=SimpleNamespace(type="cpu", supports_kernel_packages=False), dtype="float32")
+    fuse_layers(SimpleNamespace(model=model, add_callback=callbacks.append), job)
+    tokens = torch.arange(3, 40).unsqueeze(0)
+    expected = model(tokens).logits
+    callbacks[0].on_train_begin()
+    changed = {type(module).__name__ for module in model.modules() if "forward" in vars(module)}
+    assert changed == {"LlamaRMSNorm", "LlamaAttention"}
+    torch.testing.assert_close(model(tokens).logits, expected)
+    callbacks[0].on_train_end()
+    assert not any("forward" in vars(module) for module in model.modules())
+
+
+def test_without_labels_a_model_has_its_own_forward():
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_config(make_config(FAMILIES["llama"], make_tokenizer()))
+    model.requires_grad_(requires_grad=False)
+    trainer = SimpleNamespace(args=SimpleNamespace(loss_type="chunked_nll"), model=model)
+    model.get_base_model = lambda: model
+    tokens = torch.arange(3, 40).unsqueeze(0)
+    logits, loss = model(tokens).logits, model(tokens, labels=tokens).loss
+    fuse_loss(trainer, None)
+    assert torch.equal(model(tokens).logits, logits)
+    assert torch.equal(model(input_ids=tokens).logits, logits)
+    assert float(model(input_ids=tokens, labels=tokens).loss) == pytest.approx(float(loss), rel=1e-5)
 
 
 @pytest.mark.parametrize(("family", "is_ours"), [("llama", True), ("granite", False), ("cohere", False)])
