@@ -55,23 +55,58 @@ def test_models_whose_attention_has_windows_are_trained_with_unsloth(tiny_recipe
     assert picked(tiny_recipe, CARD, base) == "unsloth"
 
 
+NF4_ONLY = "Unsloth quantises to NF4 with double quantisation only", "set quantization to that"
+
+
 @pytest.mark.parametrize(
-    "setting",
+    ("setting", "reason", "fix"),
     [
-        "quantization.method=fp4",
-        "quantization.method=int8",
-        "quantization.double_quant=false",
-        "trainer.packing=true",
-        "trainer.attention=eager",
+        ("quantization.method=fp4", *NF4_ONLY),
+        ("quantization.method=int8", *NF4_ONLY),
+        ("quantization.double_quant=false", *NF4_ONLY),
+        ("trainer.packing=true", "packing is done with TRL here", "set trainer.packing=false"),
+        ("trainer.attention=eager", "Unsloth chooses its own attention", "set trainer.attention=auto"),
+        (
+            "trainer.score_steps=2",
+            "scoring while training is done with TRL here",
+            "leave trainer.score_steps out",
+        ),
     ],
 )
 def test_what_unsloth_cannot_do_is_trained_with_trl_and_refused_where_unsloth_is_asked_for(
-    tiny_recipe, unsloth_is_installed, setting
+    tiny_recipe, unsloth_is_installed, setting, reason, fix
 ):
     settings = [setting] if "packing" in setting else [setting, PADDED]
     assert picked(tiny_recipe, CARD, *settings) == "trl"
-    with pytest.raises(UserError, match=r"trainer\.backend=trl"):
+    with pytest.raises(UserError) as error:
         picked(tiny_recipe, CARD, *settings, "trainer.backend=unsloth")
+    assert (error.value.what, error.value.where) == (reason, "trainer.backend: unsloth")
+    assert error.value.fix == f"{fix}, or --set trainer.backend=trl"
+
+
+def test_a_machine_on_which_unsloth_does_not_train_is_named(tiny_recipe, unsloth_is_installed, monkeypatch):
+    recipe = recipe_with(tiny_recipe)
+    assert backends.unsloth_unsupported(recipe, CARD) is None
+    assert backends.unsloth_unsupported(recipe, device_of("cpu")) == (
+        "Unsloth trains on an NVIDIA or AMD GPU, and there is none here",
+        "use such a machine",
+    )
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert backends.unsloth_unsupported(recipe, CARD) == (
+        "Unsloth trains on one GPU here, and a launcher started several processes",
+        "start one process",
+    )
+
+
+def test_sharded_weights_are_not_scored_while_they_are_trained(tiny_recipe, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("FSDP_VERSION", "2")
+    recipe = recipe_with(tiny_recipe, "trainer.score_steps=2")
+    with pytest.raises(UserError) as error:
+        backends.check_can_train(recipe, find_base(recipe.model), CARD)
+    assert error.value.what == "an adapter whose weights are sharded (FSDP) is not scored while it is trained"
+    assert error.value.where == "trainer.score_steps"
+    assert error.value.fix == "leave it out; trainer.choose_by works without it"
 
 
 def test_several_processes_train_with_trl(tiny_recipe, unsloth_is_installed, monkeypatch):

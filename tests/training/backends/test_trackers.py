@@ -1,11 +1,12 @@
 """Experiment trackers: nothing by default, real TensorBoard files by name, one message where something is missing."""
 
+import os
 import sys
 
 import pytest
 
 from reports.errors import UserError
-from training.backends.trackers import check_trackers
+from training.backends.trackers import check_trackers, keep_in
 from training.finetune import finetune, fingerprint
 from training.models.base_model import find_base
 from training.recipes.recipe_file import load_recipe
@@ -33,6 +34,24 @@ def test_wandb_wants_a_token_unless_it_is_offline(wandb_is_installed, monkeypatc
         check_trackers(["wandb"])
     monkeypatch.setenv("WANDB_MODE", "offline")
     check_trackers(["wandb"])
+
+
+@pytest.mark.parametrize(("below", "logs"), [("", "tensorboard"), ("seeds/7", "tensorboard/seed-7")])
+def test_trackers_write_below_the_run_folder_unless_the_environment_says_otherwise(tmp_path, monkeypatch, below, logs):
+    names = ("TENSORBOARD_LOGGING_DIR", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "WANDB_DIR", "WANDB_PROJECT")
+    for name in (*names, "TRACKIO_DIR"):
+        monkeypatch.setenv(name, "")  # put back afterwards
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("WANDB_PROJECT", "mine")
+    keep_in(tmp_path / below)
+    assert {name: os.environ[name] for name in (*names, "TRACKIO_DIR")} == {
+        "TENSORBOARD_LOGGING_DIR": str(tmp_path / logs),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path.resolve()}/mlflow.db",
+        "MLFLOW_EXPERIMENT_NAME": "medbench",
+        "WANDB_DIR": str(tmp_path),
+        "WANDB_PROJECT": "mine",
+        "TRACKIO_DIR": str(tmp_path / "trackio"),
+    }
 
 
 def test_tensorboard_gets_the_losses_and_the_adapter_is_the_same_training(tiny_recipe, tmp_path, monkeypatch):
