@@ -6,8 +6,8 @@
 The base is one that `benchmarks.random_shape` makes (16 GB, made here if there is none), the recipe
 `deepseek-r1-llama-8b`. All variants train the same rows in the same order, the same rows in each step, one after
 another on one GPU, each in a process of its own; the seconds of a step are the median after the first three. OUT-FOLDER
-gets a JSON file for each variant, and torch's profile of a step for those that end with `+profile`. One that fails or
-takes too long does not stop the others.
+gets a JSON file for each variant, and torch's profile and trace of a step for those that end with `+profile`. One that
+fails or takes too long does not stop the others.
 """
 
 from __future__ import annotations
