@@ -75,6 +75,18 @@ def test_a_pad_token_without_an_embedding_is_not_used(tiny_recipe, tiny_model, t
     assert AutoTokenizer.from_pretrained(tmp_path / "adapter").pad_token == "[PAD]"
 
 
+def test_answers_end_rows_of_a_tokenizer_without_a_pad_token(tiny_recipe, tiny_model, tmp_path):
+    """The end token has an embedding, so nothing is changed, and the adapter is the one of the same pad token."""
+    logs = []
+    for name, token in (("none", None), ("end", "<|end|>")):
+        base = tokenizer_with(tiny_model, tmp_path / name, lambda it, token=token: setattr(it, "pad_token", token))
+        settings = [base, "trainer.max_steps=2", "trainer.eval_steps=null", "trainer.packing=false"]
+        recipe = load_recipe(str(tiny_recipe), settings)
+        logs.append(finetune(recipe, find_base(recipe.model), training_rows(recipe), tmp_path / f"{name}-a", ignore))
+    losses = [[record["loss"] for record in log.losses if "loss" in record] for log in logs]
+    assert losses[0] == losses[1]
+
+
 def test_a_row_with_a_token_without_an_embedding_is_refused(tiny_recipe, tiny_model, tmp_path):
     base = tokenizer_with(tiny_model, tmp_path / "base", lambda it: it.add_tokens("warfarin"))
     recipe = load_recipe(str(tiny_recipe), [base])

@@ -24,8 +24,10 @@ def test_accumulation_is_shared_out_evenly_or_refused(tiny_recipe, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert share_of_one(recipe).trainer.gradient_accumulation == 2
     monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(UserError, match="cannot share 4 batches"):
+    with pytest.raises(UserError, match="3 processes cannot share 4 batches") as error:
         share_of_one(recipe)
+    assert error.value.where == "trainer.gradient_accumulation"
+    assert error.value.fix == "start a number of processes that divides 4, or make it a multiple of 3"
 
 
 def test_a_whole_run_is_refused_in_several_processes(tiny_recipe, command, tmp_path, monkeypatch):
@@ -58,19 +60,24 @@ def test_sharded_weights_are_gathered_bit_for_bit(tiny_recipe, command, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("settings", "fix"),
+    ("settings", "where", "fix"),
     [
-        ({}, "set fsdp_version: 2"),
-        ({"FSDP_VERSION": "2", "FSDP_ACTIVATION_CHECKPOINTING": "true"}, "trainer.gradient_checkpointing=true"),
+        ({}, "fsdp_version, in the configuration of `accelerate launch`", "set fsdp_version: 2"),
+        (
+            {"FSDP_VERSION": "2", "FSDP_ACTIVATION_CHECKPOINTING": "true"},
+            "fsdp_activation_checkpointing, in the configuration of `accelerate launch`",
+            "trainer.gradient_checkpointing=true",
+        ),
     ],
 )
 def test_kinds_of_fsdp_that_cannot_train_an_adapter_are_refused(
-    tiny_recipe, command, tmp_path, monkeypatch, settings, fix
+    tiny_recipe, command, tmp_path, monkeypatch, settings, where, fix
 ):
     for name, value in {"ACCELERATE_USE_FSDP": "true", **settings}.items():
         monkeypatch.setenv(name, value)
     code, _, error = command("train", "--recipe", tiny_recipe, "--out", tmp_path / "run")
     assert code == 2
+    assert where in error
     assert fix in error
 
 

@@ -46,6 +46,16 @@ def test_products_are_those_of_the_layers_before_and_after_their_weights_change(
 
 
 @torch.inference_mode()
+def test_copies_in_the_faster_order_are_multiplied_where_there_is_memory_for_them():
+    model = Gated()
+    products, states = Products(model), torch.randn(3, 64, dtype=torch.bfloat16)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        products.of_layer(model.down_proj, states)
+    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        assert "mkldnn::_linear_pointwise" in {event.key for event in profile.key_averages()}
+
+
+@torch.inference_mode()
 def test_products_in_float32_are_rounded_once():
     model = Gated(bias=True)
     products, states = Products(model, in_float32=True), torch.randn(9, 64, dtype=torch.bfloat16)
