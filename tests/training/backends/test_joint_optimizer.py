@@ -58,7 +58,7 @@ def test_weights_and_states_are_those_of_separate_updates():
 
 
 def test_only_weights_without_blocks_of_their_own_are_updated_alone():
-    class Counting(bitsandbytes.optim.AdamW):
+    class Counting(bitsandbytes.optim.AdamW):  # type: ignore[misc]
         alone: list[Any] = []  # noqa: RUF012 - of the one optimizer here
 
         def update_step(self, group, p, *place):
