@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 from harness.engines.attention import attend
-from harness.engines.packed_weights import GATED, INPUTS, Products
+from harness.engines.packed_weights import Products
 from harness.engines.plain_operations import PlainOperations
 from reports.errors import is_failure
+from training.models.architecture import GATED, INPUTS
 
 if TYPE_CHECKING:
     from transformers import Cache

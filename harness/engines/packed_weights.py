@@ -16,9 +16,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from training.models.architecture import GATED, INPUTS
 from training.models.device import Device
 
-INPUTS, GATED = ("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj")  # layers that read the same states
 _SHARE = 0.25  # of a CPU's free memory that copies of weights may take
 
 
@@ -88,10 +88,9 @@ class Products:
 
     def __init__(self, model: nn.Module, *, in_float32: bool | None = None) -> None:
         in_float32 = _is_faster_in_float32() if in_float32 is None else in_float32
-        self._dtype = torch.float32 if in_float32 else None  # of copies; None for that of the weights
+        self._dtype = torch.float32 if in_float32 else torch.bfloat16  # of copies
         layers = [part for part in model.modules() if type(part) is nn.Linear]
-        copied = sum(layer.weight.nbytes for layer in layers if _can_reorder(layer.weight))
-        copied *= 2 if self._dtype else 1
+        copied = sum(layer.weight.numel() * self._dtype.itemsize for layer in layers if _can_reorder(layer.weight))
         self._reorders = 0 < copied <= _SHARE * Device().available_memory()
         self._reordered: dict[int, torch.Tensor] = {}  # by the id of the weight, which the model keeps
 
@@ -117,7 +116,7 @@ class Products:
     def _product(self, states: torch.Tensor, weight: Any, bias: Any) -> torch.Tensor:
         if not (self._reorders and _can_reorder(weight) and states.dtype == weight.dtype):
             return functional.linear(states, weight, bias)
-        operations, dtype = torch.ops.mkldnn, self._dtype or weight.dtype
+        operations, dtype = torch.ops.mkldnn, self._dtype
         if id(weight) not in self._reordered:
             values = weight.detach().to(dtype)
             self._reordered[id(weight)] = operations._reorder_linear_weight(values, None)  # noqa: SLF001

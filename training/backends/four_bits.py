@@ -40,30 +40,28 @@ def _by_bitsandbytes(weight: torch.Tensor, state: Any) -> torch.Tensor:
 
 def _uses_kernel(weight: torch.Tensor, state: Any) -> bool:
     """Whether the kernel computes this weight, and what bitsandbytes does, where it is."""
-    if not weight.is_cuda or math.prod(state.shape) % state.blocksize or (state.nested and not state.offset.is_cuda):
-        return False
-    nested = state.state2 if state.nested else None
-    scales = None if nested is None else (nested.blocksize, nested.code.dtype, nested.absmax.dtype, state.offset.dtype)
-    return _is_exact(weight.device, state.dtype, state.blocksize, state.quant_type, scales)
+    import torch
+
+    groups = (state.state2.code, state.state2.absmax, state.offset) if state.nested else ()
+    return (
+        weight.is_cuda
+        and math.prod(state.shape) % state.blocksize == 0
+        and all(values.is_cuda and values.dtype == torch.float32 for values in groups)
+        and _is_exact(weight.device, state.dtype, state.blocksize, state.quant_type, bool(state.nested))
+    )
 
 
 @functools.lru_cache
-def _is_exact(
-    device: torch.device, dtype: torch.dtype, blocksize: int, kind: str, scales: tuple[Any, ...] | None
-) -> bool:
+def _is_exact(device: torch.device, dtype: torch.dtype, blocksize: int, kind: str, nested: bool) -> bool:  # noqa: FBT001
     """Whether the kernel gives bitsandbytes' values for random weights."""
     import torch
     from bitsandbytes.functional import quantize_4bit
 
-    if scales is not None and scales[1:] != (torch.float32,) * 3:
-        return False
     try:
         from training.backends.kernels import dequantised
 
         values = torch.randn(101, 4 * blocksize, generator=torch.Generator().manual_seed(0)).to(device, dtype)
-        weight, state = quantize_4bit(
-            values, blocksize=blocksize, quant_type=kind, compress_statistics=scales is not None
-        )
+        weight, state = quantize_4bit(values, blocksize=blocksize, quant_type=kind, compress_statistics=nested)
         return torch.equal(dequantised(weight, state), _by_bitsandbytes(weight, state))
     except (ImportError, RuntimeError, ValueError, TypeError, AttributeError):
         return False

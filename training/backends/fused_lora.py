@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from training.backends.job import Job
 from training.backends.lora_operation import How, Part, lora_linear
+from training.models.architecture import GATED, INPUTS
 from training.models.device import torch_dtype
 from training.models.loading import quiet_bitsandbytes
 from training.processes import is_sharded
 
 if TYPE_CHECKING:
     import torch
-
-_TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))  # names of layers that get the same input
 
 
 def fuse_lora(trainer: Any, job: Job) -> None:
@@ -72,7 +71,7 @@ def _groups(model: Any, layers: Sequence[Any]) -> Iterator[list[Any]]:
     """The layers, those together that get the same input, by their names."""
     left = dict.fromkeys(layers)
     for module in model.modules():
-        for names in _TOGETHER:
+        for names in (INPUTS, GATED):
             group = [layer for name in names if (layer := getattr(module, name, None)) in left]
             if len(group) > 1 and _can_join(group):
                 for layer in group:
@@ -153,8 +152,8 @@ class _Fused:
 
     def end(self) -> None:
         """Give the layers their own forward back."""
-        self.parts, self._downs, self._input = (), None, None
-        self._outputs.clear()
+        self.parts, self._downs = (), None
+        self._forget()
         for layer in self._layers:
             del layer.forward, layer.skips_product
 
@@ -166,7 +165,7 @@ class _Fused:
             return output
         inputs = x if x.dtype == self._dtype else x.to(self._dtype)
         output = self._joint(layer, x, inputs) if self._is_joint else self._own(layer, inputs)
-        is_dense = self.parts[0].weight[1] is None
+        is_dense = self.parts[0].state is None
         return output if output.dtype == x.dtype or is_dense else output.to(x.dtype)
 
     def _own(self, layer: Any, inputs: torch.Tensor) -> torch.Tensor:
@@ -185,13 +184,17 @@ class _Fused:
         version = x._version  # noqa: SLF001 - PyTorch has no public name for it
         if self._outputs and (self._input[0] is not x or self._input[1] != version or layer not in self._outputs):
             self._is_joint = False  # they do not get the same input
-            self._input = None
-            self._outputs.clear()
+            self._forget()
             return self._own(layer, inputs)
         if not self._outputs:
             outputs = lora_linear(inputs, None, self.parts, self.trained, How(self._downs, self._scale))
             self._input, self._outputs = (x, version), dict(zip(self._layers, outputs, strict=True))
         output = self._outputs.pop(layer)
         if not self._outputs:
-            self._input = None
+            self._forget()
         return output
+
+    def _forget(self) -> None:
+        """Let go of the input and of outputs that were not taken."""
+        self._input = None
+        self._outputs.clear()

@@ -27,9 +27,13 @@ class Part:
     up: torch.Tensor
 
     @property
-    def weight(self) -> tuple[torch.Tensor, Any]:
-        """The layer's values, and bitsandbytes' state of them if they are in 4 bits."""
-        return self.base.weight, getattr(self.base.weight, "quant_state", None)
+    def state(self) -> Any:
+        """State that bitsandbytes has of the layer's weight if it is in 4 bits."""
+        return getattr(self.base.weight, "quant_state", None)
+
+    def dense(self, dtype: torch.dtype) -> torch.Tensor:
+        """The layer's weight [outputs, inputs] in a dtype."""
+        return dense(self.base.weight, self.state, dtype)
 
 
 @dataclass(frozen=True)
@@ -130,8 +134,7 @@ def _products(rows: torch.Tensor, inner: torch.Tensor, parts: tuple[Part, ...], 
     outputs = []
     for part, own in zip(parts, torch.split(inner, [len(part.down) for part in parts], 1), strict=True):
         bias = None if part.base.bias is None else part.base.bias.to(rows.dtype)
-        values, state = part.weight
-        output = linear(rows, dense(values, state, rows.dtype), bias)
+        output = linear(rows, part.dense(rows.dtype), bias)
         outputs.append(output.addmm_(own, part.up.t()))
     return outputs
 
@@ -140,10 +143,9 @@ def _back_through(gradients: list[torch.Tensor], parts: tuple[Part, ...], place:
     """Gradient of the layers' input from those of their outputs, in `place` if it has the dtype."""
     import torch
 
-    values, state = parts[0].weight
-    place = place if place is not None and place.dtype == gradients[0].dtype else None
-    result = torch.mm(gradients[0], dense(values, state, gradients[0].dtype), out=place)
+    dtype = gradients[0].dtype
+    place = place if place is not None and place.dtype == dtype else None
+    result = torch.mm(gradients[0], parts[0].dense(dtype), out=place)
     for part, gradient in zip(parts[1:], gradients[1:], strict=True):
-        values, state = part.weight
-        result.addmm_(gradient, dense(values, state, gradient.dtype))
+        result.addmm_(gradient, part.dense(dtype))
     return result

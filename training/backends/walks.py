@@ -28,15 +28,15 @@ def shorten_walks(trainer: Any, job: Job) -> None:  # noqa: ARG001 - as all spee
         def on_train_begin(self, *_: Any, **__: Any) -> None:
             model.train()
             everything = list(model.parameters())
-            walks = {"parameters": model.parameters, "train": model.train}
+            own_parameters, own_train = model.parameters, model.train
 
             def parameters(recurse: bool = True) -> Iterator[Any]:  # noqa: FBT001, FBT002 - PyTorch's signature
-                return iter(everything) if recurse else walks["parameters"](recurse)
+                return iter(everything) if recurse else own_parameters(recurse)
 
             def train(mode: bool = True) -> Any:  # noqa: FBT001, FBT002 - PyTorch's signature
                 if mode and model.training and model.get_base_model().training:
                     return model
-                return walks["train"](mode)
+                return own_train(mode)
 
             model.parameters, model.train = parameters, train
             model.num_parameters = functools.cache(model.num_parameters)

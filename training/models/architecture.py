@@ -22,6 +22,8 @@ from training.models.model import Model
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
+INPUTS, GATED = ("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj")  # layers that read the same states
+
 
 @dataclass(frozen=True)
 class Architecture:

@@ -7,9 +7,10 @@ from torch.nn.functional import linear
 from transformers import AutoModelForCausalLM
 
 from harness.engines.interface import GenerateRequest, ModelRequest, ScoreRequest
-from harness.engines.packed_weights import GATED, Products, pack
+from harness.engines.packed_weights import Products, pack
 from harness.engines.transformers_engine import TransformersEngine
 from tasks.rendering import load_tokenizer
+from training.models.architecture import GATED
 
 PROMPT = tuple(range(5, 45))
 REQUESTS = [ScoreRequest(PROMPT, (7, 8, 9)), ScoreRequest(PROMPT[:9], (3,)), GenerateRequest(PROMPT, 8)]

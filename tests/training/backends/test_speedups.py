@@ -224,11 +224,22 @@ def test_inputs_of_layers_come_back_last_in_first_out():
     assert [inputs.pop("cpu") is states for states in reversed(kept)] == [True] * 4
 
 
-def test_norms_and_rotations_compute_otherwise_while_a_model_trains_on_a_cpu():
+def frozen(family):
+    """A tiny random model of a family, whose weights are not trained."""
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_config(make_config(FAMILIES["llama"], make_tokenizer()))
-    model.requires_grad_(requires_grad=False)
+    model = AutoModelForCausalLM.from_config(make_config(FAMILIES[family], make_tokenizer()))
+    return model.requires_grad_(requires_grad=False)
+
+
+def trainer_of(model):
+    """What `fuse_loss` reads of a trainer with TRL's loss in chunks."""
+    model.get_base_model = lambda: model
+    return SimpleNamespace(args=SimpleNamespace(loss_type="chunked_nll"), model=model)
+
+
+def test_norms_and_rotations_compute_otherwise_while_a_model_trains_on_a_cpu():
+    model = frozen("llama")
     callbacks: list[Any] = []
     job = SimpleNamespace(device=SimpleNamespace(type="cpu", supports_kernel_packages=False), dtype="float32")
     fuse_layers(SimpleNamespace(model=model, add_callback=callbacks.append), job)
@@ -243,15 +254,10 @@ def test_norms_and_rotations_compute_otherwise_while_a_model_trains_on_a_cpu():
 
 
 def test_without_labels_a_model_has_its_own_forward():
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_config(make_config(FAMILIES["llama"], make_tokenizer()))
-    model.requires_grad_(requires_grad=False)
-    trainer = SimpleNamespace(args=SimpleNamespace(loss_type="chunked_nll"), model=model)
-    model.get_base_model = lambda: model
+    model = frozen("llama")
     tokens = torch.arange(3, 40).unsqueeze(0)
     logits, loss = model(tokens).logits, model(tokens, labels=tokens).loss
-    fuse_loss(trainer, None)
+    fuse_loss(trainer_of(model), None)
     assert torch.equal(model(tokens).logits, logits)
     assert torch.equal(model(input_ids=tokens).logits, logits)
     assert float(model(input_ids=tokens, labels=tokens).loss) == pytest.approx(float(loss), rel=1e-5)
@@ -259,14 +265,6 @@ def test_without_labels_a_model_has_its_own_forward():
 
 @pytest.mark.parametrize(("family", "is_ours"), [("llama", True), ("granite", False), ("cohere", False)])
 def test_scaled_logits_keep_trls_loss(family, is_ours):
-    from transformers import AutoModelForCausalLM
-
-    class Trainer:
-        args = type("Arguments", (), {"loss_type": "chunked_nll"})
-        model = AutoModelForCausalLM.from_config(make_config(FAMILIES[family], make_tokenizer()))
-
-    Trainer.model.get_base_model = lambda: Trainer.model
-    for weight in Trainer.model.parameters():
-        weight.requires_grad = False
-    fuse_loss(Trainer, None)
-    assert ("forward" in vars(Trainer.model)) == is_ours
+    model = frozen(family)
+    fuse_loss(trainer_of(model), None)
+    assert ("forward" in vars(model)) == is_ours
