@@ -15,7 +15,7 @@ from tasks.data import ReasoningRow, count_violations, load_rows
 from tasks.data.documents import document_set
 from tasks.few_shot import draw_examples
 from tasks.formats import get_format
-from tasks.rendering import count_scored_tokens, load_tokenizer, text_tokens
+from tasks.rendering import load_tokenizer, scored_tokens
 from tasks.task_settings import TaskSettings
 from tasks.text_metrics import (
     copies_prompt,
@@ -51,6 +51,7 @@ def reasoning_dataset(**settings: Any) -> dict[str, Dataset]:
         before = len(gold) - len(completion)
         texts = [(0, len(gold))] if row.is_text else answer_format.text_spans(row.reasoning, row.response)
         spans = [(before + start, before + end) for start, end in texts]
+        tokens, of_text = scored_tokens(tokenizer, prompt, gold, spans) if tokenizer else (None, None)
         return {
             "id": row.id,
             "question": row.transcript,
@@ -59,8 +60,8 @@ def reasoning_dataset(**settings: Any) -> dict[str, Dataset]:
             "response": row.response,
             "format": task.format,
             "fields": json.dumps(row.fields | {"format": task.format}),
-            "gold_tokens": count_scored_tokens(tokenizer, prompt, gold) if tokenizer else None,
-            "text_tokens": text_tokens(tokenizer, prompt, gold, spans) if tokenizer else None,
+            "gold_tokens": tokens,
+            "text_tokens": of_text,
             "text_bytes": sum(len(gold[start:end].encode()) for start, end in spans),
             "tokenizer": task.tokenizer_name,
         }

@@ -248,22 +248,14 @@ def _has_bos(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:
     return bool(tokenizer.bos_token) and text.lstrip().startswith(tokenizer.bos_token)
 
 
-def count_scored_tokens(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> int:
-    """Number of tokens that lm-eval scores for `answer` after `prompt`.
+def scored_tokens(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str, spans: Sequence[tuple[int, int]]
+) -> tuple[int, list[list[int]] | None]:
+    """How many tokens lm-eval scores for `answer` after `prompt`, and which of them cover text in the answer's `spans`.
 
     lm-eval moves white space at the end of a prompt to the answer and scores the rest of the joint encoding after the
-    prompt's tokens (`lm_eval.api.model.TemplateLM._encode_pair`); this counts the same tokens.
-    """
-    return len(encode(tokenizer, prompt + answer)) - len(encode(tokenizer, prompt.rstrip()))
-
-
-def text_tokens(
-    tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str, spans: Sequence[tuple[int, int]]
-) -> list[list[int]] | None:
-    """Which of the tokens that lm-eval scores for `answer` after `prompt` cover text in the answer's `spans`.
-
-    A token with characters inside and outside a span, such as a full stop and the line breaks after it, belongs to the
-    span.
+    prompt's tokens (`lm_eval.api.model.TemplateLM._encode_pair`); these are the same tokens. One with characters inside
+    and outside a span, such as a full stop and the line breaks after it, belongs to the span.
 
     Args:
         tokenizer: Tokenizer of the model.
@@ -272,20 +264,20 @@ def text_tokens(
         spans: (start, end) of texts in characters of the answer, in order.
 
     Returns:
-        [first, last + 1] of the tokens of each span, counted from the first scored token; a token of two spans belongs
-        to the earlier one. None if the tokenizer has no character offsets.
+        The number of tokens, and [first, last + 1] of the tokens of each span, counted from the first scored token; a
+        token of two spans belongs to the earlier one. None if the tokenizer has no character offsets.
     """
+    before = len(encode(tokenizer, prompt.rstrip()))
     if not tokenizer.is_fast:
-        return None
+        return len(encode(tokenizer, prompt + answer)) - before, None
     _, offsets = encode_with_offsets(tokenizer, prompt + answer)
     # Some tokenizers exclude white space from the offsets; it belongs to the next token.
     ends = list(itertools.accumulate((end for _, end in offsets), max, initial=0))
-    done = first = len(encode(tokenizer, prompt.rstrip()))
-    ranges = []
+    done, ranges = before, []
     for start, end in ((len(prompt) + start, len(prompt) + end) for start, end in spans):
         after = [index for index in range(done, len(offsets)) if offsets[index][1] > start]
         inside = [index for index in after if min(offsets[index][0], ends[index]) < end]
         if inside:
             done = inside[-1] + 1
-            ranges.append([inside[0] - first, done - first])
-    return ranges
+            ranges.append([inside[0] - before, done - before])
+    return len(offsets) - before, ranges

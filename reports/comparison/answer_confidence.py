@@ -6,9 +6,10 @@ Equally confident answers come in no order, so their errors are spread evenly ov
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -57,6 +58,10 @@ class ConfidentAnswer:
     right: float
 
 
+Answers = tuple[ConfidentAnswer, ...]
+Draws = Callable[[Answers], "Values"]
+
+
 def answer_confidence(
     answers: Mapping[tuple[str, str], Sequence[ConfidentAnswer]],
     sources: Mapping[str, Source],
@@ -73,12 +78,13 @@ def answer_confidence(
         seed: Seed of the bootstrap.
     """
     results, compared = [], []
+    draws = functools.cache(functools.partial(_resampled_areas, seed=seed))
     for (model, task), given in answers.items():
         if not given:
             continue
-        results.append(_describe(model, task, given, sources[task], seed))
+        results.append(_describe(model, task, tuple(given), sources[task], draws))
         pair = None if model == baseline else _paired(answers.get((baseline, task), ()), given)
-        compared.append(None if pair is None else _difference(*pair, seed=seed))
+        compared.append(None if pair is None else _difference(*pair, draws))
     family = [inference for inference in compared if inference is not None]
     levels = iter(corrected([one.p_value() for one in family], [one.least_p for one in family]))
     return [
@@ -112,14 +118,13 @@ def area_under_risk(confidence: Values, right: Values, times: Values | None = No
     return np.asarray(area.sum(1) / counts.sum(1))
 
 
-def _describe(model: str, task: str, answers: Sequence[ConfidentAnswer], source: Source, seed: int) -> AnswerConfidence:
+def _describe(model: str, task: str, answers: Answers, source: Source, draws: Draws) -> AnswerConfidence:
     confidence, right = _arrays(answers)
     cluster = _clusters(answers)
     area = float(area_under_risk(confidence, right)[0])
     low = high = None
     if len(np.unique(cluster)) >= _LEAST_CLUSTERS:
-        draws = np.concatenate([area_under_risk(confidence, right, times) for times in _resamples(cluster, seed)])
-        low, high = _inference(area, draws, cluster, 0.0, 1.0).ends(LEVEL)
+        low, high = _inference(area, draws(answers), cluster, 0.0, 1.0).ends(LEVEL)
     return AnswerConfidence(
         model=model,
         task=task,
@@ -156,22 +161,19 @@ def _level(least: float, answers: Sequence[ConfidentAnswer]) -> ConfidenceLevel:
     return ConfidenceLevel(least=least, items=len(chosen), accuracy=float(right.mean()), low=low, high=high)
 
 
-def _paired(
-    before: Sequence[ConfidentAnswer], after: Sequence[ConfidentAnswer]
-) -> tuple[list[ConfidentAnswer], list[ConfidentAnswer]] | None:
-    """Both models' answers to the same unchanged items in the same order; None if there are too few."""
+def _paired(before: Sequence[ConfidentAnswer], after: Sequence[ConfidentAnswer]) -> tuple[Answers, Answers] | None:
+    """Both models' answers to the same unchanged items in the same order and clusters; None if there are too few."""
     old = {(answer.id, answer.doc_hash): answer for answer in before}
-    new = [answer for answer in after if (answer.id, answer.doc_hash) in old]
-    left = [old[answer.id, answer.doc_hash] for answer in new]
+    new = tuple(answer for answer in after if (answer.id, answer.doc_hash) in old)
+    left = tuple(replace(old[answer.id, answer.doc_hash], cluster=answer.cluster) for answer in new)
     return (left, new) if new and len(np.unique(_clusters(new))) >= _LEAST_CLUSTERS else None
 
 
-def _difference(before: Sequence[ConfidentAnswer], after: Sequence[ConfidentAnswer], *, seed: int) -> Inference:
+def _difference(before: Answers, after: Answers, draws: Draws) -> Inference:
     """The second model's area minus the first's; clusters are resampled together."""
-    old, new, cluster = _arrays(before), _arrays(after), _clusters(after)
+    old, new = _arrays(before), _arrays(after)
     estimate = float(area_under_risk(*new)[0] - area_under_risk(*old)[0])
-    draws = [area_under_risk(*new, times) - area_under_risk(*old, times) for times in _resamples(cluster, seed)]
-    inference = _inference(estimate, np.concatenate(draws), cluster, -1.0, 1.0)
+    inference = _inference(estimate, draws(after) - draws(before), _clusters(after), -1.0, 1.0)
     is_same = all(np.array_equal(one, other) for one, other in zip(old, new, strict=True))
     return inference.with_least_p(1.0) if is_same else inference
 
@@ -223,9 +225,12 @@ def _clusters(answers: Sequence[ConfidentAnswer]) -> NDArray[np.intp]:
     return np.asarray(np.unique(names, return_inverse=True)[1])
 
 
-def _resamples(cluster: NDArray[np.intp], seed: int) -> Iterator[Values]:
-    """How often each item is drawn when clusters are, in blocks of resamples; shape [resamples, items] together."""
-    generator, count = np.random.default_rng(seed), int(cluster.max()) + 1
+def _resampled_areas(answers: Answers, *, seed: int) -> Values:
+    """The area of each resample of clusters; answers in the same clusters have the same resamples."""
+    cluster, generator = _clusters(answers), np.random.default_rng(seed)
+    count = int(cluster.max()) + 1
     rows = max(1, min(_RESAMPLES, _CELLS // len(cluster)))
     sizes = [min(rows, _RESAMPLES - start) for start in range(0, _RESAMPLES, rows)]
-    return (generator.multinomial(count, np.full(count, 1 / count), size)[:, cluster].astype(float) for size in sizes)
+    drawn = (generator.multinomial(count, np.full(count, 1 / count), size) for size in sizes)
+    arrays = _arrays(answers)
+    return np.concatenate([area_under_risk(*arrays, times[:, cluster].astype(float)) for times in drawn])

@@ -20,6 +20,7 @@ FEWEST = 10  # replies, fewer say nothing about a judge
 MOST_LOST = 0.02  # share of replies without a rating that is no fault
 MOST_CHANGED = 0.5  # share of preferences that change with the order
 _RESAMPLES = 2000
+_RESAMPLES_AT_ONCE = 100  # memory: this times the judged answers, a few times over
 _LEAST_ITEMS = 5  # for an interval
 
 
@@ -78,26 +79,43 @@ def _rank_correlation(
 
     Resampled items are tied, which moves the correlations of few items towards the ends.
     """
-    from scipy.stats import rankdata
-
     pairs = np.array([pair for pairs in items for pair in pairs])
-    item = np.repeat(np.arange(len(items)), [len(pairs) for pairs in items])
     if np.ptp(pairs[:, 0]) == 0 or np.ptp(pairs[:, 1]) == 0:
         return None, None, None
-
-    def correlation(rows: NDArray[np.intp]) -> float:
-        left, right = rankdata(pairs[rows], axis=0).T
-        return float(np.corrcoef(left, right)[0, 1]) if np.ptp(left) and np.ptp(right) else np.nan
-
-    value = correlation(np.arange(len(pairs)))
+    value = float(_rank_correlations(pairs, np.ones((1, len(pairs))))[0])
     if len(items) < _LEAST_ITEMS:
         return value, None, None
-    rows = [np.flatnonzero(item == number) for number in range(len(items))]
     random = np.random.default_rng(seed)
-    drawn = (random.integers(len(items), size=len(items)) for _ in range(_RESAMPLES))
-    values = [correlation(np.concatenate([rows[number] for number in numbers])) for numbers in drawn]
-    low, high = np.nanquantile(values, (0.025, 0.975))
+    item = np.repeat(np.arange(len(items)), [len(pairs) for pairs in items])
+    values = []
+    for _ in range(0, _RESAMPLES, _RESAMPLES_AT_ONCE):
+        drawn = random.integers(len(items), size=(_RESAMPLES_AT_ONCE, len(items)))
+        times = np.array([np.bincount(numbers, minlength=len(items)) for numbers in drawn])
+        values.append(_rank_correlations(pairs, times[:, item]))
+    low, high = np.nanquantile(np.concatenate(values), (0.025, 0.975))
     return value, min(float(low), value), max(float(high), value)
+
+
+def _rank_correlations(pairs: NDArray[np.float64], times: NDArray[np.float64 | np.intp]) -> NDArray[np.float64]:
+    """Spearman's correlation of each sample, of tied values by their mean rank; nan where one side is constant.
+
+    Args:
+        pairs: Two values of each pair, shape [pairs, 2].
+        times: How often each sample has each pair, shape [samples, pairs].
+    """
+
+    def centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        _, group, tied = np.unique(values, return_inverse=True, return_counts=True)
+        sizes = np.add.reduceat(times[:, np.argsort(values)], np.cumsum(tied) - tied, axis=1)
+        ranks = (np.cumsum(sizes, axis=1) - sizes / 2)[:, group]
+        mean: NDArray[np.float64] = np.sum(ranks * times, axis=1, keepdims=True) / np.sum(times, axis=1, keepdims=True)
+        return ranks - mean
+
+    left, right = (centred(side) for side in pairs.T)
+    variances = [np.sum(times * side**2, axis=1) for side in (left, right)]
+    with np.errstate(invalid="ignore"):
+        values: NDArray[np.float64] = np.sum(times * left * right, axis=1) / np.sqrt(variances[0] * variances[1])
+    return np.clip(values, -1, 1)
 
 
 def position_bias(rated: Sequence[JudgedReply]) -> PositionBias:

@@ -6,6 +6,7 @@ reject exactly if the interval at 1 - 2 `ALPHA` lies inside the margin.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class PairedTest:
     items: int
     missing: int
 
-    @property
+    @functools.cached_property
     def bounds(self) -> tuple[float, float]:
         """The interval at 1 - 2 `ALPHA`, infinite if nothing can be tested."""
         if self.difference is None:

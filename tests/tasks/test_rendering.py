@@ -8,7 +8,7 @@ import pytest
 
 from reports.errors import UserError
 from tasks.formats import FORMATS
-from tasks.rendering import count_scored_tokens, encode, encode_all, load_tokenizer, render_prompt
+from tasks.rendering import encode, encode_all, load_tokenizer, render_prompt, scored_tokens
 
 SHAPE = FORMATS["think"]
 
@@ -91,7 +91,8 @@ def test_scored_tokens_are_counted_as_lm_eval_divides_them(tiny_model):
     prompt = render_prompt(tokenizer, SHAPE, "Why?")
     answer = SHAPE.completion("because", "so")
     (request,) = lm.loglikelihood([Instance("loglikelihood", {}, (prompt, answer), 0)])
-    assert count_scored_tokens(tokenizer, prompt, answer) == len(request.continuation)
+    count, _ = scored_tokens(tokenizer, prompt, answer, [])
+    assert count == len(request.continuation)
 
 
 ENDLESS = {"Regex": "(?:[b-y ]+[b-y ]*)+[!?]$"}

@@ -9,7 +9,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, proce
 from transformers import PreTrainedTokenizerFast
 
 from tasks.formats import FORMATS, get_format
-from tasks.rendering import count_scored_tokens, encode, text_tokens
+from tasks.rendering import encode, scored_tokens
 
 CORPUS = [
     "Because of this.\n\nThen ## Final",
@@ -64,8 +64,8 @@ def test_an_empty_part_has_no_span(name):
 def test_the_tokens_of_a_span_hold_all_of_its_text_and_no_marker(kind, reasoning, response, name, prompt):
     tokenizer, shape = TOKENIZERS[kind], get_format(name)
     gold, spans = shape.completion(reasoning, response), shape.text_spans(reasoning, response)
-    scored = encode(tokenizer, prompt + gold)[-count_scored_tokens(tokenizer, prompt, gold) :]
-    ranges = text_tokens(tokenizer, prompt, gold, spans)
+    count, ranges = scored_tokens(tokenizer, prompt, gold, spans)
+    scored = encode(tokenizer, prompt + gold)[-count:]
     for (start, end), (first, last) in zip(spans, ranges, strict=True):
         before, text, after = tokenizer.decode(scored[first:last]).partition(gold[start:end])
         assert text == gold[start:end]
@@ -77,11 +77,9 @@ def test_the_tokens_of_a_span_hold_all_of_its_text_and_no_marker(kind, reasoning
 def test_a_full_stop_with_the_line_breaks_after_it_belongs_to_the_text():
     tokenizer, shape = TOKENIZERS["all characters"], get_format("thinking-headings")
     gold, spans = shape.completion("Because.", "So."), shape.text_spans("Because.", "So.")
-    scored = encode(tokenizer, PROMPT + gold)[-count_scored_tokens(tokenizer, PROMPT, gold) :]
-    texts = [
-        [tokenizer.decode(token) for token in scored[first:last]]
-        for first, last in text_tokens(tokenizer, PROMPT, gold, spans)
-    ]
+    count, ranges = scored_tokens(tokenizer, PROMPT, gold, spans)
+    scored = encode(tokenizer, PROMPT + gold)[-count:]
+    texts = [[tokenizer.decode(token) for token in scored[first:last]] for first, last in ranges]
     assert texts == [["Because", ".\n\n"], ["S", "o", "."]]
 
 
@@ -116,8 +114,8 @@ def stub(*tokens, fast=True):
     ],
 )
 def test_tokens_belong_to_spans_by_their_characters(tokens, spans, wanted):
-    assert text_tokens(stub(*tokens), "q ", "answer", spans) == wanted
+    assert scored_tokens(stub(*tokens), "q ", "answer", spans) == (len(tokens) - 1, wanted)
 
 
 def test_a_tokenizer_without_places_has_no_tokens_of_text():
-    assert text_tokens(stub((0, 1), fast=False), "q ", "answer", [(0, 2)]) is None
+    assert scored_tokens(stub((0, 1), (2, 4), fast=False), "q ", "answer", [(0, 2)]) == (1, None)

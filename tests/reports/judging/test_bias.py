@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 
 from reports.comparison.proportions import wilson_interval
 from reports.document.judging import JudgedReply, JudgeInfo, JudgingInfo
@@ -75,6 +75,25 @@ def test_the_correlation_with_length_is_spearmans_with_an_interval_around_it():
     assert length.correlation == pytest.approx(wanted)
     assert wanted - 0.3 < length.low < wanted < length.high < 1
     assert length.items == 40
+
+
+def test_the_interval_is_that_of_spearmans_correlation_over_resampled_items_with_all_their_answers():
+    random = np.random.default_rng(4)
+    lengths = random.integers(1, 30, size=(25, 2))
+    values = np.clip(lengths // 6 + random.integers(-2, 3, size=(25, 2)), 1, 5)
+    length = summary(
+        [
+            score(n, int(values[n, k]), model=model, characters=int(lengths[n, k]))
+            for n in range(25)
+            for k, model in enumerate(("base", "new"))
+        ]
+    ).length
+    drawn = random.integers(25, size=(20_000, 25))
+    ranks = [rankdata(side[drawn].reshape(len(drawn), -1), axis=1) for side in (lengths, values)]
+    left, right = (side - side.mean(axis=1, keepdims=True) for side in ranks)
+    resampled = (left * right).sum(axis=1) / np.sqrt((left**2).sum(axis=1) * (right**2).sum(axis=1))
+    assert length.correlation == pytest.approx(spearmanr(lengths.ravel(), values.ravel()).statistic)
+    assert (length.low, length.high) == pytest.approx(tuple(np.quantile(resampled, (0.025, 0.975))), abs=0.02)
 
 
 def test_the_interval_of_few_ties_holds_the_correlation():

@@ -17,23 +17,24 @@ LABELS = ("no", "yes")
 def quiz(nats, gold=None, **changes):
     """Answers to questions with two choices, from their log-likelihoods, shape [items, 2]; `no` is right by default."""
     rights = np.zeros(len(nats), int) if gold is None else gold
-    return {
-        "quiz": [
-            Sample(
-                id=str(n),
-                doc_hash=str(n),
-                model="adapter",
-                task="quiz",
-                prompt="p",
-                output=LABELS[int(np.argmax(row))],
-                gold=LABELS[right],
-                metrics={"acc": float(np.argmax(row) == right), "f1": (float(right), float(np.argmax(row)))},
-                choices=dict(zip(LABELS, map(float, row), strict=True)),
-                output_tokens=2,
-            ).model_copy(update=changes)
-            for n, (row, right) in enumerate(zip(nats, rights, strict=True))
-        ]
-    }
+    chosen = np.argmax(nats, axis=1)
+    rows = zip(nats.tolist(), rights.tolist(), chosen.tolist(), strict=True)
+    facts = [
+        {
+            "id": str(n),
+            "doc_hash": str(n),
+            "model": "adapter",
+            "task": "quiz",
+            "prompt": "p",
+            "output": LABELS[choice],
+            "gold": LABELS[right],
+            "metrics": {"acc": float(choice == right), "f1": (float(right), float(choice))},
+            "choices": dict(zip(LABELS, row, strict=True)),
+            "output_tokens": 2,
+        }
+        for n, (row, right, choice) in enumerate(rows)
+    ]
+    return {"quiz": [Sample(**fact | changes) for fact in facts]}
 
 
 def texts(nats, tokens=50):
