@@ -1,4 +1,4 @@
-"""A real judge over HTTP: SmolLM2 behind `transformers serve`, killed and resumed: plumbing, no verdict."""
+"""A real judge over HTTP: layers of SmolLM2 behind `transformers serve`, killed and resumed: plumbing, no verdict."""
 
 import subprocess
 import sys
@@ -8,10 +8,10 @@ import httpx
 import pytest
 import yaml
 
+from tests.conftest import first_layers
 from tests.harness.engines.fake_server import FakeServer, Raw
 from tests.harness.judging.fake_judge import judging_of
 from tests.harness.judging.test_judging import RUBRIC
-from training.models.quickstart_model import quickstart_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_model]
 for package in ("fastapi", "uvicorn", "openai"):
@@ -21,9 +21,9 @@ START_SECONDS = 180
 
 
 @pytest.fixture
-def real_server():
-    """Address of `transformers serve`, and the name of its model, the quickstart's."""
-    model = str(quickstart_model())
+def real_server(tmp_path_factory):
+    """Address of `transformers serve`, and the name of its model."""
+    model = str(first_layers(tmp_path_factory.mktemp("models") / "judge", 6))
     words = ["serve", model, "--port", str(PORT), "--device", "cpu", "--dtype", "float32"]
     process = subprocess.Popen(
         [sys.executable, "-m", "transformers.cli.transformers", *words], stderr=subprocess.DEVNULL

@@ -1,4 +1,4 @@
-"""Causes in weights of the real SmolLM2, a third of its layers, with an adapter and every fault planted."""
+"""Causes in weights of the real SmolLM2, a quarter of its layers, with an adapter and every fault planted."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from tests.training.exporting.test_weight_causes import Case
 pytestmark = [pytest.mark.slow, pytest.mark.real_model]
 Q_PROJ = "model.layers.3.self_attn.q_proj.weight"
 NORM = "model.layers.5.input_layernorm.weight"
-LAYERS = 10  # of 30, for time; what is found is found layer by layer
+LAYERS = 8  # of 30, for time; what is found is found layer by layer
 STRENGTH = 11 * (LAYERS / 30) ** 0.5  # norm of the adapter's change, that of the quickstart's for as many layers
 
 
