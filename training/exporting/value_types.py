@@ -150,6 +150,17 @@ def spread_indices(count: int, most: int) -> torch.Tensor:
 
 def _grid_energy(blocks: torch.Tensor, grid: _Grid, dtype: FloatType) -> float | None:
     """Mean square error of rounding to the grid on which the blocks lie; None if they do not."""
+    enough = blocks[: int(_MOST_OFF * len(blocks)) + 1]  # to be too many if none of them lies on it
+    if len(blocks) and not bool(_best_steps(enough, grid, dtype)[0].any()):
+        return None
+    best, steps = _best_steps(blocks, grid, dtype)
+    if float((best == 0).float().mean()) > _MOST_OFF or float(best.sum()) > _LOG_CHANCE:
+        return None
+    return float(steps.square().mean() / 12)
+
+
+def _best_steps(blocks: torch.Tensor, grid: _Grid, dtype: FloatType) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logarithm of the chance that numbers at random lie on the grid as each block does, 0 if it does not; its step."""
     import torch
 
     low = blocks.amin(1, keepdim=True) if grid.from_lowest else torch.zeros(len(blocks), 1)
@@ -168,9 +179,7 @@ def _grid_energy(blocks: torch.Tensor, grid: _Grid, dtype: FloatType) -> float |
         chance = (2 * slack).clamp(max=1).log().sum(1) + math.log(len(grid.counts))
         better = (off <= slack).all(1) & (chance < best)
         best, steps = torch.where(better, chance, best), torch.where(better, step[:, 0], steps)
-    if float((best == 0).float().mean()) > _MOST_OFF or float(best.sum()) > _LOG_CHANCE:
-        return None
-    return float(steps.square().mean() / 12)
+    return best, steps
 
 
 def _code_energy(weights: torch.Tensor, name: str, dtype: FloatType) -> float | None:
