@@ -39,6 +39,7 @@ def watch() -> Callable[..., list[str]]:
                     found.append(f"{event} {place}")
 
     sys.addaudithook(hook)
+    sys.dont_write_bytecode = True  # which Python writes beside modules that a command imports first
 
     def allow(*folders: Path) -> list[str]:
         seen = list(found)
