@@ -63,6 +63,12 @@ def stock_speeds(batch: str) -> Values:
     return lambda speed: tuple(speed["stock_tokens_per_second"][model][batch] for model in ("base", "adapter"))
 
 
+def ratios(what: str) -> Values:
+    """How many times faster than stock lm-eval the transformers engine is, at batch 8 and at stock's best batch."""
+    places = [f"{what}, against stock at {batch}" for batch in ("batch 8", "its best batch")]
+    return lambda d: tuple(d["ratios"]["ours"][place] for place in places)
+
+
 def cpu_seconds(speed: dict[str, Any]) -> tuple[float, float]:
     """Seconds of base and one adapter: ours, and stock lm-eval's two runs."""
     seconds = speed["seconds"]

@@ -47,6 +47,14 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
             ("shown again in {:.2f} s", lambda d: (d["short_seconds"]["a finished run shown"],)),
         ],
         "cpu_speed_real.json": [("base and one adapter take {:.0f} s, stock lm-eval {:.0f} s", values.cpu_seconds)],
+        "gpu/speed_slower_cores.json": [
+            (
+                "is {:.0f} times as fast as stock lm-eval at batch 8 and {:.1f} times at its best batch",
+                values.ratios("steady"),
+            ),
+            ("which takes {:.0f} s there", lambda d: (d["stages"]["ours"]["seconds_until"]["engine"],)),
+            ("there, {:.1f} and {:.2f} times", values.ratios("whole process")),
+        ],
         "gpu/speed.json": [
             ("generates {:.0f} (base) and {:.0f} (adapter) tokens a second at batch 8", values.stock_speeds("8")),
             ("and {:,.0f} and {:,.0f} at batch 256", values.stock_speeds("256")),
@@ -230,6 +238,10 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
             ("`unsloth-defaults` took {:.2f} s", lambda d: (d["seconds_per_step"],)),
         ],
         "gpu/training_faster_cores/trl.json": [("and `trl` {:.2f} s, then", lambda d: (d["seconds_per_step"],))],
+        "gpu/training_slower_cores/unsloth-defaults.json": [
+            ("with slower cores {:.2f} s and", lambda d: (d["seconds_per_step"],)),
+        ],
+        "gpu/training_slower_cores/trl.json": [("s and {:.2f} s ([measurements]", lambda d: (d["seconds_per_step"],))],
         "gpu/recipes": [
             ("{}", lambda folder: (recipe_table(folder),)),
             ("The peak of the 8B recipes is then at most {:.2f} GiB", values.peak_8b),
