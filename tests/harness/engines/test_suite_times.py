@@ -17,12 +17,14 @@ from harness.engines.estimate import (
 from harness.engines.layer_speed import layer_speed
 from harness.engines.suite_times import characters_per_token, suite_times
 from harness.planning.lm_tasks import load_tasks
+from reports.numbers import duration
 from tasks.benchmarks import BENCHMARKS
 from tasks.data import DataSource, load_pubmedqa
 from tasks.rendering import encode, load_tokenizer
+from tasks.suites import SUITES
 from training.models.architecture import architecture
-from training.models.base_model import find_base
-from training.models.device import Device
+from training.models.base_model import find_base, find_base_config
+from training.models.device import Device, pick_device
 from training.recipes.recipe_file import load_recipe
 
 
@@ -105,6 +107,20 @@ def test_the_list_of_suites_has_a_time_for_each_task_and_suite(tiny_recipe, tiny
     assert "all together" in out
     code, out, _ = command("list", "suites")
     assert (code, "all together" in out, "1,273" in out) == (0, False, True)
+
+
+def test_a_suite_takes_the_time_of_its_members_without_its_extras(tiny_recipe, tiny_model):
+    loaded = load_recipe(str(tiny_recipe))
+    base, tokens = find_base_config(loaded.model), loaded.scoring.max_new_tokens
+    times = suite_times(str(tiny_model), str(tiny_recipe), [])
+
+    def seconds(members):
+        works = [work_of_benchmark(member, tokens, characters_per_token(base)) for member in members]
+        return sum(task_seconds(work, base, pick_device(), "float32") for work in works if work is not None)
+
+    for suite in SUITES.values():
+        assert times[suite.name] == f"about {duration(seconds(suite.members))}"
+    assert any(seconds(suite.extras) > 2 * seconds(suite.members) for suite in SUITES.values())
 
 
 def test_other_lists_have_no_base(command):

@@ -18,7 +18,7 @@ from harness.scoring.rescoring import score_again
 from harness.scoring.tally import Tally
 from reports.comparison.noise_limits import fixed_noise
 from reports.document.evidence import NoiseCheck
-from reports.document.reading import read_results
+from reports.document.reading import read_results, read_samples
 from reports.document.schema import Comparison
 from reports.errors import UserError
 from tests.conftest import tiny_recipe_value
@@ -29,6 +29,7 @@ from training.recipes.recipe_file import load_recipe
 pytestmark = pytest.mark.usefixtures("without_plots")
 
 TASK = "medbench_pubmedqa"
+MODELS = ("base", "mine")
 
 
 @pytest.mark.parametrize(("text", "value"), [("auto", "auto"), ("0", 0), ("24", 24)])
@@ -263,6 +264,27 @@ def test_a_number_of_items_is_measured_and_its_share_of_the_time_stated(tiny_rec
     report = (out / "report.md").read_text()
     assert "more than a tenth, because of the recipe's number of items" in report
     assert "Fixed limits" not in report
+
+
+def test_with_stored_answers_each_model_keeps_its_own_in_the_other_arithmetic(
+    tiny_recipe, tiny_run, tmp_path, command, monkeypatch
+):
+    monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MEDBENCH_CACHE_GB", "1")
+    words = ["run", "--recipe", tiny_recipe, "--models", f"base,mine={tiny_run / 'adapter'}", "--tasks", TASK]
+    measured = ["--set", "scoring.dtype=bfloat16", "--set", "scoring.noise_items=6"]
+    for folder in ("first", "run"):  # which takes the answers of the first
+        assert command(*words, *measured, "--out", tmp_path / folder)[0] == 0
+    assert command(*words, "--out", tmp_path / "float32", "--set", "scoring.noise_items=0")[0] == 0
+    again, exact = (
+        {model: {one.id: one.choices for one in read_samples(folder / model / f"{TASK}.jsonl")} for model in MODELS}
+        for folder in (tmp_path / "run" / "noise" / "samples", tmp_path / "float32" / "samples")
+    )
+    assert again["base"] != again["mine"]
+    for model in MODELS:
+        assert again[model].keys() == exact[model].keys()
+        for item, choices in exact[model].items():
+            assert again[model][item] == pytest.approx(choices, rel=1e-5)
 
 
 def test_by_default_a_small_run_shows_fixed_limits_labelled_as_such(tiny_recipe, tiny_run, tmp_path, command):
