@@ -59,7 +59,7 @@ class ConfidentAnswer:
 
 
 Answers = tuple[ConfidentAnswer, ...]
-Draws = Callable[[Answers], "Values"]
+Draws = Callable[[Answers], "Values"]  # their area in each resample
 
 
 def answer_confidence(
