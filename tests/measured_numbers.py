@@ -46,6 +46,11 @@ MEASURED: dict[str, dict[str, list[tuple[str, Values]]]] = {
             ),
             ("shown again in {:.2f} s", lambda d: (d["short_seconds"]["a finished run shown"],)),
         ],
+        "cpu_speed_intel.json": [
+            ("base and one adapter take {:.0f} s, stock lm-eval's two runs {:.0f} s", values.cpu_seconds),
+            ("which is {:.2f} times as long", lambda d: (d["ratios"]["end to end"],)),
+            ("the peak memory is {:.2f} GB.", lambda d: (d["peak_memory_bytes"]["ours"] / 1e9,)),
+        ],
         "cpu_speed_real.json": [("base and one adapter take {:.0f} s, stock lm-eval {:.0f} s", values.cpu_seconds)],
         "gpu/speed_slower_cores.json": [
             (
