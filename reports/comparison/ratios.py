@@ -16,6 +16,7 @@ import numpy as np
 from reports.comparison.counts import exact_share, few_units, scaled, score_test
 from reports.comparison.inference import Inference, Interval, critical_value
 from reports.comparison.proportions import wilson_interval
+from reports.comparison.resampling import resampled
 from reports.comparison.sums import MAX_LOG
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 _RESAMPLES = 4_000
 _LEAST_RESAMPLES = 1_000
 _CELLS = 1_000_000  # drawn units over all resamples, at most
-_CHUNK = 1_000_000  # of them held at once
 _ERROR_FLOOR = 0.35  # of the standard error: resamples that drew nothing but equal units have none of their own
 _MOST_SIGNS = 60  # 2**-59 is below every level in use
 _SKEW = 4.0
@@ -123,12 +123,9 @@ class Ratios:
         pairs = [(a, b) for a in range(2 * ratios) for b in range(a, 2 * ratios)]
         products = np.stack([columns[:, a] * columns[:, b] for a, b in pairs], axis=1)
         least = _ERROR_FLOOR**2 * float((self.influence() ** 2).sum())
-        generator, observed, drawn = np.random.default_rng(seed), self.estimate, []
+        observed, drawn = self.estimate, []
         resamples = int(np.clip(_CELLS // count, _LEAST_RESAMPLES, _RESAMPLES))
-        for start in range(0, resamples, size := max(1, _CHUNK // count)):
-            rows = min(size, resamples - start)
-            places = generator.integers(0, count, (rows, count)) + count * np.arange(rows)[:, None]
-            times = np.bincount(places.ravel(), minlength=rows * count).reshape(rows, count).astype(float)
+        for times in resampled(count, resamples, seed):
             sums, squares = times @ columns, times @ products
             extra, bottoms = sums[:, :ratios] / sums[:, ratios:], sums[:, ratios:]
             slope = self._slope(ratio + extra) * np.asarray(self.weights) / bottoms

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reports.comparison.proportions import wilson_interval
+from reports.comparison.resampling import resampled
 from reports.document.judging import JudgedReply, Judging, JudgingInfo, LengthBias, PositionBias
 from reports.numbers import join_words, percent_text
 
@@ -20,7 +21,6 @@ FEWEST = 10  # replies, fewer say nothing about a judge
 MOST_LOST = 0.02  # share of replies without a rating that is no fault
 MOST_CHANGED = 0.5  # share of preferences that change with the order
 _RESAMPLES = 2000
-_RESAMPLES_AT_ONCE = 100  # memory: this times the judged answers, a few times over
 _LEAST_ITEMS = 5  # for an interval
 
 
@@ -85,18 +85,14 @@ def _rank_correlation(
     value = float(_rank_correlations(pairs, np.ones((1, len(pairs))))[0])
     if len(items) < _LEAST_ITEMS:
         return value, None, None
-    random = np.random.default_rng(seed)
     item = np.repeat(np.arange(len(items)), [len(pairs) for pairs in items])
-    values = []
-    for _ in range(0, _RESAMPLES, _RESAMPLES_AT_ONCE):
-        drawn = random.integers(len(items), size=(_RESAMPLES_AT_ONCE, len(items)))
-        times = np.array([np.bincount(numbers, minlength=len(items)) for numbers in drawn])
-        values.append(_rank_correlations(pairs, times[:, item]))
-    low, high = np.nanquantile(np.concatenate(values), (0.025, 0.975))
+    drawn = resampled(len(items), _RESAMPLES, seed)
+    values = np.concatenate([_rank_correlations(pairs, times[:, item]) for times in drawn])
+    low, high = np.nanquantile(values, (0.025, 0.975))
     return value, min(float(low), value), max(float(high), value)
 
 
-def _rank_correlations(pairs: NDArray[np.float64], times: NDArray[np.float64 | np.intp]) -> NDArray[np.float64]:
+def _rank_correlations(pairs: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
     """Spearman's correlation of each sample, of tied values by their mean rank; nan where one side is constant.
 
     Args:

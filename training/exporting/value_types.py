@@ -151,7 +151,7 @@ def spread_indices(count: int, most: int) -> torch.Tensor:
 def _grid_energy(blocks: torch.Tensor, grid: _Grid, dtype: FloatType) -> float | None:
     """Mean square error of rounding to the grid on which the blocks lie; None if they do not."""
     enough = blocks[: int(_MOST_OFF * len(blocks)) + 1]  # to be too many if none of them lies on it
-    if len(blocks) and not bool(_best_steps(enough, grid, dtype)[0].any()):
+    if not bool(_best_steps(enough, grid, dtype)[0].any()):
         return None
     best, steps = _best_steps(blocks, grid, dtype)
     if float((best == 0).float().mean()) > _MOST_OFF or float(best.sum()) > _LOG_CHANCE:

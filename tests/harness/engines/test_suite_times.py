@@ -112,10 +112,10 @@ def test_the_list_of_suites_has_a_time_for_each_task_and_suite(tiny_recipe, tiny
 def test_a_suite_takes_the_time_of_its_members_without_its_extras(tiny_recipe, tiny_model):
     loaded = load_recipe(str(tiny_recipe))
     base, tokens = find_base_config(loaded.model), loaded.scoring.max_new_tokens
-    times = suite_times(str(tiny_model), str(tiny_recipe), [])
+    times, density = suite_times(str(tiny_model), str(tiny_recipe), []), characters_per_token(base)
 
     def seconds(members):
-        works = [work_of_benchmark(member, tokens, characters_per_token(base)) for member in members]
+        works = [work_of_benchmark(member, tokens, density) for member in members]
         return sum(task_seconds(work, base, pick_device(), "float32") for work in works if work is not None)
 
     for suite in SUITES.values():

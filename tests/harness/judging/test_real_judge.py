@@ -21,9 +21,9 @@ START_SECONDS = 180
 
 
 @pytest.fixture
-def real_server(tmp_path_factory):
+def real_server(tmp_path):
     """Address of `transformers serve`, and the name of its model."""
-    model = str(first_layers(tmp_path_factory.mktemp("models") / "judge", 6))
+    model = str(first_layers(tmp_path / "judge", 6))
     words = ["serve", model, "--port", str(PORT), "--device", "cpu", "--dtype", "float32"]
     process = subprocess.Popen(
         [sys.executable, "-m", "transformers.cli.transformers", *words], stderr=subprocess.DEVNULL
